@@ -1,0 +1,37 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep test test-slow check bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## make .venv with the pinned dependencies
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[quickstart,dev]'
+	touch $@
+
+sweep: install  ## the whole job on a laptop: search, retrain, test, report; a mock W&B backend checks what it received
+	$(RUN) -m sweep +experiment=quickstart tracker=mock
+
+test: install  ## the fast tests
+	$(RUN) -m pytest
+
+test-slow: install  ## the slow ones, and those that need ../shared/data
+	$(RUN) -m pytest -m slow
+
+check: install  ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: install  ## the benchmarks, sized for a CPU
+	$(RUN) -m benchmarks
+
+clean:  ## remove .venv and every run
+	rm -rf $(VENV) runs

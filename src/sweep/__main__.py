@@ -1,0 +1,30 @@
+"""The whole program: compose and check, look at the model, search, confirm the winner, report."""
+
+from __future__ import annotations
+
+import sys
+
+from sweep.errors import reported
+from sweep.plan import make_plan
+
+
+def main() -> None:
+    with reported():
+        plan = make_plan(sys.argv[1:])  # --help and --cfg end here
+
+        # Imported only now: torch takes seconds, and a mistake in the config should not.
+        from sweep.final import confirm
+        from sweep.report.publish import publish
+        from sweep.study.prepare import prepare
+        from sweep.study.search import search
+        from sweep.study.session import opened
+
+        parameters = prepare(plan)  # a dry run ends here
+        with opened(plan, parameters) as session:
+            trials = search(session)
+            final = confirm(session, trials)
+            publish(session.store, session.tracker, final)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a user may say: the schema, composing it with Hydra, and the search space."""

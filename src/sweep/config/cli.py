@@ -1,0 +1,85 @@
+"""The command line: Hydra's flags that make sense here, and Hydra's overrides.
+
+`hydra.main` is not used: it stops at the first fault, exits with 1, and makes an output folder and a logging set-up of
+its own. Composition itself is Hydra's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.folders import conf_dir, sweeps_dir
+
+_USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
+_EXAMPLES = """\
+examples:
+  python -m sweep +experiment=quickstart tracker=mock           a first result: no GPU, no account
+  python -m sweep +experiment=quickstart study.dry_run=true     the plan; nothing is trained
+  python -m sweep +experiment=quickstart study.n_trials=20 optimizer.weight_decay=0
+  python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
+  python -m sweep.report runs/quickstart                        the report again, from the records
+
+The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
+130 interrupted, 1 anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user typed. `show` is None for a run, or what `--cfg` asks for."""
+
+    overrides: tuple[str, ...]
+    config_dirs: tuple[Path, ...] = ()
+    show: str | None = None
+    resolve: bool = False
+    package: str | None = None
+
+
+def read_arguments(argv: Sequence[str]) -> Request:
+    """Raises SystemExit after `--help` and `--version`, and for flags that are not known."""
+    parser = _parser()
+    found, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"unknown flag: {' '.join(unknown)}")
+    return Request(
+        overrides=tuple(found.overrides),
+        config_dirs=tuple(Path(folder) for folder in found.config_dir),
+        show=found.cfg,
+        resolve=found.resolve,
+        package=found.package,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sweep", usage=_USAGE, epilog=_help_tail(), formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Search the hyperparameters of a parameter-efficient text classifier, honestly.",
+    )  # fmt: skip
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="any config value, in Hydra's grammar")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR", help="a folder of your own configs")
+    parser.add_argument("--cfg", choices=("job",), help="print the composed config and stop")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: interpolations filled in")
+    parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")
+    parser.add_argument("--version", action="version", version=_version())
+    return parser
+
+
+def _help_tail() -> str:
+    groups = sorted(path for path in conf_dir().iterdir() if path.is_dir())
+    lines = [f"  {group.name:<11} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups]
+    spaces = ", ".join(sorted(file.stem for file in sweeps_dir().glob("*.yaml")))
+    return "\n".join(
+        ["config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
+         "", f"search spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}", "", _EXAMPLES]
+    )  # fmt: skip
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return f"sweep {metadata.version('sweep')}"
+    except metadata.PackageNotFoundError:
+        return "sweep (not installed)"

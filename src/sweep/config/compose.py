@@ -1,0 +1,138 @@
+"""Overrides → one plain mapping, through Hydra, with every fault in the overrides found at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sweep.config.folders import conf_dir
+from sweep.errors import Fault, UserError
+
+COMMAND_LINE = "the command line"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """`tree` keeps interpolations; `choices` maps each config group to the option taken."""
+
+    tree: DictConfig
+    choices: Mapping[str, str]
+
+    def resolved(self) -> dict[str, Any]:
+        """Raises UserError for an interpolation that leads nowhere."""
+        try:
+            found = OmegaConf.to_container(self.tree, resolve=True)
+        except OmegaConfBaseException as error:
+            raise UserError.of(str(error.full_key or ""), _first_line(error)) from None
+        assert isinstance(found, dict)
+        return {str(key): value for key, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Composer:
+    """Composes the shipped configs with the user's own folders, which go before them."""
+
+    config_dirs: tuple[Path, ...] = ()
+    _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        return (*(folder.resolve() for folder in self.config_dirs), conf_dir())
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Config group → the options it has."""
+        found: dict[str, set[str]] = {}
+        for folder in self.folders:
+            for file in folder.glob("*/*.yaml"):
+                found.setdefault(file.parent.name, set()).add(file.stem)
+        return {group: tuple(sorted(options)) for group, options in found.items()}
+
+    def file(self, group: str, option: str) -> Path | None:
+        return next((path for folder in self.folders if (path := folder / group / f"{option}.yaml").exists()), None)
+
+    def compose(self, overrides: Sequence[str]) -> Composed:
+        """Raises UserError with every fault that the overrides themselves have.
+
+        A value override is passed on as a forced addition: Hydra would refuse the first unknown key and stop there,
+        while `parse` names all of them.
+        """
+        _register_resolvers()
+        if missing := [folder for folder in self.config_dirs if not folder.is_dir()]:
+            raise UserError([Fault("--config-dir", f"{folder} is not a folder") for folder in missing])
+        faults: list[Fault] = []
+        accepted = [text for raw in overrides if (text := self._accept(raw, faults)) is not None]
+        if faults:
+            raise UserError(faults)
+        search_path = ",".join(f"file://{folder}" for folder in self.folders[:-1])
+        try:
+            with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+                tree = compose(
+                    "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
+                )
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError.of("", _first_line(error), COMMAND_LINE) from None
+        choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
+        OmegaConf.set_struct(tree, False)
+        del tree["hydra"]
+        return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
+
+    def key(self, override: str) -> str:
+        """The config key or group that an override names; empty if it cannot be read."""
+        try:
+            return str(self._parser.parse_override(override).key_or_group)
+        except HydraException:
+            return ""
+
+    def _accept(self, raw: str, faults: list[Fault]) -> str | None:
+        """The override as it is passed to Hydra, or None with the reason added to `faults`."""
+        try:
+            override = self._parser.parse_override(raw)
+        except HydraException as error:
+            faults.append(Fault(raw, f"cannot be read as key=value: {_first_line(error)}", COMMAND_LINE))
+            return None
+        if override.is_sweep_override():
+            rule = "holds several values; a search space belongs in a file (study.space=FILE), not on the command line"
+            faults.append(Fault(override.key_or_group, rule, COMMAND_LINE))
+            return None
+        if override.key_or_group in self.groups and not isinstance(override.value(), dict):
+            return self._accept_group(raw, override, faults)
+        if override.type == OverrideType.CHANGE:
+            return f"++{raw}"
+        return raw
+
+    def _accept_group(self, raw: str, override: Override, faults: list[Fault]) -> str | None:
+        group, option, options = override.key_or_group, str(override.value()), self.groups[override.key_or_group]
+        if group == "experiment" and override.type == OverrideType.CHANGE:
+            faults.append(Fault("experiment", f"write +experiment={option}: an experiment is added", COMMAND_LINE))
+        elif option not in options and override.type != OverrideType.DEL:
+            faults.append(Fault(group, f"is {option}, but must be one of: {', '.join(options)}{closest(option, options)}", COMMAND_LINE))
+        else:
+            # `+adapter=lora` would be a second choice for a group that has one already.
+            return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)
+        return None
+
+
+def closest(name: str, names: Sequence[str]) -> str:
+    found = get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _register_resolvers() -> None:
+    OmegaConf.register_new_resolver("conf_dir", lambda: str(conf_dir()), replace=True)

@@ -1,0 +1,21 @@
+"""The names of the metrics each task has. They are computed in `sweep.train.metrics`."""
+
+from __future__ import annotations
+
+from sweep.config.schema import Task
+
+AVERAGED = ("f1_macro", "f1_micro", "f1_weighted", "precision_macro", "precision_micro", "precision_weighted",
+            "recall_macro", "recall_micro", "recall_weighted")  # fmt: skip
+BY_TASK: dict[Task, tuple[str, ...]] = {
+    "single_label": ("loss", "accuracy", *AVERAGED),
+    "multi_label": ("loss", "subset_accuracy", "jaccard", *AVERAGED),
+}
+
+
+def objectives(task: Task) -> tuple[str, ...]:
+    """What `study.metric` may name: always of the validation split."""
+    return tuple(f"eval/{name}" for name in BY_TASK[task])
+
+
+def better_when_lower(metric: str) -> bool:
+    return metric.endswith("/loss")

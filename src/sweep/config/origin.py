@@ -1,0 +1,40 @@
+"""Where the user set a value: the command line, or one of the config files taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from sweep.config.compose import COMMAND_LINE, Composer
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    composer: Composer
+    overrides: Sequence[str]
+    choices: Mapping[str, str]
+
+    def __call__(self, path: str) -> str:
+        """Empty for a value that nobody set. `path` may go deeper than what was set, as an element of a list does."""
+        path = path.split("[")[0]
+        for override in self.overrides:
+            key = self.composer.key(override)
+            if key == path or path.startswith(f"{key}.") and key not in self.composer.groups:
+                return COMMAND_LINE
+        experiment_last = sorted(self.choices.items(), key=lambda choice: choice[0] != "experiment")
+        for group, option in experiment_last:
+            inner = path if group == "experiment" else path.removeprefix(f"{group}.")
+            if (group == "experiment" or inner != path) and self._sets(group, option, inner):
+                return f"conf/{group}/{option}.yaml"
+        return ""
+
+    def _sets(self, group: str, option: str, path: str) -> bool:
+        file = self.composer.file(group, option)
+        tree = OmegaConf.load(file) if file else None
+        for name in path.split("."):
+            if not isinstance(tree, DictConfig) or name not in tree:
+                return False
+            tree = tree._get_node(name)  # type: ignore[assignment]
+        return True

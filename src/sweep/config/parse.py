@@ -1,0 +1,112 @@
+"""A plain mapping → `Config`, naming everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sweep.config.compose import closest
+from sweep.config.schema import Config, Section
+from sweep.errors import Fault
+
+Origin = Callable[[str], str]
+
+
+def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
+    """The config with each faulty value replaced by its default, so that later checks can look for more faults."""
+    tree, faults = copy.deepcopy(dict(tree)), []
+    while True:
+        try:
+            return Config.model_validate_json(json.dumps(tree)), faults
+        except ValidationError as error:
+            found = _faults(error, origin)
+            faults += found
+            for fault in found:
+                _remove(tree, fault.path)
+
+
+def section(path: str) -> type[Section] | None:
+    """The schema class at a dotted key, None where the key is a plain value or is not known at all."""
+    found: type[Section] | None = Config
+    for name in path.split("."):
+        if found is None or name not in found.model_fields:
+            return None
+        found = _section_of(found.model_fields[name].annotation)
+    return found
+
+
+def is_key(path: str) -> bool:
+    parent, _, name = path.rpartition(".")
+    owner = section(parent) if parent else Config
+    return owner is not None and name in owner.model_fields
+
+
+def keys() -> tuple[str, ...]:
+    """Every dotted key that holds a value."""
+    return tuple(_keys(Config, ""))
+
+
+def _keys(owner: type[Section], prefix: str) -> Iterable[str]:
+    for name, info in owner.model_fields.items():
+        inner = _section_of(info.annotation)
+        if inner is None:
+            yield prefix + name
+        else:
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
+
+
+def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
+    """One fault a key: a union reports each of its members, which read better as one rule."""
+    rules: dict[str, list[str]] = {}
+    values: dict[str, Any] = {}
+    for found in error.errors():
+        path, rest = _known_part(found["loc"])
+        if found["type"] == "extra_forbidden":
+            path = ".".join(map(str, found["loc"]))
+            rules[path] = [_unknown(path)]
+            continue
+        values.setdefault(path, found["input"])
+        element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
+        rules.setdefault(path, []).append(found["msg"].removeprefix("Input should be ").removeprefix("Input should ") + element)
+    return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
+
+
+def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
+    if path not in values:
+        return texts[0]
+    return f"is {json.dumps(values[path])}, but must be {' or '.join(dict.fromkeys(texts))}"
+
+
+def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
+    """Split a pydantic location into the config key and what comes after it (an index, a member of a union)."""
+    owner: type[BaseModel] | None = Config
+    names: list[str] = []
+    for name in location:
+        if owner is None or name not in owner.model_fields:
+            break
+        names.append(str(name))
+        owner = _section_of(owner.model_fields[str(name)].annotation)
+    return ".".join(names), location[len(names) :]
+
+
+def _unknown(path: str) -> str:
+    parent, _, name = path.rpartition(".")
+    owner = section(parent) if parent else Config
+    allowed = tuple(owner.model_fields) if owner else ()
+    return f"is not a config key{closest(name, allowed)}; {parent or 'the top level'} has: {', '.join(allowed)}"
+
+
+def _remove(tree: dict[str, Any], path: str) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        tree = tree[parent]
+    tree.pop(name, None)

@@ -1,0 +1,193 @@
+"""The whole of what a user may configure, typed and frozen.
+
+Field names are those of the libraries behind them: `transformers.TrainingArguments`, `peft`, Optuna and W&B.
+Rules that need a single value live here, as constraints; rules across values live in `sweep.checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scalar = bool | int | float | str | None
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Samples = Count | Share | None
+
+Task = Literal["single_label", "multi_label"]
+AdapterMethod = Literal["lora", "ia3", "head", "full"]
+OptimizerName = Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"]
+SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
+PrunerName = Literal["none", "median", "successive_halving", "hyperband", "percentile", "patient"]
+
+
+class Section(BaseModel):
+    """Strict: a number in quotes is not a number, an unknown key is a fault, and no value changes after parsing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class ModelConfig(Section):
+    path: str = Field("", description="hub id, local directory, or pkg://PACKAGE/FOLDER of an installed package")
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    trust_remote_code: bool = False
+    attn_implementation: str | None = None
+
+
+class AdapterConfig(Section):
+    """What is trained. `method: head` freezes the base; `full` trains everything; `quantization` is of the base."""
+
+    method: AdapterMethod = "lora"
+    quantization: Literal["none", "nf4"] = "none"
+    double_quantization: bool = True
+    compute_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    r: Count | None = None
+    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    lora_dropout: Probability | None = None
+    use_rslora: bool = False
+    target_modules: tuple[str, ...] | Literal["all-linear"] | None = Field(
+        None, description="module name endings; null takes PEFT's default for the architecture"
+    )
+    feedforward_modules: tuple[str, ...] | None = Field(None, description="IA3 only: those of target_modules scaled at input")
+
+
+class DatasetConfig(Section):
+    path: str = Field("", description="hub id, a directory of CSV / JSON lines / Parquet files, or one such file")
+    name: str | None = Field(None, description="configuration of a hub data set that has several; local files have none")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
+    task: Task = "single_label"
+    text_column: str = "text"
+    text_pair_column: str | None = None
+    label_column: str | tuple[str, ...] = Field(
+        "label", description="or a list of names, of which a copy of the data has one; not used with label_columns"
+    )
+    label_columns: tuple[str, ...] = Field((), description="multi-label: one 0/1 column a label")
+    label_names: tuple[str, ...] | None = Field(None, description="label order; null sorts the labels of train")
+    unlabelled: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no label")
+    train_split: str = Field("train", description="name of a split or of a file; A+B joins two")
+    validation_split: str | None = Field(None, description="null takes validation_ratio of train")
+    test_split: str | None = "test"
+    validation_ratio: Share = 0.2
+    stratify: bool = False
+    seed: int = 0
+    max_train_samples: Samples = Field(None, description="a count, or a share below 1")
+    max_eval_samples: Samples = None
+    max_test_samples: Samples = None
+    train_every_nth: Count = 1
+    eval_every_nth: Count = 1
+    test_every_nth: Count = 1
+    max_length: Count | None = Field(None, description="tokens; null takes the model's own limit")
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        None, description="of a text file; null takes the comma for .csv, the tab for .tsv and .txt"
+    )
+    quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")
+
+
+class OptimizerConfig(Section):
+    name: OptimizerName = "adamw_torch"
+    on_missing: Literal["fallback", "refuse"] = Field("fallback", description="where the device lacks the optimizer")
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: NonNegative = 0.0
+    warmup_steps: NonNegative = Field(0, description="optimizer steps; below 1 a share of the trial's steps")
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    adam_beta1: Probability = 0.9
+    adam_beta2: Probability = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+
+
+class TrainerConfig(Section):
+    per_device_train_batch_size: Count = 8
+    per_device_eval_batch_size: Count = 32
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3
+    gradient_accumulation_steps: Count = 1
+    max_grad_norm: NonNegative = 1.0
+    eval_strategy: Literal["epoch", "steps", "no"] = Field("epoch", description="`no` evaluates once, at the end")
+    eval_steps: Count | None = None
+    logging_steps: Count = 10
+    bf16: bool = False
+    fp16: bool = False
+    gradient_checkpointing: bool = False
+    train_sampling_strategy: Literal["random", "group_by_length"] = "group_by_length"
+    early_stopping_patience: Count | None = None
+    early_stopping_threshold: NonNegative = 0.0
+    label_smoothing_factor: Probability = 0.0
+    save_best: bool = Field(True, description="keep the adapter of the study's best trial on disk")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = 0
+
+
+class StudyConfig(Section):
+    study_name: str = "study"
+    n_trials: Count = Field(10, description="in total, over all runs of the study")
+    timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which no trial starts")
+    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which a trial fails")
+    metric: str = "eval/accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
+    sampler: SamplerName = "tpe"
+    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna sampler")
+    pruner: PrunerName = "none"
+    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna pruner")
+    storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
+    seed: int = 0
+    enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
+    dry_run: bool = False
+
+
+class TrackerConfig(Section):
+    name: Literal["wandb", "mock", "none"] = "wandb"
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "sweep"
+    entity: str | None = None
+    tags: tuple[str, ...] = ()
+    finish_timeout: Annotated[float, Field(gt=0)] = Field(60, description="seconds to wait for the server at a run's end")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
+
+
+class PublishedTrial(Section):
+    params: dict[str, Scalar] = Field({}, description="by config key, as in a search space")
+    eval: dict[str, float] = Field({}, description="last evaluation, `eval/…`")
+    eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an evaluation")
+
+
+class PublishedTraining(Section):
+    """The retrained winner. Seconds and speeds include its evaluations, as `transformers.Trainer` reports them."""
+
+    steps: Count | None = None
+    seconds: NonNegative | None = None
+    samples_per_second: NonNegative | None = None
+    steps_per_second: NonNegative | None = None
+    flops: NonNegative | None = None
+    train_loss: float | None = None
+
+
+class PublishedConfig(Section):
+    """What others reported for this experiment; the report prints it beside what was measured."""
+
+    source: str = ""
+    model: str = ""
+    rows: dict[str, Count] = Field({}, description="by split: train, validation, test")
+    trials: tuple[PublishedTrial, ...] = ()
+    best_trial: Annotated[int, Field(ge=0)] | None = Field(None, description="position in `trials`")
+    train: PublishedTraining = PublishedTraining()
+    test: dict[str, float] = Field({}, description="`test/…`")
+    test_seconds: NonNegative | None = None
+    test_samples_per_second: NonNegative | None = None
+    notes: str = ""
+
+
+class Config(Section):
+    title: str = ""
+    run_dir: str = "runs/study"
+    model: ModelConfig = ModelConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    study: StudyConfig = StudyConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    published: PublishedConfig | None = None

@@ -1,0 +1,259 @@
+"""What is searched: one file in `sweeps/`, `dotted.config.key: range`.
+
+    optimizer.learning_rate: {low: 1.0e-5, high: 5.0e-4, log: true}
+    trainer.num_train_epochs: {low: 3, high: 6}             # whole numbers, because both ends are
+    trainer.per_device_train_batch_size: {choices: [8, 16]}
+    adapter: {choices: [lora, ia3]}                         # a config group
+    adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # asked for only then
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sweep.config.compose import closest
+from sweep.config.folders import sweeps_dir
+from sweep.config.parse import is_key, keys, section
+from sweep.config.schema import Scalar
+from sweep.errors import Fault, UserError
+
+_RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Whole numbers if `low`, `high` and `step` all are."""
+
+    low: Number
+    high: Number
+    log: bool = False
+    step: Number | None = None
+
+    @property
+    def whole(self) -> bool:
+        return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
+
+    def ends(self) -> tuple[Scalar, ...]:
+        return (self.low, self.high)
+
+    def contains(self, value: Scalar) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def grid(self) -> tuple[Scalar, ...] | None:
+        """Every value, if there are finitely many."""
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + index * step for index in range(count))
+
+    def __str__(self) -> str:
+        notes = [text for text in ("log" if self.log else "", f"step {self.step}" if self.step else "") if text]
+        return f"{self.low} to {self.high}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    values: tuple[Scalar, ...]
+
+    def ends(self) -> tuple[Scalar, ...]:
+        return self.values
+
+    def contains(self, value: Scalar) -> bool:
+        return any(value == known and type(value) is type(known) for known in self.values)
+
+    def grid(self) -> tuple[Scalar, ...]:
+        return self.values
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(map(str, self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`when` maps earlier parameters to the values under which this one is searched."""
+
+    key: str
+    domain: Range | Choices
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    def active(self, chosen: Mapping[str, Scalar]) -> bool:
+        return all(key in chosen and chosen[key] in values for key, values in self.when.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    parameters: tuple[Parameter, ...] = ()
+    source: str = ""
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __getitem__(self, key: str) -> Parameter:
+        return next(parameter for parameter in self.parameters if parameter.key == key)
+
+    def __contains__(self, key: object) -> bool:
+        return any(parameter.key == key for parameter in self.parameters)
+
+    def corners(self) -> Iterator[dict[str, Scalar]]:
+        """Each end of each parameter once, the others left as configured, its conditions met."""
+        for parameter in self.parameters:
+            needed = self._conditions(parameter)
+            for value in parameter.domain.ends():
+                yield {**needed, parameter.key: value}
+
+    def grid_size(self) -> int | None:
+        """Points of the full grid, None where a range has no step. Conditions are not taken off."""
+        size = 1
+        for parameter in self.parameters:
+            values = parameter.domain.grid()
+            if values is None:
+                return None
+            size *= len(values)
+        return size
+
+    def plain(self) -> dict[str, Any]:
+        """As in the file, for records."""
+        return {parameter.key: _plain(parameter) for parameter in self.parameters}
+
+    def _conditions(self, parameter: Parameter) -> dict[str, Scalar]:
+        needed: dict[str, Scalar] = {}
+        for key, values in parameter.when.items():
+            needed |= {**self._conditions(self[key]), key: values[0]}
+        return needed
+
+
+def find(name: str, config_dirs: Sequence[Path]) -> Path:
+    """The file of a search space: a path ending in .yaml, or a name in `sweeps/`, the user's own folders first.
+
+    Raises UserError naming the spaces there are.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if Path(name).is_file():
+            return Path(name)
+        raise UserError.of("study.space", f"is {name}, but there is no such file")
+    folders = [*(folder / "sweeps" for folder in config_dirs), sweeps_dir()]
+    for folder in folders:
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    rule = f"is {name}, but must be a path ending in .yaml, or one of: {', '.join(known)}{closest(name, known)}"
+    raise UserError.of("study.space", rule)
+
+
+def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[Fault]]:
+    """The space without its faulty parameters, and their faults. `groups` are the config groups and their options."""
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path))
+    except (OmegaConfBaseException, YAMLError, OSError) as error:
+        return Space(source=path.name), [Fault(str(path), f"cannot be read: {error}")]
+    if not isinstance(tree, dict) or not tree:
+        return Space(source=path.name), [Fault(str(path), "must map config keys to ranges, and holds none")]
+    reader = _Reader(groups, path.name)
+    for key, entry in tree.items():
+        reader.read(str(key), entry)
+    return Space(tuple(reader.parameters), path.name), reader.faults
+
+
+@dataclass(slots=True)
+class _Reader:
+    groups: Mapping[str, Sequence[str]]
+    source: str
+    parameters: list[Parameter] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def read(self, key: str, entry: Any) -> None:
+        before = len(self.faults)
+        if key not in self.groups and (not is_key(key) or section(key) is not None):
+            self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
+        elif key in ("experiment", "study", "tracker") or key.startswith(("study.", "tracker.", "run_dir", "published")):
+            self._fault(key, "belongs to the study, not to a trial, and cannot be searched")
+        if not isinstance(entry, dict):
+            self._fault(key, f"is {entry!r}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}")
+            return
+        for name in entry:
+            if name not in _RANGE_FIELDS:
+                allowed = ", ".join(_RANGE_FIELDS)
+                self._fault(f"{key}.{name}", f"is not a field of a range{closest(str(name), _RANGE_FIELDS)}; there are: {allowed}")
+        domain = self._choices(key, entry) if "choices" in entry else self._range(key, entry)
+        when = self._when(key, entry.get("when"))
+        if domain is not None and len(self.faults) == before:
+            self.parameters.append(Parameter(key, domain, when))
+
+    def _choices(self, key: str, entry: Mapping[str, Any]) -> Choices | None:
+        values = entry["choices"]
+        if extra := [name for name in ("low", "high", "log", "step") if name in entry]:
+            self._fault(key, f"has choices, so it cannot have {', '.join(extra)}")
+        if not isinstance(values, list) or not values:
+            self._fault(f"{key}.choices", f"is {values!r}, but must be a list of at least one value")
+            return None
+        if nested := [value for value in values if not isinstance(value, Scalar)]:
+            self._fault(f"{key}.choices", f"holds {nested[0]!r}, but must hold plain values; name a config group instead")
+        if len({repr(value) for value in values}) < len(values):
+            self._fault(f"{key}.choices", f"is {values!r}, but holds a value twice")
+        if key in self.groups and (unknown := [v for v in values if v not in self.groups[key]]):
+            self._fault(f"{key}.choices", f"holds {unknown[0]}, but {key} has: {', '.join(self.groups[key])}")
+        return Choices(tuple(values))
+
+    def _range(self, key: str, entry: Mapping[str, Any]) -> Range | None:
+        low, high, step, log = entry.get("low"), entry.get("high"), entry.get("step"), entry.get("log", False)
+        numbers = {"low": low, "high": high} | ({"step": step} if step is not None else {})
+        if wrong := [name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int | float)]:
+            for name in wrong:
+                self._fault(f"{key}.{name}", f"is {numbers[name]!r}, but must be a number (or give choices)")
+            return None
+        assert low is not None and high is not None
+        if key in self.groups:
+            self._fault(key, "is a config group: give choices")
+        if low >= high:
+            self._fault(f"{key}.low", f"is {low}, but must be below high, which is {high}")
+        if not isinstance(log, bool):
+            self._fault(f"{key}.log", f"is {log!r}, but must be true or false")
+        elif log and low <= 0:
+            self._fault(f"{key}.low", f"is {low}, but must be above 0 on a log scale")
+        if step is not None and log:
+            self._fault(f"{key}.step", f"is {step}, but a log scale has no step")
+        if step is not None and step <= 0:
+            self._fault(f"{key}.step", f"is {step}, but must be above 0")
+        return Range(low, high, bool(log), step)
+
+    def _when(self, key: str, entry: Any) -> dict[str, tuple[Scalar, ...]]:
+        if entry is None:
+            return {}
+        if not isinstance(entry, dict):
+            self._fault(f"{key}.when", f"is {entry!r}, but must map an earlier key to a value, as in {{adapter: lora}}")
+            return {}
+        known = {parameter.key: parameter for parameter in self.parameters}
+        found: dict[str, tuple[Scalar, ...]] = {}
+        for name, wanted in entry.items():
+            values = tuple(wanted) if isinstance(wanted, list) else (wanted,)
+            if name not in known:
+                self._fault(f"{key}.when", f"names {name}, but must name a key searched above it: {', '.join(known) or 'none'}")
+            elif missing := [value for value in values if not known[name].domain.contains(value)]:
+                self._fault(f"{key}.when", f"wants {name} to be {missing[0]}, but it is {known[name].domain}")
+            else:
+                found[str(name)] = values
+        return found
+
+    def _fault(self, path: str, message: str) -> None:
+        self.faults.append(Fault(path, message, f"search space {self.source}"))
+
+
+def _plain(parameter: Parameter) -> dict[str, Any]:
+    match parameter.domain:
+        case Choices(values=values):
+            entry: dict[str, Any] = {"choices": list(values)}
+        case Range(low=low, high=high, log=log, step=step):
+            entry = {"low": low, "high": high} | ({"log": True} if log else {}) | ({"step": step} if step else {})
+    return entry | ({"when": {key: list(values) for key, values in parameter.when.items()}} if parameter.when else {})

@@ -1,0 +1,1 @@
+"""Dataset config → `Splits`: sources, label order, splits, subsampling; then tokenising and collating."""

@@ -1,0 +1,106 @@
+"""Data sets of the Hugging Face hub. The only module that asks the network for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.raw import Raw, Source, first_line, joined, listed
+from sweep.errors import Fault, UserError
+
+if TYPE_CHECKING:
+    import datasets
+
+SECONDS = 10
+LOCAL_COPY = (
+    "To use a local copy, set dataset.path to a folder that holds one file a split, "
+    "such as train.csv and test.csv (or .tsv, .txt, .jsonl, .json, .parquet)"
+)
+
+
+def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
+    """Load every split, from the hub or, where that is out of reach, from its cache. Raises `UserError`."""
+    import datasets
+
+    commit = _commit(config)
+    try:
+        with _only_cached() if commit is None else _as_is():
+            loaded = datasets.load_dataset(config.path, config.name, revision=config.revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise UserError([_fault(config, error, reached=commit is not None)]) from None
+    return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")
+
+
+def _commit(config: DatasetConfig) -> str | None:
+    """The commit that `revision` stands for, None where the hub cannot be asked. One short question first, because
+    `datasets` goes on trying for half a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return HfApi().dataset_info(config.path, revision=config.revision, timeout=SECONDS).sha or ""
+    except RevisionNotFoundError:
+        raise UserError.of("dataset.revision", f"is {config.revision}, which {config.path} does not have on the hub") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        rule = f"is {config.path}, which is neither a folder or file here nor a data set on the hub that you may read. {LOCAL_COPY}"
+        raise UserError.of("dataset.path", rule) from None
+    except (OfflineModeIsEnabled, HTTPError, OSError):
+        return None
+
+
+@contextmanager
+def _only_cached() -> Iterator[None]:
+    """`datasets` in its offline mode: it answers from its cache or fails at once."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _as_is() -> Iterator[None]:
+    yield
+
+
+def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
+    if not reached:
+        rule = f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there. {LOCAL_COPY}"
+        return Fault("dataset.path", rule)
+    if "BuilderConfig" in str(error) or "Config name is missing" in str(error):
+        return Fault("dataset.name", f"is {config.name}, but {config.path} says: {first_line(error)}")
+    if "scripts are no longer supported" in str(error):
+        rule = f"is {config.path}, which is a script at this revision, and scripts are not run; try dataset.revision=refs/convert/parquet"
+        return Fault("dataset.path", rule)
+    return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
+
+
+def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: Set[str]) -> Raw:
+    if name not in loaded:
+        raise UserError.of(key, f"is {name}, but the data set has the splits {listed(sorted(loaded))}")
+    return from_dataset(loaded[name], wanted)
+
+
+def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
+    """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into null."""
+    held = [name for name in dataset.column_names if name in wanted]
+    table: pa.Table = dataset.select_columns(held).with_format("arrow")[:]
+    for index, name in enumerate(held):
+        feature = dataset.features[name]
+        if names := getattr(feature, "names", None):
+            table = table.set_column(index, name, pa.array([_named(code, names) for code in table[name].to_pylist()], pa.string()))
+        elif names := getattr(getattr(feature, "feature", None), "names", None):
+            rows = [codes and [_named(code, names) for code in codes] for codes in table[name].to_pylist()]
+            table = table.set_column(index, name, pa.array(rows, pa.list_(pa.string())))
+    return Raw(table, tuple(dataset.column_names), typed=True)
+
+
+def _named(code: int | None, names: list[str]) -> str | None:
+    return None if code is None or code < 0 else names[code]

@@ -1,0 +1,56 @@
+"""A split as it is stored, before anything is made of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from sweep.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false where the
+    format knows only text, so that the text of its cells must tell numbers from names."""
+
+    table: pa.Table
+    columns: tuple[str, ...]
+    typed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the split.
+    `revision` is the hub's commit, empty for local files."""
+
+    read: Callable[[str, str], Raw]
+    revision: str = ""
+
+
+def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:
+    """A split named `A+B` is the rows of A, then those of B, as in `datasets`."""
+    return concatenated(key, split, [read(name.strip()) for name in split.split("+")])
+
+
+def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
+    """Keeps the columns that all parts have. Raises `UserError` where their types differ."""
+    if len(parts) == 1:
+        return parts[0]
+    shared = tuple(name for name in parts[0].columns if all(name in part.columns for part in parts))
+    held = [name for name in parts[0].table.column_names if name in shared]
+    try:
+        table = pa.concat_tables([part.table.select(held) for part in parts], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise UserError.of(key, f"is {split}, whose parts do not fit together: {first_line(error)}") from None
+    return Raw(table, shared, all(part.typed for part in parts))
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def listed(names: list[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "nothing"

@@ -1,0 +1,56 @@
+"""Faults a user can cause, and the one way they reach the user: a message and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing that is wrong: where (`path`, a config key or a file), what (`message`) and where it was set (`origin`)."""
+
+    path: str
+    message: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        set_at = f"  (set in {self.origin})" if self.origin else ""
+        return f"{self.path}: {self.message}{set_at}" if self.path else f"{self.message}{set_at}"
+
+
+class UserError(Exception):
+    """Carries every fault found so far; never shown as a traceback."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(dict.fromkeys(faults))
+        super().__init__("\n".join(map(str, self.faults)))
+
+    @classmethod
+    def of(cls, path: str, message: str, origin: str = "") -> UserError:
+        return cls([Fault(path, message, origin)])
+
+
+class Interrupted(Exception):
+    """The user stopped the study; everything done so far is kept."""
+
+
+def render(error: UserError) -> str:
+    lines = [f"  - {fault}" for fault in error.faults]
+    head = "sweep: 1 thing to mend" if len(lines) == 1 else f"sweep: {len(lines)} things to mend"
+    return "\n".join([f"{head}:", *lines])
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a `UserError` into its message on standard error and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        print(render(error), file=sys.stderr)
+        raise SystemExit(2) from None
+    except Interrupted as stop:
+        print(f"sweep: {stop}", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,82 @@
+"""Optuna's samplers and pruners by the names the config gives them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.config.schema import PrunerName, SamplerName, StudyConfig
+from sweep.config.space import Space
+
+_SAMPLERS: Mapping[SamplerName, str] = {
+    "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler", "random": "RandomSampler",
+    "grid": "GridSampler",
+}  # fmt: skip
+_PRUNERS: Mapping[PrunerName, str] = {
+    "none": "NopPruner", "median": "MedianPruner", "successive_halving": "SuccessiveHalvingPruner",
+    "hyperband": "HyperbandPruner", "percentile": "PercentilePruner", "patient": "PatientPruner",
+}  # fmt: skip
+
+# Optuna's own defaults are for studies of hundreds: ten random points before TPE starts and five trials before the
+# median pruner does would leave a study of six neither searched nor pruned.
+_SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
+    "tpe": {"n_startup_trials": 4},
+    "gp": {"n_startup_trials": 4},
+}
+_PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
+    "median": {"n_startup_trials": 2, "n_warmup_steps": 1},
+    "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 1},
+    "patient": {"patience": 1},
+}
+# These walk one fixed sequence, whose place is kept in the study; the others draw afresh at each ask.
+_SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
+
+
+class _Grid(optuna.samplers.GridSampler):
+    """Without the call that ends `Study.optimize` after the last point: the loop here is the project's own."""
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        pass
+
+
+def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:
+    found: Callable[..., BaseSampler] = getattr(optuna.samplers, _SAMPLERS[name])
+    return found
+
+
+def pruner_class(name: PrunerName) -> Callable[..., BasePruner]:
+    found: Callable[..., BasePruner] = getattr(optuna.pruners, _PRUNERS[name])
+    return found
+
+
+def sampler(study: StudyConfig, space: Space, asked: int) -> BaseSampler:
+    """The sampler for the ask that follows `asked` earlier ones.
+
+    A sampler with a seed that is made again on resuming would repeat its first points. Here the seed of each ask
+    follows from the study's seed and the number of points asked for before, so that a study interrupted and resumed
+    asks for the same points as one that ran through.
+    """
+    options: dict[str, Any] = {**_SAMPLER_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
+    seed = study.seed if study.sampler in _SEQUENCES else study.seed * 100_003 + asked
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if study.sampler == "grid":
+            return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
+        return sampler_class(study.sampler)(seed=seed, **options)
+
+
+def pruner(study: StudyConfig) -> BasePruner:
+    options: dict[str, Any] = {**_PRUNER_DEFAULTS.get(study.pruner, {}), **study.pruner_options}
+    if study.pruner == "none":
+        return optuna.pruners.NopPruner()
+    if study.pruner == "patient":
+        options["wrapped_pruner"] = optuna.pruners.MedianPruner(**_PRUNER_DEFAULTS["median"])
+    return pruner_class(study.pruner)(**options)

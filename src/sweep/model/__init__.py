@@ -1,0 +1,1 @@
+"""Model and adapter config → tokenizer, base, adapter and head; the parameter account."""

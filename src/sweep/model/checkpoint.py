@@ -1,0 +1,101 @@
+"""What lies behind a model's location, found without reading a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sweep.errors import UserError
+
+KEY = "model.path"
+ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_HUB_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`location` and `revision` are what transformers is given: a directory (of the hub's cache, where the hub cannot
+    be asked), or a hub id with its commit. `at_hand`: the weights need no download."""
+
+    location: str
+    revision: str | None
+    commit: str
+    files: tuple[str, ...]
+    at_hand: bool
+
+    def weights(self) -> tuple[str, ...]:
+        """The safetensors file of the weights, or their index. Raises UserError if there are only pickled ones, or none."""
+        found = tuple(name for name in _WEIGHTS if name in self.files)
+        if not found:
+            raise UserError.of(KEY, f"is {self.location}, but {_lack(self.files)}")
+        return found
+
+
+def locate(location: str, revision: str | None) -> Checkpoint:
+    """`location` is a directory or a hub id. Raises UserError if the hub has no such model, or cannot be asked and the
+    model is not in its cache."""
+    if Path(location).is_dir():
+        return Checkpoint(location, None, "", _listing(Path(location)), at_hand=True)
+    return _on_hub(location, revision)
+
+
+def _listing(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(entry.name for entry in folder.iterdir()))
+
+
+def _lack(files: Sequence[str]) -> str:
+    pickled = [name for name in files if name.endswith(_PICKLED) and not name.startswith("training_args")]
+    if not pickled:
+        return f"it has no weights: neither {' nor '.join(_WEIGHTS)}"
+    rule = f"its weights are pickled ({pickled[0]}), and only safetensors are loaded"
+    return f"{rule}; convert them once with save_pretrained, or name a converted model.revision (refs/pr/… on the hub)"
+
+
+@lru_cache(maxsize=32)
+def _on_hub(name: str, revision: str | None) -> Checkpoint:
+    """One question to the hub, without the client's retries: a machine with no network is answered at once."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+    except GatedRepoError:
+        raise UserError.of(KEY, f"is {name}, which its authors gave only to accounts they allow: log in to the hub") from None
+    except RevisionNotFoundError:
+        raise UserError.of("model.revision", f"is {revision}, but {name} has no such branch, tag or commit") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise UserError.of(KEY, f"is {name}, but there is no such directory and no such model on the hub") from None
+    except (HTTPError, OSError) as error:
+        return _in_cache(name, revision, error)
+    files = tuple(sorted(file.rfilename for file in info.siblings or ()))
+    return Checkpoint(name, info.sha, info.sha or "", files, at_hand=_cached(name, info.sha, files))
+
+
+def _in_cache(name: str, revision: str | None, error: Exception) -> Checkpoint:
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(config, str):
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        rule = f"is {name}, but there is no such directory, the hub cannot be reached ({reason}) and its cache has no copy"
+        raise UserError.of(KEY, f"{rule}; it must be {ALLOWED}")
+    folder = Path(config).parent
+    return Checkpoint(str(folder), None, folder.name, _listing(folder), at_hand=True)
+
+
+def _cached(name: str, commit: str | None, files: Sequence[str]) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    weights = [file for file in files if file.endswith(".safetensors") and "/" not in file]
+    return all(isinstance(try_to_load_from_cache(name, file, revision=commit), str) for file in weights)

@@ -1,0 +1,197 @@
+"""Command line → `Plan`: every check that needs no weights and no GPU, with all faults reported at once.
+
+Nothing here imports torch: a mistake answers at once.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from sweep.checks import check, check_space
+from sweep.config import space as spaces
+from sweep.config.cli import Request, read_arguments
+from sweep.config.compose import Composed, Composer
+from sweep.config.origin import Origins
+from sweep.config.parse import parse
+from sweep.config.schema import Config, Scalar
+from sweep.config.space import Space
+from sweep.data.splits import Splits, load_splits
+from sweep.errors import Fault, UserError
+from sweep.records import TrialPlan
+from sweep.steps import evaluation_steps, total_steps, warmup_steps
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An experiment that can be run: composed, checked, and its data at hand."""
+
+    request: Request
+    composer: Composer
+    config: Config
+    space: Space
+    splits: Splits
+
+    def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
+        """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
+        overrides = merged(self.composer, self.request.overrides, params)
+        config = _checked(self.composer, overrides)
+        return TrialPlan(number, dict(params), config, total_steps(len(self.splits.train), config), self._command(number, overrides))
+
+    def corners(self) -> Iterator[Config]:
+        """The config as it stands, then with each end of each searched range."""
+        yield self.config
+        for params in self.space.corners():
+            yield _checked(self.composer, merged(self.composer, self.request.overrides, params))
+
+    @property
+    def command(self) -> str:
+        """What the user typed."""
+        return shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()])
+
+    def _folders(self) -> list[str]:
+        return [part for folder in self.request.config_dirs for part in ("--config-dir", str(folder))]
+
+    def _command(self, number: int, overrides: Sequence[str]) -> str:
+        """A study of this one point, in a run directory of its own."""
+        name = f"{self.config.study.study_name}-trial-{number}"
+        alone = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.sampler": "tpe",
+                 "study.sampler_options": {}, "study.enqueue": [], "run_dir": f"runs/{name}"}  # fmt: skip
+        return shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()])
+
+
+def make_plan(argv: Sequence[str]) -> Plan:
+    """Raises UserError with every fault found; SystemExit(0) once `--help` or `--cfg` has printed what it should."""
+    request = read_arguments(argv)
+    composer = Composer(request.config_dirs)
+    composed = composer.compose(request.overrides)
+    origin = Origins(composer, request.overrides, composed.choices)
+    config, faults = parse(composed.resolved(), origin)
+    if request.show and not faults:
+        _show(request, composed)
+    faults += _new(check(config, origin), faults)
+    space, space_faults = _load_space(config, composer)
+    faults += space_faults or check_space(config, space, origin)
+    if not faults:
+        faults += _corner_faults(composer, request.overrides, space)
+    splits = _load_data(config, faults, origin)
+    if faults or splits is None:
+        raise UserError(faults)
+    plan = Plan(request, composer, config, space, splits)
+    if late := list(_schedule_faults(plan, origin)):
+        raise UserError(late)
+    return plan
+
+
+def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """`overrides` with `values` in place of whatever they said of the same keys and groups."""
+    kept = [override for override in overrides if composer.key(override) not in values]
+    return [*kept, *(f"{key}={quoted(value)}" for key, value in values.items())]
+
+
+def quoted(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str():
+            plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("null", "true", "false", "nan", "inf")
+            return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        case Mapping():
+            return "{" + ",".join(f"{key}:{quoted(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ",".join(map(quoted, value)) + "]"
+        case _:
+            return repr(value)
+
+
+def _checked(composer: Composer, overrides: Sequence[str]) -> Config:
+    composed = composer.compose(overrides)
+    origin = Origins(composer, overrides, composed.choices)
+    config, faults = parse(composed.resolved(), origin)
+    if faults := [*faults, *_new(check(config, origin), faults)]:
+        raise UserError(faults)
+    return config
+
+
+def _show(request: Request, composed: Composed) -> None:
+    tree = composed.tree if request.package is None else OmegaConf.select(composed.tree, request.package)
+    if tree is None:
+        raise UserError.of("--package", f"is {request.package}, which the config does not have")
+    print(OmegaConf.to_yaml(tree, resolve=request.resolve) if OmegaConf.is_config(tree) else tree, end="")
+    raise SystemExit(0)
+
+
+def _load_space(config: Config, composer: Composer) -> tuple[Space, list[Fault]]:
+    if config.study.space is None:
+        return Space(), []
+    try:
+        return spaces.load(spaces.find(config.study.space, composer.config_dirs), composer.groups)
+    except UserError as error:
+        return Space(), list(error.faults)
+
+
+def _corner_faults(composer: Composer, overrides: Sequence[str], space: Space) -> list[Fault]:
+    """What is wrong with a value that the search could ask for."""
+    faults: list[Fault] = []
+    for params in space.corners():
+        try:
+            _checked(composer, merged(composer, overrides, params))
+        except UserError as error:
+            point = ", ".join(f"{key}={value}" for key, value in params.items())
+            faults += [Fault(fault.path, fault.message, f"search space {space.source}: {point}") for fault in error.faults]
+    return faults
+
+
+def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits | None:
+    """None where the data cannot be read, with the reasons added to `faults`, or where a download would come too early:
+    a data set of the hub is fetched only once all else is right."""
+    if any(fault.path.startswith("dataset.") for fault in faults) or not config.dataset.path:
+        return None
+    if faults and _HUB_ID.fullmatch(config.dataset.path) and not Path(config.dataset.path).exists():
+        return None
+    try:
+        return load_splits(config.dataset)
+    except UserError as error:
+        faults += [Fault(fault.path, fault.message, fault.origin or origin(fault.path)) for fault in error.faults]
+        return None
+
+
+def _schedule_faults(plan: Plan, origin: Origins) -> Iterator[Fault]:
+    """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
+    configs, rows = list(plan.corners()), len(plan.splits.train)
+    shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
+    warmup = max(configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)).optimizer.warmup_steps
+    if warmup_steps(shortest, warmup) >= shortest:
+        where = f"search space {plan.space.source}" if "optimizer.warmup_steps" in plan.space else origin("optimizer.warmup_steps")
+        trial = "the shortest trial of this search" if len(plan.space) else "this trial"
+        yield Fault("optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where)
+    if plan.config.study.pruner != "none" and all(len(evaluation_steps(rows, config)) < 2 for config in configs):
+        rule = f"is {plan.config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
+        yield Fault("study.pruner", rule, origin("study.pruner"))
+
+
+def _shortest(configs: Sequence[Config], config: Config) -> Config:
+    """`config` with the fewest epochs and the largest batches that any corner has."""
+    trainer = config.trainer.model_copy(update={
+        "num_train_epochs": min(c.trainer.num_train_epochs for c in configs),
+        "per_device_train_batch_size": max(c.trainer.per_device_train_batch_size for c in configs),
+        "gradient_accumulation_steps": max(c.trainer.gradient_accumulation_steps for c in configs),
+    })  # fmt: skip
+    return config.model_copy(update={"trainer": trainer})
+
+
+def _new(found: Sequence[Fault], known: Sequence[Fault]) -> list[Fault]:
+    """Without faults of keys that are known to be wrong: those were checked with a default in place of the value."""
+    wrong = {fault.path for fault in known}
+    return [fault for fault in found if fault.path not in wrong]

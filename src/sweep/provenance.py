@@ -1,0 +1,111 @@
+"""What has to be known to repeat a run: versions, code, data, model and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "sweep", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "optuna", "wandb", "datasets", "evaluate",
+    "hydra-core", "omegaconf", "scikit-learn", "numpy", "tokenizers", "safetensors",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """`diff` is the whole uncommitted change against HEAD; empty strings where the code is no git checkout."""
+
+    commit: str = ""
+    dirty: bool = False
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """`rows` by split name (train, validation, test) after subsampling; `fingerprint` covers texts, labels and order."""
+
+    source: str
+    revision: str
+    fingerprint: str
+    rows: Mapping[str, int]
+    label_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """`fingerprint` is of the weight files' bytes for a local directory, the resolved commit for a hub id."""
+
+    path: str
+    revision: str
+    fingerprint: str
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers; reads metadata and imports none of them."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    return {"python": platform.python_version(), "system": platform.platform(terse=True), "cpu": _cpu_name()}
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the checkout that `folder` is in; untracked files are not part of the diff."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return GitState()
+    diff = _git(folder, "diff", "HEAD")
+    return GitState(commit=commit.strip(), dirty=bool(diff), diff=diff)
+
+
+@dataclass(slots=True)
+class Fingerprint:
+    """SHA-256 over pieces, each preceded by its length, so that no two lists of pieces collide."""
+
+    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def add(self, piece: str | bytes) -> Fingerprint:
+        data = piece.encode() if isinstance(piece, str) else piece
+        self._hash.update(len(data).to_bytes(8, "big"))
+        self._hash.update(data)
+        return self
+
+    def add_file(self, path: Path) -> Fingerprint:
+        with path.open("rb") as file:
+            return self.add(hashlib.file_digest(file, "sha256").digest())
+
+    def hex(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

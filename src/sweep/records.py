@@ -1,0 +1,178 @@
+"""The values that flow from a trial to the report: frozen, and free of torch, Optuna and W&B."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Discriminator
+
+from sweep.config.schema import Config, Scalar
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An optimizer step just finished. `metrics` (`train/loss`, `train/learning_rate`, `train/grad_norm`, …) is empty
+    between logging steps; `epoch` is fractional."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    metrics: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPoint:
+    """One evaluation on the validation split. `index` counts from 1; metric names are `eval/…`."""
+
+    index: int
+    step: int
+    epoch: float
+    metrics: Metrics
+
+
+class Verdict(StrEnum):
+    """What the study tells an engine to do with a trial."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"
+    INTERRUPT = "interrupt"
+    TIME_OUT = "time_out"
+
+
+class FailureReason(StrEnum):
+    DIVERGED = "diverged"  # a loss or score that is not finite
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"  # stopped by the user: the point is tried again on resuming
+    LOST = "lost"  # the process died: likewise
+    CRASHED = "crashed"  # our bug or a broken setup: stops the study
+
+    @property
+    def retried(self) -> bool:
+        return self in (FailureReason.INTERRUPTED, FailureReason.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds are wall time; `samples` counts training rows seen; `flops` is the Trainer's estimate; memory is in bytes."""
+
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    steps: int = 0
+    samples: int = 0
+    flops: float = 0.0
+    train_loss: float | None = None
+    peak_host_bytes: int = 0
+    peak_device_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """`best` is the evaluation that scores the trial: the best by the study's metric, not the last."""
+
+    best: EvalPoint
+    evals: tuple[EvalPoint, ...]
+    cost: Cost
+    stopped_early: bool = False
+    kind: Literal["completed"] = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    evals: tuple[EvalPoint, ...]
+    cost: Cost
+    kind: Literal["pruned"] = "pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    reason: FailureReason
+    message: str
+    evals: tuple[EvalPoint, ...]
+    cost: Cost
+    kind: Literal["failed"] = "failed"
+
+
+Outcome = Completed | Pruned | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """One trial, ready to train. `params` are the searched values; `overrides` is everything that differs from the
+    shipped configs, in Hydra's grammar: `command` repeats the trial."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    config: Config
+    total_steps: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """What is kept of a trial that has ended. Times are ISO 8601 in UTC; `tracker_run` is an address or a run's name."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    outcome: Annotated[Outcome, Discriminator("kind")]
+    command: str
+    total_steps: int
+    started: str
+    finished: str
+    tracker_run: str = ""
+
+    @property
+    def state(self) -> str:
+        match self.outcome:
+            case Completed():
+                return "completed"
+            case Pruned():
+                return "pruned"
+            case Failed(reason=reason):
+                return str(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Counted as numbers of weights, a packed 4-bit tensor by what it stands for; `bytes` is what they take in memory."""
+
+    total: int
+    trainable: int
+    bytes: int
+    by_group: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FinalRecord:
+    """The winner, retrained from scratch, and the test split's single reading.
+
+    `trial_evals` and `retrain_evals` are the same evaluations measured twice. `baseline` is the zero-rule classifier
+    (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
+    validation, keyed like the metrics. `confusion[i][j]` counts rows of true label i predicted as j, or, for
+    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials were added
+    after a first reading and another winner came of it.
+    """
+
+    number: int
+    params: Mapping[str, Scalar]
+    command: str
+    trial_best: EvalPoint
+    retrain_best: EvalPoint
+    trial_evals: tuple[EvalPoint, ...]
+    retrain_evals: tuple[EvalPoint, ...]
+    test: Metrics
+    test_seconds: float
+    test_rows: int
+    baseline: Metrics
+    cost: Cost
+    parameters: Parameters
+    label_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    tracker_run: str = ""
+    test_readings: int = 1

@@ -1,0 +1,1 @@
+"""Plan → trial records: the ask / train / tell loop over Optuna."""

@@ -1,0 +1,61 @@
+"""What a run must share with the study it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweep.config.schema import Config
+from sweep.errors import Fault, UserError
+from sweep.provenance import Fingerprint
+from sweep.store import Lock
+
+# May differ between the first run and a later one: how long to go on, where to look, where things are.
+_FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
+         "study.dry_run", "study.storage", "study.space", "study.enqueue", "trainer.save_best",
+         "dataset.path", "model.path")  # fmt: skip
+
+
+def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
+    """Flat and comparable. Data and model count by fingerprint, so that a moved folder is still the same one."""
+    flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _free(key)}
+    return flat | {f"space {key}": entry for key, entry in space.items()} | {"data fingerprint": data, "model fingerprint": model}
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    total = Fingerprint()
+    for key in sorted(parts):
+        total.add(key).add(repr(parts[key]))
+    return total.hex()
+
+
+def refuse_if_changed(lock: Lock, new: Lock) -> None:
+    """Raises UserError naming each difference, so that no study mixes trials of two experiments."""
+    if lock.experiment == new.experiment:
+        return
+    old_parts, new_parts = _parts(lock), _parts(new)
+    faults = [
+        Fault(key, f"was {old_parts.get(key, 'not there')!r} when this study began, and is {new_parts.get(key, 'not there')!r} now")
+        for key in sorted({*old_parts, *new_parts})
+        if old_parts.get(key) != new_parts.get(key)
+    ]
+    way_out = f"{new.config.run_dir} holds another experiment; put the values back, or name a new study.study_name or run_dir"
+    raise UserError([*faults, Fault("run_dir", way_out)])
+
+
+def _parts(lock: Lock) -> dict[str, Any]:
+    return identity(lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint)
+
+
+def _free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, value))
+    return found

@@ -1,0 +1,114 @@
+"""Optuna's side of a study: asking for points, reporting scores, telling ends, and taking up what a stopped run left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweep.config.schema import Scalar, StudyConfig
+from sweep.config.space import Choices, Parameter, Space
+from sweep.errors import UserError
+from sweep.methods import pruner, sampler
+from sweep.records import Completed, Failed, Outcome, Pruned
+from sweep.store import Store
+
+# User attributes of an Optuna trial; `optuna-dashboard` shows them.
+_OUTCOME, _EPOCH, _RETRIED = "outcome", "best_epoch", "retried"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    study: Study
+    config: StudyConfig
+    space: Space
+
+    @classmethod
+    def open(cls, config: StudyConfig, space: Space, store: Store) -> Ledger:
+        """Make the study, or take it up again. Raises UserError where the storage cannot be reached."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        address = config.storage or f"sqlite:///{store.root / 'study.db'}"
+        try:
+            known = config.study_name in optuna.get_all_study_names(address)
+            study = optuna.create_study(
+                study_name=config.study_name, storage=address, direction=config.direction, pruner=pruner(config),
+                load_if_exists=True,
+            )  # fmt: skip
+        except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise UserError.of("study.storage", f"is {config.storage or address}, but cannot be used: {reason}") from None
+        for point in () if known else config.enqueue:
+            study.enqueue_trial(dict(point))
+        return cls(study, config, space)
+
+    @property
+    def counted(self) -> int:
+        """Trials that count towards `n_trials`: all that ended for a reason of their own."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state.is_finished() and _RETRIED not in trial.user_attrs for trial in trials)
+
+    @property
+    def wanted(self) -> int:
+        """`n_trials`, or fewer where a grid has fewer points."""
+        size = self.space.grid_size() if self.config.sampler == "grid" else None
+        return self.config.n_trials if size is None else min(size, self.config.n_trials)
+
+    def ask(self) -> tuple[Trial, dict[str, Scalar]]:
+        self.study.sampler = sampler(self.config, self.space, self.counted)
+        trial = self.study.ask()
+        chosen: dict[str, Scalar] = {}
+        for parameter in self.space:
+            if parameter.active(chosen):
+                chosen[parameter.key] = _suggest(trial, parameter)
+        return trial, chosen
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        match outcome:
+            case Completed(best=best):
+                trial.set_user_attr(_OUTCOME, "completed")
+                trial.set_user_attr(_EPOCH, best.epoch)
+                self.study.tell(trial, best.metrics[self.config.metric])
+            case Pruned():
+                trial.set_user_attr(_OUTCOME, "pruned")
+                self.study.tell(trial, state=TrialState.PRUNED)
+            case Failed(reason=reason):
+                trial.set_user_attr(_OUTCOME, str(reason))
+                if reason.retried:
+                    trial.set_user_attr(_RETRIED, True)
+                # Optuna refuses a value, NaN included, together with FAIL.
+                self.study.tell(trial, state=TrialState.FAIL)
+                if reason.retried and trial.params:
+                    self.study.enqueue_trial(dict(trial.params))
+
+    def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
+        """Trials that a killed process left running. Only the holder of the run directory may settle them."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            yield Trial(self.study, trial._trial_id), trial
+
+
+def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
+    key = parameter.key
+    match distribution(parameter):
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(key, choices)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return int(trial.suggest_int(key, low, high, log=log, step=step))
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return float(trial.suggest_float(key, low, high, log=log, step=step))
+        case other:
+            raise AssertionError(other)
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter.domain:
+        case Choices(values=values):
+            return CategoricalDistribution(values)
+        case domain if domain.whole:
+            return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+        case domain:
+            return FloatDistribution(float(domain.low), float(domain.high), log=domain.log, step=domain.step)

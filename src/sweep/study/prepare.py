@@ -1,0 +1,80 @@
+"""The second step of checking: on the meta device, without weights. A dry run ends here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from omegaconf import OmegaConf
+
+from sweep.config.schema import Config
+from sweep.errors import Fault, UserError
+from sweep.model.preflight import preflight
+from sweep.plan import Plan
+from sweep.records import Parameters
+from sweep.steps import evaluation_steps, total_steps
+from sweep.track.open import tracker_faults
+from sweep.train.arguments import device_faults
+
+
+def prepare(plan: Plan) -> Parameters:
+    """The parameter account of the experiment as configured.
+
+    Every model and adapter that the search can reach is looked at. Raises UserError with all that is wrong with them,
+    and SystemExit(0) once a dry run has printed its plan.
+    """
+    faults: list[Fault] = tracker_faults(plan.config)
+    account = Parameters(0, 0, 0)
+    for config in reversed(_distinct(plan.corners())):
+        faults += device_faults(config)
+        try:
+            account = preflight(config, plan.splits.labels)
+        except UserError as error:
+            faults += error.faults
+    if faults:
+        raise UserError(faults)
+    for warning in plan.splits.warnings:
+        print(f"note: {warning}")
+    if plan.config.study.dry_run:
+        print(describe(plan, account))
+        raise SystemExit(0)
+    return account
+
+
+def describe(plan: Plan, account: Parameters) -> str:
+    """The plan in words: what would run, on what, for how long, and where it would be written."""
+    config, splits = plan.config, plan.splits
+    rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
+    steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners()})
+    evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners()})
+    space = [f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)]
+    return "\n".join([
+        OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))).rstrip(),
+        "",
+        f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
+        f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
+        f"{config.study.direction} {config.study.metric}",
+        "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
+        f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
+        f"parameters: {account.total:,} in total, {account.trainable:,} trained "
+        f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
+        f"written to: {config.run_dir}; storage: {config.study.storage or f'{config.run_dir}/study.db'}; "
+        f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
+        "dry run: nothing was trained and nothing was written",
+    ])  # fmt: skip
+
+
+def _distinct(configs: Iterable[Config]) -> list[Config]:
+    """One config for each model, adapter and optimizer among `configs`, in order."""
+    found: dict[str, Config] = {}
+    for config in configs:
+        parts = (config.model, config.adapter, config.optimizer.name, config.trainer.bf16, config.trainer.fp16)
+        found.setdefault(repr(parts), config)
+    return list(found.values())
+
+
+def _span(values: list[int]) -> str:
+    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+
+
+def _when(when: object) -> str:
+    return f", when {when}" if when else ""

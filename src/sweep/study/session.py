@@ -1,0 +1,108 @@
+"""What a running study has at hand, opened and closed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.folders import conf_dir
+from sweep.config.secrets import scrubbed
+from sweep.config.schema import Config
+from sweep.data.tokenise import TokenisedData
+from sweep.model.bench import Bench
+from sweep.model.paths import fingerprint as model_fingerprint
+from sweep.plan import Plan
+from sweep.provenance import git_state, machine, now, package_versions
+from sweep.records import Completed, Parameters, TrialPlan, TrialRecord
+from sweep.store import Lock, Store
+from sweep.study.identity import fingerprint, identity, refuse_if_changed
+from sweep.track.open import open_tracker
+from sweep.track.tracker import Tracker
+from sweep.train.engine import Engine
+from sweep.train.trainer import TrainerEngine
+from sweep.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    plan: Plan
+    parameters: Parameters
+    store: Store
+    tracker: Tracker
+    bench: Bench
+    data: TokenisedData
+    view: View
+
+    def engine(self) -> Engine:
+        return TrainerEngine(self.bench, self.data, self._best_dir)
+
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score; the earlier one of two equals."""
+        study = self.plan.config.study
+        scores = {r.number: r.outcome.best.metrics[study.metric] for r in self.store.trials() if isinstance(r.outcome, Completed)}
+        sign = 1 if study.direction == "minimize" else -1
+        number = min(scores, key=lambda number: (sign * scores[number], number), default=None)
+        return next((record for record in self.store.trials() if record.number == number), None)
+
+    def keep_best_only(self) -> None:
+        """Bounded disk use: of all trials, only the best keeps its adapter."""
+        best = self.best()
+        for record in self.store.trials():
+            if best is None or record.number != best.number:
+                self.store.drop_best(record.number)
+
+    def _best_dir(self, trial: TrialPlan) -> Path | None:
+        return self.store.trial_dir(trial.number) / "best"
+
+
+@contextmanager
+def opened(plan: Plan, parameters: Parameters) -> Iterator[Session]:
+    """Hold the run directory, write or compare its lock file, and open the tracker; close all of them at the end.
+
+    Raises UserError where the run directory is in use or holds another experiment, and SystemExit(1) where the tracker's
+    backend did not receive everything.
+    """
+    store = Store(Path(plan.config.run_dir))
+    with store.held():
+        _write_or_compare(store, _lock(plan))
+        tracker = open_tracker(plan.config, store.root)
+        view = View(plan.config.study)
+        data = TokenisedData(plan.splits, cache_dir() / "tokenised")
+        try:
+            yield Session(plan, parameters, store, tracker, Bench(plan.config.trainer.device), data, view)
+        finally:
+            receipt = tracker.close(store)
+            for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
+                view.say(line)
+        if receipt.missing:
+            raise SystemExit(1)
+
+
+def cache_dir() -> Path:
+    """`SWEEP_CACHE`, or the user's cache folder: tokenised data, found again by fingerprint."""
+    named = os.environ.get("SWEEP_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named) if named else base / "sweep"
+
+
+def _lock(plan: Plan) -> Lock:
+    config, space, model = plan.config, plan.space.plain(), model_fingerprint(plan.config.model)
+    parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
+    return Lock(
+        experiment=fingerprint(parts), config=Config.model_validate(scrubbed(config), strict=False), space=space,
+        command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
+        versions=package_versions(), machine=machine(), git=git_state(conf_dir()), data=plan.splits.state, model=model,
+        created=now(),
+    )  # fmt: skip
+
+
+def _write_or_compare(store: Store, new: Lock) -> None:
+    old = store.lock()
+    if old is None:
+        store.write_lock(new)
+    else:
+        refuse_if_changed(old, new)
+

@@ -1,0 +1,32 @@
+"""Ctrl-C and SIGTERM: the first finishes the step and keeps everything, a second stops at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(slots=True)
+class StopFlag:
+    raised: bool = False
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopFlag]:
+    """SIGTERM counts as Ctrl-C: it is what Slurm and Kubernetes send before they kill."""
+    flag = StopFlag()
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        flag.raised = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

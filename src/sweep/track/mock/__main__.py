@@ -1,0 +1,30 @@
+"""`python -m sweep.track.mock FOLDER`: look at what a mock backend kept, and let it keep more."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from pathlib import Path
+
+from sweep.track.mock.server import MockServer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.track.mock", description="Serve a mock W&B backend."
+    )
+    parser.add_argument("folder", type=Path, help="where the backend keeps what it receives; made if absent")
+    parser.add_argument("--port", type=int, default=0, help="port on loopback (default: a free one)")
+    given = parser.parse_args()
+    with MockServer(given.folder, port=given.port) as server:
+        print(f"{server.url}  (Ctrl-C ends)")
+        print(f"export WANDB_BASE_URL={server.url}")
+        print(f"export WANDB_API_KEY={server.api_key}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The state of the mock backend: what arrived, kept in memory and, as it arrives, in a folder."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sweep.track.mock.disk import Disk, listed, read_json, write_json
+from sweep.track.mock.records import Artifact, Run, RunKey, Sweep, now
+
+ENTITY = "mock"
+PROJECT = "uncategorized"
+
+_SUMMARY = "wandb-summary.json"
+
+
+class Backend:
+    """Safe to use from several threads. Take `lock` around reads that must agree with each other."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.disk = Disk(Path(folder))
+        self.lock = threading.RLock()
+        self.runs: dict[RunKey, Run] = {}
+        self.artifacts: dict[str, Artifact] = {}
+        self.sweeps: dict[str, Sweep] = {}
+        self.unknown_operations: Counter[str] = Counter()
+        self._load()
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Backend:
+        """A backend with what an earlier one kept; `FileNotFoundError` where there is no such folder."""
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(folder)
+        return cls(folder)
+
+    # runs
+
+    def run(self, entity: str | None, project: str | None, run_id: str | None) -> Run | None:
+        return self.runs.get((entity or ENTITY, project or PROJECT, run_id or ""))
+
+    def run_by_storage_id(self, storage_id: str) -> Run | None:
+        return next((run for run in self.runs.values() if run.storage_id == storage_id), None)
+
+    def ensure_run(self, entity: str | None, project: str | None, run_id: str) -> tuple[Run, bool]:
+        """The run, and whether it is new."""
+        key = (entity or ENTITY, project or PROJECT, run_id)
+        with self.lock:
+            if key in self.runs:
+                return self.runs[key], False
+            run = self.runs[key] = Run(*key, number=len(self.runs) + 1, display_name=run_id)
+            return run, True
+
+    def update_run(self, run: Run, changes: Mapping[str, Any]) -> None:
+        """Set the fields that are in `changes` and not None there."""
+        with self.lock:
+            for name, value in changes.items():
+                if value is not None:
+                    setattr(run, name, value)
+            run.heartbeat_at = now()
+            self._keep_run(run)
+
+    def stream(self, key: RunKey, message: Mapping[str, Any]) -> None:
+        """Take one file_stream message: chunks of files, a sign of life, or the end of the run."""
+        with self.lock:
+            run, _ = self.ensure_run(*key)
+            for name, chunk in (message.get("files") or {}).items():
+                self._stream_file(run, name, int(chunk.get("offset") or 0), chunk.get("content") or [])
+            run.ended = bool(message.get("complete"))
+            run.exit_code = int(message.get("exitcode") or 0) if run.ended else None
+            run.heartbeat_at = now()
+            self._keep_run(run)
+
+    def _stream_file(self, run: Run, name: str, offset: int, content: list[str]) -> None:
+        if not content:
+            return
+        if name == _SUMMARY:
+            run.summary = json.loads(content[-1])  # always the whole summary
+            return
+        lines = [json.loads(line) for line in content] if name.endswith(".jsonl") else content
+        if fresh := run.stream(name).put(offset, lines):
+            self.disk.append_lines(run.key, name, fresh)
+
+    def _keep_run(self, run: Run) -> None:
+        write_json(self.disk.run(run.key) / "run.json", _record(run))
+
+    def projects(self) -> list[tuple[str, str]]:
+        with self.lock:
+            homes: Iterable[Run | Artifact | Sweep] = chain(
+                self.runs.values(), self.artifacts.values(), self.sweeps.values()
+            )
+            return sorted({(home.entity, home.project) for home in homes})
+
+    def runs_of(self, entity: str, project: str) -> list[Run]:
+        """In the order in which they were started."""
+        with self.lock:
+            chosen = [run for run in self.runs.values() if (run.entity, run.project) == (entity, project)]
+        return sorted(chosen, key=lambda run: run.number)
+
+    # files
+
+    def run_files(self, run: Run) -> list[str]:
+        return listed(self.disk.run(run.key) / "files")
+
+    def artifact_files(self, artifact: Artifact) -> list[str]:
+        return listed(self.disk.artifact(artifact.number) / "files")
+
+    def place(self, arrived: Path, target: Path) -> None:
+        """Put a file that arrived whole where it belongs."""
+        with self.lock:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            arrived.replace(target)
+
+    # artifacts
+
+    def create_artifact(self, wanted: Artifact, run: RunKey | None) -> Artifact:
+        """The artifact with the content of `wanted`: one that is there, or a draft to fill and to commit."""
+        with self.lock:
+            artifact = next((kept for kept in self.artifacts.values() if _same_content(kept, wanted)), wanted)
+            artifact.wanted_aliases = list(dict.fromkeys([*artifact.wanted_aliases, *wanted.wanted_aliases]))
+            self.artifacts[artifact.id] = artifact
+            if run and run not in artifact.logged_by:
+                artifact.logged_by.append(run)
+            if artifact.version is not None:
+                self._move_aliases(artifact)
+            self._keep_artifact(artifact)
+            return artifact
+
+    def next_artifact_number(self) -> int:
+        return max((artifact.number for artifact in self.artifacts.values()), default=0) + 1
+
+    def commit_artifact(self, artifact: Artifact) -> None:
+        with self.lock:
+            if artifact.version is None:
+                artifact.version = len(self.versions(artifact.entity, artifact.project, artifact.collection))
+                self._move_aliases(artifact)
+            self._keep_artifact(artifact)
+
+    def use_artifact(self, artifact: Artifact, run: RunKey) -> None:
+        with self.lock:
+            if run not in artifact.used_by:
+                artifact.used_by.append(run)
+            self._keep_artifact(artifact)
+
+    def versions(self, entity: str, project: str, collection: str) -> list[Artifact]:
+        """The committed versions, oldest first."""
+        home = (entity, project, collection)
+        kept = [one for one in self.artifacts.values() if one.home == home]
+        return sorted((one for one in kept if one.version is not None), key=lambda one: one.version or 0)
+
+    def artifact_by_name(self, entity: str, project: str, name: str) -> Artifact | None:
+        """By `collection`, `collection:v3` or `collection:alias`."""
+        collection, _, alias = name.partition(":")
+        alias = alias or "latest"
+        versions = self.versions(entity, project, collection)
+        return next((one for one in versions if alias in (f"v{one.version}", *one.aliases)), None)
+
+    def _move_aliases(self, artifact: Artifact) -> None:
+        """An alias names one version of a collection, and `latest` the newest."""
+        moved = {"latest", *artifact.wanted_aliases}
+        for other in self.versions(artifact.entity, artifact.project, artifact.collection):
+            if other is not artifact and moved.intersection(other.aliases):
+                other.aliases = [alias for alias in other.aliases if alias not in moved]
+                self._keep_artifact(other)
+        artifact.aliases = sorted(moved.union(artifact.aliases))
+
+    def _keep_artifact(self, artifact: Artifact) -> None:
+        write_json(self.disk.artifact(artifact.number) / "artifact.json", _record(artifact))
+
+    # sweeps, and what was not understood
+
+    def keep_sweep(self, sweep: Sweep) -> None:
+        with self.lock:
+            self.sweeps[sweep.name] = sweep
+            write_json(self.disk.sweep(sweep.name), _record(sweep))
+
+    def count_unknown(self, operation: str) -> None:
+        with self.lock:
+            self.unknown_operations[operation] += 1
+            write_json(self.disk.unknown_operations, self.unknown_operations)
+
+    # loading
+
+    def _load(self) -> None:
+        for path in self.disk.run_records():
+            run = Run(**read_json(path))
+            for name, lines in self.disk.streams(run.key):
+                for place, line in lines:
+                    run.stream(name).put(place, [line])
+            self.runs[run.key] = run
+        for path in self.disk.artifact_records():
+            artifact = Artifact(**read_json(path))
+            artifact.logged_by = [(one[0], one[1], one[2]) for one in artifact.logged_by]
+            artifact.used_by = [(one[0], one[1], one[2]) for one in artifact.used_by]
+            self.artifacts[artifact.id] = artifact
+        for path in self.disk.sweep_records():
+            sweep = Sweep(**read_json(path))
+            self.sweeps[sweep.name] = sweep
+        if self.disk.unknown_operations.exists():
+            self.unknown_operations.update(read_json(self.disk.unknown_operations))
+
+
+def _same_content(kept: Artifact, wanted: Artifact) -> bool:
+    """Whether `wanted` need not be sent: W&B makes no new version of content that a collection already holds.
+
+    A draft counts too where the client sends its request again because it missed the answer.
+    """
+    same_home = kept.home == wanted.home
+    same_request = bool(wanted.client_id) and kept.client_id == wanted.client_id
+    return same_home and kept.digest == wanted.digest and (kept.version is not None or same_request)
+
+
+def _record(kept: Run | Artifact | Sweep) -> dict[str, Any]:
+    """The fields of `kept`, less the streams of a run, which have files of their own."""
+    return {each.name: getattr(kept, each.name) for each in fields(kept) if each.name != "streams"}

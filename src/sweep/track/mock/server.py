@@ -1,0 +1,231 @@
+"""The backend over HTTP, on loopback only."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import mimetypes
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import unquote, urlsplit
+
+from sweep.track.mock import graphql, page
+from sweep.track.mock.backend import Backend
+from sweep.track.mock.faults import Fault, Faults, Kind
+
+# Forty characters, as the client demands, and plainly no secret: every key is let in and none is looked at.
+API_KEY = "0badc0de" * 5
+
+_CHUNK = 1 << 20
+
+
+class MockServer:
+    """A mock W&B backend that is up from the moment it is made until `close`."""
+
+    def __init__(self, folder: Path | str, *, port: int = 0) -> None:
+        self.backend = Backend(folder)
+        self.faults = Faults()
+        self.api_key = API_KEY
+        self._http = _Http(("127.0.0.1", port), self.backend, self.faults)
+        self.url = self._http.url
+        # The poll interval is how long `close` waits.
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.closed = True
+        self._http.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], backend: Backend, faults: Faults) -> None:
+        super().__init__(address, _Handler)
+        self.backend = backend
+        self.faults = faults
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        # Connections outlive the listening socket: the threads that serve them look here.
+        self.closed = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle of something is no error of the server."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body of an answer are two writes; unbuffered, the second waits until the first is acknowledged.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server: _Http
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the pages show what arrived."""
+
+    def do_GET(self) -> None:
+        parts = self._parts()
+        if fault := self._fault():
+            self._fail(fault)
+        elif parts[:1] == ["storage"]:
+            self._send_file(self._stored(parts[1:]))
+        elif found := page.render(self.server.backend, parts):
+            self._send(HTTPStatus.OK, found.encode(), "text/html; charset=utf-8")
+        else:
+            self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+
+    def do_PUT(self) -> None:
+        """Take in a file: whole into a folder of its own first, so that half a file is never where it belongs."""
+        with tempfile.TemporaryDirectory(dir=self.server.backend.disk.incoming) as folder:
+            arrived = Path(folder) / "body"
+            with arrived.open("wb") as body:
+                received = self._receive(body)
+            self._keep(arrived if received else None)
+
+    def do_POST(self) -> None:
+        message = self._message()
+        if message is None:
+            self._send_json(
+                HTTPStatus.BAD_REQUEST, {"error": "the body is not a JSON object of a given length"}
+            )
+            return
+        fault = self._fault(graphql.operation_name(message) if "query" in message else "")
+        if fault and not fault.applied:
+            self._fail(fault)
+            return
+        status, answer = self._answer(message)
+        if fault:
+            self._fail(fault)
+        else:
+            self._send_json(status, answer)
+
+    def _message(self) -> dict[str, Any] | None:
+        buffer = io.BytesIO()
+        if not self._receive(buffer):
+            return None
+        body = buffer.getvalue()
+        try:
+            message = json.loads(gzip.decompress(body) if self._is_gzip() else body)
+        except (ValueError, OSError, EOFError):
+            return None
+        return message if isinstance(message, dict) else None
+
+    def _is_gzip(self) -> bool:
+        return self.headers.get("Content-Encoding") == "gzip"
+
+    def _answer(self, message: dict[str, Any]) -> tuple[HTTPStatus, dict[str, Any]]:
+        parts = self._parts()
+        if parts == ["graphql"]:
+            return HTTPStatus.OK, graphql.answer(self.server.backend, self.server.url, message)
+        if len(parts) == 5 and (parts[0], parts[4]) == ("files", "file_stream"):
+            self.server.backend.stream((parts[1], parts[2], parts[3]), message)
+            return HTTPStatus.OK, {"exitcode": None, "limits": {}}
+        return HTTPStatus.NOT_FOUND, {"error": "not found"}
+
+    def _keep(self, arrived: Path | None) -> None:
+        fault = self._fault()
+        if fault and not fault.applied:
+            self._fail(fault)
+            return
+        target = self._stored(self._parts()[1:])
+        if arrived is None or target is None:
+            self._send_json(HTTPStatus.BAD_REQUEST, {"error": "not a place to upload to"})
+            return
+        self.server.backend.place(arrived, target)
+        if fault:
+            self._fail(fault)
+        else:
+            self._send_json(HTTPStatus.OK, {})
+
+    def _stored(self, parts: list[str]) -> Path | None:
+        """The place on disk of an address handed out by `views`."""
+        disk = self.server.backend.disk
+        try:
+            match parts:
+                case ["runs", entity, project, run, *name]:
+                    return disk.run_file((entity, project, run), "/".join(name))
+                case ["artifacts", number, *name]:
+                    return disk.artifact_file(int(number), "/".join(name))
+                case ["manifests", number]:
+                    return disk.manifest(int(number))
+        except ValueError:
+            return None
+        return None
+
+    def _parts(self) -> list[str]:
+        return [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/") if part]
+
+    def _receive(self, target: IO[bytes]) -> bool:
+        """Read the body into `target`; False where its length is not given."""
+        length = self.headers.get("Content-Length")
+        if length is None:
+            self.close_connection = True
+            return False
+        left = int(length)
+        while left > 0:
+            chunk = self.rfile.read(min(left, _CHUNK))
+            if not chunk:
+                raise ConnectionError("the client went away within a request")
+            target.write(chunk)
+            left -= len(chunk)
+        return True
+
+    # faults
+
+    def _fault(self, operation: str = "") -> Fault | None:
+        if self.server.closed:
+            return Fault.drop()
+        return self.server.faults.take(f"{self.command} {self.path} {operation}")
+
+    def _fail(self, fault: Fault) -> None:
+        if fault.kind is Kind.DROP:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        extra = {"Retry-After": f"{fault.retry_after_s:g}"} if fault.kind is Kind.THROTTLE else {}
+        self._send_json(HTTPStatus(fault.status), {"error": "ordered by a test"}, extra)
+
+    # answers
+
+    def _send_json(self, status: HTTPStatus, value: Any, extra: dict[str, str] | None = None) -> None:
+        self._send(status, json.dumps(value).encode(), "application/json", extra)
+
+    def _send(self, status: HTTPStatus, body: bytes, mime: str, extra: dict[str, str] | None = None) -> None:
+        self._head(status, len(body), mime, extra)
+        self.wfile.write(body)
+
+    def _send_file(self, path: Path | None) -> None:
+        if path is None or not path.is_file():
+            self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+            return
+        mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        with path.open("rb") as file:
+            self._head(HTTPStatus.OK, path.stat().st_size, mime)
+            shutil.copyfileobj(file, self.wfile)
+
+    def _head(self, status: HTTPStatus, length: int, mime: str, extra: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": mime, "Content-Length": str(length), **(extra or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()

@@ -1,0 +1,1 @@
+"""One trial planned, one outcome: the only room that imports `transformers.Trainer`."""

@@ -1,0 +1,106 @@
+"""Config → `transformers.TrainingArguments`, and what the device at hand cannot do of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from sweep.config.schema import Config, OptimizerName
+from sweep.errors import Fault
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not the one asked for."""
+
+    name: str
+    warning: str = ""
+
+
+def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
+    """The optimizer asked for, or the nearest that the device has: the same arithmetic without paging."""
+    if not name.startswith("paged_") or (device.type == "cuda" and _has_bitsandbytes()):
+        return Optimizer(name)
+    if not _has_bitsandbytes():
+        return Optimizer("adamw_torch", f"is {name}, which needs bitsandbytes, and that is not installed")
+    nearest = {"paged_adamw_32bit": "adamw_torch", "paged_adamw_8bit": "adamw_8bit"}[name]
+    return Optimizer(nearest, f"is {name}, which pages between GPU and host memory, but the device is {device.type}")
+
+
+def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
+    """What the config asks of the device that it has not got; nothing is loaded to find out."""
+    found, device = [], torch.device(device)
+    if config.trainer.device == "cuda" and device.type != "cuda":
+        found.append(Fault("trainer.device", "is cuda, but PyTorch sees no CUDA device here; use auto or cpu"))
+    if config.trainer.fp16 and device.type == "cpu":
+        found.append(Fault("trainer.fp16", "is true, but the device is cpu, which has no fp16 training; use bf16 or neither"))
+    if config.trainer.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name, rule = torch.cuda.get_device_name(device), "bf16 needs compute capability 8.0; use fp16"
+        found.append(Fault("trainer.bf16", f"is true, but the device is {name}: {rule}"))
+    chosen = choose_optimizer(config.optimizer.name, device)
+    if chosen.warning and config.optimizer.on_missing == "refuse":
+        found.append(Fault("optimizer.name", f"{chosen.warning}; use adamw_torch, or optimizer.on_missing=fallback"))
+    return found
+
+
+def training_arguments(config: Config, device: torch.device, folder: Path) -> TrainingArguments:
+    """`folder` is private to the trial; nothing is written there, but the Trainer insists on one.
+
+    Logging, evaluating, scoring, keeping the best and stopping early are `sweep.train.callbacks`', so the Trainer's
+    own schedules are off. Loss and label smoothing are `sweep.train.loss`'.
+    """
+    trainer, optimizer = config.trainer, config.optimizer
+    chosen = choose_optimizer(optimizer.name, device)
+    if chosen.warning:
+        _warn(f"optimizer.name {chosen.warning}: using {chosen.name} instead")
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=trainer.per_device_train_batch_size,
+        per_device_eval_batch_size=trainer.per_device_eval_batch_size,
+        num_train_epochs=trainer.num_train_epochs,
+        gradient_accumulation_steps=trainer.gradient_accumulation_steps,
+        max_grad_norm=trainer.max_grad_norm,
+        train_sampling_strategy=trainer.train_sampling_strategy,
+        bf16=trainer.bf16,
+        fp16=trainer.fp16,
+        activation_checkpointing=trainer.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        optim=chosen.name,
+        learning_rate=optimizer.learning_rate,
+        weight_decay=optimizer.weight_decay,
+        warmup_steps=optimizer.warmup_steps,
+        lr_scheduler_type=optimizer.lr_scheduler_type,
+        adam_beta1=optimizer.adam_beta1,
+        adam_beta2=optimizer.adam_beta2,
+        adam_epsilon=optimizer.adam_epsilon,
+        seed=trainer.seed,
+        use_cpu=device.type == "cpu",
+        logging_steps=trainer.logging_steps,
+        logging_nan_inf_filter=False,  # it would replace a NaN by the mean of the losses before it
+        eval_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,  # the collator drops them, and the sampler needs `length`
+        dataloader_num_workers=0,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # the Trainer would spread each batch over every GPU it sees
+    return arguments
+
+
+@cache
+def _warn(message: str) -> None:
+    logger.warning(message)
+
+
+@cache
+def _has_bitsandbytes() -> bool:
+    return importlib.util.find_spec("bitsandbytes") is not None

@@ -1,0 +1,97 @@
+"""The course of one trial: its evaluations, its best, what it cost, and why it ended."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sweep.config.schema import Config
+from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Metrics, Outcome, Pruned, Verdict
+
+
+@dataclass(slots=True)
+class Clock:
+    """Wall seconds. What is spent neither on training nor on evaluating is in `seconds` alone."""
+
+    started: float = field(default_factory=time.perf_counter)
+    seconds: dict[str, float] = field(default_factory=lambda: {"loop": 0.0, "eval": 0.0, "aside": 0.0})
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """`loop` is the whole training loop; `eval` and `aside` happen inside of it."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begun
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self.started
+
+    @property
+    def training(self) -> float:
+        return max(self.seconds["loop"] - self.seconds["eval"] - self.seconds["aside"], 0.0)
+
+
+@dataclass(slots=True)
+class Course:
+    """`verdict` is PRUNE where the study prunes the trial; every other early end but early stopping is a `failure`."""
+
+    config: Config
+    evals: list[EvalPoint] = field(default_factory=list)
+    best: EvalPoint | None = None
+    idle: int = 0  # evaluations in a row that were not better than the best by more than the threshold
+    samples: int = 0
+    verdict: Verdict = Verdict.CONTINUE
+    failure: tuple[FailureReason, str] | None = None
+    stopped_early: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.stopped_early or self.failure is not None or self.verdict is not Verdict.CONTINUE
+
+    def obey(self, verdict: Verdict, step: int) -> None:
+        match verdict:
+            case Verdict.CONTINUE:
+                return
+            case Verdict.PRUNE:
+                self.verdict = verdict
+            case Verdict.INTERRUPT:
+                self.fail(FailureReason.INTERRUPTED, f"interrupted after step {step}")
+            case Verdict.TIME_OUT:
+                self.fail(FailureReason.TIMED_OUT, f"out of time after step {step}")
+
+    def fail(self, reason: FailureReason, message: str) -> None:
+        """The first failure is the one that counts."""
+        self.failure = self.failure or (reason, message)
+
+    def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
+        """Take in an evaluation; True if it is the best so far. The earlier of two equal ones stays the best."""
+        point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
+        self.evals.append(point)
+        gain = math.inf if self.best is None else self._gain(point, self.best)
+        self.idle = 0 if gain > self.config.trainer.early_stopping_threshold else self.idle + 1
+        if gain > 0:
+            self.best = point
+        return gain > 0
+
+    def out_of_patience(self) -> bool:
+        patience = self.config.trainer.early_stopping_patience
+        return patience is not None and self.idle >= patience
+
+    def outcome(self, cost: Cost) -> Outcome:
+        evals = tuple(self.evals)
+        if self.failure is not None:
+            return Failed(*self.failure, evals=evals, cost=cost)
+        if self.verdict is Verdict.PRUNE:
+            return Pruned(evals=evals, cost=cost)
+        assert self.best is not None, "the last step is always evaluated"
+        return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
+
+    def _gain(self, point: EvalPoint, over: EvalPoint) -> float:
+        metric, sign = self.config.study.metric, 1 if self.config.study.direction == "maximize" else -1
+        return sign * (point.metrics[metric] - over.metrics[metric])

@@ -1,0 +1,46 @@
+"""The loss that is minimised and the loss that is reported, computed from the scores alone.
+
+Left to the model's class, the loss would go wrong under gradient accumulation: transformers 5 takes a class that
+accepts any keyword to divide its loss by the number of items of the whole step, which the sequence-classification
+heads do not do, so that the loss and its gradient come out multiplied by `gradient_accumulation_steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sweep.config.schema import Task
+
+LossFunction = Callable[..., Tensor]
+
+
+def summed(task: Task, scores: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy summed over rows, or, for multi-label, binary cross-entropy summed over rows and labels.
+
+    `scores` is (rows, labels); `labels` is (rows,), or for multi-label (rows, labels) of 0 and 1. Smoothing moves its
+    share of each target to the even distribution over labels, or over yes and no.
+    """
+    if task == "single_label":
+        return functional.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="sum")
+    targets = labels.to(scores.dtype) * (1 - smoothing) + smoothing / 2
+    return functional.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
+
+
+def training_loss(task: Task, smoothing: float) -> LossFunction:
+    """A `compute_loss_func` for the Trainer: the mean over all rows of an optimizer step, however they are batched."""
+
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+        return summed(task, outputs.logits.float(), labels, smoothing=smoothing) / items
+
+    return loss
+
+
+def mean_loss(task: Task, scores: Tensor, labels: Tensor) -> float:
+    """The mean over rows, in double precision and without smoothing, so that trials that smooth differently compare."""
+    return float(summed(task, scores.to(torch.float64), labels) / labels.numel())

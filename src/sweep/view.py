@@ -1,0 +1,103 @@
+"""What the user sees while a study runs: one live block in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sweep.config.schema import StudyConfig
+from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
+
+PLAIN_SECONDS = 15.0  # between two plain progress lines of one trial
+
+
+@dataclass(slots=True)
+class View:
+    """Knows nothing of where its facts come from. Use as a context manager."""
+
+    study: StudyConfig
+    console: Console = field(default_factory=lambda: Console(file=sys.stderr, highlight=False))
+    _bar: Progress = field(init=False)
+    _live: Live | None = field(init=False, default=None)
+    _done: int = field(init=False, default=0)
+    _wanted: int = field(init=False, default=0)
+    _best: str = field(init=False, default="")
+    _last_line: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(30), TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("epoch {task.fields[epoch]:.1f}"), TimeRemainingColumn(), console=self.console,
+        )  # fmt: skip
+
+    def __enter__(self) -> View:
+        if self.console.is_terminal:
+            self._live = Live(self._block(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays, above the live block."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def count(self, done: int, wanted: int, best: TrialRecord | None, value: float | None) -> None:
+        self._done, self._wanted = done, wanted
+        if best is not None and value is not None:
+            self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
+        self._refresh()
+
+    def begin(self, trial: TrialPlan, title: str) -> None:
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
+        values = ", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in trial.params.items())
+        self.say(f"{title}: {values or 'as configured'}")
+        self._last_line = time.monotonic()
+        self._refresh()
+
+    def step(self, step: Step) -> None:
+        for task in self._bar.task_ids:
+            self._bar.update(task, completed=step.step, epoch=step.epoch)
+        self._refresh()
+        if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.say(f"  step {step.step}/{step.total_steps}, epoch {step.epoch:.1f}{self._left()}")
+
+    def evaluated(self, point: EvalPoint) -> None:
+        shown = f"{self.study.metric} {point.metrics[self.study.metric]:.4f}"
+        if self.study.metric != "eval/loss":
+            shown += f", eval/loss {point.metrics['eval/loss']:.4f}"
+        self._last_line = time.monotonic()
+        self.say(f"  epoch {point.epoch:.1f}: {shown}")
+
+    def ended(self, title: str, state: str, detail: str) -> None:
+        self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
+
+    def _left(self) -> str:
+        left = next((task.time_remaining for task in self._bar.tasks), None)
+        return f", {left:.0f} s left" if left is not None else ""
+
+    def _refresh(self) -> None:
+        if self._live:
+            self._live.update(self._block())
+
+    def _block(self) -> Group:
+        head = Text(f"{self.study.study_name}  trials {self._done}/{self._wanted}  {self._best}", style="bold")
+        return Group(head, self._bar)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
