@@ -22,8 +22,8 @@ def main() -> None:
         parameters = prepare(plan)  # a dry run ends here
         with opened(plan, parameters) as session:
             trials = search(session)
-            final = confirm(session, trials)
-            publish(session.store, session.tracker, final)
+            confirm(session, trials)
+            publish(session.store, session.tracker, plan.config)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class Fault:
     origin: str = ""
 
     def __str__(self) -> str:
-        set_at = f"  (set in {self.origin})" if self.origin else ""
+        set_at = f"  (from {self.origin})" if self.origin else ""
         return f"{self.path}: {self.message}{set_at}" if self.path else f"{self.message}{set_at}"
 
 

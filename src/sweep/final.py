@@ -22,8 +22,9 @@ from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Metrics, St
 from sweep.study.session import Session
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.tracker import Ending, JobType, Run
+from sweep.train.evaluation import Predictions
 from sweep.train.metrics import Labels, Scores, decide, score
-from sweep.train.trainer import Predictions, Trained, trained
+from sweep.train.trainer import Trained, trained
 
 
 def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
@@ -56,13 +57,13 @@ class _Watch:
     stop: StopFlag
     evals: list[EvalPoint] = field(default_factory=list)
 
-    def step(self, _plan: TrialPlan, step: Step) -> Verdict:
+    def step(self, step: Step) -> Verdict:
         if step.metrics:
             self.run.log(step.step, step.metrics)
         self.session.view.step(step)
         return Verdict.INTERRUPT if self.stop.raised else Verdict.CONTINUE
 
-    def evaluated(self, _plan: TrialPlan, point: EvalPoint) -> Verdict:
+    def evaluated(self, point: EvalPoint) -> Verdict:
         self.evals.append(point)
         self.run.log(point.step, point.metrics)
         self.session.view.evaluated(point)

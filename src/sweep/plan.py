@@ -106,13 +106,18 @@ def quoted(value: Any) -> str:
             return str(value).lower()
         case str():
             plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("null", "true", "false", "nan", "inf")
-            return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            return value if plain else _in_quotes(value)
         case Mapping():
             return "{" + ",".join(f"{key}:{quoted(item)}" for key, item in value.items()) + "}"
         case list() | tuple():
             return "[" + ",".join(map(quoted, value)) + "]"
         case _:
             return repr(value)
+
+
+def _in_quotes(value: str) -> str:
+    """Hydra takes a backslash as it stands, except before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
 
 
 def _checked(composer: Composer, overrides: Sequence[str]) -> Config:

@@ -39,10 +39,7 @@ class Request:
 
 def read_arguments(argv: Sequence[str]) -> Request:
     """Raises SystemExit after `--help` and `--version`, and for flags that are not known."""
-    parser = _parser()
-    found, unknown = parser.parse_known_args(argv)
-    if unknown:
-        parser.error(f"unknown flag: {' '.join(unknown)}")
+    found = _parser().parse_intermixed_args(argv)
     return Request(
         overrides=tuple(found.overrides),
         config_dirs=tuple(Path(folder) for folder in found.config_dir),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -42,14 +42,14 @@ class Composed:
 
 @dataclass(frozen=True)
 class Composer:
-    """Composes the shipped configs with the user's own folders, which go before them."""
+    """Composes the shipped configs with the user's own folders, which add to them."""
 
     config_dirs: tuple[Path, ...] = ()
     _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
-        return (*(folder.resolve() for folder in self.config_dirs), conf_dir())
+        return (conf_dir(), *(folder.resolve() for folder in self.config_dirs))
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -70,13 +70,11 @@ class Composer:
         while `parse` names all of them.
         """
         _register_resolvers()
-        if missing := [folder for folder in self.config_dirs if not folder.is_dir()]:
-            raise UserError([Fault("--config-dir", f"{folder} is not a folder") for folder in missing])
-        faults: list[Fault] = []
+        faults = list(self._folder_faults())
         accepted = [text for raw in overrides if (text := self._accept(raw, faults)) is not None]
         if faults:
             raise UserError(faults)
-        search_path = ",".join(f"file://{folder}" for folder in self.folders[:-1])
+        search_path = ",".join(f"file://{folder}" for folder in self.folders[1:])
         try:
             with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
                 tree = compose(
@@ -95,6 +93,15 @@ class Composer:
             return str(self._parser.parse_override(override).key_or_group)
         except HydraException:
             return ""
+
+    def _folder_faults(self) -> Iterator[Fault]:
+        for folder in self.config_dirs:
+            if not folder.is_dir():
+                yield Fault("--config-dir", f"{folder} is not a folder")
+            for file in folder.glob("*/*.yaml"):
+                if (conf_dir() / file.parent.name / file.name).exists():
+                    # Hydra would take the shipped one, and say nothing.
+                    yield Fault("--config-dir", f"{file} has the name of a config that ships with sweep; give it another")
 
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""

@@ -135,7 +135,7 @@ class Space:
 
 
 def find(name: str, config_dirs: Sequence[Path]) -> Path:
-    """The file of a search space: a path ending in .yaml, or a name in `sweeps/`, the user's own folders first.
+    """The file of a search space: a path ending in .yaml, or a name in `sweeps/`, of the user's own folders too.
 
     Raises UserError naming the spaces there are.
     """
@@ -143,7 +143,7 @@ def find(name: str, config_dirs: Sequence[Path]) -> Path:
         if Path(name).is_file():
             return Path(name)
         raise UserError.of("study.space", f"is {name}, but there is no such file")
-    folders = [*(folder / "sweeps" for folder in config_dirs), sweeps_dir()]
+    folders = [sweeps_dir(), *(folder / "sweeps" for folder in config_dirs)]
     for folder in folders:
         if (path := folder / f"{name}.yaml").is_file():
             return path

@@ -1,9 +1,9 @@
-"""Columns of a stored split → texts and labels, with every fault in them named by config key, split and row."""
+"""Columns of a stored split → texts and label names, each fault named by its config key, split and rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -15,23 +15,30 @@ from sweep.config.schema import DatasetConfig
 from sweep.data.raw import Raw, listed
 from sweep.errors import Fault
 
-LabelNames = tuple[str, ...]
+Names = tuple[str, ...]
+
+MULTI_LABEL = (
+    "lists of label names, or lists of a 0 or 1 for each label, or dataset.label_columns with a 0/1 column for each label"
+)
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "False": 0, "True": 1}
-FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][+-]?\d+)")
+WHOLE = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Rows of a split as they are stored. `labels` holds the names of each row's labels, one name for single-label,
-    None where the row has no label. `names` are all the label names there can be, where the columns themselves say so."""
+    """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for single-label) and
+    None where a row has no label; an empty tuple is a multi-label row to which no label applies. `names` is the whole
+    label space in its order, where the columns themselves fix it."""
 
-    texts: tuple[str, ...]
-    pairs: tuple[str, ...] | None
-    labels: tuple[LabelNames | None, ...]
-    names: LabelNames | None = None
+    texts: Names
+    pairs: Names | None
+    labels: tuple[Names | None, ...]
+    names: Names | None = None
 
-    def __len__(self) -> int:
-        return len(self.texts)
+
+class WrongKind(Exception):
+    """A label column that holds something else than labels of the task."""
 
 
 def wanted(config: DatasetConfig) -> frozenset[str]:
@@ -39,92 +46,173 @@ def wanted(config: DatasetConfig) -> frozenset[str]:
     return frozenset((config.text_column, *pair, *_label_columns(config)))
 
 
-def missing_columns(config: DatasetConfig, splits: dict[str, Raw]) -> list[Fault]:
-    """One fault a config key that names a column which some split lacks."""
-    keys = [("dataset.text_column", (config.text_column,))]
+def clashing_columns(config: DatasetConfig) -> list[Fault]:
+    """Keys that name the text column a second time."""
+    key = "dataset.label_columns" if config.label_columns else "dataset.label_column"
+    keys = [key] if config.text_column in _label_columns(config) else []
+    if config.text_pair_column == config.text_column:
+        keys.append("dataset.text_pair_column")
+    return [Fault(key, f"is {config.text_column}, which is dataset.text_column already") for key in keys]
+
+
+def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fault]:
+    """One fault for each column that some split lacks."""
+    needed: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
-        keys.append(("dataset.text_pair_column", (config.text_pair_column,)))
+        needed.append(("dataset.text_pair_column", (config.text_pair_column,)))
     if config.label_columns:
-        keys += [("dataset.label_columns", (name,)) for name in config.label_columns]
+        needed += [("dataset.label_columns", (name,)) for name in config.label_columns]
     else:
-        keys.append(("dataset.label_column", _label_columns(config)))
+        needed.append(("dataset.label_column", _label_columns(config)))
     faults = []
-    for key, names in keys:
+    for key, names in needed:
         lacking = [split for split, raw in splits.items() if not set(names) & set(raw.columns)]
         if lacking:
             faults.append(Fault(key, _missing(names, lacking, splits[lacking[0]].columns)))
     return faults
 
 
-def read_columns(config: DatasetConfig, split: str, raw: Raw, faults: list[Fault]) -> Columns | None:
-    """None, and at least one fault more, where the columns do not hold what they should."""
-    before = len(faults)
-    texts = _texts("dataset.text_column", config.text_column, split, raw, faults)
-    pair = config.text_pair_column
-    pairs = None if pair is None else _texts("dataset.text_pair_column", pair, split, raw, faults)
-    labels, names = _labels(config, split, raw, faults)
-    if config.unlabelled == "refuse":
-        _refuse_rows(
-            "dataset.label_columns" if config.label_columns else "dataset.label_column",
-            split,
-            (row for row, label in enumerate(labels, start=1) if label is None),
-            "no label; set dataset.unlabelled=drop to leave such rows out",
-            faults,
-        )
-    if len(faults) > before:
-        return None
-    return Columns(tuple(texts), None if pairs is None else tuple(pairs), tuple(labels), names)
+def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns | None, list[Fault]]:
+    """The split's rows, or None and what is wrong with them. A column that is not there is left to `missing_columns`.
+
+    A multi-label row counts as one without labels if its list, or any of its 0/1 cells, is empty.
+    """
+    texts, faults = _texts(raw, "dataset.text_column", config.text_column, split)
+    pairs = None
+    if config.text_pair_column is not None:
+        pairs, more = _texts(raw, "dataset.text_pair_column", config.text_pair_column, split)
+        faults += more
+    key = "dataset.label_columns" if config.label_columns else "dataset.label_column"
+    try:
+        labels, names = _flag_columns(config, raw) if config.label_columns else _label_column(config, raw)
+    except WrongKind as wrong:
+        return None, [*faults, Fault(key, f"{wrong} (in {split})")]
+    unlabelled = [row for row, label in enumerate(labels, start=1) if label is None]
+    if unlabelled and config.unlabelled == "refuse":
+        rule = f"finds no label in {_rows(unlabelled)} of {split}; set dataset.unlabelled=drop to leave such rows out"
+        faults.append(Fault(key, rule))
+    return (None if faults else Columns(texts, pairs, tuple(labels), names)), faults
 
 
-def _label_columns(config: DatasetConfig) -> tuple[str, ...]:
-    if config.label_columns:
-        return config.label_columns
-    return (config.label_column,) if isinstance(config.label_column, str) else config.label_column
+def _label_columns(config: DatasetConfig) -> Names:
+    named = config.label_columns or config.label_column
+    return (named,) if isinstance(named, str) else named
 
 
-def _missing(names: Sequence[str], splits: list[str], there: Sequence[str]) -> str:
+def _missing(names: Names, lacking: Sequence[str], there: Names) -> str:
     match = next((found[0] for name in names if (found := get_close_matches(name, there, n=1))), None)
     guess = f" (did you mean {match}?)" if match else ""
-    return f"names {' or '.join(names)}, which {', '.join(splits)} lacks{guess}; {splits[0]} has the columns {listed(list(there), 20)}"
+    where = f"{' and '.join(lacking)}{guess}; {lacking[0]} has: {listed(there, 20)}"
+    return f"is {' or '.join(names)}, but there is no such column in {where}"
 
 
-def _column(name: str, raw: Raw) -> pa.ChunkedArray | None:
-    if name not in raw.table.column_names:
-        return None
-    column = raw.table.column(raw.table.column_names.index(name))
-    return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
+def _rows(rows: Sequence[int], most: int = 5) -> str:
+    """Rows count from 1, without a header."""
+    what = "row" if len(rows) == 1 else "rows"
+    return f"{what} {listed([str(row) for row in rows], most)}"
 
 
-def _texts(key: str, name: str, split: str, raw: Raw, faults: list[Fault]) -> list[str]:
-    column = _column(name, raw)
+def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
+    """The first of `names` that the split has; of two columns of one name, the first."""
+    for name in names:
+        if name in raw.table.column_names:
+            column = raw.table.column(raw.table.column_names.index(name))
+            return name, column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
+    return names[0], None
+
+
+def _texts(raw: Raw, key: str, name: str, split: str) -> tuple[Names, list[Fault]]:
+    _, column = _column(raw, (name,))
     if column is None:
-        return []
+        return (), []
     if not (_is_text(column.type) or types.is_null(column.type)):
-        faults.append(Fault(key, f"names {name}, which holds {column.type} in {split}, but must hold text"))
-        return []
-    values: list[str | None] = column.to_pylist()
-    blank = (row for row, text in enumerate(values, start=1) if text is None or not text.strip())
-    _refuse_rows(key, split, blank, "no text", faults)
-    return [text or "" for text in values]
+        return (), [Fault(key, f"is {name}, a column of {column.type} in {split}, but must be one of text")]
+    texts: list[str | None] = column.to_pylist()
+    blank = [row for row, text in enumerate(texts, start=1) if text is None or not text.strip()]
+    faults = [Fault(key, f"is {name}, which holds no text in {_rows(blank)} of {split}")] if blank else []
+    return tuple(text or "" for text in texts), faults
 
 
-Labels = tuple[list[LabelNames | None], LabelNames | None]
-
-
-def _labels(config: DatasetConfig, split: str, raw: Raw, faults: list[Fault]) -> Labels:
-    if config.task == "multi_label" and config.label_columns:
-        return _from_flag_columns(config.label_columns, split, raw, faults)
-    name = next((name for name in _label_columns(config) if name in raw.columns), None)
-    column = None if name is None else _column(name, raw)
+def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], Names | None]:
+    name, column = _column(raw, _label_columns(config))
     if column is None:
         return [], None
-    if config.task == "single_label":
-        problem = _single_label_problem(column, raw.typed)
-        make: Callable[[], Labels] = lambda: (_single(column), None)
-    else:
-        problem = _multi_label_problem(column)
-        make = lambda: _multi(config, column)
-    if problem:
-        faults.append(Fault("dataset.label_column", f"names {name}, which holds {problem} in {split}"))
+    try:
+        if config.task == "single_label":
+            return [None if label is None else (label,) for label in _single(column, raw.typed)], None
+        return _several(column, config.label_names)
+    except WrongKind as wrong:
+        raise WrongKind(f"is {name}, a column of {wrong}") from None
+
+
+def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
+    kind = column.type
+    if _is_list(kind):
+        raise WrongKind("lists, but a single-label task has one label a row; for several, set dataset.task=multi_label")
+    if not (_is_text(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind)):
+        raise WrongKind(f"{kind}, but labels must be names or whole numbers")
+    values = column.to_pylist()
+    labels = [None if value is None or not str(value).strip() else str(value) for value in values]
+    found = {label for label in labels if label is not None}
+    if not typed and found and all(map(NUMBER.fullmatch, found)) and not all(map(WHOLE.fullmatch, found)):
+        raise WrongKind(f"numbers with a fraction ({min(found)}), but labels must be names or whole numbers")
+    return labels
+
+
+def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[Names | None], Names | None]:
+    """A list column of label names, or of one 0 or 1 for each label in order."""
+    kind = column.type
+    if types.is_null(kind):
+        return [None] * len(column), None
+    if not _is_list(kind):
+        raise WrongKind(f"{kind}, but a multi-label task needs {MULTI_LABEL}")
+    rows: list[list[Any] | None] = column.to_pylist()
+    if _is_text(kind.value_type) or types.is_null(kind.value_type):
+        if any(row is not None and None in row for row in rows):
+            raise WrongKind("lists of names, but some of the names are null")
+        return [None if row is None else tuple(row) for row in rows], None
+    widths = {len(row) for row in rows if row is not None}
+    if len(widths) > 1 or any(_flag(value) is None for row in rows if row is not None for value in row):
+        raise WrongKind(f"lists of {kind.value_type}, but a multi-label task needs {MULTI_LABEL}")
+    width = next(iter(widths), 0)
+    names = label_names or tuple(map(str, range(width)))
+    if len(names) != width:
+        raise WrongKind(f"lists of {width} flags, but dataset.label_names has {len(names)} names")
+    return [None if row is None else _flagged(names, row) for row in rows], names
+
+
+def _flag_columns(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], Names | None]:
+    names = config.label_columns
+    columns, wrong = [], []
+    for name in names:
+        _, column = _column(raw, (name,))
+        if column is None:
+            continue
+        values = [value if value != "" else None for value in column.to_pylist()]
+        columns.append(values)
+        bad = [row for row, value in enumerate(values, start=1) if value is not None and _flag(value) is None]
+        if bad:
+            wrong.append(f"{name} holds {values[bad[0] - 1]!r} in {_rows(bad, 1)}")
+    if wrong:
+        raise WrongKind(f"must name columns of 0 and 1, but {listed(wrong, 3)}")
+    if len(columns) < len(names):
         return [], None
-    return make()
+    return [None if None in row else _flagged(names, row) for row in zip(*columns, strict=True)], names
+
+
+def _flagged(names: Names, row: Iterable[Any]) -> Names:
+    return tuple(name for name, value in zip(names, row, strict=True) if _flag(value))
+
+
+def _flag(value: Any) -> int | None:
+    if isinstance(value, str):
+        return FLAGS.get(value)
+    return int(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))

@@ -32,7 +32,7 @@ def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfi
 
 def read_only_file(path: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
     if key != "dataset.train_split":
-        rule = f"is {split}, but dataset.path is one file, {path}, which is all train; name its folder instead, or set {key}=null"
+        rule = f"is {split}, but dataset.path is one file, {path}, and all of it is train; name a folder, or set {key}=null"
         raise UserError.of(key, rule)
     return _read(path, "dataset.path", config=config, wanted=wanted)
 
@@ -43,12 +43,12 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
         return [folder / name]
     named = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").is_file()]
     if len(named) > 1:
-        rule = f"is {name}, but {folder} has several of that name: {listed([file.name for file in named])}; name the file"
-        raise UserError.of(key, rule)
+        several = listed([file.name for file in named])
+        raise UserError.of(key, f"is {name}, but {folder} has several such files: {several}; give the whole name of one")
     found = named or sorted(file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}"))
     if not found:
         there = sorted(file.name for file in folder.iterdir() if file.suffix in ENDINGS)
-        rule = f"is {name}, but {folder} has no file {name} with an ending of {' '.join(ENDINGS)}; it holds: {listed(there)}"
+        rule = f"is {name}, but {folder} has no file of that name (or with {' '.join(ENDINGS)}); it holds: {listed(there)}"
         raise UserError.of(key, rule)
     return found
 
@@ -86,7 +86,7 @@ def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
 
 
 def _read_json(path: Path, wanted: Set[str]) -> Raw:
-    """JSON lines, or one array of objects. By `json`, since Arrow's reader would turn text that looks like a date into one."""
+    """JSON lines, or one array of objects. By `json`: Arrow's reader would turn a text that looks like a date into one."""
     rows = list(_json_objects(path.read_text(encoding="utf-8-sig")))
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     arrays = {}
@@ -100,23 +100,20 @@ def _read_json(path: Path, wanted: Set[str]) -> Raw:
 
 
 def _json_objects(text: str) -> Iterator[dict[str, object]]:
-    if text.lstrip().startswith("["):
-        found, what = enumerate(json.loads(text), start=1), "element"
-    else:
-        # Not splitlines: a JSON string may hold U+2028, which is no line's end.
-        lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-        found, what = ((number, _json_line(number, line)) for number, line in lines), "line"
-    for number, row in found:
+    for number, row in enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text):
         if not isinstance(row, dict):
-            raise ValueError(f"{what} {number} is no JSON object")
+            raise ValueError(f"row {number} is no JSON object")
         yield row
 
 
-def _json_line(number: int, line: str) -> object:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} is not JSON ({error.msg})") from None
+def _json_lines(text: str) -> Iterator[tuple[int, object]]:
+    # Not splitlines: a JSON string may hold U+2028, which ends no line.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON ({error.msg})") from None
 
 
 def _read_parquet(path: Path, wanted: Set[str]) -> Raw:

@@ -38,17 +38,17 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
 def _commit(config: DatasetConfig) -> str | None:
     """The commit that `revision` stands for, None where the hub cannot be asked. One short question first, because
     `datasets` goes on trying for half a minute."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import HfApi, errors
 
     try:
         return HfApi().dataset_info(config.path, revision=config.revision, timeout=SECONDS).sha or ""
-    except RevisionNotFoundError:
-        raise UserError.of("dataset.revision", f"is {config.revision}, which {config.path} does not have on the hub") from None
-    except (RepositoryNotFoundError, HFValidationError):
-        rule = f"is {config.path}, which is neither a folder or file here nor a data set on the hub that you may read. {LOCAL_COPY}"
-        raise UserError.of("dataset.path", rule) from None
-    except (OfflineModeIsEnabled, HTTPError, OSError):
+    except errors.RevisionNotFoundError:
+        rule = f"is {config.revision}, which {config.path} does not have on the hub"
+        raise UserError.of("dataset.revision", rule) from None
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        rule = f"is {config.path}, which is no folder or file here, and no data set on the hub that you may read"
+        raise UserError.of("dataset.path", f"{rule}. {LOCAL_COPY}") from None
+    except (OSError, errors.HTTPError):  # type: ignore[attr-defined]  # the base of all that httpx raises
         return None
 
 
@@ -72,12 +72,12 @@ def _as_is() -> Iterator[None]:
 
 def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
     if not reached:
-        rule = f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there. {LOCAL_COPY}"
-        return Fault("dataset.path", rule)
+        rule = f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there"
+        return Fault("dataset.path", f"{rule}. {LOCAL_COPY}")
     if "BuilderConfig" in str(error) or "Config name is missing" in str(error):
         return Fault("dataset.name", f"is {config.name}, but {config.path} says: {first_line(error)}")
     if "scripts are no longer supported" in str(error):
-        rule = f"is {config.path}, which is a script at this revision, and scripts are not run; try dataset.revision=refs/convert/parquet"
+        rule = f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
         return Fault("dataset.path", rule)
     return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
 
@@ -94,11 +94,14 @@ def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
     table: pa.Table = dataset.select_columns(held).with_format("arrow")[:]
     for index, name in enumerate(held):
         feature = dataset.features[name]
-        if names := getattr(feature, "names", None):
-            table = table.set_column(index, name, pa.array([_named(code, names) for code in table[name].to_pylist()], pa.string()))
-        elif names := getattr(getattr(feature, "feature", None), "names", None):
-            rows = [codes and [_named(code, names) for code in codes] for codes in table[name].to_pylist()]
-            table = table.set_column(index, name, pa.array(rows, pa.list_(pa.string())))
+        if coded := getattr(feature, "names", None):
+            labels = pa.array([_named(code, coded) for code in table[name].to_pylist()], pa.string())
+        elif coded := getattr(getattr(feature, "feature", None), "names", None):
+            rows = [codes and [_named(code, coded) for code in codes] for codes in table[name].to_pylist()]
+            labels = pa.array(rows, pa.list_(pa.string()))
+        else:
+            continue
+        table = table.set_column(index, name, labels)
     return Raw(table, tuple(dataset.column_names), typed=True)
 
 

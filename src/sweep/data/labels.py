@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from sweep.config.schema import Task
 
+Label = int | tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
-    """Label i of the model is `names[i]`. Labels of a row: an int for single-label, a 0/1 tuple of len(names) for multi-label."""
+    """Output i of the model is the label `names[i]`. A row's `Label` is that index for single-label, and a 0 or 1 for
+    each of the names for multi-label."""
 
     task: Task
     names: tuple[str, ...]
@@ -21,3 +24,8 @@ class LabelSpace:
     def problem_type(self) -> str:
         """The value transformers expects in `config.problem_type`."""
         return "single_label_classification" if self.task == "single_label" else "multi_label_classification"
+
+
+def applying(label: Label) -> tuple[int, ...]:
+    """The indices of the labels that apply to a row."""
+    return (label,) if isinstance(label, int) else tuple(code for code, value in enumerate(label) if value)

@@ -26,4 +26,4 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
         from sweep.data.hub import open_hub
 
         return open_hub(config, wanted)
-    raise UserError.of("dataset.path", f"is {config.path!r}, but there is no such folder or file (seen from {Path.cwd()})")
+    raise UserError.of("dataset.path", f"is {config.path!r}, but {path.absolute()} is no folder or file")

@@ -7,44 +7,37 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-_REPORTS = ("LOAD REPORT", "kernels-community", "You are using a model of type")
-_LOGGERS = ("transformers", "bitsandbytes")
+_UNWANTED = {
+    "transformers.modeling_utils": "LOAD REPORT",  # weights missing from the checkpoint, or not needed
+    "bitsandbytes.backends.cpu.ops": "kernels-community",  # an optional faster kernel
+}
+_UNWANTED_WARNING = ".*is_gradient_checkpointing.*"  # PEFT asks transformers by a name of the past
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Drop the load report (missing and unexpected weights), the bars, and the hint at optional kernels.
-
-    Every other warning passes.
-    """
+def quiet(bars: bool = False) -> Iterator[None]:
+    """Drop the load report, the hint at optional kernels and, without `bars`, progress bars. Other warnings pass."""
     from transformers.utils import logging as transformers_logging
 
-    bars = transformers_logging.is_progress_bar_enabled()
+    restore_bars = not bars and transformers_logging.is_progress_bar_enabled()
     with ExitStack() as stack:
-        for name in _LOGGERS:
-            stack.enter_context(_filtered(name))
+        for name, text in _UNWANTED.items():
+            stack.enter_context(_without(logging.getLogger(name), text))
         stack.enter_context(warnings.catch_warnings())
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            if bars:
-                transformers_logging.enable_progress_bar()
+        warnings.filterwarnings("ignore", _UNWANTED_WARNING, FutureWarning)
+        if restore_bars:
+            stack.callback(transformers_logging.enable_progress_bar)
+            transformers_logging.disable_progress_bar()
+        yield
 
 
 @contextmanager
-def _filtered(name: str) -> Iterator[None]:
-    """A filter on a logger misses what its children log, one on the handlers does not."""
-    logger = logging.getLogger(name)
-    handlers = logger.handlers or logging.getLogger().handlers
-    for handler in handlers:
-        handler.addFilter(_wanted)
+def _without(logger: logging.Logger, text: str) -> Iterator[None]:
+    def wanted(record: logging.LogRecord) -> bool:
+        return text not in record.getMessage()
+
+    logger.addFilter(wanted)
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(_wanted)
-
-
-def _wanted(record: logging.LogRecord) -> bool:
-    return not any(text in record.getMessage() for text in _REPORTS)
+        logger.removeFilter(wanted)

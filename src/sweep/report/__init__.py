@@ -1,1 +1,1 @@
-"""Records → tables, figures and the report. Never imports torch."""
+"""Records → tables, figures, report.md and report.html. Reads the run directory alone; never imports torch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def _lock(plan: Plan) -> Lock:
     config, space, model = plan.config, plan.space.plain(), model_fingerprint(plan.config.model)
     parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
     return Lock(
-        experiment=fingerprint(parts), config=Config.model_validate(scrubbed(config), strict=False), space=space,
+        experiment=fingerprint(parts), config=Config.model_validate_json(json.dumps(scrubbed(config))), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
         versions=package_versions(), machine=machine(), git=git_state(conf_dir()), data=plan.splits.state, model=model,
         created=now(),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from sweep.config.schema import Config
-from sweep.records import Metrics, TrialPlan
+from sweep.config.schema import Config, StudyConfig
+from sweep.records import Completed, EvalPoint, Failed, Metrics, Outcome, TrialPlan, TrialRecord
 from sweep.store import Store
+
+# Takes a single line for the user.
+Say = Callable[[str], None]
 
 
 class JobType(StrEnum):
@@ -19,16 +23,50 @@ class JobType(StrEnum):
     STUDY = "study"
 
 
+# W&B tells a run that went well from one that failed by its exit code alone; the codes tell failures apart.
+# Where the shell has a code for the cause, it is that one.
+_EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
+               "interrupted": 130, "lost": 137}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …); `files` are
-    attached to the run; a folder in `artifact` becomes a versioned artifact of the run."""
+    attached to the run; a folder in `artifact` becomes a versioned artifact of the run; `trials` become a table."""
 
     state: str
-    exit_code: int = 0
     summary: Mapping[str, float | int | str] | None = None
     files: tuple[Path, ...] = ()
     artifact: Path | None = None
+    trials: tuple[TrialRecord, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 for a completed or pruned trial; each kind of failure has a code of its own."""
+        return _EXIT_CODES.get(self.state, 1)
+
+
+def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
+    """The ending of a trial's run. The best evaluation goes under `best/…`, where the last row cannot overwrite it."""
+    outcome = record.outcome
+    cost = outcome.cost
+    summary: dict[str, float | int | str] = {"seconds": cost.seconds, "train_seconds": cost.train_seconds}
+    if best := best_evaluation(outcome, study):
+        summary |= {"best/step": best.step, "best/epoch": best.epoch}
+        summary |= {f"best/{name}": value for name, value in best.metrics.items()}
+    if isinstance(outcome, Completed):
+        summary["optuna/value"] = outcome.best.metrics[study.metric]
+    if isinstance(outcome, Failed):
+        summary["failure"] = outcome.message
+    return Ending(record.state, summary)
+
+
+def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
+    if isinstance(outcome, Completed):
+        return outcome.best
+    scored = [point for point in outcome.evals if math.isfinite(point.metrics.get(study.metric, math.nan))]
+    sign = 1 if study.direction == "maximize" else -1
+    return max(scored, key=lambda point: sign * point.metrics[study.metric], default=None)
 
 
 class Run(Protocol):
@@ -45,7 +83,8 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What arrived. `lines` are for the user; `missing` names each run or row that the backend should hold but does not."""
+    """What arrived. `lines` are for the user; `missing` names each run or row that the backend should hold but does
+    not. Only a backend that can be asked has a `missing`: of W&B itself, `lines` tell what did not get there."""
 
     lines: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()

@@ -38,13 +38,14 @@ def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
 def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
     """What the config asks of the device that it has not got; nothing is loaded to find out."""
     found, device = [], torch.device(device)
-    if config.trainer.device == "cuda" and device.type != "cuda":
-        found.append(Fault("trainer.device", "is cuda, but PyTorch sees no CUDA device here; use auto or cpu"))
     if config.trainer.fp16 and device.type == "cpu":
         found.append(Fault("trainer.fp16", "is true, but the device is cpu, which has no fp16 training; use bf16 or neither"))
     if config.trainer.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name, rule = torch.cuda.get_device_name(device), "bf16 needs compute capability 8.0; use fp16"
         found.append(Fault("trainer.bf16", f"is true, but the device is {name}: {rule}"))
+    if config.trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
+        rule = "the weights trained would be fp16 themselves, and their gradients cannot be scaled; use model.dtype=float32"
+        found.append(Fault("trainer.fp16", f"is true, but with adapter.method full and model.dtype float16 {rule}"))
     chosen = choose_optimizer(config.optimizer.name, device)
     if chosen.warning and config.optimizer.on_missing == "refuse":
         found.append(Fault("optimizer.name", f"{chosen.warning}; use adamw_torch, or optimizer.on_missing=fallback"))
@@ -54,8 +55,8 @@ def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
 def training_arguments(config: Config, device: torch.device, folder: Path) -> TrainingArguments:
     """`folder` is private to the trial; nothing is written there, but the Trainer insists on one.
 
-    Logging, evaluating, scoring, keeping the best and stopping early are `sweep.train.callbacks`', so the Trainer's
-    own schedules are off. Loss and label smoothing are `sweep.train.loss`'.
+    Evaluating, keeping the best and stopping early are `sweep.train.callbacks`', so the Trainer's own schedules for them
+    are off. The loss, with its smoothing, is `sweep.train.loss`', and gradient checkpointing the model's.
     """
     trainer, optimizer = config.trainer, config.optimizer
     chosen = choose_optimizer(optimizer.name, device)
@@ -71,8 +72,6 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
         train_sampling_strategy=trainer.train_sampling_strategy,
         bf16=trainer.bf16,
         fp16=trainer.fp16,
-        activation_checkpointing=trainer.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False},
         optim=chosen.name,
         learning_rate=optimizer.learning_rate,
         weight_decay=optimizer.weight_decay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sweep.records import EvalPoint, FailureReason, Metrics, Step, Verdict
 from sweep.train.course import Clock, Course
+from sweep.train.evaluation import Predictions, measure
 
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
@@ -18,31 +20,39 @@ OnEval = Callable[[EvalPoint], Verdict]
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
+@dataclass(slots=True)
 class Reporting(TrainerCallback):  # type: ignore[misc]
     """Reports each step once: at once where the Trainer logs nothing, together with what it logs where it does.
 
-    `interval` is the number of steps between evaluations, None for one at the end only.
+    `interval` is the number of steps between evaluations, None for one at the end only. `evaluate` reads the
+    validation split; `keep` is called after an evaluation that is the best so far, before that is reported.
     """
 
-    def __init__(self, course: Course, clock: Clock, *, interval: int | None, on_step: OnStep, on_eval: OnEval) -> None:
-        self.course = course
-        self.clock = clock
-        self.interval = interval
-        self.on_step = on_step
-        self.on_eval = on_eval
-        self.loss: float | None = None
+    course: Course
+    clock: Clock
+    interval: int | None
+    evaluate: Callable[[], Predictions]
+    keep: Callable[[], None]
+    on_step: OnStep
+    on_eval: OnEval
+    bad_loss: float | None = None
 
     def batch_done(self, rows: int, loss: Tensor) -> None:
         """On a GPU the loss stays where it is until it is logged: reading it would wait for the device."""
         self.course.samples += rows
         if loss.device.type == "cpu" and not math.isfinite(value := loss.item()):
-            self.loss = value
+            self.bad_loss = value
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.clock.begin_loop()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.loss is not None:
-            self._diverge(self.loss, state, control)
+        if self.bad_loss is not None:
+            self._diverge("training loss", self.bad_loss, state, control)
             return
         last = state.global_step >= state.max_steps
         control.should_log = control.should_log or last
@@ -61,15 +71,27 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         if logs is None or "loss" not in logs:
             return  # the Trainer's summary at the end
         if not math.isfinite(logs["loss"]):
-            self._diverge(logs["loss"], state, control)
+            self._diverge("training loss", logs["loss"], state, control)
             return
         metrics = {f"train/{name}": float(logs[name]) for name in LOGGED if name in logs}
         self._report({**metrics, "train/epoch": float(state.epoch)}, state, control)
 
-    def evaluated(self, point: EvalPoint, state: TrainerState, control: TrainerControl) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        task = self.course.config.dataset.task
+        with self.clock.on_evaluation():
+            found = self.evaluate()
+            metrics = measure(task, found, "eval") if found.finite else {}
+        if not metrics:
+            self._diverge("validation loss", found.loss, state, control)
+            return
+        with self.clock.set_aside():
+            if self.course.add(state.global_step, float(state.epoch), metrics):
+                self.keep()
+            verdict = self.on_eval(self.course.evals[-1])
+        self._judge(verdict, state, control)
+
+    def _judge(self, verdict: Verdict, state: TrainerState, control: TrainerControl) -> None:
         """A trial that has just been evaluated for the last time is done, not interrupted; but it can be pruned."""
-        with self.clock.on("aside"):
-            verdict = self.on_eval(point)
         last = state.global_step >= state.max_steps
         if verdict is Verdict.PRUNE or not last:
             self.course.obey(verdict, state.global_step)
@@ -79,14 +101,14 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
 
     def _report(self, metrics: Metrics, state: TrainerState, control: TrainerControl) -> None:
         step = Step(state.global_step, total_steps=state.max_steps, epoch=float(state.epoch), metrics=metrics)
-        with self.clock.on("aside"):
+        with self.clock.set_aside():
             verdict = self.on_step(step)
         self.course.obey(verdict, state.global_step)
         self._stop_if_ended(control)
 
-    def _diverge(self, loss: float, state: TrainerState, control: TrainerControl) -> None:
+    def _diverge(self, what: str, loss: float, state: TrainerState, control: TrainerControl) -> None:
         step = f"step {state.global_step} of {state.max_steps}"
-        self.course.fail(FailureReason.DIVERGED, f"training loss is {loss} at {step}")
+        self.course.fail(FailureReason.DIVERGED, f"{what} is {loss} at {step}")
         self._stop_if_ended(control)
 
     def _stop_if_ended(self, control: TrainerControl) -> None:

@@ -14,27 +14,34 @@ from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Met
 
 @dataclass(slots=True)
 class Clock:
-    """Wall seconds. What is spent neither on training nor on evaluating is in `seconds` alone."""
+    """Wall seconds. What is spent neither on training nor on evaluating counts in `total` alone."""
 
     started: float = field(default_factory=time.perf_counter)
-    seconds: dict[str, float] = field(default_factory=lambda: {"loop": 0.0, "eval": 0.0, "aside": 0.0})
+    loop: float | None = None  # when the training loop began
+    evaluating: float = 0.0
+    aside: float = 0.0  # inside the loop, but neither: reporting, keeping the best weights
 
     @contextmanager
-    def on(self, name: str) -> Iterator[None]:
-        """`loop` is the whole training loop; `eval` and `aside` happen inside of it."""
+    def on_evaluation(self) -> Iterator[None]:
         begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - begun
+        yield
+        self.evaluating += time.perf_counter() - begun
 
-    @property
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.aside += time.perf_counter() - begun
+
+    def begin_loop(self) -> None:
+        self.loop = time.perf_counter()
+
     def total(self) -> float:
         return time.perf_counter() - self.started
 
-    @property
     def training(self) -> float:
-        return max(self.seconds["loop"] - self.seconds["eval"] - self.seconds["aside"], 0.0)
+        """To be asked when the loop has just ended."""
+        return 0.0 if self.loop is None else time.perf_counter() - self.loop - self.evaluating - self.aside
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     """
     started = time.perf_counter()
     device = next(model.parameters()).device
-    order = np.argsort(-np.asarray(dataset["length"]), kind="stable")
+    order = np.argsort(-np.asarray(dataset["length"][:]), kind="stable")
     model.eval()
     parts = [_forward(model, batch, device) for batch in _batches(dataset, order, collate, batch_size)]
     scores = torch.cat([part[0] for part in parts]).float().cpu()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ import transformers
 from torch import Tensor, nn
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import TrainOutput
 
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
+from sweep.model import artifact
 from sweep.model.bench import Bench
 from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_interval
@@ -27,7 +29,7 @@ from sweep.train.arguments import training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import OnEval, OnStep, Reporting
 from sweep.train.course import Clock, Course
-from sweep.train.evaluation import Predictions, measure, predict
+from sweep.train.evaluation import Predictions, predict
 from sweep.train.loss import training_loss
 
 
@@ -60,8 +62,11 @@ class TrainerEngine:
         on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
         on_end: Callable[[TrialPlan, Outcome], None],
     ) -> None:
+        _settle()
         while (trial := next_trial()) is not None:
-            on_end(trial, self._train(trial, on_step, on_eval))
+            outcome = self._train(trial, on_step, on_eval)
+            memory.release(self.bench.device)
+            on_end(trial, outcome)
 
     def _train(
         self,
@@ -84,7 +89,6 @@ class TrainerEngine:
             if not memory.out_of_memory(error):
                 raise
             message = f"while loading the model: {_first_line(error)}"
-        memory.release(torch.device(self.bench.device))
         return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total))
 
 
@@ -103,33 +107,97 @@ def trained(
     Divergence, memory that runs out while training, and verdicts make an outcome. Everything else is raised, memory
     that runs out while the model is loaded included.
     """
-    config, clock, device = trial.config, Clock(), torch.device(bench.device)
+    config, clock, device = trial.config, Clock(), bench.device
     memory.reset_peaks(device)
-    tokenizer = bench.tokenizer(config.model)
-    labels, length = data.splits.labels, config.dataset.max_length
-    rows, held_out = data.train(tokenizer, length), data.validation(tokenizer, length)
-    collate = collator(tokenizer, labels)
-
-    def scored(dataset: Any) -> Predictions:
-        size = config.trainer.per_device_eval_batch_size
-        return predict(model, dataset, collate=collate, batch_size=size, task=labels.task)
-
+    tokenizer, labels = bench.tokenizer(config.model), data.splits.labels
+    rows = data.train(tokenizer, config.dataset.max_length)
+    held_out = data.validation(tokenizer, config.dataset.max_length)
+    collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
     with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
-        course, best = Course(config), Best(model, tokenizer, config=config, labels=labels, folder=best_dir)
+        scored = partial(predict, model, collate=collate, batch_size=size, task=labels.task)
+        best = Best(model, partial(artifact.save, model, tokenizer, config=config, labels=labels), best_dir)
         reporting = Reporting(
-            course, clock, interval=evaluation_interval(len(rows), config.trainer), on_step=on_step, on_eval=on_eval
+            course=Course(config),
+            clock=clock,
+            interval=evaluation_interval(len(rows), config.trainer),
+            evaluate=partial(scored, held_out),
+            keep=best.keep,
+            on_step=on_step,
+            on_eval=on_eval,
         )
-        trainer = Trainer(
+        trainer = ReportingTrainer(
+            reporting,
             model=model,
             args=training_arguments(config, device, Path(folder)),
             data_collator=collate,
             train_dataset=rows,
             compute_loss_func=training_loss(labels.task, config.trainer.label_smoothing_factor),
-            callbacks=[reporting],
-            evaluation=lambda: _evaluate(scored(held_out), course, clock, best),
         )
-        with trainer.wrapped():
-            output = _run(trainer, course, clock)
-            cost = _cost(trainer, course, clock, output)
-            best.restore()
-            yield Trained(course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
+        cost = _train(trainer, reporting, device)
+        best.restore()
+        yield Trained(reporting.course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
+
+
+class ReportingTrainer(transformers.Trainer):  # type: ignore[misc]
+    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class."""
+
+    def __init__(self, reporting: Reporting, **options: Any) -> None:
+        super().__init__(callbacks=[reporting], **options)
+        self.reporting = reporting
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False
+
+    def _get_train_sampler(self, *args: Any) -> Any:
+        """With lengths as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        sampler = super()._get_train_sampler(*args)
+        if isinstance(sampler, LengthGroupedSampler):
+            sampler.lengths = sampler.lengths[:]
+        return sampler
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        rows = len(inputs["labels"])
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        self.reporting.batch_done(rows, loss)
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
+        return {}
+
+
+def _train(trainer: ReportingTrainer, reporting: Reporting, device: torch.device) -> Cost:
+    course, clock, output = reporting.course, reporting.clock, None
+    try:
+        output = trainer.train()
+    except (RuntimeError, MemoryError) as error:
+        if not memory.out_of_memory(error):
+            raise
+        course.fail(FailureReason.OUT_OF_MEMORY, f"after step {trainer.state.global_step}: {_first_line(error)}")
+    training = clock.training()
+    trainer.optimizer = trainer.lr_scheduler = None
+    if output is None:
+        memory.release(device)
+    trainer.store_flos()
+    return Cost(
+        seconds=clock.total(),
+        train_seconds=training,
+        eval_seconds=clock.evaluating,
+        steps=trainer.state.global_step,
+        samples=course.samples,
+        flops=float(trainer.state.total_flos),
+        train_loss=output.training_loss if output is not None and math.isfinite(output.training_loss) else None,
+        peak_host_bytes=memory.peak_host_bytes(),
+        peak_device_bytes=memory.peak_device_bytes(device),
+    )
+
+
+@cache
+def _settle() -> None:
+    """Take what is imported out of the garbage collector's sight: the Trainer collects garbage for every trial, and
+    walking the modules of all these libraries takes a third of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -30,6 +30,7 @@ class Backend:
         self.artifacts: dict[str, Artifact] = {}
         self.sweeps: dict[str, Sweep] = {}
         self.unknown_operations: Counter[str] = Counter()
+        self._resuming: set[RunKey] = set()
         self._load()
 
     @classmethod
@@ -56,6 +57,19 @@ class Backend:
             run = self.runs[key] = Run(*key, number=len(self.runs) + 1, display_name=run_id)
             return run, True
 
+    def expect_resume(self, run: Run) -> None:
+        """The client asked where the run stopped, so the start that follows goes on from there."""
+        with self.lock:
+            self._resuming.add(run.key)
+
+    def start_anew(self, run: Run) -> None:
+        """Forget what an earlier run under this id streamed, unless the start is to resume it."""
+        with self.lock:
+            if run.key not in self._resuming:
+                run.streams.clear()
+                run.summary = {}
+                self.disk.drop_streams(run.key)
+
     def update_run(self, run: Run, changes: Mapping[str, Any]) -> None:
         """Set the fields that are in `changes` and not None there."""
         with self.lock:
@@ -69,6 +83,7 @@ class Backend:
         """Take one file_stream message: chunks of files, a sign of life, or the end of the run."""
         with self.lock:
             run, _ = self.ensure_run(*key)
+            self._resuming.discard(key)
             for name, chunk in (message.get("files") or {}).items():
                 self._stream_file(run, name, int(chunk.get("offset") or 0), chunk.get("content") or [])
             run.ended = bool(message.get("complete"))

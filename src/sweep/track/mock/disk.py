@@ -55,6 +55,10 @@ class Disk:
         with path.open("a", encoding="utf-8") as journal:
             journal.writelines(json.dumps({"offset": at, "line": line}) + "\n" for at, line in lines)
 
+    def drop_streams(self, key: RunKey) -> None:
+        for path in (self.run(key) / "streams").glob("*"):
+            path.unlink()
+
     def streams(self, key: RunKey) -> Iterator[tuple[str, Iterator[tuple[int, Any]]]]:
         for path in sorted((self.run(key) / "streams").glob("*")):
             yield unquote(path.name), _journal(path)

@@ -72,6 +72,9 @@ def _upsert_bucket(call: Call) -> JSON:
         run, inserted = call.backend.ensure_run(given.get("entity"), given.get("project"), given["name"])
     else:
         run, inserted = _by_storage_id(call), False
+    # Only the start of a run tells its host; what comes later leaves it out.
+    if given.get("host"):
+        call.backend.start_anew(run)
     changes = {
         "display_name": given.get("displayName", given.get("display_name")),
         "group": given.get("groupName"),
@@ -99,8 +102,9 @@ def _parsed(text: str | None) -> Any:
 
 def _run_resume_status(call: Call) -> JSON:
     run = call.run
-    entity, project = call.variables.get("entity") or ENTITY, call.variables.get("project") or PROJECT
-    return {"model": views.project_node(entity, project) | {"bucket": run and views.resume_node(run)}}
+    if run:
+        call.backend.expect_resume(run)
+    return {"model": views.project_node(*call.home) | {"bucket": run and views.resume_node(run)}}
 
 
 def _create_run_files(call: Call) -> JSON:

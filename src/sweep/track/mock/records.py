@@ -30,27 +30,22 @@ def global_id(kind: str, *parts: object) -> str:
 class Stream:
     """The lines of a streamed file, each at its place.
 
-    The client numbers what it sends and sends a chunk again whenever it missed the answer, so a line is kept
-    by its place and the same line again changes nothing. A different line at a taken place means that the
-    run was started anew under its old id: what followed belongs to the old start and goes.
+    The client numbers what it sends and sends a chunk again whenever it missed the answer: a line is kept by
+    its place, so that the same line again changes nothing and a late one comes where it belongs.
     """
 
     def __init__(self) -> None:
         self._lines: dict[int, Any] = {}
 
-    def __len__(self) -> int:
-        return len(self._lines)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and self._lines == other._lines
+
+    __hash__ = None  # type: ignore[assignment]
 
     def put(self, offset: int, lines: Sequence[Any]) -> list[tuple[int, Any]]:
         """Keep `lines` from `offset` on; gives back those that were not known yet, with their places."""
-        fresh: list[tuple[int, Any]] = []
-        for place, line in enumerate(lines, offset):
-            if place in self._lines and self._lines[place] == line:
-                continue
-            if place in self._lines:
-                self._lines = {kept: self._lines[kept] for kept in self._lines if kept < place}
-            self._lines[place] = line
-            fresh.append((place, line))
+        fresh = [(at, line) for at, line in enumerate(lines, offset) if self._lines.get(at, self) != line]
+        self._lines.update(fresh)
         return fresh
 
     @property

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 
     def do_PUT(self) -> None:
-        """Take in a file: whole into a folder of its own first, so that half a file is never where it belongs."""
+        """Take in a file, first into a folder of its own: half a file is never where it belongs."""
         with tempfile.TemporaryDirectory(dir=self.server.backend.disk.incoming) as folder:
             arrived = Path(folder) / "body"
             with arrived.open("wb") as body:
@@ -106,9 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = self._message()
         if message is None:
-            self._send_json(
-                HTTPStatus.BAD_REQUEST, {"error": "the body is not a JSON object of a given length"}
-            )
+            self._send_json(HTTPStatus.BAD_REQUEST, {"error": "not a JSON object of a given length"})
             return
         fault = self._fault(graphql.operation_name(message) if "query" in message else "")
         if fault and not fault.applied:

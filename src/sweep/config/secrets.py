@@ -1,0 +1,54 @@
+"""Keeping passwords and keys out of whatever is written or sent: records, logs, the lock file, W&B."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from sweep.config.schema import Config
+
+MASK = "***"
+
+# The user part of an address ends at the last `@`: a password may hold any other character.
+_ADDRESS = re.compile(r"(?P<head>://[^/?#\s:@'\"]*:)[^\s'\"]*(?=@)")
+_ARGUMENT = re.compile(r"(?i)(?P<head>[?&](?:password|passwd|pwd|secret|[\w-]*token|[\w-]*key)=)[^&\s'\"]+")
+_KNOWN_SHAPE = re.compile(r"\b(?:hf_\w{20,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|wandb_v\d_\w{20,})")
+_SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
+
+# A shorter value may be an ordinary word, which would be masked wherever it stands.
+_SHORTEST = 12
+
+
+def scrub(text: str) -> str:
+    """`text` without passwords in addresses, keys of well-known shapes, and secrets that the environment holds."""
+    for secret in _environment():
+        text = text.replace(secret, MASK)
+    text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
+    text = _ARGUMENT.sub(rf"\g<head>{MASK}", text)
+    return _KNOWN_SHAPE.sub(MASK, text)
+
+
+def scrubbed(config: Config) -> dict[str, Any]:
+    """The resolved config as plain nested values, fit to be shown."""
+    return _clean(config.model_dump(mode="json"))  # type: ignore[no-any-return]
+
+
+def _clean(value: Any, name: str = "") -> Any:
+    match value:
+        case dict():
+            return {key: _clean(item, key) for key, item in value.items()}
+        case list():
+            return [_clean(item, name) for item in value]
+        case str() if value and _SECRET_NAME.search(name):
+            return MASK
+        case str():
+            return scrub(value)
+        case _:
+            return value
+
+
+def _environment() -> list[str]:
+    """Longest first: one secret may be part of another."""
+    found = {value for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET_NAME.search(name)}
+    return sorted(found, key=len, reverse=True)

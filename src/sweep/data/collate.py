@@ -1,0 +1,31 @@
+"""Rows of tokens → a batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweep.data.labels import LabelSpace
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+Batch = dict[str, "torch.Tensor"]
+
+
+def collator(tokenizer: Tokenizer, labels: LabelSpace) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
+    """A data collator: pads a batch to its longest row, on the tokenizer's side. It gives the tokenizer's own columns, int64
+    of shape (rows, tokens), and `labels`: int64 of shape (rows,), or for multi-label float32 of shape (rows, labels)."""
+    import torch
+    from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
+
+    kind = torch.long if labels.task == "single_label" else torch.float32
+    inputs = frozenset(tokenizer.model_input_names)
+
+    def collate(rows: Sequence[Mapping[str, Any]]) -> Batch:
+        tokens = [{name: row[name] for name in row if name in inputs} for row in rows]
+        batch = dict(padded(tokenizer, tokens, padding=True, return_tensors="pt"))
+        return {**batch, "labels": torch.tensor([row["labels"] for row in rows], dtype=kind)}
+
+    return collate

@@ -1,0 +1,223 @@
+"""A dataset config → train, validation and test rows, checked as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import repeat
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
+from sweep.data.encode import Encoder, encoder, unknown_labels
+from sweep.data.labels import Label, LabelSpace, applying
+from sweep.data.raw import Source, listed
+from sweep.data.select import Indices, at_most, cut, every_nth
+from sweep.data.sources import open_source
+from sweep.errors import Fault, UserError
+from sweep.provenance import DataState, Fingerprint
+
+Chosen = tuple[Columns, Indices]
+
+KEYS = {"train": "dataset.train_split", "validation": "dataset.validation_split", "test": "dataset.test_split"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the index of its
+    label, or for multi-label a 0 or 1 for each label."""
+
+    texts: tuple[str, ...]
+    pairs: tuple[str, ...] | None
+    labels: tuple[Label, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def inputs(self) -> Iterator[tuple[str, str | None]]:
+        return zip(self.texts, self.pairs or repeat(None, len(self)), strict=True)
+
+    def fingerprint(self) -> str:
+        """Of the texts and labels, in order."""
+        digest = Fingerprint().add(str(len(self))).add("single" if self.pairs is None else "pairs")
+        for (text, pair), label in zip(self.inputs(), self.labels, strict=True):
+            digest.add(text).add(pair or "").add(repr(label))
+        return digest.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRows:
+    """Rows that nobody looks at before the winner is chosen; their number is known. Only `sweep.final` opens them."""
+
+    _rows: Rows = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def open(self) -> Rows:
+        return self._rows
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """`warnings` are for the user: things that are allowed, but make a score less than it seems."""
+
+    labels: LabelSpace
+    train: Rows
+    validation: Rows
+    test: LockedRows | None
+    state: DataState
+    warnings: tuple[str, ...] = ()
+
+
+def load_splits(config: DatasetConfig) -> Splits:
+    """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
+
+    Rows are chosen in this order: every n-th row of a split as stored; rows without a label left out, if the config says
+    so; the validation rows cut off train, unless they are a split of their own (in a cut, `eval_every_nth` counts among
+    the rows cut off); last, `max_train_samples`, `max_eval_samples` and `max_test_samples` of what a split has left.
+    The label space is that of the whole train split as stored, so that none of this changes it.
+    """
+    source = open_source(config, wanted(config))
+    stored, encode = _read(config, source)
+    chosen, unlabelled = _chosen(config, stored)
+    rows = {role: _rows(encode, *chosen[role]) for role in KEYS if role in chosen}
+    return Splits(
+        labels=encode.space,
+        train=rows["train"],
+        validation=rows["validation"],
+        test=LockedRows(rows["test"]) if "test" in rows else None,
+        state=_state(config, source, encode.space, rows),
+        warnings=(*unlabelled, *_untrained(encode.space, rows["train"]), *_repeated(rows)),
+    )
+
+
+def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
+    """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the first), for
+    multi-label the most frequent value of each label (of a tie, 0)."""
+    counts = Counter(code for label in train.labels for code in applying(label))
+    if labels.task == "single_label":
+        return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
+    return (tuple(int(counts[code] > len(train) / 2) for code in range(len(labels))),) * len(rows)
+
+
+def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder]:
+    """Every split that the config names, by role. A validation split that is cut off train is not there yet."""
+    named = _named_splits(config)
+    clashing = clashing_columns(config)
+    faults = [*_same_split_twice(named), *clashing]
+    raw, stored = {}, {}
+    for role, split in named.items():
+        try:
+            raw[role] = source.read(KEYS[role], split)
+        except UserError as error:
+            faults += error.faults
+    faults += missing_columns(config, {named[role]: one for role, one in raw.items()})
+    for role, one in raw.items():
+        columns, found = read_columns(config, named[role], one)
+        faults += found
+        if one.table.num_rows == 0 and (one.table.num_columns or not one.columns):
+            faults.append(Fault(KEYS[role], f"is {named[role]}, which has no rows"))
+        elif columns is not None and columns.labels:
+            stored[role] = columns
+    encode = None
+    if "train" in stored and not clashing:
+        encode, found = encoder(config, stored["train"])
+        faults += [*found, *unknown_labels(config, encode, {named[role]: columns for role, columns in stored.items()})]
+    if faults or encode is None:
+        raise UserError(faults)
+    return stored, encode
+
+
+def _named_splits(config: DatasetConfig) -> dict[str, str]:
+    roles = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
+    return {role: split for role, split in roles.items() if split is not None}
+
+
+def _same_split_twice(named: dict[str, str]) -> list[Fault]:
+    """No row may be in two roles: joined splits are compared part by part."""
+    faults, seen = [], dict[str, str]()
+    for role, split in named.items():
+        for part in (part.strip() for part in split.split("+")):
+            if part in seen:
+                faults.append(Fault(KEYS[role], f"is {split}, but {part} is in {seen[part]} already"))
+            seen.setdefault(part, KEYS[role])
+    return faults
+
+
+def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[str, Chosen], list[str]]:
+    """The rows of each role, and a warning for each split that lost rows without a label. Raises `UserError`."""
+    steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
+    limits = {"train": config.max_train_samples, "validation": config.max_eval_samples, "test": config.max_test_samples}
+    chosen, warnings = {}, []
+    for role, columns in stored.items():
+        indices = every_nth(len(columns.labels), steps[role])
+        labelled = tuple(index for index in indices if columns.labels[index] is not None)
+        chosen[role] = columns, labelled
+        if len(labelled) < len(indices):
+            dropped = len(indices) - len(labelled)
+            warnings.append(f"{dropped} of {len(indices)} {role} rows have no label and are left out")
+    if config.validation_split is None:
+        train, cut_off = _cut_off(config, *chosen["train"])
+        chosen["train"] = stored["train"], train
+        chosen["validation"] = stored["train"], cut_off[:: steps["validation"]]
+    empty = [role for role, (_, indices) in chosen.items() if not indices]
+    if empty:
+        raise UserError([Fault(_emptied_by(config, role), f"leaves no {role} rows") for role in empty])
+    return {
+        role: (columns, at_most(indices, limits[role], seed=config.seed, stream=role))
+        for role, (columns, indices) in chosen.items()
+    }, warnings
+
+
+def _emptied_by(config: DatasetConfig, role: str) -> str:
+    cut_off = config.validation_split is None and role in ("train", "validation")
+    return "dataset.validation_ratio" if cut_off else "dataset.unlabelled"
+
+
+def _cut_off(config: DatasetConfig, columns: Columns, indices: Indices) -> tuple[Indices, Indices]:
+    if config.stratify and config.task == "multi_label":
+        raise UserError.of("dataset.stratify", "is true, but rows with several labels cannot be; set it to false")
+    labels = [columns.labels[index] for index in indices] if config.stratify else None
+    try:
+        return cut(indices, config.validation_ratio, seed=config.seed, labels=labels)
+    except ValueError as error:
+        raise UserError.of("dataset.stratify", f"is true, which {error}") from None
+
+
+def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
+    pairs = columns.pairs
+    return Rows(
+        texts=tuple(columns.texts[index] for index in indices),
+        pairs=None if pairs is None else tuple(pairs[index] for index in indices),
+        labels=tuple(encode.label(columns.labels[index] or ()) for index in indices),
+    )
+
+
+def _state(config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapping[str, Rows]) -> DataState:
+    total = Fingerprint().add(labels.task)
+    for name in labels.names:
+        total.add(name)
+    for role, one in rows.items():
+        total.add(role).add(one.fingerprint())
+    return DataState(
+        source=config.path,
+        revision=source.revision,
+        fingerprint=total.hex(),
+        rows={role: len(one) for role, one in rows.items()},
+        label_names=labels.names,
+    )
+
+
+def _untrained(labels: LabelSpace, train: Rows) -> list[str]:
+    seen = {code for label in train.labels for code in applying(label)}
+    unseen = [name for code, name in enumerate(labels.names) if code not in seen]
+    return [f"{len(unseen)} of {len(labels)} labels have no train row: {listed(unseen, 5)}"] if unseen else []
+
+
+def _repeated(rows: Mapping[str, Rows]) -> list[str]:
+    """A text that is both learnt and scored makes its score too good."""
+    learnt = set(rows["train"].inputs())
+    counts = {role: sum(key in learnt for key in rows[role].inputs()) for role in rows if role != "train"}
+    rule = "{} of {} {} rows have the exact text of a train row"
+    return [rule.format(count, len(rows[role]), role) for role, count in counts.items() if count]

@@ -1,0 +1,115 @@
+"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a study."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import Rows, Splits
+from sweep.provenance import Fingerprint
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+BATCH = 1000
+FALLBACK_LENGTH = 512
+UNLIMITED = 1_000_000  # a tokenizer that knows no limit says 10**30
+LAYOUT = "1"  # of the columns in the cache: change it with them
+
+
+class TokenisedData:
+    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the tokens."""
+
+    def __init__(self, splits: Splits, cache: Path) -> None:
+        self.splits = splits
+        self.cache = cache
+        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = WeakKeyDictionary()
+
+    def train(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
+        return self._shared("train", self.splits.train, tokenizer, max_length)
+
+    def validation(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
+        return self._shared("validation", self.splits.validation, tokenizer, max_length)
+
+    def _shared(self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
+        known = self._known.setdefault(tokenizer, {})
+        key = (role, token_limit(tokenizer, max_length), len(tokenizer))
+        if key not in known:
+            known[key] = tokenise(rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache)
+        return known[key]
+
+
+def tokenise(
+    rows: Rows, tokenizer: Tokenizer, *, labels: LabelSpace, max_length: int | None, cache: Path
+) -> datasets.Dataset:
+    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an int, or for
+    multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair, the longer text is cut
+    first. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
+    from datasets import Dataset
+
+    limit = token_limit(tokenizer, max_length)
+    file = cache / f"{_fingerprint(rows, tokenizer, limit, labels)}.arrow"
+    try:
+        return Dataset.from_file(str(file))
+    except (OSError, ValueError):  # not there, or damaged
+        _write(_batches(rows, tokenizer, limit, labels), file)
+    return Dataset.from_file(str(file))
+
+
+def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
+    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if unknown."""
+    if tokenizer.model_max_length >= UNLIMITED:
+        return max_length or FALLBACK_LENGTH
+    return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+
+
+def _batches(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace) -> Iterator[pa.RecordBatch]:
+    of_label = pa.int64() if labels.task == "single_label" else pa.list_(pa.float32())
+    for start in range(0, len(rows), BATCH):
+        part = slice(start, start + BATCH)
+        pairs = None if rows.pairs is None else list(rows.pairs[part])
+        tokens = tokenizer(list(rows.texts[part]), pairs, truncation=True, max_length=limit)
+        columns = {name: pa.array(values, pa.list_(pa.int32())) for name, values in tokens.items()}
+        columns["labels"] = pa.array(rows.labels[part], of_label)
+        columns["length"] = pa.array([len(ids) for ids in tokens["input_ids"]], pa.int32())
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
+    """Appears whole or not at all: several processes may share the cache."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".tmp")
+    try:
+        first = next(batches)
+        with os.fdopen(handle, "wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
+            stream.write_batch(first)
+            for batch in batches:
+                stream.write_batch(batch)
+        Path(scratch).replace(file)
+    finally:
+        Path(scratch).unlink(missing_ok=True)
+
+
+def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace) -> str:
+    digest = Fingerprint().add(LAYOUT).add(rows.fingerprint()).add(labels.task).add(str(limit))
+    for package in ("transformers", "tokenizers"):
+        digest.add(metadata.version(package))
+    digest.add(type(tokenizer).__name__).add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names))
+    return digest.add(repr(sorted(tokenizer.special_tokens_map.items()))).add(_definition(tokenizer)).hex()
+
+
+def _definition(tokenizer: Tokenizer) -> str:
+    """Vocabulary, merges and rules of a fast tokenizer, less the truncation and padding that its last call left."""
+    if not tokenizer.is_fast:
+        return repr(sorted(tokenizer.get_vocab().items()))
+    return json.dumps({**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None})

@@ -1,0 +1,109 @@
+"""The parameter account: how many weights there are, how many of them train, and what they take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
+
+import torch
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers.quantizers_utils import should_convert_module
+
+from sweep.model.architecture import body, head_modules
+from sweep.model.base import Quantization
+from sweep.records import Parameters
+
+_BLOCK = 64  # weights that share a scale in nf4
+_SCALES_BLOCK = 256  # scales that share one in double quantisation
+_TABLE_BYTES = 16 * 4  # the sixteen values of nf4, kept with each layer
+_SCALES_TABLE_BYTES = 256 * 4 + 4  # the values and the offset of quantised scales
+
+
+def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
+    """Groups are embeddings, base, adapter and head. The frozen original that PEFT keeps of a head is not counted.
+
+    `planned` accounts for a base that is still to be quantised as if it were. `bytes` is of weights and their scales:
+    gradients, optimizer states and activations come on top.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    assert isinstance(inner, PreTrainedModel)
+    head = trained_head(inner)
+    skipped = (*head, *(inner._keep_in_fp32_modules or ()))
+    groups: Counter[str] = Counter()
+    trainable = size = 0
+    for name, weight, owner in _weights(inner):
+        group = _group(name, owner, head)
+        groups[group] += _count(weight)
+        trainable += _count(weight) if weight.requires_grad else 0
+        quantized = planned is not None and group == "base" and _convertible(name, owner, skipped)
+        size += _planned_bytes(weight, planned) if planned and quantized else _bytes(weight)
+    return Parameters(sum(groups.values()), trainable, size, dict(groups))
+
+
+def _weights(inner: PreTrainedModel) -> Iterator[tuple[str, Parameter, nn.Module]]:
+    seen: set[int] = set()
+    for module_name, module in inner.named_modules():
+        for key, weight in module.named_parameters(recurse=False):
+            name = f"{module_name}.{key}"
+            if id(weight) not in seen and ".original_module." not in name:
+                seen.add(id(weight))
+                yield name, weight, module
+
+
+def trained_head(inner: PreTrainedModel) -> tuple[str, ...]:
+    """The modules of a model, wrapped by PEFT or not, that are trained in full beside an adapter."""
+    own = head_modules(inner)
+    if all(weight.requires_grad for weight in inner.parameters()):
+        return own
+    trunk = body(inner)
+    below = inner.get_submodule(trunk).named_children()
+    return (*(f"{trunk}.{name}" for name, module in below if _trained(module)), *own)
+
+
+def _trained(module: nn.Module) -> bool:
+    weights = list(module.parameters())
+    return isinstance(module, ModulesToSaveWrapper) or (bool(weights) and all(weight.requires_grad for weight in weights))
+
+
+def _group(name: str, owner: nn.Module, head: tuple[str, ...]) -> str:
+    if ".lora_" in name or ".ia3_" in name:
+        return "adapter"
+    if any(name.startswith(f"{part}.") for part in head):
+        return "head"
+    return "embeddings" if isinstance(owner, nn.Embedding) else "base"
+
+
+def _convertible(name: str, owner: nn.Module, skipped: tuple[str, ...]) -> bool:
+    """What transformers hands to bitsandbytes: plain linear layers and GPT-2's, unless they are named as skipped."""
+    layer = name.rpartition(".")[0].removesuffix(".base_layer")
+    return (type(owner) is nn.Linear or isinstance(owner, Conv1D)) and should_convert_module(layer, list(skipped))
+
+
+def _count(weight: Parameter) -> int:
+    scales = getattr(weight, "quant_state", None)
+    return weight.numel() if scales is None else scales.shape.numel()
+
+
+def _bytes(weight: Parameter) -> int:
+    return weight.nbytes + _scale_bytes(getattr(weight, "quant_state", None))
+
+
+def _scale_bytes(state: Any) -> int:
+    if state is None:
+        return 0
+    offset = state.offset.nbytes if state.offset is not None else 0
+    return int(state.absmax.nbytes + state.code.nbytes + offset + _scale_bytes(getattr(state, "state2", None)))
+
+
+def _planned_bytes(weight: Parameter, planned: Quantization) -> int:
+    if weight.ndim == 1:  # a bias is kept in the type of the computation
+        return weight.numel() * int(getattr(torch, planned.compute_dtype).itemsize)
+    scales = ceil(weight.numel() / _BLOCK)
+    scale_bytes = scales + 4 * ceil(scales / _SCALES_BLOCK) + _SCALES_TABLE_BYTES if planned.double else 4 * scales
+    return ceil(weight.numel() / 2) + _TABLE_BYTES + scale_bytes

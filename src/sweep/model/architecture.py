@@ -1,0 +1,95 @@
+"""A checkpoint's config.json, made fit for the labels; and which parts of a model are its head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sweep.config.schema import ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.errors import UserError
+from sweep.model.checkpoint import KEY, Checkpoint
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_AUTO_CLASS = "AutoModelForSequenceClassification"
+
+
+def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
+    """Raises UserError if there is none, or if its architecture is unknown, has no sequence-classification head, or
+    needs code that the checkpoint brings and `model.trust_remote_code` does not allow."""
+    from transformers import AutoConfig
+
+    if "config.json" not in checkpoint.files:
+        raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
+    try:
+        config = AutoConfig.from_pretrained(
+            checkpoint.location, revision=checkpoint.revision, trust_remote_code=model.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        if "trust_remote_code" in str(error):
+            rule = f"is false, but {model.path} runs its own code; read it, then set it to true"
+            raise UserError.of("model.trust_remote_code", rule) from None
+        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {first_line(error)}") from None
+    _check_head(model, config)
+    return config
+
+
+def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None:
+    """Set what transformers reads from the config when it builds the head and computes the loss.
+
+    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one).
+    """
+    config.id2label = dict(enumerate(labels.names))
+    config.label2id = {name: index for index, name in enumerate(labels.names)}
+    config.problem_type = labels.problem_type
+    for part in {id(part): part for part in (config, config.get_text_config())}.values():
+        part.pad_token_id = pad_token_id
+        part.use_cache = False
+
+
+def label_names(config: PreTrainedConfig) -> tuple[str, ...]:
+    return tuple(config.id2label[index] for index in sorted(config.id2label))
+
+
+def body(model: PreTrainedModel) -> str:
+    """The name of the child that is the headless model."""
+    sizes = {name: _size(child) for name, child in model.named_children()}
+    prefix = str(model.base_model_prefix)
+    return prefix if sizes.get(prefix) else max(sizes, key=lambda name: sizes[name])
+
+
+def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
+    """What the sequence-classification class has beyond the headless model: `score`, or `pre_classifier` and
+    `classifier`, …; in the order of the forward pass as far as transformers declares them so."""
+    trunk = body(model)
+    return tuple(name for name, child in model.named_children() if name != trunk and _size(child))
+
+
+def first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _check_head(model: ModelConfig, config: PreTrainedConfig) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as known
+
+    own: dict[str, Any] = getattr(config, "auto_map", None) or {}
+    if type(config) in known:
+        return
+    if _AUTO_CLASS not in own:
+        rule = f"is {model.path}, but transformers has no sequence-classification head for its architecture"
+        raise UserError.of(KEY, f"{rule} ({config.model_type})")
+    if not model.trust_remote_code:
+        rule = f"is false, but the sequence-classification head of {model.path} is its own code; read it, then set it to true"
+        raise UserError.of("model.trust_remote_code", rule)
+
+
+def _no_config(checkpoint: Checkpoint) -> str:
+    if "adapter_config.json" in checkpoint.files:
+        return "it holds an adapter, not a model: name the model that the adapter was trained on"
+    return "it has no config.json"
+
+
+def _size(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())

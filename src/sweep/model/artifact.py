@@ -1,0 +1,138 @@
+"""A trained model as a folder: what was trained, and what is needed to load it again with identical logits.
+
+    sweep_model.json   the base, the labels and what was trained
+    config.json        transformers' config, labels included
+    adapter_*          LoRA and IA3, in PEFT's format, with the head
+    head.safetensors   the head, where it alone was trained
+    model.safetensors  every weight, where all were trained
+    tokenizer*         the tokenizer
+    README.md          the model card
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import device as Device
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sweep.config.schema import Config, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.model import base as bases
+from sweep.model import manifest as manifests
+from sweep.model.account import trained_head
+from sweep.model.adapter import head_only
+from sweep.model.base import BaseSpec
+from sweep.model.bench import pick_device
+from sweep.model.card import card
+from sweep.model.checkpoint import locate
+from sweep.model.head import widen
+from sweep.model.manifest import Manifest
+from sweep.model.paths import resolve
+from sweep.model.quiet import quiet
+from sweep.model.state import restore, trainable_state
+from sweep.model.weights import download
+from sweep.records import Metrics
+
+HEAD = "head.safetensors"
+
+
+def save(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    config: Config,
+    labels: LabelSpace,
+    metrics: Metrics | None = None,
+) -> None:
+    """Write a model of a `Bench`; `metrics` go into its card. Files that are there already are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inner = _inner(model)
+    manifest = Manifest(
+        method=config.adapter.method,
+        base=_pinned(config.model, inner),
+        quantization=bases.quantization(config.adapter),
+        labels=labels,
+        head=trained_head(inner),
+        max_length=config.dataset.max_length or tokenizer.model_max_length,
+        pad_token_id=inner.config.get_text_config().pad_token_id,
+    )
+    if isinstance(model, PeftModel):
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    elif manifest.method == "head":
+        save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
+    if manifest.method == "full":
+        with quiet():
+            inner.save_pretrained(folder)
+    else:
+        _plain_config(inner).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    manifests.write(manifest, folder)
+    (folder / "README.md").write_text(card(config, manifest, metrics or {}))
+
+
+def load(
+    folder: Path | str, device: str = "cpu", *, base: str | None = None
+) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """A model in eval mode whose logits are those of the one saved, on the same kind of device.
+
+    `base` says where the base is now, if it has moved since. Raises UserError if `folder` holds no such model or the
+    base cannot be reached.
+    """
+    folder = Path(folder)
+    manifest = manifests.read(folder)
+    place = pick_device(device)
+    model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
+    with quiet():
+        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=manifest.base.dtype,
+            device_map={"": device},
+            trust_remote_code=manifest.base.trust_remote_code,
+            use_safetensors=True,
+            **bases.attention(manifest.base),
+        )
+    return model
+
+
+def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
+    pinned = manifest.base if moved is None else manifest.base.model_copy(update={"path": moved, "revision": None})
+    spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id)
+    base = bases.load(spec, download(locate(resolve(pinned.path), pinned.revision)), device)
+    widen(base.model, base.head)
+    if manifest.method != "head":
+        with quiet():
+            return PeftModel.from_pretrained(base.model, folder, torch_device=str(device))
+    model = head_only(base.model, base.head)
+    restore(model, load_file(folder / HEAD))
+    return model
+
+
+def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
+    location = resolve(model.path)
+    path = model.path if model.path.startswith("pkg://") else location
+    commit = locate(location, model.revision).commit or None
+    return model.model_copy(update={"path": path, "revision": commit, "dtype": str(inner.config.dtype).split(".")[-1]})
+
+
+def _plain_config(inner: PreTrainedModel) -> object:
+    """Without the quantisation, which is of the base in memory and not of any file."""
+    config = copy.deepcopy(inner.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
+
+
+def _inner(model: nn.Module) -> PreTrainedModel:
+    found = model.get_base_model() if isinstance(model, PeftModel) else model
+    assert isinstance(found, PreTrainedModel)
+    return found

@@ -1,0 +1,186 @@
+"""The pretrained base: what it is loaded as, and the loading, with every weight accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
+
+from sweep.config.schema import AdapterConfig, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.errors import UserError
+from sweep.model.architecture import body, first_line, fit, head_modules, label_names, read_config
+from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.model.quiet import quiet
+
+META = torch.device("meta")
+_HALF = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """nf4, as in QLoRA (Dettmers et al. 2023, arXiv 2305.14314). `double` quantises the scales as well."""
+
+    double: bool
+    compute_dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSpec:
+    """All that decides the base's weights in memory: equal specs share one base."""
+
+    model: ModelConfig
+    dtype: str
+    quantization: Quantization | None
+    labels: LabelSpace
+    pad_token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """`head` names the modules that every method trains in full and saves; `fresh` those of them that the checkpoint
+    does not hold: they are initialised from a trial's seed."""
+
+    model: PreTrainedModel
+    head: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+
+def quantization(adapter: AdapterConfig) -> Quantization | None:
+    if adapter.quantization == "none":
+        return None
+    return Quantization(adapter.double_quantization, adapter.compute_dtype)
+
+
+def base_dtype(model: ModelConfig, adapter: AdapterConfig, stored: str, device: torch.device) -> str:
+    """`model.dtype`, or for `auto` the checkpoint's own (`stored`), except that a half type becomes float32 where it
+    would hurt: if the base is itself trained, around nf4 layers (as PEFT's prepare_model_for_kbit_training does it), and
+    on the CPU."""
+    if model.dtype != "auto":
+        return model.dtype
+    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu"
+    return "float32" if widened and stored in _HALF else stored
+
+
+def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
+    """The base on the meta device, never quantised. If the weights would have to be downloaded, only the config is
+    read, and everything beyond the headless model is taken to be missing from them."""
+    config = _config(spec, checkpoint)
+    if checkpoint.at_hand:
+        return _load(spec, checkpoint, META)
+    with META:
+        model = AutoModelForSequenceClassification.from_config(
+            config,
+            dtype=getattr(torch, spec.dtype),
+            trust_remote_code=spec.model.trust_remote_code,
+            **attention(spec.model),
+        )
+    head = head_modules(model)
+    return Base(model, head, head)
+
+
+def load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device) -> Base:
+    """Raises UserError if the weights do not fit the config."""
+    skip = outline(spec, checkpoint).head if spec.quantization else ()
+    return _load(spec, checkpoint, device, skip)
+
+
+def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquantized: Iterable[str] = ()) -> Base:
+    options: dict[str, Any] = attention(spec.model)
+    if spec.quantization and device != META:
+        options["quantization_config"] = _bitsandbytes(spec.quantization, unquantized)
+    config = _config(spec, checkpoint)
+    known_labels = label_names(read_config(spec.model, checkpoint))
+    try:
+        with quiet(bars=not checkpoint.at_hand):
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint.location,
+                config=config,
+                revision=checkpoint.revision,
+                dtype=getattr(torch, spec.dtype),
+                device_map={"": device},
+                trust_remote_code=spec.model.trust_remote_code,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {first_line(error)}") from error
+    if spec.quantization:
+        _steady(model, getattr(torch, spec.quantization.compute_dtype))
+    absent = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
+    return _sorted_out(model, absent, spec, relabelled=known_labels != spec.labels.names)
+
+
+def _config(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedConfig:
+    config = read_config(spec.model, checkpoint)
+    fit(config, spec.labels, spec.pad_token_id)
+    return config
+
+
+def attention(model: ModelConfig) -> dict[str, Any]:
+    return {"attn_implementation": model.attn_implementation} if model.attn_implementation else {}
+
+
+def _bitsandbytes(quantization: Quantization, unquantized: Iterable[str]) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=quantization.double,
+        bnb_4bit_compute_dtype=getattr(torch, quantization.compute_dtype),
+        llm_int8_skip_modules=list(unquantized),
+    )
+
+
+def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
+    """Keep bitsandbytes from changing its layers as they are used.
+
+    On a CPU with AVX512-BF16 the first forward pass in eval mode repacks the weights, with coarser scales, and training
+    gets no gradient through them from then on; and the first pass of any kind rounds the biases to the compute type.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+            if module.bias is not None:
+                module.bias.data = module.bias.data.to(compute_dtype)
+
+
+def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
+    """A head for other labels starts anew in its last module, even where it would fit; so does whatever is absent."""
+    absent = absent & {name for name, _ in model.named_parameters()}
+    top = head_modules(model)
+    poolers = _absent_poolers(model, absent)
+    head = (*poolers, *top)
+    lost = sorted(name for name in absent if not _within(name, head))
+    if lost:
+        named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        raise UserError.of(KEY, f"is {spec.model.path}, but its weights do not fit its config.json: {named}")
+    fresh = tuple(
+        name for name in head if any(_within(key, (name,)) for key in absent) or (relabelled and name == top[-1])
+    )
+    return Base(model, head, fresh)
+
+
+def _absent_poolers(model: PreTrainedModel, absent: set[str]) -> tuple[str, ...]:
+    """Small modules directly under the headless model that the checkpoint lacks altogether: BERT's pooler, where it was
+    saved by a class that has none."""
+    trunk = body(model)
+    found = []
+    for name, child in model.get_submodule(trunk).named_children():
+        weights = {f"{trunk}.{name}.{key}" for key, _ in child.named_parameters()}
+        if weights and weights <= absent and not any(isinstance(m, nn.Embedding | nn.ModuleList) for m in child.modules()):
+            found.append(f"{trunk}.{name}")
+    return tuple(found)
+
+
+def _within(key: str, modules: Iterable[str]) -> bool:
+    return any(key.startswith(f"{name}.") for name in modules)

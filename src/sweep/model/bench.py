@@ -1,0 +1,105 @@
+"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if loaded for it alone."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from sweep.config.schema import Config, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.errors import UserError
+from sweep.model.adapter import attach
+from sweep.model.architecture import read_config
+from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
+from sweep.model.checkpoint import Checkpoint, locate
+from sweep.model.paths import resolve
+from sweep.model.replica import replica
+from sweep.model.tokenizer import load_tokenizer
+from sweep.model.weights import download, stored_dtype
+
+
+class Bench:
+    """Holds at most one base: a trial that needs another evicts it.
+
+    A trial gets a replica that shares the base's frozen weights and owns the ones it trains, so that nothing a trial
+    does reaches the next. With `full` every weight is owned, and on a GPU the untouched base waits on the CPU.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        """`device` is auto, cpu or cuda. Raises UserError for cuda on a machine without."""
+        self.device = pick_device(device)
+        self._tokenizers: dict[tuple[str, str | None, bool], PreTrainedTokenizerBase] = {}
+        self._spec: BaseSpec | None = None
+        self._base: Base | None = None
+
+    def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
+        """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""
+        key = (model.path, model.revision, model.trust_remote_code)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(model)
+        return self._tokenizers[key]
+
+    @contextmanager
+    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+        """A model to train, in eval mode: base, adapter and head, the last two drawn from `config.trainer.seed` alone.
+
+        Gradient checkpointing is on if `config.trainer` says so. The model must not be used after the context.
+        Raises UserError if the weights cannot be reached or do not fit.
+        """
+        base = self._base_for(config, labels)
+        full = config.adapter.method == "full"
+        if full:
+            _collect_garbage(self.device)
+        base.model.to("cpu" if full else self.device)
+        made = replica(base.model, None if full else base.head).to(self.device)
+        try:
+            yield attach(Base(made, base.head, base.fresh), config)
+        finally:
+            _empty(made)
+
+    def _base_for(self, config: Config, labels: LabelSpace) -> Base:
+        checkpoint = download(locate(resolve(config.model.path), config.model.revision))
+        spec = self._specify(config, labels, checkpoint)
+        if self._base is None or self._spec != spec:
+            self._evict()
+            self._base, self._spec = load(spec, checkpoint, self.device), spec
+        return self._base
+
+    def _evict(self) -> None:
+        if self._base is not None:
+            _empty(self._base.model)
+        self._base = self._spec = None
+        _collect_garbage(self.device)
+
+    def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
+        stored = stored_dtype(read_config(config.model, checkpoint), checkpoint)
+        dtype = base_dtype(config.model, config.adapter, stored, self.device)
+        pad = self.tokenizer(config.model).pad_token_id
+        return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad)
+
+
+def pick_device(name: str) -> torch.device:
+    """Raises UserError for cuda where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError.of("trainer.device", "is cuda, but torch sees no GPU here; it must be auto or cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def _empty(model: nn.Module) -> None:
+    """Let go of the weights at once: modules are full of reference cycles, and a collection takes a quarter second."""
+    for weight in model.parameters():
+        weight.grad = None
+        weight.data = torch.empty(0, dtype=weight.dtype)
+
+
+def _collect_garbage(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

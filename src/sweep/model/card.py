@@ -1,0 +1,151 @@
+"""The model card."""
+
+from __future__ import annotations
+
+import json
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.model.base import Quantization
+from sweep.model.manifest import Manifest
+from sweep.records import Metrics
+
+_TRAINED = {
+    "lora": "LoRA matrices and the classification head",
+    "ia3": "IA3 vectors and the classification head",
+    "head": "the classification head alone",
+    "full": "every weight",
+}
+_SETTINGS = {
+    "optimizer": ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type"),
+    "trainer": (
+        "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
+    ),
+    "dataset": ("path", "revision", "max_train_samples", "max_length"),
+    "adapter": ("method", "quantization", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules"),
+}  # fmt: skip
+
+
+def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
+    """`metrics` are named as in the records (`eval/accuracy`, …). The code in it runs in the model's own folder."""
+    labels = manifest.labels
+    parts = [
+        _front_matter(config, manifest),
+        f"# {config.title or config.study.study_name}",
+        f"A text classifier on `{config.model.path}`: {_TRAINED[manifest.method]} trained{_whereon(config)}.",
+        _metrics(metrics),
+        f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
+        f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(labels))}",
+        _without_sweep(manifest),
+        _settings(config),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(config: Config, manifest: Manifest) -> str:
+    library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
+    base = [f"base_model: {config.model.path}"] if manifest.base.revision else []
+    return "\n".join(
+        ["---", *base, f"library_name: {library}", "pipeline_tag: text-classification", "tags: [sweep]", "---"]
+    )
+
+
+def _whereon(config: Config) -> str:
+    data = f" on `{config.dataset.path}`" if config.dataset.path else ""
+    return data + (", over a base in nf4" if config.adapter.quantization == "nf4" else "")
+
+
+def _task(labels: LabelSpace) -> str:
+    return "One of" if labels.task == "single_label" else "Any number of"
+
+
+def _metrics(metrics: Metrics) -> str:
+    if not metrics:
+        return ""
+    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
+    return "\n".join(["## Results", "", "| metric | value |", "| --- | ---: |", *rows])
+
+
+def _with_sweep(labels: LabelSpace) -> str:
+    scores = "logits.softmax(-1)" if labels.task == "single_label" else "logits.sigmoid()"
+    return f"""from sweep.model.artifact import load
+
+model, tokenizer = load(".")
+logits = model(**tokenizer(["a text"], return_tensors="pt")).logits
+scores = {scores}"""
+
+
+def _without_sweep(manifest: Manifest) -> str:
+    if manifest.method == "full":
+        return f"With transformers alone:\n\n{_code(_FULL)}"
+    imports, ending = _HEAD if manifest.method == "head" else _PEFT
+    code = f"""{imports}
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer{_more_imports(manifest)}
+
+base = AutoModelForSequenceClassification.from_pretrained(
+    {_location(manifest.base.path)},
+    config=AutoConfig.from_pretrained("."),
+    {_options(manifest)}
+)
+{ending}
+tokenizer = AutoTokenizer.from_pretrained(".")"""
+    exact = manifest.quantization is None and manifest.base.dtype == "float32"
+    return f"Without sweep:\n\n{_code(code)}" + ("" if exact else f"\n\n{_INEXACT}")
+
+
+def _more_imports(manifest: Manifest) -> str:
+    bits = ", BitsAndBytesConfig" if manifest.quantization else ""
+    return bits + ("\nfrom importlib.resources import files" if manifest.base.path.startswith("pkg://") else "")
+
+
+def _location(path: str) -> str:
+    if not path.startswith("pkg://"):
+        return json.dumps(path)
+    package, _, folder = path.removeprefix("pkg://").partition("/")
+    return f"str(files({json.dumps(package)}) / {json.dumps(folder)})"
+
+
+def _options(manifest: Manifest) -> str:
+    base, options = manifest.base, [f'dtype="{manifest.base.dtype}"']
+    options += [f"revision={json.dumps(base.revision)}"] if base.revision else []
+    options += ["trust_remote_code=True"] if base.trust_remote_code else []
+    options += [f"quantization_config={_bits(manifest.quantization, manifest.head)}"] if manifest.quantization else []
+    return "".join(f"{option},\n    " for option in options).rstrip()
+
+
+def _bits(quantization: Quantization, head: tuple[str, ...]) -> str:
+    return f"""BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant={quantization.double},
+        bnb_4bit_compute_dtype="{quantization.compute_dtype}",
+        llm_int8_skip_modules={list(head)},
+    )"""
+
+
+def _settings(config: Config) -> str:
+    tree = config.model_dump(mode="json")
+    rows = [
+        f"| `{section}.{key}` | `{json.dumps(tree[section][key])}` |"
+        for section, keys in _SETTINGS.items()
+        for key in keys
+        if tree[section][key] is not None
+    ]
+    return "\n".join(["## Training", "", "| setting | value |", "| --- | --- |", *rows])
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```"
+
+
+_FULL = """from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained(".").eval()
+tokenizer = AutoTokenizer.from_pretrained(".")"""
+_PEFT = ("from peft import PeftModel", 'model = PeftModel.from_pretrained(base, ".").eval()')
+_HEAD = (
+    "from safetensors.torch import load_file",
+    'base.load_state_dict(load_file("head.safetensors"), strict=False)\nmodel = base.eval()',
+)
+_INEXACT = """Logits may then differ in their last digits: sweep holds the head in float32, and on a CPU it keeps bitsandbytes from
+repacking 4-bit weights."""

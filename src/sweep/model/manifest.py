@@ -1,0 +1,46 @@
+"""What a saved model says of itself, so that it can be loaded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from sweep.config.schema import AdapterMethod, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.errors import UserError
+from sweep.model.base import Quantization
+
+FILE = "sweep_model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`base` is pinned: a hub model to its commit, a directory to its full path, `dtype` to what was used. `head` names
+    the modules trained in full; `max_length` is in tokens."""
+
+    method: AdapterMethod
+    base: ModelConfig
+    quantization: Quantization | None
+    labels: LabelSpace
+    head: tuple[str, ...]
+    max_length: int
+    pad_token_id: int
+    version: Literal[1] = 1
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    (folder / FILE).write_bytes(_ADAPTER.dump_json(manifest, indent=2) + b"\n")
+
+
+def read(folder: Path) -> Manifest:
+    """Raises UserError if the folder holds no model saved by sweep."""
+    try:
+        return _ADAPTER.validate_json((folder / FILE).read_bytes())
+    except (OSError, ValidationError):
+        raise UserError.of(str(folder), f"holds no model saved by sweep: it lacks a readable {FILE}") from None

@@ -1,0 +1,73 @@
+"""What can be known of a trial's model before a weight is read: that it can be built at all, and how big it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TypeVar
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.errors import Fault, UserError
+from sweep.model.account import count
+from sweep.model.adapter import attach
+from sweep.model.architecture import first_line, read_config
+from sweep.model.base import BaseSpec, base_dtype, outline, quantization
+from sweep.model.bench import pick_device
+from sweep.model.checkpoint import Checkpoint, locate
+from sweep.model.paths import resolve
+from sweep.model.tokenizer import load_tokenizer
+from sweep.model.weights import stored_dtype
+from sweep.records import Parameters
+
+T = TypeVar("T")
+
+
+def preflight(config: Config, labels: LabelSpace) -> Parameters:
+    """Build the trial's model on the meta device, adapter included, and count it.
+
+    Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are fetched; what its
+    weights lack (a pooler) then shows on loading only. Raises UserError with every fault of model and adapter.
+    """
+    faults = _missing_parts(config)
+    device = _collect(faults, lambda: pick_device(config.trainer.device))
+    checkpoint = _collect(faults, lambda: locate(resolve(config.model.path), config.model.revision))
+    if checkpoint is None:
+        raise UserError(faults)
+    architecture = _collect(faults, lambda: read_config(config.model, checkpoint))
+    _collect(faults, checkpoint.weights)
+    tokenizer = _collect(faults, lambda: load_tokenizer(config.model, checkpoint))
+    if faults or device is None or architecture is None or tokenizer is None:
+        raise UserError(faults)
+    dtype = base_dtype(config.model, config.adapter, stored_dtype(architecture, checkpoint), device)
+    spec = BaseSpec(config.model, dtype, quantization(config.adapter), labels, tokenizer.pad_token_id)
+    return _counted(config, spec, checkpoint)
+
+
+def _counted(config: Config, spec: BaseSpec, checkpoint: Checkpoint) -> Parameters:
+    try:
+        base = outline(spec, checkpoint)
+    except (ImportError, ValueError) as error:
+        if config.model.attn_implementation is None:
+            raise
+        rule = f"is {config.model.attn_implementation}, which this model cannot use here: {first_line(error)}"
+        raise UserError.of("model.attn_implementation", rule) from None
+    if config.trainer.gradient_checkpointing and not base.model.supports_gradient_checkpointing:
+        rule = f"is true, but {config.model.path} ({base.model.config.model_type}) does not support it"
+        raise UserError.of("trainer.gradient_checkpointing", rule)
+    return count(attach(base, config), spec.quantization)
+
+
+def _missing_parts(config: Config) -> list[Fault]:
+    if config.adapter.quantization == "none" or find_spec("bitsandbytes"):
+        return []
+    rule = f"is {config.adapter.quantization}, but bitsandbytes is not installed: pip install bitsandbytes"
+    return [Fault("adapter.quantization", rule)]
+
+
+def _collect(faults: list[Fault], found: Callable[[], T]) -> T | None:
+    try:
+        return found()
+    except UserError as error:
+        faults += [fault for fault in error.faults if fault not in faults]
+        return None

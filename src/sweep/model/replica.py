@@ -1,0 +1,39 @@
+"""A working copy of a model that shares the weights nobody trains."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn import Parameter
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def replica(model: M, private: Collection[str] | None) -> M:
+    """Modules, hooks, flags and config are new; the storage of weights is shared, except in the modules named in
+    `private` (None: in all of them).
+
+    Whatever is done to the copy (wrapping, freezing, hooking, casting) leaves `model` as it was.
+    """
+    memo: dict[int, Any] = {}
+    for name, weight in model.named_parameters(remove_duplicate=False):
+        if id(weight) not in memo:
+            own = private is None or any(name.startswith(f"{module}.") for module in private)
+            memo[id(weight)] = copy.deepcopy(weight) if own else _sharing(weight, memo)
+    made = copy.deepcopy(model, memo)
+    for module in made.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(getattr(weight, "module", None), nn.Module):  # a 4-bit weight knows its layer
+            weight.module = module
+    return made
+
+
+def _sharing(weight: Parameter, memo: dict[int, Any]) -> Parameter:
+    scales = getattr(weight, "quant_state", None)
+    if scales is None:
+        return Parameter(weight.detach(), requires_grad=weight.requires_grad)
+    memo[id(scales)] = scales
+    return copy.copy(weight)

@@ -1,0 +1,25 @@
+"""The weights that a trial trains, kept aside at its best evaluation and put back at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """A copy, on the CPU, of every weight that is trained: the adapter and the head, or with `full` the whole model."""
+    return {
+        name: weight.detach().to("cpu", copy=True) for name, weight in model.named_parameters() if weight.requires_grad
+    }
+
+
+def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put a `trainable_state` back, on whatever device the model is. Raises KeyError if the model trains other weights."""
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    if trained.keys() != state.keys():
+        raise KeyError(f"the model does not train the same weights: {sorted(trained.keys() ^ state.keys())}")
+    with torch.no_grad():
+        for name, weight in trained.items():
+            weight.copy_(state[name])

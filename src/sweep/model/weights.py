@@ -1,0 +1,48 @@
+"""The weight files of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.model.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+_WANTED = ("model.safetensors", "model-*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py")
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def download(checkpoint: Checkpoint) -> Checkpoint:
+    """Fetch a hub model into the hub's cache, if it is not there. Raises UserError if it has no safetensors."""
+    checkpoint.weights()
+    if Path(checkpoint.location).is_dir():
+        return checkpoint
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        checkpoint.location, revision=checkpoint.revision, allow_patterns=list(_WANTED), ignore_patterns=["*/*"]
+    )
+    return replace(checkpoint, location=folder, revision=None, at_hand=True)
+
+
+def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
+    """The type that the weights are stored in, by the config or else by the first weight; float32 if the weights say
+    neither, or are not at hand."""
+    declared = getattr(config, "dtype", None)
+    if declared is not None:
+        return str(declared).removeprefix("torch.")
+    folder = Path(checkpoint.location)
+    if not folder.is_dir():
+        return "float32"
+    from safetensors import safe_open
+
+    file = folder / checkpoint.weights()[0]
+    if file.suffix == ".json":
+        file = folder / next(iter(json.loads(file.read_text())["weight_map"].values()))
+    with safe_open(file, framework="pt") as tensors:
+        kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())
+        return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")

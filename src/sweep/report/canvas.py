@@ -1,0 +1,34 @@
+"""What all figures share: size, style, and colours of Okabe and Ito (2008), told apart by colour-blind readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 120
+BLACK, GREY = "#000000", "#9A9A9A"
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILLION = "#56B4E9", "#D55E00"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
+DASHES = ("-", "--", "-.", ":")
+STYLE: Any = {
+    "font.size": 9.5, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#808080", "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.7, "lines.linewidth": 1.8,
+    "legend.frameon": False, "legend.fontsize": 8.5,
+}  # fmt: skip
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure in inches, bound to no window system and to no global state of Matplotlib."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def label(text: str, limit: int = 40) -> str:
+    """A text as Matplotlib should print it: short, and with no dollar sign read as mathematics."""
+    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return cut.replace("$", r"\$")

@@ -1,0 +1,203 @@
+"""Everything the report is made of, read once from a run directory."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sweep.config.schema import Config, StudyConfig
+from sweep.errors import UserError
+from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord
+from sweep.store import Lock, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An evaluation, and the mean of the training losses logged since the evaluation before it."""
+
+    eval: EvalPoint
+    train_loss: float | None
+
+    def metric(self, name: str) -> float | None:
+        return self.eval.metrics.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One row of the test split. `label` and `predicted` are names, several joined with `|` for multi-label."""
+
+    index: str
+    text: str
+    pair: str | None
+    label: str
+    predicted: str
+    confidence: float
+
+    @property
+    def right(self) -> bool:
+        return set(self.label.split("|")) == set(self.predicted.split("|"))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    lock: Lock
+    trials: tuple[TrialRecord, ...]
+    training: Mapping[int, tuple[Step, ...]]
+    points: Mapping[int, tuple[Point, ...]]
+    unfinished: tuple[int, ...]
+    final: FinalRecord | None
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def config(self) -> Config:
+        return self.lock.config
+
+    @property
+    def study(self) -> StudyConfig:
+        return self.lock.config.study
+
+    @property
+    def metric(self) -> str:
+        return self.study.metric
+
+    @property
+    def maximize(self) -> bool:
+        return self.study.direction == "maximize"
+
+    @property
+    def multi_label(self) -> bool:
+        return self.config.dataset.task == "multi_label"
+
+    @property
+    def name(self) -> str:
+        return self.config.title or self.study.study_name
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The searched keys: those of the search space, then any that only trials have."""
+        extra = (key for trial in self.trials for key in trial.params)
+        return tuple(dict.fromkeys([*self.lock.space, *extra]))
+
+    @property
+    def completed(self) -> tuple[TrialRecord, ...]:
+        return tuple(trial for trial in self.trials if isinstance(trial.outcome, Completed))
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score; the earlier of two equals."""
+        scored = [(value, trial) for trial in self.completed if (value := self.score(trial)) is not None]
+        if not scored:
+            return None
+        pick = max if self.maximize else min
+        return pick(scored, key=lambda pair: pair[0])[1]
+
+    def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
+        """The best finite evaluation, of a pruned or failed trial too."""
+        if isinstance(trial.outcome, Completed):
+            return trial.outcome.best
+        evals = [point.eval for point in self.points[trial.number]]
+        usable = [point for point in evals if math.isfinite(point.metrics.get(self.metric, math.nan))]
+        pick = max if self.maximize else min
+        return pick(usable, key=lambda point: point.metrics[self.metric], default=None)
+
+    def score(self, trial: TrialRecord) -> float | None:
+        found = self.best_eval(trial)
+        return None if found is None else found.metrics.get(self.metric)
+
+    def gain(self, after: float, before: float) -> float:
+        """How much better `after` is: positive is an improvement, whichever way the study runs."""
+        return after - before if self.maximize else before - after
+
+    def title(self, key: str) -> str:
+        """The last part of a config key, unless another searched key ends alike."""
+        last = key.rpartition(".")[2]
+        return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
+
+
+def read(store: Store) -> Facts:
+    """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
+    try:
+        return _read(store)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        rule = f"holds a record that this version cannot read: {error.title}, {where}: {first['msg']}"
+        raise UserError.of(str(store.root), rule) from None
+
+
+def _read(store: Store) -> Facts:
+    lock, trials = _lock(store), tuple(store.trials())
+    if not trials:
+        rule = "holds no finished trial yet; run the study's command again to go on, and report then"
+        raise UserError.of(str(store.root), rule)
+    events = {trial.number: store.events(trial.number) for trial in trials}
+    training = {
+        number: tuple(row for row in rows if isinstance(row, Step) and row.metrics) for number, rows in events.items()
+    }
+    points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
+    return Facts(
+        lock=lock,
+        trials=trials,
+        training=training,
+        points=points,
+        unfinished=_unfinished(store, events),
+        final=store.final(),
+        predictions=_predictions(store.final_dir / "predictions.csv"),
+    )
+
+
+def _lock(store: Store) -> Lock:
+    if not store.root.is_dir():
+        raise UserError.of(str(store.root), "is no folder; give the run directory of a study, such as runs/quickstart")
+    lock = store.lock()
+    if lock is None:
+        inside = sorted(path.parent.name for path in store.root.glob("*/lock.json"))
+        hint = f"; below it there are: {', '.join(inside)}" if inside else ""
+        raise UserError.of(str(store.root), f"is no run directory: it has no lock.json{hint}")
+    return lock
+
+
+def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoint, ...]:
+    match trial.outcome:
+        case Completed(evals=evals) | Pruned(evals=evals) | Failed(evals=evals):
+            return evals or tuple(row for row in events if isinstance(row, EvalPoint))
+
+
+def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[Point, ...]:
+    found, before = [], 0
+    for point in evals:
+        losses = [
+            row.metrics["train/loss"]
+            for row in training
+            if before < row.step <= point.step and math.isfinite(row.metrics.get("train/loss", math.nan))
+        ]
+        found.append(Point(point, math.fsum(losses) / len(losses) if losses else None))
+        before = point.step
+    return tuple(found)
+
+
+def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
+    numbers = (int(path.parent.name) for path in store.root.glob("trials/*/events.jsonl"))
+    return tuple(sorted(number for number in numbers if number not in ended))
+
+
+def _predictions(path: Path) -> tuple[Prediction, ...]:
+    if not path.exists():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            Prediction(
+                index=row["index"],
+                text=row["text"],
+                pair=row.get("text_pair"),
+                label=row["label"],
+                predicted=row["predicted"],
+                confidence=float(row["confidence"] or "nan"),
+            )
+            for row in csv.DictReader(file)
+        )

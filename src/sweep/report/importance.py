@@ -1,0 +1,126 @@
+"""How much each searched value mattered, over the completed trials."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.schema import Scalar
+from sweep.report.facts import Facts
+from sweep.report.inference import rank_correlation
+
+ENOUGH = 8  # completed trials below which an importance would be noise
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """`correlation` and `p` are Spearman's with the objective itself, whichever way it is to go; None where the values
+    are no numbers, do not vary, or are fewer than three. `by_choice` maps a listed choice to its mean score and trials."""
+
+    key: str
+    trials: int
+    correlation: float | None
+    p: float | None
+    importance: float | None
+    by_choice: Mapping[str, tuple[float, int]]
+    low: float | None
+    high: float | None
+
+
+def effects(facts: Facts) -> tuple[Effect, ...]:
+    shares = importances(facts)
+    return tuple(_effect(facts, key, shares.get(key)) for key in facts.searched)
+
+
+def importances(facts: Facts) -> dict[str, float]:
+    """Optuna's default evaluator, PED-ANOVA (Watanabe et al., IJCAI 2023), on the completed trials; empty below ENOUGH.
+
+    The trials are taken from the records, so no storage is opened. Keys searched under a condition only are left out.
+    """
+    scored = _scored(facts)
+    if len(scored) < ENOUGH:
+        return {}
+    import optuna
+
+    common = [key for key in facts.searched if all(key in params for params, _ in scored)]
+    varied = [key for key in common if len({repr(params[key]) for params, _ in scored}) > 1]
+    if not varied:
+        return {}
+    ranges = {key: _distribution(facts.lock.space.get(key), [params[key] for params, _ in scored]) for key in varied}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction=facts.study.direction)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study.add_trials(
+            optuna.trial.create_trial(params={key: params[key] for key in varied}, distributions=ranges, value=value)
+            for params, value in scored
+        )
+        return dict(optuna.importance.get_param_importances(study))
+
+
+def related(facts: Facts, least: float = 0.7) -> tuple[tuple[str, str, float], ...]:
+    """Pairs of searched numbers that moved together in the completed trials, so that their effects cannot be told apart."""
+    scored = [params for params, _ in _scored(facts)]
+    found = []
+    for index, first in enumerate(facts.searched):
+        for second in facts.searched[index + 1 :]:
+            both = [(params[first], params[second]) for params in scored if first in params and second in params]
+            left, right = _numbers([a for a, _ in both]), _numbers([b for _, b in both])
+            seen = rank_correlation(left, right) if left and right else None
+            if seen is not None and abs(seen[0]) >= least:
+                found.append((first, second, seen[0]))
+    return tuple(found)
+
+
+def _effect(facts: Facts, key: str, importance: float | None) -> Effect:
+    pairs = [(params[key], value) for params, value in _scored(facts) if key in params]
+    values, scores = [chosen for chosen, _ in pairs], [value for _, value in pairs]
+    numbers = _numbers(values)
+    seen = rank_correlation(numbers, scores) if numbers else None
+    return Effect(
+        key=key,
+        trials=len(pairs),
+        correlation=seen[0] if seen else None,
+        p=seen[1] if seen else None,
+        importance=importance,
+        by_choice=_by_choice(facts.lock.space.get(key), pairs),
+        low=min(numbers) if numbers else None,
+        high=max(numbers) if numbers else None,
+    )
+
+
+def _scored(facts: Facts) -> list[tuple[Mapping[str, Scalar], float]]:
+    pairs = [(trial.params, facts.score(trial)) for trial in facts.completed]
+    return [(params, value) for params, value in pairs if value is not None and math.isfinite(value)]
+
+
+def _numbers(values: Sequence[Scalar]) -> list[float] | None:
+    if not values or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return None
+    return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def _by_choice(spec: Any, pairs: Sequence[tuple[Scalar, float]]) -> dict[str, tuple[float, int]]:
+    if not (isinstance(spec, Mapping) and "choices" in spec) and _numbers([value for value, _ in pairs]):
+        return {}
+    groups: dict[str, list[float]] = {}
+    for chosen, score in pairs:
+        groups.setdefault(repr(chosen) if chosen is None else str(chosen), []).append(score)
+    return {name: (math.fsum(scores) / len(scores), len(scores)) for name, scores in sorted(groups.items())}
+
+
+def _distribution(spec: Any, values: Sequence[Scalar]) -> Any:
+    """The searched range, widened to what enqueued trials tried outside it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    spec = spec if isinstance(spec, Mapping) else {}
+    numbers = _numbers(values)
+    if "choices" in spec or numbers is None:
+        return CategoricalDistribution(list(dict.fromkeys([*spec.get("choices", ()), *values])))
+    low, high = min(spec.get("low", min(numbers)), *numbers), max(spec.get("high", max(numbers)), *numbers)
+    whole = all(isinstance(value, int) for value in [*values, *(spec.get(end, 0) for end in ("low", "high"))])
+    log = bool(spec.get("log", False)) and low > 0
+    return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)

@@ -1,0 +1,72 @@
+"""The figure of what was taken for what: one square matrix, or for multi-label a small one for each label."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sweep.records import FinalRecord
+from sweep.report.canvas import canvas, label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NUMBERED = 24  # labels up to which every cell carries its count
+_COLUMNS = 5
+_COLOURS = "Blues"
+
+
+def confusion(final: FinalRecord, *, multi_label: bool) -> Figure:
+    return _by_label(final) if multi_label else _square(final)
+
+
+def _square(final: FinalRecord) -> Figure:
+    """Rows are true labels; a cell's colour is its share of the row. Beyond 24 labels only mistakes are numbered."""
+    import numpy as np
+
+    counts = np.asarray(final.confusion, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    number = len(counts)
+    side = max(4.6, min(15.0, 2.6 + 0.36 * number if number <= _NUMBERED else 3.0 + 0.155 * number))
+    figure = canvas(side + 0.6, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
+    size = 9.0 if number <= _NUMBERED else 6.5
+    axes.set_xticks(range(number), [label(name) for name in final.label_names], rotation=90, fontsize=size)
+    axes.set_yticks(range(number), [label(name) for name in final.label_names], fontsize=size)
+    axes.grid(visible=False)
+    for row, column in np.argwhere(counts > 0):
+        if number <= _NUMBERED or row != column:
+            ink = "white" if shares[row, column] > 0.55 else "black"
+            text = f"{int(counts[row, column])}"
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size - 1)
+    axes.set(title="Confusion on the test split", xlabel="predicted", ylabel="true")
+    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the true label's rows")
+    return figure
+
+
+def _by_label(final: FinalRecord) -> Figure:
+    columns = min(_COLUMNS, len(final.confusion))
+    rows = math.ceil(len(final.confusion) / columns)
+    figure = canvas(1.75 * columns + 0.3, 1.95 * rows + 0.3)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes, name, (tn, fp, fn, tp) in zip(panels.flat, final.label_names, final.confusion, strict=False):
+        _two_by_two(axes, label(name), [[tn, fp], [fn, tp]])
+    for axes in list(panels.flat)[len(final.confusion) :]:
+        axes.set_visible(False)
+    figure.supxlabel("predicted")
+    figure.supylabel("true")
+    return figure
+
+
+def _two_by_two(axes: Any, name: str, counts: list[list[int]]) -> None:
+    shares = [[cell / max(sum(row), 1) for cell in row] for row in counts]
+    axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
+    axes.set_title(name, fontsize=8.5, loc="center")
+    axes.set_xticks([0, 1], ["no", "yes"], fontsize=8)
+    axes.set_yticks([0, 1], ["no", "yes"], fontsize=8)
+    axes.grid(visible=False)
+    for row in range(2):
+        for column in range(2):
+            ink = "white" if shares[row][column] > 0.55 else "black"
+            axes.text(column, row, f"{counts[row][column]:,}", ha="center", va="center", color=ink, fontsize=8.5)

@@ -1,0 +1,183 @@
+"""Sentences about how training went, each with the numbers it rests on. Pure functions of recorded values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from sweep.config.metrics import BY_TASK
+from sweep.records import Completed, Failed, FailureReason, Pruned, TrialRecord
+from sweep.report.facts import Facts, Point
+from sweep.report.inference import standard_error
+from sweep.report.markdown import escape
+from sweep.report.units import count, plural, score, share, signed
+
+STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must bring to be called that
+LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn
+_COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
+_PROPORTIONS = (
+    "eval/accuracy",
+    "eval/subset_accuracy",
+)  # whose standard error follows from the number of rows
+
+_FAILURES = {
+    FailureReason.DIVERGED: "Diverged: a loss or score was no finite number",
+    FailureReason.OUT_OF_MEMORY: "Ran out of memory",
+    FailureReason.TIMED_OUT: "Ran out of time",
+    FailureReason.INTERRUPTED: "Interrupted by the user, to be tried again on resuming",
+    FailureReason.LOST: "Lost: its process ended without a word, to be tried again on resuming",
+    FailureReason.CRASHED: "Crashed",
+}
+
+
+def trial_observations(facts: Facts, trial: TrialRecord) -> list[str]:
+    """How the trial ended, how its score moved, and what its losses say, in this order."""
+    points = facts.points[trial.number]
+    sentences = [ending(trial, points), *course(points, facts.metric, maximize=facts.maximize), *fit(points)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def ending(trial: TrialRecord, points: Sequence[Point]) -> str:
+    """Empty for a trial that ran its full course."""
+    done = _progress(trial, points)
+    match trial.outcome:
+        case Completed(stopped_early=True):
+            return f"Stopped early {done}: no evaluation had improved for as long as the experiment waits."
+        case Completed():
+            return ""
+        case Pruned():
+            return f"Pruned {done}: the pruner judged it weak beside the trials before it."
+        case Failed(reason=reason, message=message):
+            said = f", with the message “{escape(message, 300)}”" if message else ""
+            return f"{_FAILURES[reason]} ({done}{said})."
+
+
+def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]:
+    """How the objective moved over the evaluations; a value that is not finite is named and left out."""
+    if not points:
+        return ["No evaluation was reached."]
+    found = [(point.eval.index, value) for point in points if (value := point.metric(metric)) is not None]
+    broken = [index for index, value in found if not math.isfinite(value)]
+    series = [(index, value) for index, value in found if math.isfinite(value)]
+    sentences = [f"{metric} was not a finite number at evaluation {_listed(broken)}."] if broken else []
+    if not series:
+        return sentences or [f"{plural(len(points), 'evaluation')}, none of them with {metric}."]
+    if len(series) == 1:
+        return [*sentences, f"One evaluation with {metric}: {score(series[0][1])}."]
+    return [*sentences, _movement(series, metric, maximize), _convergence(series, maximize)]
+
+
+def fit(points: Sequence[Point]) -> list[str]:
+    """Whether the evaluation loss turned, and how its distance to the training loss moved."""
+    series = [(point.eval.index, loss) for point in points if _finite(loss := point.metric("eval/loss"))]
+    if len(series) < 2:
+        return []
+    return [sentence for sentence in (_turn(series), _gap(points)) if sentence]
+
+
+def lead(facts: Facts) -> str:
+    """The winner's distance to the second best, beside the standard error that its validation rows leave it."""
+    best = facts.best
+    others = [value for trial in facts.completed if trial is not best and _finite(value := facts.score(trial))]
+    top = facts.score(best) if best else None
+    if best is None or top is None or not others:
+        return ""
+    second = max(others) if facts.maximize else min(others)
+    sentence = f"The winner is {score(abs(facts.gain(top, second)))} better in {facts.metric} than the second best ({score(second)})"
+    rows = facts.lock.data.rows.get("validation", 0)
+    if facts.metric not in _PROPORTIONS or not rows:
+        return f"{sentence}."
+    error = standard_error(top, rows)
+    verdict = "within one" if abs(top - second) <= error else "beyond one"
+    return f"{sentence}, {verdict} standard error of such a score on {count(rows)} validation rows ({score(error)})."
+
+
+def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:
+    """Whether the retraining repeated the trial, over every metric of every evaluation that both have."""
+    pairs = [
+        (abs(again.eval.metrics[name] - value), name, point.eval.index)
+        for point, again in zip(trial, retrain, strict=False)
+        for name, value in point.eval.metrics.items()
+        if name in _COMPARED and _finite(again.metric(name)) and math.isfinite(value)
+    ]
+    if not pairs:
+        return "Trial and retraining have no evaluation in common to compare."
+    largest, name, index = max(pairs)
+    compared = f"{plural(len(pairs), 'value')} compared over {plural(min(len(trial), len(retrain)), 'evaluation')}"
+    unequal = (
+        f" They differ in length: {len(trial)} and {len(retrain)} evaluations." if len(trial) != len(retrain) else ""
+    )
+    if largest == 0:
+        return f"The retraining repeats the trial exactly: largest difference 0, {compared}.{unequal}"
+    return f"Largest difference between trial and retraining: {largest:.3g}, in {name} at evaluation {index} ({compared}).{unequal}"
+
+
+def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) -> str:
+    (first_index, first), (last_index, last) = series[0], series[-1]
+    best_index, best = _best(series, maximize)
+    verb = "rose" if last > first else "fell" if last < first else "stayed"
+    way = f"{metric} {verb} from {score(first)} (evaluation {first_index}) to {score(last)} (evaluation {last_index})"
+    return f"{way}; best {score(best)} at evaluation {best_index}."
+
+
+def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
+    best_index, best = _best(series, maximize)
+    last_index, last = series[-1]
+    whole = abs(best - series[0][1])
+    if best_index != last_index:
+        worse = abs(best - last)
+        return f"No gain after evaluation {best_index}: the last one is {score(worse)} worse than the best."
+    before = _best(series[:-1], maximize)[1]
+    gained = abs(best - before)
+    part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of the whole gain"
+    if gained >= STILL_IMPROVING * whole:
+        return f"Still improving when it ended: {part}."
+    return f"Near its plateau when it ended: {part}."
+
+
+def _turn(series: Sequence[tuple[int, float]]) -> str:
+    lowest_index, lowest = min(series, key=lambda pair: pair[1])
+    last_index, last = series[-1]
+    if last > lowest * (1 + LOSS_TURN) and lowest_index != last_index:
+        rise = share(last - lowest, lowest)
+        return (
+            f"eval/loss turned after evaluation {lowest_index}: from {score(lowest)} up to {score(last)} (+{rise}), "
+            "a sign of overfitting."
+        )
+    return f"eval/loss shows no turn: lowest {score(lowest)} at evaluation {lowest_index}, last {score(last)}."
+
+
+def _gap(points: Sequence[Point]) -> str:
+    both = [
+        (point.eval.index, loss, point.train_loss)
+        for point in points
+        if _finite(loss := point.metric("eval/loss")) and point.train_loss is not None
+    ]
+    if len(both) < 2:
+        return ""
+    (first_index, first_eval, first_train), (last_index, last_eval, last_train) = both[0], both[-1]
+    first, last = first_eval - first_train, last_eval - last_train
+    trend = "grew" if last > first else "shrank" if last < first else "stayed"
+    return (
+        f"The gap eval/loss − training loss {trend} from {signed(first)} (evaluation {first_index}) to {signed(last)} "
+        f"(evaluation {last_index}: {score(last_eval)} against {score(last_train)})."
+    )
+
+
+def _progress(trial: TrialRecord, points: Sequence[Point]) -> str:
+    steps = max(trial.outcome.cost.steps, points[-1].eval.step if points else 0)
+    after = f"after evaluation {points[-1].eval.index}" if points else "before its first evaluation"
+    return f"{after}, {count(steps)} of {count(trial.total_steps)} steps"
+
+
+def _best(series: Sequence[tuple[int, float]], maximize: bool) -> tuple[int, float]:
+    return max(series, key=lambda pair: pair[1]) if maximize else min(series, key=lambda pair: pair[1])
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,16 @@
+"""The end of a study: the report on disk, the study's own run on the dashboard, and the summary on the screen."""
+
+from __future__ import annotations
+
+from sweep.config.schema import Config
+from sweep.report.summary import study_summary, summary_lines
+from sweep.report.write import write_report
+from sweep.store import Store
+from sweep.track.tracker import Ending, Tracker
+
+
+def publish(store: Store, tracker: Tracker, config: Config) -> None:
+    report = write_report(store)
+    run = tracker.open_study(config)
+    run.finish(Ending("completed", summary=study_summary(store), files=(report, report.with_suffix(".html"))))
+    print("\n".join(summary_lines(store)))

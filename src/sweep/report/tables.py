@@ -1,0 +1,181 @@
+"""The tables that several sections are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.config.metrics import BY_TASK, better_when_lower
+from sweep.config.schema import Task
+from sweep.records import Completed, Failed, FinalRecord, Metrics, Pruned, TrialRecord
+from sweep.report.facts import Facts, Point
+from sweep.report.markdown import code, escape, table
+from sweep.report.units import MISSING, count, score, signed, value
+
+_SHOWN: dict[Task, tuple[str, ...]] = {
+    "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),
+    "multi_label": ("loss", "subset_accuracy", "jaccard", "f1_micro", "f1_macro"),
+}
+_STATES = {"out_of_memory": "out of memory", "timed_out": "timed out"}
+
+
+def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
+    """Short names of the metrics that summaries show: the objective first, then the task's main ones that were recorded."""
+    objective = facts.metric.removeprefix("eval/")
+    names = dict.fromkeys([objective, *_SHOWN[facts.config.dataset.task]])
+    recorded = {name.partition("/")[2] for metrics in found for name in metrics}
+    return tuple(name for name in names if name in recorded)
+
+
+def every_metric(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
+    recorded = {name.partition("/")[2] for metrics in found for name in metrics}
+    return tuple(name for name in BY_TASK[facts.config.dataset.task] if name in recorded)
+
+
+def trials(facts: Facts) -> str:
+    """One row a trial: searched values, end, best score and its epoch, last evaluation loss, seconds."""
+    searched = facts.searched
+    columns = ["trial", *(facts.title(key) for key in searched), "ended"]
+    columns += [f"best {facts.metric}", "at epoch", "last eval/loss", "seconds"]
+    return table(columns, (_trial(facts, trial) for trial in facts.trials))
+
+
+def state(trial: TrialRecord) -> str:
+    return _STATES.get(trial.state, trial.state)
+
+
+def evaluations(facts: Facts, points: Sequence[Point]) -> str:
+    """One row an evaluation, the best in bold."""
+    names = [f"eval/{name}" for name in _evaluation_metrics(facts, points)]
+    values = [metric for point in points if (metric := point.metric(facts.metric)) is not None]
+    best = (max if facts.maximize else min)((number for number in values if number == number), default=None)
+    rows = []
+    for point in points:
+        cells = [f"{point.eval.epoch:.4g}", count(point.eval.step), score(point.train_loss)]
+        cells += [score(point.metric(name)) for name in names]
+        winner = best is not None and point.metric(facts.metric) == best
+        rows.append([f"**{cell}**" for cell in cells] if winner else cells)
+    return table(["epoch", "step", "train/loss", *names], rows)
+
+
+def scores(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
+    """Validation, test and zero-rule baseline, metric by metric. Gains are signed so that above 0 is better."""
+    rows = []
+    for name in names:
+        validation, test = final.retrain_best.metrics.get(f"eval/{name}"), final.test.get(f"test/{name}")
+        rule = final.baseline.get(f"test/{name}")
+        rows.append(
+            [
+                name,
+                score(validation),
+                score(test),
+                _gain(name, test, validation),
+                score(rule),
+                _gain(name, test, rule),
+            ]
+        )
+    columns = [
+        "metric",
+        "validation",
+        "test",
+        "test against validation",
+        "zero rule, test",
+        "test against zero rule",
+    ]
+    return table(columns, rows)
+
+
+def side_by_side(facts: Facts, trial: Sequence[Point], retrain: Sequence[Point]) -> str:
+    """The same evaluations measured twice; a run that ended sooner leaves dashes."""
+    names = list(dict.fromkeys(["eval/loss", facts.metric]))
+    columns = ["epoch", "step"]
+    for name in names:
+        columns += [f"{name}, trial", "retrained", "difference"]
+    rows = []
+    for index in range(max(len(trial), len(retrain))):
+        pair = (
+            trial[index] if index < len(trial) else None,
+            retrain[index] if index < len(retrain) else None,
+        )
+        known = pair[0] or pair[1]
+        assert known is not None
+        cells = [f"{known.eval.epoch:.4g}", count(known.eval.step)]
+        for name in names:
+            first, second = (point.metric(name) if point else None for point in pair)
+            difference = second - first if first is not None and second is not None else None
+            cells += [score(first), score(second), signed(difference)]
+        rows.append(cells)
+    return table(columns, rows)
+
+
+def space(facts: Facts) -> str:
+    rows = []
+    for key, spec in facts.lock.space.items():
+        spec = spec if isinstance(spec, dict) else {"choices": [spec]}
+        rows.append([code(key), escape(_domain(spec)), escape(_scale(spec)), escape(_condition(spec))])
+    return table(["config key", "searched", "scale", "only when"], rows)
+
+
+def key_values(pairs: Sequence[tuple[str, str]]) -> str:
+    return table(["what", "value"], pairs)
+
+
+def _trial(facts: Facts, trial: TrialRecord) -> list[str]:
+    best, points = facts.best_eval(trial), facts.points[trial.number]
+    last = points[-1].metric("eval/loss") if points else None
+    number = f"{trial.number} (best)" if trial is facts.best else str(trial.number)
+    cells = [number, *(_searched(trial, key) for key in facts.searched), escape(state(trial))]
+    cells += [score(facts.score(trial)), f"{best.epoch:.4g}" if best else MISSING, score(last)]
+    cells.append(f"{trial.outcome.cost.seconds:,.1f}")
+    return [f"**{cell}**" for cell in cells] if trial is facts.best else cells
+
+
+def _searched(trial: TrialRecord, key: str) -> str:
+    return escape(value(trial.params[key])) if key in trial.params else MISSING
+
+
+def _evaluation_metrics(facts: Facts, points: Sequence[Point]) -> list[str]:
+    names = shown_metrics(facts, [point.eval.metrics for point in points])
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def _gain(name: str, measured: float | None, reference: float | None) -> str:
+    if measured is None or reference is None:
+        return MISSING
+    difference = measured - reference
+    return signed(-difference if better_when_lower(f"test/{name}") else difference)
+
+
+def _domain(spec: dict[str, object]) -> str:
+    choices = spec.get("choices")
+    if isinstance(choices, list | tuple):
+        return "one of " + ", ".join(value(choice) for choice in choices)
+    low, high, step = spec.get("low"), spec.get("high"), spec.get("step")
+    ends = f"{low} to {high}"
+    return f"{ends} in steps of {step}" if step else ends
+
+
+def _scale(spec: dict[str, object]) -> str:
+    if "choices" in spec:
+        return "choice"
+    return "logarithmic" if spec.get("log") else "linear"
+
+
+def _condition(spec: dict[str, object]) -> str:
+    when = spec.get("when")
+    if not isinstance(when, dict):
+        return ""
+    return " and ".join(
+        f"{key} is {' or '.join(map(str, wanted)) if isinstance(wanted, list | tuple) else wanted}"
+        for key, wanted in when.items()
+    )
+
+
+def ended(facts: Facts) -> str:
+    """How many trials ended how: `4 completed, 1 pruned, 1 failed (diverged 1)`."""
+    kinds = {kind: [t for t in facts.trials if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
+    reasons: dict[str, int] = {}
+    for trial in kinds[Failed]:
+        reasons[state(trial)] = reasons.get(state(trial), 0) + 1
+    why = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
+    failed = f"{len(kinds[Failed])} failed" + (f" ({why})" if why else "")
+    return f"{len(kinds[Completed])} completed, {len(kinds[Pruned])} pruned, {failed}"

@@ -1,0 +1,76 @@
+"""How numbers read: scores, counts, times, sizes and searched values."""
+
+from __future__ import annotations
+
+import math
+
+from sweep.config.schema import Scalar
+
+MISSING = "–"
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def score(value: float | None, digits: int = 4) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """With its sign; a difference that rounds to nothing but is not nothing shows its magnitude."""
+    if value is None:
+        return MISSING
+    if value == 0:
+        return "0"
+    return f"{value:+.1e}" if abs(value) < 0.5 * 10**-digits else f"{value:+.{digits}f}"
+
+
+def share(part: float, whole: float) -> str:
+    if not whole:
+        return MISSING
+    percent = 100 * part / whole
+    return f"{percent:.2f} %" if 0 < abs(percent) < 10 else f"{percent:.1f} %"
+
+
+def count(value: float | None) -> str:
+    return MISSING if value is None else f"{round(value):,}"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    if value < 120:
+        return f"{value:.2f} s"
+    return f"{value:,.0f} s ({_clock(value)})"
+
+
+def rate(amount: float, duration: float) -> str:
+    return f"{amount / duration:,.3f}" if duration > 0 else MISSING
+
+
+def size(octets: float) -> str:
+    if not octets:
+        return MISSING
+    power = min(int(math.log(octets, 1024)), len(_SIZES) - 1)
+    return f"{octets / 1024**power:,.2f} {_SIZES[power]}"
+
+
+def flops(value: float | None) -> str:
+    return f"{value:.4g}" if value else MISSING
+
+
+def value(searched: Scalar) -> str:
+    """As it would be typed on a command line, floats to five significant digits."""
+    if searched is None:
+        return "null"
+    if isinstance(searched, bool):
+        return str(searched).lower()
+    return f"{searched:.5g}" if isinstance(searched, float) else str(searched)
+
+
+def _clock(value: float) -> str:
+    minutes = round(value / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

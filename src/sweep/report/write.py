@@ -1,0 +1,52 @@
+"""Records → report.md, report.html and figures/, the same bytes for the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+
+from sweep.config.secrets import scrub
+from sweep.report.cost import cost
+from sweep.report.experiment import experiment
+from sweep.report.facts import Facts, read
+from sweep.report.figures import draw
+from sweep.report.generalisation import generalisation
+from sweep.report.headline import headline
+from sweep.report.hyperparameters import hyperparameters
+from sweep.report.markdown import join
+from sweep.report.page import page
+from sweep.report.published import published
+from sweep.report.repeat import repeat
+from sweep.report.search import search
+from sweep.report.winner import winner
+from sweep.store import Store
+
+
+def write_report(store: Store) -> Path:
+    """Returns the path of report.md. Works on an unfinished study too, and then says what is missing.
+
+    Raises UserError where the folder is no run directory or holds no trial that has ended.
+    """
+    facts = read(store)
+    drawn = draw(facts, store.root / "figures")
+    markdown = document(facts, drawn)
+    path = store.root / "report.md"
+    path.write_text(markdown, encoding="utf-8")
+    html = page(markdown, title=facts.name, folder=store.root)
+    (store.root / "report.html").write_text(html, encoding="utf-8")
+    return path
+
+
+def document(facts: Facts, drawn: Set[str]) -> str:
+    sections = [
+        headline(facts),
+        experiment(facts),
+        search(facts, drawn),
+        hyperparameters(facts, drawn),
+        winner(facts, drawn),
+        generalisation(facts, drawn),
+        cost(facts),
+        published(facts),
+        repeat(facts),
+    ]
+    return scrub(join(sections)) + "\n"

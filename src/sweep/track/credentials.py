@@ -1,0 +1,148 @@
+"""Where W&B is and whether there is a key for it, found as the client finds them, but without importing it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import netrc
+import os
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+# The hosts of W&B's own service: a key in netrc may stand under any of them.
+_PUBLIC_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
+
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
+_KEY_LENGTH = 40
+
+_VIEWER = {"operationName": "Viewer", "query": "query Viewer { viewer { id } }", "variables": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`base_url` is empty for W&B's own service. Without `api_key` the client signs in with an identity token."""
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    source: str = ""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the client would not even try this key. Says nothing of the key itself."""
+        if self.api_key is None or _JWT.fullmatch(self.api_key):
+            return None
+        secret = self.api_key.split("-", 1)[-1]
+        if len(secret) < _KEY_LENGTH:
+            return f"the key in {self.source} has {len(secret)} characters, but a W&B key has {_KEY_LENGTH} or more"
+        if not re.fullmatch(r"[\w-]+", secret):
+            return f"the key in {self.source} holds characters that no W&B key has"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the user's machine says to the W&B client: where the server is, the account, and the mode if one is set."""
+
+    base_url: str
+    mode: str
+    mode_source: str
+    account: Account | None
+
+
+def read_client(environment: Mapping[str, str] = os.environ) -> Client:
+    settings = _settings(environment)
+    base_url = (environment.get("WANDB_BASE_URL") or settings.get("base_url") or "").rstrip("/")
+    if mode := environment.get("WANDB_MODE", ""):
+        source = "WANDB_MODE"
+    else:
+        mode, source = settings.get("mode", ""), "the W&B settings file"
+    return Client(base_url, mode, source, _account(base_url, environment, settings))
+
+
+def _account(base_url: str, environment: Mapping[str, str], settings: Mapping[str, str]) -> Account | None:
+    if key := environment.get("WANDB_API_KEY"):
+        return Account(base_url, key, "WANDB_API_KEY")
+    if environment.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return Account(base_url, None, "WANDB_IDENTITY_TOKEN_FILE")
+    path = netrc_path(environment)
+    if key := _netrc_key(path, base_url):
+        return Account(base_url, key, str(path))
+    if key := settings.get("api_key"):
+        return Account(base_url, key, "the W&B settings file")
+    return None
+
+
+def netrc_path(environment: Mapping[str, str] = os.environ) -> Path:
+    if named := environment.get("NETRC"):
+        return Path(named).expanduser()
+    usual, windows = Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()
+    return windows if windows.exists() and not usual.exists() else usual
+
+
+def _netrc_key(path: Path, base_url: str) -> str | None:
+    try:
+        entries = netrc.netrc(path)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    host = urlsplit(base_url).netloc
+    hosts = (host,) if host and host not in _PUBLIC_HOSTS else _PUBLIC_HOSTS
+    found = (entries.authenticators(host) for host in hosts)
+    return next((entry[2] for entry in found if entry and entry[2]), None)
+
+
+def _settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The client's settings files: the user's, and over it that of the working directory."""
+    folder = Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read([folder / "settings", Path("wandb", "settings")])
+    except (OSError, configparser.Error, UnicodeDecodeError):
+        return {}
+    return dict(parser["default"]) if parser.has_section("default") else {}
+
+
+class Answer(StrEnum):
+    ALIVE = "alive"
+    AWAY = "away"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    answer: Answer
+    reason: str = ""
+
+
+def probe(base_url: str, api_key: str | None, *, timeout: float = 5) -> Probe:
+    """Ask the server who we are. The client itself would retry a server that is away for as long as it is let.
+
+    Only a plain refusal counts: with any other answer the client has the last word, whose certificates and proxies may
+    differ from ours.
+    """
+    head = {"Content-Type": "application/json", "User-Agent": "sweep"}
+    if api_key is not None:
+        head["Authorization"] = "Basic " + b64encode(f"api:{api_key}".encode()).decode()
+    request = Request(f"{base_url}/graphql", json.dumps(_VIEWER).encode(), head)
+    # Like the client: what listens on this machine is not asked through a proxy.
+    local = urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        with build_opener(*[ProxyHandler({})] if local else []).open(request, timeout=timeout):
+            return Probe(Answer.ALIVE)
+    except HTTPError as error:
+        rejected = error.code in (401, 403) and api_key is not None
+        return Probe(Answer.REJECTED if rejected else Answer.ALIVE, f"HTTP {error.code}")
+    except URLError as error:
+        if isinstance(error.reason, ssl.SSLError):
+            return Probe(Answer.ALIVE, str(error.reason))
+        return Probe(Answer.AWAY, str(getattr(error.reason, "strerror", None) or error.reason))
+    except (OSError, HTTPException) as error:
+        return Probe(Answer.AWAY, str(error) or type(error).__name__)

@@ -1,0 +1,29 @@
+"""Tracking switched off."""
+
+from __future__ import annotations
+
+from sweep.config.schema import Config
+from sweep.records import Metrics, TrialPlan
+from sweep.store import Store
+from sweep.track.tracker import Ending, JobType, Receipt, Run
+
+
+class NullRun:
+    address = ""
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Nothing."""
+
+    def finish(self, ending: Ending) -> None:
+        """Nothing."""
+
+
+class NullTracker:
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:  # noqa: ARG002
+        return NullRun()
+
+    def open_study(self, config: Config) -> Run:  # noqa: ARG002
+        return NullRun()
+
+    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+        return Receipt()

@@ -1,0 +1,49 @@
+"""The weights of a trial at its best evaluation."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from sweep.model.state import restore, trainable_state
+
+
+@dataclass(slots=True)
+class Best:
+    """Keeps the trained weights in host memory and, where `folder` is given, the whole artifact on disk.
+
+    `save(folder)` writes the artifact.
+    """
+
+    model: nn.Module
+    save: Callable[[Path], None]
+    folder: Path | None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def keep(self) -> None:
+        self.weights = trainable_state(self.model)
+        if self.folder is not None:
+            replace_folder(self.folder, self.save)
+
+    def restore(self) -> None:
+        """Does nothing where nothing was kept."""
+        if self.weights:
+            restore(self.model, self.weights)
+
+
+def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new folder and put it in the place of `folder`: no reader meets half of one, and at most two
+    are on disk at a time."""
+    fresh, former = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    for leftover in (fresh, former):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    write(fresh)
+    if folder.exists():
+        folder.replace(former)
+    fresh.replace(folder)
+    shutil.rmtree(former, ignore_errors=True)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweep.config.compose import Composer
+from sweep.errors import UserError
+
+
+def faults_of(*overrides: str, config_dirs: tuple[Path, ...] = ()) -> dict[str, str]:
+    with pytest.raises(UserError) as caught:
+        Composer(config_dirs).compose(overrides)
+    return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def test_an_experiment_changes_the_groups_it_names() -> None:
+    composed = Composer().compose(["+experiment=dialogpt_qlora"])
+    assert composed.choices["adapter"] == "qlora"
+    assert composed.choices["experiment"] == "dialogpt_qlora"
+    assert composed.resolved()["run_dir"] == "runs/dialogpt_qlora"
+
+
+def test_the_command_line_wins_over_the_experiment() -> None:
+    tree = Composer().compose(["+experiment=quickstart", "study.study_name=mine", "optimizer.learning_rate=3e-4"]).resolved()
+    assert (tree["study"]["study_name"], tree["run_dir"]) == ("mine", "runs/mine")
+    assert tree["optimizer"]["learning_rate"] == 3e-4
+
+
+def test_an_experiment_without_its_plus_is_explained() -> None:
+    assert faults_of("experiment=quickstart")["experiment"].startswith("write +experiment=quickstart")
+
+
+def test_every_wrong_group_is_named_at_once_with_what_there_is() -> None:
+    found = faults_of("+experiment=quick", "adapter=lara")
+    assert "quickstart" in found["experiment"]
+    assert "did you mean lora?" in found["adapter"]
+
+
+def test_a_sweep_on_the_command_line_points_to_the_search_space() -> None:
+    assert "study.space" in faults_of("optimizer.learning_rate=choice(1,2)")["optimizer.learning_rate"]
+
+
+def test_an_override_that_cannot_be_read_is_a_fault() -> None:
+    assert "key=value" in faults_of("optimizer.learning_rate")["optimizer.learning_rate"]
+
+
+def test_own_configs_add_to_the_shipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "mine.yaml").write_text("method: lora\nr: 3\n")
+    composer = Composer((tmp_path,))
+    assert composer.compose(["adapter=mine"]).resolved()["adapter"] == {"method": "lora", "r": 3}
+
+
+def test_an_own_config_with_a_shipped_name_is_refused_instead_of_ignored(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "lora.yaml").write_text("method: lora\nr: 5\n")
+    assert "lora.yaml has the name of a config that ships" in faults_of(config_dirs=(tmp_path,))["--config-dir"]
+
+
+def test_a_config_dir_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    assert "is not a folder" in faults_of(config_dirs=(tmp_path / "none",))["--config-dir"]
+
+
+def test_an_interpolation_to_nowhere_is_a_fault() -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        Composer().compose(["run_dir=${nowhere}"]).resolved()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweep.config.parse import is_key, keys, parse, section
+from sweep.config.schema import AdapterConfig, Config
+
+
+def faults_of(tree: dict[str, Any]) -> dict[str, str]:
+    _, faults = parse(tree, lambda path: f"the origin of {path}")
+    assert all(fault.origin == f"the origin of {fault.path}" for fault in faults)
+    return {fault.path: fault.message for fault in faults}
+
+
+def test_a_plain_mapping_becomes_typed_values() -> None:
+    config, faults = parse({"adapter": {"target_modules": ["query"]}, "optimizer": {"learning_rate": 1}}, str)
+    assert not faults
+    assert config.adapter.target_modules == ("query",)
+    assert config.optimizer.learning_rate == 1.0
+
+
+def test_all_faults_come_at_once_and_each_value_falls_back_to_its_default() -> None:
+    tree = {
+        "trainer": {"epochs": 3, "num_train_epochs": 0},
+        "optimizer": {"learning_rate": "fast", "name": "adam"},
+        "adapter": {"lora_dropout": 1.5, "target_modules": [1]},
+    }
+    config, _ = parse(tree, str)
+    assert config == Config()
+    found = faults_of(tree)
+    assert set(found) == {
+        "trainer.epochs", "trainer.num_train_epochs", "optimizer.learning_rate", "optimizer.name",
+        "adapter.lora_dropout", "adapter.target_modules",
+    }  # fmt: skip
+    assert "num_train_epochs" in found["trainer.epochs"]
+    assert found["optimizer.learning_rate"] == 'is "fast", but must be a valid number'
+    assert "'paged_adamw_8bit'" in found["optimizer.name"]
+    assert found["adapter.lora_dropout"] == "is 1.5, but must be less than 1"
+
+
+@pytest.mark.parametrize(
+    ("section_name", "key", "value"),
+    [("study", "n_trials", "5"), ("study", "n_trials", True), ("study", "n_trials", 1.5), ("trainer", "bf16", "yes")],
+)
+def test_nothing_is_coerced(section_name: str, key: str, value: object) -> None:
+    assert f"{section_name}.{key}" in faults_of({section_name: {key: value}})
+
+
+def test_a_section_given_as_a_plain_value_is_a_fault() -> None:
+    assert "adapter" in faults_of({"adapter": "lora"})
+
+
+def test_keys_are_known_by_their_dotted_path() -> None:
+    assert is_key("optimizer.learning_rate")
+    assert is_key("run_dir")
+    assert not is_key("optimizer.lr")
+    assert not is_key("optimiser.learning_rate")
+    assert section("adapter") is AdapterConfig
+    assert section("adapter.r") is None
+    assert "trainer.per_device_train_batch_size" in keys()

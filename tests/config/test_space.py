@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweep.config.space import Choices, Range, Space, find, load
+from sweep.errors import UserError
+
+GROUPS = {"adapter": ("lora", "ia3"), "experiment": ("quickstart",)}
+
+
+def read(folder: Path, text: str) -> tuple[Space, dict[str, str]]:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    space, faults = load(path, GROUPS)
+    assert all(fault.origin == "search space space.yaml" for fault in faults if not fault.path.endswith("space.yaml"))
+    return space, {fault.path: fault.message for fault in faults}
+
+
+def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
+    space, faults = read(tmp_path, """
+        optimizer.learning_rate: {low: 1e-5, high: 1e-3, log: true}
+        trainer.num_train_epochs: {low: 2, high: 6, step: 2}
+        adapter: {choices: [lora, ia3]}
+        adapter.r: {choices: [4, 8], when: {adapter: lora}}
+    """)  # fmt: skip
+    assert not faults
+    assert space["optimizer.learning_rate"].domain == Range(1e-5, 1e-3, log=True)
+    assert space["trainer.num_train_epochs"].domain.grid() == (2, 4, 6)
+    assert space["adapter"].domain == Choices(("lora", "ia3"))
+    assert space["adapter.r"].active({"adapter": "lora"})
+    assert not space["adapter.r"].active({"adapter": "ia3"})
+    assert {"adapter": "lora", "adapter.r": 8} in list(space.corners())
+    assert space.grid_size() is None
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "part"),
+    [
+        ("optimizer.learning_rat: {low: 1, high: 2}", "optimizer.learning_rat", "did you mean optimizer.learning_rate?"),
+        ("optimizer: {low: 1, high: 2}", "optimizer", "neither a config key"),
+        ("optimizer.learning_rate: {low: 1, high: 1}", "optimizer.learning_rate.low", "must be below high"),
+        ("optimizer.learning_rate: {low: 0, high: 1, log: true}", "optimizer.learning_rate.low", "above 0 on a log"),
+        ("optimizer.learning_rate: {low: a, high: 1}", "optimizer.learning_rate.low", "must be a number"),
+        ("optimizer.learning_rate: {high: 1}", "optimizer.learning_rate.low", "must be a number"),
+        ("optimizer.learning_rate: {low: 0, high: 1, step: 0}", "optimizer.learning_rate.step", "above 0"),
+        ("optimizer.learning_rate: {low: 1, high: 2, logg: true}", "optimizer.learning_rate.logg", "did you mean log?"),
+        ("optimizer.learning_rate: 0.1", "optimizer.learning_rate", "must be a range"),
+        ("adapter.r: {choices: []}", "adapter.r.choices", "at least one value"),
+        ("adapter.r: {choices: [4, 4]}", "adapter.r.choices", "twice"),
+        ("adapter: {choices: [lora, dora]}", "adapter.choices", "adapter has: lora, ia3"),
+        ("adapter: {low: 1, high: 2}", "adapter", "give choices"),
+        ("adapter.r: {choices: [4], when: {adapter: lora}}", "adapter.r.when", "a key searched above it"),
+        ("study.n_trials: {low: 1, high: 2}", "study.n_trials", "cannot be searched"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, line: str, path: str, part: str) -> None:
+    space, faults = read(tmp_path, line)
+    assert part in faults[path]
+    assert len(space) == 0
+
+
+def test_every_fault_of_a_file_is_found_at_once(tmp_path: Path) -> None:
+    _, faults = read(tmp_path, "adapter.r: {choices: []}\noptimizer.weight_decay: {low: 2, high: 1}\n")
+    assert set(faults) == {"adapter.r.choices", "optimizer.weight_decay.low"}
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [b"])
+def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text: str) -> None:
+    _, faults = read(tmp_path, text)
+    assert len(faults) == 1
+
+
+def test_spaces_are_found_by_name_in_own_folders_too(tmp_path: Path) -> None:
+    (tmp_path / "sweeps").mkdir()
+    own = tmp_path / "sweeps" / "mine.yaml"
+    own.write_text("adapter.r: {choices: [4]}\n")
+    assert find("mine", [tmp_path]) == own
+    assert find("five_knobs", []).parent.name == "sweeps"
+    with pytest.raises(UserError, match="did you mean five_knobs"):
+        find("five_knob", [])
+    with pytest.raises(UserError, match="no such file"):
+        find(str(tmp_path / "none.yaml"), [])
+
+
+def test_a_space_is_kept_as_it_was_written(tmp_path: Path) -> None:
+    text = "adapter: {choices: [lora, ia3]}\nadapter.r: {low: 2, high: 8, step: 2, when: {adapter: lora}}\n"
+    assert read(tmp_path, text)[0].plain() == {
+        "adapter": {"choices": ["lora", "ia3"]},
+        "adapter.r": {"low": 2, "high": 8, "step": 2, "when": {"adapter": ["lora"]}},
+    }

@@ -1,0 +1,83 @@
+"""What the hub gives, without its network: real `datasets` objects stand where a download would be."""
+
+from __future__ import annotations
+
+import datasets
+import pytest
+from huggingface_hub import HfApi
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.hub import from_dataset
+from sweep.data.splits import load_splits
+
+INTENTS = datasets.ClassLabel(names=["freeze", "activate"])
+
+
+def coded(codes: list[int | None], kind: object = INTENTS) -> datasets.Dataset:
+    features = datasets.Features({"text": datasets.Value("string"), "label": kind})
+    return datasets.Dataset.from_dict({"text": [f"row {i}" for i in range(len(codes))], "label": codes}, features=features)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """The hub holds one data set, at one commit."""
+    held = datasets.DatasetDict(train=coded([0, 1, 0, 1, 0]), test=coded([1, 0]))
+    asked = []
+
+    class Info:
+        sha = "c0ffee"
+
+    def load_dataset(*args, **options):
+        asked.append((args, options))
+        return held
+
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: Info)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_codes_become_their_names(hub):
+    splits = load_splits(DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="default"))
+    assert hub == [(("someone/something", "default"), {"revision": "refs/convert/parquet"})]
+    assert splits.labels.names == ("activate", "freeze")
+    assert splits.test is not None and splits.test.open().labels == (0, 1)
+    assert splits.state.revision == "c0ffee"
+
+
+def test_a_split_that_the_data_set_lacks(hub, only_fault):
+    fault = only_fault("someone/something", validation_split="dev")
+    assert fault.path == "dataset.validation_split" and "test, train" in fault.message
+
+
+def test_a_code_of_minus_one_is_no_label():
+    raw = from_dataset(coded([0, -1, None]), {"text", "label"})
+    assert raw.table["label"].to_pylist() == ["freeze", None, None]
+
+
+def test_lists_of_codes_become_lists_of_names():
+    raw = from_dataset(coded([[0, 1], [], None], datasets.List(INTENTS)), {"label"})  # type: ignore[list-item]
+    assert raw.columns == ("text", "label")
+    assert raw.table["label"].to_pylist() == [["freeze", "activate"], [], None]
+
+
+@pytest.mark.parametrize(
+    ("error", "key", "part"),
+    [
+        (ValueError("BuilderConfig 'x' not found. Available: ['a', 'b']"), "dataset.name", "['a', 'b']"),
+        (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "dataset.path", "refs/convert/parquet"),
+        (datasets.exceptions.DatasetGenerationError("bad file"), "dataset.path", "bad file"),
+    ],
+)
+def test_what_the_library_refuses_is_a_fault(hub, monkeypatch, only_fault, error, key, part):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    fault = only_fault("someone/something")
+    assert fault.path == key and part in fault.message
+
+
+def test_offline_mode_is_put_back(only_fault):
+    before = datasets.config.HF_HUB_OFFLINE
+    only_fault("someone/something")
+    assert datasets.config.HF_HUB_OFFLINE == before

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import optuna
+import pytest
+from toys import ToyEngine, session
+
+from sweep.errors import Interrupted
+from sweep.records import Completed, TrialPlan, TrialRecord
+from sweep.study.ledger import Ledger
+from sweep.study.search import search
+
+PLAIN = ("study.pruner=none",)
+
+
+def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:
+    with session(folder, *overrides, engine=engine) as opened:
+        return search(opened)
+
+
+def points(records: list[TrialRecord]) -> list[str]:
+    return [json.dumps(dict(record.params)) for record in records]
+
+
+def test_every_trial_has_a_record_and_is_scored_by_its_best_evaluation(tmp_path: Path) -> None:
+    records = searched(tmp_path, "study.n_trials=4", *PLAIN)
+    assert [record.number for record in records] == [0, 1, 2, 3]
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    for record, trial in zip(records, study.trials, strict=True):
+        assert isinstance(record.outcome, Completed)
+        assert record.outcome.best.index == 2
+        assert trial.value == record.outcome.best.metrics["eval/accuracy"]
+        assert trial.user_attrs == {"outcome": "completed", "best_epoch": 2.0}
+
+
+def test_the_same_command_goes_on_to_the_total(tmp_path: Path) -> None:
+    whole = searched(tmp_path / "a", "study.n_trials=6", *PLAIN)
+    searched(tmp_path / "b", "study.n_trials=2", *PLAIN)
+    engine = ToyEngine()
+    resumed = searched(tmp_path / "b", "study.n_trials=6", *PLAIN, engine=engine)
+    assert [trial.number for trial in engine.trained] == [2, 3, 4, 5]
+    assert points(resumed) == points(whole)
+    engine = ToyEngine()
+    assert searched(tmp_path / "b", "study.n_trials=6", *PLAIN, engine=engine) == resumed
+    assert engine.trained == []
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "cmaes", "gp"])
+def test_each_sampler_asks_for_the_same_points_when_resumed(tmp_path: Path, name: str) -> None:
+    options = (f"study.sampler={name}", *PLAIN)
+    whole = searched(tmp_path / "a", "study.n_trials=7", *options)
+    searched(tmp_path / "b", "study.n_trials=3", *options)
+    assert points(searched(tmp_path / "b", "study.n_trials=7", *options)) == points(whole)
+    assert len(set(points(whole))) > 3
+
+
+def test_a_grid_is_walked_once_and_then_ends(tmp_path: Path) -> None:
+    options = ("study.sampler=grid", "study.space=grid", "study.n_trials=50", *PLAIN)
+    records = searched(tmp_path, *options)
+    assert len(set(points(records))) == len(records) == 9
+
+
+@pytest.mark.parametrize("name", ["median", "successive_halving", "hyperband", "percentile", "patient"])
+def test_each_pruner_runs(tmp_path: Path, name: str) -> None:
+    records = searched(tmp_path, f"study.pruner={name}", "study.n_trials=8")
+    assert {record.state for record in records} <= {"completed", "pruned"}
+    assert any(record.state == "completed" for record in records)
+
+
+def test_a_weak_trial_is_pruned_and_keeps_its_evaluations(tmp_path: Path) -> None:
+    enqueue = "study.enqueue=[{optimizer.learning_rate: 1e-3},{optimizer.learning_rate: 9e-4},{optimizer.learning_rate: 5e-3}]"
+    record = searched(tmp_path, enqueue, "study.n_trials=3", "study.pruner=median")[2]
+    assert record.state == "pruned"
+    assert [point.index for point in record.outcome.evals] == [1, 2]
+
+
+def test_known_points_come_first(tmp_path: Path) -> None:
+    first, second = searched(tmp_path, "study.enqueue=[{optimizer.learning_rate: 2e-3}]", "study.n_trials=2", *PLAIN)
+    assert first.params["optimizer.learning_rate"] == 2e-3
+    assert second.params["optimizer.learning_rate"] != 2e-3
+
+
+def test_an_interrupt_keeps_everything_and_the_point_is_tried_again(tmp_path: Path) -> None:
+    def interrupt(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="1 of 4 trials"):
+        searched(tmp_path / "b", "study.n_trials=4", *PLAIN, engine=ToyEngine(interrupt))
+    resumed = searched(tmp_path / "b", "study.n_trials=4", *PLAIN)
+    assert [record.state for record in resumed] == ["completed", "interrupted", "completed", "completed", "completed"]
+    assert len(resumed[1].outcome.evals) == 1
+    whole = searched(tmp_path / "a", "study.n_trials=4", *PLAIN)
+    assert points([record for record in resumed if record.state == "completed"]) == points(whole)
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    def interrupt(trial: TrialPlan, epoch: int) -> None:
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, *PLAIN, engine=ToyEngine(interrupt))
+    assert searched(tmp_path, "study.n_trials=1", *PLAIN)[0].state == "interrupted"
+
+
+def test_a_killed_process_loses_no_row_and_its_point_is_tried_again(tmp_path: Path) -> None:
+    with session(tmp_path, *PLAIN) as opened:
+        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+        trial, params = ledger.ask()
+        ToyEngine().run(
+            iter([opened.plan.trial(trial.number, params), None]).__next__,
+            lambda plan, step: opened.store.append_event(plan.number, step) or "continue",
+            lambda plan, point: opened.store.append_event(plan.number, point) or "continue",
+            lambda plan, outcome: None,
+        )
+    records = searched(tmp_path, "study.n_trials=1", *PLAIN)
+    assert [record.state for record in records] == ["lost", "completed"]
+    assert len(records[0].outcome.evals) >= 1
+    assert records[0].params == records[1].params
+
+
+def test_a_trial_that_was_recorded_but_not_told_is_told(tmp_path: Path) -> None:
+    with session(tmp_path, "study.n_trials=1", *PLAIN) as opened:
+        record = search(opened)[0]
+        study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+        asked = study.ask()
+        opened.store.write_trial(TrialRecord(asked.number, {}, record.outcome, "", 3, "", ""))
+        assert [found.number for found in search(opened)] == [0, 1]
+    assert study.trials[1].value == study.trials[0].value
+
+
+def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:
+    def fail(trial: TrialPlan, epoch: int) -> None:
+        if trial.number == 1:
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        searched(tmp_path, *PLAIN, engine=ToyEngine(fail))
+    with session(tmp_path) as opened:
+        assert [record.state for record in opened.store.trials()] == ["completed", "crashed"]
+
+
+def test_a_trial_beyond_its_time_is_failed_and_counts(tmp_path: Path) -> None:
+    records = searched(tmp_path, "study.trial_timeout=1e-9", "study.n_trials=2", *PLAIN)
+    assert [record.state for record in records] == ["timed_out", "timed_out"]
+
+
+def test_after_the_timeout_no_trial_starts(tmp_path: Path) -> None:
+    assert searched(tmp_path, "study.timeout=1e-9", *PLAIN) == []
+
+
+def test_conditional_keys_are_asked_for_only_then(tmp_path: Path) -> None:
+    records = searched(tmp_path, "study.space=adapters", "study.n_trials=12", "study.sampler=random", *PLAIN)
+    assert {record.params["adapter"] for record in records} == {"lora", "ia3", "head"}
+    for record in records:
+        assert ("adapter.r" in record.params) == (record.params["adapter"] == "lora")
+        assert f"adapter={record.params['adapter']}" in record.command
+
+
+def test_rows_are_on_disk_while_the_trial_runs(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with session(tmp_path, "study.n_trials=1", *PLAIN, engine=ToyEngine(lambda trial, epoch: seen.append(len(store.events(0))))) as opened:
+        store = opened.store
+        search(opened)
+    assert seen == [0, 2, 4]

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import UserError
+from sweep.plan import make_plan, merged, quoted
+from sweep.config.compose import Composer
+
+QUICK = "+experiment=quickstart"
+
+
+def faults_of(*arguments: str) -> dict[str, str]:
+    with pytest.raises(UserError) as caught:
+        make_plan(arguments)
+    return {fault.path: str(fault) for fault in caught.value.faults}
+
+
+def space_file(folder: Path, text: str) -> str:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return f"study.space={path}"
+
+
+def table(folder: Path, text: str, name: str = "train.csv") -> str:
+    (folder / name).write_text(text)
+    return f"dataset.path={folder}"
+
+
+def test_a_plan_knows_rows_labels_and_steps() -> None:
+    plan = make_plan([QUICK])
+    assert len(plan.splits.labels) == 14
+    trial = plan.trial(0, {"trainer.num_train_epochs": 2, "trainer.per_device_train_batch_size": 16})
+    assert trial.total_steps == 2 * -(-len(plan.splits.train) // 16)
+    assert trial.config.trainer.num_train_epochs == 2
+
+
+def test_a_trial_s_command_composes_the_trial_again() -> None:
+    plan = make_plan([QUICK, "optimizer.weight_decay=0.05", "tracker.tags=[a b,c]"])
+    trial = plan.trial(3, {"optimizer.learning_rate": 1.25e-3, "trainer.num_train_epochs": 3})
+    words = shlex.split(trial.command)
+    assert words[:3] == ["python", "-m", "sweep"]
+    again = make_plan(words[3:])
+    assert len(again.space) == 0
+    assert again.config.study.n_trials == 1
+    for section in ("model", "adapter", "dataset", "optimizer", "trainer"):
+        assert getattr(again.config, section) == getattr(trial.config, section)
+
+
+def test_a_searched_group_takes_the_place_of_the_user_s(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, "adapter=lora", space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
+    assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "part"),
+    [
+        (["trainer.epochs=3"], "trainer.epochs", "is not a config key"),
+        (["+adapter.rank=8"], "adapter.rank", "adapter has: method"),
+        (["optimizer.learning_rate=fast"], "optimizer.learning_rate", "must be a valid number"),
+        (["study.n_trials=0"], "study.n_trials", "greater than or equal to 1"),
+        (["study.metric=eval/jaccard"], "study.metric", "a single_label task has"),
+        (["study.metric=test/accuracy"], "study.metric", "no choice may look at"),
+        (["study.metric=eval/loss"], "study.direction", "better when lower"),
+        (["trainer.eval_strategy=no"], "study.pruner", "nothing is evaluated on the way"),
+        (["trainer.eval_strategy=steps"], "trainer.eval_steps", "is null"),
+        (["trainer.num_train_epochs=1", "study.space=null"], "study.pruner", "evaluated once"),
+        (["study.space=five_knob"], "study.space", "did you mean five_knobs?"),
+        (["study.sampler=grid"], "optimizer.learning_rate", "needs a step or choices"),
+        (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of Optuna's TPESampler"),
+        (["study.enqueue=[{optimizer.learning_rate: 9}]"], "study.enqueue[0]", "the search space allows"),
+        (["optimizer.warmup_steps=500", "study.space=null"], "optimizer.warmup_steps", "must be below the"),
+        (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
+        (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
+        (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
+        (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
+        (["dataset.text_column=body"], "dataset.text_column", "text, label"),
+        (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
+        (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
+        (["study.storage=study.db"], "study.storage", "must be an address"),
+        (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
+    ],
+)
+def test_each_mistake_is_named_with_its_key_and_origin(arguments: list[str], path: str, part: str) -> None:
+    found = faults_of(QUICK, *arguments)
+    assert part in found[path], found
+    assert "secret" not in found[path]
+
+
+def test_mistakes_of_every_kind_come_in_one_message(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "optimizer.lr: {low: 1, high: 2}\noptimizer.weight_decay: {low: 0, high: 1, log: true}\n")
+    found = faults_of(QUICK, "trainer.epochs=3", "adapter.r=-1", "study.metric=f1", "dataset.text_column=body", space)
+    assert set(found) == {
+        "trainer.epochs", "adapter.r", "study.metric", "dataset.text_column", "optimizer.lr", "optimizer.weight_decay.low",
+    }  # fmt: skip
+    assert "(from the command line)" in found["adapter.r"]
+    assert "(from search space space.yaml)" in found["optimizer.lr"]
+
+
+def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "adapter.lora_dropout: {low: 0.0, high: 1.5}"))
+    assert "search space space.yaml: adapter.lora_dropout=1.5" in found["adapter.lora_dropout"]
+
+
+def test_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "optimizer.warmup_steps: {low: 0, high: 60}\ntrainer.num_train_epochs: {low: 1, high: 9}")
+    assert "is 60, but must be below the" in faults_of(QUICK, space, "trainer.per_device_train_batch_size=16")["optimizer.warmup_steps"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "part"),
+    [
+        ("text,label\n", "dataset.train_split", ""),
+        ("text,label\na,1.5\nb,2.5\n", "dataset.label_column", ""),
+        ("text,label\na,x\nb,\nc,y\n", "dataset.label_column", ""),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_is_refused(tmp_path: Path, text: str, path: str, part: str) -> None:
+    table(tmp_path, "text,label\na,x\nb,y\n", "test.csv")
+    assert part in faults_of(QUICK, table(tmp_path, text))[path]
+
+
+def test_a_label_that_train_lacks_is_refused(tmp_path: Path) -> None:
+    table(tmp_path, "text,label\na,x\nb,zebra\n", "test.csv")
+    found = faults_of(QUICK, table(tmp_path, "text,label\n" + "a,x\nb,y\n" * 5))
+    assert "zebra" in " ".join(found.values())
+
+
+def test_quoting_survives_hydra() -> None:
+    values = ["plain", "with space", "it's", "a,b", "null", "true", "1e5", "", "a=b", "back\\slash", 3, 1e-05, True, None]
+    for value in values:
+        tree = Composer().compose([QUICK, f"title={quoted(value)}", f"tracker.tags=[{quoted(value)}]"]).resolved()
+        assert tree["title"] == value
+        assert tree["tracker"]["tags"] == [value]
+
+
+def test_values_take_the_place_of_what_was_said_before() -> None:
+    assert merged(Composer(), ["a=1", "+adapter=lora", "b=2"], {"a": 5, "adapter": "ia3"}) == ["b=2", "a=5", "adapter=ia3"]
+
+
+def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "sweep", QUICK, "trainer.epochs=3"]
+    folder = tmp_path / "here"
+    folder.mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2
+    assert "trainer.epochs: is not a config key" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not {"torch", "transformers", "datasets", "pandas"} & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--version"]])
+def test_questions_are_answered_with_exit_code_0(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        make_plan([QUICK, *arguments])
+    assert done.value.code == 0
+    assert capsys.readouterr().out
+
+
+def test_the_config_is_printed_resolved_and_in_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_plan([QUICK, "--cfg", "job", "--resolve", "--package", "trainer.seed", "study.seed=7"])
+    assert capsys.readouterr().out.strip() == "7"
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(SystemExit) as done:
+        make_plan([QUICK, "--multirun"])
+    assert done.value.code == 2

@@ -1,0 +1,88 @@
+"""An engine without a model, for tests of what happens around one: real plans, real Optuna, scores by formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.plan import Plan, make_plan
+from sweep.records import (
+    Completed,
+    Cost,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    Parameters,
+    Pruned,
+    Step,
+    TrialPlan,
+    Verdict,
+)
+from sweep.store import Store
+from sweep.study.session import Session
+from sweep.track.null import NullTracker
+from sweep.view import View
+
+EPOCHS = 3
+
+
+@dataclass
+class ToyEngine:
+    """Three evaluations of a score that is best at a learning rate of 1e-3. `before` runs ahead of each epoch."""
+
+    before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
+    trained: list[TrialPlan] = field(default_factory=list)
+
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
+        while (trial := next_trial()) is not None:
+            self.trained.append(trial)
+            on_end(trial, self._outcome(trial, on_step, on_eval))
+
+    def _outcome(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Outcome:
+        rate, evals = trial.config.optimizer.learning_rate, []
+        for epoch in range(1, EPOCHS + 1):
+            self.before(trial, epoch)
+            verdict = on_step(trial, Step(epoch, EPOCHS, float(epoch), {"train/loss": 1.0 / epoch}))
+            if verdict is Verdict.CONTINUE:
+                accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2)
+                evals.append(EvalPoint(epoch, epoch, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy}))
+                verdict = on_eval(trial, evals[-1])
+            if verdict is not Verdict.CONTINUE:
+                return _stopped(verdict, tuple(evals))
+        best = max(evals, key=lambda point: point.metrics["eval/accuracy"])
+        return Completed(best, tuple(evals), Cost(seconds=1.0))
+
+
+def _stopped(verdict: Verdict, evals: tuple[EvalPoint, ...]) -> Outcome:
+    if verdict is Verdict.PRUNE:
+        return Pruned(evals, Cost())
+    reason = FailureReason.INTERRUPTED if verdict is Verdict.INTERRUPT else FailureReason.TIMED_OUT
+    return Failed(reason, f"verdict {verdict}", evals, Cost())
+
+
+@dataclass(frozen=True)
+class ToySession(Session):
+    toy: ToyEngine = field(default_factory=ToyEngine)
+
+    def engine(self) -> Any:
+        return self.toy
+
+
+def plan(folder: Path, *overrides: str) -> Plan:
+    return make_plan(["+experiment=quickstart", "tracker=none", f"run_dir={folder / 'run'}", *overrides])
+
+
+@contextmanager
+def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> Iterator[ToySession]:
+    made: Any = plan(folder, *overrides)
+    absent: Any = None
+    store = Store(folder / "run")
+    with store.held():
+        yield ToySession(
+            made, Parameters(1, 1, 1), store, NullTracker(), absent, absent, View(made.config.study), engine or ToyEngine()
+        )

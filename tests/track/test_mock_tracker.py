@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import UserError
+from sweep.records import Cost, EvalPoint, FinalRecord, Parameters
+from sweep.store import Store
+from sweep.track.mock.backend import Backend
+from sweep.track.mock.records import Stream
+from sweep.track.mock_tracker import MockTracker, absent_rows
+from sweep.track.open import open_tracker
+from sweep.track.tracker import Ending, JobType, trial_ending
+
+HISTORY = "wandb-history.jsonl"
+
+
+@pytest.fixture
+def study(make_config, make_trial, train, run_dir, said) -> Callable[..., MockTracker]:
+    """Play some trials and give the tracker back, still open."""
+
+    def play(*endings: str, start: int = 0) -> MockTracker:
+        config = make_config("mock")
+        tracker = open_tracker(config, run_dir, say=said.append)
+        for number, ending in enumerate(endings, start):
+            trial = make_trial(config, number)
+            run = tracker.open(trial)
+            run.finish(trial_ending(train(trial, run, ending), config.study))
+        return tracker
+
+    return play
+
+
+def final_record(number: int) -> FinalRecord:
+    point = EvalPoint(1, 4, 1.0, {"eval/accuracy": 0.8})
+    return FinalRecord(
+        number=number, params={}, command="", trial_best=point, retrain_best=point, trial_evals=(), retrain_evals=(),
+        test={"test/accuracy": 0.75}, test_seconds=1.0, test_rows=8, baseline={}, cost=Cost(),
+        parameters=Parameters(2, 1, 8), label_names=("a", "b"), confusion=((4, 0), (2, 2)),
+    )  # fmt: skip
+
+
+def test_the_receipt_counts_what_the_backend_received(study, make_config, make_trial, store, run_dir, said):
+    tracker = study("completed", "pruned", "diverged")
+    config = make_config("mock")
+    final = tracker.open(make_trial(config, 0), JobType.FINAL)
+    final.log(4, {"test/accuracy": 0.75})
+    final.finish(Ending("completed"))
+    store.write_final(final_record(0))
+    tracker.open_study(config).finish(Ending("completed", {"best/eval/accuracy": 0.8}))
+    receipt = tracker.close(store)
+    assert receipt.missing == ()
+    assert receipt.lines == (
+        "mock W&B backend: 3 trial runs, 1 final, 1 study, 13 rows, 0 unknown operations",
+        f"  page kept: python -m sweep.track.mock {run_dir / 'wandb-mock'}",
+    )
+    assert said == [f"mock W&B backend: {tracker.server.url}"]
+
+
+def test_a_resumed_study_goes_on_with_the_same_backend(study, store, run_dir):
+    study("completed").close(store)
+    receipt = study("pruned", start=1).close(store)
+    assert receipt.missing == () and "2 trial runs" in receipt.lines[0]
+    assert len(Backend.open(run_dir / "wandb-mock").runs) == 2
+
+
+def test_rows_that_the_backend_lost_are_named(study, store):
+    tracker = study("completed", "completed")
+    run = next(run for run in tracker.server.backend.runs.values() if run.display_name == "tiny-0001")
+    rows = run.history
+    run.streams[HISTORY] = Stream()
+    run.streams[HISTORY].put(0, [rows[0], rows[2], rows[3]])
+    assert tracker.close(store).missing == ("trial 1: 1 of 4 rows: step 2 (eval/accuracy, eval/loss)",)
+
+
+def test_a_row_with_another_value_is_not_the_row(study, store):
+    tracker = study("completed")
+    (run,) = tracker.server.backend.runs.values()
+    run.history[0]["train/loss"] = 5.0
+    assert tracker.close(store).missing == ("trial 0: 1 of 4 rows: step 2 (train/loss, train/epoch)",)
+
+
+def test_a_run_that_the_backend_lost_is_named(study, store):
+    tracker = study("completed", "pruned")
+    backend = tracker.server.backend
+    backend.runs = {key: run for key, run in backend.runs.items() if run.display_name != "tiny-0001"}
+    assert tracker.close(store).missing == ("tiny-0001: the run", "trial 1: the run")
+
+
+def test_an_ending_that_the_backend_lost_is_named(study, store):
+    tracker = study("diverged")
+    (run,) = tracker.server.backend.runs.values()
+    run.exit_code = 0
+    assert tracker.close(store).missing == ("trial 0: that it ended as diverged with exit code 3",)
+
+
+def test_a_final_run_without_its_test_scores_is_named(study, make_config, make_trial, store):
+    tracker = study("completed")
+    tracker.open(make_trial(make_config("mock"), 0), JobType.FINAL).finish(Ending("completed"))
+    store.write_final(final_record(0))
+    assert tracker.close(store).missing == ("final: its test scores",)
+
+
+def test_a_trial_that_died_with_its_process_need_not_have_sent_its_last_rows(
+    study, make_config, make_trial, train, store
+):
+    tracker = study("completed")
+    record = store.trials()[0]
+    lost = tracker.open(make_trial(make_config("mock"), 1))
+    train(make_trial(make_config("mock"), 1), lost, "lost")
+    receipt = tracker.close(store)
+    assert record.state == "completed" and receipt.missing == ()
+
+
+def test_nothing_of_the_process_is_changed_after_the_end(study, store, monkeypatch):
+    import os
+
+    import wandb
+
+    before = wandb.setup().settings.model_copy()
+    environment = dict(os.environ)
+    study("completed").close(store)
+    after = wandb.setup().settings
+    assert (after.base_url, after.api_key) == (before.base_url, before.api_key)
+    assert {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"} == environment
+
+
+def test_the_users_own_account_is_left_alone(study, store, monkeypatch, server):
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "u" * 40)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    receipt = study("completed").close(store)
+    assert receipt.missing == () and server.backend.runs == {}
+    assert not Path(Path.home() / "netrc").exists()
+
+
+def test_a_taken_port_is_the_users_to_mend(make_config, run_dir):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = make_config("mock", port=taken.getsockname()[1])
+        with pytest.raises(UserError) as caught:
+            open_tracker(config, run_dir)
+    assert [fault.path for fault in caught.value.faults] == ["tracker.port"]
+
+
+def test_equal_events_each_need_a_row(store: Store):
+    point = EvalPoint(1, 4, 1.0, {"eval/accuracy": 0.5})
+    row = {"train/global_step": 4, "eval/accuracy": 0.5, "_step": 0}
+    assert absent_rows([point, point], [row]) == [point]
+    odd = replace(point, metrics={"eval/loss": float("nan"), "eval/x": float("inf")})
+    assert absent_rows([odd], [{"train/global_step": 4, "eval/loss": "NaN", "eval/x": "Infinity"}]) == []

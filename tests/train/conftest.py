@@ -1,0 +1,59 @@
+"""What the tests of this room share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from trials import Watcher, make_data, make_model, make_plan
+
+from sweep.data.tokenise import TokenisedData
+from sweep.model.bench import Bench
+from sweep.records import TrialPlan
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The matrices here are too small to be worth sharing out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def steady_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, without dropout."""
+    return make_model(tmp_path_factory.mktemp("tiny-bert"), dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TokenisedData:
+    return make_data(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory: pytest.TempPathFactory) -> TokenisedData:
+    return make_data(tmp_path_factory.mktemp("tokens"), several=True)
+
+
+@pytest.fixture(scope="session")
+def bench() -> Bench:
+    return Bench("cpu")
+
+
+@pytest.fixture
+def plan(model_dir: Path) -> Callable[..., TrialPlan]:
+    return lambda **sections: make_plan(model_dir, **sections)
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()

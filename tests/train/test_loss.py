@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers.trainer_pt_utils import LabelSmoother
+
+from sweep.config.schema import Task
+from sweep.train.loss import mean_loss, summed, training_loss
+
+SCORES = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+ONE = torch.tensor([0, 3, 1, 1, 2, 0])
+SEVERAL = torch.tensor([[0, 1, 1, 0]] * 3 + [[1, 0, 0, 0]] * 3, dtype=torch.float32)
+
+
+def test_single_label_smoothing_is_that_of_transformers() -> None:
+    expected = LabelSmoother(epsilon=0.1)({"logits": SCORES}, ONE)
+    assert float(summed("single_label", SCORES, ONE, smoothing=0.1)) / 6 == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_multi_label_smoothing_moves_targets_towards_one_half() -> None:
+    smoothed = summed("multi_label", SCORES, SEVERAL, smoothing=0.2)
+    by_hand = torch.nn.functional.binary_cross_entropy_with_logits(SCORES, SEVERAL * 0.8 + 0.1, reduction="sum")
+    assert torch.equal(smoothed, by_hand)
+
+
+@pytest.mark.parametrize(("task", "labels"), [("single_label", ONE), ("multi_label", SEVERAL)])
+def test_batches_of_a_step_add_up_to_its_mean(task: Task, labels: torch.Tensor) -> None:
+    loss = training_loss(task, 0.0)
+    whole = loss(SimpleNamespace(logits=SCORES), labels, labels.numel())
+    parts = [loss(SimpleNamespace(logits=SCORES[rows]), labels[rows], labels.numel()) for rows in ([0, 1, 2, 3], [4, 5])]
+    assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-6)
+    assert float(whole) == pytest.approx(mean_loss(task, SCORES, labels), rel=1e-6)

@@ -1,0 +1,102 @@
+"""Trials on a random BERT of two layers and forty rows that can be learnt: the label follows from the words."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import Rows, Splits
+from sweep.data.tokenise import TokenisedData
+from sweep.model.bench import Bench
+from sweep.provenance import DataState
+from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
+from sweep.steps import total_steps
+from sweep.train.trainer import TrainerEngine
+
+WORDS = ("card", "cash", "fees", "limit", "login", "refund")
+ROWS, HELD_OUT = 40, 22
+
+
+def make_model(folder: Path, *, dropout: float = 0.1) -> Path:
+    """Save the model and its tokenizer in a folder that is there."""
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    dropouts = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    shape = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.2, **size, **dropouts)
+    BertForSequenceClassification(shape).save_pretrained(folder)
+    return folder
+
+
+def _rows(count: int, seed: int, *, several: bool) -> Rows:
+    draw = random.Random(seed)
+    texts = tuple(" ".join(draw.choices(draw.choices(WORDS, k=2), k=draw.randint(1, 12))) for _ in range(count))
+    if several:
+        return Rows(texts, None, tuple(tuple(int(word in text) for word in WORDS[:4]) for text in texts))
+    return Rows(texts, None, tuple(min(WORDS.index(text.split()[0]), 3) for text in texts))
+
+
+def make_data(cache: Path, *, several: bool = False) -> TokenisedData:
+    labels = LabelSpace("multi_label" if several else "single_label", ("card", "cash", "fees", "other"))
+    splits = Splits(
+        labels=labels,
+        train=_rows(ROWS, 1, several=several),
+        validation=_rows(HELD_OUT, 2, several=several),
+        test=None,
+        state=DataState("toy", "", "", {}, labels.names),
+    )
+    return TokenisedData(splits, cache)
+
+
+def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan:
+    trainer = {"per_device_train_batch_size": 8, "num_train_epochs": 2, "logging_steps": 2, "save_best": False}
+    config = Config.model_validate(
+        {
+            "model": {"path": str(model_dir)},
+            **sections,
+            "optimizer": {"learning_rate": 5e-3, **sections.get("optimizer", {})},
+            "trainer": {**trainer, **sections.get("trainer", {})},
+        }
+    )
+    return TrialPlan(number, {}, config, total_steps(ROWS, config), command="")
+
+
+@dataclass
+class Watcher:
+    """Keeps all that an engine says, and answers with the verdict that `judge` has for a step or an evaluation."""
+
+    judge: Callable[[Step | EvalPoint], Verdict] = lambda event: Verdict.CONTINUE
+    events: list[Step | EvalPoint] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(
+        self, *trials: TrialPlan, bench: Bench, data: TokenisedData, best_dir: Path | None = None
+    ) -> Outcome:
+        """The outcome of the last trial."""
+        queue = iter(trials)
+        TrainerEngine(bench, data, lambda trial: best_dir).run(
+            lambda: next(queue, None), self._hear, self._hear, lambda trial, outcome: self.outcomes.append(outcome)
+        )
+        return self.outcomes[-1]
+
+    def _hear(self, trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        self.events.append(event)
+        return self.judge(event)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [event for event in self.events if isinstance(event, Step)]
+
+    @property
+    def evals(self) -> list[EvalPoint]:
+        return [event for event in self.events if isinstance(event, EvalPoint)]
