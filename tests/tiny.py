@@ -19,10 +19,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-WORDS = (
-    "the a my card money bank account lost stolen top up transfer pin change how do i is not was to of in for "
-    "please help why when where what can cannot new old pay payment cash refund fee charge rate exchange"
-).split()
+WORDS = """
+    the a my card money bank account lost stolen top up transfer pin change how do i is not was to of in for please help
+    why when where what can cannot new old pay payment cash refund fee charge rate exchange
+"""
 LIMIT = 64  # positions of every model
 WIDTH = 32
 
@@ -97,7 +97,7 @@ def _masked_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _words(special: list[str], unknown: str) -> Tokenizer:
-    vocabulary = {word: index for index, word in enumerate([*special, *dict.fromkeys(WORDS)])}
+    vocabulary = {word: index for index, word in enumerate([*special, *dict.fromkeys(WORDS.split())])}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     return made

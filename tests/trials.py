@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sweep.model.bench import Bench
 from sweep.provenance import DataState
 from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 from sweep.steps import total_steps
-from sweep.train.trainer import TrainerEngine
+from sweep.train.trainer import Trained, TrainerEngine, trained
 
 WORDS = ("card", "cash", "fees", "limit", "login", "refund")
 ROWS, HELD_OUT = 40, 22
@@ -75,21 +76,19 @@ def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan
 class Watcher:
     """Keeps all that an engine says, and answers with the verdict that `judge` has for a step or an evaluation."""
 
-    judge: Callable[[Step | EvalPoint], Verdict] = lambda event: Verdict.CONTINUE
+    judge: Callable[[Step | EvalPoint], Verdict] = lambda _: Verdict.CONTINUE
     events: list[Step | EvalPoint] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def run(
-        self, *trials: TrialPlan, bench: Bench, data: TokenisedData, best_dir: Path | None = None
-    ) -> Outcome:
+    def run(self, *trials: TrialPlan, bench: Bench, data: TokenisedData, best_dir: Path | None = None) -> Outcome:
         """The outcome of the last trial."""
         queue = iter(trials)
-        TrainerEngine(bench, data, lambda trial: best_dir).run(
-            lambda: next(queue, None), self._hear, self._hear, lambda trial, outcome: self.outcomes.append(outcome)
+        TrainerEngine(bench, data, lambda _: best_dir).run(
+            lambda: next(queue, None), self._hear, self._hear, lambda _, outcome: self.outcomes.append(outcome)
         )
         return self.outcomes[-1]
 
-    def _hear(self, trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
+    def _hear(self, _: TrialPlan, event: Step | EvalPoint) -> Verdict:
         self.events.append(event)
         return self.judge(event)
 
@@ -100,3 +99,12 @@ class Watcher:
     @property
     def evals(self) -> list[EvalPoint]:
         return [event for event in self.events if isinstance(event, EvalPoint)]
+
+
+def retrained(trial: TrialPlan, *, bench: Bench, data: TokenisedData) -> AbstractContextManager[Trained]:
+    """A trial as the final confirmation trains it: nobody stops it."""
+    return trained(trial, bench=bench, data=data, on_step=_go_on, on_eval=_go_on)
+
+
+def _go_on(_: Step | EvalPoint) -> Verdict:
+    return Verdict.CONTINUE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline
+from sweep.data.tokenise import tokenise
 from sweep.errors import Interrupted, UserError
 from sweep.model.account import count
 from sweep.model.artifact import save
@@ -22,7 +22,7 @@ from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Metrics, St
 from sweep.study.session import Session
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.tracker import Ending, JobType, Run
-from sweep.train.evaluation import Predictions
+from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, Scores, decide, score
 from sweep.train.trainer import Trained, trained
 
@@ -79,7 +79,7 @@ def _run(session: Session, plan: TrialPlan) -> Iterator[Run]:
         yield run
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "crashed"
-        run.finish(Ending(state, exit_code=1))
+        run.finish(Ending(state))
         raise
 
 
@@ -90,17 +90,14 @@ def _confirmed(
     splits, folder = session.plan.splits, session.store.final_dir
     with trained(plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None) as result:
         outcome = _completed(result)
-        began = time.monotonic()
         rows, predictions = _read_test(session, result, plan)
-        seconds = time.monotonic() - began
+        test = measure(splits.labels.task, predictions, "test")
         decided = decide(splits.labels.task, predictions.scores)
-        test = {f"test/{name}": value for name, value in score(splits.labels.task, decided, predictions.labels).items()}
-        test["test/loss"] = predictions.loss
         record = FinalRecord(
             number=winner.number, params=winner.params, command=winner.command,
             trial_best=winner.outcome.best, retrain_best=outcome.best,
             trial_evals=winner.outcome.evals, retrain_evals=outcome.evals,
-            test=test, test_seconds=seconds, test_rows=len(rows), baseline=_baselines(splits, rows),
+            test=test, test_seconds=predictions.seconds, test_rows=len(rows), baseline=_baselines(splits, rows),
             cost=outcome.cost, parameters=count(result.model), label_names=splits.labels.names,
             confusion=_confusion(decided, predictions.labels, splits.labels), tracker_run=watch.run.address,
             test_readings=readings,
@@ -131,7 +128,8 @@ def _read_test(session: Session, result: Trained, plan: TrialPlan) -> tuple[Rows
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
     rows = locked.open()
-    return rows, result.predict(session.data.rows(rows, result.tokenizer, plan.config.dataset.max_length))
+    length, cache = plan.config.dataset.max_length, session.data.cache
+    return rows, result.predict(tokenise(rows, result.tokenizer, labels=session.plan.splits.labels, max_length=length, cache=cache))
 
 
 def _baselines(splits: Splits, test: Rows) -> Metrics:

@@ -30,8 +30,8 @@ _SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
     "gp": {"n_startup_trials": 4},
 }
 _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
-    "median": {"n_startup_trials": 2, "n_warmup_steps": 1},
-    "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 1},
+    "median": {"n_startup_trials": 2},
+    "percentile": {"percentile": 25.0, "n_startup_trials": 2},
     "patient": {"patience": 1},
 }
 # These walk one fixed sequence, whose place is kept in the study; the others draw afresh at each ask.

@@ -21,6 +21,7 @@ from sweep.config.compose import Composed, Composer
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar
+from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.errors import Fault, UserError
@@ -32,30 +33,29 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An experiment that can be run: composed, checked, and its data at hand."""
+    """An experiment that can be run: composed, checked, and its data at hand.
+
+    `corners` are the config as it stands, then with each end of each searched range.
+    """
 
     request: Request
     composer: Composer
+    composed: Composed
     config: Config
     space: Space
+    corners: tuple[Config, ...]
     splits: Splits
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
+        config = _variant(self.composer, self.composed, self.request.overrides, params)
         overrides = merged(self.composer, self.request.overrides, params)
-        config = _checked(self.composer, overrides)
         return TrialPlan(number, dict(params), config, total_steps(len(self.splits.train), config), self._command(number, overrides))
-
-    def corners(self) -> Iterator[Config]:
-        """The config as it stands, then with each end of each searched range."""
-        yield self.config
-        for params in self.space.corners():
-            yield _checked(self.composer, merged(self.composer, self.request.overrides, params))
 
     @property
     def command(self) -> str:
-        """What the user typed."""
-        return shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()])
+        """What the user typed, without passwords."""
+        return scrub(shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()]))
 
     def _folders(self) -> list[str]:
         return [part for folder in self.request.config_dirs for part in ("--config-dir", str(folder))]
@@ -65,7 +65,7 @@ class Plan:
         name = f"{self.config.study.study_name}-trial-{number}"
         alone = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.sampler": "tpe",
                  "study.sampler_options": {}, "study.enqueue": [], "run_dir": f"runs/{name}"}  # fmt: skip
-        return shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()])
+        return scrub(shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()]))
 
 
 def make_plan(argv: Sequence[str]) -> Plan:
@@ -80,12 +80,11 @@ def make_plan(argv: Sequence[str]) -> Plan:
     faults += _new(check(config, origin), faults)
     space, space_faults = _load_space(config, composer)
     faults += space_faults or check_space(config, space, origin)
-    if not faults:
-        faults += _corner_faults(composer, request.overrides, space)
+    corners = () if faults else _corners(composer, composed, request.overrides, space, faults)
     splits = _load_data(config, faults, origin)
     if faults or splits is None:
         raise UserError(faults)
-    plan = Plan(request, composer, config, space, splits)
+    plan = Plan(request, composer, composed, config, space, (config, *corners), splits)
     if late := list(_schedule_faults(plan, origin)):
         raise UserError(late)
     return plan
@@ -120,8 +119,13 @@ def _in_quotes(value: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
 
 
-def _checked(composer: Composer, overrides: Sequence[str]) -> Config:
-    composed = composer.compose(overrides)
+def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:
+    """The config with other values. Raises UserError if they break a rule."""
+    overrides = merged(composer, overrides, params)
+    if any(key in composer.groups for key in params):
+        composed = composer.compose(overrides)
+    else:
+        composed = composed.updated(params)
     origin = Origins(composer, overrides, composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if faults := [*faults, *_new(check(config, origin), faults)]:
@@ -146,16 +150,18 @@ def _load_space(config: Config, composer: Composer) -> tuple[Space, list[Fault]]
         return Space(), list(error.faults)
 
 
-def _corner_faults(composer: Composer, overrides: Sequence[str], space: Space) -> list[Fault]:
-    """What is wrong with a value that the search could ask for."""
-    faults: list[Fault] = []
+def _corners(
+    composer: Composer, composed: Composed, overrides: Sequence[str], space: Space, faults: list[Fault]
+) -> list[Config]:
+    """The config at each end of each range; what is wrong with a value that the search could ask for goes to `faults`."""
+    found: list[Config] = []
     for params in space.corners():
         try:
-            _checked(composer, merged(composer, overrides, params))
+            found.append(_variant(composer, composed, overrides, params))
         except UserError as error:
             point = ", ".join(f"{key}={value}" for key, value in params.items())
             faults += [Fault(fault.path, fault.message, f"search space {space.source}: {point}") for fault in error.faults]
-    return faults
+    return found
 
 
 def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits | None:
@@ -174,7 +180,7 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
 
 def _schedule_faults(plan: Plan, origin: Origins) -> Iterator[Fault]:
     """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
-    configs, rows = list(plan.corners()), len(plan.splits.train)
+    configs, rows = plan.corners, len(plan.splits.train)
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
     warmup = max(configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)).optimizer.warmup_steps
     if warmup_steps(shortest, warmup) >= shortest:

@@ -53,6 +53,7 @@ _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
 _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
+_EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ class Store:
         """Add a row to the trial's events; it is on disk, or with the operating system, when this returns."""
         folder = self.trial_dir(number)
         folder.mkdir(parents=True, exist_ok=True)
-        kind, adapter = ("train", _STEP) if isinstance(event, Step) else ("eval", _EVAL)
-        row = {"type": kind, **adapter.dump_python(event, mode="json")}  # type: ignore[attr-defined]
+        kind = "train" if isinstance(event, Step) else "eval"
+        row = {"type": kind, **_EVENT.dump_python(event, mode="json")}
         with (folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -97,8 +98,8 @@ class Store:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            adapter = _STEP if row.pop("type") == "train" else _EVAL
-            rows.append(adapter.validate_python(row))  # type: ignore[attr-defined]
+            adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
+            rows.append(adapter.validate_python(row))
         return rows
 
     def write_trial(self, record: TrialRecord) -> None:

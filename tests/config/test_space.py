@@ -52,6 +52,7 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("adapter: {choices: [lora, dora]}", "adapter.choices", "adapter has: lora, ia3"),
         ("adapter: {low: 1, high: 2}", "adapter", "give choices"),
         ("adapter.r: {choices: [4], when: {adapter: lora}}", "adapter.r.when", "a key searched above it"),
+        ("dataset.seed: {low: 1, high: 2}", "dataset.seed", "only max_length can"),
         ("study.n_trials: {low: 1, high: 2}", "study.n_trials", "cannot be searched"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,9 @@ from sweep.data.splits import Rows, load_splits
 ODD = ['say "hi", please', "two\nlines", "007", "2024-01-01", "café ☕", "null", "NA", "tab\there"]
 
 
-def train(path: Path, **config: object) -> Rows:
+def train(path: Path, **config: Any) -> Rows:
     """Every stored row, in order: the single row cut off for validation is put back."""
-    splits = load_splits(DatasetConfig(path=str(path), test_split=None, validation_ratio=0.01, **config))  # type: ignore[arg-type]
+    splits = load_splits(DatasetConfig(path=str(path), test_split=None, validation_ratio=0.01, **config))
     left, right = list(splits.train.inputs()), list(splits.validation.inputs())
     assert len(right) == 1
     return Rows(tuple(text for text, _ in left + right), None, splits.train.labels + splits.validation.labels)
@@ -41,7 +42,9 @@ def test_a_delimiter_can_be_given(folder):
 
 def test_a_byte_order_mark_and_windows_line_ends(folder):
     (folder / "train.csv").write_bytes("\ufefftext,label\r\none,a\r\ntwo,b\r\n".encode())
-    (folder / "other.jsonl").write_bytes('\ufeff{"text": "one", "label": "a"}\r\n{"text": "two", "label": "b"}\r\n'.encode())
+    (folder / "other.jsonl").write_bytes(
+        '\ufeff{"text": "one", "label": "a"}\r\n{"text": "two", "label": "b"}\r\n'.encode()
+    )
     assert set(train(folder).texts) == set(train(folder, train_split="other").texts) == {"one", "two"}
 
 
@@ -52,7 +55,11 @@ def test_other_columns_may_hold_anything(folder):
 
 def test_a_split_may_be_a_whole_file_name(write, folder, rows_of):
     write("2018-E-c-En-train.txt", rows_of(4))
-    assert len(train(folder, train_split="2018-E-c-En-train.txt")) == len(train(folder, train_split="2018-E-c-En-train")) == 4
+    assert (
+        len(train(folder, train_split="2018-E-c-En-train.txt"))
+        == len(train(folder, train_split="2018-E-c-En-train"))
+        == 4
+    )
 
 
 def test_splits_can_be_joined(write, folder, rows_of):
@@ -95,7 +102,11 @@ def test_two_files_of_one_name(toy, write, rows_of, only_fault):
         ("train.csv", b"text,label\n\xff\xfe,b\n", "UTF8"),
         ("train.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2"),
         ("train.jsonl", b'{"text": "a", "label": "b"}\n[]\n', "row 2"),
-        ("train.jsonl", b'{"text": "a", "label": "b"}\n{"text": "a", "label": 1}\n', "column label mixes kinds"),
+        (
+            "train.jsonl",
+            b'{"text": "a", "label": "b"}\n{"text": "a", "label": 1}\n',
+            "column label mixes kinds",
+        ),
         ("train.parquet", b"PAR1 it is not", "cannot be read"),
     ],
 )
@@ -111,5 +122,7 @@ def test_an_unknown_ending(folder, only_fault):
 
 
 def test_json_lines_may_lack_a_field(folder):
-    (folder / "train.jsonl").write_text('{"text": "a", "label": "x"}\n{"label": "y", "text": "b", "more": 1}\n')
+    (folder / "train.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"label": "y", "text": "b", "more": 1}\n'
+    )
     assert set(train(folder).texts) == {"a", "b"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import datasets
 import pytest
 from huggingface_hub import HfApi
@@ -13,9 +15,11 @@ from sweep.data.splits import load_splits
 INTENTS = datasets.ClassLabel(names=["freeze", "activate"])
 
 
-def coded(codes: list[int | None], kind: object = INTENTS) -> datasets.Dataset:
+def coded(codes: list[Any], kind: object = INTENTS) -> datasets.Dataset:
     features = datasets.Features({"text": datasets.Value("string"), "label": kind})
-    return datasets.Dataset.from_dict({"text": [f"row {i}" for i in range(len(codes))], "label": codes}, features=features)
+    return datasets.Dataset.from_dict(
+        {"text": [f"row {i}" for i in range(len(codes))], "label": codes}, features=features
+    )
 
 
 @pytest.fixture
@@ -37,7 +41,9 @@ def hub(monkeypatch):
 
 
 def test_codes_become_their_names(hub):
-    splits = load_splits(DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="default"))
+    splits = load_splits(
+        DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="default")
+    )
     assert hub == [(("someone/something", "default"), {"revision": "refs/convert/parquet"})]
     assert splits.labels.names == ("activate", "freeze")
     assert splits.test is not None and splits.test.open().labels == (0, 1)
@@ -55,7 +61,7 @@ def test_a_code_of_minus_one_is_no_label():
 
 
 def test_lists_of_codes_become_lists_of_names():
-    raw = from_dataset(coded([[0, 1], [], None], datasets.List(INTENTS)), {"label"})  # type: ignore[list-item]
+    raw = from_dataset(coded([[0, 1], [], None], datasets.List(INTENTS)), {"label"})
     assert raw.columns == ("text", "label")
     assert raw.table["label"].to_pylist() == [["freeze", "activate"], [], None]
 
@@ -64,7 +70,11 @@ def test_lists_of_codes_become_lists_of_names():
     ("error", "key", "part"),
     [
         (ValueError("BuilderConfig 'x' not found. Available: ['a', 'b']"), "dataset.name", "['a', 'b']"),
-        (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "dataset.path", "refs/convert/parquet"),
+        (
+            RuntimeError("Dataset scripts are no longer supported, but found x.py"),
+            "dataset.path",
+            "refs/convert/parquet",
+        ),
         (datasets.exceptions.DatasetGenerationError("bad file"), "dataset.path", "bad file"),
     ],
 )
@@ -80,4 +90,10 @@ def test_what_the_library_refuses_is_a_fault(hub, monkeypatch, only_fault, error
 def test_offline_mode_is_put_back(only_fault):
     before = datasets.config.HF_HUB_OFFLINE
     only_fault("someone/something")
-    assert datasets.config.HF_HUB_OFFLINE == before
+    assert before == datasets.config.HF_HUB_OFFLINE
+
+
+def test_columns_that_the_data_set_lacks(hub, only_fault):
+    fault = only_fault("someone/something", text_column="utterance", label_column="label")
+    assert fault.path == "dataset.text_column" and "text, label" in fault.message
+    assert from_dataset(coded([0]), {"nothing"}).table.num_columns == 0

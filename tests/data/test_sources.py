@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("path", ["../nowhere/data", "/nowhere/at/all", "a/b/c", "./x", "rows.csv", "", "~/nowhere-at-all"])
+@pytest.mark.parametrize(
+    "path", ["../nowhere/data", "/nowhere/at/all", "a/b/c", "./x", "rows.csv", "", "~/nowhere-at-all"]
+)
 def test_a_path_that_is_not_there_asks_no_hub(path, only_fault):
     fault = only_fault(path)
     assert fault.path == "dataset.path" and "no folder or file" in fault.message
@@ -14,7 +16,11 @@ def test_a_path_that_is_not_there_asks_no_hub(path, only_fault):
 def test_a_hub_id_without_a_network_says_how_to_go_on(only_fault):
     fault = only_fault("someone/something")
     assert fault.path == "dataset.path"
-    assert "someone/something" in fault.message and "cannot be reached" in fault.message and "train.csv" in fault.message
+    assert (
+        "someone/something" in fault.message
+        and "cannot be reached" in fault.message
+        and "train.csv" in fault.message
+    )
 
 
 def test_a_relative_path_is_seen_from_here(toy, monkeypatch):

@@ -157,7 +157,7 @@ def test_the_final_run_has_test_scores_report_and_model(logged_in, make_config, 
     tracker = open_tracker(config, run_dir, say=said.append)
     run = tracker.open(make_trial(config, 2), JobType.FINAL)
     run.log(4, {"test/accuracy": 0.75})
-    run.finish(Ending("completed", {"seconds": 2.0}, (run_dir / "report.md",), run_dir / "final/model"))
+    run.finish(Ending("completed", None, {"seconds": 2.0}, (run_dir / "report.md",), run_dir / "final/model"))
     tracker.close(store)
     got = received(logged_in, "tiny-final")
     assert (got.job_type, got.summary["test/accuracy"], got.summary["optuna/number"]) == ("final", 0.75, 2)
@@ -199,7 +199,7 @@ def test_the_study_run_has_the_table_of_trials(logged_in, make_config, make_tria
         run = tracker.open(trial)
         records.append(train(trial, run, ending))
         run.finish(trial_ending(records[-1], config.study))
-    tracker.open_study(config).finish(Ending("completed", {"best/eval/accuracy": 0.8}, trials=tuple(records)))
+    tracker.open_study(config).finish(Ending("completed", None, {"best/eval/accuracy": 0.8}, trials=tuple(records)))
     tracker.close(store)
     got = received(logged_in, "tiny-study")
     assert (got.job_type, got.summary["best/eval/accuracy"], got.summary["trials"]["nrows"]) == ("study", 0.8, 2)
@@ -246,7 +246,7 @@ def test_no_secret_arrives_or_is_written(
         run = tracker.open(trial)
         run.finish(trial_ending(train(trial, run), config.study))
     failure = Ending(
-        "crashed", {"failure": "no answer from postgresql://me:Passw0rd!@db/x with hf_abcdefghijklmnopqrstuvwxyz"}
+        "crashed", None, {"failure": "no answer from postgresql://me:Passw0rd!@db/x with hf_abcdefghijklmnopqrstuvwxyz"}
     )
     tracker.open(make_trial(config, 2)).finish(failure)
     tracker.close(store)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from trials import Watcher, make_data, make_model, make_plan
 
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import TrialPlan
+from trials import Watcher, make_data, make_model, make_plan
 
 
 @pytest.fixture(scope="session", autouse=True)

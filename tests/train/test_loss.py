@@ -29,6 +29,7 @@ def test_multi_label_smoothing_moves_targets_towards_one_half() -> None:
 def test_batches_of_a_step_add_up_to_its_mean(task: Task, labels: torch.Tensor) -> None:
     loss = training_loss(task, 0.0)
     whole = loss(SimpleNamespace(logits=SCORES), labels, labels.numel())
-    parts = [loss(SimpleNamespace(logits=SCORES[rows]), labels[rows], labels.numel()) for rows in ([0, 1, 2, 3], [4, 5])]
+    batches = ([0, 1, 2, 3], [4, 5])
+    parts = [loss(SimpleNamespace(logits=SCORES[rows]), labels[rows], labels.numel()) for rows in batches]
     assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-6)
     assert float(whole) == pytest.approx(mean_loss(task, SCORES, labels), rel=1e-6)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from trials import HELD_OUT, ROWS, Watcher, make_plan
 
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Config
@@ -22,7 +23,7 @@ from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps, total_steps
 from sweep.train.evaluation import measure
-from sweep.train.trainer import trained
+from trials import HELD_OUT, ROWS, Watcher, make_plan, retrained
 
 Plan = Callable[..., TrialPlan]
 
@@ -193,6 +194,37 @@ def test_memory_that_runs_out_fails_the_trial(plan: Plan, data: TokenisedData, w
     assert outcome.cost.steps == 2
 
 
+def test_memory_that_runs_out_while_loading_fails_the_trial(plan: Plan, data: TokenisedData, watcher: Watcher) -> None:
+    class Small(Bench):
+        @contextmanager
+        def model(self, *_: Any) -> Iterator[nn.Module]:
+            torch.empty(2**58)
+            yield nn.Identity()
+
+    outcome = watcher.run(plan(), bench=Small("cpu"), data=data)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason is FailureReason.OUT_OF_MEMORY
+    assert outcome.message.startswith("while loading the model: ")
+
+
+@pytest.mark.parametrize("sections", [{}, {"optimizer": {"name": "paged_adamw_8bit"}}], ids=str)
+def test_nothing_of_a_trial_stays_in_memory(
+    plan: Plan, data: TokenisedData, watcher: Watcher, sections: dict[str, Any]
+) -> None:
+    models: list[weakref.ref[nn.Module]] = []
+
+    class Remembering(Bench):
+        @contextmanager
+        def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+            with super().model(config, labels) as model:
+                models.extend(weakref.ref(module) for module in model.modules())
+                yield model
+
+    watcher.run(plan(adapter={"method": "full"}, **sections), bench=Remembering("cpu"), data=data)
+    assert len(models) > 10
+    assert [model() for model in models if model() is not None] == []
+
+
 def test_our_own_mistakes_are_not_a_trials_failure(plan: Plan, data: TokenisedData, watcher: Watcher) -> None:
     def fail() -> None:
         raise RuntimeError("shapes do not match")
@@ -200,6 +232,50 @@ def test_our_own_mistakes_are_not_a_trials_failure(plan: Plan, data: TokenisedDa
     with pytest.raises(RuntimeError, match="shapes do not match"):
         watcher.run(plan(), bench=Breaking(fail), data=data)
     assert watcher.outcomes == []
+
+
+def test_label_smoothing_changes_what_is_trained_not_how_it_is_judged(
+    steady_model_dir: Path, bench: Bench, data: TokenisedData
+) -> None:
+    """A head that starts at the same weights is judged by the same loss before it has learnt anything."""
+    seen = []
+    for smoothing in (0.0, 0.5):
+        watcher = Watcher()
+        trainer = {"label_smoothing_factor": smoothing, "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+        trial = make_plan(steady_model_dir, optimizer={"learning_rate": 1e-12}, trainer=trainer)
+        watcher.run(trial, bench=bench, data=data)
+        seen.append((watcher.steps[0].metrics["train/loss"], watcher.evals[0].metrics["eval/loss"]))
+    (loss, judged), (smoothed, judged_alike) = seen
+    assert smoothed != pytest.approx(loss, rel=1e-3)
+    assert judged_alike == pytest.approx(judged, rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant_with_warmup"])
+def test_the_learning_rate_warms_up_then_follows_its_schedule(
+    plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher, schedule: str
+) -> None:
+    optimizer = {"learning_rate": 1.0e-3, "warmup_steps": 0.4, "lr_scheduler_type": schedule}
+    watcher.run(plan(optimizer=optimizer, trainer={"logging_steps": 1}), bench=bench, data=data)
+    rates = [step.metrics["train/learning_rate"] * 1000 for step in watcher.steps]
+    after = {
+        "linear": [1 - step / 6 for step in range(6)],
+        "cosine": [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)],
+        "constant_with_warmup": [1.0] * 6,
+    }
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75, *after[schedule]], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"])
+def test_every_optimizer_trains(plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher, name: str) -> None:
+    outcome = watcher.run(plan(optimizer={"name": name}, trainer={"num_train_epochs": 4}), bench=bench, data=data)
+    assert outcome.evals[-1].metrics["eval/loss"] < outcome.evals[0].metrics["eval/loss"]
+
+
+def test_a_quantised_base_trains(plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher) -> None:
+    adapter = {"method": "lora", "quantization": "nf4", "compute_dtype": "float32"}
+    outcome = watcher.run(plan(adapter=adapter, trainer={"num_train_epochs": 1}), bench=bench, data=data)
+    assert isinstance(outcome, Completed)
+    assert outcome.cost.flops > 0
 
 
 def test_early_stopping_counts_evaluations_without_a_gain(
@@ -230,7 +306,7 @@ def test_the_model_left_is_that_of_the_best_evaluation(
     plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher, method: str
 ) -> None:
     trial = plan(adapter={"method": method}, trainer={"num_train_epochs": 4, "eval_strategy": "steps", "eval_steps": 1})
-    with trained(trial, bench=bench, data=data, on_step=lambda _: Verdict.CONTINUE, on_eval=lambda _: Verdict.CONTINUE) as done:
+    with retrained(trial, bench=bench, data=data) as done:
         assert isinstance(done.outcome, Completed)
         found = done.predict(data.validation(done.tokenizer, None))
     assert measure("single_label", found, "eval") == done.outcome.best.metrics
@@ -238,12 +314,12 @@ def test_the_model_left_is_that_of_the_best_evaluation(
 
 
 def test_predictions_are_in_the_order_of_the_rows(plan: Plan, bench: Bench, data: TokenisedData) -> None:
-    with trained(plan(), bench=bench, data=data, on_step=lambda _: Verdict.CONTINUE, on_eval=lambda _: Verdict.CONTINUE) as done:
+    with retrained(plan(), bench=bench, data=data) as done:
         rows = data.validation(done.tokenizer, None)
         found = done.predict(rows)
         alone = [done.predict(rows.select([row])).scores[0] for row in range(len(rows))]
     assert found.labels.tolist() == rows["labels"][:]
-    assert torch.allclose(torch.tensor(found.scores), torch.tensor(alone), atol=1e-5)
+    assert np.allclose(found.scores, np.stack(alone), atol=1e-5)
 
 
 def test_a_multi_label_trial(plan: Plan, bench: Bench, several: TokenisedData, watcher: Watcher) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,13 @@ class Composed:
 
     tree: DictConfig
     choices: Mapping[str, str]
+
+    def updated(self, values: Mapping[str, Any]) -> Composed:
+        """With other values, as overrides of plain keys would give it; a config group has to be composed again."""
+        tree = copy.deepcopy(self.tree)
+        for key, value in values.items():
+            OmegaConf.update(tree, key, value)
+        return replace(self, tree=tree)
 
     def resolved(self) -> dict[str, Any]:
         """Raises UserError for an interpolation that leads nowhere."""

@@ -18,15 +18,16 @@ Origin = Callable[[str], str]
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
     """The config with each faulty value replaced by its default, so that later checks can look for more faults."""
-    tree, faults = copy.deepcopy(dict(tree)), []
+    left = copy.deepcopy(dict(tree))
+    faults: list[Fault] = []
     while True:
         try:
-            return Config.model_validate_json(json.dumps(tree)), faults
+            return Config.model_validate_json(json.dumps(left)), faults
         except ValidationError as error:
             found = _faults(error, origin)
             faults += found
             for fault in found:
-                _remove(tree, fault.path)
+                _remove(left, fault.path)
 
 
 def section(path: str) -> type[Section] | None:

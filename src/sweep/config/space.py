@@ -179,6 +179,8 @@ class _Reader:
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker") or key.startswith(("study.", "tracker.", "run_dir", "published")):
             self._fault(key, "belongs to the study, not to a trial, and cannot be searched")
+        elif key == "dataset" or key.startswith("dataset.") and key != "dataset.max_length":
+            self._fault(key, "decides what the trials are compared on, and cannot be searched; of dataset, only max_length can")
         if not isinstance(entry, dict):
             self._fault(key, f"is {entry!r}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}")
             return

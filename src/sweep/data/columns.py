@@ -18,7 +18,7 @@ from sweep.errors import Fault
 Names = tuple[str, ...]
 
 MULTI_LABEL = (
-    "lists of label names, or lists of a 0 or 1 for each label, or dataset.label_columns with a 0/1 column for each label"
+    "lists of label names, lists of a 0 or 1 for each label, or dataset.label_columns (a 0/1 column each)"
 )
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "False": 0, "True": 1}
 WHOLE = re.compile(r"[+-]?\d+")
@@ -27,9 +27,9 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for single-label) and
-    None where a row has no label; an empty tuple is a multi-label row to which no label applies. `names` is the whole
-    label space in its order, where the columns themselves fix it."""
+    """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for
+    single-label) and None where a row has no label; an empty tuple is a multi-label row to which no label
+    applies. `names` is the whole label space in its order, where the columns themselves fix it."""
 
     texts: Names
     pairs: Names | None
@@ -73,10 +73,9 @@ def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fa
 
 
 def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns | None, list[Fault]]:
-    """The split's rows, or None and what is wrong with them. A column that is not there is left to `missing_columns`.
-
-    A multi-label row counts as one without labels if its list, or any of its 0/1 cells, is empty.
-    """
+    """The split's rows and what is wrong with them; None where its labels cannot be read. What belongs to a
+    column that is not there is empty, and no fault here. A multi-label row has no label if its list is null,
+    or one of its 0/1 cells is empty."""
     texts, faults = _texts(raw, "dataset.text_column", config.text_column, split)
     pairs = None
     if config.text_pair_column is not None:
@@ -89,9 +88,9 @@ def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns |
         return None, [*faults, Fault(key, f"{wrong} (in {split})")]
     unlabelled = [row for row, label in enumerate(labels, start=1) if label is None]
     if unlabelled and config.unlabelled == "refuse":
-        rule = f"finds no label in {_rows(unlabelled)} of {split}; set dataset.unlabelled=drop to leave such rows out"
-        faults.append(Fault(key, rule))
-    return (None if faults else Columns(texts, pairs, tuple(labels), names)), faults
+        rule = f"finds no label in {_rows(unlabelled)} of {split}"
+        faults.append(Fault(key, f"{rule}; dataset.unlabelled=drop leaves such rows out"))
+    return Columns(texts, pairs, tuple(labels), names), faults
 
 
 def _label_columns(config: DatasetConfig) -> Names:
@@ -148,7 +147,9 @@ def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], 
 def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
     kind = column.type
     if _is_list(kind):
-        raise WrongKind("lists, but a single-label task has one label a row; for several, set dataset.task=multi_label")
+        raise WrongKind(
+            "lists, but a single-label task has one label a row; for several, set dataset.task=multi_label"
+        )
     if not (_is_text(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind)):
         raise WrongKind(f"{kind}, but labels must be names or whole numbers")
     values = column.to_pylist()

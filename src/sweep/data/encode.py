@@ -30,9 +30,9 @@ class Encoder:
 
 
 def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]]:
-    """The label space, in the order of `dataset.label_names`, else of the label columns, else sorted as found in train
-    (whole numbers by value). Where labels are stored as whole numbers and `label_names` are names, i is `label_names[i]`.
-    """
+    """The label space, in the order of `dataset.label_names`, else of the label columns, else sorted as found
+    in train (whole numbers by value). Where labels are stored as whole numbers and `label_names` are names, i
+    is `label_names[i]`."""
     stored = {label for row in train.labels if row is not None for label in row}
     names = config.label_names or train.names or tuple(sorted(stored, key=int if _whole(stored) else str))
     codes = {name: code for code, name in enumerate(names)}
@@ -67,7 +67,7 @@ def _space_faults(config: DatasetConfig, train: Columns, names: Names, stored: s
         rule = "is set, but dataset.label_columns names the labels already; set it to null"
         faults.append(Fault("dataset.label_names", rule))
     if len(names) < 2:
-        rule = f"finds {listed(names)} as the only label in train, but a task needs two or more"
+        rule = f"finds fewer than two labels in train: {listed(names)}"
         faults.append(Fault(_key(config), rule))
     if config.task == "single_label" and len(stored) == len(train.labels) >= MANY:
         rule = f"finds another label in each of the {len(stored)} rows of train, so it is no column of labels"

@@ -32,23 +32,29 @@ def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfi
 
 def read_only_file(path: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
     if key != "dataset.train_split":
-        rule = f"is {split}, but dataset.path is one file, {path}, and all of it is train; name a folder, or set {key}=null"
+        rule = f"is {split}, but dataset.path is one file, all of it train; name a folder, or set {key}=null"
         raise UserError.of(key, rule)
     return _read(path, "dataset.path", config=config, wanted=wanted)
 
 
 def _files(folder: Path, key: str, name: str) -> list[Path]:
-    """The file of that exact name, else NAME.ending, else the numbered parts in which the hub stores a split."""
+    """The file of that exact name, else NAME.ending, else the numbered parts in which the hub stores a
+    split."""
     if name and (folder / name).is_file():
         return [folder / name]
     named = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").is_file()]
     if len(named) > 1:
         several = listed([file.name for file in named])
-        raise UserError.of(key, f"is {name}, but {folder} has several such files: {several}; give the whole name of one")
-    found = named or sorted(file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}"))
+        raise UserError.of(
+            key, f"is {name}, but {folder} has several such files: {several}; give the whole name of one"
+        )
+    found = named or sorted(
+        file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}")
+    )
     if not found:
         there = sorted(file.name for file in folder.iterdir() if file.suffix in ENDINGS)
-        rule = f"is {name}, but {folder} has no file of that name (or with {' '.join(ENDINGS)}); it holds: {listed(there)}"
+        missing = f"{folder} has no file of that name, nor with an ending of {' '.join(ENDINGS)}"
+        rule = f"is {name}, but {missing}; it holds: {listed(there)}"
         raise UserError.of(key, rule)
     return found
 
@@ -67,7 +73,8 @@ def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> R
 
 
 def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a number."""
+    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a
+    number."""
     from pyarrow import csv
 
     table = csv.read_csv(
@@ -86,7 +93,8 @@ def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
 
 
 def _read_json(path: Path, wanted: Set[str]) -> Raw:
-    """JSON lines, or one array of objects. By `json`: Arrow's reader would turn a text that looks like a date into one."""
+    """JSON lines, or one array of objects. By `json`: Arrow's reader would turn a text that looks like a date
+    into one."""
     rows = list(_json_objects(path.read_text(encoding="utf-8-sig")))
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     arrays = {}
@@ -100,7 +108,9 @@ def _read_json(path: Path, wanted: Set[str]) -> Raw:
 
 
 def _json_objects(text: str) -> Iterator[dict[str, object]]:
-    for number, row in enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text):
+    for number, row in (
+        enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text)
+    ):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is no JSON object")
         yield row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -28,16 +28,18 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
 
     commit = _commit(config)
     try:
-        with _only_cached() if commit is None else _as_is():
+        with _only_cached() if commit is None else nullcontext():
             loaded = datasets.load_dataset(config.path, config.name, revision=config.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError([_fault(config, error, reached=commit is not None)]) from None
-    return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")
+    return Source(
+        lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or ""
+    )
 
 
 def _commit(config: DatasetConfig) -> str | None:
-    """The commit that `revision` stands for, None where the hub cannot be asked. One short question first, because
-    `datasets` goes on trying for half a minute."""
+    """The commit that `revision` stands for, None where the hub cannot be asked. One short question first,
+    because `datasets` goes on trying for half a minute."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -46,7 +48,9 @@ def _commit(config: DatasetConfig) -> str | None:
         rule = f"is {config.revision}, which {config.path} does not have on the hub"
         raise UserError.of("dataset.revision", rule) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        rule = f"is {config.path}, which is no folder or file here, and no data set on the hub that you may read"
+        rule = (
+            f"is {config.path}, which is no folder or file here, and no data set on the hub that you may read"
+        )
         raise UserError.of("dataset.path", f"{rule}. {LOCAL_COPY}") from None
     except (OSError, errors.HTTPError):  # type: ignore[attr-defined]  # the base of all that httpx raises
         return None
@@ -65,21 +69,22 @@ def _only_cached() -> Iterator[None]:
         datasets.config.HF_HUB_OFFLINE = before
 
 
-@contextmanager
-def _as_is() -> Iterator[None]:
-    yield
-
-
 def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
     if not reached:
-        rule = f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there"
+        rule = (
+            f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there"
+        )
         return Fault("dataset.path", f"{rule}. {LOCAL_COPY}")
     if "BuilderConfig" in str(error) or "Config name is missing" in str(error):
         return Fault("dataset.name", f"is {config.name}, but {config.path} says: {first_line(error)}")
     if "scripts are no longer supported" in str(error):
-        rule = f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
+        rule = (
+            f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
+        )
         return Fault("dataset.path", rule)
-    return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
+    return Fault(
+        "dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}"
+    )
 
 
 def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: Set[str]) -> Raw:
@@ -89,7 +94,8 @@ def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: 
 
 
 def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
-    """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into null."""
+    """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into
+    null."""
     held = [name for name in dataset.column_names if name in wanted]
     table: pa.Table = dataset.select_columns(held).with_format("arrow")[:]
     for index, name in enumerate(held):

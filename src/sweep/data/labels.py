@@ -11,8 +11,8 @@ Label = int | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
-    """Output i of the model is the label `names[i]`. A row's `Label` is that index for single-label, and a 0 or 1 for
-    each of the names for multi-label."""
+    """Output i of the model is the label `names[i]`. A row's `Label` is that index for single-label, and a 0
+    or 1 for each of the names for multi-label."""
 
     task: Task
     names: tuple[str, ...]

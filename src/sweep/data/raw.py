@@ -12,18 +12,23 @@ from sweep.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false where the
-    format knows only text, so that the text of its cells must tell numbers from names."""
+    """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false
+    where the format knows only text, so that the text of its cells must tell numbers from names."""
 
     table: pa.Table
     columns: tuple[str, ...]
     typed: bool
 
+    @property
+    def empty(self) -> bool:
+        """A table without columns has no rows either, whatever the file holds."""
+        return self.table.num_rows == 0 and (self.table.num_columns > 0 or not self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the split.
-    `revision` is the hub's commit, empty for local files."""
+    """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
+    split. `revision` is the hub's commit, empty for local files."""
 
     read: Callable[[str, str], Raw]
     revision: str = ""

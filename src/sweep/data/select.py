@@ -1,7 +1,7 @@
 """Which rows of a split are used. Everything is indices in file order, decided by the config's seed alone.
 
-Draws come from `random.Random.random()`, whose sequence Python promises to keep, so that a seed means the same rows
-with every version of every library.
+Draws come from `random.Random.random()`, whose sequence Python promises to keep, so that a seed means the
+same rows with every version of every library.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ def every_nth(count: int, step: int) -> Indices:
 
 
 def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: str) -> Indices:
-    """A random subset of `limit` rows, or of that share of them, rounded up; in file order. Not the first rows, because
-    files are often sorted by label."""
+    """A random subset of `limit` rows, or of that share of them, rounded up; in file order. Not the first
+    rows, because files are often sorted by label."""
     if limit is None:
         return indices
     size = limit if isinstance(limit, int) else math.ceil(limit * len(indices))
     return tuple(sorted(_shuffled(indices, seed, stream)[:size]))
 
 
-def cut(indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None) -> tuple[Indices, Indices]:
-    """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's `train_test_split`, both in
-    file order. With `labels` (of each index), every label is cut in proportion.
+def cut(
+    indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None
+) -> tuple[Indices, Indices]:
+    """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's
+    `train_test_split`, both in file order. With `labels` (of each index), every label is cut in proportion.
 
-    Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in a part.
+    Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in
+    a part.
     """
     size = math.ceil(ratio * len(indices))
     order = _shuffled(indices, seed, "validation")
-    off = set(order[:size] if labels is None else _in_proportion(order, dict(zip(indices, labels, strict=True)), size))
+    off = set(
+        order[:size]
+        if labels is None
+        else _in_proportion(order, dict(zip(indices, labels, strict=True)), size)
+    )
     return tuple(index for index in indices if index not in off), tuple(sorted(off))
 
 
@@ -47,7 +54,8 @@ def _shuffled(indices: Indices, seed: int, stream: str) -> list[int]:
 
 
 def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int) -> list[int]:
-    """The first rows of each label in `order`: rounded down, then one more for the largest remainders until `size`."""
+    """The first rows of each label in `order`: rounded down, then one more for the largest remainders until
+    `size`."""
     counts = Counter(labels[index] for index in order)
     if min(counts.values()) < 2:
         rare = [label for label, count in counts.items() if count < 2]

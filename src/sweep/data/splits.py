@@ -19,13 +19,17 @@ from sweep.provenance import DataState, Fingerprint
 
 Chosen = tuple[Columns, Indices]
 
-KEYS = {"train": "dataset.train_split", "validation": "dataset.validation_split", "test": "dataset.test_split"}
+KEYS = {
+    "train": "dataset.train_split",
+    "validation": "dataset.validation_split",
+    "test": "dataset.test_split",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the index of its
-    label, or for multi-label a 0 or 1 for each label."""
+    """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the
+    index of its label, or for multi-label a 0 or 1 for each label."""
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
@@ -47,7 +51,8 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LockedRows:
-    """Rows that nobody looks at before the winner is chosen; their number is known. Only `sweep.final` opens them."""
+    """Rows whose number is known, and that nobody looks at before the winner is chosen: `sweep.final` alone
+    opens them."""
 
     _rows: Rows = field(repr=False)
 
@@ -73,10 +78,11 @@ class Splits:
 def load_splits(config: DatasetConfig) -> Splits:
     """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
 
-    Rows are chosen in this order: every n-th row of a split as stored; rows without a label left out, if the config says
-    so; the validation rows cut off train, unless they are a split of their own (in a cut, `eval_every_nth` counts among
-    the rows cut off); last, `max_train_samples`, `max_eval_samples` and `max_test_samples` of what a split has left.
-    The label space is that of the whole train split as stored, so that none of this changes it.
+    Rows are chosen in this order: every n-th row of a split as stored; rows without a label left out, if the
+    config says so; the validation rows cut off train, unless they are a split of their own (in a cut,
+    `eval_every_nth` counts among the rows cut off); last, `max_train_samples`, `max_eval_samples` and
+    `max_test_samples` of what a split has left. The label space is that of the whole train split as stored,
+    so that none of this changes it.
     """
     source = open_source(config, wanted(config))
     stored, encode = _read(config, source)
@@ -93,8 +99,8 @@ def load_splits(config: DatasetConfig) -> Splits:
 
 
 def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
-    """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the first), for
-    multi-label the most frequent value of each label (of a tie, 0)."""
+    """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the
+    first), for multi-label the most frequent value of each label (of a tie, 0)."""
     counts = Counter(code for label in train.labels for code in applying(label))
     if labels.task == "single_label":
         return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
@@ -102,28 +108,32 @@ def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
 
 
 def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder]:
-    """Every split that the config names, by role. A validation split that is cut off train is not there yet."""
+    """Every split that the config names, by role: no validation yet if it is to be cut off train."""
     named = _named_splits(config)
     clashing = clashing_columns(config)
     faults = [*_same_split_twice(named), *clashing]
     raw, stored = {}, {}
     for role, split in named.items():
         try:
-            raw[role] = source.read(KEYS[role], split)
+            read = source.read(KEYS[role], split)
         except UserError as error:
             faults += error.faults
+            continue
+        if read.empty:
+            faults.append(Fault(KEYS[role], f"is {split}, which has no rows"))
+        else:
+            raw[role] = read
     faults += missing_columns(config, {named[role]: one for role, one in raw.items()})
     for role, one in raw.items():
         columns, found = read_columns(config, named[role], one)
         faults += found
-        if one.table.num_rows == 0 and (one.table.num_columns or not one.columns):
-            faults.append(Fault(KEYS[role], f"is {named[role]}, which has no rows"))
-        elif columns is not None and columns.labels:
+        if columns is not None and columns.labels:
             stored[role] = columns
     encode = None
     if "train" in stored and not clashing:
         encode, found = encoder(config, stored["train"])
-        faults += [*found, *unknown_labels(config, encode, {named[role]: columns for role, columns in stored.items()})]
+        faults += found
+        faults += unknown_labels(config, encode, {named[role]: columns for role, columns in stored.items()})
     if faults or encode is None:
         raise UserError(faults)
     return stored, encode
@@ -146,9 +156,17 @@ def _same_split_twice(named: dict[str, str]) -> list[Fault]:
 
 
 def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[str, Chosen], list[str]]:
-    """The rows of each role, and a warning for each split that lost rows without a label. Raises `UserError`."""
-    steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
-    limits = {"train": config.max_train_samples, "validation": config.max_eval_samples, "test": config.max_test_samples}
+    """The rows of each role, and a warning for each split that lost rows. Raises `UserError`."""
+    steps = {
+        "train": config.train_every_nth,
+        "validation": config.eval_every_nth,
+        "test": config.test_every_nth,
+    }
+    limits = {
+        "train": config.max_train_samples,
+        "validation": config.max_eval_samples,
+        "test": config.max_test_samples,
+    }
     chosen, warnings = {}, []
     for role, columns in stored.items():
         indices = every_nth(len(columns.labels), steps[role])
@@ -163,22 +181,24 @@ def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[
         chosen["validation"] = stored["train"], cut_off[:: steps["validation"]]
     empty = [role for role, (_, indices) in chosen.items() if not indices]
     if empty:
-        raise UserError([Fault(_emptied_by(config, role), f"leaves no {role} rows") for role in empty])
+        raise UserError([_emptied(config, role) for role in empty])
     return {
         role: (columns, at_most(indices, limits[role], seed=config.seed, stream=role))
         for role, (columns, indices) in chosen.items()
     }, warnings
 
 
-def _emptied_by(config: DatasetConfig, role: str) -> str:
-    cut_off = config.validation_split is None and role in ("train", "validation")
-    return "dataset.validation_ratio" if cut_off else "dataset.unlabelled"
+def _emptied(config: DatasetConfig, role: str) -> Fault:
+    if config.validation_split is None and role != "test":
+        return Fault("dataset.validation_ratio", f"is {config.validation_ratio}, which leaves no {role} rows")
+    return Fault("dataset.unlabelled", f"is {config.unlabelled}, which leaves no {role} rows")
 
 
 def _cut_off(config: DatasetConfig, columns: Columns, indices: Indices) -> tuple[Indices, Indices]:
     if config.stratify and config.task == "multi_label":
-        raise UserError.of("dataset.stratify", "is true, but rows with several labels cannot be; set it to false")
-    labels = [columns.labels[index] for index in indices] if config.stratify else None
+        rule = "is true, but rows with several labels cannot be stratified; set it to false"
+        raise UserError.of("dataset.stratify", rule)
+    labels = ["".join(columns.labels[index] or ()) for index in indices] if config.stratify else None
     try:
         return cut(indices, config.validation_ratio, seed=config.seed, labels=labels)
     except ValueError as error:

@@ -1,4 +1,5 @@
-"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a study."""
+"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a
+study."""
 
 from __future__ import annotations
 
@@ -28,12 +29,15 @@ LAYOUT = "1"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
-    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the tokens."""
+    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the
+    tokens."""
 
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
         self.cache = cache
-        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = (
+            WeakKeyDictionary()
+        )
 
     def train(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
         return self._shared("train", self.splits.train, tokenizer, max_length)
@@ -41,20 +45,25 @@ class TokenisedData:
     def validation(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
         return self._shared("validation", self.splits.validation, tokenizer, max_length)
 
-    def _shared(self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
+    def _shared(
+        self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None
+    ) -> datasets.Dataset:
         known = self._known.setdefault(tokenizer, {})
         key = (role, token_limit(tokenizer, max_length), len(tokenizer))
         if key not in known:
-            known[key] = tokenise(rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache)
+            known[key] = tokenise(
+                rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache
+            )
         return known[key]
 
 
 def tokenise(
     rows: Rows, tokenizer: Tokenizer, *, labels: LabelSpace, max_length: int | None, cache: Path
 ) -> datasets.Dataset:
-    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an int, or for
-    multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair, the longer text is cut
-    first. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
+    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
+    int, or for multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair,
+    the longer text is cut first. Memory-mapped from a file in `cache` that is named by everything the tokens
+    depend on."""
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length)
@@ -67,7 +76,8 @@ def tokenise(
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if unknown."""
+    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if
+    unknown."""
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
@@ -109,7 +119,10 @@ def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpac
 
 
 def _definition(tokenizer: Tokenizer) -> str:
-    """Vocabulary, merges and rules of a fast tokenizer, less the truncation and padding that its last call left."""
+    """Vocabulary, merges and rules of a fast tokenizer, less the truncation and padding that its last call
+    left."""
     if not tokenizer.is_fast:
         return repr(sorted(tokenizer.get_vocab().items()))
-    return json.dumps({**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None})
+    return json.dumps(
+        {**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None}
+    )

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from torch.nn import Parameter
@@ -31,8 +32,7 @@ def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
     `planned` accounts for a base that is still to be quantised as if it were. `bytes` is of weights and their scales:
     gradients, optimizer states and activations come on top.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    assert isinstance(inner, PreTrainedModel)
+    inner = unwrapped(model)
     head = trained_head(inner)
     skipped = (*head, *(inner._keep_in_fp32_modules or ()))
     groups: Counter[str] = Counter()
@@ -56,6 +56,13 @@ def _weights(inner: PreTrainedModel) -> Iterator[tuple[str, Parameter, nn.Module
                 yield name, weight, module
 
 
+def unwrapped(model: nn.Module) -> PreTrainedModel:
+    """The transformers model inside, with PEFT's layers in its place."""
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    assert isinstance(inner, PreTrainedModel)
+    return inner
+
+
 def trained_head(inner: PreTrainedModel) -> tuple[str, ...]:
     """The modules of a model, wrapped by PEFT or not, that are trained in full beside an adapter."""
     own = head_modules(inner)
@@ -67,8 +74,8 @@ def trained_head(inner: PreTrainedModel) -> tuple[str, ...]:
 
 
 def _trained(module: nn.Module) -> bool:
-    weights = list(module.parameters())
-    return isinstance(module, ModulesToSaveWrapper) or (bool(weights) and all(weight.requires_grad for weight in weights))
+    flags = [weight.requires_grad for weight in module.parameters()]
+    return isinstance(module, ModulesToSaveWrapper) or (bool(flags) and all(flags))
 
 
 def _group(name: str, owner: nn.Module, head: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from peft import IA3Config, LoraConfig, TaskType, get_peft_model
 from torch import nn
@@ -28,7 +28,8 @@ def attach(base: Base, config: Config) -> nn.Module:
     """
     model, adapter = base.model, config.adapter
     if config.trainer.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        with quiet():
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     if adapter.method != "full":
         widen(model, base.head)
     with seeded(config.trainer.seed, model.device):
@@ -47,6 +48,8 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
     model.requires_grad_(False)
     for name in head:
         model.get_submodule(name).requires_grad_(True)
+    if getattr(model, "is_quantized", False):
+        model._hf_peft_config_loaded = True  # the Trainer takes a quantised model only with something added that trains
     return model
 
 
@@ -66,7 +69,7 @@ def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, 
 def _lora(adapter: AdapterConfig, shared: dict[str, Any]) -> LoraConfig:
     return LoraConfig(
         r=DEFAULT_R if adapter.r is None else adapter.r,
-        lora_alpha=DEFAULT_LORA_ALPHA if adapter.lora_alpha is None else adapter.lora_alpha,
+        lora_alpha=cast(int, DEFAULT_LORA_ALPHA if adapter.lora_alpha is None else adapter.lora_alpha),
         lora_dropout=DEFAULT_LORA_DROPOUT if adapter.lora_dropout is None else adapter.lora_dropout,
         use_rslora=adapter.use_rslora,
         **shared,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.model.checkpoint import KEY, Checkpoint, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,13 +24,12 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
-        config = AutoConfig.from_pretrained(
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.location, revision=checkpoint.revision, trust_remote_code=model.trust_remote_code
         )
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         if "trust_remote_code" in str(error):
-            rule = f"is false, but {model.path} runs its own code; read it, then set it to true"
-            raise UserError.of("model.trust_remote_code", rule) from None
+            raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
         raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {first_line(error)}") from None
     _check_head(model, config)
     return config
@@ -43,14 +42,15 @@ def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None
     """
     config.id2label = dict(enumerate(labels.names))
     config.label2id = {name: index for index, name in enumerate(labels.names)}
-    config.problem_type = labels.problem_type
+    config.problem_type = labels.problem_type  # type: ignore[assignment]
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
         part.pad_token_id = pad_token_id
         part.use_cache = False
 
 
 def label_names(config: PreTrainedConfig) -> tuple[str, ...]:
-    return tuple(config.id2label[index] for index in sorted(config.id2label))
+    names: dict[Any, str] = config.id2label or {}
+    return tuple(names[index] for index in sorted(names))
 
 
 def body(model: PreTrainedModel) -> str:
@@ -67,10 +67,6 @@ def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name, child in model.named_children() if name != trunk and _size(child))
 
 
-def first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
 def _check_head(model: ModelConfig, config: PreTrainedConfig) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as known
 
@@ -81,8 +77,11 @@ def _check_head(model: ModelConfig, config: PreTrainedConfig) -> None:
         rule = f"is {model.path}, but transformers has no sequence-classification head for its architecture"
         raise UserError.of(KEY, f"{rule} ({config.model_type})")
     if not model.trust_remote_code:
-        rule = f"is false, but the sequence-classification head of {model.path} is its own code; read it, then set it to true"
-        raise UserError.of("model.trust_remote_code", rule)
+        raise UserError.of("model.trust_remote_code", _own_code(f"the sequence-classification head of {model.path} is"))
+
+
+def _own_code(what: str) -> str:
+    return f"is false, but {what} code of its own; read it, then set it to true"
 
 
 def _no_config(checkpoint: Checkpoint) -> str:

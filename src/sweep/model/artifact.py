@@ -1,12 +1,12 @@
 """A trained model as a folder: what was trained, and what is needed to load it again with identical logits.
 
-    sweep_model.json   the base, the labels and what was trained
-    config.json        transformers' config, labels included
-    adapter_*          LoRA and IA3, in PEFT's format, with the head
-    head.safetensors   the head, where it alone was trained
-    model.safetensors  every weight, where all were trained
-    tokenizer*         the tokenizer
-    README.md          the model card
+sweep_model.json   the base, the labels and what was trained
+config.json        transformers' config, labels included
+adapter_*          LoRA and IA3, in PEFT's format, with the head
+head.safetensors   the head, where it alone was trained
+model.safetensors  every weight, where all were trained
+tokenizer*         the tokenizer
+README.md          the model card
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import device as Device
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
-from sweep.model.account import trained_head
+from sweep.model.account import trained_head, unwrapped
 from sweep.model.adapter import head_only
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
@@ -52,7 +58,7 @@ def save(
 ) -> None:
     """Write a model of a `Bench`; `metrics` go into its card. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    inner = _inner(model)
+    inner = unwrapped(model)
     manifest = Manifest(
         method=config.adapter.method,
         base=_pinned(config.model, inner),
@@ -88,7 +94,13 @@ def load(
     manifest = manifests.read(folder)
     place = pick_device(device)
     model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    return model.eval(), _tokenizer(manifest, folder)
+
+
+def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
+    trusted = manifest.base.trust_remote_code
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
+    return tokenizer
 
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
@@ -124,7 +136,7 @@ def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
     return model.model_copy(update={"path": path, "revision": commit, "dtype": str(inner.config.dtype).split(".")[-1]})
 
 
-def _plain_config(inner: PreTrainedModel) -> object:
+def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
     """Without the quantisation, which is of the base in memory and not of any file."""
     config = copy.deepcopy(inner.config)
     if hasattr(config, "quantization_config"):

@@ -13,8 +13,9 @@ from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig,
 from sweep.config.schema import AdapterConfig, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.architecture import body, first_line, fit, head_modules, label_names, read_config
-from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.model.architecture import body, fit, head_modules, label_names, read_config
+from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.model.head import seeded
 from sweep.model.quiet import quiet
 
 META = torch.device("meta")
@@ -57,9 +58,11 @@ def quantization(adapter: AdapterConfig) -> Quantization | None:
 
 
 def base_dtype(model: ModelConfig, adapter: AdapterConfig, stored: str, device: torch.device) -> str:
-    """`model.dtype`, or for `auto` the checkpoint's own (`stored`), except that a half type becomes float32 where it
-    would hurt: if the base is itself trained, around nf4 layers (as PEFT's prepare_model_for_kbit_training does it), and
-    on the CPU."""
+    """`model.dtype`, or for `auto` the checkpoint's own (`stored`).
+
+    Under `auto` a half type becomes float32 where it would hurt: if the base itself is trained, around nf4 layers (as
+    PEFT's prepare_model_for_kbit_training has it), and on the CPU.
+    """
     if model.dtype != "auto":
         return model.dtype
     widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu"
@@ -69,17 +72,10 @@ def base_dtype(model: ModelConfig, adapter: AdapterConfig, stored: str, device: 
 def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
     """The base on the meta device, never quantised. If the weights would have to be downloaded, only the config is
     read, and everything beyond the headless model is taken to be missing from them."""
-    config = _config(spec, checkpoint)
+    model = _without_weights(spec, checkpoint)
     if checkpoint.at_hand:
         return _load(spec, checkpoint, META)
-    with META:
-        model = AutoModelForSequenceClassification.from_config(
-            config,
-            dtype=getattr(torch, spec.dtype),
-            trust_remote_code=spec.model.trust_remote_code,
-            **attention(spec.model),
-        )
-    head = head_modules(model)
+    head = _own_head(model, spec)
     return Base(model, head, head)
 
 
@@ -89,6 +85,28 @@ def load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device) -> Base:
     return _load(spec, checkpoint, device, skip)
 
 
+def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
+    config = _config(spec, checkpoint)
+    try:
+        with META:
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+                config,
+                dtype=getattr(torch, spec.dtype),
+                trust_remote_code=spec.model.trust_remote_code,
+                **attention(spec.model),
+            )
+    except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise _cannot_be_built(spec.model, error) from error
+    return model
+
+
+def _cannot_be_built(model: ModelConfig, error: Exception) -> UserError:
+    if model.attn_implementation:
+        rule = f"is {model.attn_implementation}, which this model cannot use here: {first_line(error)}"
+        return UserError.of("model.attn_implementation", rule)
+    return UserError.of(KEY, f"is {model.path}, but it cannot be built: {first_line(error)}")
+
+
 def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquantized: Iterable[str] = ()) -> Base:
     options: dict[str, Any] = attention(spec.model)
     if spec.quantization and device != META:
@@ -96,7 +114,7 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
     config = _config(spec, checkpoint)
     known_labels = label_names(read_config(spec.model, checkpoint))
     try:
-        with quiet(bars=not checkpoint.at_hand):
+        with quiet(), seeded(0, device):
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint.location,
                 config=config,
@@ -130,7 +148,7 @@ def attention(model: ModelConfig) -> dict[str, Any]:
 
 
 def _bitsandbytes(quantization: Quantization, unquantized: Iterable[str]) -> BitsAndBytesConfig:
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=quantization.double,
@@ -145,7 +163,7 @@ def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
     On a CPU with AVX512-BF16 the first forward pass in eval mode repacks the weights, with coarser scales, and training
     gets no gradient through them from then on; and the first pass of any kind rounds the biases to the compute type.
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
@@ -157,7 +175,7 @@ def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
 def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
     """A head for other labels starts anew in its last module, even where it would fit; so does whatever is absent."""
     absent = absent & {name for name, _ in model.named_parameters()}
-    top = head_modules(model)
+    top = _own_head(model, spec)
     poolers = _absent_poolers(model, absent)
     head = (*poolers, *top)
     lost = sorted(name for name in absent if not _within(name, head))
@@ -170,6 +188,14 @@ def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, rel
     return Base(model, head, fresh)
 
 
+def _own_head(model: PreTrainedModel, spec: BaseSpec) -> tuple[str, ...]:
+    head = head_modules(model)
+    if not head:
+        rule = f"is {spec.model.path}, but the head of its architecture is no module of its own"
+        raise UserError.of(KEY, f"{rule} ({model.config.model_type})")
+    return head
+
+
 def _absent_poolers(model: PreTrainedModel, absent: set[str]) -> tuple[str, ...]:
     """Small modules directly under the headless model that the checkpoint lacks altogether: BERT's pooler, where it was
     saved by a class that has none."""
@@ -177,7 +203,8 @@ def _absent_poolers(model: PreTrainedModel, absent: set[str]) -> tuple[str, ...]
     found = []
     for name, child in model.get_submodule(trunk).named_children():
         weights = {f"{trunk}.{name}.{key}" for key, _ in child.named_parameters()}
-        if weights and weights <= absent and not any(isinstance(m, nn.Embedding | nn.ModuleList) for m in child.modules()):
+        small = not any(isinstance(part, nn.Embedding | nn.ModuleList) for part in child.modules())
+        if small and weights and weights <= absent:
             found.append(f"{trunk}.{name}")
     return tuple(found)
 

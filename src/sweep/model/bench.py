@@ -1,4 +1,4 @@
-"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if loaded for it alone."""
+"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if loaded for it."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ class Bench:
         base = self._base_for(config, labels)
         full = config.adapter.method == "full"
         if full:
-            _collect_garbage(self.device)
-        base.model.to("cpu" if full else self.device)
-        made = replica(base.model, None if full else base.head).to(self.device)
+            _reclaim(self.device)
+        _move(base.model, torch.device("cpu") if full else self.device)
+        made = replica(base.model, None if full else base.head)
+        _move(made, self.device)
         try:
             yield attach(Base(made, base.head, base.fresh), config)
         finally:
@@ -74,7 +75,7 @@ class Bench:
         if self._base is not None:
             _empty(self._base.model)
         self._base = self._spec = None
-        _collect_garbage(self.device)
+        _reclaim(self.device)
 
     def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
         stored = stored_dtype(read_config(config.model, checkpoint), checkpoint)
@@ -92,14 +93,20 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def _move(model: nn.Module, device: torch.device) -> None:
+    if next(model.parameters()).device != device:
+        model.to(device)
+
+
 def _empty(model: nn.Module) -> None:
-    """Let go of the weights at once: modules are full of reference cycles, and a collection takes a quarter second."""
+    """Let go of the weights now: modules are full of reference cycles, and a collection takes a quarter second."""
     for weight in model.parameters():
         weight.grad = None
-        weight.data = torch.empty(0, dtype=weight.dtype)
+        weight.data = torch.empty(0, dtype=weight.dtype, device=weight.device)
 
 
-def _collect_garbage(device: torch.device) -> None:
-    gc.collect()
+def _reclaim(device: torch.device) -> None:
+    """Give back what earlier trials left on a GPU: optimizer states live on in reference cycles."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()

@@ -87,10 +87,10 @@ base = AutoModelForSequenceClassification.from_pretrained(
     config=AutoConfig.from_pretrained("."),
     {_options(manifest)}
 )
-{ending}
+{_KEEP_PACKING if manifest.quantization else ""}{ending}
 tokenizer = AutoTokenizer.from_pretrained(".")"""
-    exact = manifest.quantization is None and manifest.base.dtype == "float32"
-    return f"Without sweep:\n\n{_code(code)}" + ("" if exact else f"\n\n{_INEXACT}")
+    note = "" if manifest.base.dtype == "float32" else f"\n\n{_INEXACT}"
+    return f"Without sweep:\n\n{_code(code)}{note}"
 
 
 def _more_imports(manifest: Manifest) -> str:
@@ -147,5 +147,7 @@ _HEAD = (
     "from safetensors.torch import load_file",
     'base.load_state_dict(load_file("head.safetensors"), strict=False)\nmodel = base.eval()',
 )
-_INEXACT = """Logits may then differ in their last digits: sweep holds the head in float32, and on a CPU it keeps bitsandbytes from
-repacking 4-bit weights."""
+_KEEP_PACKING = """for module in base.modules():
+    module.support_avx512bf16_for_cpu = False  # else bitsandbytes repacks 4-bit weights on some CPUs, and rounds
+"""
+_INEXACT = "Logits may then differ in their last digits: sweep holds the head in float32."

@@ -29,7 +29,7 @@ class Checkpoint:
     at_hand: bool
 
     def weights(self) -> tuple[str, ...]:
-        """The safetensors file of the weights, or their index. Raises UserError if there are only pickled ones, or none."""
+        """The safetensors file of the weights, or their index. Raises UserError if there is none, or only pickles."""
         found = tuple(name for name in _WEIGHTS if name in self.files)
         if not found:
             raise UserError.of(KEY, f"is {self.location}, but {_lack(self.files)}")
@@ -42,6 +42,10 @@ def locate(location: str, revision: str | None) -> Checkpoint:
     if Path(location).is_dir():
         return Checkpoint(location, None, "", _listing(Path(location)), at_hand=True)
     return _on_hub(location, revision)
+
+
+def first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _listing(folder: Path) -> tuple[str, ...]:
@@ -60,23 +64,20 @@ def _lack(files: Sequence[str]) -> str:
 def _on_hub(name: str, revision: str | None) -> Checkpoint:
     """One question to the hub, without the client's retries: a machine with no network is answered at once."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        HTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
 
     try:
         info = HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
     except GatedRepoError:
-        raise UserError.of(KEY, f"is {name}, which its authors gave only to accounts they allow: log in to the hub") from None
+        rule = f"is {name}, which its authors give only to accounts they allow: log in to the hub with one"
+        raise UserError.of(KEY, rule) from None
     except RevisionNotFoundError:
-        raise UserError.of("model.revision", f"is {revision}, but {name} has no such branch, tag or commit") from None
+        rule = f"is {revision}, but {name} has no such branch, tag or commit; null takes the main branch"
+        raise UserError.of("model.revision", rule) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise UserError.of(KEY, f"is {name}, but there is no such directory and no such model on the hub") from None
-    except (HTTPError, OSError) as error:
+    except (NetworkError, OSError) as error:
         return _in_cache(name, revision, error)
     files = tuple(sorted(file.rfilename for file in info.siblings or ()))
     return Checkpoint(name, info.sha, info.sha or "", files, at_hand=_cached(name, info.sha, files))
@@ -87,9 +88,8 @@ def _in_cache(name: str, revision: str | None, error: Exception) -> Checkpoint:
 
     config = try_to_load_from_cache(name, "config.json", revision=revision)
     if not isinstance(config, str):
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        rule = f"is {name}, but there is no such directory, the hub cannot be reached ({reason}) and its cache has no copy"
-        raise UserError.of(KEY, f"{rule}; it must be {ALLOWED}")
+        rule = f"is {name}, but there is no such directory, and the hub cannot be reached nor is it in the hub's cache"
+        raise UserError.of(KEY, f"{rule} ({first_line(error)}); it must be {ALLOWED}")
     folder = Path(config).parent
     return Checkpoint(str(folder), None, folder.name, _listing(folder), at_hand=True)
 

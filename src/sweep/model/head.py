@@ -21,11 +21,12 @@ def widen(model: nn.Module, head: Iterable[str]) -> None:
 
 
 def initialise(model: PreTrainedModel, modules: Iterable[str]) -> None:
-    """Draw new weights the way the model's own class does. Uses torch's generator: seed it first."""
+    """Draw new weights the way the model's own class does. Uses torch's generator: seed it first.
+
+    Of a model as loaded, transformers would leave alone the weights that it found; of a replica it draws them all.
+    """
     for name in modules:
         module = model.get_submodule(name)
-        for tensor in (*module.modules(), *module.parameters(), *module.buffers()):
-            tensor._is_hf_initialized = False  # transformers leaves alone what carries the flag
         with torch.no_grad():
             module.apply(model._init_weights)
 

@@ -11,7 +11,7 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import Fault, UserError
 from sweep.model.account import count
 from sweep.model.adapter import attach
-from sweep.model.architecture import first_line, read_config
+from sweep.model.architecture import read_config
 from sweep.model.base import BaseSpec, base_dtype, outline, quantization
 from sweep.model.bench import pick_device
 from sweep.model.checkpoint import Checkpoint, locate
@@ -45,13 +45,7 @@ def preflight(config: Config, labels: LabelSpace) -> Parameters:
 
 
 def _counted(config: Config, spec: BaseSpec, checkpoint: Checkpoint) -> Parameters:
-    try:
-        base = outline(spec, checkpoint)
-    except (ImportError, ValueError) as error:
-        if config.model.attn_implementation is None:
-            raise
-        rule = f"is {config.model.attn_implementation}, which this model cannot use here: {first_line(error)}"
-        raise UserError.of("model.attn_implementation", rule) from None
+    base = outline(spec, checkpoint)
     if config.trainer.gradient_checkpointing and not base.model.supports_gradient_checkpointing:
         rule = f"is true, but {config.model.path} ({base.model.config.model_type}) does not support it"
         raise UserError.of("trainer.gradient_checkpointing", rule)

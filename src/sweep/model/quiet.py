@@ -7,27 +7,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-_UNWANTED = {
-    "transformers.modeling_utils": "LOAD REPORT",  # weights missing from the checkpoint, or not needed
-    "bitsandbytes.backends.cpu.ops": "kernels-community",  # an optional faster kernel
-}
-_UNWANTED_WARNING = ".*is_gradient_checkpointing.*"  # PEFT asks transformers by a name of the past
+_REPORT = "LOAD REPORT"  # weights that the checkpoint lacks or has too many
+_UNWANTED_WARNING = ".*gradient_checkpointing.* is deprecated"  # the name that transformers 5.0 and PEFT know it by
 
 
 @contextmanager
-def quiet(bars: bool = False) -> Iterator[None]:
-    """Drop the load report, the hint at optional kernels and, without `bars`, progress bars. Other warnings pass."""
+def quiet() -> Iterator[None]:
+    """Drop the load report and progress bars. Other warnings pass."""
     from transformers.utils import logging as transformers_logging
 
-    restore_bars = not bars and transformers_logging.is_progress_bar_enabled()
+    bars = transformers_logging.is_progress_bar_enabled()
     with ExitStack() as stack:
-        for name, text in _UNWANTED.items():
-            stack.enter_context(_without(logging.getLogger(name), text))
+        stack.enter_context(_without(logging.getLogger("transformers.modeling_utils"), _REPORT))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", _UNWANTED_WARNING, FutureWarning)
-        if restore_bars:
+        if bars:
             stack.callback(transformers_logging.enable_progress_bar)
-            transformers_logging.disable_progress_bar()
+            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         yield
 
 

@@ -19,15 +19,15 @@ def replica(model: M, private: Collection[str] | None) -> M:
     Whatever is done to the copy (wrapping, freezing, hooking, casting) leaves `model` as it was.
     """
     memo: dict[int, Any] = {}
-    for name, weight in model.named_parameters(remove_duplicate=False):
-        if id(weight) not in memo:
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        if id(tensor) not in memo:
             own = private is None or any(name.startswith(f"{module}.") for module in private)
-            memo[id(weight)] = copy.deepcopy(weight) if own else _sharing(weight, memo)
+            memo[id(tensor)] = copy.deepcopy(tensor) if own else _sharing(tensor, memo)
     made = copy.deepcopy(model, memo)
-    for module in made.modules():
-        weight = getattr(module, "weight", None)
+    for layer in made.modules():
+        weight = getattr(layer, "weight", None)
         if isinstance(getattr(weight, "module", None), nn.Module):  # a 4-bit weight knows its layer
-            weight.module = module
+            vars(weight)["module"] = layer
     return made
 
 

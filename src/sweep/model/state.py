@@ -16,7 +16,7 @@ def trainable_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put a `trainable_state` back, on whatever device the model is. Raises KeyError if the model trains other weights."""
+    """Put a `trainable_state` back, whatever device the model is on. Raises KeyError if it trains other weights."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     if trained.keys() != state.keys():
         raise KeyError(f"the model does not train the same weights: {sorted(trained.keys() ^ state.keys())}")

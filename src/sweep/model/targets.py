@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -44,6 +44,7 @@ _IA3_LAYOUTS = (
     ("k_proj", "v_proj", "down_proj"),
     ("k_proj", "v_proj", "fc2"),
     ("key", "value", "output.dense"),
+    ("key", "value", "ffn_output"),
     ("k_lin", "v_lin", "ffn.lin2"),
     ("key_proj", "value_proj", "output.dense"),
     ("query_key_value", "dense_4h_to_h"),
@@ -85,18 +86,17 @@ def find_targets(model: PreTrainedModel, adapter: AdapterConfig, head: Sequence[
 
 
 def _layers(model: nn.Module, head: Sequence[str]) -> tuple[str, ...]:
-    """Full names of the layers that an adapter can go to: linear ones (GPT-2's and 4-bit ones too), outside the head."""
-    return tuple(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and not any(name == part or name.startswith(f"{part}.") for part in head)
-    )
+    """Full names of the layers that an adapter can go to: linear ones, GPT-2's and 4-bit ones too, outside the head."""
+    inside = tuple(f"{part}." for part in head)
+    linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D))
+    return tuple(name for name in linear if not f"{name}.".startswith(inside))
 
 
 def _default(
-    kind: str, method: str, table: dict[str, list[str] | str], layers: Sequence[str]
+    kind: str, method: str, table: Mapping[str, Sequence[str]], layers: Sequence[str]
 ) -> tuple[list[str] | str, list[str]]:
-    known = table.get(kind)
+    entry = table.get(kind)
+    known = list(entry) if entry is not None and not isinstance(entry, str) else entry
     if known is not None and not _unmatched(known, layers):
         return known, (list(IA3_FEEDFORWARD.get(kind, ())) if method == "ia3" else [])
     layouts = _LORA_LAYOUTS if method == "lora" else _IA3_LAYOUTS
@@ -155,4 +155,4 @@ def _ending_set(layers: Sequence[str]) -> list[str]:
 
 
 def _endings(layers: Sequence[str]) -> str:
-    return ", ".join(_ending_set(layers))
+    return ", ".join(_ending_set(layers)) or "nothing, for there are none"

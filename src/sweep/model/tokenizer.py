@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
-from sweep.model.architecture import first_line, read_config
-from sweep.model.checkpoint import KEY, Checkpoint, locate
+from sweep.model.architecture import read_config
+from sweep.model.checkpoint import KEY, Checkpoint, first_line, locate
 from sweep.model.paths import resolve
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
         )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise UserError.of(KEY, f"is {model.path}, but its tokenizer cannot be loaded: {first_line(error)}") from None
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
+        raise UserError.of(KEY, f"is {model.path}, but its tokenizer has no vocabulary: are its files there?")
     _set_padding(tokenizer, config, model.path)
     text = config.get_text_config()
     positions = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
@@ -44,6 +46,6 @@ def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, p
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < vocabulary:
         return
     if tokenizer.eos_token is None or tokenizer.eos_token_id >= vocabulary:
-        raise UserError.of(KEY, f"is {path}, but its tokenizer has neither a pad token nor an end-of-text token to pad with")
+        rule = f"is {path}, but its tokenizer has neither a pad token nor an end-of-text token that could pad"
+        raise UserError.of(KEY, rule)
     tokenizer.pad_token = tokenizer.eos_token
-

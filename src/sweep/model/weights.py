@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.model.checkpoint import Checkpoint
+from sweep.errors import UserError
+from sweep.model.checkpoint import KEY, Checkpoint, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -17,16 +19,25 @@ _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def download(checkpoint: Checkpoint) -> Checkpoint:
-    """Fetch a hub model into the hub's cache, if it is not there. Raises UserError if it has no safetensors."""
+    """Fetch a hub model into the hub's cache, if it is not there. Raises UserError if it has no safetensors,
+    or if they cannot be fetched."""
     checkpoint.weights()
     if Path(checkpoint.location).is_dir():
         return checkpoint
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(
-        checkpoint.location, revision=checkpoint.revision, allow_patterns=list(_WANTED), ignore_patterns=["*/*"]
-    )
+    folder = _fetched(checkpoint.location, checkpoint.revision)
     return replace(checkpoint, location=folder, revision=None, at_hand=True)
+
+
+@lru_cache(maxsize=32)
+def _fetched(name: str, commit: str | None) -> str:
+    """Asks the hub once a process: a commit does not change."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
+
+    try:
+        return snapshot_download(name, revision=commit, allow_patterns=list(_WANTED), ignore_patterns=["*/*"])
+    except (NetworkError, OSError) as error:
+        raise UserError.of(KEY, f"is {name}, but its weights cannot be fetched: {first_line(error)}") from error
 
 
 def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
@@ -44,5 +55,5 @@ def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
     if file.suffix == ".json":
         file = folder / next(iter(json.loads(file.read_text())["weight_map"].values()))
     with safe_open(file, framework="pt") as tensors:
-        kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())
+        kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())  # noqa: SIM118 - no mapping
         return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")

@@ -11,20 +11,27 @@ from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, join, table
 from sweep.report.units import MISSING, count, flops, plural, rate, score, seconds, share, size
 
+_COLUMNS = (
+    "seconds", "training", "evaluating", "steps", "rows seen", "rows/s", "steps/s", "FLOPs", "peak memory, host",
+    "peak memory, device", "train/loss",
+)  # fmt: skip
+
 
 def cost(facts: Facts) -> str:
-    rows = [_row(f"trial {trial.number}", trial.outcome.cost) for trial in facts.trials]
     spent = [trial.outcome.cost for trial in facts.trials]
-    rows.append(_bold(_row("all trials", total(spent))))
+    rows = [(f"trial {trial.number}", trial.outcome.cost) for trial in facts.trials]
+    sums = [("all trials", total(spent))]
     if facts.final:
-        rows.append(_row("retraining", facts.final.cost))
-        rows.append(_bold(_row("all trials and retraining", total([*spent, facts.final.cost]))))
-    columns = ["what", "seconds", "training", "evaluating", "steps", "rows seen", "rows/s", "steps/s", "FLOPs",
-               "peak host memory", "peak device memory", "train/loss"]  # fmt: skip
-    note = (
-        "Rows and steps a second are of the training time; FLOPs are the Trainer's estimate; memory peaks are maxima."
+        rows.append(("retraining", facts.final.cost))
+        sums.append(("with retraining", total([*spent, facts.final.cost])))
+    columns = ["what", *_COLUMNS]
+    cells = [[name, *_row(one)] for name, one in rows] + [_bold([name, *_row(one)]) for name, one in sums]
+    kept = [place for place in range(len(columns)) if any(row[place] != MISSING for row in cells)]
+    note = "Rows and steps a second are of training time; FLOPs are the Trainer's estimate; memory totals are maxima."
+    shown = [[row[place] for place in kept] for row in cells]
+    return join(
+        ["## What it cost", table([columns[place] for place in kept], shown), note, bullets(_observations(facts))]
     )
-    return join(["## What it cost", table(columns, rows), note, bullets(_observations(facts))])
 
 
 def total(costs: Sequence[Cost]) -> Cost:
@@ -41,12 +48,12 @@ def total(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _row(name: str, spent: Cost) -> list[str]:
-    return [
-        name, f"{spent.seconds:,.1f}", f"{spent.train_seconds:,.1f}", f"{spent.eval_seconds:,.1f}", count(spent.steps),
-        count(spent.samples), rate(spent.samples, spent.train_seconds), rate(spent.steps, spent.train_seconds),
-        flops(spent.flops), size(spent.peak_host_bytes), size(spent.peak_device_bytes), score(spent.train_loss),
-    ]  # fmt: skip
+def _row(spent: Cost) -> list[str]:
+    times = (spent.seconds, spent.train_seconds, spent.eval_seconds)
+    rates = [rate(amount, spent.train_seconds) for amount in (spent.samples, spent.steps)]
+    memory = [size(spent.peak_host_bytes), size(spent.peak_device_bytes)]
+    counts = [count(spent.steps), count(spent.samples)]
+    return [*(f"{one:,.1f}" for one in times), *counts, *rates, flops(spent.flops), *memory, score(spent.train_loss)]
 
 
 def _bold(cells: list[str]) -> list[str]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import yaml
 
-from sweep.config.schema import Scalar, Section
 from sweep.config.secrets import scrubbed
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, code, details, escape, join, table
 from sweep.report.units import MISSING, count, plural, share, size, value
+
+_ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules")
+_OPTIMIZER = ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type")
+_TRAINER = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
+    "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing", "train_sampling_strategy",
+)  # fmt: skip
 
 
 def experiment(facts: Facts) -> str:
@@ -30,20 +38,13 @@ def experiment(facts: Facts) -> str:
 
 
 def _model(facts: Facts) -> list[tuple[str, str]]:
-    config, state = facts.config, facts.lock.model
-    adapter = config.adapter
-    named: dict[str, Scalar] = {"adapter": adapter.method, "quantization": adapter.quantization, "r": adapter.r}
-    named |= {"lora_alpha": adapter.lora_alpha, "lora_dropout": adapter.lora_dropout}
-    named |= {
-        "target_modules": ", ".join(adapter.target_modules) if isinstance(adapter.target_modules, tuple) else None
-    }
-    chosen = [f"{name} {value(setting)}" for name, setting in named.items() if setting is not None]
+    state = facts.lock.model
     return [
         ("model", code(state.path) + _at(state.revision)),
         ("model fingerprint", code(state.fingerprint) if state.fingerprint else MISSING),
-        ("adapter", escape("; ".join(chosen)) + _searched(facts, "adapter")),
-        ("optimizer", escape(_settings(config.optimizer)) + _searched(facts, "optimizer")),
-        ("training", escape(_settings(config.trainer)) + _searched(facts, "trainer")),
+        ("adapter", _settings(facts, "adapter", _ADAPTER)),
+        ("optimizer", _settings(facts, "optimizer", _OPTIMIZER)),
+        ("training", _settings(facts, "trainer", _TRAINER)),
     ]
 
 
@@ -113,23 +114,20 @@ def _versions(facts: Facts) -> str:
     return table(["package", "version"], [[escape(a), escape(b)] for a, b in facts.lock.versions.items()])
 
 
-def _settings(section: Section) -> str:
-    """What differs from the schema's defaults, the name of the thing first."""
-    default = type(section)()
-    changed = {name: getattr(section, name) for name in type(section).model_fields}
-    return (
-        "; ".join(
-            f"{name} {value(setting)}"
-            for name, setting in changed.items()
-            if name == "name" or setting != getattr(default, name)
-        )
-        or "defaults"
-    )
-
-
-def _searched(facts: Facts, group: str) -> str:
-    keys = [key for key in facts.searched if key == group or key.startswith(f"{group}.")]
-    return f" (searched: {', '.join(code(key) for key in keys)})" if keys else ""
+def _settings(facts: Facts, group: str, names: Sequence[str]) -> str:
+    """The named values of a config group, null ones left out; a searched one says so in place of a value."""
+    if group in facts.searched:
+        return "searched, as a whole group"
+    section = getattr(facts.config, group)
+    found = []
+    for name in names:
+        setting = getattr(section, name)
+        if f"{group}.{name}" in facts.searched:
+            found.append(f"{code(name)} searched")
+        elif setting is not None:
+            shown = ", ".join(setting) if isinstance(setting, tuple) else value(setting)
+            found.append(f"{code(name)} {escape(shown)}")
+    return "; ".join(found)
 
 
 def _with_options(name: str, options: dict[str, object]) -> str:

@@ -109,10 +109,6 @@ class Facts:
         found = self.best_eval(trial)
         return None if found is None else found.metrics.get(self.metric)
 
-    def gain(self, after: float, before: float) -> float:
-        """How much better `after` is: positive is an improvement, whichever way the study runs."""
-        return after - before if self.maximize else before - after
-
     def title(self, key: str) -> str:
         """The last part of a config key, unless another searched key ends alike."""
         last = key.rpartition(".")[2]

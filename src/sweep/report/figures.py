@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_HOLLOW = {"color": ORANGE, "marker": "D", "markersize": 8, "linestyle": "none", "markerfacecolor": "none"}
 _OWN_COLOURS = 7  # trials up to which each curve has its own colour and label
 
 
 def draw(facts: Facts, folder: Path) -> frozenset[str]:
-    """Write every figure that the records allow as `folder`/NAME.png, and remove those they no longer do. Returns the names."""
+    """Write every figure that the records allow as `folder`/NAME.png; returns the names.
+
+    A figure of an earlier report that they no longer allow is removed.
+    """
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,12 +65,13 @@ def search(facts: Facts) -> Figure | None:
     for kind, (title, marker, colour) in _KINDS.items():
         group = [(trial.number, value) for trial, value in scored if isinstance(trial.outcome, kind)]
         if group:
-            axes.scatter(*zip(*group, strict=True), marker=marker, s=55, color=colour, label=title, zorder=3)
+            numbers, values = zip(*group, strict=True)
+            axes.scatter(numbers, values, marker=marker, s=55, color=colour, label=title, zorder=3)
     silent = [trial.number for trial in facts.trials if not _finite(facts.score(trial))]
     if silent:
         ground = [0.02] * len(silent)
         axes.scatter(silent, ground, marker="x", s=55, color=VERMILLION, transform=axes.get_xaxis_transform(), zorder=3,
-                     label="failed, no score", clip_on=False)  # fmt: skip
+                     label="ended without a score", clip_on=False)  # fmt: skip
     _best_so_far(axes, facts, scored)
     _baseline(axes, facts)
     axes.set(title="Score of each trial", xlabel="trial", ylabel=facts.metric)
@@ -87,6 +92,7 @@ def curves(facts: Facts) -> Figure | None:
         for place, trial in enumerate(with_points):
             _curve(axes, facts, trial, name=name, place=place, crowd=len(with_points) > _OWN_COLOURS)
         axes.set(title=name, xlabel="epoch")
+        axes.locator_params(axis="x", integer=True)
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside right center")
@@ -128,8 +134,7 @@ def winner(facts: Facts) -> Figure | None:
     retrained = [Point(found, None) for found in facts.final.retrain_evals] if facts.final else []
     for axes, name, title in ((losses, "eval/loss", "Loss"), (scores, facts.metric, facts.metric)):
         _line(axes, points, name, x="step", style={"color": BLUE, "marker": "o", "label": f"{name}, trial"})
-        _line(axes, retrained, name, x="step", style={"color": ORANGE, "marker": "D", "markersize": 8, "linestyle": "none",
-              "markerfacecolor": "none", "markeredgewidth": 1.6, "label": f"{name}, retrained"})  # fmt: skip
+        _line(axes, retrained, name, x="step", style=_HOLLOW | {"label": f"{name}, retrained"})
         axes.set(title=title, xlabel="optimizer step")
         axes.legend()
     return figure
@@ -182,7 +187,8 @@ def _curve(axes: Axes, facts: Facts, trial: TrialRecord, *, name: str, place: in
     else:
         colour = CYCLE[place % len(CYCLE)]
     style = {"color": colour, "label": title, "marker": "o", "markersize": 4, "zorder": 4 if best else 2}
-    style |= {"linewidth": 2.6 if best else 1.3, "linestyle": "-" if crowd else DASHES[place % len(DASHES)]}
+    solid = crowd or best
+    style |= {"linewidth": 2.6 if best else 1.2, "linestyle": "-" if solid else DASHES[place % len(DASHES)]}
     _line(axes, facts.points[trial.number], name, x="epoch", style=style)
 
 
@@ -231,11 +237,21 @@ def _scatter(axes: Axes, facts: Facts, key: str, scored: Sequence[tuple[TrialRec
     if listed:
         axes.set_xticks(range(len(names)), [label(name, 14) for name in names])
         axes.set_xlim(-0.5, len(names) - 0.5)
-    elif spec.get("log") and all(isinstance(value, int | float) and value > 0 for value in values):
-        axes.set_xscale("log")
-    elif all(isinstance(value, int) for value in values):
-        axes.locator_params(axis="x", integer=True)
+    else:
+        _numeric_axis(axes, spec, [value for value in values if isinstance(value, int | float)])
     axes.set_xlabel(facts.title(key))
+
+
+def _numeric_axis(axes: Axes, spec: Mapping[str, Any], values: Sequence[float]) -> None:
+    """As wide as the searched range, and wider where a given configuration lay outside it."""
+    low, high = min(spec.get("low", values[0]), *values), max(spec.get("high", values[0]), *values)
+    if spec.get("log") and low > 0:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.2, high * 1.2)
+        return
+    axes.locator_params(axis="x", nbins=5, integer=all(isinstance(value, int) for value in values))
+    room = 0.05 * (high - low) or 0.5
+    axes.set_xlim(low - room, high + room)
 
 
 def _names(values: Sequence[Scalar]) -> list[str]:
@@ -245,8 +261,8 @@ def _names(values: Sequence[Scalar]) -> list[str]:
 def _legend(panels: Any) -> tuple[list[Any], list[str]]:
     found: dict[str, Any] = {}
     for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+        for handle, title in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(title, handle)
     return list(found.values()), list(found)
 
 

@@ -29,7 +29,7 @@ def generalisation(facts: Facts, drawn: Set[str]) -> str:
     return join(
         [
             "## On the test split",
-            tables.scores(facts, final, names),
+            tables.scores(final, names),
             "A difference above 0 is better, for losses too.",
             bullets(_against(facts, final)),
             _confusion(facts, final, drawn) if final.confusion else "",
@@ -47,10 +47,11 @@ def _against(facts: Facts, final: FinalRecord) -> list[str]:
         low, high = wilson(test, final.test_rows)
         lines.append(f"{interval(facts, final)}, by Wilson's score interval.")
         if validation is not None:
+            chosen = plural(len(facts.completed), "completed trial")
             inside = "inside" if low <= validation <= high else "outside"
             lines.append(
-                f"Validation {score(validation)} lies {inside} that interval; test is {signed(test - validation)} against it. "
-                f"Validation chose among {plural(len(facts.completed), 'completed trial')}, so it is expected to be a little flattering."
+                f"Validation {score(validation)} lies {inside} that interval; test is {signed(test - validation)} "
+                f"against it. Validation chose among {chosen}, which favours it."
             )
         if rule is not None:
             verdict = "below" if rule < low else "inside" if rule <= high else "above"
@@ -146,8 +147,9 @@ def _confidence(predictions: Sequence[Prediction], wrong: Sequence[Prediction]) 
     everything = [*right, *mistaken]
     mean, hits = math.fsum(everything) / len(everything), len(right) / len(everything)
     way = "more" if mean > hits else "less"
+    wrongly, rightly = math.fsum(mistaken) / len(mistaken), math.fsum(right) / len(right)
     return (
         f"{count(len(wrong))} of {count(len(predictions))} predictions are wrong. Mean confidence is "
-        f"{score(math.fsum(mistaken) / len(mistaken), 3)} when wrong and {score(math.fsum(right) / len(right), 3)} when right; "
-        f"{score(mean, 3)} in all, which is {score(abs(mean - hits), 3)} {way} than the {score(hits, 3)} that are right."
+        f"{score(wrongly, 3)} when wrong and {score(rightly, 3)} when right; {score(mean, 3)} in all, which is "
+        f"{score(abs(mean - hits), 3)} {way} than the share that is right, {score(hits, 3)}."
     )

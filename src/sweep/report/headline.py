@@ -17,7 +17,7 @@ from sweep.report.units import count, plural, score, value
 def headline(facts: Facts) -> str:
     table = ""
     if facts.final:
-        table = scores(facts, facts.final, shown_metrics(facts, [facts.final.retrain_best.metrics, facts.final.test]))
+        table = scores(facts.final, shown_metrics(facts, [facts.final.retrain_best.metrics, facts.final.test]))
     return join([f"# {escape(facts.name)}", _winner(facts), table, bullets(_notes(facts)), _missing(facts)])
 
 
@@ -40,7 +40,8 @@ def _winner(facts: Facts) -> str:
     final, best = facts.final, facts.best
     if final:
         objective = f"{facts.metric} {score(final.trial_best.metrics.get(facts.metric))}"
-        sentence = f"**Trial {final.number} won** with {objective} at epoch {final.trial_best.epoch:.4g} ({_params(final.params)})."
+        at = f"at epoch {final.trial_best.epoch:.4g} ({_params(final.params)})"
+        sentence = f"**Trial {final.number} won** with {objective} {at}."
         rule = final.baseline.get(f"test/{proportion(facts)}")
         beside = f", where always guessing the most frequent answer reaches {score(rule)}" if rule is not None else ""
         return f"{sentence} Retrained from scratch, it scores **{interval(facts, final) or 'see below'}**{beside}."
@@ -52,7 +53,7 @@ def _winner(facts: Facts) -> str:
 
 
 def _notes(facts: Facts) -> list[str]:
-    planned = f"{plural(len(facts.trials), 'trial')} of {facts.study.n_trials} planned ended: {ended(facts)}."
+    planned = f"{plural(len(facts.trials), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
     notes = [planned, lead(facts)]
     if facts.final:
         readings = facts.final.test_readings

@@ -31,32 +31,38 @@ def hyperparameters(facts: Facts, drawn: Set[str]) -> str:
 
 def _caution(facts: Facts) -> str:
     number = len(facts.completed)
-    base = f"From {plural(number, 'completed trial')}; pruned and failed ones are left out of the figures below, not of the plot."
+    base = f"From {plural(number, 'completed trial')}; pruned and failed ones are in the plot, not in the numbers."
     if number < ENOUGH:
         return (
-            f"{base} {number} are few: no importance is given below {ENOUGH}, only rank correlations (Spearman), each with the "
-            "chance of one at least as strong if the value did nothing (p)."
+            f"{base} {number} are few: no importance is given below {ENOUGH}, only rank correlations (Spearman), each "
+            "with the chance of one at least as strong if the value did nothing (p)."
         )
-    return f"{base} Importance is Optuna's PED-ANOVA; correlations are Spearman's, p the chance of one as strong from nothing."
+    return (
+        f"{base} Importance is Optuna's PED-ANOVA. Rank correlations are Spearman's, each with the chance of one at "
+        "least as strong if the value did nothing (p)."
+    )
 
 
 def _table(facts: Facts, found: tuple[Effect, ...]) -> str:
     rows = []
     for effect in found:
         best = facts.best.params.get(effect.key) if facts.best and effect.key in facts.best.params else None
-        tried = (
-            f"{value(effect.low)} to {value(effect.high)}" if effect.low is not None else ", ".join(effect.by_choice)
-        )
         importance = share(effect.importance, 1) if effect.importance is not None else MISSING
-        rows.append(
-            [code(effect.key), str(effect.trials), importance, _two(effect.correlation), _p(effect.p), escape(tried) or MISSING,
-             escape(value(best)) if best is not None else MISSING]
-        )  # fmt: skip
+        strength = [importance, _two(effect.correlation), _p(effect.p)]
+        shown = escape(value(best)) if best is not None else MISSING
+        rows.append([code(effect.key), str(effect.trials), *strength, escape(_tried(effect)) or MISSING, shown])
     return table(["hyperparameter", "trials", "importance", "rank correlation", "p", "tried", "best trial"], rows)
 
 
+def _tried(effect: Effect) -> str:
+    if effect.low is None:
+        return ", ".join(effect.by_choice)
+    return value(effect.low) if effect.low == effect.high else f"{value(effect.low)} to {value(effect.high)}"
+
+
 def _sentence(facts: Facts, effect: Effect) -> str:
-    parts = [part for part in (_direction(facts, effect), _choices(facts, effect)) if part]
+    weight = f"importance {share(effect.importance, 1)}" if effect.importance is not None else ""
+    parts = [part for part in (_direction(facts, effect), weight, _where(effect), _choices(facts, effect)) if part]
     if not parts:
         parts = [f"nothing can be said from {plural(effect.trials, 'completed trial')} with it"]
     return f"{code(effect.key)}: {'; '.join(parts)}."
@@ -65,7 +71,7 @@ def _sentence(facts: Facts, effect: Effect) -> str:
 def _direction(facts: Facts, effect: Effect) -> str:
     if effect.correlation is None or effect.p is None:
         if effect.low is not None and effect.low == effect.high:
-            return f"always {value(effect.low)} in the {plural(effect.trials, 'completed trial')}, so its effect is unknown"
+            return f"always {value(effect.low)} in {plural(effect.trials, 'completed trial')}, so its effect is unknown"
         return ""
     better = "higher" if (effect.correlation > 0) == facts.maximize else "lower"
     numbers = f"rank correlation {effect.correlation:+.2f} over {plural(effect.trials, 'trial')}, p = {_p(effect.p)}"
@@ -76,10 +82,18 @@ def _direction(facts: Facts, effect: Effect) -> str:
     return f"{better} values tended to score better, but no more clearly than chance would ({numbers})"
 
 
+def _where(effect: Effect) -> str:
+    """Where the best trials lie, which shows what a rank correlation cannot: a best value inside the range."""
+    if not effect.top or effect.by_choice or effect.low == effect.high:
+        return ""
+    low, high = value(min(effect.top)), value(max(effect.top))
+    return f"the best {plural(len(effect.top), 'trial')} lie from {low} to {high}, of {_tried(effect)} tried"
+
+
 def _choices(facts: Facts, effect: Effect) -> str:
     ranked = sorted(effect.by_choice.items(), key=lambda item: item[1][0], reverse=facts.maximize)
     means = [f"{score(mean)} with {escape(name)} ({plural(trials, 'trial')})" for name, (mean, trials) in ranked]
-    return f"mean {facts.metric} {', '.join(means)}" if means else ""
+    return f"mean {facts.metric} {', '.join(means)}" if len(means) > 1 else ""
 
 
 def _confounded(facts: Facts) -> list[str]:

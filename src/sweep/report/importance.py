@@ -12,13 +12,18 @@ from sweep.config.schema import Scalar
 from sweep.report.facts import Facts
 from sweep.report.inference import rank_correlation
 
+_THIRDS = 6  # completed trials from which the best third is more than one trial
 ENOUGH = 8  # completed trials below which an importance would be noise
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`correlation` and `p` are Spearman's with the objective itself, whichever way it is to go; None where the values
-    are no numbers, do not vary, or are fewer than three. `by_choice` maps a listed choice to its mean score and trials."""
+    """`correlation` and `p` are Spearman's with the objective itself, whichever way it is to go.
+
+    They are None where the values are no numbers, do not vary, or are fewer than three. `by_choice` maps a listed
+    choice to its mean score and the number of its trials. `top` holds the numbers of the best third of the trials, from
+    six trials on.
+    """
 
     key: str
     trials: int
@@ -28,6 +33,7 @@ class Effect:
     by_choice: Mapping[str, tuple[float, int]]
     low: float | None
     high: float | None
+    top: tuple[float, ...] = ()
 
 
 def effects(facts: Facts) -> tuple[Effect, ...]:
@@ -62,7 +68,7 @@ def importances(facts: Facts) -> dict[str, float]:
 
 
 def related(facts: Facts, least: float = 0.7) -> tuple[tuple[str, str, float], ...]:
-    """Pairs of searched numbers that moved together in the completed trials, so that their effects cannot be told apart."""
+    """Pairs of searched numbers that moved together in the completed trials: their effects cannot be told apart."""
     scored = [params for params, _ in _scored(facts)]
     found = []
     for index, first in enumerate(facts.searched):
@@ -89,7 +95,15 @@ def _effect(facts: Facts, key: str, importance: float | None) -> Effect:
         by_choice=_by_choice(facts.lock.space.get(key), pairs),
         low=min(numbers) if numbers else None,
         high=max(numbers) if numbers else None,
+        top=_top(numbers or [], scores, maximize=facts.maximize),
     )
+
+
+def _top(numbers: Sequence[float], scores: Sequence[float], *, maximize: bool) -> tuple[float, ...]:
+    if len(numbers) < _THIRDS:
+        return ()
+    ranked = sorted(zip(scores, numbers, strict=True), key=lambda pair: pair[0], reverse=maximize)
+    return tuple(number for _, number in ranked[: len(ranked) // 3])
 
 
 def _scored(facts: Facts) -> list[tuple[Mapping[str, Scalar], float]]:

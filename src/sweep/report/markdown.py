@@ -50,7 +50,7 @@ def figure(name: str, caption: str) -> str:
 
 def details(summary: str, *, body: Iterable[str], unfolded: bool = False) -> str:
     """A fold that GitHub and the HTML page both open on a click. `summary` is plain text."""
-    opening = "<details open>" if unfolded else "<details>"
+    opening = '<details open="">' if unfolded else "<details>"
     head = f"{opening}\n<summary>{' '.join(summary.split()).translate(_ENTITIES)}</summary>"
     return join([head, *body, "</details>"])
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep.records import FinalRecord
 from sweep.report.canvas import canvas, label
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _NUMBERED = 24  # labels up to which every cell carries its count
+_GLYPH = 0.62 / 72  # width of a letter in inches, for each point of its size
 _COLUMNS = 5
 _COLOURS = "Blues"
 
@@ -27,13 +29,12 @@ def _square(final: FinalRecord) -> Figure:
     counts = np.asarray(final.confusion, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     number = len(counts)
-    side = max(4.6, min(15.0, 2.6 + 0.36 * number if number <= _NUMBERED else 3.0 + 0.155 * number))
-    figure = canvas(side + 0.6, side)
-    axes = figure.add_subplot()
+    cell, size = (0.4, 9.0) if number <= _NUMBERED else (0.155, 6.5)
+    names = [label(name) for name in final.label_names]
+    figure, axes, bar = _frame(max(2.5, number * cell), room=0.5 + max(map(len, names)) * size * _GLYPH)
     image = axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
-    size = 9.0 if number <= _NUMBERED else 6.5
-    axes.set_xticks(range(number), [label(name) for name in final.label_names], rotation=90, fontsize=size)
-    axes.set_yticks(range(number), [label(name) for name in final.label_names], fontsize=size)
+    axes.set_xticks(range(number), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(number), names, fontsize=size)
     axes.grid(visible=False)
     for row, column in np.argwhere(counts > 0):
         if number <= _NUMBERED or row != column:
@@ -41,8 +42,21 @@ def _square(final: FinalRecord) -> Figure:
             text = f"{int(counts[row, column])}"
             axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size - 1)
     axes.set(title="Confusion on the test split", xlabel="predicted", ylabel="true")
-    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the true label's rows")
+    figure.colorbar(image, cax=bar, label="share of the true label's rows")
     return figure
+
+
+def _frame(side: float, room: float) -> tuple[Figure, Axes, Axes]:
+    """A square of `side` inches with `room` left and below for names, and a colour bar.
+
+    Placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a large matrix twice.
+    """
+    width, height = room + side + 1.1, room + side + 0.4
+    figure = canvas(width, height, layout=None)
+    axes = figure.add_axes((room / width, room / height, side / width, side / height))
+    tall = min(side, 4.0)
+    bar = figure.add_axes(((room + side + 0.2) / width, (room + side - tall) / height, 0.15 / width, tall / height))
+    return figure, axes, bar
 
 
 def _by_label(final: FinalRecord) -> Figure:
@@ -59,7 +73,7 @@ def _by_label(final: FinalRecord) -> Figure:
     return figure
 
 
-def _two_by_two(axes: Any, name: str, counts: list[list[int]]) -> None:
+def _two_by_two(axes: Axes, name: str, counts: list[list[int]]) -> None:
     shares = [[cell / max(sum(row), 1) for cell in row] for row in counts]
     axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
     axes.set_title(name, fontsize=8.5, loc="center")

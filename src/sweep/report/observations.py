@@ -84,7 +84,8 @@ def lead(facts: Facts) -> str:
     if best is None or top is None or not others:
         return ""
     second = max(others) if facts.maximize else min(others)
-    sentence = f"The winner is {score(abs(facts.gain(top, second)))} better in {facts.metric} than the second best ({score(second)})"
+    gap = score(abs(top - second))
+    sentence = f"The best trial is {gap} better in {facts.metric} than the second best ({score(second)})"
     rows = facts.lock.data.rows.get("validation", 0)
     if facts.metric not in _PROPORTIONS or not rows:
         return f"{sentence}."
@@ -110,13 +111,14 @@ def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:
     )
     if largest == 0:
         return f"The retraining repeats the trial exactly: largest difference 0, {compared}.{unequal}"
-    return f"Largest difference between trial and retraining: {largest:.3g}, in {name} at evaluation {index} ({compared}).{unequal}"
+    where = f"in {name} at evaluation {index} ({compared})"
+    return f"Largest difference between trial and retraining: {largest:.3g}, {where}.{unequal}"
 
 
 def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) -> str:
     (first_index, first), (last_index, last) = series[0], series[-1]
     best_index, best = _best(series, maximize)
-    verb = "rose" if last > first else "fell" if last < first else "stayed"
+    verb = "rose" if last > first else "fell" if last < first else "came back"
     way = f"{metric} {verb} from {score(first)} (evaluation {first_index}) to {score(last)} (evaluation {last_index})"
     return f"{way}; best {score(best)} at evaluation {best_index}."
 
@@ -124,11 +126,12 @@ def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) 
 def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
     best_index, best = _best(series, maximize)
     last_index, last = series[-1]
-    whole = abs(best - series[0][1])
     if best_index != last_index:
         worse = abs(best - last)
         return f"No gain after evaluation {best_index}: the last one is {score(worse)} worse than the best."
-    before = _best(series[:-1], maximize)[1]
+    if len(series) == 2:
+        return f"Two evaluations are too few to see a plateau: the second brought {signed(last - series[0][1])}."
+    before, whole = _best(series[:-1], maximize)[1], abs(best - series[0][1])
     gained = abs(best - before)
     part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of the whole gain"
     if gained >= STILL_IMPROVING * whole:
@@ -158,9 +161,8 @@ def _gap(points: Sequence[Point]) -> str:
         return ""
     (first_index, first_eval, first_train), (last_index, last_eval, last_train) = both[0], both[-1]
     first, last = first_eval - first_train, last_eval - last_train
-    trend = "grew" if last > first else "shrank" if last < first else "stayed"
     return (
-        f"The gap eval/loss − training loss {trend} from {signed(first)} (evaluation {first_index}) to {signed(last)} "
+        f"eval/loss less training loss went from {signed(first)} (evaluation {first_index}) to {signed(last)} "
         f"(evaluation {last_index}: {score(last_eval)} against {score(last_train)})."
     )
 

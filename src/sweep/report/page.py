@@ -14,7 +14,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-_FOLD = re.compile(r"<details(?: open)?>\n<summary>[^<>]*</summary>\n?|</details>\n?")
+_FOLD = re.compile(r'<details(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
 _STYLE = """
 :root { --ink: #1c2430; --soft: #5b6675; --line: #d9dee5; --back: #ffffff; --tint: #f4f6f9; --link: #0072b2; }
 @media (prefers-color-scheme: dark) {
@@ -34,10 +34,10 @@ nav a { margin-right: 1.1rem; white-space: nowrap; text-decoration: none; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { background: var(--tint); font-weight: 600; white-space: nowrap; }
-td[style*="right"] { white-space: nowrap; }
-code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--tint); padding: .08em .3em;
-  border-radius: 4px; overflow-wrap: anywhere; }
+th { background: var(--tint); font-weight: 600; }
+td[style*="right"], td:first-child { white-space: nowrap; }
+code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--tint);
+  padding: .08em .3em; border-radius: 4px; overflow-wrap: anywhere; }
 pre { background: var(--tint); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
 pre code { padding: 0; background: none; overflow-wrap: normal; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
@@ -76,27 +76,28 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
     return links
 
 
-def _image(self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, env: EnvType) -> str:
+def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     token = tokens[index]
     path = env["folder"] / str(token.attrs["src"])
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(token.content)}" src="data:image/png;base64,{data}" />'
+    words = self.renderInlineAsText(token.children, options, env)
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}" />'
 
 
-def _html_block(self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
+def _html_block(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
     content = tokens[index].content
     return content if _FOLD.fullmatch(content) else f"<p>{escape(content)}</p>\n"
 
 
-def _html_inline(self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
+def _html_inline(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
     return escape(tokens[index].content)
 
 
-def _table_open(self: RendererHTML, *_: object) -> str:
+def _table_open(_self: RendererHTML, *_: object) -> str:
     return '<div class="scroll"><table>\n'
 
 
-def _table_close(self: RendererHTML, *_: object) -> str:
+def _table_close(_self: RendererHTML, *_: object) -> str:
     return "</table></div>\n"
 
 

@@ -12,5 +12,6 @@ from sweep.track.tracker import Ending, Tracker
 def publish(store: Store, tracker: Tracker, config: Config) -> None:
     report = write_report(store)
     run = tracker.open_study(config)
-    run.finish(Ending("completed", summary=study_summary(store), files=(report, report.with_suffix(".html"))))
+    files = (report, report.with_suffix(".html"))
+    run.finish(Ending("completed", summary=study_summary(store), files=files, trials=tuple(store.trials())))
     print("\n".join(summary_lines(store)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import PublishedConfig, PublishedTrial, Scalar
 from sweep.records import TrialRecord
-from sweep.report.facts import Facts
+from sweep.report.facts import Facts, Point
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, count, flops, plural, score, signed, value
 
@@ -44,21 +44,19 @@ def _trials(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord 
     keys = list(dict.fromkeys(key for entry in known.trials for key in entry.params))
     names = list(dict.fromkeys(name for entry in known.trials for name in entry.eval))
     columns = ["published trial", *(facts.title(key) for key in keys), "measured trial"]
-    columns += [f"{name}: published / measured" for name in names]
+    columns += [title for name in names for title in (f"{name}, published", "measured")]
     rows = []
     for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True)):
         last = _last(facts, trial)
         cells = [f"{number} (best)" if number == known.best_trial else str(number)]
         cells += [escape(value(entry.params[key])) if key in entry.params else MISSING for key in keys]
-        cells += [
-            str(trial.number) if trial else "not run",
-            *(_both(entry.eval.get(name), last.get(name)) for name in names),
-        ]
+        cells.append(str(trial.number) if trial else "not run")
+        cells += [score(metrics.get(name)) for name in names for metrics in (entry.eval, last)]
         rows.append(cells)
     ran = sum(trial is not None for trial in matched)
     said = (
-        f"{ran} of {plural(len(known.trials), 'published trial')} ran here with the same values. Scores are those of the last "
-        "evaluation, as published."
+        f"{ran} of {plural(len(known.trials), 'published trial')} ran here with the same values. Scores are those of "
+        "the last evaluation, as published."
     )
     return ["### Trials", said, table(columns, rows), *_by_epoch(facts, known.trials, matched)]
 
@@ -67,13 +65,15 @@ def _by_epoch(facts: Facts, entries: Sequence[PublishedTrial], matched: Sequence
     names = list(dict.fromkeys(name for entry in entries for name in entry.eval_by_epoch))
     parts = []
     for name in names:
-        longest = max(len(entry.eval_by_epoch.get(name, ())) for entry in entries)
+        pairs = zip(entries, matched, strict=True)
+        longest = max(max(len(entry.eval_by_epoch.get(name, ())), len(_points(facts, one))) for entry, one in pairs)
         rows = []
         for number, (entry, trial) in enumerate(zip(entries, matched, strict=True)):
             reported = entry.eval_by_epoch.get(name, ())
-            rows.append([str(number), "published", *_padded(reported, longest)])
+            if reported:
+                rows.append([str(number), "published", *_padded(reported, longest)])
             if trial is not None:
-                measured = [point.metric(name) for point in facts.points[trial.number]]
+                measured = [point.metric(name) for point in _points(facts, trial)]
                 rows.append([str(number), f"measured (trial {trial.number})", *_padded(measured, longest)])
         columns = [
             "published trial",
@@ -101,15 +101,13 @@ def _best(facts: Facts, known: PublishedConfig) -> list[str]:
         f"measured, trial {best.number}",
         "difference",
     ]
-    return ["### Best trial", table(columns, rows)]
+    return ["### Best trial", "Scores are again those of the last evaluation.", table(columns, rows)]
 
 
 def _final(facts: Facts, known: PublishedConfig) -> list[str]:
     final, train = facts.final, known.train
     if final is None:
-        return [
-            "The winner has not been retrained and tested yet, so there is nothing to set beside the published final figures."
-        ]
+        return ["Retraining and test are still missing here, so the published final figures have nothing beside them."]
     cost = final.cost
     lasted = cost.train_seconds + cost.eval_seconds
     rows = [
@@ -184,8 +182,12 @@ def _test_gap(facts: Facts, known: PublishedConfig) -> str:
 
 
 def _last(facts: Facts, trial: TrialRecord | None) -> Mapping[str, float]:
-    points = facts.points[trial.number] if trial else ()
+    points = _points(facts, trial)
     return points[-1].eval.metrics if points else {}
+
+
+def _points(facts: Facts, trial: TrialRecord | None) -> tuple[Point, ...]:
+    return facts.points[trial.number] if trial else ()
 
 
 def _same(wanted: Mapping[str, Scalar], found: Mapping[str, Scalar]) -> bool:
@@ -211,14 +213,9 @@ def _minus(measured: float | None, reported: float | None) -> str:
     return signed(measured - reported) if measured is not None and reported is not None else MISSING
 
 
-def _both(reported: float | None, measured: float | None) -> str:
-    return f"{score(reported)} / {score(measured)}"
-
-
 def _per(amount: float, duration: float) -> str:
     return f"{amount / duration:,.3f}" if duration > 0 else MISSING
 
 
 def _padded(values: Sequence[float | None], length: int) -> list[str]:
-    cells = [score(one) for one in values][:length]
-    return [*cells, *[MISSING] * (length - len(cells))]
+    return [*map(score, values), *[MISSING] * (length - len(values))]

@@ -19,7 +19,7 @@ _STATES = {"out_of_memory": "out of memory", "timed_out": "timed out"}
 
 
 def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
-    """Short names of the metrics that summaries show: the objective first, then the task's main ones that were recorded."""
+    """Short names of the recorded metrics that summaries show: the objective first, then the task's main ones."""
     objective = facts.metric.removeprefix("eval/")
     names = dict.fromkeys([objective, *_SHOWN[facts.config.dataset.task]])
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
@@ -57,7 +57,7 @@ def evaluations(facts: Facts, points: Sequence[Point]) -> str:
     return table(["epoch", "step", "train/loss", *names], rows)
 
 
-def scores(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
+def scores(final: FinalRecord, names: Sequence[str]) -> str:
     """Validation, test and zero-rule baseline, metric by metric. Gains are signed so that above 0 is better."""
     rows = []
     for name in names:

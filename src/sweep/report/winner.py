@@ -35,7 +35,7 @@ def winner(facts: Facts, drawn: Set[str]) -> str:
                 [[code(k), escape(value(v))] for k, v in final.params.items()],
             ),
             f"{kept}, of {plural(len(retrain), 'evaluation')}. Retraining took {trained}{loss}; "
-            f"{rate(cost.samples, cost.train_seconds)} rows a second and {rate(cost.steps, cost.train_seconds)} steps a second "
+            f"{rate(cost.samples, cost.train_seconds)} rows and {rate(cost.steps, cost.train_seconds)} steps a second "
             "while training.",
             tables.side_by_side(facts, trial, retrain),
             agreement(trial, retrain),
@@ -47,8 +47,8 @@ def winner(facts: Facts, drawn: Set[str]) -> str:
                     *fit(_losses_beside(trial, retrain)),
                 ]
             ),
-            "Training loss is averaged over the steps before an evaluation, with dropout on, so it can lie above eval/loss "
-            "while the model still learns quickly.",
+            "Training loss is averaged over the steps before an evaluation, with dropout on, so it can lie above "
+            "eval/loss while the model learns quickly.",
         ]
     )
 

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
+from sweep.model.bench import pick_device
 from sweep.model.preflight import preflight
 from sweep.plan import Plan
 from sweep.records import Parameters
@@ -24,9 +25,9 @@ def prepare(plan: Plan) -> Parameters:
     """
     faults: list[Fault] = tracker_faults(plan.config)
     account = Parameters(0, 0, 0)
-    for config in reversed(_distinct(plan.corners())):
-        faults += device_faults(config)
+    for config in reversed(_distinct(plan.corners)):
         try:
+            faults += device_faults(config, pick_device(config.trainer.device))
             account = preflight(config, plan.splits.labels)
         except UserError as error:
             faults += error.faults
@@ -44,8 +45,8 @@ def describe(plan: Plan, account: Parameters) -> str:
     """The plan in words: what would run, on what, for how long, and where it would be written."""
     config, splits = plan.config, plan.splits
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
-    steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners()})
-    evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners()})
+    steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
+    evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners})
     space = [f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)]
     return "\n".join([
         OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))).rstrip(),

@@ -27,7 +27,7 @@ from sweep.records import (
 from sweep.study.ledger import Ledger
 from sweep.study.session import Session
 from sweep.study.signals import StopFlag, stop_on_signals
-from sweep.track.tracker import Ending, Run
+from sweep.track.tracker import Run, trial_ending
 from sweep.train.engine import Engine
 
 
@@ -127,7 +127,7 @@ class _Loop:
         self.session.store.write_trial(record)
         self.ledger.tell(running.trial, outcome)
         self.session.keep_best_only()
-        running.run.finish(self._ending(record))
+        running.run.finish(trial_ending(record, plan.config.study))
         self.session.view.ended(f"trial {plan.number}", record.state, self._detail(outcome))
         self._show_count()
 
@@ -144,16 +144,6 @@ class _Loop:
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
             total_steps=plan.total_steps, started=started, finished=now(), tracker_run=address,
         )  # fmt: skip
-
-    def _ending(self, record: TrialRecord) -> Ending:
-        summary: dict[str, float | int | str] = {"optuna/number": record.number, "optuna/state": record.state}
-        match record.outcome:
-            case Completed(best=best):
-                summary |= {f"best/{name}": value for name, value in best.metrics.items()} | {"best/epoch": best.epoch}
-                summary["optuna/value"] = best.metrics[self.session.plan.config.study.metric]
-            case Failed(message=message):
-                summary["failure"] = message
-        return Ending(record.state, exit_code=1 if isinstance(record.outcome, Failed) else 0, summary=summary)
 
     def _detail(self, outcome: Outcome) -> str:
         metric = self.session.plan.config.study.metric

@@ -69,8 +69,8 @@ def opened(plan: Plan, parameters: Parameters) -> Iterator[Session]:
     store = Store(Path(plan.config.run_dir))
     with store.held():
         _write_or_compare(store, _lock(plan))
-        tracker = open_tracker(plan.config, store.root)
         view = View(plan.config.study)
+        tracker = open_tracker(plan.config, store.root, say=view.say)
         data = TokenisedData(plan.splits, cache_dir() / "tokenised")
         try:
             yield Session(plan, parameters, store, tracker, Bench(plan.config.trainer.device), data, view)

@@ -95,20 +95,20 @@ def missing_records(backend: Backend, store: Store, study: str) -> Iterator[str]
 
 def _missing_of_trial(record: TrialRecord, events: Sequence[Event], runs: Sequence[Received]) -> Iterator[str]:
     name = f"trial {record.number}"
+    # A process that was killed could not send the last of its trial; the run directory has it.
+    if record.state == "lost":
+        return
     if not runs:
         yield f"{name}: the run"
-        return
-    # A process that was killed could not send its last rows; the run directory has them.
-    if record.state == "lost":
         return
     logged = [event for event in events if event.metrics]
     if absent := absent_rows(logged, [row for run in runs for row in run.history]):
         named = ", ".join(f"step {event.step} ({', '.join(event.metrics)})" for event in absent[:_NAMED_ROWS])
         more = f" and {len(absent) - _NAMED_ROWS} more" if len(absent) > _NAMED_ROWS else ""
         yield f"{name}: {len(absent)} of {_count(len(logged), 'row')}: {named}{more}"
-    code = Ending(record.state).exit_code
-    if not any(run.summary.get("state") == record.state and run.exit_code == code for run in runs):
-        yield f"{name}: that it ended as {record.state} with exit code {code}"
+    failed = Ending(record.state).code != 0
+    if not any(run.summary.get("state") == record.state and bool(run.exit_code) == failed for run in runs):
+        yield f"{name}: that it ended as {record.state}"
 
 
 def absent_rows(events: Sequence[Event], rows: Sequence[Mapping[str, Any]]) -> list[Event]:

@@ -31,19 +31,21 @@ _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …); `files` are
-    attached to the run; a folder in `artifact` becomes a versioned artifact of the run; `trials` become a table."""
+    """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
+    follows from it unless it is given; `files` are attached to the run; a folder in `artifact` becomes a versioned
+    artifact of the run; `trials` become a table."""
 
     state: str
+    exit_code: int | None = None
     summary: Mapping[str, float | int | str] | None = None
     files: tuple[Path, ...] = ()
     artifact: Path | None = None
     trials: tuple[TrialRecord, ...] = ()
 
     @property
-    def exit_code(self) -> int:
+    def code(self) -> int:
         """0 for a completed or pruned trial; each kind of failure has a code of its own."""
-        return _EXIT_CODES.get(self.state, 1)
+        return _EXIT_CODES.get(self.state, 1) if self.exit_code is None else self.exit_code
 
 
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
@@ -58,7 +60,7 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
         summary["optuna/value"] = outcome.best.metrics[study.metric]
     if isinstance(outcome, Failed):
         summary["failure"] = outcome.message
-    return Ending(record.state, summary)
+    return Ending(record.state, summary=summary)
 
 
 def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:

@@ -64,12 +64,12 @@ class WandbRun:
         self.attempt("could not be given its summary", lambda: self._describe(ending))
         with _staging_in(self.folder.parent):
             self.attempt("could not be given its files", lambda: self._attach(ending))
-        self._close(ending.exit_code)
+        self._close(ending.code)
         self._tracker.ended(self)
 
     def _describe(self, ending: Ending) -> None:
         if self._job_type is JobType.TRIAL:
-            kind = () if ending.exit_code == 0 else ("failed",)
+            kind = () if ending.code == 0 else ("failed",)
             self._run.tags = (*(self._run.tags or ()), ending.state, *kind)
             self._run.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")
         self._run.summary.update({"state": ending.state, **_shown(ending.summary or {})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,26 +38,33 @@ def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
 
 def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
     """What the config asks of the device that it has not got; nothing is loaded to find out."""
-    found, device = [], torch.device(device)
-    if config.trainer.fp16 and device.type == "cpu":
-        found.append(Fault("trainer.fp16", "is true, but the device is cpu, which has no fp16 training; use bf16 or neither"))
-    if config.trainer.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        name, rule = torch.cuda.get_device_name(device), "bf16 needs compute capability 8.0; use fp16"
-        found.append(Fault("trainer.bf16", f"is true, but the device is {name}: {rule}"))
-    if config.trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
-        rule = "the weights trained would be fp16 themselves, and their gradients cannot be scaled; use model.dtype=float32"
-        found.append(Fault("trainer.fp16", f"is true, but with adapter.method full and model.dtype float16 {rule}"))
-    chosen = choose_optimizer(config.optimizer.name, device)
-    if chosen.warning and config.optimizer.on_missing == "refuse":
-        found.append(Fault("optimizer.name", f"{chosen.warning}; use adamw_torch, or optimizer.on_missing=fallback"))
-    return found
+    device = torch.device(device)
+    return [Fault(path, message) for path, message in (*_precision_faults(config, device), *_lacking(config, device))]
+
+
+def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
+    trainer = config.trainer
+    if trainer.fp16 and device.type == "cpu":
+        yield "trainer.fp16", "is true, but the device is cpu, which cannot train in fp16; use trainer.bf16 or neither"
+    if trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
+        rule = "gradients of weights that are fp16 themselves cannot be scaled; use model.dtype=float32"
+        yield "trainer.fp16", f"is true, with adapter.method full and model.dtype float16, but {rule}"
+    if trainer.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        yield "trainer.bf16", f"is true, but {name} has no bf16, which needs compute capability 8.0; use trainer.fp16"
+
+
+def _lacking(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
+    warning = choose_optimizer(config.optimizer.name, device).warning
+    if warning and config.optimizer.on_missing == "refuse":
+        yield "optimizer.name", f"{warning}; use adamw_torch, or optimizer.on_missing=fallback"
 
 
 def training_arguments(config: Config, device: torch.device, folder: Path) -> TrainingArguments:
     """`folder` is private to the trial; nothing is written there, but the Trainer insists on one.
 
-    Evaluating, keeping the best and stopping early are `sweep.train.callbacks`', so the Trainer's own schedules for them
-    are off. The loss, with its smoothing, is `sweep.train.loss`', and gradient checkpointing the model's.
+    Evaluating, keeping the best and stopping early are `sweep.train.callbacks`', so the Trainer's own schedules for
+    them are off. The loss, with its smoothing, is `sweep.train.loss`', and gradient checkpointing the model's.
     """
     trainer, optimizer = config.trainer, config.optimizer
     chosen = choose_optimizer(optimizer.name, device)

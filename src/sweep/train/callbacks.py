@@ -21,7 +21,7 @@ LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
 @dataclass(slots=True)
-class Reporting(TrainerCallback):  # type: ignore[misc]
+class Reporting(TrainerCallback):
     """Reports each step once: at once where the Trainer logs nothing, together with what it logs where it does.
 
     `interval` is the number of steps between evaluations, None for one at the end only. `evaluate` reads the
@@ -43,13 +43,15 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         if loss.device.type == "cpu" and not math.isfinite(value := loss.item()):
             self.bad_loss = value
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
         self.clock.begin_loop()
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
     ) -> None:
         if self.bad_loss is not None:
             self._diverge("training loss", self.bad_loss, state, control)
@@ -62,21 +64,28 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        args: TrainingArguments,
+        args: TrainingArguments,  # noqa: ARG002
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
+        **given: Any,
     ) -> None:
-        if logs is None or "loss" not in logs:
+        logs: dict[str, float] = given["logs"]
+        if "loss" not in logs:
             return  # the Trainer's summary at the end
         if not math.isfinite(logs["loss"]):
             self._diverge("training loss", logs["loss"], state, control)
             return
-        metrics = {f"train/{name}": float(logs[name]) for name in LOGGED if name in logs}
+        # With fp16 a gradient may overflow: that step is skipped and the scale lowered, so it is no divergence.
+        metrics = {f"train/{name}": float(logs[name]) for name in LOGGED if math.isfinite(logs.get(name, math.nan))}
         self._report({**metrics, "train/epoch": float(state.epoch)}, state, control)
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
         task = self.course.config.dataset.task
         with self.clock.on_evaluation():
             found = self.evaluate()

@@ -90,7 +90,8 @@ class Jaccard(_InMemory):
     """
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"jaccard": float(jaccard_score(_array(references), _array(predictions), average="samples", zero_division=1.0))}
+        truth, predicted = _array(references), _array(predictions)
+        return {"jaccard": float(jaccard_score(truth, predicted, average="samples", zero_division=1.0))}
 
 
 class PrecisionRecallF1(_InMemory):
@@ -101,7 +102,8 @@ class PrecisionRecallF1(_InMemory):
     """
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        truth, predicted, found = _array(references), _array(predictions), {}
+        truth, predicted = _array(references), _array(predictions)
+        found: dict[str, float] = {}
         for average in AVERAGES:
             precision, recall, f1, _ = precision_recall_fscore_support(
                 truth, predicted, average=average, zero_division=0.0

@@ -89,7 +89,7 @@ class TrainerEngine:
             if not memory.out_of_memory(error):
                 raise
             message = f"while loading the model: {_first_line(error)}"
-        return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total))
+        return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total()))
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def trained(
         yield Trained(reporting.course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
 
 
-class ReportingTrainer(transformers.Trainer):  # type: ignore[misc]
+class ReportingTrainer(transformers.Trainer):
     """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class."""
 
     def __init__(self, reporting: Reporting, **options: Any) -> None:
@@ -160,7 +160,7 @@ class ReportingTrainer(transformers.Trainer):  # type: ignore[misc]
         self.reporting.batch_done(rows, loss)
         return loss
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
         return {}
 

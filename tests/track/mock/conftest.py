@@ -17,9 +17,9 @@ Start = Callable[..., "wandb.Run"]
 Wait = Callable[[Callable[[], Any]], None]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One client service for all tests, with nothing of the user's: no key, netrc, settings or cache."""
+    """One client service for a module, with nothing of the user's: no key, netrc, settings or cache."""
     home = tmp_path_factory.mktemp("wandb")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WANDB_ENTITY", "WANDB_PROJECT"):

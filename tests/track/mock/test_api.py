@@ -133,6 +133,14 @@ def test_what_is_not_there(api: wandb.Api) -> None:
 
 def test_projects(api: wandb.Api) -> None:
     assert [project.name for project in api.projects("mock")] == ["study"]
+    assert api.project("study", entity="mock").id
+    assert api.viewer.username == "mock"
+
+
+def test_waiting_for_an_end_that_has_come(api: wandb.Api) -> None:
+    run = api.run("mock/study/run1")
+    run.wait_until_finished()
+    assert run.state == "failed"
 
 
 def test_a_run_is_changed_through_the_api(filled: MockServer) -> None:

@@ -121,6 +121,34 @@ def test_an_unknown_operation_is_an_error_and_counted(server: MockServer) -> Non
     assert "Fancy" in _get(server.url)
 
 
+def test_what_the_client_asks_elsewhere_or_in_other_versions(server: MockServer) -> None:
+    server.backend.stream(KEY, _chunk(0, 5))
+    stop = _ask(server, "RunStopStatus", entityName="mock", project="p", name="r")
+    assert stop["project"]["run"]["shouldStop"] is False
+    assert _ask(server, "OrganizationCoreWeaveOrganizationID", entityName="mock")["entity"]
+    created = _ask(server, "CreateArtifact", input=_ARTIFACT)["createArtifact"]["artifact"]
+    assert _ask(server, "ClientIDMapping", clientID="c1") == {"clientIDMapping": {"serverID": created["id"]}}
+    assert _ask(server, "ClientIDMapping", clientID="c2") == {"clientIDMapping": None}
+    made = _ask(server, "CreateArtifactManifest", artifactID=created["id"])
+    manifest = made["createArtifactManifest"]["artifactManifest"]
+    updated = _ask(server, "UpdateArtifactManifest", artifactManifestID=manifest["id"])
+    assert updated["updateArtifactManifest"]["artifactManifest"] == manifest
+
+
+_ARTIFACT = {
+    "projectName": "p",
+    "artifactTypeName": "model",
+    "artifactCollectionNames": ["adapter"],
+    "digest": "d",
+    "clientID": "c1",
+}
+
+
+def _ask(server: MockServer, operation: str, **variables: Any) -> Any:
+    request = {"query": "", "operationName": operation, "variables": variables}
+    return _post(f"{server.url}/graphql", request)["data"]
+
+
 def test_a_body_may_be_compressed(server: MockServer) -> None:
     body = gzip.compress(json.dumps(_chunk(0, 5)).encode())
     _post(f"{server.url}/files/mock/p/r/file_stream", body, **{"Content-Encoding": "gzip"})

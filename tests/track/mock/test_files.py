@@ -74,6 +74,23 @@ def test_a_run_uses_an_artifact_of_another(server: MockServer, start: Start, tmp
     assert (fetched / "weights" / "adapter.bin").read_text() == "one"
     (used,) = api_of(server).run("mock/study/uses").used_artifacts()
     assert used.name == "adapter:v0"
+    assert [run.id for run in used.used_by()] == ["uses"]
+
+
+def test_a_version_made_from_the_one_before(server: MockServer, start: Start, tmp_path: Path) -> None:
+    weights, notes = tmp_path / "adapter.bin", tmp_path / "notes.txt"
+    weights.write_text("one")
+    notes.write_text("more")
+    run = start()
+    run.log_artifact(_artifact(weights)).wait()
+    draft = api_of(server).artifact("mock/study/adapter:latest").new_draft()
+    draft.add_file(str(notes))
+    run.log_artifact(draft).wait()
+    run.finish()
+    fetched = Path(api_of(server).artifact("mock/study/adapter:v1").download(str(tmp_path / "down")))
+    assert (fetched / "weights" / "adapter.bin").read_text() == "one"
+    assert (fetched / "notes.txt").read_text() == "more"
+    assert not server.backend.unknown_operations
 
 
 def test_artifacts_and_files_outlive_the_process(server: MockServer, start: Start, tmp_path: Path) -> None:

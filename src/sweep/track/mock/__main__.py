@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from sweep.track.mock.server import MockServer
@@ -16,14 +17,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the backend keeps what it receives; made if absent")
     parser.add_argument("--port", type=int, default=0, help="port on loopback (default: a free one)")
     given = parser.parse_args()
-    with MockServer(given.folder, port=given.port) as server:
+    with suppress(KeyboardInterrupt), MockServer(given.folder, port=given.port) as server:
         print(f"{server.url}  (Ctrl-C ends)")
         print(f"export WANDB_BASE_URL={server.url}")
         print(f"export WANDB_API_KEY={server.api_key}", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

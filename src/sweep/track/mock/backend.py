@@ -122,8 +122,20 @@ class Backend:
     def run_files(self, run: Run) -> list[str]:
         return listed(self.disk.run(run.key) / "files")
 
-    def artifact_files(self, artifact: Artifact) -> list[str]:
-        return listed(self.disk.artifact(artifact.number) / "files")
+    def artifact_files(self, artifact: Artifact) -> dict[str, Artifact]:
+        """The files of `artifact`, each with the version it was sent with: the client sends none twice."""
+        entries = self._manifest(artifact).items()
+        births = {
+            name: self.artifacts.get(entry.get("birthArtifactID", ""), artifact) for name, entry in entries
+        }
+        return {name: birth for name, birth in births.items() if self.artifact_file(birth, name).is_file()}
+
+    def artifact_file(self, birth: Artifact, name: str) -> Path:
+        return self.disk.artifact_file(birth.number, name)
+
+    def _manifest(self, artifact: Artifact) -> dict[str, dict[str, Any]]:
+        path = self.disk.manifest(artifact.number)
+        return dict(read_json(path)["contents"]) if path.is_file() else {}
 
     def place(self, arrived: Path, target: Path) -> None:
         """Put a file that arrived whole where it belongs."""

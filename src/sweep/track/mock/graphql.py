@@ -54,12 +54,9 @@ def _server_features(_: Call) -> JSON:
     return {"serverInfo": {"features": []}}
 
 
-def _org_feature_flags(_: Call) -> JSON:
-    return {"organization": {"featureFlags": []}}
-
-
-def _digests(_: Call) -> JSON:
-    return {"entity": {"xxhashDigestsEnabled": False}}
+def _organization(_: Call) -> JSON:
+    """None: asked about by the machine metrics, for clusters that have some of their own."""
+    return {"entity": {"organization": None}}
 
 
 # a run's own operations
@@ -72,8 +69,8 @@ def _upsert_bucket(call: Call) -> JSON:
         run, inserted = call.backend.ensure_run(given.get("entity"), given.get("project"), given["name"])
     else:
         run, inserted = _by_storage_id(call), False
-    # Only the start of a run tells its host; what comes later leaves it out.
-    if given.get("host"):
+    # A start names the host and no id: a later update has an id, and from some clients the host again.
+    if given.get("host") and not given.get("id"):
         call.backend.start_anew(run)
     changes = {
         "display_name": given.get("displayName", given.get("display_name")),
@@ -235,8 +232,7 @@ _OPERATIONS: dict[str, Callable[[Call], JSON]] = {
     "GetViewer": _viewer,
     "GetDefaultEntity": _viewer,
     "ServerFeaturesQuery": _server_features,
-    "OrgFeatureFlags": _org_feature_flags,
-    "XXHashDigestsEnabled": _digests,
+    "OrganizationCoreWeaveOrganizationID": _organization,
     "UpsertBucket": _upsert_bucket,
     "RunResumeStatus": _run_resume_status,
     "CreateRunFiles": _create_run_files,
@@ -245,7 +241,6 @@ _OPERATIONS: dict[str, Callable[[Call], JSON]] = {
     "Run": _run,
     "RunState": _run,
     "RunHistoryKeys": _run,
-    "QueryRunInfo": _run,
     "RunFiles": _run_files,
     "RunFullHistory": _run_full_history,
     "RunSampledHistory": _sampled_history,

@@ -132,14 +132,9 @@ def _file_urls(call: Call) -> JSON:
 
 def _file_nodes(call: Call, artifact: Artifact) -> list[JSON]:
     return [
-        {"__typename": "File", "name": name, "directUrl": views.artifact_file_url(call.url, artifact, name)}
-        for name in call.backend.artifact_files(artifact)
+        {"__typename": "File", "name": name, "directUrl": views.artifact_file_url(call.url, birth, name)}
+        for name, birth in call.backend.artifact_files(artifact).items()
     ]
-
-
-def _entry_urls(call: Call) -> JSON:
-    files = views.connection(_file_nodes(call, call.artifact))
-    return {"artifact": {"filesByManifestEntries": files}}
 
 
 def _output_artifacts(call: Call) -> JSON:
@@ -196,9 +191,7 @@ OPERATIONS: dict[str, Callable[[Call], JSON]] = {
     "ArtifactMembershipByName": _membership,
     "ArtifactByID": _artifact,
     "FetchArtifactManifest": _manifest,
-    "ArtifactManifest": _manifest,
     "GetArtifactMembershipFileUrls": _file_urls,
-    "ArtifactFileURLsByManifestEntries": _entry_urls,
     "ArtifactCreatedBy": _created_by,
     "ArtifactUsedBy": _used_by,
     "ProjectArtifacts": _versions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -26,6 +27,8 @@ svg { background: #f6f8fa; } circle { fill: #0550ae; }
 polyline { fill: none; stroke: #0550ae; stroke-width: 1.5; }
 code { overflow-wrap: anywhere; }
 """
+
+_NUMBER = re.compile(r"-?(\d+(\.\d+)?(e[+-]\d+)?|inf)|nan")
 
 _WIDTH, _HEIGHT, _MARGIN = 300.0, 130.0, 8.0
 
@@ -80,8 +83,7 @@ def _group(name: str, runs: Sequence[Run]) -> str:
 
 def _run_page(backend: Backend, run: Run) -> str:
     facts = {
-        "state": _state(run),
-        "exit code": "" if run.exit_code is None else str(run.exit_code),
+        "state": _state(run) + ("" if run.exit_code is None else f", exit code {run.exit_code}"),
         "project": _link("/" + "/".join(map(_quoted, run.key[:2])), f"{run.entity}/{run.project}"),
         "id": escape(run.id),
         "group": escape(run.group),
@@ -181,8 +183,8 @@ def _artifacts(backend: Backend, artifacts: Sequence[Artifact]) -> str:
 
 
 def _artifact_files(backend: Backend, artifact: Artifact) -> str:
-    names = backend.artifact_files(artifact)
-    return "<br>".join(_link(views.artifact_file_url("", artifact, name), name) for name in names)
+    files = backend.artifact_files(artifact)
+    return "<br>".join(_link(views.artifact_file_url("", birth, name), name) for name, birth in files.items())
 
 
 def _unknown(backend: Backend) -> str:
@@ -198,7 +200,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(inside: str) -> str:
-    return f'<td class="number">{inside}</td>' if inside.lstrip("-")[:1].isdigit() else f"<td>{inside}</td>"
+    return f'<td class="number">{inside}</td>' if _NUMBER.fullmatch(inside) else f"<td>{inside}</td>"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -40,8 +40,6 @@ class Stream:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stream) and self._lines == other._lines
 
-    __hash__ = None  # type: ignore[assignment]
-
     def put(self, offset: int, lines: Sequence[Any]) -> list[tuple[int, Any]]:
         """Keep `lines` from `offset` on; gives back those that were not known yet, with their places."""
         fresh = [(at, line) for at, line in enumerate(lines, offset) if self._lines.get(at, self) != line]

@@ -105,6 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         message = self._message()
+        if not self._is_known():
+            # Whatever the body: the client asks so whether a server takes its telemetry, and goes without if not.
+            self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+            return
         if message is None:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": "not a JSON object of a given length"})
             return
@@ -132,14 +136,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_gzip(self) -> bool:
         return self.headers.get("Content-Encoding") == "gzip"
 
+    def _is_known(self) -> bool:
+        match self._parts():
+            case ["graphql"] | ["files", _, _, _, "file_stream"]:
+                return True
+        return False
+
     def _answer(self, message: dict[str, Any]) -> tuple[HTTPStatus, dict[str, Any]]:
-        parts = self._parts()
-        if parts == ["graphql"]:
-            return HTTPStatus.OK, graphql.answer(self.server.backend, self.server.url, message)
-        if len(parts) == 5 and (parts[0], parts[4]) == ("files", "file_stream"):
-            self.server.backend.stream((parts[1], parts[2], parts[3]), message)
-            return HTTPStatus.OK, {"exitcode": None, "limits": {}}
-        return HTTPStatus.NOT_FOUND, {"error": "not found"}
+        match self._parts():
+            case ["files", entity, project, run, _]:
+                self.server.backend.stream((entity, project, run), message)
+                return HTTPStatus.OK, {"exitcode": None, "limits": {}}
+        return HTTPStatus.OK, graphql.answer(self.server.backend, self.server.url, message)
 
     def _keep(self, arrived: Path | None) -> None:
         fault = self._fault()

@@ -189,8 +189,8 @@ def collection_node(artifact: Artifact) -> JSON:
 
 
 def artifact_node(backend: Backend, artifact: Artifact) -> JSON:
-    names = backend.artifact_files(artifact)
-    sizes = [backend.disk.artifact_file(artifact.number, name).stat().st_size for name in names]
+    files = backend.artifact_files(artifact)
+    sizes = [backend.artifact_file(birth, name).stat().st_size for name, birth in files.items()]
     return {
         "__typename": "Artifact",
         "id": artifact.id,
@@ -208,7 +208,7 @@ def artifact_node(backend: Backend, artifact: Artifact) -> JSON:
         "digest": artifact.digest,
         "digestAlgorithm": artifact.digest_algorithm,
         "commitHash": None,
-        "fileCount": len(names),
+        "fileCount": len(files),
         "createdAt": artifact.created_at,
         "updatedAt": None,
         "aliases": [alias_node(artifact, alias) for alias in artifact.aliases],

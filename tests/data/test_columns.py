@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.columns import read_columns
+from sweep.data.raw import Raw
+from sweep.data.splits import load_splits
+
+TEXTS = ["one", "two", "three"]
+
+
+def labels(values: list[Any] | pa.Array, *, typed: bool = True, **config: Any) -> Any:
+    """The labels of a column, or the message of the only fault."""
+    raw = Raw(pa.table({"text": TEXTS, "label": values}), ("text", "label"), typed)
+    columns, faults = read_columns(DatasetConfig(**config), "train", raw)
+    return faults[0].message if faults or columns is None else list(columns.labels)
+
+
+def several(values: list[Any] | pa.Array, **config: Any) -> Any:
+    return labels(values, task="multi_label", **config)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", "b", "a"], ["a", "b", "a"]),
+        ([0, 1, 10], ["0", "1", "10"]),
+        ([True, False, True], ["True", "False", "True"]),
+        (pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
+        (pa.array(["a", "b", "a"], pa.large_string()), ["a", "b", "a"]),
+    ],
+)
+def test_single_labels_are_names_or_whole_numbers(values, expected):
+    assert labels(values) == [(name,) for name in expected]
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ([0.5, 1.0, 0.0], "double"),
+        ([datetime.date(2024, 1, 1)] * 3, "date32"),
+        ([["a"], ["b"], ["a", "b"]], "set dataset.task=multi_label"),
+        ([{"a": 1}] * 3, "struct"),
+    ],
+)
+def test_other_kinds_of_label_column(values, part):
+    assert part in labels(values) and "in train" in labels(values)
+
+
+def test_text_that_spells_fractions_is_no_label():
+    assert "with a fraction" in labels(["0", "0.25", "1e-3"], typed=False)
+    assert labels(["v1.0", "v1.5", "v1.0"], typed=False) == [("v1.0",), ("v1.5",), ("v1.0",)]
+
+
+def test_rows_without_a_label_are_counted():
+    message = labels(["a", None, " "])
+    assert "rows 2, 3 of train" in message and "dataset.unlabelled=drop" in message
+    assert labels(["a", None, ""], unlabelled="drop") == [("a",), None, None]
+    assert "rows 1, 2, 3" in labels(pa.nulls(3))
+
+
+def test_lists_of_names():
+    assert several([["a", "b"], [], ["b"]]) == [("a", "b"), (), ("b",)]
+    assert several([[], [], []]) == [(), (), ()]
+    assert "row 2" in several([["a"], None, ["b"]])
+    assert "null" in several([["a"], [None], ["b"]])
+
+
+def test_lists_of_flags():
+    assert several([[0, 1], [1, 1], [0, 0]]) == [("1",), ("0", "1"), ()]
+    assert several([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]], label_names=("x", "y")) == [("y",), ("x", "y"), ()]
+    assert several([[True, False]] * 3, label_names=("x", "y")) == [("x",)] * 3
+
+
+@pytest.mark.parametrize(
+    "values", [[[0, 1], [1], [0, 0]], [[0, 2], [1, 1], [0, 0]], ["a", "b", "c"], [0, 1, 0]]
+)
+def test_other_kinds_of_multi_label_column(values):
+    message = several(values)
+    assert "a multi-label task needs" in message and "dataset.label_columns" in message
+
+
+def test_as_many_names_as_flags():
+    assert "2 flags" in several([[0, 1]] * 3, label_names=("x", "y", "z"))
+
+
+def flags(typed: bool = True, **columns: list[Any]) -> Any:
+    raw = Raw(pa.table({"text": TEXTS, **columns}), ("text", *columns), typed)
+    read, faults = read_columns(DatasetConfig(task="multi_label", label_columns=tuple(columns)), "train", raw)
+    return [str(fault) for fault in faults] if faults or read is None else (read.names, list(read.labels))
+
+
+@pytest.mark.parametrize(
+    "values", [[0, 1, 1], [False, True, True], [0.0, 1.0, 1.0], ["0", "1", "1"], ["False", "true", "1"]]
+)
+def test_a_column_of_flags_for_each_label(values):
+    assert flags(joy=[1, 1, 0], fear=values) == (("joy", "fear"), [("joy",), ("joy", "fear"), ("fear",)])
+
+
+def test_every_column_that_holds_no_flags_is_named():
+    (message,) = flags(joy=["NONE"] * 3, fear=[0, 1, 2], love=[0, 1, 0])
+    assert (
+        message.startswith("dataset.label_columns")
+        and "joy holds 'NONE'" in message
+        and "fear holds 2 in row 3" in message
+    )
+    assert "love" not in message
+
+
+def test_an_empty_flag_is_no_label():
+    (message,) = flags(typed=False, joy=["1", "", "0"], fear=["1", "0", "0"])
+    assert "row 2 of train" in message
+
+
+def test_text_columns_hold_text():
+    raw = Raw(
+        pa.table({"text": [1, 2, 3], "pair": ["a", " ", None], "label": TEXTS}),
+        ("text", "pair", "label"),
+        True,
+    )
+    _, faults = read_columns(DatasetConfig(text_pair_column="pair"), "test", raw)
+    assert [fault.path for fault in faults] == ["dataset.text_column", "dataset.text_pair_column"]
+    assert "int64" in faults[0].message and "rows 2, 3 of test" in faults[1].message
+
+
+def test_a_missing_column_names_those_there(toy, only_fault):
+    fault = only_fault(toy, text_column="txt")
+    assert fault.path == "dataset.text_column"
+    assert (
+        "train and test" in fault.message
+        and "did you mean text?" in fault.message
+        and "text, label" in fault.message
+    )
+
+
+def test_the_first_of_several_names_is_taken(toy, only_fault):
+    assert len(load_splits(DatasetConfig(path=str(toy), label_column=("category", "label"))).labels) == 2
+    assert "category or intent" in only_fault(toy, label_column=("category", "intent")).message
+
+
+@pytest.mark.parametrize("key", ["label_column", "text_pair_column"])
+def test_one_column_has_one_use(toy, only_fault, key):
+    assert only_fault(toy, **{key: "text"}).path == f"dataset.{key}"

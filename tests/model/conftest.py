@@ -1,0 +1,63 @@
+"""What the tests of this room share: tiny models as directories, and the five ways to train them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {"method": "lora"},
+    "qlora": {"method": "lora", "quantization": "nf4"},
+    "ia3": {"method": "ia3"},
+    "head": {"method": "head"},
+    "full": {"method": "full"},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "gpt2": tiny.tiny_gpt2(root / "gpt2"),
+        "llama": tiny.tiny_llama(root / "llama"),
+        "bert": tiny.tiny_bert(root / "bert"),
+        "distilbert": tiny.tiny_distilbert(root / "distilbert"),
+        "no_pooler": tiny.tiny_bert(root / "no_pooler", pooler=False),
+    }
+
+
+@pytest.fixture(scope="session")
+def labels() -> LabelSpace:
+    return LabelSpace("single_label", ("balance", "card", "fees"))
+
+
+@pytest.fixture(scope="session")
+def configure(folders: dict[str, Path]) -> Callable[..., Config]:
+    """A config by the model's name and the adapter's, with sections replaced as given."""
+
+    def made(model: str, adapter: str = "lora", /, **sections: dict[str, Any]) -> Config:
+        tree: dict[str, Any] = {
+            "model": {"path": str(folders[model]), **sections.pop("model", {})},
+            "adapter": {**ADAPTERS[adapter], **sections.pop("adapter", {})},
+            **sections,
+        }
+        return Config.model_validate_json(json.dumps(tree))
+
+    return made

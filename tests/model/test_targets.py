@@ -1,0 +1,73 @@
+"""Where adapters go by default."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from sweep.config.schema import AdapterConfig
+from sweep.errors import UserError
+from sweep.model.architecture import head_modules
+from sweep.model.targets import find_targets
+
+LORA = {
+    "gpt2": ["c_attn"],
+    "bert": ["query", "value"],
+    "distilbert": ["q_lin", "v_lin"],
+    "roberta": ["query", "value"],
+    "deberta-v2": ["query_proj", "value_proj"],
+    "modernbert": ["Wqkv"],
+    "albert": ["query", "value"],
+    "phi3": ["qkv_proj"],
+}
+IA3 = {
+    "gpt2": (["c_attn", "mlp.c_proj"], ["mlp.c_proj"]),
+    "bert": (["key", "value", "output.dense"], ["output.dense"]),
+    "distilbert": (["k_lin", "v_lin", "ffn.lin2"], ["ffn.lin2"]),
+    "xlm-roberta": (["key", "value", "output.dense"], ["output.dense"]),
+    "modernbert": (["Wqkv", "mlp.Wo"], ["mlp.Wo"]),
+}
+
+
+def outline(kind: str) -> PreTrainedModel:
+    config = CONFIG_MAPPING[kind]()
+    config.num_hidden_layers = 1
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    return model
+
+
+@pytest.mark.parametrize("kind", LORA)
+def test_lora_defaults(kind: str) -> None:
+    model = outline(kind)
+    targets = find_targets(model, AdapterConfig(method="lora"), head_modules(model))
+    assert targets.modules == LORA[kind]
+    assert targets.matched
+
+
+@pytest.mark.parametrize("kind", IA3)
+def test_ia3_defaults(kind: str) -> None:
+    model = outline(kind)
+    targets = find_targets(model, AdapterConfig(method="ia3"), head_modules(model))
+    assert (targets.modules, targets.feedforward) == IA3[kind]
+
+
+def test_named_feedforward_layers_are_known(kind: str = "bert") -> None:
+    model = outline(kind)
+    adapter = AdapterConfig(method="ia3", target_modules=("key", "output.dense"))
+    assert find_targets(model, adapter, head_modules(model)).feedforward == ["output.dense"]
+
+
+def test_a_layout_nobody_knows() -> None:
+    model = outline("fnet")
+    with pytest.raises(UserError, match="adapter.target_modules: must be given: no default is known for fnet"):
+        find_targets(model, AdapterConfig(method="lora"), head_modules(model))
+
+
+def test_the_head_is_no_target() -> None:
+    model = outline("roberta")
+    targets = find_targets(model, AdapterConfig(method="lora", target_modules=("dense",)), head_modules(model))
+    assert targets.matched
+    assert not [name for name in targets.matched if name.startswith("classifier")]

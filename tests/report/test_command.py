@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_report_is_written_without_torch(store):
+    code = (
+        "import runpy, sys; sys.argv = ['report', sys.argv[1]]; runpy.run_module('sweep.report', run_name='__main__')\n"
+        "heavy = {'torch', 'transformers', 'peft', 'wandb', 'matplotlib.pyplot'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = run("-c", code, str(store.root))
+    assert done.returncode == 0, done.stderr
+    assert "Winner    trial 1" in done.stdout
+    assert (store.root / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["missing", ""])
+def test_a_wrong_folder_ends_in_one_message_and_code_2(tmp_path, name):
+    done = run("-m", "sweep.report", str(tmp_path / name))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("sweep: 1 thing to mend:")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from sweep.records import Failed, FailureReason, Pruned
+from sweep.report.facts import Point
+from sweep.report.observations import agreement, course, ending, fit
+
+from .conftest import cost, evals, six_trials, trial
+
+
+def points(accuracies, losses=None, train=None):
+    found = evals(accuracies, losses or [1.0] * len(accuracies))
+    return tuple(Point(point, train[place] if train else None) for place, point in enumerate(found))
+
+
+def test_no_evaluation():
+    assert course((), "eval/accuracy", maximize=True) == ["No evaluation was reached."]
+    assert fit(()) == []
+
+
+def test_one_evaluation():
+    assert course(points([0.5]), "eval/accuracy", maximize=True) == ["One evaluation with eval/accuracy: 0.5000."]
+    assert fit(points([0.5])) == []
+
+
+def test_evaluations_without_the_metric():
+    assert course(points([0.5, 0.6]), "eval/jaccard", maximize=True) == [
+        "2 evaluations, none of them with eval/jaccard."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        (
+            [0.2, 0.5, 0.8],
+            "Still improving when it ended: the last evaluation brought +0.3000, 50.0 % of the whole gain.",
+        ),
+        (
+            [0.2, 0.79, 0.8],
+            "Near its plateau when it ended: the last evaluation brought +0.0100, 1.67 % of the whole gain.",
+        ),
+        ([0.2, 0.8, 0.7], "No gain after evaluation 2: the last one is 0.1000 worse than the best."),
+        ([0.5, 0.5], "No gain after evaluation 1: the last one is 0.0000 worse than the best."),
+    ],
+)
+def test_convergence(accuracies, said):
+    assert course(points(accuracies), "eval/accuracy", maximize=True)[-1] == said
+
+
+def test_a_loss_improves_downwards():
+    sentences = course(points([0.5, 0.6], [2.0, 1.5]), "eval/loss", maximize=False)
+    assert (
+        sentences[0]
+        == "eval/loss fell from 2.0000 (evaluation 1) to 1.5000 (evaluation 2); best 1.5000 at evaluation 2."
+    )
+    assert sentences[1] == "Two evaluations are too few to see a plateau: the second brought -0.5000."
+
+
+def test_values_that_are_not_finite_are_named_and_left_out():
+    sentences = course(points([0.2, math.nan, 0.4, math.inf]), "eval/accuracy", maximize=True)
+    assert sentences[0] == "eval/accuracy was not a finite number at evaluation 2, 4."
+    assert "from 0.2000 (evaluation 1) to 0.4000 (evaluation 3)" in sentences[1]
+    nothing = course(points([math.nan]), "eval/accuracy", maximize=True)
+    assert nothing == ["eval/accuracy was not a finite number at evaluation 1."]
+
+
+def test_overfitting_is_a_turn_of_the_loss():
+    turned, gap = fit(points([0.5] * 3, [1.0, 0.8, 1.0], train=[1.5, 0.7, 0.2]))
+    assert turned == "eval/loss turned after evaluation 2: from 0.8000 up to 1.0000 (+25.0 %), a sign of overfitting."
+    assert gap.startswith("eval/loss less training loss went from -0.5000 (evaluation 1) to +0.8000")
+    assert gap.endswith("(evaluation 3: 1.0000 against 0.2000).")
+
+
+def test_a_loss_that_keeps_falling_shows_no_turn():
+    assert fit(points([0.5] * 2, [1.0, 0.8])) == [
+        "eval/loss shows no turn: lowest 0.8000 at evaluation 2, last 0.8000."
+    ]
+
+
+def test_endings_say_how_far_the_trial_came():
+    _, _, pruned, diverged, memory, interrupted = six_trials()
+    assert ending(pruned, points([0.09])).startswith("Pruned after evaluation 1, 60 of 180 steps")
+    assert "“loss is nan at step 61”" in ending(diverged, points([0.3, 0.25]))
+    assert ending(memory, ()) == (
+        r"Ran out of memory (before its first evaluation, 3 of 180 steps, with the message “asked for 2 GiB \| had 1”)."
+    )
+    assert "to be tried again on resuming" in ending(interrupted, points([0.5]))
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_every_failure_has_words(reason):
+    assert ending(trial(0, {}, Failed(reason, "", (), cost(1, 1))), ())
+
+
+def test_a_full_course_needs_no_words_about_its_end():
+    assert ending(six_trials()[0], points([0.5])) == ""
+    assert ending(trial(0, {}, Pruned((), cost(1, 5))), ()).startswith(
+        "Pruned before its first evaluation, 5 of 180 steps"
+    )
+
+
+def test_agreement():
+    first = points([0.5, 0.6])
+    assert agreement(first, first).startswith(
+        "The retraining repeats the trial exactly: largest difference 0, 8 values"
+    )
+    moved = tuple(replace(p, eval=replace(p.eval, metrics={"eval/accuracy": 0.55})) for p in first)
+    said = agreement(first, moved[:1])
+    assert "0.05, in eval/accuracy at evaluation 1" in said
+    assert "They differ in length: 2 and 1 evaluations." in said
+    assert agreement((), first) == "Trial and retraining have no evaluation in common to compare."

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sweep.config.schema import DatasetConfig
+from sweep.errors import UserError
+from sweep.records import Completed, Cost, Failed, FailureReason, Step
+from sweep.report.summary import study_summary, summary_lines
+from sweep.report.write import write_report
+from sweep.store import Store
+
+from .conftest import BATCH, LABELS, LR, completed, config, cost, evals, final, six_trials, trial, words
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"## {title}")[2].split("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row, bold marks taken off."""
+    return [
+        [cell.strip().strip("*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+@pytest.fixture(scope="module")
+def text(reported: Store) -> str:
+    return (reported.root / "report.md").read_text()
+
+
+def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
+    head = text.partition("\n## ")[0]
+    assert "**Trial 1 won** with eval/accuracy 0.8833 at epoch 2" in head
+    assert "test/accuracy 0.8400 (95 % interval 0.7558 to 0.8990, 100 rows)" in head
+    assert ["accuracy", "0.8833", "0.8400", "-0.0433", "0.1100", "+0.7300"] in rows(head)
+    assert ["loss", "0.5200", "0.5500", "-0.0300", "–", "–"] in rows(head)
+    assert "2 completed, 1 pruned, 3 failed (1 diverged, 1 interrupted, 1 out of memory)" in head
+    assert "**Missing so far**: 1 trial of 6." in head  # the interrupted one
+
+
+def test_trials_are_listed_with_their_values_ends_and_scores(text):
+    listed = rows(section(text, "The trials").split("### ")[0])[2:]
+    assert listed == [
+        ["0", "0.0001", "8", "completed", "0.6125", "3", "1.4000", "24.0"],
+        ["1 (best)", "0.0015", "16", "completed", "0.8833", "2", "0.6100", "24.0"],
+        ["2", "1.2e-05", "16", "pruned", "0.0900", "1", "2.4800", "6.0"],
+        ["3", "0.009", "8", "diverged", "0.3000", "1", "nan", "7.0"],
+        ["4", "0.002", "16", "out of memory", "–", "–", "–", "1.0"],
+        ["5", "0.0008", "8", "interrupted", "0.5000", "1", "1.6000", "5.0"],
+    ]
+
+
+def test_epochs_carry_the_mean_of_the_training_losses_before_them(reported, text):
+    losses = [row.metrics["train/loss"] for row in reported.events(0) if isinstance(row, Step) and 60 < row.step <= 120]
+    assert ["2", "120", f"{sum(losses) / len(losses):.4f}", "1.7000", "0.5200", "0.5100", "0.5000"] in rows(text)
+
+
+def test_what_was_run(text):
+    run = section(text, "What was run")
+    for said in (
+        "`org/small-model` at revision `r1`",
+        "227,000 of 22,700,000 trained (1.00 %)",
+        "`abc1234`, with uncommitted changes (2 lines of diff",
+        "study 1, trainer 2, dataset 3",
+        "| validation | 120 |",
+        "1e-05 to 0.01 | logarithmic",
+        "one of 8, 16",
+        "| torch | 2.13.0 |",
+    ):
+        assert said in run
+
+
+def test_confusion_and_labels_are_counted_from_the_record(text):
+    test = section(text, "On the test split")
+    assert "16 of 100 rows are wrong, in 4 pairs of labels" in test
+    assert [r"card\_lost", r"card\_arrival", "4", "36.4 %", "0"] in rows(test)
+    assert [r"card\_arrival", "0.7778", "0.6364", "1.0000", "7"] in rows(test)
+    surest = rows(test.partition("### The surest mistakes")[2])[2]
+    assert surest[2:] == [r"refund\_status", "login", "0.900"]
+
+
+def test_cost_adds_up(text):
+    spent = rows(section(text, "What it cost"))
+    assert next(row for row in spent if row[0] == "all trials")[1:6] == ["67.0", "50.2", "8.4", "554", "4,432"]
+    assert next(row for row in spent if row[0] == "with retraining")[1] == "92.0"
+    assert "it saved 120 steps, 66.7 % of theirs" in text
+
+
+def test_commands_to_repeat(reported, text):
+    for record in reported.trials():
+        assert record.command in text
+    assert "load('runs/toy/final/model')" in text
+    assert "python -m sweep.report runs/toy" in text
+
+
+def test_trial_and_retraining_side_by_side(make):
+    trials = six_trials()
+    ending = final(trials[1])
+    shifted = tuple(
+        replace(p, metrics={n: v + 0.001 * p.index for n, v in p.metrics.items()}) for p in ending.retrain_evals
+    )
+    text = words(make(trials, ending=replace(ending, retrain_evals=shifted)))
+    assert ["2", "120", "0.5200", "0.5220", "+0.0020", "0.8833", "0.8853", "+0.0020"] in rows(text)
+    assert "Largest difference between trial and retraining: 0.003" in text
+
+
+def test_written_again_elsewhere_it_is_the_same_to_the_byte(store, reported):
+    def everything(root: Path) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in [*root.glob("report.*"), *root.glob("figures/*")]}
+
+    write_report(store)
+    assert len(everything(store.root)) == 7  # report.md, report.html, five figures
+    assert everything(store.root) == everything(reported.root)
+
+
+def test_html_is_one_well_formed_page_with_every_figure_inside(reported, text):
+    page = (reported.root / "report.html").read_text()
+    tree = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
+    images = [image.attrib["src"] for image in tree.iter("img")]
+    assert len(images) == len(list(reported.root.glob("figures/*.png"))) == text.count("](figures/")
+    assert all(source.startswith("data:image/png;base64,") for source in images)
+    shown = "".join(tree.itertext())
+    assert "Row 32: <b>where</b> is | my `refund_status`? Please & thanks, $5" in shown
+    assert "other | <none>" in shown
+    assert not list(tree.iter("b"))
+
+
+def test_passwords_in_addresses_are_masked(make):
+    settings = config(storage="postgresql://me:hidden@db/sweep")
+    store = make(six_trials()[:1], settings=settings)
+    write_report(store)
+    assert "hidden" not in (store.root / "report.md").read_text() + (store.root / "report.html").read_text()
+
+
+def test_summary_lines(reported):
+    lines = summary_lines(reported)
+    assert lines[0] == "Trials    6 of 6: 2 completed, 1 pruned, 3 failed (1 diverged, 1 interrupted, 1 out of memory)"
+    assert f"          {LR}=0.0015" in lines
+    assert any(line.split() == ["accuracy", "0.8833", "0.8400", "0.1100"] for line in lines)
+    assert lines[-1] == f"Report    {reported.root / 'report.md'}"
+
+
+def test_study_summary_is_flat_and_plain(reported):
+    found = study_summary(reported)
+    assert found["study/completed"] == 2
+    assert found["study/failed"] == 3
+    assert found["study/best_trial"] == 1
+    assert found["test/accuracy"] == 0.84
+    assert found["baseline/test/accuracy"] == 0.11
+    assert found[f"params/{BATCH}"] == 16
+    assert all(isinstance(value, int | float | str) for value in found.values())
+
+
+def test_before_the_final_record_the_report_says_what_is_missing(make):
+    store = make(six_trials()[:2])
+    store.append_event(2, evals([0.2], [2.0])[0])
+    text = words(store)
+    assert "**Trial 1 leads** with eval/accuracy 0.8833" in text
+    assert (
+        "4 trials of 6; the end of trial 2, which is still running or was killed; the retraining of the winner" in text
+    )
+    assert "On the test split" not in text
+    assert "python -m sweep +experiment=toy" in text
+    assert "not retrained and tested yet" in "\n".join(summary_lines(store))
+    assert "test/accuracy" not in study_summary(store)
+
+
+def test_when_every_trial_failed(make):
+    store = make(six_trials()[3:])
+    text = words(store)
+    assert "**No trial has completed**" in text
+    assert "nothing can be said from 0 completed trials" in text
+    assert "none: no trial has completed" in "\n".join(summary_lines(store))
+    assert "study/best_trial" not in study_summary(store)
+
+
+def test_one_trial_without_a_search(make):
+    only = completed(0, [0.5], [1.0], {})
+    text = words(make([only], settings=config(n_trials=1), ending=final(only)))
+    assert "What each hyperparameter did" in text  # the space is still searched, by no trial
+    assert "nothing was searched" in text
+
+
+def test_trials_that_report_no_evaluations_and_only_nan(make):
+    silent = trial(0, {LR: 1e-4, BATCH: 8}, Failed(FailureReason.DIVERGED, "", (), Cost()))
+    broken = trial(
+        1, {LR: 1e-3, BATCH: 8}, Failed(FailureReason.DIVERGED, "", evals([math.nan], [math.inf]), cost(1, 60))
+    )
+    text = words(make([silent, broken]))
+    assert "No evaluation was reached." in text
+    assert "eval/accuracy was not a finite number at evaluation 1." in text
+    assert "figures/search.png" not in text
+
+
+def test_figures_that_no_longer_hold_are_removed(store):
+    write_report(store)
+    (store.final_dir / "record.json").unlink()
+    write_report(store)
+    assert not (store.root / "figures" / "confusion.png").exists()
+
+
+def test_minimised_loss_makes_the_lowest_score_the_best(make):
+    settings = config(metric="eval/loss", direction="minimize")
+    first, second = (completed(n, [0.5, 0.6], [2.0 - n, 1.5 - n], {LR: 1e-3, BATCH: 8}) for n in range(2))
+    assert isinstance(second.outcome, Completed)
+    text = words(make([first, second], settings=settings))
+    assert "**Trial 1 leads** with eval/loss 0.5000 at epoch 2" in text
+    assert "The best trial is 1.0000 better in eval/loss than the second best (1.5000)." in text
+
+
+def test_multi_label(make):
+    settings = config(metric="eval/f1_macro").model_copy(
+        update={"dataset": DatasetConfig(path="x", task="multi_label")}
+    )
+    record = six_trials()[1]
+    ending = replace(
+        final(record, LABELS[:3], confusion=((50, 10, 5, 35), (90, 0, 10, 0), (20, 20, 20, 40))),
+        test={"test/loss": 0.3, "test/subset_accuracy": 0.25, "test/f1_macro": 0.5, "test/jaccard": 0.4},
+        test_rows=100,
+    )
+    store = make([record], settings=settings, labels=LABELS[:3])
+    store.write_final(ending)
+    (store.final_dir / "predictions.csv").write_text(
+        "index,text,text_pair,label,predicted,confidence\n"
+        "0,hello,there,a|b,b|a,0.99\n1,one,two,a|b,a,0.7\n2,none,at all,,a,0.8\n"
+    )
+    text = words(store)
+    assert "test/subset_accuracy 0.2500" in text
+    assert [r"card\_lost", "50", "10", "5", "35"] in rows(text)
+    assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(text)
+    assert [r"card\_arrival", "0.0000", "0.0000", "0.0000", "10"] in rows(text)
+    assert rows(text.partition("### The surest mistakes")[2])[2:4] == [
+        ["2", "none", "at all", "(none)", "a", "0.800"],
+        ["1", "one", "two", "a, b", "a", "0.700"],
+    ]
+
+
+def test_seventy_seven_labels_stay_readable(make):
+    labels = tuple(f"intent_{index}" for index in range(77))
+    record = six_trials()[1]
+    text = words(make([record], ending=final(record, labels), labels=labels))
+    assert "The 7 worst of 77 labels, by F1:" in text
+    assert "<summary>All 77 labels</summary>" in text
+    assert "the 15 pairs below hold 57.7 % of them" in text
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda _: None, "is no folder"),
+        (lambda root: root.mkdir(), "is no run directory: it has no lock.json"),
+        (lambda root: root.write_text("a file"), "is no folder"),
+    ],
+)
+def test_no_run_directory(tmp_path, prepare, said):
+    root = tmp_path / "elsewhere"
+    prepare(root)
+    with pytest.raises(UserError, match=said):
+        write_report(Store(root))
+
+
+def test_no_finished_trial(make):
+    with pytest.raises(UserError, match="no finished trial yet"):
+        write_report(make())
+
+
+def test_a_folder_of_run_directories_names_them(make):
+    store = make()
+    with pytest.raises(UserError, match="below it there are: made"):
+        write_report(Store(store.root.parent))
+
+
+def test_a_record_of_another_shape(store):
+    (store.trial_dir(0) / "record.json").write_text('{"number": "zero"}')
+    with pytest.raises(UserError, match="cannot read"):
+        write_report(store)
