@@ -74,6 +74,8 @@ def test_a_searched_group_takes_the_place_of_the_user_s(tmp_path: Path) -> None:
         (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of Optuna's TPESampler"),
         (["study.enqueue=[{optimizer.learning_rate: 9}]"], "study.enqueue[0]", "the search space allows"),
         (["optimizer.warmup_steps=500", "study.space=null"], "optimizer.warmup_steps", "must be below the"),
+        (["study.space=null", "optimizer.lr_scheduler_type=constant", "optimizer.warmup_steps=3"], "optimizer.warmup_steps", "no warmup"),
+        (["trainer.early_stopping_threshold=0.1"], "trainer.early_stopping_threshold", "early_stopping_patience"),
         (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
         (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),

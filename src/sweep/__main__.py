@@ -14,16 +14,15 @@ def main() -> None:
 
         # Imported only now: torch takes seconds, and a mistake in the config should not.
         from sweep.final import confirm
-        from sweep.report.publish import publish
+        from sweep.report.publish import published
         from sweep.study.prepare import prepare
         from sweep.study.search import search
         from sweep.study.session import opened
 
         parameters = prepare(plan)  # a dry run ends here
-        with opened(plan, parameters) as session:
+        with opened(plan, parameters) as session, published(session.store, session.tracker, plan.config):
             trials = search(session)
             confirm(session, trials)
-            publish(session.store, session.tracker, plan.config)
 
 
 if __name__ == "__main__":

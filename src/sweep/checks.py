@@ -51,6 +51,15 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.early_stopping_patience", "needs evaluations on the way, but trainer.eval_strategy is no"
 
 
+def _ignored(config: Config) -> Iterator[tuple[str, str]]:
+    """Values that would be read and come to nothing."""
+    optimizer, trainer = config.optimizer, config.trainer
+    if optimizer.lr_scheduler_type == "constant" and optimizer.warmup_steps > 0:
+        yield "optimizer.warmup_steps", f"is {optimizer.warmup_steps:g}, but the constant schedule has no warmup; use constant_with_warmup"
+    if trainer.early_stopping_threshold > 0 and trainer.early_stopping_patience is None:
+        yield "trainer.early_stopping_threshold", "is set, but counts only with trainer.early_stopping_patience"
+
+
 def _precision(config: Config) -> Iterator[tuple[str, str]]:
     if config.trainer.bf16 and config.trainer.fp16:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
@@ -126,4 +135,4 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
 
 
-CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _evaluations, _precision, _metric, _study)
+CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _evaluations, _ignored, _precision, _metric, _study)

@@ -14,6 +14,7 @@ import pytest
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
 from sweep.model import checkpoint as checkpoint_module
+from sweep.model import weights as weights_module
 from sweep.model.checkpoint import locate
 from sweep.model.paths import fingerprint, resolve
 
@@ -141,3 +142,23 @@ def test_paths_import_no_torch() -> None:
     code = "import sys, sweep.model.paths; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     path = str(Path(__file__).parents[2] / "src")
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}).returncode == 0
+
+
+def test_hub_model_is_downloaded_once(
+    hub: dict[tuple[str, str | None], Any], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def snapshot_download(name: str, **options: Any) -> str:
+        asked.append({"name": name, **options})
+        return str(folders["bert"])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    weights_module._fetched.cache_clear()
+    hub["a/b", None] = info("c0ffee", "config.json", "model.safetensors")
+    for _ in range(2):
+        found = weights_module.download(locate("a/b", None))
+    assert (found.location, found.at_hand, found.commit) == (str(folders["bert"]), True, "c0ffee")
+    assert len(asked) == 1 and asked[0]["revision"] == "c0ffee"
+    weights_module._fetched.cache_clear()
+    checkpoint_module._on_hub.cache_clear()

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sweep.config.schema import Config
+from sweep.errors import UserError
 from sweep.report.summary import study_summary, summary_lines
 from sweep.report.write import write_report
 from sweep.store import Store
 from sweep.track.tracker import Ending, Tracker
 
 
-def publish(store: Store, tracker: Tracker, config: Config) -> None:
+@contextmanager
+def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
+    """Report on what the body came to. A study without a winner has a report too; an interrupted one goes on first."""
+    try:
+        yield
+    except UserError:
+        write_report(store)
+        raise
     report = write_report(store)
     run = tracker.open_study(config)
     files = (report, report.with_suffix(".html"))

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from sweep.config.folders import conf_dir
 from sweep.config.secrets import scrubbed
 from sweep.config.schema import Config
@@ -68,12 +70,13 @@ def opened(plan: Plan, parameters: Parameters) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held():
-        _write_or_compare(store, _lock(plan))
+        bench = Bench(plan.config.trainer.device)
+        _write_or_compare(store, _lock(plan, bench.device))
         view = View(plan.config.study)
         tracker = open_tracker(plan.config, store.root, say=view.say)
         data = TokenisedData(plan.splits, cache_dir() / "tokenised")
         try:
-            yield Session(plan, parameters, store, tracker, Bench(plan.config.trainer.device), data, view)
+            yield Session(plan, parameters, store, tracker, bench, data, view)
         finally:
             receipt = tracker.close(store)
             for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
@@ -89,14 +92,15 @@ def cache_dir() -> Path:
     return Path(named) if named else base / "sweep"
 
 
-def _lock(plan: Plan) -> Lock:
+def _lock(plan: Plan, device: torch.device) -> Lock:
     config, space, model = plan.config, plan.space.plain(), model_fingerprint(plan.config.model)
     parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
     return Lock(
         experiment=fingerprint(parts), config=Config.model_validate_json(json.dumps(scrubbed(config))), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
-        versions=package_versions(), machine=machine(), git=git_state(conf_dir()), data=plan.splits.state, model=model,
-        created=now(),
+        versions=package_versions(),
+        machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
+        git=git_state(conf_dir()), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
 
