@@ -42,7 +42,9 @@ def _project(folder: Path) -> list[float]:
     ]  # fmt: skip
     _run(command, folder)
     records = [json.loads(path.read_text()) for path in sorted((folder / "run" / "trials").glob("*/record.json"))]
-    inside = [record["outcome"]["cost"]["train_seconds"] + record["outcome"]["cost"]["eval_seconds"] for record in records]
+    inside = [
+        record["outcome"]["cost"]["train_seconds"] + record["outcome"]["cost"]["eval_seconds"] for record in records
+    ]
     ended = [_seconds(record["finished"]) for record in records]
     return [ended[i] - ended[i - 1] - inside[i] for i in range(1, len(records))]
 

@@ -10,7 +10,9 @@ SOURCES = sorted((Path(__file__).parents[1] / "src" / "sweep").rglob("*.py"))
 
 def imported_names(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
-    return {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import) for alias in node.names}
+    return {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import) for alias in node.names
+    }
 
 
 def test_only_the_train_room_imports_the_trainer() -> None:

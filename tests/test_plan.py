@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.compose import Composer
 from sweep.errors import UserError
 from sweep.plan import make_plan, merged, quoted
-from sweep.config.compose import Composer
 
 QUICK = "+experiment=quickstart"
 
@@ -74,7 +74,11 @@ def test_a_searched_group_takes_the_place_of_the_user_s(tmp_path: Path) -> None:
         (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of Optuna's TPESampler"),
         (["study.enqueue=[{optimizer.learning_rate: 9}]"], "study.enqueue[0]", "the search space allows"),
         (["optimizer.warmup_steps=500", "study.space=null"], "optimizer.warmup_steps", "must be below the"),
-        (["study.space=null", "optimizer.lr_scheduler_type=constant", "optimizer.warmup_steps=3"], "optimizer.warmup_steps", "no warmup"),
+        (
+            ["study.space=null", "optimizer.lr_scheduler_type=constant", "optimizer.warmup_steps=3"],
+            "optimizer.warmup_steps",
+            "no warmup",
+        ),
         (["trainer.early_stopping_threshold=0.1"], "trainer.early_stopping_threshold", "early_stopping_patience"),
         (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
@@ -94,7 +98,9 @@ def test_each_mistake_is_named_with_its_key_and_origin(arguments: list[str], pat
 
 
 def test_mistakes_of_every_kind_come_in_one_message(tmp_path: Path) -> None:
-    space = space_file(tmp_path, "optimizer.lr: {low: 1, high: 2}\noptimizer.weight_decay: {low: 0, high: 1, log: true}\n")
+    space = space_file(
+        tmp_path, "optimizer.lr: {low: 1, high: 2}\noptimizer.weight_decay: {low: 0, high: 1, log: true}\n"
+    )
     found = faults_of(QUICK, "trainer.epochs=3", "adapter.r=-1", "study.metric=f1", "dataset.text_column=body", space)
     assert set(found) == {
         "trainer.epochs", "adapter.r", "study.metric", "dataset.text_column", "optimizer.lr", "optimizer.weight_decay.low",
@@ -109,8 +115,13 @@ def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> Non
 
 
 def test_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
-    space = space_file(tmp_path, "optimizer.warmup_steps: {low: 0, high: 60}\ntrainer.num_train_epochs: {low: 1, high: 9}")
-    assert "is 60, but must be below the" in faults_of(QUICK, space, "trainer.per_device_train_batch_size=16")["optimizer.warmup_steps"]
+    space = space_file(
+        tmp_path, "optimizer.warmup_steps: {low: 0, high: 60}\ntrainer.num_train_epochs: {low: 1, high: 9}"
+    )
+    assert (
+        "is 60, but must be below the"
+        in faults_of(QUICK, space, "trainer.per_device_train_batch_size=16")["optimizer.warmup_steps"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +144,22 @@ def test_a_label_that_train_lacks_is_refused(tmp_path: Path) -> None:
 
 
 def test_quoting_survives_hydra() -> None:
-    values = ["plain", "with space", "it's", "a,b", "null", "true", "1e5", "", "a=b", "back\\slash", 3, 1e-05, True, None]
+    values = [
+        "plain",
+        "with space",
+        "it's",
+        "a,b",
+        "null",
+        "true",
+        "1e5",
+        "",
+        "a=b",
+        "back\\slash",
+        3,
+        1e-05,
+        True,
+        None,
+    ]
     for value in values:
         tree = Composer().compose([QUICK, f"title={quoted(value)}", f"tracker.tags=[{quoted(value)}]"]).resolved()
         assert tree["title"] == value
@@ -141,7 +167,11 @@ def test_quoting_survives_hydra() -> None:
 
 
 def test_values_take_the_place_of_what_was_said_before() -> None:
-    assert merged(Composer(), ["a=1", "+adapter=lora", "b=2"], {"a": 5, "adapter": "ia3"}) == ["b=2", "a=5", "adapter=ia3"]
+    assert merged(Composer(), ["a=1", "+adapter=lora", "b=2"], {"a": 5, "adapter": "ia3"}) == [
+        "b=2",
+        "a=5",
+        "adapter=ia3",
+    ]
 
 
 def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path) -> None:
@@ -152,7 +182,9 @@ def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path
     assert done.returncode == 2
     assert "trainer.epochs: is not a config key" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not {"torch", "transformers", "datasets", "pandas"} & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not {"torch", "transformers", "datasets", "pandas"} & {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
+    }
     assert list(folder.iterdir()) == []
 
 

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import tiny_bert
 
 from sweep.__main__ import main
 from sweep.model.artifact import load
 from sweep.records import Completed, FinalRecord
 from sweep.store import Store
+from tiny import tiny_bert
 
 TRIALS = 3
 
@@ -32,7 +32,9 @@ def arguments(model: Path, folder: Path, *more: str) -> list[str]:
 
 def space(folder: Path) -> Path:
     path = folder / "space.yaml"
-    path.write_text("optimizer.learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}\nadapter: {choices: [lora, ia3, head, full]}\n")
+    path.write_text(
+        "optimizer.learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}\nadapter: {choices: [lora, ia3, head, full]}\n"
+    )
     return path
 
 
@@ -57,7 +59,9 @@ def finished(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_a_finished_study_holds_everything(finished: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_study_holds_everything(
+    finished: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     store, record = Store(finished / "run"), final(finished)
     for name in ("lock.json", "study.db", "report.md", "report.html", "final/record.json", "final/predictions.csv",
                  "final/confusion.csv", "final/model/README.md", "final/model/tokenizer.json"):  # fmt: skip
@@ -66,7 +70,11 @@ def test_a_finished_study_holds_everything(finished: Path, model: Path, monkeypa
     # The retrain repeats the trial exactly.
     assert record.retrain_evals == record.trial_evals
     assert record.retrain_best == record.trial_best
-    scores = {trial.number: trial.outcome.best.metrics["eval/accuracy"] for trial in store.trials() if isinstance(trial.outcome, Completed)}
+    scores = {
+        trial.number: trial.outcome.best.metrics["eval/accuracy"]
+        for trial in store.trials()
+        if isinstance(trial.outcome, Completed)
+    }
     assert scores[record.number] == max(scores.values())
     assert record.test_rows == 28
     assert {path.parent.name for path in finished.glob("run/trials/*/best")} <= {f"{record.number:04d}"}
@@ -113,15 +121,24 @@ def test_a_changed_experiment_is_refused_and_each_change_named(
     assert "Traceback" not in message
 
 
-def test_a_dry_run_writes_and_trains_nothing(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_writes_and_trains_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, arguments(model, tmp_path, "study.dry_run=true")) == 0
     printed = capsys.readouterr().out
-    for part in ("learning_rate: 0.001 to 0.1 (log)", "train 48, validation 28, test 28", "steps per trial: 12", "parameters: "):
+    for part in (
+        "learning_rate: 0.001 to 0.1 (log)",
+        "train 48, validation 28, test 28",
+        "steps per trial: 12",
+        "parameters: ",
+    ):
         assert part in printed
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_directory_in_use_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_directory_in_use_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Store(tmp_path / "run").held():
         assert run(monkeypatch, arguments(model, tmp_path)) == 2
     assert "in use by another sweep process" in capsys.readouterr().err
@@ -137,20 +154,33 @@ def test_faults_of_the_model_come_before_weights_and_all_at_once(
     assert "trainer.fp16" in message
 
 
-def test_a_model_that_cannot_be_reached_says_how_to_give_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_be_reached_says_how_to_give_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, arguments(tmp_path / "none", tmp_path)) == 2
     assert "model.path" in capsys.readouterr().err
 
 
-def test_diverging_trials_are_failures_of_their_points(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = arguments(model, tmp_path, "study.space=null", "optimizer.learning_rate=1e30", "trainer.max_grad_norm=0", "study.n_trials=2")
+def test_diverging_trials_are_failures_of_their_points(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = arguments(
+        model,
+        tmp_path,
+        "study.space=null",
+        "optimizer.learning_rate=1e30",
+        "trainer.max_grad_norm=0",
+        "study.n_trials=2",
+    )
     assert run(monkeypatch, argv) == 2
     assert "no trial completed" in capsys.readouterr().err
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["diverged", "diverged"]
     assert "diverged" in (tmp_path / "run" / "report.md").read_text()
 
 
-def test_the_mock_backend_receives_every_trial_and_row(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mock_backend_receives_every_trial_and_row(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, arguments(model, tmp_path, "tracker=mock", "study.n_trials=2")) == 0
     assert "2 trial runs, 1 final, 1 study" in capsys.readouterr().err
     kept = tmp_path / "run" / "wandb-mock"

@@ -50,7 +50,9 @@ class ToyEngine:
             verdict = on_step(trial, Step(epoch, EPOCHS, float(epoch), {"train/loss": 1.0 / epoch}))
             if verdict is Verdict.CONTINUE:
                 accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2)
-                evals.append(EvalPoint(epoch, epoch, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy}))
+                evals.append(
+                    EvalPoint(epoch, epoch, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
+                )
                 verdict = on_eval(trial, evals[-1])
             if verdict is not Verdict.CONTINUE:
                 return _stopped(verdict, tuple(evals))
@@ -84,5 +86,12 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     store = Store(folder / "run")
     with store.held():
         yield ToySession(
-            made, Parameters(1, 1, 1), store, NullTracker(), absent, absent, View(made.config.study), engine or ToyEngine()
+            made,
+            Parameters(1, 1, 1),
+            store,
+            NullTracker(),
+            absent,
+            absent,
+            View(made.config.study),
+            engine or ToyEngine(),
         )

@@ -34,9 +34,15 @@ def _metric(config: Config) -> Iterator[tuple[str, str]]:
     if study.metric not in allowed:
         name, task = study.metric, config.dataset.task
         rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}"
-        yield "study.metric", "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule
+        yield (
+            "study.metric",
+            "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
+        )
     elif better_when_lower(study.metric) != (study.direction == "minimize"):
-        yield "study.direction", f"is {study.direction}, but {study.metric} is better when {'lower' if better_when_lower(study.metric) else 'higher'}"
+        yield (
+            "study.direction",
+            f"is {study.direction}, but {study.metric} is better when {'lower' if better_when_lower(study.metric) else 'higher'}",
+        )
 
 
 def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
@@ -44,9 +50,15 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
     if trainer.eval_strategy == "steps" and trainer.eval_steps is None:
         yield "trainer.eval_steps", "is null, but must be a number of steps where trainer.eval_strategy is steps"
     if trainer.eval_strategy != "steps" and trainer.eval_steps is not None:
-        yield "trainer.eval_steps", f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}"
+        yield (
+            "trainer.eval_steps",
+            f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}",
+        )
     if trainer.eval_strategy == "no" and study.pruner != "none":
-        yield "study.pruner", f"is {study.pruner}, but nothing is evaluated on the way (trainer.eval_strategy is no); use none"
+        yield (
+            "study.pruner",
+            f"is {study.pruner}, but nothing is evaluated on the way (trainer.eval_strategy is no); use none",
+        )
     if trainer.eval_strategy == "no" and trainer.early_stopping_patience is not None:
         yield "trainer.early_stopping_patience", "needs evaluations on the way, but trainer.eval_strategy is no"
 
@@ -55,7 +67,10 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
     """Values that would be read and come to nothing."""
     optimizer, trainer = config.optimizer, config.trainer
     if optimizer.lr_scheduler_type == "constant" and optimizer.warmup_steps > 0:
-        yield "optimizer.warmup_steps", f"is {optimizer.warmup_steps:g}, but the constant schedule has no warmup; use constant_with_warmup"
+        yield (
+            "optimizer.warmup_steps",
+            f"is {optimizer.warmup_steps:g}, but the constant schedule has no warmup; use constant_with_warmup",
+        )
     if trainer.early_stopping_threshold > 0 and trainer.early_stopping_patience is None:
         yield "trainer.early_stopping_threshold", "is set, but counts only with trainer.early_stopping_patience"
 
@@ -69,13 +84,19 @@ def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter = config.adapter
     for name in LORA_ONLY:
         if adapter.method != "lora" and getattr(adapter, name) is not None:
-            yield f"adapter.{name}", f"is {getattr(adapter, name)}, but adapter.method is {adapter.method}: only LoRA has it"
+            yield (
+                f"adapter.{name}",
+                f"is {getattr(adapter, name)}, but adapter.method is {adapter.method}: only LoRA has it",
+            )
     if adapter.method != "lora" and adapter.use_rslora:
         yield "adapter.use_rslora", f"is true, but adapter.method is {adapter.method}: only LoRA has it"
     if adapter.method in ("head", "full") and adapter.target_modules is not None:
         yield "adapter.target_modules", f"is set, but adapter.method is {adapter.method}, which adapts no modules"
     if adapter.method == "full" and adapter.quantization != "none":
-        yield "adapter.quantization", f"is {adapter.quantization}, but a quantised base cannot be trained in full; use lora, ia3 or head"
+        yield (
+            "adapter.quantization",
+            f"is {adapter.quantization}, but a quantised base cannot be trained in full; use lora, ia3 or head",
+        )
     if adapter.feedforward_modules is not None and adapter.method != "ia3":
         yield "adapter.feedforward_modules", f"is set, but adapter.method is {adapter.method}: only IA3 has it"
 
@@ -100,19 +121,30 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
     if not study.study_name.strip() or "/" in study.study_name:
         yield "study.study_name", f"is {study.study_name!r}, but must be a name without slashes"
     if study.storage and "://" not in study.storage:
-        yield "study.storage", f"is {study.storage}, but must be an address such as postgresql://HOST/DATABASE; null is SQLite in run_dir"
+        yield (
+            "study.storage",
+            f"is {study.storage}, but must be an address such as postgresql://HOST/DATABASE; null is SQLite in run_dir",
+        )
     if study.storage and (urlsplit(study.storage).password is not None):
-        yield "study.storage", "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it"
+        yield (
+            "study.storage",
+            "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
+        )
     yield from _options("study.sampler_options", study.sampler_options, sampler_class(study.sampler))
     if study.pruner != "none":
         yield from _options("study.pruner_options", study.pruner_options, pruner_class(study.pruner))
 
 
 def _options(path: str, given: dict[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:
-    allowed = [name for name in inspect.signature(owner).parameters if name not in ("seed", "search_space", "wrapped_pruner")]
+    allowed = [
+        name for name in inspect.signature(owner).parameters if name not in ("seed", "search_space", "wrapped_pruner")
+    ]
     for name in given:
         if name not in allowed:
-            yield f"{path}.{name}", f"is no argument of Optuna's {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
+            yield (
+                f"{path}.{name}",
+                f"is no argument of Optuna's {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}",
+            )
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
@@ -130,7 +162,10 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     for index, point in enumerate(config.study.enqueue):
         for key, value in point.items():
             if key not in space:
-                yield f"study.enqueue[{index}]", f"names {key}, which is not searched; searched are: {', '.join(p.key for p in space) or 'none'}"
+                yield (
+                    f"study.enqueue[{index}]",
+                    f"names {key}, which is not searched; searched are: {', '.join(p.key for p in space) or 'none'}",
+                )
             elif not space[key].domain.contains(value):
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
 

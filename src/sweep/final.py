@@ -88,7 +88,9 @@ def _confirmed(
 ) -> tuple[FinalRecord, Ending]:
     assert isinstance(winner.outcome, Completed)
     splits, folder = session.plan.splits, session.store.final_dir
-    with trained(plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None) as result:
+    with trained(
+        plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None
+    ) as result:
         outcome = _completed(result)
         rows, predictions = _read_test(session, result, plan)
         test = measure(splits.labels.task, predictions, "test")
@@ -105,7 +107,9 @@ def _confirmed(
         _write_predictions(folder / "predictions.csv", rows, predictions, splits.labels)
         _write_confusion(folder / "confusion.csv", record)
         measured = {**outcome.best.metrics, **test}
-        save(result.model, result.tokenizer, folder / "model", config=plan.config, labels=splits.labels, metrics=measured)
+        save(
+            result.model, result.tokenizer, folder / "model", config=plan.config, labels=splits.labels, metrics=measured
+        )
     session.store.write_final(record)
     watch.run.log(outcome.cost.steps, test)
     summary: dict[str, float | int | str] = {"optuna/number": winner.number, "optuna/state": "completed", **test}
@@ -129,7 +133,9 @@ def _read_test(session: Session, result: Trained, plan: TrialPlan) -> tuple[Rows
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
     rows = locked.open()
     length, cache = plan.config.dataset.max_length, session.data.cache
-    return rows, result.predict(tokenise(rows, result.tokenizer, labels=session.plan.splits.labels, max_length=length, cache=cache))
+    return rows, result.predict(
+        tokenise(rows, result.tokenizer, labels=session.plan.splits.labels, max_length=length, cache=cache)
+    )
 
 
 def _baselines(splits: Splits, test: Rows) -> Metrics:

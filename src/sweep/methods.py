@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -24,14 +25,15 @@ _PRUNERS: Mapping[PrunerName, str] = {
 }  # fmt: skip
 
 # Optuna's own defaults are for studies of hundreds: ten random points before TPE starts and five trials before the
-# median pruner does would leave a study of six neither searched nor pruned.
+# median pruner does would leave a study of six neither searched nor pruned. Evaluations are counted from 1, so two
+# warmup steps spare a trial's first evaluation, when the learning rate may still be warming up.
 _SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 4},
     "gp": {"n_startup_trials": 4},
 }
 _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
-    "median": {"n_startup_trials": 2},
-    "percentile": {"percentile": 25.0, "n_startup_trials": 2},
+    "median": {"n_startup_trials": 2, "n_warmup_steps": 2},
+    "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 2},
     "patient": {"patience": 1},
 }
 # These walk one fixed sequence, whose place is kept in the study; the others draw afresh at each ask.
@@ -66,8 +68,7 @@ def sampler(study: StudyConfig, space: Space, asked: int) -> BaseSampler:
     """
     options: dict[str, Any] = {**_SAMPLER_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
     seed = study.seed if study.sampler in _SEQUENCES else study.seed * 100_003 + asked
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _no_warning_of_novelty():
         if study.sampler == "grid":
             return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)
@@ -79,4 +80,13 @@ def pruner(study: StudyConfig) -> BasePruner:
         return optuna.pruners.NopPruner()
     if study.pruner == "patient":
         options["wrapped_pruner"] = optuna.pruners.MedianPruner(**_PRUNER_DEFAULTS["median"])
-    return pruner_class(study.pruner)(**options)
+    with _no_warning_of_novelty():
+        return pruner_class(study.pruner)(**options)
+
+
+@contextmanager
+def _no_warning_of_novelty() -> Iterator[None]:
+    """Optuna calls samplers and pruners experimental that have been there for years."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

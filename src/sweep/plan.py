@@ -50,7 +50,9 @@ class Plan:
         """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
         config = _variant(self.composer, self.composed, self.request.overrides, params)
         overrides = merged(self.composer, self.request.overrides, params)
-        return TrialPlan(number, dict(params), config, total_steps(len(self.splits.train), config), self._command(number, overrides))
+        return TrialPlan(
+            number, dict(params), config, total_steps(len(self.splits.train), config), self._command(number, overrides)
+        )
 
     @property
     def command(self) -> str:
@@ -104,7 +106,13 @@ def quoted(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("null", "true", "false", "nan", "inf")
+            plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
+                "null",
+                "true",
+                "false",
+                "nan",
+                "inf",
+            )
             return value if plain else _in_quotes(value)
         case Mapping():
             return "{" + ",".join(f"{key}:{quoted(item)}" for key, item in value.items()) + "}"
@@ -160,7 +168,9 @@ def _corners(
             found.append(_variant(composer, composed, overrides, params))
         except UserError as error:
             point = ", ".join(f"{key}={value}" for key, value in params.items())
-            faults += [Fault(fault.path, fault.message, f"search space {space.source}: {point}") for fault in error.faults]
+            faults += [
+                Fault(fault.path, fault.message, f"search space {space.source}: {point}") for fault in error.faults
+            ]
     return found
 
 
@@ -182,11 +192,19 @@ def _schedule_faults(plan: Plan, origin: Origins) -> Iterator[Fault]:
     """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
     configs, rows = plan.corners, len(plan.splits.train)
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
-    warmup = max(configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)).optimizer.warmup_steps
+    warmup = max(
+        configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)
+    ).optimizer.warmup_steps
     if warmup_steps(shortest, warmup) >= shortest:
-        where = f"search space {plan.space.source}" if "optimizer.warmup_steps" in plan.space else origin("optimizer.warmup_steps")
+        where = (
+            f"search space {plan.space.source}"
+            if "optimizer.warmup_steps" in plan.space
+            else origin("optimizer.warmup_steps")
+        )
         trial = "the shortest trial of this search" if len(plan.space) else "this trial"
-        yield Fault("optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where)
+        yield Fault(
+            "optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where
+        )
     if plan.config.study.pruner != "none" and all(len(evaluation_steps(rows, config)) < 2 for config in configs):
         rule = f"is {plan.config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))

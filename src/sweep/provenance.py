@@ -78,7 +78,7 @@ def git_state(folder: Path) -> GitState:
 class Fingerprint:
     """SHA-256 over pieces, each preceded by its length, so that no two lists of pieces collide."""
 
-    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def add(self, piece: str | bytes) -> Fingerprint:
         data = piece.encode() if isinstance(piece, str) else piece

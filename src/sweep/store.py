@@ -1,12 +1,12 @@
 """The run directory: everything of a study that Optuna does not hold, in plain files.
 
-    lock.json                what repeats the run
-    study.db                 Optuna's storage, unless `study.storage` names another
-    trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
-    trials/0003/record.json  written once, when the trial has ended
-    trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
-    final/                   the winner: record.json, model/, predictions.csv, confusion.csv
-    report.md, figures/      built from the files above alone
+lock.json                what repeats the run
+study.db                 Optuna's storage, unless `study.storage` names another
+trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
+trials/0003/record.json  written once, when the trial has ended
+trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
+final/                   the winner: record.json, model/, predictions.csv, confusion.csv
+report.md, figures/      built from the files above alone
 """
 
 from __future__ import annotations

@@ -22,7 +22,11 @@ def test_an_experiment_changes_the_groups_it_names() -> None:
 
 
 def test_the_command_line_wins_over_the_experiment() -> None:
-    tree = Composer().compose(["+experiment=quickstart", "study.study_name=mine", "optimizer.learning_rate=3e-4"]).resolved()
+    tree = (
+        Composer()
+        .compose(["+experiment=quickstart", "study.study_name=mine", "optimizer.learning_rate=3e-4"])
+        .resolved()
+    )
     assert (tree["study"]["study_name"], tree["run_dir"]) == ("mine", "runs/mine")
     assert tree["optimizer"]["learning_rate"] == 3e-4
 

@@ -38,7 +38,11 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "path", "part"),
     [
-        ("optimizer.learning_rat: {low: 1, high: 2}", "optimizer.learning_rat", "did you mean optimizer.learning_rate?"),
+        (
+            "optimizer.learning_rat: {low: 1, high: 2}",
+            "optimizer.learning_rat",
+            "did you mean optimizer.learning_rate?",
+        ),
         ("optimizer: {low: 1, high: 2}", "optimizer", "neither a config key"),
         ("optimizer.learning_rate: {low: 1, high: 1}", "optimizer.learning_rate.low", "must be below high"),
         ("optimizer.learning_rate: {low: 0, high: 1, log: true}", "optimizer.learning_rate.low", "above 0 on a log"),

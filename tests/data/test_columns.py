@@ -77,9 +77,7 @@ def test_lists_of_flags():
     assert several([[True, False]] * 3, label_names=("x", "y")) == [("x",)] * 3
 
 
-@pytest.mark.parametrize(
-    "values", [[[0, 1], [1], [0, 0]], [[0, 2], [1, 1], [0, 0]], ["a", "b", "c"], [0, 1, 0]]
-)
+@pytest.mark.parametrize("values", [[[0, 1], [1], [0, 0]], [[0, 2], [1, 1], [0, 0]], ["a", "b", "c"], [0, 1, 0]])
 def test_other_kinds_of_multi_label_column(values):
     message = several(values)
     assert "a multi-label task needs" in message and "dataset.label_columns" in message
@@ -132,9 +130,7 @@ def test_a_missing_column_names_those_there(toy, only_fault):
     fault = only_fault(toy, text_column="txt")
     assert fault.path == "dataset.text_column"
     assert (
-        "train and test" in fault.message
-        and "did you mean text?" in fault.message
-        and "text, label" in fault.message
+        "train and test" in fault.message and "did you mean text?" in fault.message and "text, label" in fault.message
     )
 
 

@@ -122,7 +122,5 @@ def test_an_unknown_ending(folder, only_fault):
 
 
 def test_json_lines_may_lack_a_field(folder):
-    (folder / "train.jsonl").write_text(
-        '{"text": "a", "label": "x"}\n{"label": "y", "text": "b", "more": 1}\n'
-    )
+    (folder / "train.jsonl").write_text('{"text": "a", "label": "x"}\n{"label": "y", "text": "b", "more": 1}\n')
     assert set(train(folder).texts) == {"a", "b"}

@@ -49,9 +49,7 @@ def test_helpdesk():
 def test_banking77():
     splits = real("banking77", "banking77")
     assert dict(splits.state.rows) == {"train": 8002, "validation": 2001, "test": 3080}
-    assert sorted(json.loads((REAL / "banking77" / "categories.json").read_text())) == list(
-        splits.labels.names
-    )
+    assert sorted(json.loads((REAL / "banking77" / "categories.json").read_text())) == list(splits.labels.names)
     assert any("\n" in text for text in splits.train.texts)
 
 
@@ -75,9 +73,7 @@ def test_semeval():
 
 @needs_real_data
 def test_semeval_train_and_dev_together():
-    splits = real(
-        "semeval2018_ec", "semeval2018_ec", train_split="2018-E-c-En-train+2018-E-c-En-dev", test_split=None
-    )
+    splits = real("semeval2018_ec", "semeval2018_ec", train_split="2018-E-c-En-train+2018-E-c-En-dev", test_split=None)
     assert len(splits.train) + len(splits.validation) == 7724
 
 
@@ -98,8 +94,6 @@ def test_snli():
 
 @needs_real_data
 def test_a_small_sample_of_imdb():
-    splits = real(
-        "custom", "imdb", label_names=["negative", "positive"], max_train_samples=128, max_eval_samples=32
-    )
+    splits = real("custom", "imdb", label_names=["negative", "positive"], max_train_samples=128, max_eval_samples=32)
     assert dict(splits.state.rows) == {"train": 128, "validation": 32, "test": 25000}
     assert 40 < sum(splits.train.labels) < 90  # type: ignore[arg-type]

@@ -17,9 +17,7 @@ def test_a_hub_id_without_a_network_says_how_to_go_on(only_fault):
     fault = only_fault("someone/something")
     assert fault.path == "dataset.path"
     assert (
-        "someone/something" in fault.message
-        and "cannot be reached" in fault.message
-        and "train.csv" in fault.message
+        "someone/something" in fault.message and "cannot be reached" in fault.message and "train.csv" in fault.message
     )
 
 

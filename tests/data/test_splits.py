@@ -27,9 +27,7 @@ def test_validation_is_cut_off_train(toy):
     assert sorted(numbers(splits.train) + numbers(splits.validation)) == list(range(20))
     assert dict(splits.state.rows) == {"train": 16, "validation": 4, "test": 6}
     assert splits.labels == LabelSpace("single_label", ("label 0", "label 1"))
-    assert all(
-        label == number % 2 for number, label in zip(numbers(splits.train), splits.train.labels, strict=True)
-    )
+    assert all(label == number % 2 for number, label in zip(numbers(splits.train), splits.train.labels, strict=True))
 
 
 def test_the_seed_decides_the_cut(toy):
@@ -48,9 +46,7 @@ def test_a_stratified_cut(toy):
 
 
 def test_rows_are_chosen_in_the_stated_order(toy):
-    splits = load(
-        toy, train_every_nth=2, eval_every_nth=2, test_every_nth=3, label_names=("label 0", "label 1")
-    )
+    splits = load(toy, train_every_nth=2, eval_every_nth=2, test_every_nth=3, label_names=("label 0", "label 1"))
     assert sorted(numbers(splits.train) + numbers(splits.validation))[-1] <= 18
     assert all(number % 2 == 0 for number in numbers(splits.train))
     assert (len(splits.train), len(splits.validation), len(splits.test or ())) == (8, 1, 2)
@@ -59,9 +55,7 @@ def test_rows_are_chosen_in_the_stated_order(toy):
 def test_samples_are_taken_after_the_cut(toy):
     whole, some = load(toy), load(toy, max_train_samples=0.5, max_eval_samples=3, max_test_samples=100)
     assert (len(some.train), len(some.validation), len(some.test or ())) == (8, 3, 6)
-    assert set(some.train.texts) < set(whole.train.texts) and set(some.validation.texts) < set(
-        whole.validation.texts
-    )
+    assert set(some.train.texts) < set(whole.train.texts) and set(some.validation.texts) < set(whole.validation.texts)
 
 
 def test_a_sample_keeps_the_label_space(folder, write, rows_of):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from toys import ToyEngine, session
 
 from sweep.errors import Interrupted
 from sweep.records import Completed, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
 from sweep.study.search import search
+from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
 
@@ -72,10 +72,10 @@ def test_each_pruner_runs(tmp_path: Path, name: str) -> None:
 
 
 def test_a_weak_trial_is_pruned_and_keeps_its_evaluations(tmp_path: Path) -> None:
-    enqueue = "study.enqueue=[{optimizer.learning_rate: 1e-3},{optimizer.learning_rate: 9e-4},{optimizer.learning_rate: 5e-3}]"
+    enqueue = "study.enqueue=[{optimizer.learning_rate: 1e-3},{optimizer.learning_rate: 1.1e-3},{optimizer.learning_rate: 9e-3}]"
     record = searched(tmp_path, enqueue, "study.n_trials=3", "study.pruner=median")[2]
     assert record.state == "pruned"
-    assert [point.index for point in record.outcome.evals] == [1]
+    assert [point.index for point in record.outcome.evals] == [1, 2]
 
 
 def test_known_points_come_first(tmp_path: Path) -> None:
@@ -165,7 +165,9 @@ def test_conditional_keys_are_asked_for_only_then(tmp_path: Path) -> None:
 
 def test_rows_are_on_disk_while_the_trial_runs(tmp_path: Path) -> None:
     seen: list[int] = []
-    with session(tmp_path, "study.n_trials=1", *PLAIN, engine=ToyEngine(lambda trial, epoch: seen.append(len(store.events(0))))) as opened:
+    with session(
+        tmp_path, "study.n_trials=1", *PLAIN, engine=ToyEngine(lambda trial, epoch: seen.append(len(store.events(0))))
+    ) as opened:
         store = opened.store
         search(opened)
     assert seen == [0, 2, 4]

@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Search the hyperparameters of a parameter-efficient text classifier, honestly.",
     )  # fmt: skip
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="any config value, in Hydra's grammar")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR", help="a folder of your own configs")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], metavar="DIR", help="a folder of your own configs"
+    )
     parser.add_argument("--cfg", choices=("job",), help="print the composed config and stop")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: interpolations filled in")
     parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")

@@ -109,7 +109,9 @@ class Composer:
             for file in folder.glob("*/*.yaml"):
                 if (conf_dir() / file.parent.name / file.name).exists():
                     # Hydra would take the shipped one, and say nothing.
-                    yield Fault("--config-dir", f"{file} has the name of a config that ships with sweep; give it another")
+                    yield Fault(
+                        "--config-dir", f"{file} has the name of a config that ships with sweep; give it another"
+                    )
 
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
@@ -133,7 +135,13 @@ class Composer:
         if group == "experiment" and override.type == OverrideType.CHANGE:
             faults.append(Fault("experiment", f"write +experiment={option}: an experiment is added", COMMAND_LINE))
         elif option not in options and override.type != OverrideType.DEL:
-            faults.append(Fault(group, f"is {option}, but must be one of: {', '.join(options)}{closest(option, options)}", COMMAND_LINE))
+            faults.append(
+                Fault(
+                    group,
+                    f"is {option}, but must be one of: {', '.join(options)}{closest(option, options)}",
+                    COMMAND_LINE,
+                )
+            )
         else:
             # `+adapter=lora` would be a second choice for a group that has one already.
             return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)

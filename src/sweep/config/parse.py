@@ -77,7 +77,9 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
             continue
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
-        rules.setdefault(path, []).append(found["msg"].removeprefix("Input should be ").removeprefix("Input should ") + element)
+        rules.setdefault(path, []).append(
+            found["msg"].removeprefix("Input should be ").removeprefix("Input should ") + element
+        )
     return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
 
 

@@ -52,12 +52,16 @@ class AdapterConfig(Section):
     target_modules: tuple[str, ...] | Literal["all-linear"] | None = Field(
         None, description="module name endings; null takes PEFT's default for the architecture"
     )
-    feedforward_modules: tuple[str, ...] | None = Field(None, description="IA3 only: those of target_modules scaled at input")
+    feedforward_modules: tuple[str, ...] | None = Field(
+        None, description="IA3 only: those of target_modules scaled at input"
+    )
 
 
 class DatasetConfig(Section):
     path: str = Field("", description="hub id, a directory of CSV / JSON lines / Parquet files, or one such file")
-    name: str | None = Field(None, description="configuration of a hub data set that has several; local files have none")
+    name: str | None = Field(
+        None, description="configuration of a hub data set that has several; local files have none"
+    )
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
     text_column: str = "text"
@@ -144,7 +148,9 @@ class TrackerConfig(Section):
     project: str = "sweep"
     entity: str | None = None
     tags: tuple[str, ...] = ()
-    finish_timeout: Annotated[float, Field(gt=0)] = Field(60, description="seconds to wait for the server at a run's end")
+    finish_timeout: Annotated[float, Field(gt=0)] = Field(
+        60, description="seconds to wait for the server at a run's end"
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 

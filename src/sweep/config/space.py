@@ -1,10 +1,10 @@
 """What is searched: one file in `sweeps/`, `dotted.config.key: range`.
 
-    optimizer.learning_rate: {low: 1.0e-5, high: 5.0e-4, log: true}
-    trainer.num_train_epochs: {low: 3, high: 6}             # whole numbers, because both ends are
-    trainer.per_device_train_batch_size: {choices: [8, 16]}
-    adapter: {choices: [lora, ia3]}                         # a config group
-    adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # asked for only then
+optimizer.learning_rate: {low: 1.0e-5, high: 5.0e-4, log: true}
+trainer.num_train_epochs: {low: 3, high: 6}             # whole numbers, because both ends are
+trainer.per_device_train_batch_size: {choices: [8, 16]}
+adapter: {choices: [lora, ia3]}                         # a config group
+adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # asked for only then
 """
 
 from __future__ import annotations
@@ -177,17 +177,24 @@ class _Reader:
         before = len(self.faults)
         if key not in self.groups and (not is_key(key) or section(key) is not None):
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
-        elif key in ("experiment", "study", "tracker") or key.startswith(("study.", "tracker.", "run_dir", "published")):
+        elif key in ("experiment", "study", "tracker") or key.startswith(
+            ("study.", "tracker.", "run_dir", "published")
+        ):
             self._fault(key, "belongs to the study, not to a trial, and cannot be searched")
         elif key == "dataset" or key.startswith("dataset.") and key != "dataset.max_length":
-            self._fault(key, "decides what the trials are compared on, and cannot be searched; of dataset, only max_length can")
+            self._fault(
+                key, "decides what the trials are compared on, and cannot be searched; of dataset, only max_length can"
+            )
         if not isinstance(entry, dict):
             self._fault(key, f"is {entry!r}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}")
             return
         for name in entry:
             if name not in _RANGE_FIELDS:
                 allowed = ", ".join(_RANGE_FIELDS)
-                self._fault(f"{key}.{name}", f"is not a field of a range{closest(str(name), _RANGE_FIELDS)}; there are: {allowed}")
+                self._fault(
+                    f"{key}.{name}",
+                    f"is not a field of a range{closest(str(name), _RANGE_FIELDS)}; there are: {allowed}",
+                )
         domain = self._choices(key, entry) if "choices" in entry else self._range(key, entry)
         when = self._when(key, entry.get("when"))
         if domain is not None and len(self.faults) == before:
@@ -201,7 +208,9 @@ class _Reader:
             self._fault(f"{key}.choices", f"is {values!r}, but must be a list of at least one value")
             return None
         if nested := [value for value in values if not isinstance(value, Scalar)]:
-            self._fault(f"{key}.choices", f"holds {nested[0]!r}, but must hold plain values; name a config group instead")
+            self._fault(
+                f"{key}.choices", f"holds {nested[0]!r}, but must hold plain values; name a config group instead"
+            )
         if len({repr(value) for value in values}) < len(values):
             self._fault(f"{key}.choices", f"is {values!r}, but holds a value twice")
         if key in self.groups and (unknown := [v for v in values if v not in self.groups[key]]):
@@ -211,7 +220,9 @@ class _Reader:
     def _range(self, key: str, entry: Mapping[str, Any]) -> Range | None:
         low, high, step, log = entry.get("low"), entry.get("high"), entry.get("step"), entry.get("log", False)
         numbers = {"low": low, "high": high} | ({"step": step} if step is not None else {})
-        if wrong := [name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int | float)]:
+        if wrong := [
+            name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int | float)
+        ]:
             for name in wrong:
                 self._fault(f"{key}.{name}", f"is {numbers[name]!r}, but must be a number (or give choices)")
             return None
@@ -241,7 +252,9 @@ class _Reader:
         for name, wanted in entry.items():
             values = tuple(wanted) if isinstance(wanted, list) else (wanted,)
             if name not in known:
-                self._fault(f"{key}.when", f"names {name}, but must name a key searched above it: {', '.join(known) or 'none'}")
+                self._fault(
+                    f"{key}.when", f"names {name}, but must name a key searched above it: {', '.join(known) or 'none'}"
+                )
             elif missing := [value for value in values if not known[name].domain.contains(value)]:
                 self._fault(f"{key}.when", f"wants {name} to be {missing[0]}, but it is {known[name].domain}")
             else:

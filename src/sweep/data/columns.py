@@ -17,9 +17,7 @@ from sweep.errors import Fault
 
 Names = tuple[str, ...]
 
-MULTI_LABEL = (
-    "lists of label names, lists of a 0 or 1 for each label, or dataset.label_columns (a 0/1 column each)"
-)
+MULTI_LABEL = "lists of label names, lists of a 0 or 1 for each label, or dataset.label_columns (a 0/1 column each)"
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "False": 0, "True": 1}
 WHOLE = re.compile(r"[+-]?\d+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -147,9 +145,7 @@ def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], 
 def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
     kind = column.type
     if _is_list(kind):
-        raise WrongKind(
-            "lists, but a single-label task has one label a row; for several, set dataset.task=multi_label"
-        )
+        raise WrongKind("lists, but a single-label task has one label a row; for several, set dataset.task=multi_label")
     if not (_is_text(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind)):
         raise WrongKind(f"{kind}, but labels must be names or whole numbers")
     values = column.to_pylist()

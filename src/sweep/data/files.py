@@ -48,9 +48,7 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
         raise UserError.of(
             key, f"is {name}, but {folder} has several such files: {several}; give the whole name of one"
         )
-    found = named or sorted(
-        file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}")
-    )
+    found = named or sorted(file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}"))
     if not found:
         there = sorted(file.name for file in folder.iterdir() if file.suffix in ENDINGS)
         missing = f"{folder} has no file of that name, nor with an ending of {' '.join(ENDINGS)}"
@@ -108,9 +106,7 @@ def _read_json(path: Path, wanted: Set[str]) -> Raw:
 
 
 def _json_objects(text: str) -> Iterator[dict[str, object]]:
-    for number, row in (
-        enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text)
-    ):
+    for number, row in enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is no JSON object")
         yield row

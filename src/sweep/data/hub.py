@@ -32,9 +32,7 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
             loaded = datasets.load_dataset(config.path, config.name, revision=config.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError([_fault(config, error, reached=commit is not None)]) from None
-    return Source(
-        lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or ""
-    )
+    return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")
 
 
 def _commit(config: DatasetConfig) -> str | None:
@@ -48,9 +46,7 @@ def _commit(config: DatasetConfig) -> str | None:
         rule = f"is {config.revision}, which {config.path} does not have on the hub"
         raise UserError.of("dataset.revision", rule) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        rule = (
-            f"is {config.path}, which is no folder or file here, and no data set on the hub that you may read"
-        )
+        rule = f"is {config.path}, which is no folder or file here, and no data set on the hub that you may read"
         raise UserError.of("dataset.path", f"{rule}. {LOCAL_COPY}") from None
     except (OSError, errors.HTTPError):  # type: ignore[attr-defined]  # the base of all that httpx raises
         return None
@@ -71,20 +67,14 @@ def _only_cached() -> Iterator[None]:
 
 def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
     if not reached:
-        rule = (
-            f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there"
-        )
+        rule = f"is {config.path}, which is no folder or file here, and the hub cannot be reached to look there"
         return Fault("dataset.path", f"{rule}. {LOCAL_COPY}")
     if "BuilderConfig" in str(error) or "Config name is missing" in str(error):
         return Fault("dataset.name", f"is {config.name}, but {config.path} says: {first_line(error)}")
     if "scripts are no longer supported" in str(error):
-        rule = (
-            f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
-        )
+        rule = f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
         return Fault("dataset.path", rule)
-    return Fault(
-        "dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}"
-    )
+    return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
 
 
 def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: Set[str]) -> Raw:

@@ -35,9 +35,7 @@ class TokenisedData:
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
         self.cache = cache
-        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = (
-            WeakKeyDictionary()
-        )
+        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = WeakKeyDictionary()
 
     def train(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
         return self._shared("train", self.splits.train, tokenizer, max_length)
@@ -45,15 +43,11 @@ class TokenisedData:
     def validation(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
         return self._shared("validation", self.splits.validation, tokenizer, max_length)
 
-    def _shared(
-        self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None
-    ) -> datasets.Dataset:
+    def _shared(self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
         known = self._known.setdefault(tokenizer, {})
         key = (role, token_limit(tokenizer, max_length), len(tokenizer))
         if key not in known:
-            known[key] = tokenise(
-                rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache
-            )
+            known[key] = tokenise(rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache)
         return known[key]
 
 
@@ -123,6 +117,4 @@ def _definition(tokenizer: Tokenizer) -> str:
     left."""
     if not tokenizer.is_fast:
         return repr(sorted(tokenizer.get_vocab().items()))
-    return json.dumps(
-        {**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None}
-    )
+    return json.dumps({**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None})

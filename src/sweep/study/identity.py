@@ -19,7 +19,11 @@ _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.ti
 def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
     """Flat and comparable. Data and model count by fingerprint, so that a moved folder is still the same one."""
     flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _free(key)}
-    return flat | {f"space {key}": entry for key, entry in space.items()} | {"data fingerprint": data, "model fingerprint": model}
+    return (
+        flat
+        | {f"space {key}": entry for key, entry in space.items()}
+        | {"data fingerprint": data, "model fingerprint": model}
+    )
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -35,11 +39,16 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
         return
     old_parts, new_parts = _parts(lock), _parts(new)
     faults = [
-        Fault(key, f"was {old_parts.get(key, 'not there')!r} when this study began, and is {new_parts.get(key, 'not there')!r} now")
+        Fault(
+            key,
+            f"was {old_parts.get(key, 'not there')!r} when this study began, and is {new_parts.get(key, 'not there')!r} now",
+        )
         for key in sorted({*old_parts, *new_parts})
         if old_parts.get(key) != new_parts.get(key)
     ]
-    way_out = f"{new.config.run_dir} holds another experiment; put the values back, or name a new study.study_name or run_dir"
+    way_out = (
+        f"{new.config.run_dir} holds another experiment; put the values back, or name a new study.study_name or run_dir"
+    )
     raise UserError([*faults, Fault("run_dir", way_out)])
 
 

@@ -41,7 +41,9 @@ class Ledger:
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError.of("study.storage", f"is {config.storage or address}, but cannot be used: {reason}") from None
+            raise UserError.of(
+                "study.storage", f"is {config.storage or address}, but cannot be used: {reason}"
+            ) from None
         for point in () if known else config.enqueue:
             study.enqueue_trial(dict(point))
         return cls(study, config, space)

@@ -47,7 +47,9 @@ def describe(plan: Plan, account: Parameters) -> str:
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
     steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
     evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners})
-    space = [f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)]
+    space = [
+        f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
+    ]
     return "\n".join([
         OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))).rstrip(),
         "",

@@ -157,7 +157,11 @@ class _Loop:
 
     def _show_count(self) -> None:
         best = self.session.best()
-        value = best.outcome.best.metrics[self.ledger.config.metric] if best and isinstance(best.outcome, Completed) else None
+        value = (
+            best.outcome.best.metrics[self.ledger.config.metric]
+            if best and isinstance(best.outcome, Completed)
+            else None
+        )
         self.session.view.count(self.ledger.counted, self.ledger.wanted, best, value)
 
     @contextmanager

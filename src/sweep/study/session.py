@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from sweep.config.folders import conf_dir
-from sweep.config.secrets import scrubbed
 from sweep.config.schema import Config
+from sweep.config.secrets import scrubbed
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.model.paths import fingerprint as model_fingerprint
@@ -45,7 +45,11 @@ class Session:
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
         study = self.plan.config.study
-        scores = {r.number: r.outcome.best.metrics[study.metric] for r in self.store.trials() if isinstance(r.outcome, Completed)}
+        scores = {
+            r.number: r.outcome.best.metrics[study.metric]
+            for r in self.store.trials()
+            if isinstance(r.outcome, Completed)
+        }
         sign = 1 if study.direction == "minimize" else -1
         number = min(scores, key=lambda number: (sign * scores[number], number), default=None)
         return next((record for record in self.store.trials() if record.number == number), None)
@@ -110,4 +114,3 @@ def _write_or_compare(store: Store, new: Lock) -> None:
         store.write_lock(new)
     else:
         refuse_if_changed(old, new)
-

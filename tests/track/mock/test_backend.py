@@ -179,9 +179,7 @@ class _Balance(HTMLParser):
 def test_the_pages_show_the_runs(server: MockServer) -> None:
     backend = server.backend
     run, _ = backend.ensure_run("mock", "p", "r")
-    backend.update_run(
-        run, {"display_name": "<b>one</b>", "group": "g1", "raw_config": {"lr": {"value": 0.25}}}
-    )
+    backend.update_run(run, {"display_name": "<b>one</b>", "group": "g1", "raw_config": {"lr": {"value": 0.25}}})
     backend.stream(KEY, _chunk(0, 5, 4, 3, complete=True, exitcode=0))
     for path in ("/", "/mock/p", "/mock/p/runs/r"):
         page = _get(server.url + path)
@@ -220,9 +218,7 @@ def test_a_kept_folder_is_served(tmp_path: Path) -> None:
 
 
 def test_the_package_does_without_the_client() -> None:
-    script = (
-        "import sys, sweep.track.mock.__main__; print({'wandb', 'torch', 'transformers'} & set(sys.modules))"
-    )
+    script = "import sys, sweep.track.mock.__main__; print({'wandb', 'torch', 'transformers'} & set(sys.modules))"
     source = str(Path(__file__).parents[3] / "src")
     done = subprocess.run(
         [sys.executable, "-c", script],

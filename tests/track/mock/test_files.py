@@ -47,9 +47,7 @@ def test_an_artifact_is_logged_and_downloaded(server: MockServer, start: Start, 
     assert not server.backend.unknown_operations
 
 
-def test_new_content_is_a_new_version_and_old_content_is_not(
-    server: MockServer, start: Start, tmp_path: Path
-) -> None:
+def test_new_content_is_a_new_version_and_old_content_is_not(server: MockServer, start: Start, tmp_path: Path) -> None:
     weights = tmp_path / "adapter.bin"
     for text in ("one", "two", "two"):
         weights.write_text(text)

@@ -11,9 +11,7 @@ from sweep.track.mock.server import MockServer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep.track.mock", description="Serve a mock W&B backend."
-    )
+    parser = argparse.ArgumentParser(prog="python -m sweep.track.mock", description="Serve a mock W&B backend.")
     parser.add_argument("folder", type=Path, help="where the backend keeps what it receives; made if absent")
     parser.add_argument("--port", type=int, default=0, help="port on loopback (default: a free one)")
     given = parser.parse_args()

@@ -125,9 +125,7 @@ class Backend:
     def artifact_files(self, artifact: Artifact) -> dict[str, Artifact]:
         """The files of `artifact`, each with the version it was sent with: the client sends none twice."""
         entries = self._manifest(artifact).items()
-        births = {
-            name: self.artifacts.get(entry.get("birthArtifactID", ""), artifact) for name, entry in entries
-        }
+        births = {name: self.artifacts.get(entry.get("birthArtifactID", ""), artifact) for name, entry in entries}
         return {name: birth for name, birth in births.items() if self.artifact_file(birth, name).is_file()}
 
     def artifact_file(self, birth: Artifact, name: str) -> Path:

@@ -79,9 +79,7 @@ def _upsert_bucket(call: Call) -> JSON:
         "raw_config": _parsed(given.get("config")),
         "summary": _parsed(given.get("summaryMetrics")),
     }
-    plain = {
-        name: given.get(name) for name in ("tags", "notes", "sweep", "host", "program", "commit", "repo")
-    }
+    plain = {name: given.get(name) for name in ("tags", "notes", "sweep", "host", "program", "commit", "repo")}
     call.backend.update_run(run, changes | plain)
     return {"upsertBucket": {"bucket": views.run_node(run), "inserted": inserted}}
 
@@ -105,13 +103,8 @@ def _run_resume_status(call: Call) -> JSON:
 
 
 def _create_run_files(call: Call) -> JSON:
-    run, _ = call.backend.ensure_run(
-        call.variables.get("entity"), call.variables.get("project"), call.variables["run"]
-    )
-    files = [
-        {"name": name, "uploadUrl": views.run_file_url(call.url, run, name)}
-        for name in call.variables["files"]
-    ]
+    run, _ = call.backend.ensure_run(call.variables.get("entity"), call.variables.get("project"), call.variables["run"])
+    files = [{"name": name, "uploadUrl": views.run_file_url(call.url, run, name)} for name in call.variables["files"]]
     return {"createRunFiles": {"runID": run.storage_id, "uploadHeaders": [], "files": files}}
 
 
@@ -159,9 +152,7 @@ def _run_full_history(call: Call) -> JSON:
     if run is None:
         return call.project(run=None)
     samples = call.variables.get("samples")
-    history, events = (
-        [json.dumps(row) for row in views.sampled(rows, samples)] for rows in (run.history, run.events)
-    )
+    history, events = ([json.dumps(row) for row in views.sampled(rows, samples)] for rows in (run.history, run.events))
     return call.project(run={"history": history, "events": events})
 
 
@@ -173,9 +164,7 @@ def _history_page(call: Call) -> JSON:
 
 def _sampled_history(call: Call) -> JSON:
     specs = [json.loads(spec) for spec in call.variables.get("specs") or [call.variables["spec"]]]
-    return call.project(
-        run=call.run and {"sampledHistory": [views.specified(call.history, spec) for spec in specs]}
-    )
+    return call.project(run=call.run and {"sampledHistory": [views.specified(call.history, spec) for spec in specs]})
 
 
 def _run_parquet_history(call: Call) -> JSON:
@@ -205,9 +194,7 @@ def _project_node(call: Call, entity: str, project: str) -> JSON:
 def _upsert_sweep(call: Call) -> JSON:
     given = call.variables
     sweep = next((one for one in call.backend.sweeps.values() if one.id == given.get("id")), None)
-    sweep = sweep or Sweep(
-        given.get("entityName") or ENTITY, given.get("projectName") or PROJECT, secrets.token_hex(4)
-    )
+    sweep = sweep or Sweep(given.get("entityName") or ENTITY, given.get("projectName") or PROJECT, secrets.token_hex(4))
     sweep.config = given.get("config") or sweep.config
     sweep.description = given.get("description") or sweep.description
     sweep.display_name = given.get("displayName") or sweep.display_name

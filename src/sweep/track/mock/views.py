@@ -22,9 +22,7 @@ JSON = dict[str, Any]
 _HEAVY = ("config", "summaryMetrics", "systemMetrics", "historyKeys")
 
 
-def connection(
-    nodes: Sequence[Mapping[str, Any]], first: int | None = None, after: str | None = None
-) -> JSON:
+def connection(nodes: Sequence[Mapping[str, Any]], first: int | None = None, after: str | None = None) -> JSON:
     """One page of `nodes`; a cursor is the number of nodes up to and with its own."""
     start = int(after or 0)
     stop = min(len(nodes), start + (first or len(nodes)))
