@@ -12,7 +12,6 @@ report.md, figures/      built from the files above alone
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -129,7 +128,7 @@ def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def _read(adapter: TypeAdapter[T], path: Path) -> T | None:
