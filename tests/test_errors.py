@@ -24,6 +24,13 @@ def test_an_interrupt_ends_in_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "sweep: stopped; the same command goes on\n"
 
 
+def test_a_second_interrupt_ends_in_130_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done, reported():
+        raise KeyboardInterrupt
+    assert done.value.code == 130
+    assert "stopped at once" in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), reported():
         raise ZeroDivisionError

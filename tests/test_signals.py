@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def start(folder: Path) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "sweep", "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}",
-        "study.n_trials=2", "study.space=null", "study.pruner=none", "trainer.num_train_epochs=40", "tracker=mock",
+        "study.n_trials=2", "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock",
     ]  # fmt: skip
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ})
 

@@ -48,3 +48,9 @@ def test_a_run_directory_has_one_holder(tmp_path: Path) -> None:
         pass
     with Store(tmp_path).held():
         pass
+
+
+def test_a_run_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written to"), Store(tmp_path / "file" / "run").held():
+        pass

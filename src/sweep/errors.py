@@ -45,7 +45,7 @@ def render(error: UserError) -> str:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a `UserError` into its message on standard error and exit code 2."""
+    """Turn a `UserError` into its message on standard error and exit code 2, and a stop by the user into 130."""
     try:
         yield
     except UserError as error:
@@ -53,4 +53,7 @@ def reported() -> Iterator[None]:
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"sweep: {stop}", file=sys.stderr)
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        print("sweep: stopped at once. What was recorded is kept; the same command goes on from there.", file=sys.stderr)
         raise SystemExit(130) from None

@@ -130,9 +130,8 @@ def _in_quotes(value: str) -> str:
 def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:
     """The config with other values. Raises UserError if they break a rule."""
     overrides = merged(composer, overrides, params)
-    composed = (
-        composer.compose(overrides) if any(key in composer.groups for key in params) else composed.updated(params)
-    )
+    regrouped = any(key in composer.groups for key in params)
+    composed = composer.compose(overrides) if regrouped else composed.updated(params)
     origin = Origins(composer, overrides, composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if faults := [*faults, *_new(check(config, origin), faults)]:

@@ -61,14 +61,23 @@ class Store:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a second process out of the run directory; the operating system frees it if this one is killed."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Keep a second process out of the run directory; the operating system frees it if this one is killed.
+
+        Raises UserError where another process holds it, or where it cannot be made or written to.
+        """
+        lock = FileLock(self.root / ".held", timeout=0)
         try:
-            with FileLock(self.root / ".held", timeout=0):
-                yield
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except Timeout:
             rule = f"{self.root} is in use by another sweep process; wait for it, or name another run_dir"
             raise UserError.of("run_dir", rule) from None
+        except OSError as error:
+            raise UserError.of("run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def lock(self) -> Lock | None:
         return _read(_LOCK, self.root / "lock.json")
