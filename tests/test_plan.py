@@ -51,9 +51,23 @@ def test_a_trial_s_command_composes_the_trial_again() -> None:
         assert getattr(again.config, section) == getattr(trial.config, section)
 
 
-def test_a_searched_group_takes_the_place_of_the_user_s(tmp_path: Path) -> None:
-    plan = make_plan([QUICK, "adapter=lora", space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
+def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
     assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
+
+
+def test_a_value_from_the_command_line_is_not_searched() -> None:
+    plan = make_plan([QUICK, "optimizer.weight_decay=0"])
+    assert "optimizer.weight_decay" not in plan.space and len(plan.space) == 4
+    assert plan.notes == ("optimizer.weight_decay is 0, from the command line, and is not searched",)
+    assert plan.trial(0, {"optimizer.learning_rate": 2e-3}).config.optimizer.weight_decay == 0
+
+
+@pytest.mark.parametrize(("adapter", "searched"), [("lora", True), ("ia3", False)])
+def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
+    plan = make_plan([QUICK, "study.space=adapters", f"adapter={adapter}"])
+    assert "adapter" not in plan.space
+    assert ("adapter.r" in plan.space) == searched
 
 
 @pytest.mark.parametrize(
@@ -87,6 +101,20 @@ def test_a_searched_group_takes_the_place_of_the_user_s(tmp_path: Path) -> None:
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
         (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
+        (["study.storage='postgresql://host/db?password=secret'"], "study.storage", "holds a password"),
+        (
+            ["study.pruner_options={percentile: 200}", "study.pruner=percentile"],
+            "study.pruner_options",
+            "refused by Optuna",
+        ),
+        (
+            ["study.sampler_options={n_startup_trials: abc}"],
+            "study.sampler_options.n_startup_trials",
+            "must be a number",
+        ),
+        (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
+        (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
+        (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
     ],

@@ -17,7 +17,6 @@ from sweep.records import (
     Failed,
     FailureReason,
     Outcome,
-    Parameters,
     Pruned,
     Step,
     TrialPlan,
@@ -25,6 +24,7 @@ from sweep.records import (
 )
 from sweep.store import Store
 from sweep.study.session import Session
+from sweep.study.signals import stop_on_signals
 from sweep.track.null import NullTracker
 from sweep.view import View
 
@@ -84,14 +84,6 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     made: Any = plan(folder, *overrides)
     absent: Any = None
     store = Store(folder / "run")
-    with store.held():
-        yield ToySession(
-            made,
-            Parameters(1, 1, 1),
-            store,
-            NullTracker(),
-            absent,
-            absent,
-            View(made.config.study),
-            engine or ToyEngine(),
-        )
+    with store.held(), stop_on_signals() as stop:
+        view = View(made.config.study)
+        yield ToySession(made, store, NullTracker(), absent, absent, view, stop, engine or ToyEngine())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 from sweep.errors import reported
+from sweep.model.paths import model_faults
 from sweep.plan import make_plan
+from sweep.track.open import tracker_faults
 
 
 def main() -> None:
     with reported():
-        plan = make_plan(sys.argv[1:])  # --help and --cfg end here
+        plan = make_plan(sys.argv[1:], checks=(tracker_faults, model_faults))  # --help and --cfg end here
 
         # Imported only now: torch takes seconds, and a mistake in the config should not.
         from sweep.final import confirm
@@ -19,8 +21,8 @@ def main() -> None:
         from sweep.study.search import search
         from sweep.study.session import opened
 
-        parameters = prepare(plan)  # a dry run ends here
-        with opened(plan, parameters) as session, published(session.store, session.tracker, plan.config):
+        prepare(plan)  # a dry run ends here
+        with opened(plan) as session, published(session.store, session.tracker, plan.config):
             trials = search(session)
             confirm(session, trials)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 from sweep.config.compose import closest
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
 from sweep.config.schema import Config
+from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.errors import Fault
-from sweep.methods import pruner_class, sampler_class
+from sweep.methods import pruner, pruner_class, sampler, sampler_class
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
@@ -125,30 +125,46 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             f"is {study.storage}, but must be an address such as postgresql://HOST/DATABASE; null is SQLite in run_dir",
         )
-    if study.storage and (urlsplit(study.storage).password is not None):
+    if study.storage and scrub(study.storage) != study.storage:
         yield (
             "study.storage",
             "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
         )
     yield from _options("study.sampler_options", study.sampler_options, sampler_class(study.sampler))
-    if study.pruner != "none":
+    if study.pruner == "none" and study.pruner_options:
+        yield "study.pruner_options", "is set, but study.pruner is none"
+    elif study.pruner != "none":
         yield from _options("study.pruner_options", study.pruner_options, pruner_class(study.pruner))
+    yield from _refused("study.sampler_options", lambda: sampler(study, Space(), 0))
+    yield from _refused("study.pruner_options", lambda: pruner(study))
+
+
+def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """What Optuna itself says of the values. A name that it does not know is told by `_options`."""
+    try:
+        make()
+    except (ValueError, TypeError) as error:
+        if "unexpected keyword argument" not in str(error):
+            yield path, f"is refused by Optuna: {str(error).strip().splitlines()[0]}"
 
 
 def _options(path: str, given: dict[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:
-    allowed = [
-        name for name in inspect.signature(owner).parameters if name not in ("seed", "search_space", "wrapped_pruner")
-    ]
-    for name in given:
+    parameters = inspect.signature(owner).parameters
+    allowed = [name for name in parameters if name not in ("seed", "search_space", "wrapped_pruner")]
+    for name, value in given.items():
         if name not in allowed:
-            yield (
-                f"{path}.{name}",
-                f"is no argument of Optuna's {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}",
+            rule = (
+                f"is no argument of Optuna's {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
             )
+            yield f"{path}.{name}", rule
+        elif isinstance(parameters[name].default, int | float) and not isinstance(value, int | float):
+            yield f"{path}.{name}", f"is {value!r}, but must be a number"
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     study = config.study
+    if study.sampler == "grid" and study.enqueue:
+        yield "study.enqueue", "is set, but study.sampler is grid, which tries every point as it is"
     if study.sampler == "grid" and not len(space):
         yield "study.sampler", "is grid, but there is no search space (study.space)"
     if study.sampler == "grid" and any(parameter.when for parameter in space):

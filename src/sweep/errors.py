@@ -55,5 +55,7 @@ def reported() -> Iterator[None]:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
     except KeyboardInterrupt:
-        print("sweep: stopped at once. What was recorded is kept; the same command goes on from there.", file=sys.stderr)
+        print(
+            "sweep: stopped at once. What was recorded is kept; the same command goes on from there.", file=sys.stderr
+        )
         raise SystemExit(130) from None

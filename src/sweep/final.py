@@ -18,10 +18,21 @@ from sweep.data.tokenise import tokenise
 from sweep.errors import Interrupted, UserError
 from sweep.model.account import count
 from sweep.model.artifact import save
-from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Metrics, Step, TrialPlan, TrialRecord, Verdict
+from sweep.records import (
+    Completed,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    FinalRecord,
+    Metrics,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    Verdict,
+)
 from sweep.study.session import Session
-from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.tracker import Ending, JobType, Run
+from sweep.train.best import replace_folder
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, Scores, decide, score
 from sweep.train.trainer import Trained, trained
@@ -40,11 +51,13 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
     if known is not None and known.number == winner.number:
         session.view.say(f"trial {winner.number} is confirmed already; the test split is not read again")
         return known
-    readings = 1 if known is None else known.test_readings + 1
     plan = session.plan.trial(winner.number, winner.params)
-    with session.view, stop_on_signals() as stop, _run(session, plan) as run:
-        record, ending = _confirmed(session, winner, plan, _Watch(session, run, stop), readings)
-        run.finish(ending)
+    with session.view, _run(session, plan) as run:
+        record = _confirmed(session, winner, plan, _Watch(session, run))
+        run.log(record.cost.steps, record.test)
+        best = {f"best/{name}": value for name, value in record.retrain_best.metrics.items()}
+        summary: dict[str, float | int | str] = {"optuna/number": winner.number, **record.test, **best}
+        run.finish(Ending("completed", summary=summary, artifact=session.store.final_dir / "model"))
     return record
 
 
@@ -54,20 +67,20 @@ class _Watch:
 
     session: Session
     run: Run
-    stop: StopFlag
-    evals: list[EvalPoint] = field(default_factory=list)
+    rows: list[Step | EvalPoint] = field(default_factory=list)
 
     def step(self, step: Step) -> Verdict:
         if step.metrics:
+            self.rows.append(step)
             self.run.log(step.step, step.metrics)
         self.session.view.step(step)
-        return Verdict.INTERRUPT if self.stop.raised else Verdict.CONTINUE
+        return Verdict.INTERRUPT if self.session.stop.raised else Verdict.CONTINUE
 
     def evaluated(self, point: EvalPoint) -> Verdict:
-        self.evals.append(point)
+        self.rows.append(point)
         self.run.log(point.step, point.metrics)
         self.session.view.evaluated(point)
-        return Verdict.INTERRUPT if self.stop.raised else Verdict.CONTINUE
+        return Verdict.INTERRUPT if self.session.stop.raised else Verdict.CONTINUE
 
 
 @contextmanager
@@ -83,15 +96,14 @@ def _run(session: Session, plan: TrialPlan) -> Iterator[Run]:
         raise
 
 
-def _confirmed(
-    session: Session, winner: TrialRecord, plan: TrialPlan, watch: _Watch, readings: int
-) -> tuple[FinalRecord, Ending]:
+def _confirmed(session: Session, winner: TrialRecord, plan: TrialPlan, watch: _Watch) -> FinalRecord:
     assert isinstance(winner.outcome, Completed)
-    splits, folder = session.plan.splits, session.store.final_dir
+    splits = session.plan.splits
     with trained(
         plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None
     ) as result:
         outcome = _completed(result)
+        readings = session.store.note_test_reading(winner.number)
         rows, predictions = _read_test(session, result, plan)
         test = measure(splits.labels.task, predictions, "test")
         decided = decide(splits.labels.task, predictions.scores)
@@ -104,24 +116,25 @@ def _confirmed(
             confusion=_confusion(decided, predictions.labels, splits.labels), tracker_run=watch.run.address,
             test_readings=readings,
         )  # fmt: skip
-        _write_predictions(folder / "predictions.csv", rows, predictions, splits.labels)
-        _write_confusion(folder / "confusion.csv", record)
-        measured = {**outcome.best.metrics, **test}
-        save(
-            result.model, result.tokenizer, folder / "model", config=plan.config, labels=splits.labels, metrics=measured
-        )
-    session.store.write_final(record)
-    watch.run.log(outcome.cost.steps, test)
-    summary: dict[str, float | int | str] = {"optuna/number": winner.number, "optuna/state": "completed", **test}
-    summary |= {f"best/{name}": value for name, value in outcome.best.metrics.items()}
-    return record, Ending("completed", summary=summary, artifact=folder / "model")
+
+        def write(folder: Path) -> None:
+            _write_predictions(folder / "predictions.csv", rows, predictions, splits.labels)
+            _write_confusion(folder / "confusion.csv", record)
+            measured = {**outcome.best.metrics, **test}
+            model, tokenizer = result.model, result.tokenizer
+            save(model, tokenizer, folder / "model", config=plan.config, labels=splits.labels, metrics=measured)
+            session.store.write_final(record, watch.rows, folder)
+
+        # As a whole: an earlier winner's files never stand beside this one's.
+        replace_folder(session.store.final_dir, write)
+    return record
 
 
 def _completed(result: Trained) -> Completed:
     match result.outcome:
         case Completed() as outcome:
             return outcome
-        case Failed(message=message) as failed if not failed.reason.retried:
+        case Failed(message=message) as failed if failed.reason is not FailureReason.INTERRUPTED:
             raise UserError.of("", f"the winner could not be retrained: {failed.reason}: {message}")
         case _:
             raise Interrupted("stopped while the winner was retrained; the same command starts its retraining again.")

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config.schema import PrunerName, SamplerName, StudyConfig
 from sweep.config.space import Space
+from sweep.provenance import Fingerprint
 
 _SAMPLERS: Mapping[SamplerName, str] = {
     "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler", "random": "RandomSampler",
@@ -67,8 +68,12 @@ def sampler(study: StudyConfig, space: Space, asked: int) -> BaseSampler:
     asks for the same points as one that ran through.
     """
     options: dict[str, Any] = {**_SAMPLER_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
-    seed = study.seed if study.sampler in _SEQUENCES else study.seed * 100_003 + asked
+    drawn = int(Fingerprint().add(str(study.seed)).add(str(asked)).hex()[:8], 16)
+    seed = study.seed if study.sampler in _SEQUENCES else drawn
     with _no_warning_of_novelty():
+        if study.sampler == "qmc":
+            # For what the sequence does not cover: conditional keys and choices.
+            options.setdefault("independent_sampler", optuna.samplers.RandomSampler(seed=drawn))
         if study.sampler == "grid":
             return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 class Plan:
     """An experiment that can be run: composed, checked, and its data at hand.
 
-    `corners` are the config as it stands, then with each end of each searched range.
+    `corners` are the config as it stands, then with each end of each searched range; `notes` are for the user.
     """
 
     request: Request
@@ -45,6 +45,7 @@ class Plan:
     space: Space
     corners: tuple[Config, ...]
     splits: Splits
+    notes: tuple[str, ...] = ()
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
@@ -65,13 +66,18 @@ class Plan:
     def _command(self, number: int, overrides: Sequence[str]) -> str:
         """A study of this one point, in a run directory of its own."""
         name = f"{self.config.study.study_name}-trial-{number}"
-        alone = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.sampler": "tpe",
-                 "study.sampler_options": {}, "study.enqueue": [], "run_dir": f"runs/{name}"}  # fmt: skip
+        alone: dict[str, Any] = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.enqueue": [],
+                                 "run_dir": f"runs/{name}"}  # fmt: skip
+        if self.config.study.sampler == "grid":
+            alone["study.sampler"] = "random"
         return scrub(shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()]))
 
 
-def make_plan(argv: Sequence[str]) -> Plan:
-    """Raises UserError with every fault found; SystemExit(0) once `--help` or `--cfg` has printed what it should."""
+def make_plan(argv: Sequence[str], *, checks: Sequence[Callable[[Config], Sequence[Fault]]] = ()) -> Plan:
+    """Raises UserError with every fault found; SystemExit(0) once `--help` or `--cfg` has printed what it should.
+
+    `checks` are of rooms above this one, whose faults belong in the same message.
+    """
     request = read_arguments(argv)
     composer = Composer(request.config_dirs)
     composed = composer.compose(request.overrides)
@@ -79,17 +85,21 @@ def make_plan(argv: Sequence[str]) -> Plan:
     config, faults = parse(composed.resolved(), origin)
     if request.show and not faults:
         _show(request, composed)
-    faults += _new(check(config, origin), faults)
+    found = [*check(config, origin), *(fault for one in checks for fault in one(config))]
+    faults += _new([_with_origin(fault, origin) for fault in found], faults)
     space, space_faults = _load_space(config, composer)
+    fixed = _fixed(composer, composed, request.overrides, space)
+    space = space.without(fixed)
     faults += space_faults or check_space(config, space, origin)
-    corners = () if faults else _corners(composer, composed, request.overrides, space, faults)
+    corners = [config] if faults else [config, *_corners(composer, composed, request.overrides, space, faults)]
     splits = _load_data(config, faults, origin)
+    if splits is not None and not any(fault.path.startswith(("trainer.", "optimizer.")) for fault in faults):
+        late = _schedule_faults(config, space, corners, rows=len(splits.train), origin=origin)
+        faults += _new(list(late), faults)
     if faults or splits is None:
         raise UserError(faults)
-    plan = Plan(request, composer, composed, config, space, (config, *corners), splits)
-    if late := list(_schedule_faults(plan, origin)):
-        raise UserError(late)
-    return plan
+    notes = tuple(f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items())
+    return Plan(request, composer, composed, config, space, tuple(corners), splits, notes)
 
 
 def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -147,6 +157,20 @@ def _show(request: Request, composed: Composed) -> None:
     raise SystemExit(0)
 
 
+def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], space: Space) -> dict[str, Scalar]:
+    """Searched keys and groups that the user gave a value on the command line: that value holds, and is not searched."""
+    said = [composer.key(override) for override in overrides]
+    searched = [key for key in said if key in space]
+    return {
+        key: composed.choices[key] if key in composer.groups else OmegaConf.select(composed.tree, key)
+        for key in searched
+    }
+
+
+def _with_origin(fault: Fault, origin: Origins) -> Fault:
+    return Fault(fault.path, fault.message, fault.origin or origin(fault.path))
+
+
 def _load_space(config: Config, composer: Composer) -> tuple[Space, list[Fault]]:
     if config.study.space is None:
         return Space(), []
@@ -182,29 +206,28 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
     try:
         return load_splits(config.dataset)
     except UserError as error:
-        faults += [Fault(fault.path, fault.message, fault.origin or origin(fault.path)) for fault in error.faults]
+        faults += [_with_origin(fault, origin) for fault in error.faults]
         return None
 
 
-def _schedule_faults(plan: Plan, origin: Origins) -> Iterator[Fault]:
+def _schedule_faults(
+    config: Config, space: Space, configs: Sequence[Config], *, rows: int, origin: Origins
+) -> Iterator[Fault]:
     """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
-    configs, rows = plan.corners, len(plan.splits.train)
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
     warmup = max(
         configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)
     ).optimizer.warmup_steps
     if warmup_steps(shortest, warmup) >= shortest:
         where = (
-            f"search space {plan.space.source}"
-            if "optimizer.warmup_steps" in plan.space
-            else origin("optimizer.warmup_steps")
+            f"search space {space.source}" if "optimizer.warmup_steps" in space else origin("optimizer.warmup_steps")
         )
-        trial = "the shortest trial of this search" if len(plan.space) else "this trial"
+        trial = "the shortest trial of this search" if len(space) else "this trial"
         yield Fault(
             "optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where
         )
-    if plan.config.study.pruner != "none" and all(len(evaluation_steps(rows, config)) < 2 for config in configs):
-        rule = f"is {plan.config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
+    if config.study.pruner != "none" and all(len(evaluation_steps(rows, config)) < 2 for config in configs):
+        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
 
 

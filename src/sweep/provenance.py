@@ -50,6 +50,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def utc(moment: datetime | None) -> str:
+    """A moment without a zone is local, as Optuna's are; none at all is now."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds") if moment else now()
+
+
 def package_versions() -> dict[str, str]:
     """Versions of the packages that decide numbers; reads metadata and imports none of them."""
     found = {}
@@ -66,9 +71,12 @@ def machine() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> GitState:
-    """The state of the checkout that `folder` is in; untracked files are not part of the diff."""
+    """The state of the checkout that holds `folder`; untracked files are not part of the diff.
+
+    Empty where git does not track the folder: an installed package may lie inside somebody else's checkout.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
-    if not commit:
+    if not commit or not _git(folder, "ls-files", "."):
         return GitState()
     diff = _git(folder, "diff", "HEAD")
     return GitState(commit=commit.strip(), dirty=bool(diff), diff=diff)
@@ -96,7 +104,9 @@ class Fingerprint:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

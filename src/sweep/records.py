@@ -49,12 +49,14 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"  # stopped by the user: the point is tried again on resuming
-    LOST = "lost"  # the process died: likewise
-    CRASHED = "crashed"  # our bug or a broken setup: stops the study
+    LOST = "lost"  # the process died: likewise, but not for ever
+    CRASHED = "crashed"  # our bug or a broken setup: stops the study, and is tried again once that is mended
+    INFEASIBLE = "infeasible"  # values that are right one by one, but together break a rule
 
     @property
     def retried(self) -> bool:
-        return self in (FailureReason.INTERRUPTED, FailureReason.LOST)
+        """Says nothing about the point: it is tried again, and the trial does not count."""
+        return self in (FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.CRASHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,7 @@ Outcome = Completed | Pruned | Failed
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """One trial, ready to train. `params` are the searched values; `overrides` is everything that differs from the
-    shipped configs, in Hydra's grammar: `command` repeats the trial."""
+    """One trial, ready to train. `params` are the searched values; `command` repeats the trial."""
 
     number: int
     params: Mapping[str, Scalar]

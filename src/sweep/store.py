@@ -5,7 +5,8 @@ study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
-final/                   the winner: record.json, model/, predictions.csv, confusion.csv
+final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
+test_readings.jsonl      each reading of the test split: one, unless more trials brought another winner
 report.md, figures/      built from the files above alone
 """
 
@@ -13,18 +14,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.provenance import DataState, GitState, ModelState
+from sweep.provenance import DataState, GitState, ModelState, now
 from sweep.records import EvalPoint, FinalRecord, Step, TrialRecord
 
 
@@ -73,7 +74,9 @@ class Store:
             rule = f"{self.root} is in use by another sweep process; wait for it, or name another run_dir"
             raise UserError.of("run_dir", rule) from None
         except OSError as error:
-            raise UserError.of("run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}") from None
+            raise UserError.of(
+                "run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}"
+            ) from None
         try:
             yield
         finally:
@@ -90,25 +93,15 @@ class Store:
 
     def append_event(self, number: int, event: Step | EvalPoint) -> None:
         """Add a row to the trial's events; it is on disk, or with the operating system, when this returns."""
-        folder = self.trial_dir(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        kind = "train" if isinstance(event, Step) else "eval"
-        row = {"type": kind, **_EVENT.dump_python(event, mode="json")}
-        with (folder / "events.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        _append(event, self.trial_dir(number))
 
     def events(self, number: int) -> list[Step | EvalPoint]:
         """The trial's rows in order. A last line cut off by a crash is left out."""
-        path = self.trial_dir(number) / "events.jsonl"
-        rows: list[Step | EvalPoint] = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
-            rows.append(adapter.validate_python(row))
-        return rows
+        return _events(self.trial_dir(number))
+
+    def final_events(self) -> list[Step | EvalPoint]:
+        """The rows of the winner's retraining."""
+        return _events(self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
         _write(_TRIAL, record, self.trial_dir(record.number) / "record.json")
@@ -119,17 +112,52 @@ class Store:
         return [record for record in found if record is not None]
 
     def drop_best(self, number: int) -> None:
-        shutil.rmtree(self.trial_dir(number) / "best", ignore_errors=True)
+        for folder in self.trial_dir(number).glob("best*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def note_test_reading(self, number: int) -> int:
+        """Write down, before it happens, that trial `number`'s model reads the test split; how often it now was read."""
+        path = self.root / "test_readings.jsonl"
+        with path.open("a") as file:
+            file.write(json.dumps({"trial": number, "at": now()}) + "\n")
+        return len(path.read_text().splitlines())
 
     @property
     def final_dir(self) -> Path:
         return self.root / "final"
 
-    def write_final(self, record: FinalRecord) -> None:
-        _write(_FINAL, record, self.final_dir / "record.json")
+    def write_final(
+        self, record: FinalRecord, events: Sequence[Step | EvalPoint] = (), folder: Path | None = None
+    ) -> None:
+        """Write the record and the retraining's rows: to `final_dir`, or to a folder that is to take its place as a whole."""
+        target = folder or self.final_dir
+        for event in events:
+            _append(event, target)
+        _write(_FINAL, record, target / "record.json")
 
     def final(self) -> FinalRecord | None:
         return _read(_FINAL, self.final_dir / "record.json")
+
+
+def _append(event: Step | EvalPoint, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = "train" if isinstance(event, Step) else "eval"
+    row = {"type": kind, **_EVENT.dump_python(event, mode="json")}
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _events(folder: Path) -> list[Step | EvalPoint]:
+    path = folder / "events.jsonl"
+    rows: list[Step | EvalPoint] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
+        rows.append(adapter.validate_python(row))
+    return rows
 
 
 def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
@@ -141,4 +169,11 @@ def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
 
 
 def _read(adapter: TypeAdapter[T], path: Path) -> T | None:
-    return adapter.validate_json(path.read_bytes()) if path.exists() else None
+    """Raises UserError for a file that was damaged, or written by another version."""
+    try:
+        return adapter.validate_json(path.read_bytes()) if path.exists() else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its start"
+        rule = f"cannot be read: {first['msg']} at {where}. It was damaged, or another version wrote it"
+        raise UserError.of(str(path), f"{rule}; put it back from a copy, or name a new run_dir") from None

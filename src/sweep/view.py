@@ -86,6 +86,11 @@ class View:
     def ended(self, title: str, state: str, detail: str) -> None:
         self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
 
+    def standing(self) -> None:
+        """How far the study is: in a terminal the live block says so anyway."""
+        if self._live is None:
+            self.say(f"{self._done}/{self._wanted} trials{f', {self._best}' if self._best else ''}")
+
     def _left(self) -> str:
         left = next((task.time_remaining for task in self._bar.tasks), None)
         return f", {left:.0f} s left" if left is not None else ""

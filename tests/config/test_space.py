@@ -50,6 +50,8 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("optimizer.learning_rate: {high: 1}", "optimizer.learning_rate.low", "must be a number"),
         ("optimizer.learning_rate: {low: 0, high: 1, step: 0}", "optimizer.learning_rate.step", "above 0"),
         ("optimizer.learning_rate: {low: 1, high: 2, logg: true}", "optimizer.learning_rate.logg", "did you mean log?"),
+        ("optimizer.learning_rate: {low: 1, high: .inf}", "optimizer.learning_rate", "finite"),
+        ("trainer.device: {choices: [cpu]}", "trainer.device", "the same for all trials"),
         ("optimizer.learning_rate: 0.1", "optimizer.learning_rate", "must be a range"),
         ("adapter.r: {choices: []}", "adapter.r.choices", "at least one value"),
         ("adapter.r: {choices: [4, 4]}", "adapter.r.choices", "twice"),
@@ -95,3 +97,10 @@ def test_a_space_is_kept_as_it_was_written(tmp_path: Path) -> None:
         "adapter": {"choices": ["lora", "ia3"]},
         "adapter.r": {"low": 2, "high": 8, "step": 2, "when": {"adapter": ["lora"]}},
     }
+
+
+def test_a_range_knows_what_the_sampler_gives(tmp_path: Path) -> None:
+    assert Range(4, 16, step=0.5).ends() == (4.0, 4.5, 16.0)
+    assert Range(2, 6, step=2).contains(4) and not Range(2, 6, step=2).contains(3)
+    assert not Range(2, 6).contains(3.5)
+    assert Range(0.0, 0.3, step=0.1).contains(0.2)

@@ -280,5 +280,5 @@ def test_a_folder_of_run_directories_names_them(make):
 
 def test_a_record_of_another_shape(store):
     (store.trial_dir(0) / "record.json").write_text('{"number": "zero"}')
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="cannot be read"):
         write_report(store)

@@ -3,15 +3,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import optuna
 import pytest
 
-from sweep.errors import Interrupted
+from sweep.errors import Interrupted, UserError
 from sweep.records import Completed, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
-from sweep.study.search import search
+from sweep.study.search import _Loop, search
 from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
@@ -142,8 +143,9 @@ def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         searched(tmp_path, *PLAIN, engine=ToyEngine(fail))
-    with session(tmp_path) as opened:
-        assert [record.state for record in opened.store.trials()] == ["completed", "crashed"]
+    resumed = searched(tmp_path, "study.n_trials=2", *PLAIN)
+    assert [record.state for record in resumed] == ["completed", "crashed", "completed"]
+    assert resumed[2].params == resumed[1].params
 
 
 def test_a_trial_beyond_its_time_is_failed_and_counts(tmp_path: Path) -> None:
@@ -171,3 +173,45 @@ def test_rows_are_on_disk_while_the_trial_runs(tmp_path: Path) -> None:
         store = opened.store
         search(opened)
     assert seen == [0, 2, 4]
+
+
+def test_values_that_break_a_rule_together_are_an_answer(tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "optimizer.lr_scheduler_type: {choices: [linear, constant]}\noptimizer.warmup_steps: {choices: [0, 5]}\n"
+    )
+    records = searched(tmp_path, f"study.space={space}", "study.sampler=random", "study.n_trials=12", *PLAIN)
+    assert {record.state for record in records} == {"completed", "infeasible"}
+    assert len(records) == 12
+    for record in records:
+        broken = record.params == {"optimizer.lr_scheduler_type": "constant", "optimizer.warmup_steps": 5}
+        assert (record.state == "infeasible") == broken
+
+
+def test_a_point_that_takes_the_process_down_twice_is_given_up(tmp_path: Path) -> None:
+    for _ in range(2):
+        with session(tmp_path, *PLAIN) as opened:
+            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+            _Loop(opened, ledger).settle()
+            ledger.ask()
+    records = searched(tmp_path, "study.n_trials=2", *PLAIN)
+    assert [record.state for record in records] == ["lost", "lost", "completed"]
+    assert records[0].params == records[1].params != records[2].params
+
+
+def test_a_study_of_another_experiment_in_the_storage_is_refused(tmp_path: Path) -> None:
+    storage = f"study.storage=sqlite:///{tmp_path / 'shared.db'}"
+    searched(tmp_path / "a", storage, "study.n_trials=1", *PLAIN)
+    with pytest.raises(UserError, match="not the one in"):
+        searched(tmp_path / "b", storage, "study.n_trials=1", *PLAIN)
+    (tmp_path / "shared.db").unlink()
+    with pytest.raises(UserError, match="not the one in"):
+        searched(tmp_path / "a", storage, "study.n_trials=1", *PLAIN)
+
+
+def test_the_report_is_written_after_a_loss(tmp_path: Path) -> None:
+    with session(tmp_path, *PLAIN) as opened:
+        Ledger.open(opened.plan.config.study, opened.plan.space, opened.store).ask()
+    records = searched(tmp_path, "study.n_trials=1", *PLAIN)
+    assert records[0].state == "lost"
+    assert datetime.fromisoformat(records[0].started).tzinfo is not None

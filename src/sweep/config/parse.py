@@ -71,7 +71,7 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
     values: dict[str, Any] = {}
     for found in error.errors():
         path, rest = _known_part(found["loc"])
-        if found["type"] == "extra_forbidden":
+        if found["type"] == "extra_forbidden" and not any(isinstance(part, int) for part in found["loc"]):
             path = ".".join(map(str, found["loc"]))
             rules[path] = [_unknown(path)]
             continue

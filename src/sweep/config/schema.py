@@ -16,6 +16,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Samples = Count | Share | None
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
@@ -77,7 +78,7 @@ class DatasetConfig(Section):
     test_split: str | None = "test"
     validation_ratio: Share = 0.2
     stratify: bool = False
-    seed: int = 0
+    seed: Seed = 0
     max_train_samples: Samples = Field(None, description="a count, or a share below 1")
     max_eval_samples: Samples = None
     max_test_samples: Samples = None
@@ -121,7 +122,7 @@ class TrainerConfig(Section):
     label_smoothing_factor: Probability = 0.0
     save_best: bool = Field(True, description="keep the adapter of the study's best trial on disk")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class StudyConfig(Section):
@@ -137,7 +138,7 @@ class StudyConfig(Section):
     pruner: PrunerName = "none"
     pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna pruner")
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
-    seed: int = 0
+    seed: Seed = 0
     enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
     dry_run: bool = False
 

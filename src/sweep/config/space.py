@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,19 @@ class Range:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
 
     def ends(self) -> tuple[Scalar, ...]:
-        return (self.low, self.high)
+        """Both ends as the sampler would give them, and one step in, which may be no whole number where the ends are."""
+        if self.whole:
+            return (self.low, self.high)
+        inner = () if self.step is None else (self.low + self.step,)
+        return (float(self.low), *inner, float(self.high))
 
     def contains(self, value: Scalar) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if self.whole and not isinstance(value, int):
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return abs(steps - round(steps)) < 1e-8
 
     def grid(self) -> tuple[Scalar, ...] | None:
         """Every value, if there are finitely many."""
@@ -123,6 +133,16 @@ class Space:
             size *= len(values)
         return size
 
+    def without(self, fixed: Mapping[str, Scalar]) -> Space:
+        """The space with some keys fixed: not searched, and what depends on them only if their value asks for it."""
+        left: list[Parameter] = []
+        for parameter in self.parameters:
+            met = all(fixed[key] in values for key, values in parameter.when.items() if key in fixed)
+            when = {key: values for key, values in parameter.when.items() if key not in fixed}
+            if parameter.key not in fixed and met and all(any(key == other.key for other in left) for key in when):
+                left.append(Parameter(parameter.key, parameter.domain, when))
+        return Space(tuple(left), self.source)
+
     def plain(self) -> dict[str, Any]:
         """As in the file, for records."""
         return {parameter.key: _plain(parameter) for parameter in self.parameters}
@@ -185,6 +205,8 @@ class _Reader:
             self._fault(
                 key, "decides what the trials are compared on, and cannot be searched; of dataset, only max_length can"
             )
+        elif key in ("trainer.device", "trainer.save_best", "title"):
+            self._fault(key, "is the same for all trials of a study, and cannot be searched")
         if not isinstance(entry, dict):
             self._fault(key, f"is {entry!r}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}")
             return
@@ -227,6 +249,9 @@ class _Reader:
                 self._fault(f"{key}.{name}", f"is {numbers[name]!r}, but must be a number (or give choices)")
             return None
         assert low is not None and high is not None
+        if not (isfinite(low) and isfinite(high)):
+            self._fault(key, f"goes from {low} to {high}, but both ends must be finite")
+            return None
         if key in self.groups:
             self._fault(key, "is a config group: give choices")
         if low >= high:

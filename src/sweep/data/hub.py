@@ -29,7 +29,7 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
     commit = _commit(config)
     try:
         with _only_cached() if commit is None else nullcontext():
-            loaded = datasets.load_dataset(config.path, config.name, revision=config.revision)
+            loaded = datasets.load_dataset(config.path, config.name, revision=commit or config.revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError([_fault(config, error, reached=commit is not None)]) from None
     return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
-from sweep.config.schema import AdapterConfig, ModelConfig
+from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.architecture import body, fit, head_modules, label_names, read_config
@@ -57,15 +57,17 @@ def quantization(adapter: AdapterConfig) -> Quantization | None:
     return Quantization(adapter.double_quantization, adapter.compute_dtype)
 
 
-def base_dtype(model: ModelConfig, adapter: AdapterConfig, stored: str, device: torch.device) -> str:
+def base_dtype(config: Config, stored: str, device: torch.device) -> str:
     """`model.dtype`, or for `auto` the checkpoint's own (`stored`).
 
     Under `auto` a half type becomes float32 where it would hurt: if the base itself is trained, around nf4 layers (as
-    PEFT's prepare_model_for_kbit_training has it), and on the CPU.
+    PEFT's prepare_model_for_kbit_training has it), on the CPU, and fp16 where nothing scales the gradients.
     """
-    if model.dtype != "auto":
-        return model.dtype
-    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu"
+    adapter, trainer = config.adapter, config.trainer
+    if config.model.dtype != "auto":
+        return config.model.dtype
+    unscaled = stored == "float16" and not (trainer.fp16 or trainer.bf16)
+    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu" or unscaled
     return "float32" if widened and stored in _HALF else stored
 
 

@@ -79,7 +79,7 @@ class Bench:
 
     def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
         stored = stored_dtype(read_config(config.model, checkpoint), checkpoint)
-        dtype = base_dtype(config.model, config.adapter, stored, self.device)
+        dtype = base_dtype(config, stored, self.device)
         pad = self.tokenizer(config.model).pad_token_id
         return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad)
 

@@ -6,8 +6,8 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from sweep.config.schema import ModelConfig
-from sweep.errors import UserError
+from sweep.config.schema import Config, ModelConfig
+from sweep.errors import Fault, UserError
 from sweep.model.checkpoint import ALLOWED, KEY, locate
 from sweep.provenance import Fingerprint, ModelState
 
@@ -34,6 +34,19 @@ def resolve(path: str) -> str:
     if not _HUB_ID.fullmatch(path) or path.startswith("."):
         raise UserError.of(KEY, f"is {path}, but there is no such directory; it must be {ALLOWED}")
     return path
+
+
+def model_faults(config: Config) -> list[Fault]:
+    """What is wrong with the model's location, as far as no network, torch or weight is needed to tell."""
+    if not config.model.path:
+        return []
+    try:
+        location = resolve(config.model.path)
+        if Path(location).is_dir():
+            locate(location, None).weights()
+    except UserError as error:
+        return list(error.faults)
+    return []
 
 
 def fingerprint(model: ModelConfig) -> ModelState:

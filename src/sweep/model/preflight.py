@@ -39,7 +39,7 @@ def preflight(config: Config, labels: LabelSpace) -> Parameters:
     tokenizer = _collect(faults, lambda: load_tokenizer(config.model, checkpoint))
     if faults or device is None or architecture is None or tokenizer is None:
         raise UserError(faults)
-    dtype = base_dtype(config.model, config.adapter, stored_dtype(architecture, checkpoint), device)
+    dtype = base_dtype(config, stored_dtype(architecture, checkpoint), device)
     spec = BaseSpec(config.model, dtype, quantization(config.adapter), labels, tokenizer.pad_token_id)
     return _counted(config, spec, checkpoint)
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from sweep.config.schema import Config, StudyConfig
 from sweep.errors import UserError
 from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord
@@ -117,16 +115,6 @@ class Facts:
 
 def read(store: Store) -> Facts:
     """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
-    try:
-        return _read(store)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        rule = f"holds a record that this version cannot read: {error.title}, {where}: {first['msg']}"
-        raise UserError.of(str(store.root), rule) from None
-
-
-def _read(store: Store) -> Facts:
     lock, trials = _lock(store), tuple(store.trials())
     if not trials:
         rule = "holds no finished trial yet; run the study's command again to go on, and report then"

@@ -28,6 +28,7 @@ _FAILURES = {
     FailureReason.INTERRUPTED: "Interrupted by the user, to be tried again on resuming",
     FailureReason.LOST: "Lost: its process ended without a word, to be tried again on resuming",
     FailureReason.CRASHED: "Crashed",
+    FailureReason.INFEASIBLE: "Not trained, since its values break a rule together",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
@@ -19,7 +19,9 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     try:
         yield
     except UserError:
-        write_report(store)
+        # The report may have nothing to tell yet; the fault is what the user needs to read.
+        with suppress(UserError):
+            write_report(store)
         raise
     report = write_report(store)
     run = tracker.open_study(config)

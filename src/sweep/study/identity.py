@@ -52,6 +52,13 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
     raise UserError([*faults, Fault("run_dir", way_out)])
 
 
+def changed_surroundings(old: Lock, new: Lock) -> list[tuple[str, str, str]]:
+    """Name, before, after of what may change the numbers without being part of the experiment: versions, machine, code."""
+    before = {**old.versions, **old.machine, "the commit": old.git.commit[:12]}
+    after = {**new.versions, **new.machine, "the commit": new.git.commit[:12]}
+    return [(name, was, after[name]) for name, was in before.items() if after.get(name, was) != was]
+
+
 def _parts(lock: Lock) -> dict[str, Any]:
     return identity(lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint)
 

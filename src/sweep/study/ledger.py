@@ -12,14 +12,19 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
+from sweep.config.secrets import scrub
 from sweep.config.space import Choices, Parameter, Space
 from sweep.errors import UserError
 from sweep.methods import pruner, sampler
-from sweep.records import Completed, Failed, Outcome, Pruned
+from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
 
-# User attributes of an Optuna trial; `optuna-dashboard` shows them.
+# User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
 _OUTCOME, _EPOCH, _RETRIED = "outcome", "best_epoch", "retried"
+_EXPERIMENT = "experiment"
+
+# A point that has taken its process down this often is not tried again: it may well be why.
+_LOSSES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +35,24 @@ class Ledger:
 
     @classmethod
     def open(cls, config: StudyConfig, space: Space, store: Store) -> Ledger:
-        """Make the study, or take it up again. Raises UserError where the storage cannot be reached."""
+        """Make the study, or take it up again.
+
+        Raises UserError where the storage cannot be reached, or holds a study of this name that is not the one whose
+        records are in the run directory.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         address = config.storage or f"sqlite:///{store.root / 'study.db'}"
         try:
-            known = config.study_name in optuna.get_all_study_names(address)
             study = optuna.create_study(
                 study_name=config.study_name, storage=address, direction=config.direction, pruner=pruner(config),
                 load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError.of(
-                "study.storage", f"is {config.storage or address}, but cannot be used: {reason}"
-            ) from None
-        for point in () if known else config.enqueue:
-            study.enqueue_trial(dict(point))
+            raise UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}")) from None
+        _refuse_another_study(study, store)
+        for point in config.enqueue:
+            study.enqueue_trial(dict(point), skip_if_exists=True)
         return cls(study, config, space)
 
     @property
@@ -80,17 +87,43 @@ class Ledger:
                 self.study.tell(trial, state=TrialState.PRUNED)
             case Failed(reason=reason):
                 trial.set_user_attr(_OUTCOME, str(reason))
-                if reason.retried:
+                again = reason.retried and not self._takes_down(trial, reason)
+                if again:
                     trial.set_user_attr(_RETRIED, True)
                 # Optuna refuses a value, NaN included, together with FAIL.
                 self.study.tell(trial, state=TrialState.FAIL)
-                if reason.retried and trial.params:
+                if again and trial.params:
                     self.study.enqueue_trial(dict(trial.params))
+
+    def _takes_down(self, trial: Trial, reason: FailureReason) -> bool:
+        """Whether the point was lost before, and is now again."""
+        losses = [
+            other for other in self.study.get_trials(deepcopy=False)
+            if other.user_attrs.get(_OUTCOME) == FailureReason.LOST and other.params == trial.params
+        ]  # fmt: skip
+        return reason is FailureReason.LOST and len(losses) >= _LOSSES
 
     def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
+
+
+def _refuse_another_study(study: Study, store: Store) -> None:
+    """The run directory and the study in the storage belong together, or neither has anything yet."""
+    lock = store.lock()
+    experiment = lock.experiment if lock else ""
+    known = study.user_attrs.get(_EXPERIMENT)
+    if known is None:
+        study.set_user_attr(_EXPERIMENT, experiment)
+    told = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    recorded = {record.number for record in store.trials()}
+    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    if (known is not None and known != experiment) or told - recorded or recorded - told - running:
+        rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
+        raise UserError.of(
+            "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
+        )
 
 
 def _suggest(trial: Trial, parameter: Parameter) -> Scalar:

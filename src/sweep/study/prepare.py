@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from omegaconf import OmegaConf
 
 from sweep.config.schema import Config
+from sweep.config.secrets import scrub, scrubbed
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
 from sweep.model.preflight import preflight
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
-from sweep.track.open import tracker_faults
 from sweep.train.arguments import device_faults
 
 
-def prepare(plan: Plan) -> Parameters:
-    """The parameter account of the experiment as configured.
-
-    Every model and adapter that the search can reach is looked at. Raises UserError with all that is wrong with them,
+def prepare(plan: Plan) -> None:
+    """Look at every model and adapter that the search can reach. Raises UserError with all that is wrong with them,
     and SystemExit(0) once a dry run has printed its plan.
     """
-    faults: list[Fault] = tracker_faults(plan.config)
+    faults: list[Fault] = []
     account = Parameters(0, 0, 0)
     for config in reversed(_distinct(plan.corners)):
         try:
@@ -33,12 +32,11 @@ def prepare(plan: Plan) -> Parameters:
             faults += error.faults
     if faults:
         raise UserError(faults)
-    for warning in plan.splits.warnings:
-        print(f"note: {warning}")
+    for note in (*plan.notes, *plan.splits.warnings):
+        print(f"note: {note}", file=sys.stderr)
     if plan.config.study.dry_run:
         print(describe(plan, account))
         raise SystemExit(0)
-    return account
 
 
 def describe(plan: Plan, account: Parameters) -> str:
@@ -51,7 +49,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
     ]
     return "\n".join([
-        OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json"))).rstrip(),
+        OmegaConf.to_yaml(OmegaConf.create(scrubbed(config))).rstrip(),
         "",
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
@@ -60,7 +58,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
         f"parameters: {account.total:,} in total, {account.trainable:,} trained "
         f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
-        f"written to: {config.run_dir}; storage: {config.study.storage or f'{config.run_dir}/study.db'}; "
+        f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
     ])  # fmt: skip
@@ -70,7 +68,15 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
     """One config for each model, adapter and optimizer among `configs`, in order."""
     found: dict[str, Config] = {}
     for config in configs:
-        parts = (config.model, config.adapter, config.optimizer.name, config.trainer.bf16, config.trainer.fp16)
+        trainer = config.trainer
+        parts = (
+            config.model,
+            config.adapter,
+            config.optimizer.name,
+            trainer.bf16,
+            trainer.fp16,
+            trainer.gradient_checkpointing,
+        )
         found.setdefault(repr(parts), config)
     return list(found.values())
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from optuna.trial import Trial
 
-from sweep.errors import Interrupted
-from sweep.provenance import now
+from sweep.config.schema import Scalar
+from sweep.errors import Interrupted, UserError
+from sweep.provenance import now, utc
 from sweep.records import (
     Completed,
     Cost,
@@ -26,7 +27,6 @@ from sweep.records import (
 )
 from sweep.study.ledger import Ledger
 from sweep.study.session import Session
-from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.tracker import Run, trial_ending
 from sweep.train.engine import Engine
 
@@ -37,12 +37,12 @@ def search(session: Session) -> list[TrialRecord]:
     Raises Interrupted after Ctrl-C or SIGTERM, with everything kept; an exception that is no failure of a point stops
     the study, its trial being recorded as crashed and tried again on resuming.
     """
-    with session.view, stop_on_signals() as stop:
-        loop = _Loop(session, Ledger.open(session.plan.config.study, session.plan.space, session.store), stop)
+    with session.view:
+        loop = _Loop(session, Ledger.open(session.plan.config.study, session.plan.space, session.store))
         loop.settle()
         if loop.wants_more():
             loop.run(session.engine())
-        if stop.raised:
+        if session.stop.raised:
             raise Interrupted(f"stopped; {loop.ledger.counted} of {loop.ledger.wanted} trials are done and kept in "
                               f"{session.store.root}. The same command goes on from here.")  # fmt: skip
     return session.store.trials()
@@ -62,7 +62,6 @@ class _Running:
 class _Loop:
     session: Session
     ledger: Ledger
-    stop: StopFlag
     running: dict[int, _Running] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -73,19 +72,18 @@ class _Loop:
         for trial, frozen in list(self.ledger.unsettled()):
             record = records.get(trial.number)
             if record is None:
-                plan = self.session.plan.trial(trial.number, frozen.params)
                 evals = tuple(event for event in store.events(trial.number) if isinstance(event, EvalPoint))
                 lost = Failed(FailureReason.LOST, "the process ended before the trial did", evals, Cost())
-                record = self._record(plan, lost, str(frozen.datetime_start), "")
+                record = self._unplanned(trial.number, frozen.params, lost, utc(frozen.datetime_start))
                 store.write_trial(record)
                 store.drop_best(trial.number)
-                self.session.view.say(f"trial {trial.number}: lost when the process ended; its point is tried again")
+                self.session.view.say(f"trial {trial.number}: lost when the process ended")
             self.ledger.tell(trial, record.outcome)
 
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
         in_time = timeout is None or time.monotonic() - self.began < timeout
-        return not self.stop.raised and in_time and self.ledger.counted + len(self.running) < self.ledger.wanted
+        return not self.session.stop.raised and in_time and self.ledger.counted + len(self.running) < self.ledger.wanted
 
     def run(self, engine: Engine) -> None:
         self._show_count()
@@ -93,14 +91,26 @@ class _Loop:
             engine.run(self._next, self._step, self._evaluated, self._ended)
 
     def _next(self) -> TrialPlan | None:
-        if not self.wants_more():
-            return None
-        trial, params = self.ledger.ask()
-        plan = self.session.plan.trial(trial.number, params)
-        run = self.session.tracker.open(plan)
-        self.running[plan.number] = _Running(trial, plan, run, now(), time.monotonic())
-        self.session.view.begin(plan, f"trial {plan.number}")
-        return plan
+        while self.wants_more():
+            trial, params = self.ledger.ask()
+            try:
+                plan = self.session.plan.trial(trial.number, params)
+            except UserError as error:
+                self._infeasible(trial, params, error)
+                continue
+            run = self.session.tracker.open(plan)
+            self.running[plan.number] = _Running(trial, plan, run, now(), time.monotonic())
+            self.session.view.begin(plan, f"trial {plan.number}")
+            return plan
+        return None
+
+    def _infeasible(self, trial: Trial, params: Mapping[str, Scalar], error: UserError) -> None:
+        """Values that are right one by one may break a rule together: that is an answer about the point."""
+        failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
+        record = self._unplanned(trial.number, params, failed, now())
+        self.session.store.write_trial(record)
+        self.ledger.tell(trial, failed)
+        self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         if step.metrics:
@@ -122,22 +132,31 @@ class _Loop:
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running.pop(plan.number)
-        record = self._record(plan, outcome, running.started, running.run.address)
-        # The record first: if the process dies in between, `settle` tells Optuna from it.
-        self.session.store.write_trial(record)
-        self.ledger.tell(running.trial, outcome)
+        record = self._settled(running, outcome)
         self.session.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
         self.session.view.ended(f"trial {plan.number}", record.state, self._detail(outcome))
         self._show_count()
+        self.session.view.standing()
+
+    def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
+        """The record first: if the process dies in between, `settle` tells Optuna from it."""
+        record = self._record(running.plan, outcome, running.started, running.run.address)
+        self.session.store.write_trial(record)
+        self.ledger.tell(running.trial, outcome)
+        return record
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
-        if self.stop.raised:
+        if self.session.stop.raised:
             return Verdict.INTERRUPT
         if limit is not None and time.monotonic() - self.running[plan.number].clock > limit:
             return Verdict.TIME_OUT
         return Verdict.CONTINUE
+
+    def _unplanned(self, number: int, params: Mapping[str, Scalar], failed: Failed, started: str) -> TrialRecord:
+        """The record of a trial without a plan: its values may not compose, now or ever."""
+        return TrialRecord(number, dict(params), failed, "", 0, started, now())
 
     def _record(self, plan: TrialPlan, outcome: Outcome, started: str, address: str) -> TrialRecord:
         return TrialRecord(
@@ -166,13 +185,19 @@ class _Loop:
 
     @contextmanager
     def _crashes_recorded(self) -> Iterator[None]:
-        """Whatever ends the engine ends its trials properly first: in the records, in Optuna and on the dashboard."""
+        """Whatever ends the engine ends its trials first: in the records, in Optuna and, if there is time for it, on
+        the dashboard. A second Ctrl-C waits for no server."""
         try:
             yield
-        except BaseException as error:
-            reason = FailureReason.INTERRUPTED if isinstance(error, KeyboardInterrupt) else FailureReason.CRASHED
-            for running in list(self.running.values()):
-                cost = Cost(seconds=time.monotonic() - running.clock)
-                message = f"{type(error).__name__}: {error}".rstrip(": ")
-                self._ended(running.plan, Failed(reason, message, tuple(running.evals), cost))
+        except KeyboardInterrupt:
+            for running in self.running.values():
+                self._settled(running, self._stopped(running, FailureReason.INTERRUPTED, "stopped at once"))
             raise
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            for running in list(self.running.values()):
+                self._ended(running.plan, self._stopped(running, FailureReason.CRASHED, message))
+            raise
+
+    def _stopped(self, running: _Running, reason: FailureReason, message: str) -> Failed:
+        return Failed(reason, message, tuple(running.evals), Cost(seconds=time.monotonic() - running.clock))

@@ -6,22 +6,23 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from sweep.config.folders import conf_dir
 from sweep.config.schema import Config
-from sweep.config.secrets import scrubbed
+from sweep.config.secrets import scrub, scrubbed
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.model.paths import fingerprint as model_fingerprint
 from sweep.plan import Plan
-from sweep.provenance import git_state, machine, now, package_versions
-from sweep.records import Completed, Parameters, TrialPlan, TrialRecord
+from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
+from sweep.records import Completed, TrialPlan, TrialRecord
 from sweep.store import Lock, Store
-from sweep.study.identity import fingerprint, identity, refuse_if_changed
+from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
+from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
 from sweep.train.engine import Engine
@@ -32,12 +33,12 @@ from sweep.view import View
 @dataclass(frozen=True, slots=True)
 class Session:
     plan: Plan
-    parameters: Parameters
     store: Store
     tracker: Tracker
     bench: Bench
     data: TokenisedData
     view: View
+    stop: StopFlag
 
     def engine(self) -> Engine:
         return TrainerEngine(self.bench, self.data, self._best_dir)
@@ -62,25 +63,26 @@ class Session:
                 self.store.drop_best(record.number)
 
     def _best_dir(self, trial: TrialPlan) -> Path | None:
-        return self.store.trial_dir(trial.number) / "best"
+        return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None
 
 
 @contextmanager
-def opened(plan: Plan, parameters: Parameters) -> Iterator[Session]:
+def opened(plan: Plan) -> Iterator[Session]:
     """Hold the run directory, write or compare its lock file, and open the tracker; close all of them at the end.
+    From the beginning, a first Ctrl-C or SIGTERM only raises a flag: whatever is under way comes to a proper end.
 
     Raises UserError where the run directory is in use or holds another experiment, and SystemExit(1) where the tracker's
     backend did not receive everything.
     """
     store = Store(Path(plan.config.run_dir))
-    with store.held():
+    with store.held(), stop_on_signals() as stop:
         bench = Bench(plan.config.trainer.device)
-        _write_or_compare(store, _lock(plan, bench.device))
         view = View(plan.config.study)
+        _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
         data = TokenisedData(plan.splits, cache_dir() / "tokenised")
         try:
-            yield Session(plan, parameters, store, tracker, bench, data, view)
+            yield Session(plan, store, tracker, bench, data, view, stop)
         finally:
             receipt = tracker.close(store)
             for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
@@ -97,20 +99,32 @@ def cache_dir() -> Path:
 
 
 def _lock(plan: Plan, device: torch.device) -> Lock:
-    config, space, model = plan.config, plan.space.plain(), model_fingerprint(plan.config.model)
+    config, space = plan.config, plan.space.plain()
+    models = {corner.model: model_fingerprint(corner.model) for corner in plan.corners}
+    every = Fingerprint()
+    for one in models.values():
+        every.add(one.fingerprint)
+    model = replace(models[config.model], fingerprint=every.hex())
     parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
+    git = git_state(conf_dir())
     return Lock(
         experiment=fingerprint(parts), config=Config.model_validate_json(json.dumps(scrubbed(config))), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
         versions=package_versions(),
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
-        git=git_state(conf_dir()), data=plan.splits.state, model=model, created=now(),
+        git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
 
-def _write_or_compare(store: Store, new: Lock) -> None:
+def _write_or_compare(store: Store, new: Lock, view: View) -> None:
     old = store.lock()
     if old is None:
         store.write_lock(new)
-    else:
-        refuse_if_changed(old, new)
+        return
+    refuse_if_changed(old, new)
+    for name, before, after in changed_surroundings(old, new):
+        view.say(
+            f"note: {name} was {before} when this study began and is {after} now; its trials may not compare exactly"
+        )
+    # What may change between two runs (n_trials, tracker, title) is what the report should tell.
+    store.write_lock(replace(old, config=new.config, command=new.command))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,11 @@ class MockTracker:
             raise UserError.of("tracker.port", rule) from None
         account = Account(self.server.url, self.server.api_key, "the mock backend")
         self._wandb = WandbTracker(config, run_dir, account=account, say=say, send_every=1)
+        self._opened: set[tuple[JobType, int]] = set()
         say(f"mock W&B backend: {self.server.url}")
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
+        self._opened.add((job_type, trial.number))
         return self._wandb.open(trial, job_type)
 
     def open_study(self, config: Config) -> Run:
@@ -51,7 +53,10 @@ class MockTracker:
     def close(self, store: Store) -> Receipt:
         told = self._wandb.close(store)
         backend = self.server.backend
-        missing = (*missing_runs(backend, self._wandb.runs), *missing_records(backend, store, self._study))
+        missing = (
+            *missing_runs(backend, self._wandb.runs),
+            *missing_records(backend, store, self._study, self._opened),
+        )
         self.server.close()
         # What the client says of runs that arrived, the backend says better.
         troubles = told.lines if any(not run.arrived for run in self._wandb.runs) else ()
@@ -79,36 +84,42 @@ def missing_runs(backend: Backend, opened: Sequence[WandbRun]) -> Iterator[str]:
             yield f"{run.name}: {'its end' if run.id in ended else 'the run'}"
 
 
-def missing_records(backend: Backend, store: Store, study: str) -> Iterator[str]:
-    """What the run directory holds and the backend does not: runs, rows, and how they ended."""
+def missing_records(backend: Backend, store: Store, study: str, opened: Set[tuple[JobType, int]]) -> Iterator[str]:
+    """What the run directory holds of the runs `opened`, and the backend does not: runs, rows, and how they ended.
+
+    Other runs of the study may have gone to another tracker.
+    """
     runs: dict[tuple[str, Any], list[Received]] = defaultdict(list)
     for run in backend.runs.values():
         if run.group == study:
             runs[run.job_type, run.config.get("trial", {}).get("number")].append(run)
-    for record in store.trials():
+    for record in (record for record in store.trials() if (JobType.TRIAL, record.number) in opened):
         yield from _missing_of_trial(record, store.events(record.number), runs[JobType.TRIAL, record.number])
-    if final := store.final():
+    final = store.final()
+    if final and (JobType.FINAL, final.number) in opened:
         mine = runs[JobType.FINAL, final.number]
+        yield from _missing_rows("final", store.final_events(), mine)
         if not any(_same(run.summary, final.test) for run in mine):
             yield f"final: {'its test scores' if mine else 'the run'}"
 
 
 def _missing_of_trial(record: TrialRecord, events: Sequence[Event], runs: Sequence[Received]) -> Iterator[str]:
     name = f"trial {record.number}"
-    # A process that was killed could not send the last of its trial; the run directory has it.
-    if record.state == "lost":
-        return
     if not runs:
         yield f"{name}: the run"
         return
+    yield from _missing_rows(name, events, runs)
+    failed = Ending(record.state).code != 0
+    if not any(run.summary.get("state") == record.state and bool(run.exit_code) == failed for run in runs):
+        yield f"{name}: that it ended as {record.state}"
+
+
+def _missing_rows(name: str, events: Sequence[Event], runs: Sequence[Received]) -> Iterator[str]:
     logged = [event for event in events if event.metrics]
     if absent := absent_rows(logged, [row for run in runs for row in run.history]):
         named = ", ".join(f"step {event.step} ({', '.join(event.metrics)})" for event in absent[:_NAMED_ROWS])
         more = f" and {len(absent) - _NAMED_ROWS} more" if len(absent) > _NAMED_ROWS else ""
         yield f"{name}: {len(absent)} of {_count(len(logged), 'row')}: {named}{more}"
-    failed = Ending(record.state).code != 0
-    if not any(run.summary.get("state") == record.state and bool(run.exit_code) == failed for run in runs):
-        yield f"{name}: that it ended as {record.state}"
 
 
 def absent_rows(events: Sequence[Event], rows: Sequence[Mapping[str, Any]]) -> list[Event]:

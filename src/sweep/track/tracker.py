@@ -26,7 +26,7 @@ class JobType(StrEnum):
 # W&B tells a run that went well from one that failed by its exit code alone; the codes tell failures apart.
 # Where the shell has a code for the cause, it is that one.
 _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
-               "interrupted": 130, "lost": 137}  # fmt: skip
+               "interrupted": 130}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
