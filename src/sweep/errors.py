@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,12 @@ def reported() -> Iterator[None]:
     except Interrupted as stop:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"sweep: {error.filename or 'a file'} could not be written: {error.strerror}. What was recorded is kept; "
+              "the same command goes on from there.", file=sys.stderr)  # fmt: skip
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print(
             "sweep: stopped at once. What was recorded is kept; the same command goes on from there.", file=sys.stderr

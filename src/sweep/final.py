@@ -47,7 +47,10 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
     winner, known = session.best(), session.store.final()
     if winner is None:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
-        raise UserError.of("", f"no trial completed, so there is no winner to retrain: {reasons}")
+        rule = (
+            f"no trial completed, so there is no winner to retrain: {reasons or 'study.timeout left no time for one'}"
+        )
+        raise UserError.of("", rule)
     if known is not None and known.number == winner.number:
         session.view.say(f"trial {winner.number} is confirmed already; the test split is not read again")
         return known

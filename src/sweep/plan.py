@@ -28,6 +28,7 @@ from sweep.errors import Fault, UserError
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
+Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -73,10 +74,11 @@ class Plan:
         return scrub(shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()]))
 
 
-def make_plan(argv: Sequence[str], *, checks: Sequence[Callable[[Config], Sequence[Fault]]] = ()) -> Plan:
+def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequence[Check] = ()) -> Plan:
     """Raises UserError with every fault found; SystemExit(0) once `--help` or `--cfg` has printed what it should.
 
-    `checks` are of rooms above this one, whose faults belong in the same message.
+    `checks` are of rooms above this one, whose faults belong in the same message; `last` are asked only if all else is
+    right, since they may ask the network.
     """
     request = read_arguments(argv)
     composer = Composer(request.config_dirs)
@@ -96,6 +98,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Callable[[Config], Sequen
     if splits is not None and not any(fault.path.startswith(("trainer.", "optimizer.")) for fault in faults):
         late = _schedule_faults(config, space, corners, rows=len(splits.train), origin=origin)
         faults += _new(list(late), faults)
+    faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
     notes = tuple(f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items())
@@ -150,7 +153,8 @@ def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], p
 
 
 def _show(request: Request, composed: Composed) -> None:
-    tree = composed.tree if request.package is None else OmegaConf.select(composed.tree, request.package)
+    whole = OmegaConf.merge(OmegaConf.create(Config().model_dump(mode="json")), composed.tree)
+    tree = whole if request.package is None else OmegaConf.select(whole, request.package)
     if tree is None:
         raise UserError.of("--package", f"is {request.package}, which the config does not have")
     print(OmegaConf.to_yaml(tree, resolve=request.resolve) if OmegaConf.is_config(tree) else tree, end="")
@@ -226,7 +230,11 @@ def _schedule_faults(
         yield Fault(
             "optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where
         )
-    if config.study.pruner != "none" and all(len(evaluation_steps(rows, config)) < 2 for config in configs):
+    if (
+        config.study.pruner != "none"
+        and config.study.n_trials > 1
+        and all(len(evaluation_steps(rows, config)) < 2 for config in configs)
+    ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
 

@@ -39,7 +39,10 @@ class Request:
 
 def read_arguments(argv: Sequence[str]) -> Request:
     """Raises SystemExit after `--help` and `--version`, and for flags that are not known."""
-    found = _parser().parse_intermixed_args(argv)
+    parser = _parser()
+    if not argv:
+        parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")
+    found = parser.parse_intermixed_args(argv)
     return Request(
         overrides=tuple(found.overrides),
         config_dirs=tuple(Path(folder) for folder in found.config_dir),

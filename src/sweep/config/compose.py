@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sweep.config.folders import conf_dir
 from sweep.errors import Fault, UserError
@@ -90,6 +91,8 @@ class Composer:
                 )
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError.of("", _first_line(error), COMMAND_LINE) from None
+        except YAMLError as error:
+            raise UserError.of("", f"a config file is no YAML: {' '.join(str(error).split())}") from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
@@ -118,7 +121,13 @@ class Composer:
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
-            faults.append(Fault(raw, f"cannot be read as key=value: {_first_line(error)}", COMMAND_LINE))
+            faults.append(
+                Fault(
+                    raw,
+                    f"cannot be read as key=value, without spaces around the sign: {_first_line(error)}",
+                    COMMAND_LINE,
+                )
+            )
             return None
         if override.is_sweep_override():
             rule = "holds several values; a search space belongs in a file (study.space=FILE), not on the command line"

@@ -102,6 +102,8 @@ def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, 
 
 
 def _unknown(path: str) -> str:
+    if path == "experiment":
+        return "is not a config key; does the experiment's file begin with the line '# @package _global_'?"
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
     allowed = tuple(owner.model_fields) if owner else ()

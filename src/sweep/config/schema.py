@@ -189,7 +189,7 @@ class PublishedConfig(Section):
 
 class Config(Section):
     title: str = ""
-    run_dir: str = "runs/study"
+    run_dir: Annotated[str, Field(min_length=1)] = "runs/study"
     model: ModelConfig = ModelConfig()
     adapter: AdapterConfig = AdapterConfig()
     dataset: DatasetConfig = DatasetConfig()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
@@ -129,7 +130,7 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
+    except (OSError, RuntimeError, ValueError, ImportError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {first_line(error)}") from error

@@ -49,6 +49,15 @@ def model_faults(config: Config) -> list[Fault]:
     return []
 
 
+def hub_faults(config: Config) -> list[Fault]:
+    """Whether a hub id can be had at all: one question to the hub, or to its cache."""
+    try:
+        locate(resolve(config.model.path), config.model.revision)
+    except UserError as error:
+        return list(error.faults)
+    return []
+
+
 def fingerprint(model: ModelConfig) -> ModelState:
     """Hashes every byte of a local directory's weights, config and tokenizer; a hub model is known by its commit.
 

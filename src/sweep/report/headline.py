@@ -10,7 +10,7 @@ from sweep.report.facts import Facts
 from sweep.report.inference import wilson
 from sweep.report.markdown import block, bullets, code, escape, join
 from sweep.report.observations import lead
-from sweep.report.tables import ended, scores, shown_metrics
+from sweep.report.tables import counted, ended, scores, shown_metrics
 from sweep.report.units import count, plural, score, value
 
 
@@ -53,7 +53,7 @@ def _winner(facts: Facts) -> str:
 
 
 def _notes(facts: Facts) -> list[str]:
-    planned = f"{plural(len(facts.trials), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
+    planned = f"{plural(len(counted(facts)), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
     notes = [planned, lead(facts)]
     if facts.final:
         readings = facts.final.test_readings

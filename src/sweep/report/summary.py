@@ -6,7 +6,7 @@ from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.headline import proportion
 from sweep.report.inference import wilson
-from sweep.report.tables import ended, shown_metrics
+from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import score, value
 from sweep.store import Store
 
@@ -14,8 +14,8 @@ from sweep.store import Store
 def summary_lines(store: Store) -> tuple[str, ...]:
     """What a user wants to see at the end of a study. Raises UserError as `write_report` does."""
     facts = read(store)
-    trials = f"Trials    {len(facts.trials)} of {facts.study.n_trials}: {ended(facts)}"
-    return (trials, *_winner(facts), *_scores(facts), f"Report    {store.root / 'report.md'}")
+    trials = f"Trials    {len(counted(facts))} of {facts.study.n_trials}: {ended(facts)}"
+    return (trials, *_winner(facts), *_scores(facts), f"Report    {store.root / 'report.html'} (and report.md)")
 
 
 def study_summary(store: Store) -> dict[str, float | int | str]:

@@ -171,11 +171,18 @@ def _condition(spec: dict[str, object]) -> str:
 
 
 def ended(facts: Facts) -> str:
-    """How many trials ended how: `4 completed, 1 pruned, 1 failed (diverged 1)`."""
-    kinds = {kind: [t for t in facts.trials if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
+    """How many trials ended how: `4 completed, 1 pruned, 1 failed (1 diverged), 1 to be tried again (1 lost)`."""
+    kinds = {kind: [t for t in counted(facts) if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
     reasons: dict[str, int] = {}
     for trial in kinds[Failed]:
         reasons[state(trial)] = reasons.get(state(trial), 0) + 1
     why = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
     failed = f"{len(kinds[Failed])} failed" + (f" ({why})" if why else "")
-    return f"{len(kinds[Completed])} completed, {len(kinds[Pruned])} pruned, {failed}"
+    stopped = len(facts.trials) - len(counted(facts))
+    again = f"; {stopped} stopped on the way" if stopped else ""
+    return f"{len(kinds[Completed])} completed, {len(kinds[Pruned])} pruned, {failed}{again}"
+
+
+def counted(facts: Facts) -> list[TrialRecord]:
+    """Without the trials that were stopped and tried again, which do not count towards `study.n_trials`."""
+    return [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.reason.retried)]

@@ -70,7 +70,7 @@ def _free(key: str) -> bool:
 def _flat(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             found += _flat(value, f"{prefix}{key}.")
         else:
             found.append((prefix + key, value))

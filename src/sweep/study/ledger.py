@@ -47,7 +47,7 @@ class Ledger:
                 study_name=config.study_name, storage=address, direction=config.direction, pruner=pruner(config),
                 load_if_exists=True,
             )  # fmt: skip
-        except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+        except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}")) from None
         _refuse_another_study(study, store)
@@ -114,12 +114,13 @@ def _refuse_another_study(study: Study, store: Store) -> None:
     lock = store.lock()
     experiment = lock.experiment if lock else ""
     known = study.user_attrs.get(_EXPERIMENT)
-    if known is None:
+    if known is None or not study.get_trials(deepcopy=False):
+        known = experiment
         study.set_user_attr(_EXPERIMENT, experiment)
     told = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     recorded = {record.number for record in store.trials()}
     running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    if (known is not None and known != experiment) or told - recorded or recorded - told - running:
+    if known != experiment or told - recorded or recorded - told - running:
         rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
         raise UserError.of(
             "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"

@@ -15,6 +15,7 @@ from sweep.config.folders import conf_dir
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
 from sweep.data.tokenise import TokenisedData
+from sweep.errors import UserError
 from sweep.model.bench import Bench
 from sweep.model.paths import fingerprint as model_fingerprint
 from sweep.plan import Plan
@@ -117,8 +118,10 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
 
 
 def _write_or_compare(store: Store, new: Lock, view: View) -> None:
-    old = store.lock()
-    if old is None:
+    old, trials = store.lock(), store.trials()
+    if old is None and trials:
+        raise UserError.of("run_dir", f"{store.root} holds trials but no lock.json to say of what; name a new run_dir")
+    if old is None or not trials:
         store.write_lock(new)
         return
     refuse_if_changed(old, new)

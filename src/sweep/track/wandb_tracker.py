@@ -61,10 +61,10 @@ class WandbRun:
         if self._finished:
             return
         self._finished = True
-        self.attempt("could not be given its summary", lambda: self._describe(ending))
         with _staging_in(self.folder.parent):
+            self.attempt("could not be given its summary", lambda: self._describe(ending))
             self.attempt("could not be given its files", lambda: self._attach(ending))
-        self._close(ending.code)
+            self._close(ending.code)
         self._tracker.ended(self)
 
     def _describe(self, ending: Ending) -> None:

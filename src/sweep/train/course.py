@@ -68,7 +68,7 @@ class Course:
             case Verdict.PRUNE:
                 self.verdict = verdict
             case Verdict.INTERRUPT:
-                self.fail(FailureReason.INTERRUPTED, f"interrupted after step {step}")
+                self.fail(FailureReason.INTERRUPTED, f"after step {step}")
             case Verdict.TIME_OUT:
                 self.fail(FailureReason.TIMED_OUT, f"out of time after step {step}")
 
