@@ -12,8 +12,9 @@ from sweep.track.open import tracker_faults
 
 
 def main() -> None:
-    # PyTorch's threads spin while they wait: on a machine that others use too, that made training 16 times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # PyTorch's threads spin while they wait for each other, and on a machine that others use too that is what they
+    # mostly do. A short spin costs an idle machine nothing.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with reported():
         plan = make_plan(
             sys.argv[1:], checks=(tracker_faults, model_faults), last=(hub_faults,)

@@ -106,10 +106,7 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
     if not dataset.path:
         yield "dataset.path", "is empty, but must be a hub id, a folder or a file"
     if dataset.task == "single_label" and dataset.label_columns:
-        yield (
-            "dataset.label_columns",
-            "is set, but dataset.task is single_label: set dataset.task=multi_label, or use dataset.label_column",
-        )
+        yield "dataset.label_columns", "needs dataset.task=multi_label; a single label is in dataset.label_column"
     if dataset.test_split is None and not config.study.dry_run:
         yield "dataset.test_split", "is null, but the winner is evaluated on it at the end"
 

@@ -42,7 +42,7 @@ def hub(monkeypatch):
 
 def test_codes_become_their_names(hub):
     splits = load_splits(DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="default"))
-    assert hub == [(("someone/something", "default"), {"revision": "refs/convert/parquet"})]
+    assert hub == [(("someone/something", "default"), {"revision": "c0ffee"})]
     assert splits.labels.names == ("activate", "freeze")
     assert splits.test is not None and splits.test.open().labels == (0, 1)
     assert splits.state.revision == "c0ffee"

@@ -42,7 +42,7 @@ def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
     assert "test/accuracy 0.8400 (95 % interval 0.7558 to 0.8990, 100 rows)" in head
     assert ["accuracy", "0.8833", "0.8400", "-0.0433", "0.1100", "+0.7300"] in rows(head)
     assert ["loss", "0.5200", "0.5500", "-0.0300", "–", "–"] in rows(head)
-    assert "2 completed, 1 pruned, 3 failed (1 diverged, 1 interrupted, 1 out of memory)" in head
+    assert "2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way" in head
     assert "**Missing so far**: 1 trial of 6." in head  # the interrupted one
 
 
@@ -142,7 +142,7 @@ def test_passwords_in_addresses_are_masked(make):
 
 def test_summary_lines(reported):
     lines = summary_lines(reported)
-    assert lines[0] == "Trials    6 of 6: 2 completed, 1 pruned, 3 failed (1 diverged, 1 interrupted, 1 out of memory)"
+    assert lines[0] == "Trials    5 of 6: 2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way"
     assert f"          {LR}=0.0015" in lines
     assert any(line.split() == ["accuracy", "0.8833", "0.8400", "0.1100"] for line in lines)
     assert lines[-1] == f"Report    {reported.root / 'report.md'}"

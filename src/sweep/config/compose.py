@@ -124,7 +124,7 @@ class Composer:
             faults.append(
                 Fault(
                     raw,
-                    f"cannot be read as key=value, without spaces around the sign: {_first_line(error)}",
+                    f"cannot be read as key=value (no spaces around =): {_first_line(error)}",
                     COMMAND_LINE,
                 )
             )

@@ -211,11 +211,15 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def _brief(values: Mapping[str, Any]) -> str:
     shown = {name: value for name, value in sorted(values.items()) if not name.startswith("_")}
-    return ", ".join(f"{name}={_number(value)}" for name, value in shown.items())
+    return ", ".join(f"{name}={_plain(value)}" for name, value in shown.items())
 
 
 def _number(value: Any) -> str:
-    return escape(f"{value:.6g}" if isinstance(value, float) else str(value))
+    return escape(_plain(value))
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _state(run: Run) -> str:
