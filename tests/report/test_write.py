@@ -142,10 +142,13 @@ def test_passwords_in_addresses_are_masked(make):
 
 def test_summary_lines(reported):
     lines = summary_lines(reported)
-    assert lines[0] == "Trials    5 of 6: 2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way"
+    assert (
+        lines[0]
+        == "Trials    5 of 6: 2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way"
+    )
     assert f"          {LR}=0.0015" in lines
     assert any(line.split() == ["accuracy", "0.8833", "0.8400", "0.1100"] for line in lines)
-    assert lines[-1] == f"Report    {reported.root / 'report.md'}"
+    assert lines[-1] == f"Report    {reported.root / 'report.html'} (and report.md)"
 
 
 def test_study_summary_is_flat_and_plain(reported):
