@@ -142,9 +142,3 @@ def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     return config
-
-
-def _inner(model: nn.Module) -> PreTrainedModel:
-    found = model.get_base_model() if isinstance(model, PeftModel) else model
-    assert isinstance(found, PreTrainedModel)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,22 +46,26 @@ class Session:
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
-        study = self.plan.config.study
-        scores = {
-            r.number: r.outcome.best.metrics[study.metric]
-            for r in self.store.trials()
-            if isinstance(r.outcome, Completed)
-        }
-        sign = 1 if study.direction == "minimize" else -1
-        number = min(scores, key=lambda number: (sign * scores[number], number), default=None)
-        return next((record for record in self.store.trials() if record.number == number), None)
+        return self._best_of(self.store.trials())
 
     def keep_best_only(self) -> None:
         """Bounded disk use: of all trials, only the best keeps its adapter."""
-        best = self.best()
-        for record in self.store.trials():
+        records = self.store.trials()
+        best = self._best_of(records)
+        for record in records:
             if best is None or record.number != best.number:
                 self.store.drop_best(record.number)
+
+    def _best_of(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
+        study = self.plan.config.study
+        sign = 1 if study.direction == "minimize" else -1
+        scored = [
+            (sign * record.outcome.best.metrics[study.metric], record.number, record)
+            for record in records
+            if isinstance(record.outcome, Completed)
+        ]
+        # Numbers differ, so that two records are never compared.
+        return min(scored, default=(0.0, 0, None))[2]
 
     def _best_dir(self, trial: TrialPlan) -> Path | None:
         return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None
