@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+from sweep.config.secrets import shown
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline
 from sweep.data.tokenise import tokenise
@@ -117,7 +118,7 @@ def _confirmed(session: Session, winner: TrialRecord, plan: TrialPlan, watch: _W
             test=test, test_seconds=predictions.seconds, test_rows=len(rows), baseline=_baselines(splits, rows),
             cost=outcome.cost, parameters=count(result.model), label_names=splits.labels.names,
             confusion=_confusion(decided, predictions.labels, splits.labels), tracker_run=watch.run.address,
-            test_readings=readings,
+            test_readings=readings, config=shown(plan.config),
         )  # fmt: skip
 
         def write(folder: Path) -> None:

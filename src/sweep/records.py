@@ -61,7 +61,8 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds are wall time; `samples` counts training rows seen; `flops` is the Trainer's estimate; memory is in bytes."""
+    """Seconds are wall time; `samples` counts training rows seen, `eval_samples` rows evaluated; `flops` is the
+    Trainer's estimate; memory is in bytes; `device` is the accelerator's name, or cpu."""
 
     seconds: float = 0.0
     train_seconds: float = 0.0
@@ -72,6 +73,26 @@ class Cost:
     train_loss: float | None = None
     peak_host_bytes: int = 0
     peak_device_bytes: int = 0
+    eval_samples: int = 0
+    device: str = ""
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Of training time; None where nothing was trained."""
+        return self.samples / self.train_seconds if self.train_seconds > 0 else None
+
+    @property
+    def steps_per_second(self) -> float | None:
+        return self.steps / self.train_seconds if self.train_seconds > 0 else None
+
+    @property
+    def eval_samples_per_second(self) -> float | None:
+        return self.eval_samples / self.eval_seconds if self.eval_seconds > 0 else None
+
+    @property
+    def device_hours(self) -> float:
+        """A trial holds one device for as long as it lasts."""
+        return self.seconds / 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,11 @@ class TrialRecord:
     tracker_run: str = ""
 
     @property
+    def best(self) -> EvalPoint | None:
+        """The evaluation that scores the trial; None of one that did not complete."""
+        return self.outcome.best if isinstance(self.outcome, Completed) else None
+
+    @property
     def state(self) -> str:
         match self.outcome:
             case Completed():
@@ -139,14 +165,60 @@ class TrialRecord:
                 return str(reason)
 
 
+def best_metrics(record: TrialRecord) -> Metrics:
+    """Empty of a trial that did not complete."""
+    return record.best.metrics if record.best else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    total: int
+    trainable: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Counted as numbers of weights, a packed 4-bit tensor by what it stands for; `bytes` is what they take in memory."""
+    """Counted as numbers of weights, a packed 4-bit tensor by what it stands for; `bytes` is what they take in memory.
+    Groups are named by what the weights are for, in the order of the forward pass, and add up to the whole."""
 
     total: int
     trainable: int
     bytes: int
-    by_group: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, ParameterGroup] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A configuration trained again with a fresh seed, to see how much of its score was luck."""
+
+    number: int
+    seed: int
+    best: EvalPoint
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the best trials over fresh seeds: its mean score on validation, with a 95 % interval of that mean
+    (Student's t) where there are at least two; `trial_score` is what the search saw."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    trial_score: float
+    scores: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Candidates, best mean first; the first one is the winner. `optimism` is how much better the search's single
+    best trial scored than the same configuration does on average with fresh seeds."""
+
+    candidates: tuple[Candidate, ...]
+    optimism: float
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +229,10 @@ class FinalRecord:
     (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
     validation, keyed like the metrics. `confusion[i][j]` counts rows of true label i predicted as j, or, for
     multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials were added
-    after a first reading and another winner came of it.
+    after a first reading and another winner came of it. `before` is the model before fine-tuning, where it can
+    classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that `test` and `confusion` were
+    decided with in a multi-label task; where they were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the
+    validation metrics at the thresholds, which were chosen to make those good.
     """
 
     number: int
@@ -175,5 +250,11 @@ class FinalRecord:
     parameters: Parameters
     label_names: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
+    config: Config
     tracker_run: str = ""
     test_readings: int = 1
+    before: Metrics = field(default_factory=dict)
+    thresholds: tuple[float, ...] | None = None
+    tuned: Metrics = field(default_factory=dict)
+    untuned: Metrics = field(default_factory=dict)
+    confirmation: Confirmation | None = None

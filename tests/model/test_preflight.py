@@ -44,17 +44,17 @@ def test_account_of_quantised_weights(double: bool, compute: str, configure: Con
     with Bench("cpu").model(config, labels) as loaded:
         counted = count(loaded)
     assert counted == preflight(config, labels)
-    assert (counted.total, counted.trainable, counted.by_group) == (plain.total, plain.trainable, plain.by_group)
+    assert (counted.total, counted.trainable, counted.groups) == (plain.total, plain.trainable, plain.groups)
     assert counted.bytes < plain.bytes / 2
 
 
 def test_account_by_hand(configure: Configure, labels: LabelSpace) -> None:
     """Two layers of width 32: c_attn is 32 by 96, the head 3 by 32 without a bias."""
     found = preflight(configure("gpt2", adapter={"r": 4}), labels)
-    assert found.by_group["adapter"] == 2 * (4 * 32 + 4 * 96)
-    assert found.by_group["head"] == 3 * 32
-    assert found.trainable == found.by_group["adapter"] + found.by_group["head"]
-    assert found.total == sum(found.by_group.values())
+    assert found.groups["adapter"].total == 2 * (4 * 32 + 4 * 96)
+    assert found.groups["head"].total == 3 * 32
+    assert found.trainable == found.groups["adapter"].total + found.groups["head"].total
+    assert found.total == sum(group.total for group in found.groups.values())
     assert found.bytes == 4 * found.total
 
 

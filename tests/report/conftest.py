@@ -27,6 +27,7 @@ from sweep.records import (
     FailureReason,
     FinalRecord,
     Outcome,
+    ParameterGroup,
     Parameters,
     Pruned,
     Step,
@@ -193,10 +194,17 @@ def final(
         baseline={"test/accuracy": 0.11, "test/f1_macro": 0.0165, "test/f1_weighted": 0.0218, "eval/accuracy": 0.1},
         cost=cost(25.0, 180, 0.87),
         parameters=Parameters(
-            total=22_700_000, trainable=227_000, bytes=90_000_000, by_group={"adapter": 200_000, "head": 27_000}
+            total=22_700_000,
+            trainable=227_000,
+            bytes=90_000_000,
+            groups={
+                "adapter": ParameterGroup(200_000, 200_000, 800_000),
+                "head": ParameterGroup(27_000, 27_000, 108_000),
+            },
         ),
         label_names=tuple(labels),
         confusion=counts,
+        config=Config(),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.records import Cost, EvalPoint, FinalRecord, Parameters
 from sweep.store import Store
@@ -41,7 +42,7 @@ def final_record(number: int) -> FinalRecord:
     return FinalRecord(
         number=number, params={}, command="", trial_best=point, retrain_best=point, trial_evals=(), retrain_evals=(),
         test={"test/accuracy": 0.75}, test_seconds=1.0, test_rows=8, baseline={}, cost=Cost(),
-        parameters=Parameters(2, 1, 8), label_names=("a", "b"), confusion=((4, 0), (2, 2)),
+        parameters=Parameters(2, 1, 8), label_names=("a", "b"), confusion=((4, 0), (2, 2)), config=Config(),
     )  # fmt: skip
 
 

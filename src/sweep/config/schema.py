@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sweep.config.objective import Objective
+
 Scalar = bool | int | float | str | None
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -31,9 +33,27 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
+class ShrinkConfig(Section):
+    """A smaller model of the same architecture. Null keeps what the config says."""
+
+    layers: Count | None = None
+    width: Count | None = Field(None, description="hidden size; the feed-forward size shrinks in proportion")
+    heads: Count | None = Field(None, description="attention heads; those of keys and values shrink in proportion")
+    vocabulary: Count | None = None
+
+
 class ModelConfig(Section):
     path: str = Field("", description="hub id, local directory, or pkg://PACKAGE/FOLDER of an installed package")
     revision: str | None = None
+    gguf_file: str | None = Field(None, description="name of a GGUF file in `path`, converted once and kept")
+    init: Literal["pretrained", "random"] = Field("pretrained", description="random: the architecture, no weights")
+    config: str | None = Field(
+        None, description="with init random: a config.json, or one shipped in conf/model/; null takes that of `path`"
+    )
+    shrink: ShrinkConfig = ShrinkConfig()
+    tokenizer: str | None = Field(
+        None, description="as `path`; null takes the model's own, or, with init random and no path at hand, bytes"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
@@ -56,6 +76,17 @@ class AdapterConfig(Section):
     feedforward_modules: tuple[str, ...] | None = Field(
         None, description="IA3 only: those of target_modules scaled at input"
     )
+
+
+class PromptConfig(Section):
+    """Classify by label words: a causal language model scores the words of each label after a prompt."""
+
+    template: str = Field(description="with {text}, and {text_pair} for pairs; the label words follow it directly")
+    label_words: dict[str, str] | None = Field(
+        None,
+        description="by label name, with a leading space where the tokenizer wants one; null: a space and the name",
+    )
+    scoring: Literal["sum", "mean"] = Field("sum", description="log-probability of all tokens of a label, or per token")
 
 
 class DatasetConfig(Section):
@@ -121,6 +152,10 @@ class TrainerConfig(Section):
     early_stopping_threshold: NonNegative = 0.0
     label_smoothing_factor: Probability = 0.0
     save_best: bool = Field(True, description="keep the adapter of the study's best trial on disk")
+    save_newest: bool = Field(False, description="and that of its newest evaluation beside it")
+    decision_threshold: Share | Literal["tuned"] = Field(
+        0.5, description="multi-label: probability from which a label applies; tuned: one a label, on validation"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
 
@@ -140,7 +175,19 @@ class StudyConfig(Section):
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
     seed: Seed = 0
     enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
+    confirm_seeds: Count = Field(
+        1,
+        description="1 retrains the best trial as it was; more: the best few with so many fresh seeds, and their mean decides",
+    )
+    confirm_top: Count = Field(3, description="how many configurations the fresh seeds are spent on")
+    compare_by: str | None = Field(
+        None, description="a searched key with choices: equal trials for each, each one's best retrained and compared"
+    )
     dry_run: bool = False
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(self.metric, maximize=self.direction == "maximize")
 
 
 class TrackerConfig(Section):
@@ -192,6 +239,7 @@ class Config(Section):
     run_dir: Annotated[str, Field(min_length=1)] = "runs/study"
     model: ModelConfig = ModelConfig()
     adapter: AdapterConfig = AdapterConfig()
+    prompt: PromptConfig | None = None
     dataset: DatasetConfig = DatasetConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     trainer: TrainerConfig = TrainerConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any
@@ -32,6 +33,11 @@ def scrub(text: str) -> str:
 def scrubbed(config: Config) -> dict[str, Any]:
     """The resolved config as plain nested values, fit to be shown."""
     return _clean(config.model_dump(mode="json"))  # type: ignore[no-any-return]
+
+
+def shown(config: Config) -> Config:
+    """The config as it may be recorded."""
+    return Config.model_validate_json(json.dumps(scrubbed(config)))
 
 
 def _clean(value: Any, name: str = "") -> Any:

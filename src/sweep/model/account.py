@@ -18,7 +18,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from sweep.model.architecture import body, head_modules
 from sweep.model.base import Quantization
-from sweep.records import Parameters
+from sweep.records import ParameterGroup, Parameters
 
 _BLOCK = 64  # weights that share a scale in nf4
 _SCALES_BLOCK = 256  # scales that share one in double quantisation
@@ -35,15 +35,17 @@ def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
     inner = unwrapped(model)
     head = trained_head(inner)
     skipped = (*head, *(inner._keep_in_fp32_modules or ()))
-    groups: Counter[str] = Counter()
-    trainable = size = 0
+    total: Counter[str] = Counter()
+    trainable: Counter[str] = Counter()
+    size: Counter[str] = Counter()
     for name, weight, owner in _weights(inner):
         group = _group(name, owner, head)
-        groups[group] += _count(weight)
-        trainable += _count(weight) if weight.requires_grad else 0
+        total[group] += _count(weight)
+        trainable[group] += _count(weight) if weight.requires_grad else 0
         quantized = planned is not None and group == "base" and _convertible(name, owner, skipped)
-        size += _planned_bytes(weight, planned) if planned and quantized else _bytes(weight)
-    return Parameters(sum(groups.values()), trainable, size, dict(groups))
+        size[group] += _planned_bytes(weight, planned) if planned and quantized else _bytes(weight)
+    groups = {name: ParameterGroup(total[name], trainable[name], size[name]) for name in total}
+    return Parameters(sum(total.values()), sum(trainable.values()), sum(size.values()), groups)
 
 
 def _weights(inner: PreTrainedModel) -> Iterator[tuple[str, Parameter, nn.Module]]:

@@ -53,7 +53,7 @@ def _parameters(facts: Facts) -> list[tuple[str, str]]:
         return [("parameters", "not counted before the winner is retrained")]
     held, cost = facts.final.parameters, facts.final.cost
     trained = f"{count(held.trainable)} of {count(held.total)} trained ({share(held.trainable, held.total)})"
-    groups = ", ".join(f"{escape(name)} {count(number)}" for name, number in held.by_group.items())
+    groups = ", ".join(f"{escape(name)} {count(group.total)}" for name, group in held.groups.items())
     rows = [("parameters", trained), ("memory of the weights", size(held.bytes))]
     if groups:
         rows.append(("parameters by group", groups))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sweep.config.schema import Config, StudyConfig
 from sweep.errors import UserError
-from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord
+from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord, best_metrics
 from sweep.store import Lock, Store
 
 
@@ -88,20 +88,14 @@ class Facts:
     @property
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier of two equals."""
-        scored = [(value, trial) for trial in self.completed if (value := self.score(trial)) is not None]
-        if not scored:
-            return None
-        pick = max if self.maximize else min
-        return pick(scored, key=lambda pair: pair[0])[1]
+        return self.study.objective.best(self.trials, best_metrics)
 
     def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
         """The best finite evaluation, of a pruned or failed trial too."""
         if isinstance(trial.outcome, Completed):
             return trial.outcome.best
-        evals = [point.eval for point in self.points[trial.number]]
-        usable = [point for point in evals if math.isfinite(point.metrics.get(self.metric, math.nan))]
-        pick = max if self.maximize else min
-        return pick(usable, key=lambda point: point.metrics[self.metric], default=None)
+        evals = (point.eval for point in self.points[trial.number])
+        return self.study.objective.best(evals, lambda point: point.metrics)
 
     def score(self, trial: TrialRecord) -> float | None:
         found = self.best_eval(trial)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +11,14 @@ from pathlib import Path
 import torch
 
 from sweep.config.folders import conf_dir
-from sweep.config.schema import Config
-from sweep.config.secrets import scrub, scrubbed
+from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
 from sweep.model.bench import Bench
 from sweep.model.paths import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
-from sweep.records import Completed, TrialPlan, TrialRecord
+from sweep.records import TrialPlan, TrialRecord, best_metrics
 from sweep.store import Lock, Store
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.signals import StopFlag, stop_on_signals
@@ -57,15 +55,7 @@ class Session:
                 self.store.drop_best(record.number)
 
     def _best_of(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
-        study = self.plan.config.study
-        sign = 1 if study.direction == "minimize" else -1
-        scored = [
-            (sign * record.outcome.best.metrics[study.metric], record.number, record)
-            for record in records
-            if isinstance(record.outcome, Completed)
-        ]
-        # Numbers differ, so that two records are never compared.
-        return min(scored, default=(0.0, 0, None))[2]
+        return self.plan.config.study.objective.best(records, best_metrics)
 
     def _best_dir(self, trial: TrialPlan) -> Path | None:
         return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None
@@ -113,7 +103,7 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
     git = git_state(conf_dir())
     return Lock(
-        experiment=fingerprint(parts), config=Config.model_validate_json(json.dumps(scrubbed(config))), space=space,
+        experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
         versions=package_versions(),
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,9 +65,7 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
 def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
     if isinstance(outcome, Completed):
         return outcome.best
-    scored = [point for point in outcome.evals if math.isfinite(point.metrics.get(study.metric, math.nan))]
-    sign = 1 if study.direction == "maximize" else -1
-    return max(scored, key=lambda point: sign * point.metrics[study.metric], default=None)
+    return study.objective.best(outcome.evals, lambda point: point.metrics)
 
 
 class Run(Protocol):

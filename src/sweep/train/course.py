@@ -80,7 +80,8 @@ class Course:
         """Take in an evaluation; True if it is the best so far. The earlier of two equal ones stays the best."""
         point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
         self.evals.append(point)
-        gain = math.inf if self.best is None else self._gain(point, self.best)
+        objective = self.config.study.objective
+        gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
         self.idle = 0 if gain > self.config.trainer.early_stopping_threshold else self.idle + 1
         if gain > 0:
             self.best = point
@@ -98,7 +99,3 @@ class Course:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
-
-    def _gain(self, point: EvalPoint, over: EvalPoint) -> float:
-        metric, sign = self.config.study.metric, 1 if self.config.study.direction == "maximize" else -1
-        return sign * (point.metrics[metric] - over.metrics[metric])
