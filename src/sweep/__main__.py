@@ -21,7 +21,7 @@ def main() -> None:
         )  # --help and --cfg end here
 
         # Imported only now: torch takes seconds, and a mistake in the config should not.
-        from sweep.final import confirm
+        from sweep.final.confirm import confirm
         from sweep.report.publish import published
         from sweep.study.prepare import prepare
         from sweep.study.search import search

@@ -55,8 +55,10 @@ def save(
     config: Config,
     labels: LabelSpace,
     metrics: Metrics | None = None,
+    thresholds: tuple[float, ...] | None = None,
 ) -> None:
-    """Write a model of a `Bench`; `metrics` go into its card. Files that are there already are replaced."""
+    """Write a model of a `Bench`; `metrics` and `thresholds` (a probability for each label of a multi-label task) go
+    into its card. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     inner = unwrapped(model)
     manifest = Manifest(
@@ -67,6 +69,7 @@ def save(
         head=trained_head(inner),
         max_length=config.dataset.max_length or tokenizer.model_max_length,
         pad_token_id=inner.config.get_text_config().pad_token_id,
+        thresholds=thresholds,
     )
     if isinstance(model, PeftModel):
         model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -95,6 +98,12 @@ def load(
     place = pick_device(device)
     model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
     return model.eval(), _tokenizer(manifest, folder)
+
+
+def thresholds(folder: Path | str) -> tuple[float, ...] | None:
+    """The probability from which each label of a saved multi-label model applies, in the order of its labels; None
+    where that is 0.5. Raises UserError if `folder` holds no such model."""
+    return manifests.read(Path(folder)).thresholds
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:

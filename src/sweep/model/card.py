@@ -35,6 +35,7 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
         f"A text classifier on `{config.model.path}`: {_TRAINED[manifest.method]} trained{_whereon(config)}.",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
+        _thresholds(manifest),
         f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(labels))}",
         _without_sweep(manifest),
         _settings(config),
@@ -64,6 +65,17 @@ def _metrics(metrics: Metrics) -> str:
         return ""
     rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
     return "\n".join(["## Results", "", "| metric | value |", "| --- | ---: |", *rows])
+
+
+def _thresholds(manifest: Manifest) -> str:
+    if manifest.thresholds is None:
+        return ""
+    rows = [f"| {name} | {value:.4f} |" for name, value in zip(manifest.labels.names, manifest.thresholds, strict=True)]
+    said = (
+        "A label applies from this probability on; chosen on the validation rows. As a list, in the order of the labels: "
+        '`sweep.model.artifact.thresholds(".")`.'
+    )
+    return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
 
 
 def _with_sweep(labels: LabelSpace) -> str:

@@ -19,7 +19,8 @@ FILE = "sweep_model.json"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`base` is pinned: a hub model to its commit, a directory to its full path, `dtype` to what was used. `head` names
-    the modules trained in full; `max_length` is in tokens."""
+    the modules trained in full; `max_length` is in tokens; `thresholds` are the probabilities from which each label
+    applies in a multi-label task, None where that is 0.5."""
 
     method: AdapterMethod
     base: ModelConfig
@@ -28,6 +29,7 @@ class Manifest:
     head: tuple[str, ...]
     max_length: int
     pad_token_id: int
+    thresholds: tuple[float, ...] | None = None
     version: Literal[1] = 1
 
 

@@ -72,7 +72,8 @@ def received(backend: Backend) -> str:
     rows = sum(len(run.history) for run in runs)
     unknown = sum(backend.unknown_operations.values())
     trials = _count(kinds[JobType.TRIAL], "trial run")
-    others = f"{kinds[JobType.FINAL]} final, {kinds[JobType.STUDY]} study"
+    shown = (JobType.CONFIRM, JobType.FINAL, JobType.STUDY)
+    others = ", ".join(f"{kinds[kind]} {kind}" for kind in shown if kinds[kind] or kind is not JobType.CONFIRM)
     return f"{trials}, {others}, {_count(rows, 'row')}, {_count(unknown, 'unknown operation')}"
 
 

@@ -18,6 +18,7 @@ Say = Callable[[str], None]
 
 class JobType(StrEnum):
     TRIAL = "trial"
+    CONFIRM = "confirm"
     FINAL = "final"
     STUDY = "study"
 
@@ -91,7 +92,7 @@ class Receipt:
 
 class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start the run of a trial, or of the winner's retraining."""
+        """Start the run of a trial, of its repetition with a fresh seed, or of the winner's retraining."""
 
     def open_study(self, config: Config) -> Run:
         """Start the run that sums the study up."""

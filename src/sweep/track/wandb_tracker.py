@@ -121,6 +121,18 @@ class WandbRun:
         return not self._lost
 
 
+def _run_name(trial: TrialPlan, job_type: JobType) -> str:
+    study = trial.config.study
+    match job_type:
+        case JobType.FINAL:
+            method = f"-{trial.params.get(study.compare_by)}" if study.compare_by else ""
+            return f"{study.study_name}-final{method}"
+        case JobType.CONFIRM:
+            return f"{study.study_name}-{trial.number:04d}-seed-{trial.config.trainer.seed}"
+        case _:
+            return f"{study.study_name}-{trial.number:04d}"
+
+
 class WandbTracker:
     """`account` None keeps every run offline."""
 
@@ -141,8 +153,7 @@ class WandbTracker:
         self._base_url = (account.base_url if account else "") or self._service.settings.base_url
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        study = trial.config.study.study_name
-        name = f"{study}-final" if job_type is JobType.FINAL else f"{study}-{trial.number:04d}"
+        name = _run_name(trial, job_type)
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub(trial.command)}
         config = {**scrubbed(trial.config), "trial": about, "params": _shown(trial.params)}
         return self._start(name, job_type, config, {"optuna/number": trial.number})

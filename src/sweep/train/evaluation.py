@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
 from sweep.train.loss import mean_loss
-from sweep.train.metrics import Labels, Scores, compute
+from sweep.train.metrics import Labels, Scores, decide, score
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
@@ -55,9 +55,15 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     )
 
 
-def measure(task: Task, predictions: Predictions, prefix: str) -> dict[str, float]:
-    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`."""
-    found = {"loss": predictions.loss, **compute(task, predictions.scores, predictions.labels)}
+def measure(
+    task: Task, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
+) -> dict[str, float]:
+    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`.
+
+    `thresholds` are for multi-label: one for all labels, or one each.
+    """
+    decided = decide(task, predictions.scores, thresholds)
+    found = {"loss": predictions.loss, **score(task, decided, predictions.labels)}
     return {f"{prefix}/{name}": found[name] for name in BY_TASK[task]}
 
 
