@@ -55,6 +55,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
         f"{config.study.direction} {config.study.metric}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
+        *_afterwards(plan),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
         f"parameters: {account.total:,} in total, {account.trainable:,} trained "
         f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
@@ -62,6 +63,20 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
     ])  # fmt: skip
+
+
+def _afterwards(plan: Plan) -> list[str]:
+    """What is trained once the search is over."""
+    study = plan.config.study
+    methods = plan.space.methods(study.compare_by) if study.compare_by else ()
+    kinds, lines = max(len(methods), 1), []
+    if methods:
+        lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
+    if study.confirm_seeds > 1:
+        top = min(study.confirm_top, study.n_trials // kinds)
+        times = kinds * top * study.confirm_seeds
+        lines.append(f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} for each of the best {top})")
+    return [*lines, f"retrained at the end: {kinds}, each with its own seed"]
 
 
 def _distinct(configs: Iterable[Config]) -> list[Config]:
