@@ -77,6 +77,11 @@ def fit(points: Sequence[Point]) -> list[str]:
     return [sentence for sentence in (_turn(series), _gap(points)) if sentence]
 
 
+def training(facts: Facts) -> list[str]:
+    """Convergence and overfitting of the retrained winner, a sentence each."""
+    return [*course(facts.retrained, facts.metric, maximize=facts.maximize)[-1:], *fit(facts.retrained)[:1]]
+
+
 def lead(facts: Facts) -> str:
     """The winner's distance to the second best, beside the standard error that its validation rows leave it."""
     best = facts.best
@@ -85,6 +90,8 @@ def lead(facts: Facts) -> str:
     if best is None or top is None or not others:
         return ""
     second = max(others) if facts.maximize else min(others)
+    if top == second:
+        return f"The two best trials are equal in {facts.metric} ({score(top)}); the earlier one counts as the best."
     gap = score(abs(top - second))
     sentence = f"The best trial is {gap} better in {facts.metric} than the second best ({score(second)})"
     rows = facts.lock.data.rows.get("validation", 0)
@@ -119,8 +126,10 @@ def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:
 def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) -> str:
     (first_index, first), (last_index, last) = series[0], series[-1]
     best_index, best = _best(series, maximize)
-    verb = "rose" if last > first else "fell" if last < first else "came back"
+    verb = "rose" if last > first else "fell"
     way = f"{metric} {verb} from {score(first)} (evaluation {first_index}) to {score(last)} (evaluation {last_index})"
+    if last == first:
+        way = f"{metric} was {score(first)} at the first evaluation and at the last ({last_index})"
     return f"{way}; best {score(best)} at evaluation {best_index}."
 
 
@@ -128,15 +137,15 @@ def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
     best_index, best = _best(series, maximize)
     last_index, last = series[-1]
     if best_index != last_index:
-        worse = abs(best - last)
-        return f"No gain after evaluation {best_index}: the last one is {score(worse)} worse than the best."
+        beside = "equal to" if best == last else f"{score(abs(best - last))} worse than"
+        return f"No gain after evaluation {best_index} of {len(series)}: the last one is {beside} the best."
     if len(series) == 2:
         return f"Two evaluations are too few to see a plateau: the second brought {signed(last - series[0][1])}."
     before, whole = _best(series[:-1], maximize)[1], abs(best - series[0][1])
     gained = abs(best - before)
     part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of the whole gain"
     if gained >= STILL_IMPROVING * whole:
-        return f"Still improving when it ended: {part}."
+        return f"Still improving when it ended, so longer training may help: {part}."
     return f"Near its plateau when it ended: {part}."
 
 
@@ -146,13 +155,19 @@ def _turn(series: Sequence[tuple[int, float]]) -> str:
     if last > lowest * (1 + LOSS_TURN) and lowest_index != last_index:
         rise = share(last - lowest, lowest)
         return (
-            f"eval/loss turned after evaluation {lowest_index}: from {score(lowest)} up to {score(last)} (+{rise}), "
-            "a sign of overfitting."
+            f"A sign of overfitting: eval/loss turned after evaluation {lowest_index}, from {score(lowest)} up to "
+            f"{score(last)} (+{rise})."
         )
-    return f"eval/loss shows no turn: lowest {score(lowest)} at evaluation {lowest_index}, last {score(last)}."
+    if lowest_index == last_index:
+        return f"No sign of overfitting: eval/loss was lowest, {score(lowest)}, at the last evaluation."
+    return (
+        f"No sign of overfitting: eval/loss was lowest, {score(lowest)}, at evaluation {lowest_index}, and "
+        f"{score(last)} at the last."
+    )
 
 
 def _gap(points: Sequence[Point]) -> str:
+    """A gap above 0 means that the rows it trained on are fitted better than new ones."""
     both = [
         (point.eval.index, loss, point.train_loss)
         for point in points
@@ -162,9 +177,15 @@ def _gap(points: Sequence[Point]) -> str:
         return ""
     (first_index, first_eval, first_train), (last_index, last_eval, last_train) = both[0], both[-1]
     first, last = first_eval - first_train, last_eval - last_train
+    moved = "stayed at" if first == last else f"{'grew' if last > first else 'shrank'} from {signed(first)} to"
+    meaning = (
+        "above 0, it fits the rows it trained on better than new ones"
+        if last > 0
+        else "not above 0, it fits new rows no worse than those it trained on"
+    )
     return (
-        f"eval/loss less training loss went from {signed(first)} (evaluation {first_index}) to {signed(last)} "
-        f"(evaluation {last_index}: {score(last_eval)} against {score(last_train)})."
+        f"The gap, eval/loss less training loss, {moved} {signed(last)} between evaluations {first_index} and "
+        f"{last_index} ({score(last_eval)} against {score(last_train)}): {meaning}."
     )
 
 

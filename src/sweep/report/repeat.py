@@ -12,7 +12,8 @@ def repeat(facts: Facts) -> str:
     parts = ["## How to repeat it", "The study, or what is left of it:", block(facts.lock.command, "sh")]
     if facts.final:
         parts += [f"The winner, trial {facts.final.number}, alone:", block(facts.final.command, "sh")]
-    parts += [details("Each trial alone", body=[block(each, "sh")])]
+    if not facts.alone:
+        parts.append(details("Each trial alone", body=[block(each, "sh")]))
     if facts.final:
         loading = (
             "from sweep.model.artifact import load\n\n"
@@ -39,6 +40,4 @@ def _places(facts: Facts) -> str:
             "final/predictions.csv": "each test row with its label, prediction and confidence",
             "final/confusion.csv": "the confusion counts",
         }
-    if facts.final and facts.final.tracker_run:
-        places |= {facts.final.tracker_run: "the retraining's tracked run"}
     return table(["in the run directory", "is"], [[code(path), said] for path, said in places.items()])
