@@ -4,7 +4,7 @@ from sweep.report.facts import read
 from sweep.report.hyperparameters import hyperparameters
 from sweep.report.importance import effects, importances
 
-from .conftest import BATCH, LR, completed, config, six_trials
+from .conftest import BATCH, LR, completed, config, rows, six_trials
 
 
 def study(number: int):
@@ -28,7 +28,7 @@ def test_few_trials_give_correlations_and_no_importance(make):
     assert batch.trials == 5
     assert (r.trials, r.correlation) == (2, None)
     text = hyperparameters(facts, set())
-    assert "5 are few: no importance is given below 8" in text
+    assert "That is few, so no importance is given below 8." in text
     assert f"`{LR}`: higher values scored better (rank correlation +1.00 over 5 trials, p = 0.017)" in text
     assert "`adapter.r`: nothing can be said from 2 completed trials with it." in text
 
@@ -70,11 +70,20 @@ def test_lower_is_better_when_the_study_minimises(make):
 
 
 def test_values_that_moved_together_are_named(make):
-    trials = [completed(n, [0.5 + 0.01 * n], [1.0], {LR: 1e-5 * 2**n, BATCH: 8 * 2**n}) for n in range(4)]
+    trials = [completed(n, [0.5 + 0.01 * n], [1.0], {LR: 1e-5 * 2**n, BATCH: 8 * 2**n}) for n in range(5)]
     text = hyperparameters(read(make(trials)), set())
     assert f"`{LR}` and `{BATCH}` moved together in these trials (rank correlation +1.00)" in text
 
 
 def test_nothing_completed(make):
     text = hyperparameters(read(make(six_trials()[3:])), set())
-    assert text.count("nothing can be said from 0 completed trials") == 2
+    assert "That is too few to say what a hyperparameter did" in text
+    assert "|" not in text
+
+
+def test_too_few_trials_give_no_direction(make):
+    text = hyperparameters(read(make(study(4))), set())
+    assert "directions are told from 5 completed trials, importances from 8" in text
+    assert "scored better" not in text
+    assert rows(text)[0] == ["hyperparameter", "trials", "tried", "best so far"]
+    assert rows(text)[2] == [f"`{LR}`", "4", "1e-05 to 8e-05", "8e-05"]

@@ -36,7 +36,7 @@ def spent_in_all(facts: Facts) -> str:
     device = f" on {escape(spent.device)}" if spent.device else ""
     runs = len(facts.trials) + (1 if facts.final else 0)
     seeds = "" if not (facts.final and facts.final.confirmation) else " and the fresh seeds"
-    return f"It took {_hours(spent)}{device}: {plural(runs, 'training run')}{seeds}."
+    return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
 
 
 def total(costs: Sequence[Cost]) -> Cost:
@@ -121,7 +121,7 @@ def _observations(facts: Facts) -> list[str]:
 def _where_time_went(spent: Cost) -> str:
     rest = spent.seconds - spent.train_seconds - spent.eval_seconds
     return (
-        f"It held one device for {_hours(spent)}: {share(spent.train_seconds, spent.seconds)} of that training, "
+        f"It held one device for {seconds(spent.seconds)}: {share(spent.train_seconds, spent.seconds)} of that training, "
         f"{share(spent.eval_seconds, spent.seconds)} evaluating on validation, {share(rest, spent.seconds)} setting up."
     )
 
@@ -146,8 +146,8 @@ def _wasted(facts: Facts, spent: Cost) -> list[str]:
 
 
 def _hours(spent: Cost) -> str:
-    """`0.0256 device-hours (92.00 s)`."""
-    return f"{spent.device_hours:.3g} device-hours ({seconds(spent.seconds)})"
+    """`92.00 s, 0.0256 device-hours`."""
+    return f"{seconds(spent.seconds)}, {spent.device_hours:.3g} device-hours"
 
 
 def _elapsed(facts: Facts) -> str:

@@ -10,7 +10,7 @@ from sweep.report.facts import Facts, Prediction
 from sweep.report.markdown import details, escape, join, table
 from sweep.report.units import MISSING, count, score
 
-_SHOWN, _FOLDED = 15, 100
+_SHOWN, _FOLDED = 15, 50
 _CUT = 240  # characters of a text shown
 
 

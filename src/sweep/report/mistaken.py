@@ -24,12 +24,15 @@ def confused(facts: Facts, final: FinalRecord, drawn: Set[str]) -> str:
 
 def labels(facts: Facts, final: FinalRecord) -> str:
     scored = sorted(label_scores(final, multi_label=facts.multi_label), key=lambda label: (-label.f1, label.name))
+    silent = [escape(label.name) for label in scored if label.rows and not label.predicted]
+    never = f"Never predicted: {', '.join(silent)}." if silent else ""
     if len(scored) <= _FEW_LABELS:
-        return join(["### Label by label", _label_table(scored)])
+        return join(["### Label by label", never, _label_table(scored)])
     best, worst = scored[:_EXTREMES], scored[: -_EXTREMES - 1 : -1]
     return join(
         [
             "### Label by label",
+            never,
             f"The {_EXTREMES} worst of {len(scored)} labels, by F1:",
             _label_table(worst),
             f"The {_EXTREMES} best:",
@@ -48,9 +51,10 @@ def _by_pair(final: FinalRecord) -> list[str]:
     covered = sum(mistake.rows for mistake in top)
     rows = [[escape(m.true), escape(m.predicted), count(m.rows), share(m.rows, m.of), count(m.back)] for m in top]
     columns = ["true label", "predicted", "rows", "of the true label", "the other way round"]
-    which = f"the {len(top)} below hold {share(covered, wrong)} of them" if len(top) < len(found) else "all below"
-    said = f"{count(wrong)} of {count(final.test_rows)} rows are wrong, in {plural(len(found), 'pair')} of labels, {which}."
-    return [said, _matrix(final), "The labels most often mistaken for each other:", table(columns, rows)]
+    said = f"{count(wrong)} of {count(final.test_rows)} rows are wrong, in {plural(len(found), 'pair')} of labels."
+    most = f"The {len(top)} most frequent pairs hold {share(covered, wrong)} of the mistakes:"
+    pairs = most if len(top) < len(found) else "The pairs, most frequent first:"
+    return [said, _matrix(final), pairs, table(columns, rows)]
 
 
 def _matrix(final: FinalRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from sweep.config.metrics import BY_TASK
@@ -15,6 +16,7 @@ from sweep.report.units import count, plural, score, share, signed
 
 STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must bring to be called that
 LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn
+WIDE_GAP = 0.1  # share of the evaluation loss by which the training loss must lie below it to be worth a warning
 _COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
 _PROPORTIONS = (
     "eval/accuracy",
@@ -66,6 +68,8 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]
         return sentences or [f"{plural(len(points), 'evaluation')}, none of them with {metric}."]
     if len(series) == 1:
         return [*sentences, f"One evaluation with {metric}: {score(series[0][1])}."]
+    if len({value for _, value in series}) == 1:
+        return [*sentences, f"{metric} stayed at {score(series[0][1])} in all {len(series)} evaluations."]
     return [*sentences, _movement(series, metric, maximize), _convergence(series, maximize)]
 
 
@@ -74,7 +78,8 @@ def fit(points: Sequence[Point]) -> list[str]:
     series = [(point.eval.index, loss) for point in points if _finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return []
-    return [sentence for sentence in (_turn(series), _gap(points)) if sentence]
+    gaps = _gaps(points)
+    return [sentence for sentence in (_turn(series, gaps), _gap(gaps)) if sentence]
 
 
 def training(facts: Facts) -> list[str]:
@@ -149,7 +154,7 @@ def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
     return f"Near its plateau when it ended: {part}."
 
 
-def _turn(series: Sequence[tuple[int, float]]) -> str:
+def _turn(series: Sequence[tuple[int, float]], gaps: Sequence[_Gap]) -> str:
     lowest_index, lowest = min(series, key=lambda pair: pair[1])
     last_index, last = series[-1]
     if last > lowest * (1 + LOSS_TURN) and lowest_index != last_index:
@@ -158,34 +163,46 @@ def _turn(series: Sequence[tuple[int, float]]) -> str:
             f"A sign of overfitting: eval/loss turned after evaluation {lowest_index}, from {score(lowest)} up to "
             f"{score(last)} (+{rise})."
         )
-    if lowest_index == last_index:
-        return f"No sign of overfitting: eval/loss was lowest, {score(lowest)}, at the last evaluation."
-    return (
-        f"No sign of overfitting: eval/loss was lowest, {score(lowest)}, at evaluation {lowest_index}, and "
-        f"{score(last)} at the last."
-    )
+    where = "the last evaluation" if lowest_index == last_index else f"evaluation {lowest_index}"
+    after = "" if lowest_index == last_index else f", and {score(last)} at the last"
+    said = f"eval/loss was lowest, {score(lowest)}, at {where}{after}"
+    if len(gaps) > 1 and gaps[-1].value > max(WIDE_GAP * gaps[-1].evaluation, gaps[0].value):
+        return f"No overfitting yet: {said}, though by then {score(gaps[-1].value)} above the training loss."
+    return f"No sign of overfitting: {said}."
 
 
-def _gap(points: Sequence[Point]) -> str:
-    """A gap above 0 means that the rows it trained on are fitted better than new ones."""
-    both = [
-        (point.eval.index, loss, point.train_loss)
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """What is above 0 where the rows that are trained on are fitted better than new ones."""
+
+    index: int
+    evaluation: float
+    training: float
+
+    @property
+    def value(self) -> float:
+        return self.evaluation - self.training
+
+
+def _gaps(points: Sequence[Point]) -> list[_Gap]:
+    return [
+        _Gap(point.eval.index, loss, point.train_loss)
         for point in points
         if _finite(loss := point.metric("eval/loss")) and point.train_loss is not None
     ]
-    if len(both) < 2:
+
+
+def _gap(gaps: Sequence[_Gap]) -> str:
+    if len(gaps) < 2:
         return ""
-    (first_index, first_eval, first_train), (last_index, last_eval, last_train) = both[0], both[-1]
-    first, last = first_eval - first_train, last_eval - last_train
-    moved = "stayed at" if first == last else f"{'grew' if last > first else 'shrank'} from {signed(first)} to"
-    meaning = (
-        "above 0, it fits the rows it trained on better than new ones"
-        if last > 0
-        else "not above 0, it fits new rows no worse than those it trained on"
-    )
+    first, last = gaps[0], gaps[-1]
+    verb = "grew" if last.value > first.value else "shrank"
+    way = f"{verb} from {signed(first.value)} to" if first.value != last.value else "stayed at"
+    better = "better" if last.value > 0 else "no better"
     return (
-        f"The gap, eval/loss less training loss, {moved} {signed(last)} between evaluations {first_index} and "
-        f"{last_index} ({score(last_eval)} against {score(last_train)}): {meaning}."
+        f"The gap, eval/loss less training loss, {way} {signed(last.value)} between evaluations {first.index} and "
+        f"{last.index} ({score(last.evaluation)} against {score(last.training)}): at the end the model fits the rows it "
+        f"trains on {better} than new ones."
     )
 
 

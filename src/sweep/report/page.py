@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 _FOLD = re.compile(r'<details(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
+_SENTENCE = 50  # characters
 _STYLE = """
 :root { --ink: #1c2430; --soft: #5b6675; --line: #d9dee5; --back: #ffffff; --tint: #f4f6f9; --link: #0072b2; }
 @media (prefers-color-scheme: dark) {
@@ -31,6 +32,7 @@ p, ul { max-width: 52rem; }
 a { color: var(--link); }
 nav { margin: 0 0 1.6rem; font-size: .92rem; line-height: 1.9; }
 nav a { margin-right: 1.1rem; white-space: nowrap; text-decoration: none; }
+.long { min-width: 15rem; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -55,6 +57,7 @@ def page(markdown: str, *, title: str, folder: Path) -> str:
     environment: EnvType = {"folder": folder}
     tokens = parser.parse(markdown, environment)
     links = _number_headings(tokens)
+    _widen_texts(tokens)
     body = parser.renderer.render(tokens, parser.options, environment)
     menu = "".join(f'<a href="#{anchor}">{escape(words)}</a> ' for anchor, words in links)
     return (
@@ -74,6 +77,13 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
             opening.attrSet("id", anchor)
             links.append((anchor, inline.content))
     return links
+
+
+def _widen_texts(tokens: Sequence[Token]) -> None:
+    """A cell with a sentence keeps the width to read it: on a phone the table scrolls instead."""
+    for opening, inline in zip(tokens, tokens[1:], strict=False):
+        if opening.type == "td_open" and len(inline.content) > _SENTENCE and " " in inline.content:
+            opening.attrSet("class", "long")
 
 
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:

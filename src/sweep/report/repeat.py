@@ -9,8 +9,9 @@ from sweep.report.markdown import block, code, details, join, table
 def repeat(facts: Facts) -> str:
     each = "\n".join(f"# trial {trial.number}\n{trial.command}" for trial in facts.trials)
     run_dir = facts.config.run_dir
-    parts = ["## How to repeat it", "The study, or what is left of it:", block(facts.lock.command, "sh")]
-    if facts.final:
+    whole = "The whole of it:" if facts.alone else "The study, or what is left of it:"
+    parts = ["## How to repeat it", whole, block(facts.lock.command, "sh")]
+    if facts.final and not facts.alone:
         parts += [f"The winner, trial {facts.final.number}, alone:", block(facts.final.command, "sh")]
     if not facts.alone:
         parts.append(details("Each trial alone", body=[block(each, "sh")]))

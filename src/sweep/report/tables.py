@@ -44,14 +44,12 @@ def state(trial: TrialRecord) -> str:
 def evaluations(facts: Facts, points: Sequence[Point]) -> str:
     """One row an evaluation, the best in bold."""
     names = [f"eval/{name}" for name in _evaluation_metrics(facts, points)]
-    values = [metric for point in points if (metric := point.metric(facts.metric)) is not None]
-    best = (max if facts.maximize else min)((number for number in values if number == number), default=None)
+    best = facts.study.objective.best(points, lambda point: point.eval.metrics)
     rows = []
     for point in points:
         cells = [f"{point.eval.epoch:.4g}", count(point.eval.step), score(point.train_loss)]
         cells += [score(point.metric(name)) for name in names]
-        winner = best is not None and point.metric(facts.metric) == best
-        rows.append([f"**{cell}**" for cell in cells] if winner else cells)
+        rows.append([f"**{cell}**" for cell in cells] if point is best else cells)
     return table(["epoch", "step", "train/loss", *names], rows)
 
 

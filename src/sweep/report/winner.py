@@ -27,15 +27,17 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
     title = "## The training, twice" if facts.alone else f"## The winner, trial {final.number}, and its retraining"
     trial, again = tuple(Point(found, None) for found in final.trial_evals), facts.retrained
     values = [[code(key), escape(value(chosen))] for key, chosen in final.params.items()]
-    beside = details("Trial and retraining side by side", body=[tables.side_by_side(facts, trial, again)])
+    beside, every = tables.side_by_side(facts, trial, again), tables.evaluations(facts, again)
+    if facts.alone:
+        shown = [every, agreement(trial, again), details("Both trainings side by side", body=[beside])]
+    else:
+        shown = [beside, agreement(trial, again), details("Every score of the retraining", body=[every])]
     return join(
         [
             title,
             table(["hyperparameter", "value"], values) if values else "",
             _kept(final),
-            tables.evaluations(facts, again),
-            agreement(trial, again),
-            beside,
+            *shown,
             picture,
             "### How training went",
             _said(facts, again),
