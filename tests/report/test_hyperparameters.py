@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from sweep.report.facts import read
 from sweep.report.hyperparameters import hyperparameters
 from sweep.report.importance import effects, importances
@@ -73,6 +77,23 @@ def test_values_that_moved_together_are_named(make):
     trials = [completed(n, [0.5 + 0.01 * n], [1.0], {LR: 1e-5 * 2**n, BATCH: 8 * 2**n}) for n in range(5)]
     text = hyperparameters(read(make(trials)), set())
     assert f"`{LR}` and `{BATCH}` moved together in these trials (rank correlation +1.00)" in text
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.0099, "0.0099 lies at the upper end"), (1.01e-5, "at the lower end"), (1e-3, ""), (0.5, "")]
+)
+def test_a_winner_at_the_end_of_its_range_is_pointed_out(make, rate, said):
+    text = hyperparameters(read(make([completed(0, [0.5], [1.0], {LR: rate, BATCH: 8})])), set())
+    assert ("of the searched range, 1e-05 to 0.01" in text) == bool(said)
+    assert said in text
+
+
+def test_a_range_that_starts_at_nothing_has_no_wider_one_below(make):
+    store = make([completed(0, [0.5], [1.0], {"optimizer.weight_decay": 0.0})])
+    space = {"optimizer.weight_decay": {"low": 0.0, "high": 0.1}}
+    facts = read(store)
+    facts = replace(facts, lock=replace(facts.lock, space=space))
+    assert "searched range" not in hyperparameters(facts, set())
 
 
 def test_nothing_completed(make):

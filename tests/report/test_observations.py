@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from sweep.records import Failed, FailureReason, Pruned
-from sweep.report.facts import Point
-from sweep.report.observations import agreement, course, ending, fit
+from sweep.report.facts import Point, read
+from sweep.report.observations import agreement, course, ending, fit, spread
 
-from .conftest import cost, evals, six_trials, trial
+from .conftest import completed, cost, evals, six_trials, trial
 
 
 def points(accuracies, losses=None, train=None):
@@ -94,6 +94,19 @@ def test_a_loss_that_keeps_falling_shows_no_turn():
     assert fit(points([0.5] * 2, [1.0, 0.8])) == [
         "No sign of overfitting: eval/loss was lowest, 0.8000, at the last evaluation."
     ]
+
+
+def test_the_spread_of_the_trials(make):
+    scores = [0.5, 0.9, 0.6]
+    trials = [completed(n, [one], [1.0], {}) for n, one in enumerate(scores)]
+    assert spread(read(make(trials))) == (
+        "The 3 completed trials scored from 0.5000 to 0.9000 in eval/accuracy; the best is 0.3000 better than the median, "
+        "0.6000."
+    )
+
+
+def test_two_trials_have_no_spread(make):
+    assert spread(read(make([completed(n, [0.5 + n / 10], [1.0], {}) for n in range(2)]))) == ""
 
 
 def test_endings_say_how_far_the_trial_came():

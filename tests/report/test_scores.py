@@ -27,7 +27,7 @@ def ended(make, **changes):
 )
 def test_guessing_is_weighed_against_the_interval(make, rule, said):
     sentence = beside_guessing(*ended(make, baseline={"test/accuracy": rule}))
-    assert sentence.startswith(f"{said}: the majority class scores {rule:.4f}")
+    assert sentence.startswith(f"{said} in accuracy: the majority class scores {rule:.4f}")
 
 
 @pytest.mark.parametrize(

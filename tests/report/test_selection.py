@@ -6,7 +6,7 @@ import pytest
 
 from sweep.report.facts import read
 from sweep.report.selection import chosen, selection
-from sweep.report.summary import study_summary
+from sweep.report.summary import study_summary, summary_lines
 
 from .conftest import config, confirmation, final, rows, six_trials, words
 
@@ -25,7 +25,7 @@ def test_candidates_are_listed_with_every_seed(confirmed):
         ["1", "0.8833", "0.7000", "0.8000", "0.7500", "0.7500", "0.6258 to 0.8742"],
     ]
     assert "was 0.1333 better than that trial's mean over fresh seeds, 0.7500" in text
-    assert "Its mean is 0.1000 better than that of trial 1; their intervals overlap" in text
+    assert "The winner's mean is 0.1000 better than that of trial 1; their intervals overlap" in text
 
 
 def test_the_search_s_best_is_not_called_the_winner(confirmed):
@@ -35,11 +35,15 @@ def test_the_search_s_best_is_not_called_the_winner(confirmed):
         "Trial 1 scored best in the search (0.8833), but trial 0 has the better mean over 3 fresh seeds: 0.8500" in text
     )
     assert "has since become the best" not in text
+    assert "13 training runs, 6 of them with fresh seeds, took 212 s" in text
     assert {row[0] for row in rows(text)} >= {"0 (winner)", "1 (best in the search)", "fresh seeds"}
 
 
 def test_the_summary_has_the_mean(confirmed):
     found = study_summary(confirmed)
+    assert "          validation mean 0.8500 over 3 fresh seeds, 95 % interval 0.8252 to 0.8748" in summary_lines(
+        confirmed
+    )
     assert (found["confirmation/mean"], found["confirmation/seeds"], found["confirmation/low"]) == (0.85, 3, 0.8252)
 
 

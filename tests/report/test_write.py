@@ -29,7 +29,7 @@ def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
     assert ["split", "model", "accuracy", "loss", "f1_weighted", "f1_macro"] in rows(head)
     assert ["validation", "after training", "0.8833", "0.5200", "0.8733", "0.8633"] in rows(head)
     assert ["test", "majority class", "0.1100", "–", "0.0218", "0.0165"] in rows(head)
-    assert "**Better than guessing**: the majority class scores 0.1100" in head
+    assert "**Better than guessing** in accuracy: the majority class scores 0.1100" in head
     assert "No gain after evaluation 2 of 3" in head
     assert "7 training runs took 92.00 s, 0.0256 device-hours on A CPU." in head
     assert "2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way" in head
@@ -84,9 +84,10 @@ def test_cost_adds_up(text):
     spent = rows(section(text, "What it cost"))
     assert ["6 trials", "67.0", "50.2", "8.4", "88.20", "11.02", "132.30", "0.0186"] in spent
     assert ["in all", "92.0", "69.0", "11.5", "85.10", "10.64", "127.65", "0.0256"] in spent
-    assert ["retraining", "180", "1,440", "3.6e+11", "3.00 GiB", "0.8700", "A CPU"] in spent
+    assert ["retraining", "180", "1,440", "3.6e+11", "3.00 GiB", "0.8700"] in spent
     assert [row[0] for row in spent if row[0].startswith("trial 3")] == ["trial 3, diverged"] * 2
-    assert not any("device memory" in row for row in spent)
+    assert not any("device memory" in row or "device" in row for row in spent)
+    assert "It held one device (A CPU) for 92.00 s: 75.0 % of that training, 12.5 % evaluating" in text
     assert "it saved 120 steps, 66.7 % of theirs" in text
 
 
@@ -203,6 +204,13 @@ def test_one_trial_that_failed_is_still_told(make):
     text = words(make([failed], settings=config(n_trials=1)))
     assert "**No trial has completed**" in text
     assert "Diverged: a loss or score was no finite number (after evaluation 1" in text
+
+
+def test_devices_are_told_apart_where_they_differ(make):
+    trials = six_trials()[:2]
+    other = replace(trials[0], outcome=replace(trials[0].outcome, cost=replace(cost(9.0, 60), device="A GPU")))
+    spent = rows(section(words(make([other, trials[1]])), "What it cost"))
+    assert {row[-1] for row in spent if row[0] in ("trial 0", "trial 1")} >= {"A GPU", "A CPU"}
 
 
 def test_equal_trials_are_called_equal(make):

@@ -34,8 +34,10 @@ def spent_in_all(facts: Facts) -> str:
     """One line for the top of the report."""
     spent = _whole(facts)
     device = f" on {escape(spent.device)}" if spent.device else ""
-    runs = len(facts.trials) + (1 if facts.final else 0)
-    seeds = "" if not (facts.final and facts.final.confirmation) else " and the fresh seeds"
+    held = facts.final.confirmation if facts.final else None
+    repeats = sum(len(candidate.scores) for candidate in held.candidates) if held else 0
+    runs = len(facts.trials) + repeats + (1 if facts.final else 0)
+    seeds = f", {repeats} of them with fresh seeds," if repeats else ""
     return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
 
 
@@ -79,6 +81,8 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str
     """Without the columns in which nothing was measured."""
     cells = [[name, *row] for name, row in rows]
     kept = [place for place in range(len(columns)) if any(row[place] != MISSING for row in cells)]
+    if len({row[-1] for row in cells}) == 1 and columns[-1] == "device":
+        kept = [place for place in kept if columns[place] != "device"]  # told in words
     shown = [_bold(row) if row[0] == "in all" else row for row in ([row[place] for place in kept] for row in cells)]
     return table([columns[place] for place in kept], shown)
 
@@ -120,8 +124,9 @@ def _observations(facts: Facts) -> list[str]:
 
 def _where_time_went(spent: Cost) -> str:
     rest = spent.seconds - spent.train_seconds - spent.eval_seconds
+    device = f" ({escape(spent.device)})" if spent.device else ""
     return (
-        f"It held one device for {seconds(spent.seconds)}: {share(spent.train_seconds, spent.seconds)} of that training, "
+        f"It held one device{device} for {seconds(spent.seconds)}: {share(spent.train_seconds, spent.seconds)} of that training, "
         f"{share(spent.eval_seconds, spent.seconds)} evaluating on validation, {share(rest, spent.seconds)} setting up."
     )
 

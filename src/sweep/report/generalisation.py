@@ -11,7 +11,7 @@ from sweep.report.failures import failures
 from sweep.report.inference import wilson
 from sweep.report.markdown import bullets, details, join
 from sweep.report.mistaken import confused, labels
-from sweep.report.scores import against, beside_before, beside_guessing, every, guess, interval, proportion
+from sweep.report.scores import against, every, guess, interval, proportion
 from sweep.report.units import count, plural, score, seconds, signed
 
 
@@ -39,8 +39,6 @@ def _said(facts: Facts, final: FinalRecord) -> list[str]:
     return [
         f"{interval(facts, final)}, by Wilson's score interval." if interval(facts, final) else "",
         _beside_validation(facts, final),
-        beside_guessing(facts, final),
-        beside_before(facts, final),
         _tuning(final),
         f"The test took {seconds(final.test_seconds)}{speed}; the {guess(facts)} is that of the training rows.",
     ]

@@ -31,6 +31,8 @@ def _winner(facts: Facts) -> str:
         return f"**No trial has completed**, so there is no winner: {ended(facts)}."
     found = facts.best_eval(best)
     at = f" at epoch {found.epoch:.4g}" if found else ""
+    if facts.alone:
+        return f"One trial, with the values of the experiment, reached {facts.metric} {score(facts.score(best))}{at}."
     return f"**Trial {best.number} leads** with {facts.metric} {score(facts.score(best))}{at} ({_params(best.params)})."
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import math
+from collections.abc import Mapping, Set
 
 from sweep.report.facts import Facts
 from sweep.report.importance import DIRECTION, ENOUGH, Effect, effects, related
@@ -10,6 +11,7 @@ from sweep.report.markdown import bullets, code, escape, figure, join, table
 from sweep.report.units import MISSING, plural, score, share, signed, value
 
 _CHANCE = 0.05
+_EDGE = 0.03  # share of a range, on its own scale, that counts as its end
 
 
 def hyperparameters(facts: Facts, drawn: Set[str]) -> str:
@@ -18,6 +20,7 @@ def hyperparameters(facts: Facts, drawn: Set[str]) -> str:
         return ""
     found = effects(facts)
     said = [*(_sentence(facts, effect) for effect in found), *_confounded(facts)] if _enough(facts) else []
+    edges = [edge for key in facts.searched if (edge := _edge(facts, key))]
     return join(
         [
             "## What each hyperparameter did",
@@ -26,7 +29,7 @@ def hyperparameters(facts: Facts, drawn: Set[str]) -> str:
             figure("hyperparameters", f"{facts.metric} against each hyperparameter")
             if "hyperparameters" in drawn
             else "",
-            bullets(said),
+            bullets([*said, *edges]),
         ]
     )
 
@@ -124,6 +127,24 @@ def _confounded(facts: Facts) -> list[str]:
         "so what one did cannot be told from what the other did."
         for first, second, seen in related(facts)
     ]
+
+
+def _edge(facts: Facts, key: str) -> str:
+    """Where the winner lies at the end of a searched range, a better value may lie beyond it; below 0 none does."""
+    spec, chosen = facts.lock.space.get(key), facts.winner.params.get(key) if facts.winner else None
+    if not isinstance(spec, Mapping) or "low" not in spec or isinstance(chosen, bool | str | None):
+        return ""
+    low, high = spec["low"], spec["high"]
+    if not low <= chosen <= high or low == high:
+        return ""
+    start, end, at = (math.log(one) if spec.get("log") else one for one in (low, high, chosen))
+    place = (at - start) / (end - start)
+    if _EDGE < place < 1 - _EDGE or (place <= _EDGE and low == 0):
+        return ""
+    return (
+        f"{code(key)}: the winner's {value(chosen)} lies at the {'lower' if place <= _EDGE else 'upper'} end of the "
+        f"searched range, {value(low)} to {value(high)}; a wider range may hold a better value."
+    )
 
 
 def _two(number: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TypeGuard
 
 from sweep.config.metrics import BY_TASK
@@ -105,6 +106,21 @@ def lead(facts: Facts) -> str:
     error = standard_error(top, rows)
     verdict = "within one" if abs(top - second) <= error else "beyond one"
     return f"{sentence}, {verdict} standard error of such a score on {count(rows)} validation rows ({score(error)})."
+
+
+def spread(facts: Facts) -> str:
+    """How far apart the completed trials scored; empty below three of them."""
+    values = sorted(value for trial in facts.completed if _finite(value := facts.score(trial)))
+    if len(values) < 3:
+        return ""
+    if values[0] == values[-1]:
+        return f"All {len(values)} completed trials are equal in {facts.metric}, {score(values[0])}."
+    best = values[-1] if facts.maximize else values[0]
+    middle = median(values)
+    return (
+        f"The {len(values)} completed trials scored from {score(values[0])} to {score(values[-1])} in {facts.metric}; the "
+        f"best is {score(abs(best - middle))} better than the median, {score(middle)}."
+    )
 
 
 def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:

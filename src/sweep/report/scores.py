@@ -95,11 +95,16 @@ def beside_guessing(facts: Facts, final: FinalRecord) -> str:
         return ""
     low, high = wilson(measured, final.test_rows)
     what = f"the {guess(facts)} scores {score(rule)} without looking at the text"
+    known = proportion(facts).replace("_", " ")
     if rule < low:
-        return f"**Better than guessing**: {what}, below the interval ({signed(measured - rule)} against it)."
-    if rule <= high:
-        return f"**No better than guessing**: {what}, and the interval includes that."
-    return f"**Worse than guessing**: {what}, above the interval ({signed(measured - rule)} against it)."
+        said = (
+            f"**Better than guessing** in {known}: {what}, below the interval ({signed(measured - rule)} against it)."
+        )
+    elif rule <= high:
+        said = f"**No better than guessing** in {known}: {what}, and the interval includes that."
+    else:
+        said = f"**Worse than guessing** in {known}: {what}, above the interval ({signed(measured - rule)} against it)."
+    return said + _objective(facts, final)
 
 
 def beside_before(facts: Facts, final: FinalRecord) -> str:
@@ -115,6 +120,15 @@ def beside_before(facts: Facts, final: FinalRecord) -> str:
     if before <= high:
         return f"**Training changed little**: {said}, and the interval includes that."
     return f"**Training did harm**: {said}, above the interval."
+
+
+def _objective(facts: Facts, final: FinalRecord) -> str:
+    """The same comparison in what was searched for, where that is no share of rows and has no interval."""
+    name = facts.metric.removeprefix("eval/")
+    measured, rule = final.test.get(f"test/{name}"), final.baseline.get(f"test/{name}")
+    if name == proportion(facts) or measured is None or rule is None:
+        return ""
+    return f" In {name} it scores {score(measured)} against {score(rule)}."
 
 
 def _references(facts: Facts, final: FinalRecord, split: str, prefix: str) -> tuple[Line, Line]:
@@ -141,7 +155,7 @@ def _titled(line: Line) -> str:
 
 
 def _short(line: Line) -> str:
-    return line.model if line.split == "test" else line.split
+    return line.model.removeprefix(f"{AFTER}, ") if line.split == "test" else line.split
 
 
 def _gain(name: str, measured: Mapping[str, float], reference: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from sweep.records import Completed, TrialRecord
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, figure, join
-from sweep.report.observations import trial_observations
+from sweep.report.observations import spread, trial_observations
 from sweep.report.units import score
 
 
@@ -20,7 +20,9 @@ def search(facts: Facts, drawn: Set[str]) -> str:
         [
             "## The trials",
             tables.trials(facts),
-            "The score of a trial is that of its best evaluation, at the epoch given.",
+            " ".join(
+                ["The score of a trial is that of its best evaluation, at the epoch given.", spread(facts)]
+            ).strip(),
             figure("search", f"Score of each trial and the best so far, in {facts.metric}")
             if "search" in drawn
             else "",

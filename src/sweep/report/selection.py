@@ -80,10 +80,10 @@ def _apart(held: Confirmation) -> str:
     if first.mean == second.mean:
         return f"The means of trial {first.number} and trial {second.number} are equal."
     if first.interval is None or second.interval is None:
-        return f"Its mean is {gap} better than that of trial {second.number}."
+        return f"The winner's mean is {gap} better than that of trial {second.number}."
     overlap = first.interval[0] <= second.interval[1] and second.interval[0] <= first.interval[1]
     verdict = "overlap, so the two may well be equally good" if overlap else "do not overlap"
-    return f"Its mean is {gap} better than that of trial {second.number}; their intervals {verdict}."
+    return f"The winner's mean is {gap} better than that of trial {second.number}; their intervals {verdict}."
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:

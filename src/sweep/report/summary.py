@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
-from sweep.report.scores import Line, lines, proportion
+from sweep.report.scores import Line, guess, lines, proportion
 from sweep.report.tables import counted, ended, shown_metrics
-from sweep.report.units import score, value
+from sweep.report.units import plural, score, value
 from sweep.store import Store
 
 
@@ -85,7 +85,12 @@ def _scores(facts: Facts) -> list[str]:
     names = shown_metrics(facts, [final.retrain_best.metrics, final.test])
     width = max(len(line.model) for line in lines(facts, final)) + 2
     head = f"Scores    {'':12}{'':{width}}" + "".join(f"{name:>{_column(name)}}" for name in names)
-    return [head, *(_line(line, names, width) for line in lines(facts, final)), *_interval(facts, final)]
+    return [
+        head,
+        *(_line(line, names, width) for line in lines(facts, final)),
+        *_seeds(final),
+        *_interval(facts, final),
+    ]
 
 
 def _line(line: Line, names: Sequence[str], width: int) -> str:
@@ -97,9 +102,21 @@ def _column(name: str) -> int:
     return max(len(name), 6) + 2
 
 
+def _seeds(final: FinalRecord) -> list[str]:
+    if final.confirmation is None or not final.confirmation.candidates:
+        return []
+    first = final.confirmation.candidates[0]
+    between = f", 95 % interval {score(first.interval[0])} to {score(first.interval[1])}" if first.interval else ""
+    return [f"          validation mean {score(first.mean)} over {plural(len(first.scores), 'fresh seed')}{between}"]
+
+
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:
     name = proportion(facts)
     if f"test/{name}" not in final.test:
         return []
     low, high = wilson(final.test[f"test/{name}"], final.test_rows)
-    return [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
+    said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
+    rule = final.baseline.get(f"test/{name}")
+    if rule is not None and rule >= low:
+        said.append(f"          no better than guessing: the {guess(facts)} scores {score(rule)}")
+    return said

@@ -20,7 +20,8 @@ def winner(facts: Facts, drawn: Set[str]) -> str:
     best = facts.best
     if best is None:
         return ""
-    return join([f"## The best trial so far: {best.number}", _said(facts, facts.points[best.number]), picture])
+    title = "## The training so far" if facts.alone else f"## The best trial so far: {best.number}"
+    return join([title, _said(facts, facts.points[best.number]), picture])
 
 
 def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
