@@ -21,7 +21,7 @@ def test_each_of_several_labels_has_its_matrix_and_threshold(make):
     facts = read(make([six_trials()[1]], settings=settings, labels=LABELS[:3]))
     text = confused(facts, ending, {"confusion"})
     assert [r"card\_lost", "0.310", "50", "10", "5", "35"] in rows(text)
-    assert "35 labels of 100 rows were missed, 30 added wrongly." in text
+    assert "In 100 rows 35 labels were missed, 30 added wrongly." in text
     assert "Thresholds were tuned, each for the best F1 of its label on validation." in text
     found = labels(facts, ending)
     assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(found)

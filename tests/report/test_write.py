@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -298,3 +299,14 @@ def test_a_record_of_another_shape(store):
     (store.trial_dir(0) / "record.json").write_text('{"number": "zero"}')
     with pytest.raises(UserError, match="cannot be read"):
         write_report(store)
+
+
+def test_a_large_picture_scrolls_and_long_texts_keep_their_width(make, tmp_path):
+    labels = tuple(f"intent_{index}" for index in range(77))
+    record = six_trials()[1]
+    store = make([record], ending=final(record, labels), labels=labels)
+    write_report(store)
+    page = (store.root / "report.html").read_text()
+    assert page.count('<span class="scroll"><img class="large" alt="Confusion on the test split"') == 1
+    assert page.count('<img class="large"') == 1
+    assert re.search(r'<td [^>]*class="long">Row ', page)

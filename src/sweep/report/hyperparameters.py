@@ -80,7 +80,7 @@ def _won(facts: Facts, effect: Effect) -> str:
 
 
 def _tried(effect: Effect) -> str:
-    if effect.low is None:
+    if effect.by_choice or effect.low is None:
         return ", ".join(effect.by_choice)
     return value(effect.low) if effect.low == effect.high else f"{value(effect.low)} to {value(effect.high)}"
 

@@ -86,7 +86,7 @@ def _by_label(final: FinalRecord) -> list[str]:
         if tuned
         else f"A label is predicted where its probability reaches {thresholds[0]:g}."
     )
-    said = f"{how} {count(missed)} labels of {count(final.test_rows)} rows were missed, {count(added)} added wrongly."
+    said = f"{how} In {count(final.test_rows)} rows {count(missed)} labels were missed, {count(added)} added wrongly."
     return [said, details("The matrices in numbers", body=[table(heads, rows)], unfolded=len(rows) <= _FEW_LABELS)]
 
 

@@ -81,7 +81,9 @@ def space(facts: Facts) -> str:
     for key, spec in facts.lock.space.items():
         spec = spec if isinstance(spec, dict) else {"choices": [spec]}
         rows.append([code(key), escape(_domain(spec)), escape(_scale(spec)), escape(_condition(spec))])
-    return table(["config key", "searched", "scale", "only when"], rows)
+    columns = ["config key", "searched", "scale", "only when"]
+    conditional = any(row[-1] for row in rows)
+    return table(columns, rows) if conditional else table(columns[:-1], [row[:-1] for row in rows])
 
 
 def key_values(pairs: Sequence[tuple[str, str]]) -> str:
