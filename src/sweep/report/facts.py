@@ -49,6 +49,7 @@ class Facts:
     points: Mapping[int, tuple[Point, ...]]
     unfinished: tuple[int, ...]
     final: FinalRecord | None
+    retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
 
     @property
@@ -90,6 +91,24 @@ class Facts:
         """The completed trial with the best score; the earlier of two equals."""
         return self.study.objective.best(self.trials, best_metrics)
 
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial that was retrained; before that, the best one so far."""
+        if self.final is None:
+            return self.best
+        return next((trial for trial in self.trials if trial.number == self.final.number), None)
+
+    @property
+    def alone(self) -> bool:
+        """One training run, and no search to tell of."""
+        return len(self.trials) == 1 and self.study.n_trials == 1
+
+    def mark(self, trial: TrialRecord) -> str:
+        """What distinguishes a trial from the others: empty, `winner`, or `best` of the search."""
+        if trial is self.winner:
+            return "winner" if self.final else "best so far"
+        return "best in the search" if trial is self.best else ""
+
     def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
         """The best finite evaluation, of a pruned or failed trial too."""
         if isinstance(trial.outcome, Completed):
@@ -113,10 +132,8 @@ def read(store: Store) -> Facts:
     if not trials:
         rule = "holds no finished trial yet; run the study's command again to go on, and report then"
         raise UserError.of(str(store.root), rule)
-    events = {trial.number: store.events(trial.number) for trial in trials}
-    training = {
-        number: tuple(row for row in rows if isinstance(row, Step) and row.metrics) for number, rows in events.items()
-    }
+    final, events = store.final(), {trial.number: store.events(trial.number) for trial in trials}
+    training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
     return Facts(
         lock=lock,
@@ -124,7 +141,8 @@ def read(store: Store) -> Facts:
         training=training,
         points=points,
         unfinished=_unfinished(store, events),
-        final=store.final(),
+        final=final,
+        retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=_predictions(store.final_dir / "predictions.csv"),
     )
 
@@ -144,6 +162,10 @@ def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoin
     match trial.outcome:
         case Completed(evals=evals) | Pruned(evals=evals) | Failed(evals=evals):
             return evals or tuple(row for row in events if isinstance(row, EvalPoint))
+
+
+def _logged(rows: list[Step | EvalPoint]) -> tuple[Step, ...]:
+    return tuple(row for row in rows if isinstance(row, Step) and row.metrics)
 
 
 def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[Point, ...]:

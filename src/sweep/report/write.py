@@ -18,6 +18,7 @@ from sweep.report.page import page
 from sweep.report.published import published
 from sweep.report.repeat import repeat
 from sweep.report.search import search
+from sweep.report.selection import selection
 from sweep.report.winner import winner
 from sweep.store import Store
 
@@ -43,6 +44,7 @@ def document(facts: Facts, drawn: Set[str]) -> str:
         experiment(facts),
         search(facts, drawn),
         hyperparameters(facts, drawn),
+        selection(facts),
         winner(facts, drawn),
         generalisation(facts, drawn),
         cost(facts),
