@@ -138,6 +138,12 @@ class Store:
     def final(self) -> FinalRecord | None:
         return _read(_FINAL, self.final_dir / "record.json")
 
+    def confirmed(self) -> dict[Path, FinalRecord]:
+        """The winner's record by its folder, and, of a study that compares, those of the other methods in `methods/`."""
+        folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
+        found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
+        return {folder: record for folder, record in found.items() if record is not None}
+
 
 def _append(event: Step | EvalPoint, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
