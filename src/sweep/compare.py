@@ -20,11 +20,9 @@ _TRACKERS = ("wandb", "mock", "none")
 def main(argv: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(argv)
     with reported():
-        comparison = compare(
-            [_entry(given) for given in asked.runs], metrics=asked.metric, samples=asked.samples, seed=asked.seed
-        )
+        comparison = _compared(asked)
         folder = asked.out or Path("runs") / _default_name(comparison)
-        _prepare(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         files = write(comparison, folder)
         print("\n".join(summary_lines(comparison)))
         print(f"Report    {files[0]} (and compare.md, comparison.json)", flush=True)
@@ -49,6 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _compared(asked: argparse.Namespace) -> Comparison:
+    faults = _out_faults(asked.out)
+    entries = [_entry(given) for given in asked.runs]
+    try:
+        comparison = compare(entries, metrics=asked.metric, samples=asked.samples, seed=asked.seed)
+    except UserError as error:
+        raise UserError([*error.faults, *faults]) from None
+    if faults:
+        raise UserError(faults)
+    return comparison
+
+
 def _entry(given: str) -> Entry:
     name, equals, root = given.partition("=")
     return Entry(Path(root), name) if equals and name and not Path(given).exists() else Entry(Path(given))
@@ -59,15 +69,16 @@ def _default_name(comparison: Comparison) -> str:
     return "compare-" + re.sub(r"[^\w.]+", "-", names)[:80].strip("-")
 
 
-def _prepare(folder: Path) -> None:
-    """Raises UserError where the comparison must not or cannot be written there."""
+def _out_faults(folder: Path | None) -> list[Fault]:
+    if folder is None:
+        return []
     if (folder / "lock.json").exists():
-        raise UserError([Fault("--out", f"is {folder}, but that is a run directory; name another folder")])
+        return [Fault("--out", f"is {folder}, but that is a run directory; name another folder")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        rule = f"is {folder}, but it cannot be made: {error.strerror or error}"
-        raise UserError.of("--out", rule) from None
+        return [Fault("--out", f"is {folder}, but it cannot be made: {error.strerror or error}")]
+    return []
 
 
 def _samples(text: str) -> int:

@@ -282,7 +282,8 @@ def tally(runs: list[WandbRun]) -> str:
     rows = sum(run.rows for run in runs)
     trials = f"{counts[JobType.TRIAL]} trial run{'' if counts[JobType.TRIAL] == 1 else 's'}"
     others = [f"{counts[kind]} {kind}" for kind in (JobType.FINAL, JobType.STUDY, JobType.COMPARE) if counts[kind]]
-    return ", ".join([trials, *others, f"{rows} row{'' if rows == 1 else 's'}"])
+    first = [trials] if counts[JobType.TRIAL] or not others else []
+    return ", ".join([*first, *others, f"{rows} row{'' if rows == 1 else 's'}"])
 
 
 @dataclass(frozen=True, slots=True)

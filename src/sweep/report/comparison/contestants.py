@@ -61,7 +61,7 @@ def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], 
     """All that can be read, in the order given, and what is wrong with the rest."""
     found: list[tuple[Contestant, ...]] = []
     faults = list(_repeated(entries))
-    for entry in entries:
+    for entry in {one.root.resolve(): one for one in entries}.values():
         try:
             found.append(_run(entry))
         except UserError as error:
@@ -86,7 +86,7 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
         method = value(final.params[key]) if key in final.params else ""
         own = tuple(trial for trial in trials if not method or trial.params.get(key) == final.params[key])
         try:
-            predictions = _predictions(folder, final)
+            predictions = _predictions(folder, final, lock.config.dataset.task)
             found.append(Contestant(entry.name, method, folder, lock, final, predictions, own))
         except UserError as error:
             faults += error.faults
@@ -95,7 +95,7 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
     return tuple(found)
 
 
-def _predictions(folder: Path, final: FinalRecord) -> tuple[Prediction, ...]:
+def _predictions(folder: Path, final: FinalRecord, task: Task) -> tuple[Prediction, ...]:
     """Raises UserError where they are not those that the record tells of."""
     path = folder / "predictions.csv"
     try:
@@ -105,9 +105,9 @@ def _predictions(folder: Path, final: FinalRecord) -> tuple[Prediction, ...]:
     if len(rows) != final.test_rows:
         have = f"holds {len(rows)} rows" if path.exists() else "is missing"
         raise UserError.of(str(path), f"{have}, but the run was tested on {final.test_rows} rows")
-    known = {*final.label_names, ""}
-    strange = {name for row in rows for cell in (row.label, row.predicted) if cell not in known
-               for name in cell.split("|") if name not in known}  # fmt: skip
+    cells = {cell for row in rows for cell in (row.label, row.predicted)}
+    named = cells if task == "single_label" else {name for cell in cells for name in cell.split("|") if name}
+    strange = named - set(final.label_names)
     if strange:
         raise UserError.of(str(path), f"names {min(strange)!r}, which is no label of the run")
     return rows

@@ -73,7 +73,7 @@ def _pareto(comparison: Comparison) -> Iterator[str]:
     for cost, names in fronts(comparison).items():
         inside = [escape(one.name) for one in comparison.ranked if one.name in names]
         outside = [escape(one.name) for one in comparison.ranked if one.name not in names]
-        beaten = f"; another does at least as well for less as {', '.join(outside)}" if outside else ""
+        beaten = f"; matched or beaten for less: {', '.join(outside)}" if outside else ""
         yield f"In the Pareto set of test/{comparison.main} against {cost}: {', '.join(inside)}{beaten}."
 
 

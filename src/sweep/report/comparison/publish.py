@@ -26,13 +26,18 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
     about = Ending("completed", summary=summary(comparison), files=(*files, *pictures),
                    tables={"methods": rows(comparison)})  # fmt: skip
     run.finish(about)
-    for line in opened.close(Store(folder)).lines:
+    receipt = opened.close(Store(folder))
+    for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
         print(line)
+    if receipt.missing:
+        raise SystemExit(1)
 
 
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
     """The first run's tracker; the comparison is a group of its own."""
     first = comparison.contestants[0].lock.config
-    settings = first.tracker.model_copy(update={"name": tracker} if tracker else {})
+    # Another kind of tracker does not take over a mode that was set for the first run's own.
+    other = {"name": tracker, "mode": "auto"} if tracker not in (None, first.tracker.name) else {}
+    settings = first.tracker.model_copy(update=other)
     study = first.study.model_copy(update={"study_name": name})
     return first.model_copy(update={"tracker": settings, "study": study})

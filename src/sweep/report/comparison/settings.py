@@ -9,31 +9,33 @@ from sweep.report.comparison.comparison import Comparison
 from sweep.report.markdown import code, details, escape, join, table
 from sweep.report.units import MISSING, value
 
-_FIRST = (
-    "model.path", "model.init", "adapter.method", "adapter.quantization", "adapter.r", "adapter.lora_alpha",
-    "adapter.lora_dropout", "adapter.target_modules", "adapter.feedforward_modules", "prompt.template",
+# Shown although all methods may share them: what a reader looks for first.
+_ALWAYS = (
+    "model.path", "adapter.method", "adapter.quantization", "adapter.r", "adapter.lora_alpha", "adapter.lora_dropout",
+    "adapter.target_modules", "adapter.feedforward_modules",
 )  # fmt: skip
 _GROUPS = ("model", "adapter", "prompt", "optimizer", "trainer")
 
 
 def settings(comparison: Comparison) -> str:
-    """One row a setting, one column a method; a searched value is marked with a star."""
+    """One row a setting, one column a method; a searched value is marked with a star. Those that differ, the searched
+    ones and the main ones; the others are folded."""
     found = comparison.contestants
     flat = [_flat(one.config) for one in found]
-    keys = [*_FIRST, *(key for one in flat for key in one)]
-    differing, shared = [], []
+    keys = [*_ALWAYS, *(key for one in flat for key in one)]
+    rows, shared = [], []
     for key in dict.fromkeys(keys):
         cells = [_shown(one.get(key)) for one in flat]
-        if len(set(cells)) == 1:
-            shared += [f"{code(key)} {escape(cells[0])}"] if cells[0] not in (MISSING, "null") else []
-            continue
         stars = [" \\*" if _searched(key, one.final.params) else "" for one in found]
-        differing.append([code(key), *(escape(cell) + star for cell, star in zip(cells, stars, strict=True))])
+        if len(set(cells)) == 1 and (cells[0] == MISSING or (key not in _ALWAYS and not any(stars))):
+            shared += [f"{code(key)} {escape(cells[0])}"] if cells[0] != MISSING else []
+            continue
+        rows.append([code(key), *(escape(cell) + star for cell, star in zip(cells, stars, strict=True))])
     columns = ["setting", *(escape(one.name) for one in found)]
     return join(
         [
-            table(columns, differing) if differing else "The methods were run with the same settings.",
-            "\\* found by the search." if any("\\*" in cell for row in differing for cell in row) else "",
+            table(columns, rows),
+            "\\* found by the search." if any("\\*" in cell for row in rows for cell in row) else "",
             details("The same for all", body=[", ".join(shared) + "."]) if shared else "",
         ]
     )

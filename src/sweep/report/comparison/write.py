@@ -7,11 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sweep.errors import UserError
 from sweep.report.comparison.comparison import Comparison, compare
 from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import chapter, document
 from sweep.report.comparison.figures import draw
 from sweep.report.comparison.plain import plain
+from sweep.report.markdown import bullets, escape, join
 from sweep.report.page import page
 from sweep.store import Store
 
@@ -34,7 +36,12 @@ def section(store: Store) -> str:
     where the study compared nothing, or is not finished."""
     if store.final() is None or len(store.confirmed()) < 2:
         return ""
-    comparison = compare([Entry(store.root)])
+    try:
+        comparison = compare([Entry(store.root)])
+    except UserError as error:
+        # The rest of the report has been paid for: it does not fall with this part.
+        reasons = bullets(escape(str(fault)) for fault in error.faults)
+        return join(["## Methods compared", "They could not be compared:", reasons])
     return chapter(comparison, draw(comparison, store.root / "figures", "methods"))
 
 
