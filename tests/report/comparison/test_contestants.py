@@ -8,6 +8,7 @@ import pytest
 from sweep.errors import UserError
 from sweep.report.comparison.comparison import compare
 from sweep.report.comparison.contestants import Entry, read_contestants
+from sweep.store import Store
 
 from .conftest import NAMES, TRUTH, answers, record, settings, write_rows
 
@@ -135,3 +136,19 @@ def test_another_task_or_other_labels_are_refused(three, multi):
     assert "dataset.task is single_label and multi_label" in said
     assert "only one of them has the 5 labels 'a', 'alpha', 'b' and 2 more" in said
     assert "they were tested on 60 and 40 rows" in said
+
+
+def test_a_store_holds_the_winner_first_and_then_the_other_methods(group, three):
+    assert [folder.name for folder in group.confirmed()] == ["final", "ia3"]
+    assert [record.number for record in group.confirmed().values()] == [0, 1]
+    (three[0].root / "final" / "record.json").unlink()
+    assert Store(three[0].root).confirmed() == {}
+
+
+def test_trials_chosen_by_loss_are_ranked_by_a_metric_that_can_be_tested(make):
+    entries = []
+    for name in ("one", "two"):
+        config = settings(name)
+        study = config.study.model_copy(update={"metric": "eval/loss", "direction": "minimize"})
+        entries.append(Entry(make(name, answers([]), config=config.model_copy(update={"study": study})).root))
+    assert compare(entries, samples=100).metrics == ("accuracy", "f1_macro", "f1_weighted")

@@ -6,19 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.config.schema import PublishedConfig, PublishedTraining
+from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records import Candidate, Confirmation, Cost
 from sweep.report.comparison.comparison import compare
 from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import document
 from sweep.report.comparison.failures import failures
-from sweep.report.comparison.figures import draw
+from sweep.report.comparison.figures import curves, draw
 from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
 from sweep.report.write import write_report
 from sweep.store import Store
 
+from ..conftest import evals
 from .conftest import answers, settings
 
 
@@ -52,7 +53,10 @@ def test_the_key_points_name_the_best_its_margin_and_its_price(comparison):
     text = document(comparison, ())
     assert "**good** has the best test/accuracy, 0.9500: +0.1167 over **fair** (0.8333)" in text
     assert "significant (p 0.0391, McNemar, corrected after Holm)" in text
-    assert "3 of 3 pairs of methods differ significantly in accuracy: good above fair, good above poor" in text
+    assert (
+        "3 of 3 pairs of methods differ significantly in accuracy: good above fair; good above poor; fair above poor."
+        in text
+    )
     assert "good trains 9,000 parameters (0.90 %) in 9.00 s: 900 times the trained parameters of poor" in text
     assert "against trained parameters: good, poor; matched or beaten for less: fair." in text
     assert "The zero rule reaches test/accuracy 0.3333; every interval lies above it." in text
@@ -117,11 +121,17 @@ def test_models_before_fine_tuning_tuned_thresholds_and_fresh_seeds_have_their_r
 
 
 def test_published_figures_stand_beside_the_measured_ones(make):
-    known = PublishedConfig(source="A paper", test={"test/accuracy": 0.9}, train=PublishedTraining(train_loss=0.5))
+    known = PublishedConfig(
+        source="A paper",
+        trials=(PublishedTrial(eval={"eval/loss": 0.8}),),
+        test={"test/accuracy": 0.9},
+        train=PublishedTraining(train_loss=0.5),
+    )
     first = make("first", answers([]), config=settings("first").model_copy(update={"published": known}))
     text = document(compare([entry(first), entry(make("second", answers([1])))], samples=100), ())
     table = rows_of(text, "Published beside compared")
     assert ["first", "test/accuracy", "0.9000", "1.0000", "+0.1000"] in table
+    assert ["first", "eval/loss", "0.8000", "0.9000", "+0.1000"] in table
     assert "A paper" in text
 
 
@@ -184,3 +194,19 @@ def test_a_group_run_has_the_comparison_in_its_report(group, three):
     assert "**lora** has the best test/accuracy, 0.9833" in text
     assert (group.root / "figures" / "methods-pareto.png").exists()
     assert section(Store(three[0].root)) == ""
+
+
+def test_curves_by_step_are_drawn_only_where_epochs_differ_in_steps(three):
+    assert [axes.get_title() for axes in curves(compare(three, samples=100)).axes] == [
+        "eval/accuracy by epoch",
+        "eval/loss by epoch",
+    ]
+    rewrite(three[0], retrain_evals=evals([0.5, 0.6], [1.0, 0.9], steps=30))
+    titles = [axes.get_title() for axes in curves(compare(three, samples=100)).axes]
+    assert titles == ["eval/accuracy by epoch", "eval/accuracy by step", "eval/loss by epoch"]
+
+
+def test_many_pairs_are_told_by_those_that_do_not_differ(make):
+    stores = [make(f"m{place}", answers(range(place * 13 % 50))) for place in range(4)]
+    found = compare([entry(store) for store in [*stores, make("twin", answers(range(13)))]], samples=200)
+    assert "9 of 10 pairs of methods differ significantly in accuracy: all but m1 and twin." in document(found, ())

@@ -37,12 +37,12 @@ def draw(comparison: Comparison, folder: Path, prefix: str) -> tuple[str, ...]:
 
 
 def curves(comparison: Comparison) -> Figure:
-    """The objective by step and by epoch, and the losses of validation, as each winner was retrained."""
+    """The objective by epoch, and by step where epochs differ in steps, and the validation loss: as each was retrained."""
     metric = comparison.objective.metric
-    panels = [(metric, "step", "optimizer step"), (metric, "epoch", "epoch")]
-    if metric != "eval/loss":
-        panels.append(("eval/loss", "epoch", "epoch"))
-    figure = canvas(3.4 * len(panels), 3.5)
+    panels = [(name, "epoch", "epoch") for name in dict.fromkeys([metric, "eval/loss"])]
+    if len(_paces(comparison)) > 1:  # else the same picture again
+        panels.insert(1, (metric, "step", "optimizer step"))
+    figure = canvas(max(8.0, 3.4 * len(panels)), 3.5)
     for axes, (name, x, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, one in enumerate(comparison.contestants):
             _curve(axes, one, name, x=x, style=_style(comparison, place))
@@ -86,6 +86,12 @@ def pareto(comparison: Comparison) -> Figure:
 
 
 FIGURES: Mapping[str, Callable[[Comparison], Figure]] = {"scores": scores, "curves": curves, "pareto": pareto}
+
+
+def _paces(comparison: Comparison) -> set[int]:
+    """Steps an epoch."""
+    points = (point for one in comparison.contestants for point in one.final.retrain_evals[-1:])
+    return {round(point.step / point.epoch) for point in points if point.epoch > 0}
 
 
 def _curve(axes: Axes, one: Contestant, name: str, *, x: str, style: Mapping[str, Any]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from sweep.report.comparison.comparison import ALPHA, Comparison
+from sweep.report.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.report.comparison.contestants import Contestant
 from sweep.report.comparison.costs import COSTS, fronts
 from sweep.report.comparison.paired import p_value
 from sweep.report.markdown import bullets, code, escape
 from sweep.report.units import count, plural, score, seconds, share, signed
+
+_NAMED = 4  # pairs named in a sentence; the table has all
 
 
 def findings(comparison: Comparison) -> str:
@@ -40,14 +42,19 @@ def _best(comparison: Comparison) -> str:
 
 def _significant(comparison: Comparison) -> str:
     told = [pair for pair in comparison.pairs if comparison.p(pair) < ALPHA]
-    named = [
-        f"{escape(pair.first)} {'above' if pair.differences[0].value > 0 else 'below'} {escape(pair.second)}"
-        for pair in told
-    ]
-    whole = (
-        f"{len(told)} of {plural(len(comparison.pairs), 'pair')} of methods differ significantly in {comparison.main}"
-    )
-    return f"{whole}: {', '.join(named)}." if named else f"{whole}."
+    rest = [pair for pair in comparison.pairs if comparison.p(pair) >= ALPHA]
+    pairs = plural(len(comparison.pairs), "pair")
+    whole = f"{len(told)} of {pairs} of methods differ significantly in {comparison.main}"
+    if 0 < len(told) <= _NAMED:
+        return f"{whole}: {'; '.join(map(_order, told))}."
+    if told and 0 < len(rest) <= _NAMED:
+        return f"{whole}: all but {'; '.join(f'{escape(pair.first)} and {escape(pair.second)}' for pair in rest)}."
+    return f"{whole}."
+
+
+def _order(pair: Pair) -> str:
+    way = "above" if pair.differences[0].value > 0 else "below"
+    return f"{escape(pair.first)} {way} {escape(pair.second)}"
 
 
 def _price(comparison: Comparison) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sweep.config.schema import PublishedConfig
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.contestants import Contestant
@@ -19,15 +21,15 @@ def reported(comparison: Comparison) -> str:
     return join(
         [
             table(["method", "metric", "published", "measured", "difference"], rows),
-            "Validation figures published are those of the last evaluation; the measured ones are of the best.",
+            "Validation figures are those of the last evaluation, as published.",
             bullets(sources),
         ]
     )
 
 
 def _rows(one: Contestant, published: PublishedConfig) -> list[list[str]]:
-    best = published.trials[published.best_trial or 0].eval if published.trials else {}
-    figures = [*((name, wanted, one.validation.get(name)) for name, wanted in best.items())]
+    last = one.final.retrain_evals[-1].metrics if one.final.retrain_evals else one.validation
+    figures = [(name, wanted, last.get(name)) for name, wanted in _validation(published).items()]
     figures += [(name, wanted, one.final.test.get(name)) for name, wanted in published.test.items()]
     if published.train.train_loss is not None:
         figures.append(("train/loss", published.train.train_loss, one.final.cost.train_loss))
@@ -35,6 +37,12 @@ def _rows(one: Contestant, published: PublishedConfig) -> list[list[str]]:
         [escape(one.name), escape(name), score(wanted), score(measured), _gap(measured, wanted)]
         for name, wanted, measured in figures
     ]
+
+
+def _validation(published: PublishedConfig) -> Mapping[str, float]:
+    """Of the best trial, or of the only one."""
+    best = 0 if len(published.trials) == 1 else published.best_trial
+    return published.trials[best].eval if best is not None and best < len(published.trials) else {}
 
 
 def _gap(measured: float | None, wanted: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep.config.schema import Scalar
 from sweep.report.comparison.comparison import ALPHA, Comparison
-from sweep.report.units import count, score
+from sweep.report.units import count, plural, score
 
 
 def summary_lines(comparison: Comparison) -> tuple[str, ...]:
@@ -16,7 +16,7 @@ def summary_lines(comparison: Comparison) -> tuple[str, ...]:
         value = f"{score(comparison.score(one))} ({score(low)} to {score(high)})"
         trained = f"{count(one.final.parameters.trainable)} parameters trained in {one.final.cost.train_seconds:,.0f} s"
         lines.append(f"          {one.name:{width}}  test/{comparison.main} {value}, {trained}")
-    return (*lines, *_differences(comparison))
+    return (*lines, _differences(comparison))
 
 
 def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
@@ -52,7 +52,6 @@ def summary(comparison: Comparison) -> dict[str, float | int | str]:
     return found
 
 
-def _differences(comparison: Comparison) -> list[str]:
-    pairs = [pair for pair in comparison.pairs if comparison.p(pair) < ALPHA]
-    named = ", ".join(f"{pair.first} and {pair.second}" for pair in pairs)
-    return [f"          differ significantly: {named or 'none'}"]
+def _differences(comparison: Comparison) -> str:
+    told = sum(comparison.p(pair) < ALPHA for pair in comparison.pairs)
+    return f"          {told} of {plural(len(comparison.pairs), 'pair')} differ significantly"
