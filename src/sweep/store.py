@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -144,11 +144,6 @@ class Store:
         """Where a group run keeps the retrained best of a method that did not win."""
         return self.root / "methods" / quote(str(method), safe=" ")
 
-    def methods(self) -> dict[str, Path]:
-        """The folders of the methods that did not win, by name."""
-        found = sorted(self.root.glob("methods/*/record.json"))
-        return {unquote(path.parent.name): path.parent for path in found}
-
     @property
     def final_dir(self) -> Path:
         return self.root / "final"
@@ -164,6 +159,12 @@ class Store:
 
     def final(self, folder: Path | None = None) -> FinalRecord | None:
         return _read(_FINAL, (folder or self.final_dir) / "record.json")
+
+    def confirmed(self) -> dict[Path, FinalRecord]:
+        """The winner's record by its folder, and, of a study that compares, those of the other methods in `methods/`."""
+        folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
+        found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
+        return {folder: record for folder, record in found.items() if record is not None}
 
 
 def _readings(noted: Iterable[Mapping[str, Any]]) -> int:

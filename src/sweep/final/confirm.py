@@ -102,7 +102,7 @@ def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
 
 def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
     """Move what an earlier end of this study left to where it belongs now, and drop what was not chosen again."""
-    found = _kept(store)
+    found = {record.number: folder for folder, record in store.confirmed().items()}
     aside = store.root / "methods.moving"
     shutil.rmtree(aside, ignore_errors=True)
     for one in chosen:
@@ -120,12 +120,6 @@ def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
             one.folder.parent.mkdir(parents=True, exist_ok=True)
             moved.replace(one.folder)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _kept(store: Store) -> dict[int, Path]:
-    folders = (store.final_dir, *store.methods().values())
-    records = ((store.final(folder), folder) for folder in folders)
-    return {record.number: folder for record, folder in records if record is not None}
 
 
 def _confirmed(session: Session, one: Chosen, together: Sequence[int]) -> None:

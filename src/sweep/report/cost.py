@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from sweep.records import Completed, Cost, Pruned
+from sweep.records import Completed, Cost, Pruned, total
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, join, table
 from sweep.report.tables import state
@@ -39,22 +39,6 @@ def spent_in_all(facts: Facts) -> str:
     runs = len(facts.trials) + repeats + (1 if facts.final else 0)
     seeds = f", {repeats} of them with fresh seeds," if repeats else ""
     return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
-
-
-def total(costs: Sequence[Cost]) -> Cost:
-    """Sums, but the largest memory peak, no loss, and every device that was used."""
-    return Cost(
-        seconds=math.fsum(one.seconds for one in costs),
-        train_seconds=math.fsum(one.train_seconds for one in costs),
-        eval_seconds=math.fsum(one.eval_seconds for one in costs),
-        steps=sum(one.steps for one in costs),
-        samples=sum(one.samples for one in costs),
-        flops=math.fsum(one.flops for one in costs),
-        peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
-        peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
-        eval_samples=sum(one.eval_samples for one in costs),
-        device=", ".join(dict.fromkeys(one.device for one in costs if one.device)),
-    )
 
 
 def _parts(facts: Facts) -> list[tuple[str, Cost]]:

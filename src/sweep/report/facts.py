@@ -128,7 +128,7 @@ class Facts:
 
 def read(store: Store) -> Facts:
     """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
-    lock, trials = _lock(store), tuple(store.trials())
+    lock, trials = read_lock(store), tuple(store.trials())
     if not trials:
         rule = "holds no finished trial yet; run the study's command again to go on, and report then"
         raise UserError.of(str(store.root), rule)
@@ -143,11 +143,12 @@ def read(store: Store) -> Facts:
         unfinished=_unfinished(store, events),
         final=final,
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
-        predictions=_predictions(store.final_dir / "predictions.csv"),
+        predictions=read_predictions(store.final_dir / "predictions.csv"),
     )
 
 
-def _lock(store: Store) -> Lock:
+def read_lock(store: Store) -> Lock:
+    """Raises UserError where `store` is no run directory."""
     if not store.root.is_dir():
         raise UserError.of(str(store.root), "is no folder; give the run directory of a study, such as runs/quickstart")
     lock = store.lock()
@@ -186,7 +187,8 @@ def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number not in ended))
 
 
-def _predictions(path: Path) -> tuple[Prediction, ...]:
+def read_predictions(path: Path) -> tuple[Prediction, ...]:
+    """Empty where there is no such file."""
     if not path.exists():
         return ()
     with path.open(newline="", encoding="utf-8") as file:

@@ -14,13 +14,13 @@ def selection(facts: Facts) -> str:
     if final is None or final.confirmation is None or not final.confirmation.candidates:
         return ""
     held = final.confirmation
-    seeds = max((len(candidate.scores) for candidate in held.candidates), default=0)
+    seeds = max((len(candidate.scores) + candidate.failed for candidate in held.candidates), default=0)
     intro = (
         f"The best of many scores is partly luck. So the best {plural(len(held.candidates), 'trial')} of the search were "
         f"each trained again with {plural(seeds, 'fresh seed')}, and the best mean of {facts.metric} on validation won. "
         "Intervals are of that mean, by Student's t."
     )
-    said = [chosen(facts, final), _optimism(facts, held), _apart(held)]
+    said = [chosen(facts, final), _failures(held), _optimism(facts, held), _apart(held)]
     return join(["## How the winner was chosen", intro, _table(held, seeds), bullets(line for line in said if line)])
 
 
@@ -45,7 +45,7 @@ def _table(held: Confirmation, seeds: int) -> str:
     rows = []
     for place, candidate in enumerate(held.candidates):
         scores = [score(one) for one in candidate.scores]
-        scores += [MISSING] * (seeds - len(scores))
+        scores += ["failed"] * candidate.failed
         name = str(candidate.number) if place else f"{candidate.number} (winner)"
         cells = [name, score(candidate.trial_score), *scores, score(candidate.mean), _interval(candidate)]
         rows.append([cell if place or cell == MISSING else f"**{cell}**" for cell in cells])
@@ -59,8 +59,15 @@ def _interval(candidate: Candidate) -> str:
     return f"{score(low)} to {score(high)}"
 
 
+def _failures(held: Confirmation) -> str:
+    failed = [f"{plural(one.failed, 'seed')} of trial {one.number}" for one in held.candidates if one.failed]
+    return f"{', '.join(failed)} failed: such a trial stands behind all that never did." if failed else ""
+
+
 def _optimism(facts: Facts, held: Confirmation) -> str:
     top = _searched_best(facts, held)
+    if held.optimism is None:
+        return f"No fresh seed of trial {top.number}, the best of the search, gave a score to hold its own against."
     if held.optimism == 0:
         return f"The best score of the search was what trial {top.number} does on average with fresh seeds."
     how = "better" if held.optimism > 0 else "worse"
@@ -76,6 +83,8 @@ def _apart(held: Confirmation) -> str:
     if len(held.candidates) < 2:
         return ""
     first, second = held.candidates[:2]
+    if first.mean is None or second.mean is None:
+        return ""
     gap = score(abs(first.mean - second.mean))
     if first.mean == second.mean:
         return f"The means of trial {first.number} and trial {second.number} are equal."

@@ -61,8 +61,9 @@ def _chosen(final: FinalRecord) -> dict[str, float | int | str]:
     if final.confirmation is None or not final.confirmation.candidates:
         return {}
     first = final.confirmation.candidates[0]
-    found: dict[str, float | int | str] = {"confirmation/mean": first.mean, "confirmation/seeds": len(first.scores)}
-    found |= {"confirmation/optimism": final.confirmation.optimism}
+    found: dict[str, float | int | str] = {"confirmation/seeds": len(first.scores)}
+    measured = {"mean": first.mean, "optimism": final.confirmation.optimism}
+    found |= {f"confirmation/{name}": value for name, value in measured.items() if value is not None}
     if first.interval is not None:
         found |= dict(zip(("confirmation/low", "confirmation/high"), first.interval, strict=True))
     return found

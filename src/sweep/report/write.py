@@ -6,6 +6,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from sweep.config.secrets import scrub
+from sweep.report.comparison.write import section
 from sweep.report.cost import cost
 from sweep.report.experiment import experiment
 from sweep.report.facts import Facts, read
@@ -30,7 +31,7 @@ def write_report(store: Store) -> Path:
     """
     facts = read(store)
     drawn = draw(facts, store.root / "figures")
-    markdown = document(facts, drawn)
+    markdown = document(facts, drawn, compared=section(store))
     path = store.root / "report.md"
     path.write_text(markdown, encoding="utf-8")
     html = page(markdown, title=facts.name, folder=store.root)
@@ -38,7 +39,8 @@ def write_report(store: Store) -> Path:
     return path
 
 
-def document(facts: Facts, drawn: Set[str]) -> str:
+def document(facts: Facts, drawn: Set[str], compared: str = "") -> str:
+    """`compared` is the section on the methods of a group run."""
     sections = [
         headline(facts),
         experiment(facts),
@@ -47,6 +49,7 @@ def document(facts: Facts, drawn: Set[str]) -> str:
         selection(facts),
         winner(facts, drawn),
         generalisation(facts, drawn),
+        compared,
         cost(facts),
         published(facts),
         repeat(facts),
