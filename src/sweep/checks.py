@@ -11,6 +11,7 @@ from sweep.config.parse import Origin
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
+from sweep.data.template import template_faults
 from sweep.errors import Fault
 from sweep.methods import pruner, pruner_class, sampler, sampler_class
 
@@ -101,6 +102,23 @@ def _adapter(config: Config) -> Iterator[tuple[str, str]]:
         yield "adapter.feedforward_modules", f"is set, but adapter.method is {adapter.method}: only IA3 has it"
 
 
+def _prompt(config: Config) -> Iterator[tuple[str, str]]:
+    if config.prompt is None:
+        return
+    for fault in template_faults(config.prompt, paired=config.dataset.text_pair_column is not None):
+        yield fault.path, fault.message
+    if config.dataset.task == "multi_label":
+        yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
+    if config.adapter.method == "head":
+        yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.trainer.label_smoothing_factor > 0:
+        factor = f"is {config.trainer.label_smoothing_factor:g}"
+        yield (
+            "trainer.label_smoothing_factor",
+            f"{factor}, but with a prompt the loss is of the true label's words alone; use 0",
+        )
+
+
 def _dataset(config: Config) -> Iterator[tuple[str, str]]:
     dataset = config.dataset
     if not dataset.path:
@@ -186,4 +204,4 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
 
 
-CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _evaluations, _ignored, _precision, _metric, _study)
+CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _prompt, _evaluations, _ignored, _precision, _metric, _study)

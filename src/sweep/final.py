@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
 from scipy.special import expit, softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
@@ -33,6 +34,7 @@ from sweep.records import (
 )
 from sweep.study.session import Session
 from sweep.track.tracker import Ending, JobType, Run
+from sweep.train.before import before
 from sweep.train.best import replace_folder
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, Scores, decide, score
@@ -108,7 +110,8 @@ def _confirmed(session: Session, winner: TrialRecord, plan: TrialPlan, watch: _W
     ) as result:
         outcome = _completed(result)
         readings = session.store.note_test_reading(winner.number)
-        rows, predictions = _read_test(session, result, plan)
+        rows, tokens = _open_test(session, result, plan)
+        predictions = result.predict(tokens)
         test = measure(splits.labels.task, predictions, "test")
         decided = decide(splits.labels.task, predictions.scores)
         record = FinalRecord(
@@ -119,6 +122,7 @@ def _confirmed(session: Session, winner: TrialRecord, plan: TrialPlan, watch: _W
             cost=outcome.cost, parameters=count(result.model), label_names=splits.labels.names,
             confusion=_confusion(decided, predictions.labels, splits.labels), tracker_run=watch.run.address,
             test_readings=readings, config=shown(plan.config),
+            before=before(plan.config, bench=session.bench, data=session.data, test=tokens),
         )  # fmt: skip
 
         def write(folder: Path) -> None:
@@ -144,15 +148,14 @@ def _completed(result: Trained) -> Completed:
             raise Interrupted("stopped while the winner was retrained; the same command starts its retraining again.")
 
 
-def _read_test(session: Session, result: Trained, plan: TrialPlan) -> tuple[Rows, Predictions]:
+def _open_test(session: Session, result: Trained, plan: TrialPlan) -> tuple[Rows, Dataset]:
     locked = session.plan.splits.test
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows = locked.open()
-    length, cache = plan.config.dataset.max_length, session.data.cache
-    return rows, result.predict(
-        tokenise(rows, result.tokenizer, labels=session.plan.splits.labels, max_length=length, cache=cache)
-    )
+    rows, labels, config = locked.open(), session.plan.splits.labels, plan.config
+    prompt, length = session.bench.prompt(config, labels), config.dataset.max_length
+    cache = session.data.cache
+    return rows, tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=cache, prompt=prompt)
 
 
 def _baselines(splits: Splits, test: Rows) -> Metrics:

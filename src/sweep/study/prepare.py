@@ -72,6 +72,7 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
         parts = (
             config.model,
             config.adapter,
+            config.prompt,
             config.optimizer.name,
             trainer.bf16,
             trainer.fp16,
