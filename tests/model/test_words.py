@@ -207,7 +207,7 @@ def test_the_card_says_how_to_load(
         save(scorer, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
         expected = scores(scorer, bench.tokenizer(config.model))
     text = (tmp_path / "README.md").read_text()
-    assert "classification head" not in text and TEMPLATE in text and "` card`" in text
+    assert "classification head" not in text and TEMPLATE in text and "`' card'`" in text
     monkeypatch.chdir(tmp_path)
     with_sweep, without = (part.split("```")[0] for part in text.split("```python\n")[1:])
     found: dict[str, Any] = {}

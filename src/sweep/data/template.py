@@ -12,10 +12,18 @@ from sweep.data.raw import listed
 from sweep.errors import Fault
 
 TEMPLATE, WORDS = "prompt.template", "prompt.label_words"
+TEXT, PAIR = "text", "text_pair"
+
+Field = tuple[str, str | None, str | None, str | None]  # as string.Formatter gives them
 
 
 def filled(template: str, text: str, pair: str) -> str:
     return template.format(text=text, text_pair=pair)
+
+
+def placeholders(prompt: PromptConfig) -> set[str]:
+    """The names of what the template is filled with. Raises ValueError where it cannot be read."""
+    return {name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None}
 
 
 def label_words(prompt: PromptConfig, labels: LabelSpace) -> tuple[str, ...]:
@@ -27,21 +35,29 @@ def label_words(prompt: PromptConfig, labels: LabelSpace) -> tuple[str, ...]:
 def template_faults(prompt: PromptConfig, *, paired: bool) -> Iterator[Fault]:
     """What is wrong with the template for data of one text a row, or, if `paired`, of two."""
     try:
-        fields = [field for field in Formatter().parse(prompt.template) if field[1] is not None]
+        found = placeholders(prompt)
+        odd = [_shown(field) for field in Formatter().parse(prompt.template) if _odd(field)]
     except ValueError as error:
-        yield Fault(TEMPLATE, f"cannot be read: {error}; a brace of the text itself is doubled")
+        yield Fault(TEMPLATE, f"cannot be read: {error}; a brace that is part of the text is doubled")
         return
-    names = {name for _, name, form, conversion in fields if not form and not conversion}
-    for _, name, form, conversion in fields:
-        if name not in ("text", "text_pair") or form or conversion:
-            shown = "{" + f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}" + "}"
-            yield Fault(TEMPLATE, f"has {shown}, but there are {{text}} and {{text_pair}} only")
-    if "text" not in names:
+    for one in odd:
+        yield Fault(TEMPLATE, f"has {one}, but there are {{text}} and {{text_pair}} only")
+    if TEXT not in found:
         yield Fault(TEMPLATE, "lacks {text}: the place of the row's text")
-    if paired and "text_pair" not in names:
+    if paired and PAIR not in found:
         yield Fault(TEMPLATE, "lacks {text_pair}, but dataset.text_pair_column is set")
-    if "text_pair" in names and not paired:
+    if PAIR in found and not paired:
         yield Fault(TEMPLATE, "has {text_pair}, but dataset.text_pair_column is null")
+
+
+def _odd(field: Field) -> bool:
+    _, name, form, conversion = field
+    return name is not None and (name not in (TEXT, PAIR) or bool(form) or bool(conversion))
+
+
+def _shown(field: Field) -> str:
+    _, name, form, conversion = field
+    return "{" + f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}" + "}"
 
 
 def word_faults(prompt: PromptConfig, labels: LabelSpace) -> Iterator[Fault]:
