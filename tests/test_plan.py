@@ -154,7 +154,10 @@ def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
 
 
 def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
-    plan = make_plan([QUICK, space_file(tmp_path, "prompt: {choices: [none, label]}")])
+    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
+    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
+    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
+    plan = make_plan([QUICK, space])
     assert plan.trial(0, {"prompt": "none"}).config.prompt is None
     prompt = plan.trial(1, {"prompt": "label"}).config.prompt
     assert prompt is not None and prompt.scoring == "mean"

@@ -27,7 +27,10 @@ def check(config: Config, origin: Origin) -> list[Fault]:
 
 def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
-    return [Fault(path, rule, origin(path)) for path, rule in (*_grid(config, space), *_enqueued(config, space))]
+    return [
+        Fault(path, rule, origin(path))
+        for path, rule in (*_grid(config, space), *_enqueued(config, space), *_prompts(config, space))
+    ]
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
@@ -202,6 +205,13 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                 )
             elif not space[key].domain.contains(value):
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
+
+
+def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
+    if searched and config.study.metric == "eval/loss":
+        rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
+        yield "study.metric", f"{rule}; use eval/accuracy or eval/f1_macro"
 
 
 CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _prompt, _evaluations, _ignored, _precision, _metric, _study)

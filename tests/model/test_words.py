@@ -10,13 +10,15 @@ import pytest
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, BloomConfig, BloomForCausalLM, PhiConfig
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count, unwrapped, without_words
+from sweep.model.adapter import attach
 from sweep.model.artifact import load, save
+from sweep.model.base import Base, quantization
 from sweep.model.bench import Bench
 from sweep.model.preflight import preflight
 
@@ -31,6 +33,10 @@ TEMPLATE = "what is {text} for ?"
 
 def prompted(configure: Configure, model: str = "gpt2", adapter: str = "lora", **prompt: Any) -> Config:
     return configure(model, adapter, prompt={"template": TEMPLATE, "label_words": SEVERAL, **prompt})
+
+
+def elsewhere(config: Config, folder: Path) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update={"path": str(folder)})})
 
 
 def scores(model: nn.Module, tokenizer: Any, texts: list[str] = TEXTS, **more: Tensor) -> Tensor:
@@ -69,9 +75,7 @@ def test_scores_are_those_of_each_row_alone(
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
 
-def test_position_biases_are_those_of_the_row_alone(
-    configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     """Bloom takes no position ids: it counts positions in the attention mask."""
     bench = Bench("cpu")
     tokenizer = bench.tokenizer(configure("gpt2").model)
@@ -80,8 +84,7 @@ def test_position_biases_are_those_of_the_row_alone(
         tmp_path
     )
     tokenizer.save_pretrained(tmp_path)
-    config = prompted(configure, model := "gpt2")
-    config = config.model_copy(update={"model": configure(model, model={"path": str(tmp_path)}).model})
+    config = elsewhere(prompted(configure), tmp_path)
     tokenizer = bench.tokenizer(config.model)
     tokenizer.padding_side = "left"
     with bench.model(config, labels) as scorer:
@@ -112,12 +115,10 @@ def test_logits_are_made_only_where_they_are_needed(configure: Configure, labels
 
 
 def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None:
-    names = ("my card", "my bank", "my account", "the pin", "the fee") * 14
     labels = LabelSpace("single_label", tuple(f"{index}" for index in range(70)))
     pool = ("card", "money", "bank", "account", "pin", "fee", "old", "new", "cash", "rate")
     words = {name: f" {pool[int(name) // 10]} {pool[int(name) % 10]}" for name in labels.names}
     bench, config = Bench("cpu"), prompted(configure, label_words=words)
-    assert len(names) == 70
     with bench.model(config, labels) as scorer:
         sizes: list[int] = []
         unwrapped(scorer).register_forward_pre_hook(
@@ -143,6 +144,20 @@ def test_account_is_that_of_the_loaded_model(
     config = prompted(configure, model, adapter)
     with Bench("cpu").model(config, labels) as loaded:
         assert preflight(config, labels) == count(loaded)
+
+
+def test_account_of_phi_2() -> None:
+    """At full size: 2,779,683,840 published weights, and rank 16 on four modules of each of 32 layers."""
+    width, inner, layers = 2560, 10240, 32
+    shape = PhiConfig(vocab_size=51200, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape, dtype=torch.float16)
+    adapter = {"quantization": "nf4", "r": 16, "target_modules": ("q_proj", "v_proj", "fc1", "fc2")}
+    config = Config.model_validate({"adapter": adapter, "prompt": {"template": "{text}"}})
+    found = count(attach(Base(model, (), ()), config), quantization(config.adapter))
+    assert (found.total, found.trainable) == (2_798_033_920, 18_350_080)
+    assert found.trainable == layers * 16 * (2 * 2 * width + 2 * (width + inner))
+    assert found.groups["head"].bytes == 2 * 51200 * (width + 1)  # not quantised
 
 
 def train(scorer: nn.Module, tokenizer: Any) -> None:
@@ -231,11 +246,8 @@ def test_weights_without_a_language_model(
     configure: Configure, labels: LabelSpace, tmp_path: Path, folders: dict[str, Path]
 ) -> None:
     """A checkpoint of the headless model: Llama's output layer is weights of its own."""
-    from transformers import AutoModel
-
     AutoModel.from_pretrained(folders["llama"]).save_pretrained(tmp_path)
     Bench("cpu").tokenizer(configure("llama").model).save_pretrained(tmp_path)
-    config = prompted(configure, "llama")
-    config = config.model_copy(update={"model": config.model.model_copy(update={"path": str(tmp_path)})})
+    config = elsewhere(prompted(configure, "llama"), tmp_path)
     with pytest.raises(UserError, match="lm_head.weight"):
         preflight(config, labels)

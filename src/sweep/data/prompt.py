@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sweep.config.schema import PromptConfig
 from sweep.data.labels import LabelSpace
@@ -44,7 +44,10 @@ class Prompt:
 
     def batch(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> BatchEncoding:
         """What a model that scores label words takes for these texts: `input_ids` and `attention_mask`."""
-        return tokenizer.pad({"input_ids": self.encode(tokenizer, texts, pairs)}, return_tensors="pt")
+        from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
+
+        tokens = {"input_ids": self.encode(tokenizer, texts, pairs)}
+        return cast("BatchEncoding", padded(tokenizer, tokens, return_tensors="pt"))  # type: ignore[no-untyped-call]
 
     def _cut(self, tokenizer: Tokenizer, text: str, pair: str) -> list[int]:
         """With as many characters of each text as fit, found by bisection: tokens merge across the edge of a text."""

@@ -54,7 +54,7 @@ class TokenisedData:
         known = self._known.setdefault(tokenizer, {})
         key = (role, token_limit(tokenizer, max_length), len(tokenizer), prompt)
         if key not in known:
-            rows, labels = getattr(self.splits, role), self.splits.labels
+            rows, labels = self.splits.train if role == "train" else self.splits.validation, self.splits.labels
             known[key] = tokenise(
                 rows, tokenizer, labels=labels, max_length=max_length, cache=self.cache, prompt=prompt
             )
