@@ -116,6 +116,14 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
         (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
+        (["prompt=labels"], "prompt", "must be one of: label, none, sentiment, snli (did you mean label?)"),
+        (["prompt.scoring=mean"], "prompt.template", "is missing, and must be given"),
+        (["prompt.template=Text"], "prompt.template", "lacks {text}"),
+        (["prompt=snli"], "prompt.template", "has {text_pair}, but dataset.text_pair_column is null"),
+        (["prompt=sentiment"], "prompt.label_words", "lacks the words of access_request"),
+        (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
+        (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
+        (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
     ],
 )
@@ -135,6 +143,24 @@ def test_mistakes_of_every_kind_come_in_one_message(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "(from the command line)" in found["adapter.r"]
     assert "(from search space space.yaml)" in found["optimizer.lr"]
+
+
+def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
+    words = "prompt.label_words={lost_card: ' lost'}"
+    found = faults_of(QUICK, "prompt.template='{body}'", words, "adapter=head", "trainer.label_smoothing_factor=0.1")
+    assert set(found) == {
+        "prompt.template", "prompt.label_words", "adapter.method", "trainer.label_smoothing_factor",
+    }  # fmt: skip
+
+
+def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
+    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
+    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
+    plan = make_plan([QUICK, space])
+    assert plan.trial(0, {"prompt": "none"}).config.prompt is None
+    prompt = plan.trial(1, {"prompt": "label"}).config.prompt
+    assert prompt is not None and prompt.scoring == "mean"
 
 
 def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from sweep.config.parse import Origin
 from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
+from sweep.data.template import template_faults
 from sweep.errors import Fault
 from sweep.methods import pruner, pruner_class, sampler, sampler_class
 
@@ -26,7 +27,7 @@ def check(config: Config, origin: Origin) -> list[Fault]:
 
 def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
-    found = (*_grid(config, space), *_enqueued(config, space), *_compared(config, space))
+    found = (*_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space))
     return [Fault(path, rule, origin(path)) for path, rule in found]
 
 
@@ -115,6 +116,23 @@ def _confirmed(config: Config) -> Iterator[tuple[str, str]]:
     study = config.study
     if study.confirm_seeds == 1 and study.confirm_top != StudyConfig.model_fields["confirm_top"].default:
         yield "study.confirm_top", f"is {study.confirm_top}, but counts only where study.confirm_seeds is above 1"
+
+
+def _prompt(config: Config) -> Iterator[tuple[str, str]]:
+    if config.prompt is None:
+        return
+    for fault in template_faults(config.prompt, paired=config.dataset.text_pair_column is not None):
+        yield fault.path, fault.message
+    if config.dataset.task == "multi_label":
+        yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
+    if config.adapter.method == "head":
+        yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.trainer.label_smoothing_factor > 0:
+        factor = f"is {config.trainer.label_smoothing_factor:g}"
+        yield (
+            "trainer.label_smoothing_factor",
+            f"{factor}, but with a prompt the loss is of the true label's words alone; use 0",
+        )
 
 
 def _dataset(config: Config) -> Iterator[tuple[str, str]]:
@@ -236,12 +254,20 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
 
 
+def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
+    if searched and config.study.metric == "eval/loss":
+        rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
+        yield "study.metric", f"{rule}; use eval/accuracy or eval/f1_macro"
+
+
 CHECKS: tuple[Check, ...] = (
     _model,
     _dataset,
     _thresholds,
     _confirmed,
     _adapter,
+    _prompt,
     _evaluations,
     _ignored,
     _precision,

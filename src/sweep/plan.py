@@ -24,6 +24,7 @@ from sweep.config.schema import Config, Scalar
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
+from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -98,6 +99,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     if splits is not None and not any(fault.path.startswith(("trainer.", "optimizer.")) for fault in faults):
         late = _schedule_faults(config, space, corners, rows=len(splits.train), origin=origin)
         faults += _new(list(late), faults)
+    if splits is not None:
+        faults += _new([_with_origin(fault, origin) for fault in _word_faults(corners, splits)], faults)
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
@@ -237,6 +240,11 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
+
+
+def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
+    prompts = (config.prompt for config in configs if config.prompt is not None)
+    return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:

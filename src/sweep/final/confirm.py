@@ -174,7 +174,7 @@ def _tested(session: Session, one: Chosen, again: Retraining, together: Sequence
         baseline=baselines(splits, reading.rows), cost=outcome.cost, parameters=count(again.result.model),
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.watch.run.address, test_readings=readings, thresholds=decided.thresholds,
-        tuned=decided.validation, untuned=reading.untuned, confirmation=one.confirmation,
+        tuned=decided.validation, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
     )  # fmt: skip
 
     def write(folder: Path) -> None:

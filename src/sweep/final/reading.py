@@ -15,6 +15,7 @@ from sweep.data.tokenise import tokenise
 from sweep.errors import UserError
 from sweep.records import Metrics
 from sweep.study.session import Session
+from sweep.train.before import before
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, decide, score
 from sweep.train.thresholds import in_training, tuned
@@ -37,7 +38,8 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`untuned` are the metrics at 0.5, where other thresholds were tuned; `confusion` is as in `FinalRecord`."""
+    """`untuned` are the metrics at 0.5, where other thresholds were tuned; `confusion` and `before` are as in
+    `FinalRecord`."""
 
     rows: Rows
     predictions: Predictions
@@ -45,6 +47,7 @@ class Reading:
     metrics: Metrics
     untuned: Metrics
     confusion: tuple[tuple[int, ...], ...]
+    before: Metrics
 
 
 def decisions(session: Session, config: Config, result: Trained) -> Decisions:
@@ -65,8 +68,8 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, length = locked.open(), config.dataset.max_length
-    tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache)
+    rows, length, prompt = locked.open(), config.dataset.max_length, session.bench.prompt(config, labels)
+    tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
     predictions = result.predict(tokens)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
@@ -76,6 +79,7 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         metrics=measure(labels.task, predictions, "test", decided.cuts),
         untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
+        before=before(config, bench=session.bench, data=session.data, test=tokens),
     )
 
 

@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 from torch import device as Device
 from torch import nn
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -28,9 +27,11 @@ from transformers import (
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
+from sweep.data.prompt import bind
+from sweep.data.tokenise import token_limit
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
-from sweep.model.account import trained_head, unwrapped
+from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
@@ -42,6 +43,7 @@ from sweep.model.paths import resolve
 from sweep.model.quiet import quiet
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
+from sweep.model.words import WordScorer
 from sweep.records import Metrics
 
 HEAD = "head.safetensors"
@@ -60,19 +62,20 @@ def save(
     """Write a model of a `Bench`; `metrics` and `thresholds` (a probability for each label of a multi-label task) go
     into its card. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    inner = unwrapped(model)
+    inner, adapted = unwrapped(model), without_words(model)
     manifest = Manifest(
         method=config.adapter.method,
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
         head=trained_head(inner),
-        max_length=config.dataset.max_length or tokenizer.model_max_length,
+        max_length=token_limit(tokenizer, config.dataset.max_length),
         pad_token_id=inner.config.get_text_config().pad_token_id,
         thresholds=thresholds,
+        prompt=config.prompt,
     )
-    if isinstance(model, PeftModel):
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+    if isinstance(adapted, PeftModel):
+        adapted.save_pretrained(str(folder), save_embedding_layers=False)
     elif manifest.method == "head":
         save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
     if manifest.method == "full":
@@ -88,7 +91,8 @@ def save(
 def load(
     folder: Path | str, device: str = "cpu", *, base: str | None = None
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """A model in eval mode whose logits are those of the one saved, on the same kind of device.
+    """A model in eval mode whose logits are those of the one saved, on the same kind of device. One that scores label
+    words takes what its `prompt.batch(tokenizer, texts)` makes of texts.
 
     `base` says where the base is now, if it has moved since. Raises UserError if `folder` holds no such model or the
     base cannot be reached.
@@ -97,7 +101,11 @@ def load(
     manifest = manifests.read(folder)
     place = pick_device(device)
     model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
-    return model.eval(), _tokenizer(manifest, folder)
+    tokenizer = _tokenizer(manifest, folder)
+    if manifest.prompt is not None:
+        prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
+        model = WordScorer(model, unwrapped(model), prompt)
+    return model.eval(), tokenizer
 
 
 def thresholds(folder: Path | str) -> tuple[float, ...] | None:
@@ -114,7 +122,7 @@ def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
     with quiet():
-        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        model: nn.Module = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
             dtype=manifest.base.dtype,
             device_map={"": device},
@@ -127,7 +135,8 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
 
 def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
     pinned = manifest.base if moved is None else manifest.base.model_copy(update={"path": moved, "revision": None})
-    spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id)
+    causal = manifest.prompt is not None
+    spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
     base = bases.load(spec, download(locate(resolve(pinned.path), pinned.revision)), device)
     widen(base.model, base.head)
     if manifest.method != "head":

@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
+from sweep.data.splits import Splits
+from sweep.data.template import filled, label_words
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
 from sweep.model.preflight import preflight
@@ -56,6 +58,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"{config.study.direction} {config.study.metric}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
         *_afterwards(plan),
+        *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
         f"parameters: {account.total:,} in total, {account.trainable:,} trained "
         f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
@@ -79,6 +82,18 @@ def _afterwards(plan: Plan) -> list[str]:
     return [*lines, f"retrained at the end: {kinds}, each with its own seed"]
 
 
+def _example(config: Config, splits: Splits) -> list[str]:
+    """The first train row as the model will read it: a template is easily a space off."""
+    if config.prompt is None:
+        return []
+    text, pair = next(splits.train.inputs())
+    prompt = filled(config.prompt.template, text, pair or "")
+    return [
+        f"first prompt: {prompt!r}",
+        f"label words: {', '.join(map(repr, label_words(config.prompt, splits.labels)))}",
+    ]
+
+
 def _distinct(configs: Iterable[Config]) -> list[Config]:
     """One config for each model, adapter and optimizer among `configs`, in order."""
     found: dict[str, Config] = {}
@@ -87,6 +102,7 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
         parts = (
             config.model,
             config.adapter,
+            config.prompt,
             config.optimizer.name,
             trainer.bf16,
             trainer.fp16,
