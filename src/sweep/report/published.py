@@ -45,7 +45,7 @@ def _trials(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord 
         case (entry,):
             trial = matched[0] or facts.best
             shown = [] if trial is None else ["### The published setting", _side_by_side(facts, "", entry, trial)]
-            return [*shown, *_by_epoch(facts, known.trials, matched)]
+            return [*shown, *_by_epoch(facts, known.trials, [trial])]
         case _:
             return [*_several(facts, known, matched), *_by_epoch(facts, known.trials, matched), *_best(facts, known)]
 
@@ -70,7 +70,7 @@ def _several(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord
 
 def _scores(
     facts: Facts, entry: PublishedTrial, trial: TrialRecord | None
-) -> list[tuple[str, tuple[float | None, float | None]]]:
+) -> list[tuple[str, tuple[float, float | None]]]:
     """What each published score is, and its value there and in `trial`."""
     last, best = _last(facts, trial), _best_metrics(facts, trial)
     return [
@@ -85,7 +85,7 @@ def _side_by_side(facts: Facts, which: str, entry: PublishedTrial, trial: TrialR
         pair = (_given(entry.params, key), _given(trial.params, key))
         rows.append([code(key), *pair, _difference(entry.params.get(key), trial.params.get(key))])
     for kind, (wanted, found) in _scores(facts, entry, trial):
-        rows.append([kind, score(wanted), score(found), _minus(found, wanted)])
+        rows.append([kind, _reported(wanted), score(found), _minus(found, wanted)])
     return table(["what", f"published{which}", f"measured, trial {trial.number}", "difference"], rows)
 
 
@@ -171,7 +171,7 @@ def _tests(known: PublishedConfig, final: FinalRecord) -> list[str]:
         for name, wanted in known.before.items()
     ]
     tests = [
-        [name, score(wanted), score(final.test.get(name)), _minus(final.test.get(name), wanted)]
+        [name, _reported(wanted), score(final.test.get(name)), _minus(final.test.get(name), wanted)]
         for name, wanted in known.test.items()
     ]
     if known.test_seconds is not None:
@@ -225,7 +225,7 @@ def _largest(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord
         (abs(measured - reported), number, name, measured - reported)
         for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True))
         for name, (reported, measured) in _scores(facts, entry, trial)
-        if reported is not None and measured is not None and math.isfinite(measured)
+        if measured is not None and math.isfinite(measured)
     ]
     if not gaps:
         return ""
@@ -261,6 +261,11 @@ def _same(wanted: Mapping[str, Scalar], found: Mapping[str, Scalar]) -> bool:
 def _equal(first: Scalar, second: Scalar) -> bool:
     numbers = isinstance(first, int | float) and isinstance(second, int | float)
     return math.isclose(first, second, rel_tol=_SAME) if numbers else first == second  # type: ignore[arg-type]
+
+
+def _reported(wanted: float) -> str:
+    """With all of its digits, and at least as many as what was measured is shown with."""
+    return score(wanted, max(4, len(str(wanted).partition(".")[2])))
 
 
 def _given(params: Mapping[str, Scalar], key: str) -> str:
