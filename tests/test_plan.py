@@ -56,6 +56,24 @@ def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) ->
     assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
 
 
+POINTS = ["+experiment=minilm_banking77_lora", "dataset=helpdesk"]
+
+
+def test_points_of_an_experiment_lose_the_keys_that_the_command_line_fixes() -> None:
+    (whole,), (left,) = (make_plan([*POINTS, *more]).config.study.enqueue for more in ([], ["adapter.r=4"]))
+    assert dict(left) == {key: value for key, value in whole.items() if key != "adapter.r"}
+
+
+def test_points_of_an_experiment_belong_to_its_own_search_space() -> None:
+    assert make_plan([*POINTS, "study.space=five_knobs"]).config.study.enqueue == ()
+    assert make_plan([*POINTS, "study.space=null"]).config.study.enqueue == ()
+
+
+def test_points_from_the_command_line_have_to_fit() -> None:
+    found = faults_of(*POINTS, "study.space=five_knobs", "study.enqueue=[{adapter.r: 4}]")
+    assert "adapter.r, which is not searched" in found["study.enqueue[0]"]
+
+
 def test_a_value_from_the_command_line_is_not_searched() -> None:
     plan = make_plan([QUICK, "optimizer.weight_decay=0"])
     assert "optimizer.weight_decay" not in plan.space and len(plan.space) == 4

@@ -141,8 +141,13 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
         yield "dataset.path", "is empty, but must be a hub id, a folder or a file"
     if dataset.task == "single_label" and dataset.label_columns:
         yield "dataset.label_columns", "needs dataset.task=multi_label; a single label is in dataset.label_column"
-    if dataset.test_split is None and not config.study.dry_run:
-        yield "dataset.test_split", "is null, but the winner is evaluated on it at the end"
+    if dataset.test_split is None and dataset.test_ratio is None and not config.study.dry_run:
+        yield "dataset.test_split", "is null, but the winner is evaluated on it at the end (or set dataset.test_ratio)"
+    if dataset.test_split is not None and dataset.test_ratio is not None:
+        yield (
+            "dataset.test_ratio",
+            f"is {dataset.test_ratio}, but the test split is {dataset.test_split}: set one to null",
+        )
 
 
 def _model(config: Config) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += _new([_with_origin(fault, origin) for fault in found], faults)
     space, space_faults = _load_space(config, composer)
     fixed = _fixed(composer, composed, request.overrides, space)
-    space = space.without(fixed)
+    whole, space = space, space.without(fixed)
+    config = _with_points_left(config, [composer.key(override) for override in request.overrides], whole, space)
     faults += space_faults or check_space(config, space, origin)
     corners = [config] if faults else [config, *_corners(composer, composed, request.overrides, space, faults)]
     splits = _load_data(config, faults, origin)
@@ -104,8 +105,9 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = tuple(f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items())
-    return Plan(request, composer, composed, config, space, tuple(corners), splits, notes)
+    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes += _long_warmup(config, total_steps(len(splits.train), config))
+    return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 
 def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -172,6 +174,18 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
         key: composed.choices[key] if key in composer.groups else OmegaConf.select(composed.tree, key)
         for key in searched
     }
+
+
+def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
+    """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
+    key that the command line has taken out of the space leaves them too."""
+    if "study.enqueue" in said:
+        return config
+    gone = {parameter.key for parameter in whole if parameter.key not in left}
+    own = () if "study.space" in said else config.study.enqueue
+    points = [{key: value for key, value in point.items() if key not in gone} for point in own]
+    study = config.study.model_copy(update={"enqueue": tuple(point for point in points if point)})
+    return config.model_copy(update={"study": study})
 
 
 def _with_origin(fault: Fault, origin: Origins) -> Fault:
@@ -245,6 +259,13 @@ def _schedule_faults(
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
+
+
+def _long_warmup(config: Config, steps: int) -> list[str]:
+    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
+    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
+    rule = "for more than half of the training the learning rate is still rising"
+    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:
