@@ -173,6 +173,13 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
     }
 
 
+def _long_warmup(config: Config, steps: int) -> list[str]:
+    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
+    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
+    rule = "for more than half of the training the learning rate is still rising"
+    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
+
+
 def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
     """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
     key that the command line has taken out of the space leaves them too."""
@@ -251,13 +258,6 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
-
-
-def _long_warmup(config: Config, steps: int) -> list[str]:
-    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
-    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
-    rule = "for more than half of the training the learning rate is still rising"
-    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:
