@@ -118,6 +118,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
+        (["dataset.test_ratio=0.5"], "dataset.test_ratio", "the test split is test"),
         (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
         (["study.storage='postgresql://host/db?password=secret'"], "study.storage", "holds a password"),
         (

@@ -198,6 +198,13 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
     }
 
 
+def _long_warmup(config: Config, steps: int) -> list[str]:
+    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
+    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
+    rule = "for more than half of the training the learning rate is still rising"
+    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
+
+
 def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
     """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
     key that the command line has taken out of the space leaves them too."""
@@ -281,13 +288,6 @@ def _schedule_faults(
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
-
-
-def _long_warmup(config: Config, steps: int) -> list[str]:
-    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
-    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
-    rule = "for more than half of the training the learning rate is still rising"
-    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:
