@@ -6,7 +6,7 @@ import os
 import sys
 
 from sweep.errors import reported
-from sweep.model.paths import hub_faults, model_faults
+from sweep.model.source import hub_faults, model_faults
 from sweep.plan import make_plan
 from sweep.track.open import tracker_faults
 

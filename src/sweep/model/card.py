@@ -32,7 +32,7 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
-        f"A text classifier on `{config.model.path}`: {_TRAINED[manifest.method]} trained{_whereon(config)}.",
+        f"A text classifier on {_name(config)}: {_TRAINED[manifest.method]} trained{_whereon(config)}.",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
         f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(labels))}",
@@ -48,6 +48,11 @@ def _front_matter(config: Config, manifest: Manifest) -> str:
     return "\n".join(
         ["---", *base, f"library_name: {library}", "pipeline_tag: text-classification", "tags: [sweep]", "---"]
     )
+
+
+def _name(config: Config) -> str:
+    name = config.model.path or str(config.model.config)
+    return f"`{name}`" if config.model.init == "pretrained" else f"the architecture of `{name}`, with random weights"
 
 
 def _whereon(config: Config) -> str:
@@ -78,6 +83,8 @@ scores = {scores}"""
 def _without_sweep(manifest: Manifest) -> str:
     if manifest.method == "full":
         return f"With transformers alone:\n\n{_code(_FULL)}"
+    if manifest.base.init == "random":
+        return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
     imports, ending = _HEAD if manifest.method == "head" else _PEFT
     code = f"""{imports}
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer{_more_imports(manifest)}
@@ -108,6 +115,7 @@ def _location(path: str) -> str:
 def _options(manifest: Manifest) -> str:
     base, options = manifest.base, [f'dtype="{manifest.base.dtype}"']
     options += [f"revision={json.dumps(base.revision)}"] if base.revision else []
+    options += [f"gguf_file={json.dumps(base.gguf_file)}"] if base.gguf_file else []
     options += ["trust_remote_code=True"] if base.trust_remote_code else []
     options += [f"quantization_config={_bits(manifest.quantization, manifest.head)}"] if manifest.quantization else []
     return "".join(f"{option},\n    " for option in options).rstrip()
