@@ -151,8 +151,16 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _model(config: Config) -> Iterator[tuple[str, str]]:
-    if not config.model.path:
+    model = config.model
+    if not model.path and (model.init == "pretrained" or model.config is None):
         yield "model.path", "is empty, but must be a hub id, a folder, or pkg://PACKAGE/FOLDER"
+    if model.init == "pretrained":
+        for name, value in model.shrink.model_dump().items():
+            if value is not None:
+                rule = f"is {value}, but model.init is pretrained: only a model without weights can be made smaller"
+                yield f"model.shrink.{name}", f"{rule} (model.init=random)"
+    elif model.gguf_file is not None:
+        yield "model.gguf_file", f"is {model.gguf_file}, but model.init is random, which loads no weights"
 
 
 def _study(config: Config) -> Iterator[tuple[str, str]]:

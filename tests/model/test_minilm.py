@@ -13,8 +13,8 @@ from sweep.data.labels import LabelSpace
 from sweep.model.account import count
 from sweep.model.artifact import load, save
 from sweep.model.bench import Bench
-from sweep.model.paths import fingerprint
 from sweep.model.preflight import preflight
+from sweep.model.source import fingerprint
 
 from .passes import logits, train
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
+from sweep.model import blueprint
 from sweep.model.checkpoint import KEY, Checkpoint, first_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     `model.trust_remote_code` does not allow."""
     from transformers import AutoConfig
 
+    if checkpoint.drawn:
+        return blueprint.read(model)
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:

@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sweep.config.schema import Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import token_limit
@@ -41,6 +41,7 @@ from sweep.model.head import widen
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
 from sweep.model.quiet import quiet
+from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
 from sweep.model.words import WordScorer
@@ -134,10 +135,10 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
 
 
 def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
-    pinned = manifest.base if moved is None else manifest.base.model_copy(update={"path": moved, "revision": None})
+    pinned = _at(manifest.base, folder, moved)
     causal = manifest.prompt is not None
     spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
-    base = bases.load(spec, download(locate(resolve(pinned.path), pinned.revision)), device)
+    base = bases.load(spec, download(find(pinned)), device)
     widen(base.model, base.head)
     if manifest.method != "head":
         with quiet():
@@ -147,11 +148,22 @@ def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None
     return model
 
 
+def _at(base: ModelConfig, folder: Path, moved: str | None) -> ModelConfig:
+    """The base as it is to be had now. Of a random one the folder holds the whole architecture, already shrunk."""
+    if base.init == "random":
+        here = {"config": str(folder / "config.json"), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
+        return base.model_copy(update=here)
+    return base if moved is None else base.model_copy(update={"path": moved, "revision": None})
+
+
 def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
+    dtype = str(inner.config.dtype).split(".")[-1]
+    if model.init == "random":
+        return model.model_copy(update={"dtype": dtype})
     location = resolve(model.path)
     path = model.path if model.path.startswith("pkg://") else location
     commit = locate(location, model.revision).commit or None
-    return model.model_copy(update={"path": path, "revision": commit, "dtype": str(inner.config.dtype).split(".")[-1]})
+    return model.model_copy(update={"path": path, "revision": commit, "dtype": dtype})
 
 
 def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:

@@ -18,9 +18,9 @@ from sweep.model.account import unwrapped
 from sweep.model.adapter import attach
 from sweep.model.architecture import read_config
 from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
-from sweep.model.checkpoint import Checkpoint, locate
-from sweep.model.paths import resolve
+from sweep.model.checkpoint import Checkpoint
 from sweep.model.replica import replica
+from sweep.model.source import find
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import download, stored_dtype
 from sweep.model.words import WordScorer
@@ -36,16 +36,15 @@ class Bench:
     def __init__(self, device: str = "auto") -> None:
         """`device` is auto, cpu or cuda. Raises UserError for cuda on a machine without."""
         self.device = pick_device(device)
-        self._tokenizers: dict[tuple[str, str | None, bool], PreTrainedTokenizerBase] = {}
+        self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
         self._spec: BaseSpec | None = None
         self._base: Base | None = None
 
     def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
         """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""
-        key = (model.path, model.revision, model.trust_remote_code)
-        if key not in self._tokenizers:
-            self._tokenizers[key] = load_tokenizer(model)
-        return self._tokenizers[key]
+        if model not in self._tokenizers:
+            self._tokenizers[model] = load_tokenizer(model)
+        return self._tokenizers[model]
 
     def prompt(self, config: Config, labels: LabelSpace) -> Prompt | None:
         """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
@@ -75,7 +74,7 @@ class Bench:
             _empty(made)
 
     def _base_for(self, config: Config, labels: LabelSpace) -> Base:
-        checkpoint = download(locate(resolve(config.model.path), config.model.revision))
+        checkpoint = download(find(config.model))
         spec = self._specify(config, labels, checkpoint)
         if self._base is None or self._spec != spec:
             self._evict()
