@@ -33,6 +33,7 @@ from sweep.model import base as bases
 from sweep.model import manifest as manifests
 from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
+from sweep.model.architecture import language_head
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
 from sweep.model.card import card
@@ -69,7 +70,7 @@ def save(
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
-        head=trained_head(inner),
+        head=(*trained_head(inner), *language_head(inner)),
         max_length=token_limit(tokenizer, config.dataset.max_length),
         pad_token_id=inner.config.get_text_config().pad_token_id,
         thresholds=thresholds,

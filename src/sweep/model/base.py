@@ -20,7 +20,7 @@ from transformers import (
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.architecture import body, check_head, fit, head_modules, label_names, read_config
+from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint, first_line
 from sweep.model.head import seeded
@@ -101,7 +101,7 @@ def auto_class(*, causal: bool) -> type[Any]:
 
 def _unquantized(base: Base) -> tuple[str, ...]:
     """The head, or a language model's output layer."""
-    return base.head or head_modules(base.model)
+    return base.head or language_head(base.model)
 
 
 def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
