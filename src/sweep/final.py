@@ -36,7 +36,7 @@ from sweep.track.tracker import Ending, JobType, Run
 from sweep.train.best import replace_folder
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, Scores, decide, score
-from sweep.train.trainer import Trained, trained
+from sweep.train.trial import Trained, trained
 
 
 def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:

@@ -25,7 +25,7 @@ from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
 from sweep.train.engine import Engine
-from sweep.train.trainer import TrainerEngine
+from sweep.train.trial import OneByOne
 from sweep.view import View
 
 
@@ -40,7 +40,7 @@ class Session:
     stop: StopFlag
 
     def engine(self) -> Engine:
-        return TrainerEngine(self.bench, self.data, self._best_dir)
+        return OneByOne(self.bench, self.data, self._best_dir)
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
@@ -71,7 +71,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device)
+        bench = Bench(plan.config.trainer.device, features=cache_dir() / "features")
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
@@ -87,7 +87,7 @@ def opened(plan: Plan) -> Iterator[Session]:
 
 
 def cache_dir() -> Path:
-    """`SWEEP_CACHE`, or the user's cache folder: tokenised data, found again by fingerprint."""
+    """`SWEEP_CACHE`, or the user's cache folder: tokenised data and features of frozen bases, found again by fingerprint."""
     named = os.environ.get("SWEEP_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else base / "sweep"

@@ -46,7 +46,11 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     scores = torch.cat([part[0] for part in parts]).float().cpu()
     labels = torch.cat([part[1] for part in parts])
     back = torch.from_numpy(np.argsort(order))
-    scores, labels = scores[back], labels[back]
+    return judged(task, scores[back], labels[back], started=started)
+
+
+def judged(task: Task, scores: Tensor, labels: Tensor, *, started: float) -> Predictions:
+    """`scores` and `labels` are on the CPU; `started` is when the evaluation began, by `time.perf_counter`."""
     return Predictions(
         scores=scores.numpy(),
         labels=labels.numpy().astype(np.int64),
