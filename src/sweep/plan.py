@@ -101,8 +101,9 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = tuple(f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items())
-    return Plan(request, composer, composed, config, space, tuple(corners), splits, notes)
+    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes += _long_warmup(config, corners, rows=len(splits.train))
+    return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 
 def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -237,6 +238,24 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
+
+
+def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Iterator[str]:
+    """Where warmup takes most of what there is to train: in the config as it stands, and in the search's worst corner."""
+    shortest = min(total_steps(rows, config), total_steps(rows, _shortest(configs, config)))
+    longest = max(configs, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
+    cases = (
+        (config, total_steps(rows, config), "this trial"),
+        (longest, shortest, "the shortest trial of this search"),
+    )
+    told: set[tuple[str, int]] = set()
+    for corner, total, trial in cases:
+        value = corner.optimizer.warmup_steps
+        steps = warmup_steps(total, value)
+        said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
+        if 3 * steps > total and (said, total) not in told:
+            told.add((said, total))
+            yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:

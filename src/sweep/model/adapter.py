@@ -52,8 +52,10 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
     if getattr(model, "is_quantized", False):
         model._hf_peft_config_loaded = True  # the Trainer takes a quantised model only with something added that trains
 
+    trunk = body(model)
+
     def hold_still(module: nn.Module, _: object) -> None:
-        module.get_submodule(body(model)).eval()
+        module.get_submodule(trunk).eval()
         for name in head:
             module.get_submodule(name).train(module.training)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class HeadModel(nn.Module):
         self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
         self.classifier = copy.copy(model)
         self.classifier._modules = {**model._modules, name: self._stand_in}
+        self.classifier._forward_pre_hooks = OrderedDict()  # they tend to the base
         self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any that does not pad
 
     def forward(self, states: Tensor) -> Tensor:
