@@ -56,6 +56,8 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
             "trainer.eval_steps",
             f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}",
         )
+    if trainer.save_newest and not trainer.save_best:
+        yield "trainer.save_newest", "is true, but is kept beside the best adapter, and trainer.save_best is false"
     if trainer.eval_strategy == "no" and study.pruner != "none":
         yield (
             "study.pruner",

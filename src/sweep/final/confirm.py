@@ -21,7 +21,7 @@ from sweep.store import Store
 from sweep.study.session import Session
 from sweep.track.tracker import Ending, JobType
 from sweep.train.best import replace_folder
-from sweep.train.trainer import Trained
+from sweep.train.trial import Trained
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sweep.errors import Interrupted
 from sweep.records import EvalPoint, Failed, FailureReason, Step, TrialPlan, Verdict
 from sweep.study.session import Session
 from sweep.track.tracker import Ending, JobType, Run
-from sweep.train.trainer import Trained, trained
+from sweep.train.trial import Trained, trained
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
 from sweep.train.engine import Engine
-from sweep.train.trainer import TrainerEngine
+from sweep.train.trial import OneByOne
 from sweep.view import View
 
 
@@ -41,7 +41,7 @@ class Session:
     stop: StopFlag
 
     def engine(self) -> Engine:
-        return TrainerEngine(self.bench, self.data, self._best_dir)
+        return OneByOne(self.bench, self.data, self._best_dir)
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
@@ -81,7 +81,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device)
+        bench = Bench(plan.config.trainer.device, features=cache_dir() / "features")
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
