@@ -67,9 +67,16 @@ def body(model: PreTrainedModel) -> str:
 
 def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
     """What the sequence-classification class has beyond the headless model: `score`, or `pre_classifier` and
-    `classifier`, …; in the order of the forward pass as far as transformers declares them so."""
-    trunk = body(model)
-    return tuple(name for name, child in model.named_children() if name != trunk and _size(child))
+    `classifier`, …; in the order of the forward pass as far as transformers declares them so. None of a causal
+    language model, which classifies by words."""
+    others = (body(model), *language_head(model))
+    return tuple(name for name, child in model.named_children() if name not in others and _size(child))
+
+
+def language_head(inner: PreTrainedModel) -> tuple[str, ...]:
+    """The module that turns a causal model's states into words; none of a classifier."""
+    words = inner.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return tuple(name for name, module in inner.named_children() if words is not None and module is words)
 
 
 def _check_head(model: ModelConfig, config: PreTrainedConfig) -> None:

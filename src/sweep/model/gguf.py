@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import tempfile
 from functools import lru_cache
@@ -73,7 +74,7 @@ def _convert(file: Path, folder: Path) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
-        except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, LookupError, RuntimeError, ImportError, struct.error) as error:
             raise UserError.of(KEY, f"is {file.name}, but it cannot be read: {first_line(error)}") from error
         model.save_pretrained(inner)
         tokenizer.save_pretrained(inner)

@@ -56,12 +56,25 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"{config.study.direction} {config.study.metric}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
-        f"parameters: {account.total:,} in total, {account.trainable:,} trained "
-        f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
+        *_accounted(account),
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
     ])  # fmt: skip
+
+
+def _accounted(account: Parameters) -> list[str]:
+    """The whole in a line, then a small table with a row for each group of weights."""
+    share = 100 * account.trainable / account.total
+    size = account.bytes / 2**20
+    return [
+        f"parameters: {account.total:,} in total, {account.trainable:,} trained ({share:.2f} %), {size:,.0f} MiB of weights",
+        f"  {'weights of':<20}{'parameters':>16}{'trained':>14}{'MiB':>10}",
+        *(
+            f"  {name:<20}{group.total:>16,}{group.trainable:>14,}{group.bytes / 2**20:>10,.1f}"
+            for name, group in account.groups.items()
+        ),
+    ]
 
 
 def _distinct(configs: Iterable[Config]) -> list[Config]:
