@@ -56,6 +56,24 @@ def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) ->
     assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
 
 
+POINTS = ["+experiment=minilm_banking77_lora", "dataset=helpdesk"]
+
+
+def test_points_of_an_experiment_lose_the_keys_that_the_command_line_fixes() -> None:
+    (whole,), (left,) = (make_plan([*POINTS, *more]).config.study.enqueue for more in ([], ["adapter.r=4"]))
+    assert dict(left) == {key: value for key, value in whole.items() if key != "adapter.r"}
+
+
+def test_points_of_an_experiment_belong_to_its_own_search_space() -> None:
+    assert make_plan([*POINTS, "study.space=five_knobs"]).config.study.enqueue == ()
+    assert make_plan([*POINTS, "study.space=null"]).config.study.enqueue == ()
+
+
+def test_points_from_the_command_line_have_to_fit() -> None:
+    found = faults_of(*POINTS, "study.space=five_knobs", "study.enqueue=[{adapter.r: 4}]")
+    assert "adapter.r, which is not searched" in found["study.enqueue[0]"]
+
+
 def test_a_value_from_the_command_line_is_not_searched() -> None:
     plan = make_plan([QUICK, "optimizer.weight_decay=0"])
     assert "optimizer.weight_decay" not in plan.space and len(plan.space) == 4
@@ -100,6 +118,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
+        (["dataset.test_ratio=0.5"], "dataset.test_ratio", "the test split is test"),
         (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
         (["study.storage='postgresql://host/db?password=secret'"], "study.storage", "holds a password"),
         (
@@ -116,6 +135,14 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
         (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
+        (["prompt=labels"], "prompt", "must be one of: label, none, sentiment, snli (did you mean label?)"),
+        (["prompt.scoring=mean"], "prompt.template", "is missing, and must be given"),
+        (["prompt.template=Text"], "prompt.template", "lacks {text}"),
+        (["prompt=snli"], "prompt.template", "has {text_pair}, but dataset.text_pair_column is null"),
+        (["prompt=sentiment"], "prompt.label_words", "lacks the words of access_request"),
+        (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
+        (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
+        (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
     ],
 )
@@ -135,6 +162,36 @@ def test_mistakes_of_every_kind_come_in_one_message(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "(from the command line)" in found["adapter.r"]
     assert "(from search space space.yaml)" in found["optimizer.lr"]
+
+
+def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
+    words = "prompt.label_words={lost_card: ' lost'}"
+    found = faults_of(QUICK, "prompt.template='{body}'", words, "adapter=head", "trainer.label_smoothing_factor=0.1")
+    assert set(found) == {
+        "prompt.template", "prompt.label_words", "adapter.method", "trainer.label_smoothing_factor",
+    }  # fmt: skip
+
+
+def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
+    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
+    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
+    plan = make_plan([QUICK, space])
+    assert plan.trial(0, {"prompt": "none"}).config.prompt is None
+    prompt = plan.trial(1, {"prompt": "label"}).config.prompt
+    assert prompt is not None and prompt.scoring == "mean"
+
+
+def test_an_unknown_option_does_not_hide_what_else_is_wrong() -> None:
+    found = faults_of(QUICK, "adapter=loda", "adapter.rank=8", "trainer.num_train_epochs=-1", "a b", "study.seed=1")
+    assert set(found) == {"adapter", "adapter.rank", "trainer.num_train_epochs", "a b"}
+    assert "did you mean lora?" in found["adapter"] and "the command line" in found["adapter.rank"]
+
+
+def test_rules_that_a_missing_option_decides_have_to_wait() -> None:
+    """With the default adapter in its place, LoRA, the second would be a fault."""
+    found = faults_of(QUICK, "adapter=ia4", "adapter.feedforward_modules=[x]", "optimizer.speed=1")
+    assert set(found) == {"adapter", "optimizer.speed"}
 
 
 def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
 from sweep.plan import make_plan
 from sweep.track.open import tracker_faults
 
+# What `sweep NAME …` does without a search; each answers without torch.
+_COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
+
 
 def main() -> None:
     # PyTorch's threads spin while they wait for each other, and on a machine that others use too that is what they
     # mostly do. A short spin costs an idle machine nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if module := _COMMANDS.get(next(iter(sys.argv[1:]), "")):
+        import_module(module).main(sys.argv[2:])
+        return
     with reported():
         plan = make_plan(
             sys.argv[1:], checks=(tracker_faults, model_faults), last=(hub_faults,)
         )  # --help and --cfg end here
 
         # Imported only now: torch takes seconds, and a mistake in the config should not.
-        from sweep.final import confirm
+        from sweep.final.confirm import confirm
         from sweep.report.publish import published
         from sweep.study.prepare import prepare
         from sweep.study.search import search

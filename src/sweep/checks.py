@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from sweep.config.compose import closest
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
-from sweep.config.schema import Config
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
+from sweep.data.template import template_faults
 from sweep.errors import Fault
 from sweep.methods import pruner, pruner_class, sampler, sampler_class
 
@@ -26,7 +27,8 @@ def check(config: Config, origin: Origin) -> list[Fault]:
 
 def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
-    return [Fault(path, rule, origin(path)) for path, rule in (*_grid(config, space), *_enqueued(config, space))]
+    found = (*_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space))
+    return [Fault(path, rule, origin(path)) for path, rule in found]
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
@@ -101,14 +103,51 @@ def _adapter(config: Config) -> Iterator[tuple[str, str]]:
         yield "adapter.feedforward_modules", f"is set, but adapter.method is {adapter.method}: only IA3 has it"
 
 
+def _thresholds(config: Config) -> Iterator[tuple[str, str]]:
+    threshold, task = config.trainer.decision_threshold, config.dataset.task
+    if task == "single_label" and threshold != 0.5:
+        yield (
+            "trainer.decision_threshold",
+            f"is {threshold}, but a single_label task takes the label with the highest score, whatever it is",
+        )
+
+
+def _confirmed(config: Config) -> Iterator[tuple[str, str]]:
+    study = config.study
+    if study.confirm_seeds == 1 and study.confirm_top != StudyConfig.model_fields["confirm_top"].default:
+        yield "study.confirm_top", f"is {study.confirm_top}, but counts only where study.confirm_seeds is above 1"
+
+
+def _prompt(config: Config) -> Iterator[tuple[str, str]]:
+    if config.prompt is None:
+        return
+    for fault in template_faults(config.prompt, paired=config.dataset.text_pair_column is not None):
+        yield fault.path, fault.message
+    if config.dataset.task == "multi_label":
+        yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
+    if config.adapter.method == "head":
+        yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.trainer.label_smoothing_factor > 0:
+        factor = f"is {config.trainer.label_smoothing_factor:g}"
+        yield (
+            "trainer.label_smoothing_factor",
+            f"{factor}, but with a prompt the loss is of the true label's words alone; use 0",
+        )
+
+
 def _dataset(config: Config) -> Iterator[tuple[str, str]]:
     dataset = config.dataset
     if not dataset.path:
         yield "dataset.path", "is empty, but must be a hub id, a folder or a file"
     if dataset.task == "single_label" and dataset.label_columns:
         yield "dataset.label_columns", "needs dataset.task=multi_label; a single label is in dataset.label_column"
-    if dataset.test_split is None and not config.study.dry_run:
-        yield "dataset.test_split", "is null, but the winner is evaluated on it at the end"
+    if dataset.test_split is None and dataset.test_ratio is None and not config.study.dry_run:
+        yield "dataset.test_split", "is null, but the winner is evaluated on it at the end (or set dataset.test_ratio)"
+    if dataset.test_split is not None and dataset.test_ratio is not None:
+        yield (
+            "dataset.test_ratio",
+            f"is {dataset.test_ratio}, but the test split is {dataset.test_split}: set one to null",
+        )
 
 
 def _model(config: Config) -> Iterator[tuple[str, str]]:
@@ -180,6 +219,40 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
             yield parameter.key, f"is {parameter.domain}, but the grid sampler needs a step or choices"
 
 
+def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    """Methods can be compared under an equal budget only if the study itself hands out their trials."""
+    study = config.study
+    if study.compare_by is None:
+        return
+    methods, path = space.methods(study.compare_by), "study.compare_by"
+    if len(methods) < 2:
+        choices = [parameter.key for parameter in space if len(space.methods(parameter.key)) > 1]
+        rule = f"is {study.compare_by}, but must be a searched key with two or more choices"
+        yield path, f"{rule}; this search has: {', '.join(choices) or 'none'}{closest(study.compare_by, choices)}"
+        return
+    if space[study.compare_by].when:
+        yield path, f"is {study.compare_by}, which is searched only under a condition (when:)"
+    if study.sampler == "grid":
+        yield "study.sampler", "is grid, which tries every point as it is; study.compare_by needs another sampler"
+    if study.n_trials < len(methods):
+        yield (
+            "study.n_trials",
+            f"is {study.n_trials}, but must be at least {len(methods)}: one trial for each {study.compare_by}",
+        )
+    share = -(-study.n_trials // len(methods))
+    for index, point in enumerate(study.enqueue):
+        if study.compare_by not in point:
+            yield (
+                f"study.enqueue[{index}]",
+                f"must name {study.compare_by}, by which study.compare_by shares out trials",
+            )
+    for value in methods:
+        named = sum(point.get(study.compare_by) == value for point in study.enqueue)
+        if named > share:
+            rule = f"has {named} points with {study.compare_by}={value}, but each choice gets at most {share} trials"
+            yield "study.enqueue", rule
+
+
 def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     for index, point in enumerate(config.study.enqueue):
         for key, value in point.items():
@@ -192,4 +265,23 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
 
 
-CHECKS: tuple[Check, ...] = (_model, _dataset, _adapter, _evaluations, _ignored, _precision, _metric, _study)
+def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
+    if searched and config.study.metric == "eval/loss":
+        rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
+        yield "study.metric", f"{rule}; use eval/accuracy or eval/f1_macro"
+
+
+CHECKS: tuple[Check, ...] = (
+    _model,
+    _dataset,
+    _thresholds,
+    _confirmed,
+    _adapter,
+    _prompt,
+    _evaluations,
+    _ignored,
+    _precision,
+    _metric,
+    _study,
+)

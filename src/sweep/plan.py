@@ -24,6 +24,7 @@ from sweep.config.schema import Config, Scalar
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
+from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -82,7 +83,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     """
     request = read_arguments(argv)
     composer = Composer(request.config_dirs)
-    composed = composer.compose(request.overrides)
+    composed = _composed(composer, request.overrides)
     origin = Origins(composer, request.overrides, composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if request.show and not faults:
@@ -91,18 +92,22 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += _new([_with_origin(fault, origin) for fault in found], faults)
     space, space_faults = _load_space(config, composer)
     fixed = _fixed(composer, composed, request.overrides, space)
-    space = space.without(fixed)
+    whole, space = space, space.without(fixed)
+    config = _with_points_left(config, [composer.key(override) for override in request.overrides], whole, space)
     faults += space_faults or check_space(config, space, origin)
     corners = [config] if faults else [config, *_corners(composer, composed, request.overrides, space, faults)]
     splits = _load_data(config, faults, origin)
     if splits is not None and not any(fault.path.startswith(("trainer.", "optimizer.")) for fault in faults):
         late = _schedule_faults(config, space, corners, rows=len(splits.train), origin=origin)
         faults += _new(list(late), faults)
+    if splits is not None:
+        faults += _new([_with_origin(fault, origin) for fault in _word_faults(corners, splits)], faults)
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = tuple(f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items())
-    return Plan(request, composer, composed, config, space, tuple(corners), splits, notes)
+    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes += _long_warmup(config, total_steps(len(splits.train), config))
+    return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 
 def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -140,6 +145,28 @@ def _in_quotes(value: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
 
 
+def _composed(composer: Composer, overrides: Sequence[str]) -> Composed:
+    try:
+        return composer.compose(overrides)
+    except UserError as error:
+        raise UserError([*error.faults, *_beside(composer, overrides)]) from None
+
+
+def _beside(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
+    """What else the user typed that is wrong whatever the overrides that cannot be taken were meant to say: unknown keys,
+    and values of the wrong kind. Rules across values have to wait."""
+    left = composer.accepted(overrides)
+    if len(left) == len(overrides):
+        return []
+    try:
+        composed = composer.compose(left)
+        _, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
+    except UserError:
+        return []
+    typed = {composer.key(override) for override in left}
+    return [fault for fault in faults if fault.path in typed]
+
+
 def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:
     """The config with other values. Raises UserError if they break a rule."""
     overrides = merged(composer, overrides, params)
@@ -169,6 +196,25 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
         key: composed.choices[key] if key in composer.groups else OmegaConf.select(composed.tree, key)
         for key in searched
     }
+
+
+def _long_warmup(config: Config, steps: int) -> list[str]:
+    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
+    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
+    rule = "for more than half of the training the learning rate is still rising"
+    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
+
+
+def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
+    """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
+    key that the command line has taken out of the space leaves them too."""
+    if "study.enqueue" in said:
+        return config
+    gone = {parameter.key for parameter in whole if parameter.key not in left}
+    own = () if "study.space" in said else config.study.enqueue
+    points = [{key: value for key, value in point.items() if key not in gone} for point in own]
+    study = config.study.model_copy(update={"enqueue": tuple(point for point in points if point)})
+    return config.model_copy(update={"study": study})
 
 
 def _with_origin(fault: Fault, origin: Origins) -> Fault:
@@ -237,6 +283,11 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
+
+
+def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
+    prompts = (config.prompt for config in configs if config.prompt is not None)
+    return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -93,6 +94,22 @@ class Cost:
     def device_hours(self) -> float:
         """A trial holds one device for as long as it lasts."""
         return self.seconds / 3600
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """Sums, but the largest memory peak, no loss, and every device that was used."""
+    return Cost(
+        seconds=math.fsum(one.seconds for one in costs),
+        train_seconds=math.fsum(one.train_seconds for one in costs),
+        eval_seconds=math.fsum(one.eval_seconds for one in costs),
+        steps=sum(one.steps for one in costs),
+        samples=sum(one.samples for one in costs),
+        flops=math.fsum(one.flops for one in costs),
+        peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
+        peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
+        eval_samples=sum(one.eval_samples for one in costs),
+        device=", ".join(dict.fromkeys(one.device for one in costs if one.device)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,25 +207,30 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A configuration trained again with a fresh seed, to see how much of its score was luck."""
+    """A configuration trained again with a fresh seed, to see how much of its score was luck. `best` is None where it
+    failed, for the reason that `failure` gives."""
 
     number: int
     seed: int
-    best: EvalPoint
+    best: EvalPoint | None
     cost: Cost
+    failure: str = ""
+    tracker_run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One of the best trials over fresh seeds: its mean score on validation, with a 95 % interval of that mean
-    (Student's t) where there are at least two; `trial_score` is what the search saw."""
+    (Student's t) where there are at least two; `trial_score` is what the search saw. Seeds that `failed` have no score:
+    a candidate that has any stands behind all that have none."""
 
     number: int
     params: Mapping[str, Scalar]
     trial_score: float
     scores: tuple[float, ...]
-    mean: float
+    mean: float | None
     interval: tuple[float, float] | None
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +239,7 @@ class Confirmation:
     best trial scored than the same configuration does on average with fresh seeds."""
 
     candidates: tuple[Candidate, ...]
-    optimism: float
+    optimism: float | None
     cost: Cost
 
 

@@ -5,7 +5,9 @@ study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
+confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
+methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
 test_readings.jsonl      each reading of the test split: one, unless more trials brought another winner
 report.md, figures/      built from the files above alone
 """
@@ -14,19 +16,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.config.schema import Config
+from sweep.config.schema import Config, Scalar
 from sweep.errors import UserError
 from sweep.provenance import DataState, GitState, ModelState, now
-from sweep.records import EvalPoint, FinalRecord, Step, TrialRecord
+from sweep.records import EvalPoint, FinalRecord, Repeat, Step, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ T = TypeVar("T")
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
+_REPEAT = TypeAdapter(Repeat)
 _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
 _EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
@@ -115,12 +119,30 @@ class Store:
         for folder in self.trial_dir(number).glob("best*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def note_test_reading(self, number: int) -> int:
-        """Write down, before it happens, that trial `number`'s model reads the test split; how often it now was read."""
+    def note_test_reading(self, number: int, chosen: Sequence[int]) -> int:
+        """Write down, before it happens, that trial `number`'s model reads the test split; how often it now was read.
+
+        The models of all trials that were `chosen` together share one reading. It counts anew for another choice, and
+        where one of them reads again because its record was lost.
+        """
         path = self.root / "test_readings.jsonl"
         with path.open("a") as file:
-            file.write(json.dumps({"trial": number, "at": now()}) + "\n")
-        return len(path.read_text().splitlines())
+            file.write(json.dumps({"trial": number, "chosen": sorted(chosen), "at": now()}) + "\n")
+        return _readings(json.loads(line) for line in path.read_text().splitlines())
+
+    def repeat_path(self, number: int, index: int) -> Path:
+        return self.root / "confirm" / f"{number:04d}-{index}.json"
+
+    def repeat(self, number: int, index: int) -> Repeat | None:
+        """The `index`-th training of trial `number` with a fresh seed, if it has ended."""
+        return _read(_REPEAT, self.repeat_path(number, index))
+
+    def write_repeat(self, repeat: Repeat, index: int) -> None:
+        _write(_REPEAT, repeat, self.repeat_path(repeat.number, index))
+
+    def method_dir(self, method: Scalar) -> Path:
+        """Where a group run keeps the retrained best of a method that did not win."""
+        return self.root / "methods" / quote(str(method), safe=" ")
 
     @property
     def final_dir(self) -> Path:
@@ -129,14 +151,29 @@ class Store:
     def write_final(
         self, record: FinalRecord, events: Sequence[Step | EvalPoint] = (), folder: Path | None = None
     ) -> None:
-        """Write the record and the retraining's rows: to `final_dir`, or to a folder that is to take its place as a whole."""
+        """Write the record and the retraining's rows: to `final_dir`, or to another folder."""
         target = folder or self.final_dir
         for event in events:
             _append(event, target)
         _write(_FINAL, record, target / "record.json")
 
-    def final(self) -> FinalRecord | None:
-        return _read(_FINAL, self.final_dir / "record.json")
+    def final(self, folder: Path | None = None) -> FinalRecord | None:
+        return _read(_FINAL, (folder or self.final_dir) / "record.json")
+
+    def confirmed(self) -> dict[Path, FinalRecord]:
+        """The winner's record by its folder, and, of a study that compares, those of the other methods in `methods/`."""
+        folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
+        found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
+        return {folder: record for folder, record in found.items() if record is not None}
+
+
+def _readings(noted: Iterable[Mapping[str, Any]]) -> int:
+    count, choice, read = 0, list[int](), set[int]()
+    for one in noted:
+        if not count or one["chosen"] != choice or one["trial"] in read:
+            count, choice, read = count + 1, one["chosen"], set()
+        read.add(one["trial"])
+    return count
 
 
 def _append(event: Step | EvalPoint, folder: Path) -> None:

@@ -26,3 +26,10 @@ def test_a_batch_is_as_wide_as_its_longest_row(tokenizer, tmp_path):
 def test_several_labels_are_floats(tokenizer, tmp_path):
     made = batch(tokenizer, tmp_path, LabelSpace("multi_label", ("a", "b", "c")), ((1, 0, 1), (0, 0, 0)))
     assert made["labels"].dtype == torch.float32 and made["labels"].tolist() == [[1, 0, 1], [0, 0, 0]]
+
+
+def test_answers_are_the_labels_again(tokenizer, tmp_path):
+    labels = LabelSpace("single_label", ("a", "b"))
+    rows = tokenise(Rows(TEXTS, None, (1, 0)), tokenizer, labels=labels, max_length=None, cache=tmp_path)
+    made = collator(tokenizer, labels, answers=True)([rows[0], rows[1]])
+    assert made["answers"].tolist() == made["labels"].tolist() == [1, 0]

@@ -41,11 +41,16 @@ def hub(monkeypatch):
 
 
 def test_codes_become_their_names(hub):
-    splits = load_splits(DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="default"))
-    assert hub == [(("someone/something", "default"), {"revision": "c0ffee"})]
+    splits = load_splits(DatasetConfig(path="someone/something", revision="v1", name="default"))
+    assert hub == [(("someone/something",), {"revision": "c0ffee", "name": "default"})]
     assert splits.labels.names == ("activate", "freeze")
     assert splits.test is not None and splits.test.open().labels == (0, 1)
     assert splits.state.revision == "c0ffee"
+
+
+def test_in_the_conversion_of_the_hub_a_configuration_is_a_folder(hub):
+    load_splits(DatasetConfig(path="someone/something", revision="refs/convert/parquet", name="english"))
+    assert hub == [(("someone/something",), {"revision": "c0ffee", "data_dir": "english"})]
 
 
 def test_a_split_that_the_data_set_lacks(hub, only_fault):

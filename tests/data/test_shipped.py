@@ -18,8 +18,15 @@ needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/
 
 
 def shipped(name: str, **changed: Any) -> DatasetConfig:
+    return DatasetConfig.model_validate_json(json.dumps({**stored(name), **changed}))
+
+
+def stored(name: str) -> dict[str, Any]:
+    """The file's own values, over those of the files that it names as its defaults."""
     text = (conf_dir() / "dataset" / f"{name}.yaml").read_text().replace("${conf_dir:}", str(conf_dir()))
-    return DatasetConfig.model_validate_json(json.dumps({**yaml.safe_load(text), **changed}))
+    values = yaml.safe_load(text)
+    below = [stored(other) for other in values.pop("defaults", []) if other != "_self_"]
+    return {key: value for part in (*below, values) for key, value in part.items()}
 
 
 def real(name: str, folder: str, **changed: Any) -> Splits:
@@ -28,7 +35,7 @@ def real(name: str, folder: str, **changed: Any) -> Splits:
 
 def test_every_config_holds_known_fields():
     names = sorted(file.stem for file in (conf_dir() / "dataset").glob("*.yaml"))
-    assert {"banking77", "custom", "helpdesk", "semeval2018_ec", "snli"} <= set(names)
+    assert {"banking77", "custom", "helpdesk", "imdb", "semeval2018_ec", "snli", "snli_sample"} <= set(names)
     assert all(shipped(name) for name in names)
 
 
@@ -63,37 +70,34 @@ def test_banking77_stratified():
 
 
 @needs_real_data
-def test_semeval():
+def test_semeval_divides_what_was_both_chosen_on_and_reported():
     splits = real("semeval2018_ec", "semeval2018_ec")
-    assert dict(splits.state.rows) == {"train": 5470, "validation": 1368, "test": 886}
-    assert len(splits.labels) == 11 and splits.labels.names[0] == "anger"
-    anger = sum(row[0] for row in splits.train.labels + splits.validation.labels)  # type: ignore[index]
-    assert anger == 2544
-
-
-@needs_real_data
-def test_semeval_train_and_dev_together():
-    splits = real("semeval2018_ec", "semeval2018_ec", train_split="2018-E-c-En-train+2018-E-c-En-dev", test_split=None)
-    assert len(splits.train) + len(splits.validation) == 7724
+    assert dict(splits.state.rows) == {"train": 6179, "validation": 772, "test": 773}
+    assert splits.test is not None and len(splits.labels) == 11 and splits.labels.names[0] == "anger"
+    parts = (splits.train, splits.validation, splits.test.open())
+    assert sum(row[0] for part in parts for row in part.labels) > 2544  # type: ignore[index]  # of train alone
+    assert not set(splits.validation.texts) & set(splits.test.open().texts)
 
 
 @needs_real_data
 def test_semeval_has_no_test_labels(only_fault):
-    config = shipped("semeval2018_ec", path=str(REAL / "semeval2018_ec"), test_split="2018-E-c-En-test")
+    config = shipped(
+        "semeval2018_ec", path=str(REAL / "semeval2018_ec"), test_split="2018-E-c-En-test", test_ratio=None
+    )
     fault = only_fault(**config.model_dump())
     assert fault.path == "dataset.label_columns" and "'NONE'" in fault.message
 
 
 @needs_real_data
 def test_snli():
-    splits = real("snli", "snli", train_split="train_sample", train_every_nth=1)
-    assert dict(splits.state.rows) == {"train": 1666, "validation": 99, "test": 99}
+    splits = real("snli_sample", "snli")
+    assert dict(splits.state.rows) == {"train": 1001, "validation": 99, "test": 99}
     assert splits.labels.names == ("entailment", "neutral", "contradiction")
     assert splits.train.pairs is not None and splits.train.pairs[0] != splits.train.texts[0]
 
 
 @needs_real_data
 def test_a_small_sample_of_imdb():
-    splits = real("custom", "imdb", label_names=["negative", "positive"], max_train_samples=128, max_eval_samples=32)
+    splits = real("imdb", "imdb", max_train_samples=128, max_eval_samples=32)
     assert dict(splits.state.rows) == {"train": 128, "validation": 32, "test": 25000}
     assert 40 < sum(splits.train.labels) < 90  # type: ignore[arg-type]

@@ -45,6 +45,24 @@ def test_a_stratified_cut(toy):
     assert sorted(load(toy, stratify=True).validation.labels) == [0, 0, 1, 1]
 
 
+def test_half_of_the_validation_rows_can_be_the_test_split(toy):
+    splits, whole = load(toy, test_split=None, test_ratio=0.5, test_every_nth=2), load(toy, test_split=None)
+    assert splits.test is not None
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (16, 2, 1)
+    assert splits.train == whole.train
+    assert {*splits.validation.texts, *splits.test.open().texts} < set(whole.validation.texts)
+    assert not set(splits.validation.texts) & set(splits.test.open().texts)
+
+
+def test_of_several_names_the_first_split_that_is_there(toy, write, rows_of, faults):
+    write("more.csv", rows_of(4, start=200))
+    assert len(load(toy, train_split=("absent", "train+more", "train"), validation_ratio=0.25).train) == 18
+    assert [fault.message.split(",")[0] for fault in faults(toy, train_split=("absent", "nowhere"))] == [
+        "is absent",
+        "is nowhere",
+    ]
+
+
 def test_rows_are_chosen_in_the_stated_order(toy):
     splits = load(toy, train_every_nth=2, eval_every_nth=2, test_every_nth=3, label_names=("label 0", "label 1"))
     assert sorted(numbers(splits.train) + numbers(splits.validation))[-1] <= 18

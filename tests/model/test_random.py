@@ -107,9 +107,9 @@ def test_a_given_tokenizer(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("name", "shrink", "message"),
     [
-        ("gpt2", {"width": 50}, r"model.shrink.width: is 50, but 50 of width over 12 heads"),
+        ("gpt2", {"width": 50}, r"model.shrink.width: is 50, but a width of 50 over 12 heads"),
         ("gpt2", {"layers": 13}, r"model.shrink.layers: is 13, but must be at most 12"),
-        ("phi2", {"width": 16, "heads": 16}, r"an even number must"),
+        ("phi2", {"width": 16, "heads": 16}, r"it must be an even number from 2 on"),
     ],
 )
 def test_rules_of_shrinking(name: str, shrink: dict[str, int], message: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from sweep.config.schema import (
 )
 from sweep.provenance import DataState, GitState, ModelState
 from sweep.records import (
+    Candidate,
     Completed,
+    Confirmation,
     Cost,
     EvalPoint,
     Failed,
@@ -90,6 +94,8 @@ def cost(seconds: float, steps: int, loss: float | None = None) -> Cost:
         flops=steps * 2e9,
         train_loss=loss,
         peak_host_bytes=3 * 1024**3,
+        eval_samples=steps * 2,
+        device="A CPU",
     )
 
 
@@ -198,6 +204,8 @@ def final(
             trainable=227_000,
             bytes=90_000_000,
             groups={
+                "embeddings": ParameterGroup(11_900_000, 0, 47_600_000),
+                "base": ParameterGroup(10_573_000, 0, 41_492_000),
                 "adapter": ParameterGroup(200_000, 200_000, 800_000),
                 "head": ParameterGroup(27_000, 27_000, 108_000),
             },
@@ -206,6 +214,35 @@ def final(
         confusion=counts,
         config=Config(),
     )
+
+
+def confirmation() -> Confirmation:
+    """Trial 0 overtakes trial 1, the best of the search, over three fresh seeds."""
+    return Confirmation(
+        candidates=(
+            Candidate(0, {LR: 1e-4, BATCH: 8}, 0.6125, (0.84, 0.86, 0.85), 0.85, (0.8252, 0.8748)),
+            Candidate(1, {LR: 1.5e-3, BATCH: 16}, 0.8833, (0.7, 0.8, 0.75), 0.75, (0.6258, 0.8742)),
+        ),
+        optimism=0.1333,
+        cost=cost(120.0, 1080),
+    )
+
+
+def emotions() -> tuple[Config, FinalRecord]:
+    """A multi-label study of 100 test rows whose thresholds were tuned."""
+    data = DatasetConfig(path="x", task="multi_label", text_column="tweet")
+    settings = config(metric="eval/f1_macro").model_copy(update={"dataset": data})
+    winner = six_trials()[1]
+    ending = replace(
+        final(winner, LABELS[:3], confusion=((50, 10, 5, 35), (90, 0, 10, 0), (20, 20, 20, 40))),
+        test={"test/loss": 0.3, "test/subset_accuracy": 0.25, "test/f1_macro": 0.5, "test/jaccard": 0.4},
+        untuned={"test/loss": 0.3, "test/subset_accuracy": 0.2, "test/f1_macro": 0.4, "test/jaccard": 0.3},
+        tuned={"eval/loss": 0.35, "eval/subset_accuracy": 0.35, "eval/f1_macro": 0.6, "eval/jaccard": 0.5},
+        baseline={"eval/subset_accuracy": 0.3, "test/subset_accuracy": 0.31, "test/f1_macro": 0.0},
+        thresholds=(0.31, 0.5, 0.72),
+        test_rows=100,
+    )
+    return settings, ending
 
 
 def log_events(store: Store, record: TrialRecord, points: Sequence[EvalPoint]) -> None:
@@ -253,6 +290,19 @@ def build(
 def words(store: Store) -> str:
     """The report without its figures, and without writing it."""
     return document(read(store), frozenset())
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"## {title}")[2].split("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row, bold marks taken off."""
+    return [
+        [cell.strip().strip("*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from sweep.report.facts import read
 from sweep.report.hyperparameters import hyperparameters
 from sweep.report.importance import effects, importances
 
-from .conftest import BATCH, LR, completed, config, six_trials
+from .conftest import BATCH, LR, completed, config, rows, six_trials
 
 
 def study(number: int):
@@ -28,7 +32,7 @@ def test_few_trials_give_correlations_and_no_importance(make):
     assert batch.trials == 5
     assert (r.trials, r.correlation) == (2, None)
     text = hyperparameters(facts, set())
-    assert "5 are few: no importance is given below 8" in text
+    assert "That is few, so no importance is given below 8." in text
     assert f"`{LR}`: higher values scored better (rank correlation +1.00 over 5 trials, p = 0.017)" in text
     assert "`adapter.r`: nothing can be said from 2 completed trials with it." in text
 
@@ -70,11 +74,37 @@ def test_lower_is_better_when_the_study_minimises(make):
 
 
 def test_values_that_moved_together_are_named(make):
-    trials = [completed(n, [0.5 + 0.01 * n], [1.0], {LR: 1e-5 * 2**n, BATCH: 8 * 2**n}) for n in range(4)]
+    trials = [completed(n, [0.5 + 0.01 * n], [1.0], {LR: 1e-5 * 2**n, BATCH: 8 * 2**n}) for n in range(5)]
     text = hyperparameters(read(make(trials)), set())
     assert f"`{LR}` and `{BATCH}` moved together in these trials (rank correlation +1.00)" in text
 
 
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.0099, "0.0099 lies at the upper end"), (1.01e-5, "at the lower end"), (1e-3, ""), (0.5, "")]
+)
+def test_a_winner_at_the_end_of_its_range_is_pointed_out(make, rate, said):
+    text = hyperparameters(read(make([completed(0, [0.5], [1.0], {LR: rate, BATCH: 8})])), set())
+    assert ("of the searched range, 1e-05 to 0.01" in text) == bool(said)
+    assert said in text
+
+
+def test_a_range_that_starts_at_nothing_has_no_wider_one_below(make):
+    store = make([completed(0, [0.5], [1.0], {"optimizer.weight_decay": 0.0})])
+    space = {"optimizer.weight_decay": {"low": 0.0, "high": 0.1}}
+    facts = read(store)
+    facts = replace(facts, lock=replace(facts.lock, space=space))
+    assert "searched range" not in hyperparameters(facts, set())
+
+
 def test_nothing_completed(make):
     text = hyperparameters(read(make(six_trials()[3:])), set())
-    assert text.count("nothing can be said from 0 completed trials") == 2
+    assert "That is too few to say what a hyperparameter did" in text
+    assert "|" not in text
+
+
+def test_too_few_trials_give_no_direction(make):
+    text = hyperparameters(read(make(study(4))), set())
+    assert "directions are told from 5 completed trials, importances from 8" in text
+    assert "scored better" not in text
+    assert rows(text)[0] == ["hyperparameter", "trials", "tried", "best so far"]
+    assert rows(text)[2] == [f"`{LR}`", "4", "1e-05 to 8e-05", "8e-05"]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from sweep.records import Failed, FailureReason, Pruned
-from sweep.report.facts import Point
-from sweep.report.observations import agreement, course, ending, fit
+from sweep.report.facts import Point, read
+from sweep.report.observations import agreement, course, ending, fit, spread
 
-from .conftest import cost, evals, six_trials, trial
+from .conftest import completed, cost, evals, six_trials, trial
 
 
 def points(accuracies, losses=None, train=None):
@@ -38,14 +38,16 @@ def test_evaluations_without_the_metric():
     [
         (
             [0.2, 0.5, 0.8],
-            "Still improving when it ended: the last evaluation brought +0.3000, 50.0 % of the whole gain.",
+            "Still improving when it ended, so longer training may help: the last evaluation brought +0.3000, "
+            "50.0 % of the whole gain.",
         ),
         (
             [0.2, 0.79, 0.8],
             "Near its plateau when it ended: the last evaluation brought +0.0100, 1.67 % of the whole gain.",
         ),
-        ([0.2, 0.8, 0.7], "No gain after evaluation 2: the last one is 0.1000 worse than the best."),
-        ([0.5, 0.5], "No gain after evaluation 1: the last one is 0.0000 worse than the best."),
+        ([0.2, 0.8, 0.7], "No gain after evaluation 2 of 3: the last one is 0.1000 worse than the best."),
+        ([0.5, 0.4, 0.5], "No gain after evaluation 1 of 3: the last one is equal to the best."),
+        ([0.5, 0.5], "eval/accuracy stayed at 0.5000 in all 2 evaluations."),
     ],
 )
 def test_convergence(accuracies, said):
@@ -71,15 +73,40 @@ def test_values_that_are_not_finite_are_named_and_left_out():
 
 def test_overfitting_is_a_turn_of_the_loss():
     turned, gap = fit(points([0.5] * 3, [1.0, 0.8, 1.0], train=[1.5, 0.7, 0.2]))
-    assert turned == "eval/loss turned after evaluation 2: from 0.8000 up to 1.0000 (+25.0 %), a sign of overfitting."
-    assert gap.startswith("eval/loss less training loss went from -0.5000 (evaluation 1) to +0.8000")
-    assert gap.endswith("(evaluation 3: 1.0000 against 0.2000).")
+    assert turned == "A sign of overfitting: eval/loss turned after evaluation 2, from 0.8000 up to 1.0000 (+25.0 %)."
+    assert gap == (
+        "The gap, eval/loss less training loss, grew from -0.5000 to +0.8000 between evaluations 1 and 3 (1.0000 against "
+        "0.2000): at the end the model fits the rows it trains on better than new ones."
+    )
+
+
+def test_a_wide_gap_without_a_turn_is_a_warning():
+    warned, gap = fit(points([0.5] * 3, [1.0, 0.8, 0.7], train=[1.5, 0.7, 0.2]))
+    assert warned.startswith("No overfitting yet: eval/loss was lowest, 0.7000, at the last evaluation, though by then")
+    assert "0.5000 above the training loss" in warned
+    narrow, gap = fit(points([0.5] * 2, [1.0, 0.8], train=[0.9, 0.8]))
+    assert narrow.startswith("No sign of overfitting")
+    assert "shrank from +0.1000 to 0 between" in gap
+    assert gap.endswith("no better than new ones.")
 
 
 def test_a_loss_that_keeps_falling_shows_no_turn():
     assert fit(points([0.5] * 2, [1.0, 0.8])) == [
-        "eval/loss shows no turn: lowest 0.8000 at evaluation 2, last 0.8000."
+        "No sign of overfitting: eval/loss was lowest, 0.8000, at the last evaluation."
     ]
+
+
+def test_the_spread_of_the_trials(make):
+    scores = [0.5, 0.9, 0.6]
+    trials = [completed(n, [one], [1.0], {}) for n, one in enumerate(scores)]
+    assert spread(read(make(trials))) == (
+        "The 3 completed trials scored from 0.5000 to 0.9000 in eval/accuracy; the best is 0.3000 better than the median, "
+        "0.6000."
+    )
+
+
+def test_two_trials_have_no_spread(make):
+    assert spread(read(make([completed(n, [0.5 + n / 10], [1.0], {}) for n in range(2)]))) == ""
 
 
 def test_endings_say_how_far_the_trial_came():

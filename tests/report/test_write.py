@@ -8,27 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sweep.config.schema import DatasetConfig
+from sweep.config.schema import AdapterConfig, TrackerConfig
 from sweep.errors import UserError
 from sweep.records import Completed, Cost, Failed, FailureReason, Step
 from sweep.report.summary import study_summary, summary_lines
 from sweep.report.write import write_report
 from sweep.store import Store
 
-from .conftest import BATCH, LABELS, LR, completed, config, cost, evals, final, six_trials, trial, words
-
-
-def section(text: str, title: str) -> str:
-    return text.partition(f"## {title}")[2].split("\n## ")[0]
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of every table row, bold marks taken off."""
-    return [
-        [cell.strip().strip("*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
+from .conftest import BATCH, LR, completed, config, cost, evals, final, rows, section, six_trials, trial, words
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +27,12 @@ def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
     head = text.partition("\n## ")[0]
     assert "**Trial 1 won** with eval/accuracy 0.8833 at epoch 2" in head
     assert "test/accuracy 0.8400 (95 % interval 0.7558 to 0.8990, 100 rows)" in head
-    assert ["accuracy", "0.8833", "0.8400", "-0.0433", "0.1100", "+0.7300"] in rows(head)
-    assert ["loss", "0.5200", "0.5500", "-0.0300", "–", "–"] in rows(head)
+    assert ["split", "model", "accuracy", "loss", "f1_weighted", "f1_macro"] in rows(head)
+    assert ["validation", "after training", "0.8833", "0.5200", "0.8733", "0.8633"] in rows(head)
+    assert ["test", "majority class", "0.1100", "–", "0.0218", "0.0165"] in rows(head)
+    assert "**Better than guessing** in accuracy: the majority class scores 0.1100" in head
+    assert "No gain after evaluation 2 of 3" in head
+    assert "7 training runs took 92.00 s, 0.0256 device-hours on A CPU." in head
     assert "2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way" in head
     assert "**Missing so far**: 1 trial of 6." in head  # the interrupted one
 
@@ -49,12 +40,12 @@ def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
 def test_trials_are_listed_with_their_values_ends_and_scores(text):
     listed = rows(section(text, "The trials").split("### ")[0])[2:]
     assert listed == [
-        ["0", "0.0001", "8", "completed", "0.6125", "3", "1.4000", "24.0"],
-        ["1 (best)", "0.0015", "16", "completed", "0.8833", "2", "0.6100", "24.0"],
-        ["2", "1.2e-05", "16", "pruned", "0.0900", "1", "2.4800", "6.0"],
-        ["3", "0.009", "8", "diverged", "0.3000", "1", "nan", "7.0"],
-        ["4", "0.002", "16", "out of memory", "–", "–", "–", "1.0"],
-        ["5", "0.0008", "8", "interrupted", "0.5000", "1", "1.6000", "5.0"],
+        ["0", "0.6125", "3", "completed", "24.0", "0.0001", "8"],
+        ["1 (winner)", "0.8833", "2", "completed", "24.0", "0.0015", "16"],
+        ["2", "0.0900", "1", "pruned", "6.0", "1.2e-05", "16"],
+        ["3", "0.3000", "1", "diverged", "7.0", "0.009", "8"],
+        ["4", "–", "–", "out of memory", "1.0", "0.002", "16"],
+        ["5", "0.5000", "1", "interrupted", "5.0", "0.0008", "8"],
     ]
 
 
@@ -67,7 +58,10 @@ def test_what_was_run(text):
     run = section(text, "What was run")
     for said in (
         "`org/small-model` at revision `r1`",
-        "227,000 of 22,700,000 trained (1.00 %)",
+        "1.00 % of the weights were trained: 227,000 of 22,700,000.",
+        "| base | 10,573,000 | 0 | 0.0 % | 39.57 MiB |",
+        "| **in all** | **22,700,000** | **227,000** | **1.00 %** | **85.83 MiB** |",
+        "A CPU (`auto` asked for)",
         "`abc1234`, with uncommitted changes (2 lines of diff",
         "study 1, trainer 2, dataset 3",
         "| validation | 120 |",
@@ -89,8 +83,12 @@ def test_confusion_and_labels_are_counted_from_the_record(text):
 
 def test_cost_adds_up(text):
     spent = rows(section(text, "What it cost"))
-    assert next(row for row in spent if row[0] == "all trials")[1:6] == ["67.0", "50.2", "8.4", "554", "4,432"]
-    assert next(row for row in spent if row[0] == "with retraining")[1] == "92.0"
+    assert ["6 trials", "67.0", "50.2", "8.4", "88.20", "11.02", "132.30", "0.0186"] in spent
+    assert ["in all", "92.0", "69.0", "11.5", "85.10", "10.64", "127.65", "0.0256"] in spent
+    assert ["retraining", "180", "1,440", "3.6e+11", "3.00 GiB", "0.8700"] in spent
+    assert [row[0] for row in spent if row[0].startswith("trial 3")] == ["trial 3, diverged"] * 2
+    assert not any("device memory" in row or "device" in row for row in spent)
+    assert "It held one device (A CPU) for 92.00 s: 75.0 % of that training, 12.5 % evaluating" in text
     assert "it saved 120 steps, 66.7 % of theirs" in text
 
 
@@ -147,7 +145,8 @@ def test_summary_lines(reported):
         == "Trials    5 of 6: 2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way"
     )
     assert f"          {LR}=0.0015" in lines
-    assert any(line.split() == ["accuracy", "0.8833", "0.8400", "0.1100"] for line in lines)
+    assert any(line.split() == ["test", "after", "training", "0.8400", "0.5500", "0.8322", "0.8311"] for line in lines)
+    assert any(line.split()[:4] == ["test", "majority", "class", "0.1100"] for line in lines)
     assert lines[-1] == f"Report    {reported.root / 'report.html'} (and report.md)"
 
 
@@ -180,7 +179,7 @@ def test_when_every_trial_failed(make):
     store = make(six_trials()[3:])
     text = words(store)
     assert "**No trial has completed**" in text
-    assert "nothing can be said from 0 completed trials" in text
+    assert "too few to say what a hyperparameter did" in text
     assert "none: no trial has completed" in "\n".join(summary_lines(store))
     assert "study/best_trial" not in study_summary(store)
 
@@ -188,8 +187,49 @@ def test_when_every_trial_failed(make):
 def test_one_trial_without_a_search(make):
     only = completed(0, [0.5], [1.0], {})
     text = words(make([only], settings=config(n_trials=1), ending=final(only)))
-    assert "What each hyperparameter did" in text  # the space is still searched, by no trial
-    assert "nothing was searched" in text
+    assert "One trial, with the values of the experiment, reached eval/accuracy 0.5000 at epoch 1." in text
+    for absent in (
+        "What each hyperparameter did",
+        "## The trials",
+        "second best",
+        "| sampler |",
+        " won",
+        "of 1 completed",
+    ):
+        assert absent not in text
+    assert "## The training, twice" in text
+
+
+def test_one_trial_that_failed_is_still_told(make):
+    failed = trial(0, {}, Failed(FailureReason.DIVERGED, "loss is nan", evals([0.3], [2.0]), cost(7.0, 61)))
+    text = words(make([failed], settings=config(n_trials=1)))
+    assert "**No trial has completed**" in text
+    assert "Diverged: a loss or score was no finite number (after evaluation 1" in text
+
+
+def test_devices_are_told_apart_where_they_differ(make):
+    trials = six_trials()[:2]
+    other = replace(trials[0], outcome=replace(trials[0].outcome, cost=replace(cost(9.0, 60), device="A GPU")))
+    spent = rows(section(words(make([other, trials[1]])), "What it cost"))
+    assert {row[-1] for row in spent if row[0] in ("trial 0", "trial 1")} >= {"A GPU", "A CPU"}
+
+
+def test_equal_trials_are_called_equal(make):
+    text = words(make([completed(n, [0.5, 0.6], [2.0, 1.5], {LR: 1e-3, BATCH: 8}) for n in range(2)]))
+    assert "The two best trials are equal in eval/accuracy (0.6000); the earlier one counts as the best." in text
+
+
+def test_a_mock_address_is_no_link(make):
+    settings = config().model_copy(update={"tracker": TrackerConfig(name="mock")})
+    assert "Recorded as run-1." not in words(make(six_trials()[:2], settings=settings))
+    assert "Recorded as run-1." in words(make(six_trials()[:2]))
+
+
+def test_only_quantised_bases_name_their_compute_type(make):
+    settings = config()
+    assert "`compute_dtype` bfloat16" not in words(make(six_trials()[:2], settings=settings)).split("```yaml")[0]
+    nf4 = settings.model_copy(update={"adapter": AdapterConfig(quantization="nf4")})
+    assert "`compute_dtype` bfloat16" in words(make(six_trials()[:2], settings=nf4)).split("```yaml")[0]
 
 
 def test_trials_that_report_no_evaluations_and_only_nan(make):
@@ -219,40 +259,14 @@ def test_minimised_loss_makes_the_lowest_score_the_best(make):
     assert "The best trial is 1.0000 better in eval/loss than the second best (1.5000)." in text
 
 
-def test_multi_label(make):
-    settings = config(metric="eval/f1_macro").model_copy(
-        update={"dataset": DatasetConfig(path="x", task="multi_label")}
-    )
-    record = six_trials()[1]
-    ending = replace(
-        final(record, LABELS[:3], confusion=((50, 10, 5, 35), (90, 0, 10, 0), (20, 20, 20, 40))),
-        test={"test/loss": 0.3, "test/subset_accuracy": 0.25, "test/f1_macro": 0.5, "test/jaccard": 0.4},
-        test_rows=100,
-    )
-    store = make([record], settings=settings, labels=LABELS[:3])
-    store.write_final(ending)
-    (store.final_dir / "predictions.csv").write_text(
-        "index,text,text_pair,label,predicted,confidence\n"
-        "0,hello,there,a|b,b|a,0.99\n1,one,two,a|b,a,0.7\n2,none,at all,,a,0.8\n"
-    )
-    text = words(store)
-    assert "test/subset_accuracy 0.2500" in text
-    assert [r"card\_lost", "50", "10", "5", "35"] in rows(text)
-    assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(text)
-    assert [r"card\_arrival", "0.0000", "0.0000", "0.0000", "10"] in rows(text)
-    assert rows(text.partition("### The surest mistakes")[2])[2:4] == [
-        ["2", "none", "at all", "(none)", "a", "0.800"],
-        ["1", "one", "two", "a, b", "a", "0.700"],
-    ]
-
-
 def test_seventy_seven_labels_stay_readable(make):
     labels = tuple(f"intent_{index}" for index in range(77))
     record = six_trials()[1]
     text = words(make([record], ending=final(record, labels), labels=labels))
     assert "The 7 worst of 77 labels, by F1:" in text
     assert "<summary>All 77 labels</summary>" in text
-    assert "the 15 pairs below hold 57.7 % of them" in text
+    assert "The 15 most frequent pairs hold 57.7 % of the mistakes:" in text
+    assert "The 77 × 77 counts are in `final/confusion.csv`." in text
 
 
 @pytest.mark.parametrize(
@@ -285,3 +299,14 @@ def test_a_record_of_another_shape(store):
     (store.trial_dir(0) / "record.json").write_text('{"number": "zero"}')
     with pytest.raises(UserError, match="cannot be read"):
         write_report(store)
+
+
+def test_a_large_picture_scrolls_and_long_texts_keep_their_width(make, tmp_path):
+    labels = tuple(f"intent_{index}" for index in range(77))
+    record = six_trials()[1]
+    store = make([record], ending=final(record, labels), labels=labels)
+    write_report(store)
+    page = (store.root / "report.html").read_text()
+    assert page.count('<span class="scroll"><img class="large" alt="Confusion on the test split"') == 1
+    assert page.count('<img class="large"') == 1
+    assert re.search(r'<td [^>]*class="long">Row ', page)

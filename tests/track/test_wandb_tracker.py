@@ -209,6 +209,18 @@ def test_the_study_run_has_the_table_of_trials(logged_in, make_config, make_tria
     assert not (Path.home() / ".local/share/wandb").exists()  # staged in the run directory
 
 
+def test_a_comparison_is_a_run_with_the_configs_and_a_table_of_its_methods(logged_in, make_config, store, run_dir):
+    config = make_config()
+    tracker = open_tracker(config, run_dir)
+    table = {"methods": ({"method": "lora", "score": 0.9}, {"method": "ia3", "score": None, "note": "x"})}
+    tracker.open_comparison("lora-ia3", {"lora": config, "ia3": config}).finish(Ending("completed", tables=table))
+    receipt = tracker.close(store)
+    got = received(logged_in, "lora-ia3")
+    assert (got.job_type, got.state, got.summary["methods"]["nrows"]) == ("compare", "finished", 2)
+    assert got.summary["methods"]["ncols"] == 3 and set(got.config["compared"]) == {"lora", "ia3"}
+    assert receipt.lines[0].startswith("W&B: 1 compare, ")
+
+
 def test_the_environment_cannot_redirect_a_run(logged_in, make_config, make_trial, store, run_dir, monkeypatch):
     disturbing = {"SWEEP_ID": "a/b/c", "RUN_ID": "fixed", "RESUME": "must", "NAME": "other", "RUN_GROUP": "other",
                   "JOB_TYPE": "other", "PROJECT": "other", "TAGS": "other"}  # fmt: skip

@@ -21,6 +21,7 @@ examples:
   python -m sweep +experiment=quickstart study.n_trials=20 optimizer.weight_decay=0
   python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
   python -m sweep.report runs/quickstart                        the report again, from the records
+  python -m sweep.compare runs/one runs/two                     finished runs side by side
 
 The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
 130 interrupted, 1 anything else."""

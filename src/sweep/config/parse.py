@@ -75,6 +75,9 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
             path = ".".join(map(str, found["loc"]))
             rules[path] = [_unknown(path)]
             continue
+        if found["type"] == "missing":
+            rules[path] = ["is missing, and must be given"]
+            continue
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
         rules.setdefault(path, []).append(
@@ -111,7 +114,14 @@ def _unknown(path: str) -> str:
 
 
 def _remove(tree: dict[str, Any], path: str) -> None:
+    """A value, or, where one is missing that must be there, the section that needs it."""
     *parents, name = path.split(".")
+    owner = tree
     for parent in parents:
-        tree = tree[parent]
-    tree.pop(name, None)
+        if parent not in owner:
+            return
+        owner = owner[parent]
+    if name in owner:
+        del owner[name]
+    elif parents:
+        _remove(tree, ".".join(parents))

@@ -45,7 +45,9 @@ class ShrinkConfig(Section):
 class ModelConfig(Section):
     path: str = Field("", description="hub id, local directory, or pkg://PACKAGE/FOLDER of an installed package")
     revision: str | None = None
-    gguf_file: str | None = Field(None, description="a GGUF file in `path`, converted once and kept; init random reads none")
+    gguf_file: str | None = Field(
+        None, description="a GGUF file in `path`, converted once and kept; init random reads none"
+    )
     init: Literal["pretrained", "random"] = Field("pretrained", description="random: the architecture, no weights")
     config: str | None = Field(
         None, description="with init random: a config.json, or one shipped in conf/model/; null takes that of `path`"
@@ -104,10 +106,15 @@ class DatasetConfig(Section):
     label_columns: tuple[str, ...] = Field((), description="multi-label: one 0/1 column a label")
     label_names: tuple[str, ...] | None = Field(None, description="label order; null sorts the labels of train")
     unlabelled: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no label")
-    train_split: str = Field("train", description="name of a split or of a file; A+B joins two")
+    train_split: str | tuple[str, ...] = Field(
+        "train", description="name of a split or of a file; A+B joins two; of a list, the first that the data has"
+    )
     validation_split: str | None = Field(None, description="null takes validation_ratio of train")
     test_split: str | None = "test"
     validation_ratio: Share = 0.2
+    test_ratio: Share | None = Field(
+        None, description="with test_split null: the share of the validation rows that is the test split instead"
+    )
     stratify: bool = False
     seed: Seed = 0
     max_train_samples: Samples = Field(None, description="a count, or a share below 1")
@@ -205,6 +212,7 @@ class TrackerConfig(Section):
 class PublishedTrial(Section):
     params: dict[str, Scalar] = Field({}, description="by config key, as in a search space")
     eval: dict[str, float] = Field({}, description="last evaluation, `eval/…`")
+    best: dict[str, float] = Field({}, description="best evaluation, or that of the model chosen, `eval/…`")
     eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an evaluation")
 
 
@@ -216,7 +224,16 @@ class PublishedTraining(Section):
     samples_per_second: NonNegative | None = None
     steps_per_second: NonNegative | None = None
     flops: NonNegative | None = None
-    train_loss: float | None = None
+    seconds_per_epoch: NonNegative | None = None
+    train_loss: float | None = Field(None, description="mean over all steps")
+    train_loss_first: float | None = Field(None, description="first that was logged")
+    train_loss_last: float | None = Field(None, description="last that was logged")
+    train_loss_by_epoch: tuple[float, ...] = ()
+
+
+class PublishedParameters(Section):
+    total: Count | None = None
+    trainable: Count | None = None
 
 
 class PublishedConfig(Section):
@@ -227,7 +244,11 @@ class PublishedConfig(Section):
     rows: dict[str, Count] = Field({}, description="by split: train, validation, test")
     trials: tuple[PublishedTrial, ...] = ()
     best_trial: Annotated[int, Field(ge=0)] | None = Field(None, description="position in `trials`")
+    parameters: PublishedParameters = PublishedParameters()
+    before: dict[str, float] = Field({}, description="the model before fine-tuning, `eval/…` or `test/…`")
     train: PublishedTraining = PublishedTraining()
+    eval_samples_per_second: NonNegative | None = None
+    device: str = ""
     test: dict[str, float] = Field({}, description="`test/…`")
     test_seconds: NonNegative | None = None
     test_samples_per_second: NonNegative | None = None

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 Batch = dict[str, "torch.Tensor"]
 
 
-def collator(tokenizer: Tokenizer, labels: LabelSpace) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
+def collator(
+    tokenizer: Tokenizer, labels: LabelSpace, *, answers: bool = False
+) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
     """A data collator: pads a batch to its longest row, on the tokenizer's side. It gives the tokenizer's own
     columns, int64 of shape (rows, tokens), and `labels`: int64 of shape (rows,), or for multi-label float32
-    of shape (rows, labels)."""
+    of shape (rows, labels). With `answers` the labels come as `answers` too: the only ones that a model of
+    label words then has to score, as training wants it."""
     import torch
     from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
 
@@ -27,6 +30,7 @@ def collator(tokenizer: Tokenizer, labels: LabelSpace) -> Callable[[Sequence[Map
     def collate(rows: Sequence[Mapping[str, Any]]) -> Batch:
         tokens = [{name: row[name] for name in row if name in inputs} for row in rows]
         batch = dict(padded(tokenizer, tokens, padding=True, return_tensors="pt"))  # type: ignore[no-untyped-call]
-        return {**batch, "labels": torch.tensor([row["labels"] for row in rows], dtype=kind)}
+        batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)
+        return {**batch, "answers": batch["labels"]} if answers else batch
 
     return collate

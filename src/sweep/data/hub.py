@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import datasets
 
 SECONDS = 10
+CONVERTED = "refs/convert/parquet"
 LOCAL_COPY = (
     "To use a local copy, set dataset.path to a folder that holds one file a split, "
     "such as train.csv and test.csv (or .tsv, .txt, .jsonl, .json, .parquet)"
@@ -29,10 +30,17 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
     commit = _commit(config)
     try:
         with _only_cached() if commit is None else nullcontext():
-            loaded = datasets.load_dataset(config.path, config.name, revision=commit or config.revision)
+            loaded = datasets.load_dataset(config.path, revision=commit or config.revision, **_configuration(config))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError([_fault(config, error, reached=commit is not None)]) from None
     return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")
+
+
+def _configuration(config: DatasetConfig) -> dict[str, str]:
+    """In the hub's own conversion each configuration is a folder, which nothing there declares to be one."""
+    if config.name is None:
+        return {}
+    return {"data_dir" if config.revision == CONVERTED else "name": config.name}
 
 
 def _commit(config: DatasetConfig) -> str | None:

@@ -28,15 +28,18 @@ def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: s
     return tuple(sorted(_shuffled(indices, seed, stream)[:size]))
 
 
-def cut(indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None) -> tuple[Indices, Indices]:
+def cut(
+    indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None, stream: str = "validation"
+) -> tuple[Indices, Indices]:
     """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's
     `train_test_split`, both in file order. With `labels` (of each index), every label is cut in proportion.
+    `stream` as in `_shuffled`.
 
     Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in
     a part.
     """
     size = math.ceil(ratio * len(indices))
-    order = _shuffled(indices, seed, "validation")
+    order = _shuffled(indices, seed, stream)
     off = set(order[:size] if labels is None else _in_proportion(order, dict(zip(indices, labels, strict=True)), size))
     return tuple(index for index in indices if index not in off), tuple(sorted(off))
 

@@ -11,7 +11,7 @@ from sweep.config.schema import DatasetConfig
 from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
 from sweep.data.encode import Encoder, encoder, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
-from sweep.data.raw import Source, listed
+from sweep.data.raw import Raw, Source, listed
 from sweep.data.select import Indices, at_most, cut, every_nth
 from sweep.data.sources import open_source
 from sweep.errors import Fault, UserError
@@ -79,9 +79,10 @@ def load_splits(config: DatasetConfig) -> Splits:
     """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
 
     Rows are chosen in this order: every n-th row of a split as stored; rows without a label left out, if the
-    config says so; the validation rows cut off train, unless they are a split of their own (in a cut,
-    `eval_every_nth` counts among the rows cut off); last, `max_train_samples`, `max_eval_samples` and
-    `max_test_samples` of what a split has left. The label space is that of the whole train split as stored,
+    config says so; the validation rows cut off train, unless they are a split of their own, and the test rows
+    off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the rows cut
+    off); last, `max_train_samples`, `max_eval_samples` and `max_test_samples` of what a split has left. The
+    label space is that of the whole train split as stored,
     so that none of this changes it.
     """
     source = open_source(config, wanted(config))
@@ -109,18 +110,18 @@ def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
 
 def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder]:
     """Every split that the config names, by role: no validation yet if it is to be cut off train."""
-    named = _named_splits(config)
+    named = {role: splits[0] for role, splits in _named_splits(config).items()}
     clashing = clashing_columns(config)
     faults = [*_same_split_twice(named), *clashing]
     raw, stored = {}, {}
-    for role, split in named.items():
+    for role, splits in _named_splits(config).items():
         try:
-            read = source.read(KEYS[role], split)
+            named[role], read = _first(source, KEYS[role], splits)
         except UserError as error:
             faults += error.faults
             continue
         if read.empty:
-            faults.append(Fault(KEYS[role], f"is {split}, which has no rows"))
+            faults.append(Fault(KEYS[role], f"is {named[role]}, which has no rows"))
         else:
             raw[role] = read
     faults += missing_columns(config, {named[role]: one for role, one in raw.items()})
@@ -139,9 +140,22 @@ def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], En
     return stored, encode
 
 
-def _named_splits(config: DatasetConfig) -> dict[str, str]:
+def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
+    """By role, the names its split may have."""
     roles = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
-    return {role: split for role, split in roles.items() if split is not None}
+    return {role: (one,) if isinstance(one, str) else one for role, one in roles.items() if one is not None}
+
+
+def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]:
+    """The first of `splits` that can be read, with its name. Raises `UserError` with what is wrong with each where
+    none can."""
+    faults: list[Fault] = []
+    for split in splits:
+        try:
+            return split, source.read(key, split)
+        except UserError as error:
+            faults += error.faults
+    raise UserError(faults)
 
 
 def _same_split_twice(named: dict[str, str]) -> list[Fault]:
@@ -176,9 +190,16 @@ def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[
             dropped = len(indices) - len(labelled)
             warnings.append(f"{dropped} of {len(indices)} {role} rows have no label and are left out")
     if config.validation_split is None:
-        train, cut_off = _cut_off(config, *chosen["train"])
-        chosen["train"] = stored["train"], train
-        chosen["validation"] = stored["train"], cut_off[:: steps["validation"]]
+        columns, indices = chosen["train"]
+        train, cut_off = _cut_off(config, columns, indices, config.validation_ratio, "validation")
+        chosen |= {"train": (columns, train), "validation": (columns, cut_off)}
+    if config.test_ratio is not None:
+        columns, indices = chosen["validation"]
+        left, cut_off = _cut_off(config, columns, indices, config.test_ratio, "test")
+        chosen |= {"validation": (columns, left), "test": (columns, cut_off[:: steps["test"]])}
+    if config.validation_split is None:
+        columns, indices = chosen["validation"]
+        chosen["validation"] = columns, indices[:: steps["validation"]]
     empty = [role for role, (_, indices) in chosen.items() if not indices]
     if empty:
         raise UserError([_emptied(config, role) for role in empty])
@@ -189,18 +210,22 @@ def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[
 
 
 def _emptied(config: DatasetConfig, role: str) -> Fault:
+    if config.test_ratio is not None and role != "train":
+        return Fault("dataset.test_ratio", f"is {config.test_ratio}, which leaves no {role} rows")
     if config.validation_split is None and role != "test":
         return Fault("dataset.validation_ratio", f"is {config.validation_ratio}, which leaves no {role} rows")
     return Fault("dataset.unlabelled", f"is {config.unlabelled}, which leaves no {role} rows")
 
 
-def _cut_off(config: DatasetConfig, columns: Columns, indices: Indices) -> tuple[Indices, Indices]:
+def _cut_off(
+    config: DatasetConfig, columns: Columns, indices: Indices, ratio: float, stream: str
+) -> tuple[Indices, Indices]:
     if config.stratify and config.task == "multi_label":
         rule = "is true, but rows with several labels cannot be stratified; set it to false"
         raise UserError.of("dataset.stratify", rule)
     labels = ["".join(columns.labels[index] or ()) for index in indices] if config.stratify else None
     try:
-        return cut(indices, config.validation_ratio, seed=config.seed, labels=labels)
+        return cut(indices, ratio, seed=config.seed, labels=labels, stream=stream)
     except ValueError as error:
         raise UserError.of("dataset.stratify", f"is true, which {error}") from None
 

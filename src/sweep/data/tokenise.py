@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
@@ -21,6 +22,8 @@ from sweep.provenance import Fingerprint
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase as Tokenizer
+
+    from sweep.data.prompt import Prompt
 
 BATCH = 1000
 FALLBACK_LENGTH = 512
@@ -35,37 +38,50 @@ class TokenisedData:
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
         self.cache = cache
-        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[str, int, int], datasets.Dataset]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Tokenizer, dict[tuple[object, ...], datasets.Dataset]] = WeakKeyDictionary()
 
-    def train(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
-        return self._shared("train", self.splits.train, tokenizer, max_length)
+    def train(self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None) -> datasets.Dataset:
+        return self._shared("train", tokenizer, max_length, prompt)
 
-    def validation(self, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
-        return self._shared("validation", self.splits.validation, tokenizer, max_length)
+    def validation(
+        self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
+    ) -> datasets.Dataset:
+        return self._shared("validation", tokenizer, max_length, prompt)
 
-    def _shared(self, role: str, rows: Rows, tokenizer: Tokenizer, max_length: int | None) -> datasets.Dataset:
+    def _shared(
+        self, role: Literal["train", "validation"], tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None
+    ) -> datasets.Dataset:
         known = self._known.setdefault(tokenizer, {})
-        key = (role, token_limit(tokenizer, max_length), len(tokenizer))
+        key = (role, token_limit(tokenizer, max_length), len(tokenizer), prompt)
         if key not in known:
-            known[key] = tokenise(rows, tokenizer, labels=self.splits.labels, max_length=max_length, cache=self.cache)
+            rows, labels = self.splits.train if role == "train" else self.splits.validation, self.splits.labels
+            known[key] = tokenise(
+                rows, tokenizer, labels=labels, max_length=max_length, cache=self.cache, prompt=prompt
+            )
         return known[key]
 
 
 def tokenise(
-    rows: Rows, tokenizer: Tokenizer, *, labels: LabelSpace, max_length: int | None, cache: Path
+    rows: Rows,
+    tokenizer: Tokenizer,
+    *,
+    labels: LabelSpace,
+    max_length: int | None,
+    cache: Path,
+    prompt: Prompt | None = None,
 ) -> datasets.Dataset:
     """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
     int, or for multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair,
-    the longer text is cut first. Memory-mapped from a file in `cache` that is named by everything the tokens
-    depend on."""
+    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
+    template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
     from datasets import Dataset
 
-    limit = token_limit(tokenizer, max_length)
-    file = cache / f"{_fingerprint(rows, tokenizer, limit, labels)}.arrow"
+    limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
+    file = cache / f"{_fingerprint(rows, tokenizer, limit, labels, prompt)}.arrow"
     try:
         return Dataset.from_file(str(file))
     except (OSError, ValueError):  # not there, or damaged
-        _write(_batches(rows, tokenizer, limit, labels), file)
+        _write(_batches(rows, partial(_tokens, tokenizer, limit, prompt), labels), file)
     return Dataset.from_file(str(file))
 
 
@@ -77,12 +93,23 @@ def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
-def _batches(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace) -> Iterator[pa.RecordBatch]:
+def _tokens(
+    tokenizer: Tokenizer, limit: int, prompt: Prompt | None, texts: list[str], pairs: list[str] | None
+) -> Mapping[str, Any]:
+    if prompt is None:
+        return tokenizer(texts, pairs, truncation=True, max_length=limit)  # type: ignore[no-any-return]
+    ids = prompt.encode(tokenizer, texts, pairs)
+    return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
+
+
+def _batches(
+    rows: Rows, tokens_of: Callable[[list[str], list[str] | None], Mapping[str, Any]], labels: LabelSpace
+) -> Iterator[pa.RecordBatch]:
     of_label = pa.int64() if labels.task == "single_label" else pa.list_(pa.float32())
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
         pairs = None if rows.pairs is None else list(rows.pairs[part])
-        tokens = tokenizer(list(rows.texts[part]), pairs, truncation=True, max_length=limit)
+        tokens = tokens_of(list(rows.texts[part]), pairs)
         columns = {name: pa.array(values, pa.list_(pa.int32())) for name, values in tokens.items()}
         columns["labels"] = pa.array(rows.labels[part], of_label)
         columns["length"] = pa.array([len(ids) for ids in tokens["input_ids"]], pa.int32())
@@ -104,8 +131,10 @@ def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
         Path(scratch).unlink(missing_ok=True)
 
 
-def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace) -> str:
+def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace, prompt: Prompt | None) -> str:
     digest = Fingerprint().add(LAYOUT).add(rows.fingerprint()).add(labels.task).add(str(limit))
+    if prompt is not None:
+        digest.add("prompt").add(prompt.template).add(repr(prompt.start))
     for package in ("transformers", "tokenizers"):
         digest.add(metadata.version(package))
     digest.add(type(tokenizer).__name__).add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names))

@@ -18,6 +18,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from sweep.model.architecture import body, head_modules, language_head
 from sweep.model.base import Quantization
+from sweep.model.words import WordScorer
 from sweep.records import ParameterGroup, Parameters
 
 GROUPS = (
@@ -71,13 +72,20 @@ def _weights(inner: PreTrainedModel) -> Iterator[tuple[str, Parameter, nn.Module
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
     """The transformers model inside, with PEFT's layers in its place."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    adapted = without_words(model)
+    inner = adapted.get_base_model() if isinstance(adapted, PeftModel) else adapted
     assert isinstance(inner, PreTrainedModel)
     return inner
 
 
+def without_words(model: nn.Module) -> nn.Module:
+    """The model that PEFT knows."""
+    return model.model if isinstance(model, WordScorer) else model
+
+
 def trained_head(inner: PreTrainedModel) -> tuple[str, ...]:
-    """The modules of a model, wrapped by PEFT or not, that are trained in full beside an adapter."""
+    """The modules of a model, wrapped by PEFT or not, that are trained in full beside an adapter; of a language model
+    its output layer, which is left as it is."""
     own = head_modules(inner)
     if all(weight.requires_grad for weight in inner.parameters()):
         return own

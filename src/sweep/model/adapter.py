@@ -56,9 +56,9 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
 def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, ...]) -> nn.Module:
     targets = find_targets(model, adapter, head)
     shared: dict[str, Any] = {
-        "task_type": TaskType.SEQ_CLS,
+        "task_type": TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM,
         "target_modules": targets.modules,
-        "modules_to_save": list(head),
+        "modules_to_save": list(head) or None,
         "fan_in_fan_out": _transposed(model, targets),
     }
     peft_config = _lora(adapter, shared) if adapter.method == "lora" else _ia3(targets, shared)

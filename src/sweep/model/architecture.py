@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_AUTO_CLASS = "AutoModelForSequenceClassification"
+_AUTO_CLASSES = {False: "AutoModelForSequenceClassification", True: "AutoModelForCausalLM"}
 
 
 def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
-    """Raises UserError if there is none, or if its architecture is unknown, has no sequence-classification head, or
-    needs code that the checkpoint brings and `model.trust_remote_code` does not allow."""
+    """Raises UserError if there is none, or if its architecture is unknown or needs code that the checkpoint brings and
+    `model.trust_remote_code` does not allow."""
     from transformers import AutoConfig
 
     if checkpoint.drawn:
-        drawn = blueprint.read(model)
-        _check_head(model, drawn)
-        return drawn
+        return blueprint.read(model)
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
@@ -36,7 +34,6 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
         raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {first_line(error)}") from None
-    _check_head(model, config)
     return config
 
 
@@ -79,17 +76,24 @@ def language_head(inner: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name, module in inner.named_children() if words is not None and module is words)
 
 
-def _check_head(model: ModelConfig, config: PreTrainedConfig) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as known
+def check_head(model: ModelConfig, config: PreTrainedConfig, *, causal: bool) -> None:
+    """Raises UserError if the architecture cannot do it: score label words as a language model (`causal`), or else
+    classify with a head."""
+    from transformers.models.auto import modeling_auto as auto
 
+    known = auto.MODEL_FOR_CAUSAL_LM_MAPPING if causal else auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
     own: dict[str, Any] = getattr(config, "auto_map", None) or {}
+    what = "causal language-model head" if causal else "sequence-classification head"
+    if causal and type(config) in auto.MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False):
+        rule = f"is {model.path}, which reads a text in both directions ({config.model_type})"
+        raise UserError.of(KEY, f"{rule}: label words (prompt) need a causal language model")
     if type(config) in known:
         return
-    if _AUTO_CLASS not in own:
-        rule = f"is {model.path}, but transformers has no sequence-classification head for its architecture"
+    if _AUTO_CLASSES[causal] not in own:
+        rule = f"is {model.path}, but transformers has no {what} for its architecture"
         raise UserError.of(KEY, f"{rule} ({config.model_type})")
     if not model.trust_remote_code:
-        raise UserError.of("model.trust_remote_code", _own_code(f"the sequence-classification head of {model.path} is"))
+        raise UserError.of("model.trust_remote_code", _own_code(f"the {what} of {model.path} is"))
 
 
 def _own_code(what: str) -> str:

@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 from torch import device as Device
 from torch import nn
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -28,10 +27,13 @@ from transformers import (
 
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
+from sweep.data.prompt import bind
+from sweep.data.tokenise import token_limit
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
-from sweep.model.account import trained_head, unwrapped
+from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
+from sweep.model.architecture import language_head
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
 from sweep.model.card import card
@@ -43,6 +45,7 @@ from sweep.model.quiet import quiet
 from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
+from sweep.model.words import WordScorer
 from sweep.records import Metrics
 
 HEAD = "head.safetensors"
@@ -56,21 +59,25 @@ def save(
     config: Config,
     labels: LabelSpace,
     metrics: Metrics | None = None,
+    thresholds: tuple[float, ...] | None = None,
 ) -> None:
-    """Write a model of a `Bench`; `metrics` go into its card. Files that are there already are replaced."""
+    """Write a model of a `Bench`; `metrics` and `thresholds` (a probability for each label of a multi-label task) go
+    into its card. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    inner = unwrapped(model)
+    inner, adapted = unwrapped(model), without_words(model)
     manifest = Manifest(
         method=config.adapter.method,
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
-        head=trained_head(inner),
-        max_length=config.dataset.max_length or tokenizer.model_max_length,
+        head=(*trained_head(inner), *language_head(inner)),
+        max_length=token_limit(tokenizer, config.dataset.max_length),
         pad_token_id=inner.config.get_text_config().pad_token_id,
+        thresholds=thresholds,
+        prompt=config.prompt,
     )
-    if isinstance(model, PeftModel):
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+    if isinstance(adapted, PeftModel):
+        adapted.save_pretrained(str(folder), save_embedding_layers=False)
     elif manifest.method == "head":
         save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
     if manifest.method == "full":
@@ -86,7 +93,8 @@ def save(
 def load(
     folder: Path | str, device: str = "cpu", *, base: str | None = None
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """A model in eval mode whose logits are those of the one saved, on the same kind of device.
+    """A model in eval mode whose logits are those of the one saved, on the same kind of device. One that scores label
+    words takes what its `prompt.batch(tokenizer, texts)` makes of texts.
 
     `base` says where the base is now, if it has moved since. Raises UserError if `folder` holds no such model or the
     base cannot be reached.
@@ -95,7 +103,17 @@ def load(
     manifest = manifests.read(folder)
     place = pick_device(device)
     model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
-    return model.eval(), _tokenizer(manifest, folder)
+    tokenizer = _tokenizer(manifest, folder)
+    if manifest.prompt is not None:
+        prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
+        model = WordScorer(model, unwrapped(model), prompt)
+    return model.eval(), tokenizer
+
+
+def thresholds(folder: Path | str) -> tuple[float, ...] | None:
+    """The probability from which each label of a saved multi-label model applies, in the order of its labels; None
+    where that is 0.5. Raises UserError if `folder` holds no such model."""
+    return manifests.read(Path(folder)).thresholds
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
@@ -106,7 +124,7 @@ def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
     with quiet():
-        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        model: nn.Module = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
             dtype=manifest.base.dtype,
             device_map={"": device},
@@ -119,7 +137,8 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
 
 def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
     pinned = _at(manifest.base, folder, moved)
-    spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id)
+    causal = manifest.prompt is not None
+    spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
     base = bases.load(spec, download(find(pinned)), device)
     widen(base.model, base.head)
     if manifest.method != "head":

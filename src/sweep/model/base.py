@@ -9,12 +9,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.architecture import body, fit, head_modules, label_names, read_config
+from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint, first_line
 from sweep.model.head import seeded
@@ -41,12 +47,13 @@ class BaseSpec:
     quantization: Quantization | None
     labels: LabelSpace
     pad_token_id: int
+    causal: bool = False  # a language model that scores label words, and not a classifier with a head
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
     """`head` names the modules that every method trains in full and saves; `fresh` those of them that the checkpoint
-    does not hold: they are initialised from a trial's seed."""
+    does not hold: they are initialised from a trial's seed. A language model that scores label words has neither."""
 
     model: PreTrainedModel
     head: tuple[str, ...]
@@ -79,21 +86,29 @@ def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
     model = _without_weights(spec, checkpoint)
     if checkpoint.at_hand:
         return _load(spec, checkpoint, META)
-    head = _own_head(model, spec)
+    head = () if spec.causal else _own_head(model, spec)
     return Base(model, head, head)
 
 
 def load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device) -> Base:
     """Raises UserError if the weights do not fit the config."""
-    skip = outline(spec, checkpoint).head if spec.quantization else ()
-    return _load(spec, checkpoint, device, skip)
+    return _load(spec, checkpoint, device, _unquantized(outline(spec, checkpoint)) if spec.quantization else ())
+
+
+def auto_class(*, causal: bool) -> type[Any]:
+    return AutoModelForCausalLM if causal else AutoModelForSequenceClassification
+
+
+def _unquantized(base: Base) -> tuple[str, ...]:
+    """The head, or a language model's output layer."""
+    return base.head or language_head(base.model)
 
 
 def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
     config = _config(spec, checkpoint)
     try:
         with META:
-            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+            model: PreTrainedModel = auto_class(causal=spec.causal).from_config(
                 config,
                 dtype=getattr(torch, spec.dtype),
                 trust_remote_code=spec.model.trust_remote_code,
@@ -119,7 +134,7 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
         options["quantization_config"] = _bitsandbytes(spec.quantization, unquantized)
     config = _config(spec, checkpoint)
     known_labels = label_names(read_config(spec.model, checkpoint))
-    loader, place = _weights_of(AutoModelForSequenceClassification, checkpoint, config)
+    loader, place = _weights_of(auto_class(causal=spec.causal), checkpoint, config)
     try:
         with quiet(), seeded(0, device):
             model, info = loader.from_pretrained(
@@ -151,6 +166,7 @@ def _weights_of(auto: Any, checkpoint: Checkpoint, config: PreTrainedConfig) -> 
 
 def _config(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedConfig:
     config = read_config(spec.model, checkpoint)
+    check_head(spec.model, config, causal=spec.causal)
     fit(config, spec.labels, spec.pad_token_id)
     return config
 
@@ -187,9 +203,8 @@ def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
 def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
     """A head for other labels starts anew in its last module, even where it would fit; so does whatever is absent."""
     absent = absent & {name for name, _ in model.named_parameters()}
-    top = _own_head(model, spec)
-    poolers = _absent_poolers(model, absent)
-    head = (*poolers, *top)
+    top = () if spec.causal else _own_head(model, spec)
+    head = () if spec.causal else (*_absent_poolers(model, absent), *top)
     lost = sorted(name for name in absent if not _within(name, head))
     if lost:
         named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")

@@ -12,7 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
+from sweep.data.prompt import Prompt, bind
 from sweep.errors import UserError
+from sweep.model.account import unwrapped
 from sweep.model.adapter import attach
 from sweep.model.architecture import read_config
 from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
@@ -21,6 +23,7 @@ from sweep.model.replica import replica
 from sweep.model.source import find
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import download, stored_dtype
+from sweep.model.words import WordScorer
 
 
 class Bench:
@@ -43,9 +46,16 @@ class Bench:
             self._tokenizers[model] = load_tokenizer(model)
         return self._tokenizers[model]
 
+    def prompt(self, config: Config, labels: LabelSpace) -> Prompt | None:
+        """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
+        if config.prompt is None:
+            return None
+        return bind(config.prompt, labels, self.tokenizer(config.model), max_length=config.dataset.max_length)
+
     @contextmanager
     def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
         """A model to train, in eval mode: base, adapter and head, the last two drawn from `config.trainer.seed` alone.
+        With `config.prompt` there is no head: its logits are the scores of the label words.
 
         Gradient checkpointing is on if `config.trainer` says so. The model must not be used after the context.
         Raises UserError if the weights cannot be reached or do not fit.
@@ -58,7 +68,8 @@ class Bench:
         made = replica(base.model, None if full else base.head)
         _move(made, self.device)
         try:
-            yield attach(Base(made, base.head, base.fresh), config)
+            adapted, prompt = attach(Base(made, base.head, base.fresh), config), self.prompt(config, labels)
+            yield adapted if prompt is None else WordScorer(adapted, unwrapped(adapted), prompt)
         finally:
             _empty(made)
 
@@ -80,7 +91,8 @@ class Bench:
         stored = stored_dtype(read_config(config.model, checkpoint), checkpoint)
         dtype = base_dtype(config, stored, self.device)
         pad = self.tokenizer(config.model).pad_token_id
-        return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad)
+        causal = config.prompt is not None
+        return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad, causal)
 
 
 def pick_device(name: str) -> torch.device:

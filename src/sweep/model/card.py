@@ -6,13 +6,14 @@ import json
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
-from sweep.model.base import Quantization
+from sweep.data.template import PAIR, label_words, placeholders
+from sweep.model.base import Quantization, auto_class
 from sweep.model.manifest import Manifest
 from sweep.records import Metrics
 
 _TRAINED = {
-    "lora": "LoRA matrices and the classification head",
-    "ia3": "IA3 vectors and the classification head",
+    "lora": "LoRA matrices",
+    "ia3": "IA3 vectors",
     "head": "the classification head alone",
     "full": "every weight",
 }
@@ -32,10 +33,12 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
-        f"A text classifier on {_name(config)}: {_TRAINED[manifest.method]} trained{_whereon(config)}.",
+        f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
-        f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(labels))}",
+        _thresholds(manifest),
+        _prompt(manifest),
+        f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(manifest))}",
         _without_sweep(manifest),
         _settings(config),
     ]
@@ -48,6 +51,11 @@ def _front_matter(config: Config, manifest: Manifest) -> str:
     return "\n".join(
         ["---", *base, f"library_name: {library}", "pipeline_tag: text-classification", "tags: [sweep]", "---"]
     )
+
+
+def _trained(manifest: Manifest) -> str:
+    headed = manifest.prompt is None and manifest.method in ("lora", "ia3")
+    return _TRAINED[manifest.method] + (" and the classification head" if headed else "")
 
 
 def _name(config: Config) -> str:
@@ -64,6 +72,20 @@ def _task(labels: LabelSpace) -> str:
     return "One of" if labels.task == "single_label" else "Any number of"
 
 
+def _prompt(manifest: Manifest) -> str:
+    """`repr`, so that spaces and line breaks show."""
+    if manifest.prompt is None:
+        return ""
+    labels, per = manifest.labels, "mean over their tokens" if manifest.prompt.scoring == "mean" else "sum"
+    words = zip(labels.names, label_words(manifest.prompt, labels), strict=True)
+    rows = [f"| `{name}` | `{text!r}` |" for name, text in words]
+    said = (
+        f"The label is the one whose words are the likeliest after the prompt, by the {per} of their log-probabilities."
+    )
+    table = "\n".join(["| label | words |", "| --- | --- |", *rows])
+    return f"## Prompt\n\n{said}\n\n```text\n{manifest.prompt.template}\n```\n\n{table}"
+
+
 def _metrics(metrics: Metrics) -> str:
     if not metrics:
         return ""
@@ -71,25 +93,40 @@ def _metrics(metrics: Metrics) -> str:
     return "\n".join(["## Results", "", "| metric | value |", "| --- | ---: |", *rows])
 
 
-def _with_sweep(labels: LabelSpace) -> str:
-    scores = "logits.softmax(-1)" if labels.task == "single_label" else "logits.sigmoid()"
+def _thresholds(manifest: Manifest) -> str:
+    if manifest.thresholds is None:
+        return ""
+    rows = [f"| {name} | {value:.4f} |" for name, value in zip(manifest.labels.names, manifest.thresholds, strict=True)]
+    said = (
+        "A label applies from this probability on; chosen on the validation rows. As a list, in the order of the labels: "
+        '`sweep.model.artifact.thresholds(".")`.'
+    )
+    return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
+
+
+def _with_sweep(manifest: Manifest) -> str:
+    scores = "logits.softmax(-1)" if manifest.labels.task == "single_label" else "logits.sigmoid()"
+    batch = 'tokenizer(["a text"], return_tensors="pt")'
+    if manifest.prompt is not None:
+        pair = ', ["the other one"]' if PAIR in placeholders(manifest.prompt) else ""
+        batch = f'model.prompt.batch(tokenizer, ["a text"]{pair})'
     return f"""from sweep.model.artifact import load
 
 model, tokenizer = load(".")
-logits = model(**tokenizer(["a text"], return_tensors="pt")).logits
+logits = model(**{batch}).logits
 scores = {scores}"""
 
 
 def _without_sweep(manifest: Manifest) -> str:
     if manifest.method == "full":
-        return f"With transformers alone:\n\n{_code(_FULL)}"
+        return f"With transformers alone:\n\n{_code(_FULL.format(_auto_class(manifest)))}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
     imports, ending = _HEAD if manifest.method == "head" else _PEFT
     code = f"""{imports}
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer{_more_imports(manifest)}
+from transformers import AutoConfig, {_auto_class(manifest)}, AutoTokenizer{_more_imports(manifest)}
 
-base = AutoModelForSequenceClassification.from_pretrained(
+base = {_auto_class(manifest)}.from_pretrained(
     {_location(manifest.base.path)},
     config=AutoConfig.from_pretrained("."),
     {_options(manifest)}
@@ -98,6 +135,10 @@ base = AutoModelForSequenceClassification.from_pretrained(
 tokenizer = AutoTokenizer.from_pretrained(".")"""
     note = "" if manifest.base.dtype == "float32" else f"\n\n{_INEXACT}"
     return f"Without sweep:\n\n{_code(code)}{note}"
+
+
+def _auto_class(manifest: Manifest) -> str:
+    return auto_class(causal=manifest.prompt is not None).__name__
 
 
 def _more_imports(manifest: Manifest) -> str:
@@ -146,9 +187,9 @@ def _code(text: str) -> str:
     return f"```python\n{text}\n```"
 
 
-_FULL = """from transformers import AutoModelForSequenceClassification, AutoTokenizer
+_FULL = """from transformers import {0}, AutoTokenizer
 
-model = AutoModelForSequenceClassification.from_pretrained(".").eval()
+model = {0}.from_pretrained(".").eval()
 tokenizer = AutoTokenizer.from_pretrained(".")"""
 _PEFT = ("from peft import PeftModel", 'model = PeftModel.from_pretrained(base, ".").eval()')
 _HEAD = (

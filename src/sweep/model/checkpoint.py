@@ -11,7 +11,7 @@ from pathlib import Path
 from sweep.errors import Fault, UserError
 
 KEY = "model.path"
-ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
+ALLOWED = "a hub id, a local directory, or pkg://PACKAGE/FOLDER of an installed package"
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.config.schema import AdapterMethod, ModelConfig
+from sweep.config.schema import AdapterMethod, ModelConfig, PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base import Quantization
@@ -19,7 +19,9 @@ FILE = "sweep_model.json"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`base` is pinned: a hub model to its commit, a directory to its full path, `dtype` to what was used. `head` names
-    the modules trained in full; `max_length` is in tokens."""
+    the modules trained in full, or the output layer of a language model that scores label words as `prompt` has it;
+    neither is ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each label
+    applies in a multi-label task, None where that is 0.5."""
 
     method: AdapterMethod
     base: ModelConfig
@@ -28,6 +30,8 @@ class Manifest:
     head: tuple[str, ...]
     max_length: int
     pad_token_id: int
+    thresholds: tuple[float, ...] | None = None
+    prompt: PromptConfig | None = None
     version: Literal[1] = 1
 
 

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
+from sweep.data.prompt import bind
 from sweep.errors import Fault, UserError
 from sweep.model.account import count
 from sweep.model.adapter import attach
-from sweep.model.architecture import read_config
+from sweep.model.architecture import check_head, read_config
 from sweep.model.base import BaseSpec, base_dtype, outline, quantization
 from sweep.model.bench import pick_device
 from sweep.model.checkpoint import Checkpoint
@@ -35,12 +36,18 @@ def preflight(config: Config, labels: LabelSpace) -> Parameters:
     if checkpoint is None:
         raise UserError(faults)
     architecture = _collect(faults, lambda: read_config(config.model, checkpoint))
+    causal = config.prompt is not None
+    if architecture is not None:
+        _collect(faults, lambda: check_head(config.model, architecture, causal=causal))
     _collect(faults, checkpoint.weights)
     tokenizer = _collect(faults, lambda: load_tokenizer(config.model, checkpoint))
+    if tokenizer is not None and config.prompt is not None:
+        prompt = config.prompt
+        _collect(faults, lambda: bind(prompt, labels, tokenizer, max_length=config.dataset.max_length))
     if faults or device is None or architecture is None or tokenizer is None:
         raise UserError(faults)
     dtype = base_dtype(config, stored_dtype(architecture, checkpoint), device)
-    spec = BaseSpec(config.model, dtype, quantization(config.adapter), labels, tokenizer.pad_token_id)
+    spec = BaseSpec(config.model, dtype, quantization(config.adapter), labels, tokenizer.pad_token_id, causal)
     return _counted(config, spec, checkpoint)
 
 

@@ -20,6 +20,7 @@ _COMMON = {
     "heads": "num_attention_heads",
     "vocabulary": "vocab_size",
 }
+_SHARED = frozenset(("width", "heads"))  # which have to fit each other
 _FEED_FORWARD = ("intermediate_size", "n_inner", "hidden_dim", "ffn_dim")  # names that are mapped by nobody
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id")
 
@@ -34,9 +35,8 @@ def shrunk(config: PreTrainedConfig, shrink: ShrinkConfig, build: Callable[..., 
     if not wanted:
         return config
     faults = [fault for name, value in wanted.items() for fault in _size_faults(config, name, value)]
-    if faults:
-        raise UserError(faults)
-    faults = list(_head_faults(config, wanted))
+    if not {f"model.shrink.{name}" for name in _SHARED} & {fault.path for fault in faults}:
+        faults += _head_faults(config, wanted)
     if faults:
         raise UserError(faults)
     return build(**_changes(config, wanted))
@@ -54,20 +54,19 @@ def _size_faults(config: PreTrainedConfig, name: str, value: int) -> Iterator[Fa
 
 def _head_faults(config: PreTrainedConfig, wanted: dict[str, int]) -> Iterator[Fault]:
     """Only of what is asked for: a config that says nothing of heads has none to share the width."""
-    if not {"width", "heads"} & wanted.keys() or not hasattr(config, _COMMON["heads"]):
+    if not _SHARED & wanted.keys() or not hasattr(config, _COMMON["heads"]):
         return
     width, heads, each = _head_sizes(config, wanted)
-    keys = [f"model.shrink.{name}" for name in ("width", "heads") if name in wanted]
-    shared = f"{width} of width over {heads} heads"
-    if each.denominator != 1:
-        for key in keys:
-            yield Fault(key, f"is {wanted[key.rpartition('.')[2]]}, but {shared} gives {float(each):g} to each head")
-        return
+    rule = f"a width of {width} over {heads} heads gives {float(each):g} to each head"
     turned = _rotated(config, int(each))
-    if turned is not None and (turned < 2 or turned % 2):
-        for key in keys:
-            rule = f"{shared} gives {each} to each head, of which {turned} carry the position: an even number must"
-            yield Fault(key, f"is {wanted[key.rpartition('.')[2]]}, but {rule}")
+    if each.denominator != 1:
+        rule += ", which must be a whole number"
+    elif turned is not None and (turned < 2 or turned % 2):
+        rule += f", of which rotary embeddings turn {turned}: it must be an even number from 2 on"
+    else:
+        return
+    for name in sorted(_SHARED & wanted.keys()):
+        yield Fault(f"model.shrink.{name}", f"is {wanted[name]}, but {rule}")
 
 
 def _head_sizes(config: PreTrainedConfig, wanted: dict[str, int]) -> tuple[int, int, Fraction]:
@@ -93,7 +92,7 @@ def _changes(config: PreTrainedConfig, wanted: dict[str, int]) -> dict[str, Any]
         share = Fraction(wanted["width"], config.hidden_size)
         sizes = {name: getattr(config, name, None) for name in _FEED_FORWARD}
         changes |= {name: max(1, round(size * share)) for name, size in sizes.items() if isinstance(size, int)}
-    if {"width", "heads"} & wanted.keys() and getattr(config, "head_dim", None):
+    if _SHARED & wanted.keys() and getattr(config, "head_dim", None):
         changes["head_dim"] = int(_head_sizes(config, wanted)[2])
     if "heads" in wanted and (groups := getattr(config, "num_key_value_heads", None)):
         shared = max(1, groups * wanted["heads"] // config.num_attention_heads)

@@ -24,9 +24,10 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
     is at most the number of positions that the model has.
     """
     found = checkpoint or find(model)
-    config = read_config(model, found)
     own = tokenizer_checkpoint(model)
     tokenizer = byte_tokenizer() if own is None and found.drawn else _read(model, own or found)
+    _check_shrink(model, tokenizer)
+    config = read_config(model, found)
     if own is not None or found.drawn:
         _check_ids(model, tokenizer, config)
     _set_padding(tokenizer, config, model)
@@ -51,16 +52,19 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _check_shrink(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    needed = max(tokenizer.get_vocab().values()) + 1
+    if model.shrink.vocabulary is not None and model.shrink.vocabulary < needed:
+        rule = f"is {model.shrink.vocabulary}, but must be at least {needed}, which the tokenizer needs"
+        raise UserError.of("model.shrink.vocabulary", rule)
+
+
 def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
     """A tokenizer that was made with the model fits it; any other has to be looked at."""
     highest, vocabulary = max(tokenizer.get_vocab().values()), int(config.get_text_config().vocab_size)
-    if highest < vocabulary:
-        return
-    if model.shrink.vocabulary is not None:
-        rule = f"is {vocabulary}, but must be at least {highest + 1}, the size of the tokenizer's"
-        raise UserError.of("model.shrink.vocabulary", rule)
-    key, said = _named(model)
-    raise UserError.of(key, f"{said} has ids up to {highest}, and the model's vocabulary ends at {vocabulary - 1}")
+    if highest >= vocabulary:
+        key, said = _named(model)
+        raise UserError.of(key, f"{said} has ids up to {highest}, and the model's vocabulary ends at {vocabulary - 1}")
 
 
 def _named(model: ModelConfig) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import reported
@@ -11,12 +12,12 @@ from sweep.report.write import write_report
 from sweep.store import Store
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sweep.report", description="Write the report of a run directory again."
     )
     parser.add_argument("run_dir", type=Path, help="the run directory of a study, such as runs/quickstart")
-    store = Store(parser.parse_args().run_dir)
+    store = Store(parser.parse_args(argv).run_dir)
     with reported():
         write_report(store)
         print("\n".join(summary_lines(store)))

@@ -20,8 +20,12 @@ class LabelScore:
         return self.true_positives + self.false_negatives
 
     @property
+    def predicted(self) -> int:
+        return self.true_positives + self.false_positives
+
+    @property
     def precision(self) -> float:
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+        return _ratio(self.true_positives, self.predicted)
 
     @property
     def recall(self) -> float:

@@ -1,4 +1,4 @@
-"""What the study cost, trial by trial and in all."""
+"""What the study cost: searching, fresh seeds and retraining, in all and trial by trial."""
 
 from __future__ import annotations
 
@@ -6,65 +6,119 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from sweep.records import Completed, Cost, Pruned
+from sweep.records import Completed, Cost, Pruned, total
 from sweep.report.facts import Facts
-from sweep.report.markdown import bullets, join, table
+from sweep.report.markdown import bullets, details, escape, join, table
+from sweep.report.tables import state
 from sweep.report.units import MISSING, count, flops, plural, rate, score, seconds, share, size
 
-_COLUMNS = (
-    "seconds", "training", "evaluating", "steps", "rows seen", "rows/s", "steps/s", "FLOPs", "peak memory, host",
-    "peak memory, device", "train/loss",
-)  # fmt: skip
+_TIME = ("what", "seconds", "training", "evaluating", "rows/s", "steps/s", "evaluated rows/s", "device-hours")
+_WORK = ("what", "steps", "rows seen", "FLOPs", "host memory", "device memory", "train/loss", "device")
+
+Named = Sequence[tuple[str, Cost]]
 
 
 def cost(facts: Facts) -> str:
-    spent = [trial.outcome.cost for trial in facts.trials]
-    rows = [(f"trial {trial.number}", trial.outcome.cost) for trial in facts.trials]
-    sums = [("all trials", total(spent))]
-    if facts.final:
-        rows.append(("retraining", facts.final.cost))
-        sums.append(("with retraining", total([*spent, facts.final.cost])))
-    columns = ["what", *_COLUMNS]
-    cells = [[name, *_row(one)] for name, one in rows] + [_bold([name, *_row(one)]) for name, one in sums]
+    trials = [(_name(facts, place), trial.outcome.cost) for place, trial in enumerate(facts.trials)]
+    folded = details("Each trial's cost", body=_tables(trials)) if len(trials) > 1 else ""
+    parts = _parts(facts)
+    summed = [*parts, ("in all", _whole(facts))] if len(parts) > 1 else parts
+    note = (
+        "Rows and steps a second are of training time, evaluated rows of evaluating time; what is left of the seconds is "
+        "setting up. FLOPs are the Trainer's estimate. Memory is the peak; of several runs the largest."
+    )
+    return join(["## What it cost", *_tables(summed), folded, note, bullets(_observations(facts))])
+
+
+def spent_in_all(facts: Facts) -> str:
+    """One line for the top of the report."""
+    spent = _whole(facts)
+    device = f" on {escape(spent.device)}" if spent.device else ""
+    held = facts.final.confirmation if facts.final else None
+    repeats = sum(len(candidate.scores) for candidate in held.candidates) if held else 0
+    runs = len(facts.trials) + repeats + (1 if facts.final else 0)
+    seeds = f", {repeats} of them with fresh seeds," if repeats else ""
+    return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
+
+
+def _parts(facts: Facts) -> list[tuple[str, Cost]]:
+    """What the study did, one after the other."""
+    spent, final = [trial.outcome.cost for trial in facts.trials], facts.final
+    parts = [("the trial", spent[0]) if facts.alone else (plural(len(spent), "trial"), total(spent))]
+    if final and final.confirmation:
+        parts.append(("fresh seeds", final.confirmation.cost))
+    return [*parts, ("retraining", final.cost)] if final else parts
+
+
+def _whole(facts: Facts) -> Cost:
+    return total([one for _, one in _parts(facts)])
+
+
+def _tables(named: Named) -> list[str]:
+    return [
+        _table(_TIME, [(name, _time(one)) for name, one in named]),
+        _table(_WORK, [(n, _work(c)) for n, c in named]),
+    ]
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str:
+    """Without the columns in which nothing was measured."""
+    cells = [[name, *row] for name, row in rows]
     kept = [place for place in range(len(columns)) if any(row[place] != MISSING for row in cells)]
-    note = "Rows and steps a second are of training time; FLOPs are the Trainer's estimate; memory totals are maxima."
-    shown = [[row[place] for place in kept] for row in cells]
-    return join(
-        ["## What it cost", table([columns[place] for place in kept], shown), note, bullets(_observations(facts))]
-    )
+    if len({row[-1] for row in cells}) == 1 and columns[-1] == "device":
+        kept = [place for place in kept if columns[place] != "device"]  # told in words
+    shown = [_bold(row) if row[0] == "in all" else row for row in ([row[place] for place in kept] for row in cells)]
+    return table([columns[place] for place in kept], shown)
 
 
-def total(costs: Sequence[Cost]) -> Cost:
-    """Sums, but the largest memory peak and no loss."""
-    return Cost(
-        seconds=math.fsum(one.seconds for one in costs),
-        train_seconds=math.fsum(one.train_seconds for one in costs),
-        eval_seconds=math.fsum(one.eval_seconds for one in costs),
-        steps=sum(one.steps for one in costs),
-        samples=sum(one.samples for one in costs),
-        flops=math.fsum(one.flops for one in costs),
-        peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
-        peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
-    )
-
-
-def _row(spent: Cost) -> list[str]:
+def _time(spent: Cost) -> list[str]:
     times = (spent.seconds, spent.train_seconds, spent.eval_seconds)
-    rates = [rate(amount, spent.train_seconds) for amount in (spent.samples, spent.steps)]
+    rates = (spent.samples_per_second, spent.steps_per_second, spent.eval_samples_per_second or None)
+    hours = f"{spent.device_hours:.3g}" if spent.seconds else MISSING
+    return [*(f"{one:,.1f}" for one in times), *map(rate, rates), hours]
+
+
+def _work(spent: Cost) -> list[str]:
+    counts = [count(spent.steps), count(spent.samples), flops(spent.flops)]
     memory = [size(spent.peak_host_bytes), size(spent.peak_device_bytes)]
-    counts = [count(spent.steps), count(spent.samples)]
-    return [*(f"{one:,.1f}" for one in times), *counts, *rates, flops(spent.flops), *memory, score(spent.train_loss)]
+    return [*counts, *memory, score(spent.train_loss), escape(spent.device) or MISSING]
 
 
 def _bold(cells: list[str]) -> list[str]:
     return [cell if cell == MISSING else f"**{cell}**" for cell in cells]
 
 
+def _name(facts: Facts, place: int) -> str:
+    trial = facts.trials[place]
+    return f"trial {trial.number}" + ("" if isinstance(trial.outcome, Completed) else f", {state(trial)}")
+
+
 def _observations(facts: Facts) -> list[str]:
     spent = total([trial.outcome.cost for trial in facts.trials])
-    lines = [f"{plural(len(facts.trials), 'trial')} took {seconds(spent.seconds)} in all; {_elapsed(facts)}."]
+    lines = [_where_time_went(_whole(facts))]
+    if not facts.alone:
+        each = spent.seconds / len(facts.trials)
+        lines.append(
+            f"{plural(len(facts.trials), 'trial')} took {seconds(spent.seconds)} in all, {seconds(each)} each on average; "
+            f"{_elapsed(facts)}."
+        )
+        lines += _wasted(facts, spent)
+    return lines
+
+
+def _where_time_went(spent: Cost) -> str:
+    rest = spent.seconds - spent.train_seconds - spent.eval_seconds
+    device = f" ({escape(spent.device)})" if spent.device else ""
+    return (
+        f"It held one device{device} for {seconds(spent.seconds)}: {share(spent.train_seconds, spent.seconds)} of that training, "
+        f"{share(spent.eval_seconds, spent.seconds)} evaluating on validation, {share(rest, spent.seconds)} setting up."
+    )
+
+
+def _wasted(facts: Facts, spent: Cost) -> list[str]:
+    lines = []
     whole = [trial for trial in facts.trials if isinstance(trial.outcome, Completed)]
-    if whole:
+    if 0 < len(whole) < len(facts.trials):
         useful = math.fsum(trial.outcome.cost.seconds for trial in whole)
         lines.append(f"{share(useful, spent.seconds)} of that went into trials that completed.")
     pruned = [trial for trial in facts.trials if isinstance(trial.outcome, Pruned)]
@@ -78,6 +132,11 @@ def _observations(facts: Facts) -> list[str]:
             f"{count(planned - done)} steps, {share(planned - done, planned)} of theirs."
         )
     return lines
+
+
+def _hours(spent: Cost) -> str:
+    """`92.00 s, 0.0256 device-hours`."""
+    return f"{seconds(spent.seconds)}, {spent.device_hours:.3g} device-hours"
 
 
 def _elapsed(facts: Facts) -> str:

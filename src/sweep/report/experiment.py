@@ -10,7 +10,8 @@ from sweep.config.secrets import scrubbed
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, code, details, escape, join, table
-from sweep.report.units import MISSING, count, plural, share, size, value
+from sweep.report.parameters import parameters
+from sweep.report.units import MISSING, count, plural, value
 
 _ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules")
 _OPTIMIZER = ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type")
@@ -24,13 +25,11 @@ def experiment(facts: Facts) -> str:
     return join(
         [
             "## What was run",
-            tables.key_values([*_model(facts), *_parameters(facts), *_search(facts), *_provenance(facts)]),
+            tables.key_values([*_model(facts), *_search(facts), *_provenance(facts)]),
             "### Data",
             _data(facts),
-            "### Search space",
-            tables.space(facts)
-            if facts.lock.space
-            else "Nothing was searched: every trial has the experiment's values.",
+            parameters(facts),
+            _space(facts),
             details("The whole configuration", body=[block(_whole(facts), "yaml")]),
             details("Versions", body=[_versions(facts)]),
         ]
@@ -48,32 +47,27 @@ def _model(facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _parameters(facts: Facts) -> list[tuple[str, str]]:
-    if facts.final is None:
-        return [("parameters", "not counted before the winner is retrained")]
-    held, cost = facts.final.parameters, facts.final.cost
-    trained = f"{count(held.trainable)} of {count(held.total)} trained ({share(held.trainable, held.total)})"
-    groups = ", ".join(f"{escape(name)} {count(group.total)}" for name, group in held.groups.items())
-    rows = [("parameters", trained), ("memory of the weights", size(held.bytes))]
-    if groups:
-        rows.append(("parameters by group", groups))
-    peaks = f"host {size(cost.peak_host_bytes)}, device {size(cost.peak_device_bytes)}"
-    return [*rows, ("peak memory, retraining", peaks)]
-
-
 def _search(facts: Facts) -> list[tuple[str, str]]:
     study = facts.study
-    return [
-        ("objective", f"{study.direction} {code(study.metric)}, the best evaluation of a trial"),
+    objective = ("objective", f"{study.direction} {code(study.metric)}, the best evaluation of a trial")
+    seeds = ", ".join(f"{escape(name)} {number}" for name, number in facts.lock.seeds.items()) or MISSING
+    if facts.alone:
+        return [objective, ("seeds", seeds)]
+    found = [
+        objective,
         ("trials planned", count(study.n_trials)),
         ("sampler", escape(_with_options(study.sampler, study.sampler_options))),
         ("pruner", escape(_with_options(study.pruner, study.pruner_options))),
-        ("tried first", plural(len(study.enqueue), "given configuration")),
-        (
-            "seeds",
-            ", ".join(f"{escape(name)} {number}" for name, number in facts.lock.seeds.items()) or MISSING,
-        ),
     ]
+    if study.enqueue:
+        found.append(("tried first", plural(len(study.enqueue), "given configuration")))
+    return [*found, ("seeds", seeds)]
+
+
+def _space(facts: Facts) -> str:
+    if not facts.lock.space:
+        return "" if facts.alone else "Nothing was searched: every trial has the experiment's values."
+    return join(["### Search space", tables.space(facts)])
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:
@@ -88,10 +82,16 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
             "commit",
             f"{code(git.commit)}{changed}" if git.commit else "unknown: the code was in no git checkout",
         ),
-        ("device", f"{code(facts.config.trainer.device)} asked for"),
+        ("device", _device(facts)),
         ("machine", escape(machine) or MISSING),
         ("started", escape(facts.lock.created)),
     ]
+
+
+def _device(facts: Facts) -> str:
+    used = dict.fromkeys(trial.outcome.cost.device for trial in facts.trials if trial.outcome.cost.device)
+    asked = f"{code(facts.config.trainer.device)} asked for"
+    return f"{escape(', '.join(used))} ({asked})" if used else asked
 
 
 def _data(facts: Facts) -> str:
@@ -122,12 +122,19 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> str:
     found = []
     for name in names:
         setting = getattr(section, name)
+        if name == "compute_dtype" and not _quantised(facts):
+            continue
         if f"{group}.{name}" in facts.searched:
             found.append(f"{code(name)} searched")
         elif setting is not None:
             shown = ", ".join(setting) if isinstance(setting, tuple) else value(setting)
             found.append(f"{code(name)} {escape(shown)}")
     return "; ".join(found)
+
+
+def _quantised(facts: Facts) -> bool:
+    """Only what is stored in 4 bits is computed in another type."""
+    return facts.config.adapter.quantization != "none" or "adapter.quantization" in facts.searched
 
 
 def _with_options(name: str, options: dict[str, object]) -> str:

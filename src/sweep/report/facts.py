@@ -49,6 +49,7 @@ class Facts:
     points: Mapping[int, tuple[Point, ...]]
     unfinished: tuple[int, ...]
     final: FinalRecord | None
+    retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
 
     @property
@@ -90,6 +91,24 @@ class Facts:
         """The completed trial with the best score; the earlier of two equals."""
         return self.study.objective.best(self.trials, best_metrics)
 
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial that was retrained; before that, the best one so far."""
+        if self.final is None:
+            return self.best
+        return next((trial for trial in self.trials if trial.number == self.final.number), None)
+
+    @property
+    def alone(self) -> bool:
+        """One training run, and no search to tell of."""
+        return len(self.trials) == 1 and self.study.n_trials == 1
+
+    def mark(self, trial: TrialRecord) -> str:
+        """What distinguishes a trial from the others: empty, `winner`, or `best` of the search."""
+        if trial is self.winner:
+            return "winner" if self.final else "best so far"
+        return "best in the search" if trial is self.best else ""
+
     def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
         """The best finite evaluation, of a pruned or failed trial too."""
         if isinstance(trial.outcome, Completed):
@@ -109,14 +128,12 @@ class Facts:
 
 def read(store: Store) -> Facts:
     """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
-    lock, trials = _lock(store), tuple(store.trials())
+    lock, trials = read_lock(store), tuple(store.trials())
     if not trials:
         rule = "holds no finished trial yet; run the study's command again to go on, and report then"
         raise UserError.of(str(store.root), rule)
-    events = {trial.number: store.events(trial.number) for trial in trials}
-    training = {
-        number: tuple(row for row in rows if isinstance(row, Step) and row.metrics) for number, rows in events.items()
-    }
+    final, events = store.final(), {trial.number: store.events(trial.number) for trial in trials}
+    training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
     return Facts(
         lock=lock,
@@ -124,12 +141,14 @@ def read(store: Store) -> Facts:
         training=training,
         points=points,
         unfinished=_unfinished(store, events),
-        final=store.final(),
-        predictions=_predictions(store.final_dir / "predictions.csv"),
+        final=final,
+        retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
+        predictions=read_predictions(store.final_dir / "predictions.csv"),
     )
 
 
-def _lock(store: Store) -> Lock:
+def read_lock(store: Store) -> Lock:
+    """Raises UserError where `store` is no run directory."""
     if not store.root.is_dir():
         raise UserError.of(str(store.root), "is no folder; give the run directory of a study, such as runs/quickstart")
     lock = store.lock()
@@ -144,6 +163,10 @@ def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoin
     match trial.outcome:
         case Completed(evals=evals) | Pruned(evals=evals) | Failed(evals=evals):
             return evals or tuple(row for row in events if isinstance(row, EvalPoint))
+
+
+def _logged(rows: list[Step | EvalPoint]) -> tuple[Step, ...]:
+    return tuple(row for row in rows if isinstance(row, Step) and row.metrics)
 
 
 def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[Point, ...]:
@@ -164,7 +187,8 @@ def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number not in ended))
 
 
-def _predictions(path: Path) -> tuple[Prediction, ...]:
+def read_predictions(path: Path) -> tuple[Prediction, ...]:
+    """Empty where there is no such file."""
     if not path.exists():
         return ()
     with path.open(newline="", encoding="utf-8") as file:

@@ -25,6 +25,7 @@ from sweep.report.canvas import (
 )
 from sweep.report.facts import Facts, Point
 from sweep.report.matrix import confusion
+from sweep.report.scores import guess
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def draw(facts: Facts, folder: Path) -> frozenset[str]:
 def search(facts: Facts) -> Figure | None:
     """Score of each trial in the order they ran, with the best so far."""
     scored = [(trial, value) for trial in facts.trials if _finite(value := facts.score(trial))]
-    if not scored:
+    if not scored or facts.alone:
         return None
     figure = canvas(7.6, 3.6)
     axes = figure.add_subplot()
@@ -83,7 +84,7 @@ def search(facts: Facts) -> Figure | None:
 def curves(facts: Facts) -> Figure | None:
     """Every trial's course: the objective and, if it is another, the evaluation loss."""
     with_points = [trial for trial in facts.trials if facts.points[trial.number]]
-    if not with_points:
+    if not with_points or (facts.alone and facts.final):
         return None
     names = list(dict.fromkeys([facts.metric, "eval/loss"]))
     figure = canvas(8.6, 3.6)
@@ -121,11 +122,10 @@ def hyperparameters(facts: Facts) -> Figure | None:
 
 
 def winner(facts: Facts) -> Figure | None:
-    """The winning trial and its retraining: losses by step, and the objective."""
-    number = facts.final.number if facts.final else facts.best.number if facts.best else None
-    points = facts.points.get(number, ()) if number is not None else ()
-    if number is None or not points:
+    """The winning trial and its retraining: losses by step, and the objective beside guessing."""
+    if facts.winner is None or not (points := facts.points[facts.winner.number]):
         return None
+    number = facts.winner.number
     figure = canvas(8.6, 3.4)
     losses, scores = figure.subplots(1, 2)
     logged = [(row.step, row.metrics["train/loss"]) for row in facts.training[number] if "train/loss" in row.metrics]
@@ -174,12 +174,12 @@ def _best_so_far(axes: Axes, facts: Facts, scored: Sequence[tuple[TrialRecord, f
 def _baseline(axes: Axes, facts: Facts) -> None:
     rule = facts.final.baseline.get(facts.metric) if facts.final else None
     if rule is not None:
-        axes.axhline(rule, color=GREY, linestyle="--", linewidth=1.2, label="zero rule", zorder=1)
+        axes.axhline(rule, color=GREY, linestyle="--", linewidth=1.2, label=guess(facts), zorder=1)
 
 
 def _curve(axes: Axes, facts: Facts, trial: TrialRecord, *, name: str, place: int, crowd: bool) -> None:
-    best = trial is facts.best
-    title = f"trial {trial.number}" + (" (best)" if best else "")
+    best, mark = trial is facts.winner, facts.mark(trial)
+    title = f"trial {trial.number}" + (f" ({mark})" if mark else "")
     if not isinstance(trial.outcome, Completed):
         title += f", {trial.state.replace('_', ' ')}"
     if crowd:
@@ -194,7 +194,7 @@ def _curve(axes: Axes, facts: Facts, trial: TrialRecord, *, name: str, place: in
 
 def _first_other(facts: Facts) -> int:
     with_points = [trial for trial in facts.trials if facts.points[trial.number]]
-    return next((place for place, trial in enumerate(with_points) if trial is not facts.best), -1)
+    return next((place for place, trial in enumerate(with_points) if trial is not facts.winner), -1)
 
 
 def _line(axes: Axes, points: Sequence[Point], name: str, *, x: str, style: Mapping[str, Any]) -> None:
@@ -223,7 +223,7 @@ def _scatter(axes: Axes, facts: Facts, key: str, scored: Sequence[tuple[TrialRec
                 zorder=3,
             )
         for place, (trial, value) in zip(across, group, strict=True):
-            if trial is facts.best:
+            if trial is facts.winner:
                 axes.scatter(
                     [place],
                     [value],
@@ -231,7 +231,7 @@ def _scatter(axes: Axes, facts: Facts, key: str, scored: Sequence[tuple[TrialRec
                     s=130,
                     facecolors="none",
                     edgecolors=BLACK,
-                    label="best",
+                    label=facts.mark(trial),
                     zorder=4,
                 )
     if listed:

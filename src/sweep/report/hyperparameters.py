@@ -2,66 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import math
+from collections.abc import Mapping, Set
 
 from sweep.report.facts import Facts
-from sweep.report.importance import ENOUGH, Effect, effects, related
+from sweep.report.importance import DIRECTION, ENOUGH, Effect, effects, related
 from sweep.report.markdown import bullets, code, escape, figure, join, table
 from sweep.report.units import MISSING, plural, score, share, signed, value
 
 _CHANCE = 0.05
+_EDGE = 0.03  # share of a range, on its own scale, that counts as its end
 
 
 def hyperparameters(facts: Facts, drawn: Set[str]) -> str:
-    if not facts.searched:
+    """Empty where nothing was searched, or only one trial was wanted."""
+    if not facts.searched or facts.alone:
         return ""
     found = effects(facts)
+    said = [*(_sentence(facts, effect) for effect in found), *_confounded(facts)] if _enough(facts) else []
+    edges = [edge for key in facts.searched if (edge := _edge(facts, key))]
     return join(
         [
             "## What each hyperparameter did",
             _caution(facts),
-            _table(facts, found),
+            _table(facts, found) if facts.completed else "",
             figure("hyperparameters", f"{facts.metric} against each hyperparameter")
             if "hyperparameters" in drawn
             else "",
-            bullets([*(_sentence(facts, effect) for effect in found), *_confounded(facts)]),
+            bullets([*said, *edges]),
         ]
     )
+
+
+def _enough(facts: Facts) -> bool:
+    return len(facts.completed) >= DIRECTION
 
 
 def _caution(facts: Facts) -> str:
     number = len(facts.completed)
     base = f"From {plural(number, 'completed trial')}; pruned and failed ones are in the plot, not in the numbers."
-    if number < ENOUGH:
+    if not _enough(facts):
         return (
-            f"{base} {number} are few: no importance is given below {ENOUGH}, only rank correlations (Spearman), each "
-            "with the chance of one at least as strong if the value did nothing (p)."
+            f"{base} That is too few to say what a hyperparameter did: directions are told from {DIRECTION} completed "
+            f"trials, importances from {ENOUGH}."
         )
+    few = f"That is few, so no importance is given below {ENOUGH}. " if number < ENOUGH else ""
+    importance = "" if few else "Importance is Optuna's PED-ANOVA. "
     return (
-        f"{base} Importance is Optuna's PED-ANOVA. Rank correlations are Spearman's, each with the chance of one at "
-        "least as strong if the value did nothing (p)."
+        f"{base} {few}{importance}Rank correlation is Spearman's: +1 or −1 where the score always rises or always falls "
+        "with the value. Its p is the chance of one at least as strong if the value did nothing."
     )
 
 
 def _table(facts: Facts, found: tuple[Effect, ...]) -> str:
-    rows = []
-    for effect in found:
-        best = facts.best.params.get(effect.key) if facts.best and effect.key in facts.best.params else None
-        importance = share(effect.importance, 1) if effect.importance is not None else MISSING
-        strength = [importance, _two(effect.correlation), _p(effect.p)]
-        shown = escape(value(best)) if best is not None else MISSING
-        rows.append([code(effect.key), str(effect.trials), *strength, escape(_tried(effect)) or MISSING, shown])
-    return table(["hyperparameter", "trials", "importance", "rank correlation", "p", "tried", "best trial"], rows)
+    """Without the columns that the number of trials does not allow."""
+    columns = ["hyperparameter", "trials", "tried", "winner" if facts.final else "best so far"]
+    rows = [
+        [code(effect.key), str(effect.trials), escape(_tried(effect)) or MISSING, _won(facts, effect)]
+        for effect in found
+    ]
+    if _enough(facts):
+        columns += ["rank correlation", "p"]
+        rows = [[*row, _two(effect.correlation), _p(effect.p)] for row, effect in zip(rows, found, strict=True)]
+    if any(effect.importance is not None for effect in found):
+        columns.append("importance")
+        rows = [[*row, _importance(effect)] for row, effect in zip(rows, found, strict=True)]
+    return table(columns, rows)
+
+
+def _importance(effect: Effect) -> str:
+    return share(effect.importance, 1) if effect.importance is not None else MISSING
+
+
+def _won(facts: Facts, effect: Effect) -> str:
+    params = facts.winner.params if facts.winner else {}
+    return escape(value(params[effect.key])) if effect.key in params else MISSING
 
 
 def _tried(effect: Effect) -> str:
-    if effect.low is None:
+    if effect.by_choice or effect.low is None:
         return ", ".join(effect.by_choice)
     return value(effect.low) if effect.low == effect.high else f"{value(effect.low)} to {value(effect.high)}"
 
 
 def _sentence(facts: Facts, effect: Effect) -> str:
-    weight = f"importance {share(effect.importance, 1)}" if effect.importance is not None else ""
+    weight = f"importance {_importance(effect)}" if effect.importance is not None else ""
     parts = [part for part in (_direction(facts, effect), weight, _where(effect), _choices(facts, effect)) if part]
     if not parts:
         parts = [f"nothing can be said from {plural(effect.trials, 'completed trial')} with it"]
@@ -102,6 +127,24 @@ def _confounded(facts: Facts) -> list[str]:
         "so what one did cannot be told from what the other did."
         for first, second, seen in related(facts)
     ]
+
+
+def _edge(facts: Facts, key: str) -> str:
+    """Where the winner lies at the end of a searched range, a better value may lie beyond it; below 0 none does."""
+    spec, chosen = facts.lock.space.get(key), facts.winner.params.get(key) if facts.winner else None
+    if not isinstance(spec, Mapping) or "low" not in spec or isinstance(chosen, bool | str | None):
+        return ""
+    low, high = spec["low"], spec["high"]
+    if not low <= chosen <= high or low == high:
+        return ""
+    start, end, at = (math.log(one) if spec.get("log") else one for one in (low, high, chosen))
+    place = (at - start) / (end - start)
+    if _EDGE < place < 1 - _EDGE or (place <= _EDGE and low == 0):
+        return ""
+    return (
+        f"{code(key)}: the winner's {value(chosen)} lies at the {'lower' if place <= _EDGE else 'upper'} end of the "
+        f"searched range, {value(low)} to {value(high)}; a wider range may hold a better value."
+    )
 
 
 def _two(number: float | None) -> str:

@@ -14,6 +14,7 @@ from sweep.report.inference import rank_correlation
 
 _THIRDS = 6  # completed trials from which the best third is more than one trial
 ENOUGH = 8  # completed trials below which an importance would be noise
+DIRECTION = 5  # below which no order, not even a perfect one, is rarer than 5 % by chance: of 4 values 2 in 24
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,21 @@ def _by_label(final: FinalRecord) -> Figure:
     rows = math.ceil(len(final.confusion) / columns)
     figure = canvas(1.75 * columns + 0.3, 1.95 * rows + 0.3)
     panels = figure.subplots(rows, columns, squeeze=False)
-    for axes, name, (tn, fp, fn, tp) in zip(panels.flat, final.label_names, final.confusion, strict=False):
-        _two_by_two(axes, label(name), [[tn, fp], [fn, tp]])
+    for axes, title, (tn, fp, fn, tp) in zip(panels.flat, _titles(final), final.confusion, strict=False):
+        _two_by_two(axes, title, [[tn, fp], [fn, tp]])
     for axes in list(panels.flat)[len(final.confusion) :]:
         axes.set_visible(False)
     figure.supxlabel("predicted")
     figure.supylabel("true")
     return figure
+
+
+def _titles(final: FinalRecord) -> list[str]:
+    """Label names, each with its threshold where they were tuned."""
+    if final.thresholds is None or not final.untuned:
+        return [label(name, 24) for name in final.label_names]
+    pairs = zip(final.label_names, final.thresholds, strict=True)
+    return [f"{label(name, 16)}, from {threshold:.2f}" for name, threshold in pairs]
 
 
 def _two_by_two(axes: Axes, name: str, counts: list[list[int]]) -> None:

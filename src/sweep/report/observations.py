@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import TypeGuard
 
 from sweep.config.metrics import BY_TASK
@@ -15,6 +17,7 @@ from sweep.report.units import count, plural, score, share, signed
 
 STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must bring to be called that
 LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn
+WIDE_GAP = 0.1  # share of the evaluation loss by which the training loss must lie below it to be worth a warning
 _COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
 _PROPORTIONS = (
     "eval/accuracy",
@@ -66,6 +69,8 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]
         return sentences or [f"{plural(len(points), 'evaluation')}, none of them with {metric}."]
     if len(series) == 1:
         return [*sentences, f"One evaluation with {metric}: {score(series[0][1])}."]
+    if len({value for _, value in series}) == 1:
+        return [*sentences, f"{metric} stayed at {score(series[0][1])} in all {len(series)} evaluations."]
     return [*sentences, _movement(series, metric, maximize), _convergence(series, maximize)]
 
 
@@ -74,7 +79,13 @@ def fit(points: Sequence[Point]) -> list[str]:
     series = [(point.eval.index, loss) for point in points if _finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return []
-    return [sentence for sentence in (_turn(series), _gap(points)) if sentence]
+    gaps = _gaps(points)
+    return [sentence for sentence in (_turn(series, gaps), _gap(gaps)) if sentence]
+
+
+def training(facts: Facts) -> list[str]:
+    """Convergence and overfitting of the retrained winner, a sentence each."""
+    return [*course(facts.retrained, facts.metric, maximize=facts.maximize)[-1:], *fit(facts.retrained)[:1]]
 
 
 def lead(facts: Facts) -> str:
@@ -85,6 +96,8 @@ def lead(facts: Facts) -> str:
     if best is None or top is None or not others:
         return ""
     second = max(others) if facts.maximize else min(others)
+    if top == second:
+        return f"The two best trials are equal in {facts.metric} ({score(top)}); the earlier one counts as the best."
     gap = score(abs(top - second))
     sentence = f"The best trial is {gap} better in {facts.metric} than the second best ({score(second)})"
     rows = facts.lock.data.rows.get("validation", 0)
@@ -93,6 +106,21 @@ def lead(facts: Facts) -> str:
     error = standard_error(top, rows)
     verdict = "within one" if abs(top - second) <= error else "beyond one"
     return f"{sentence}, {verdict} standard error of such a score on {count(rows)} validation rows ({score(error)})."
+
+
+def spread(facts: Facts) -> str:
+    """How far apart the completed trials scored; empty below three of them."""
+    values = sorted(value for trial in facts.completed if _finite(value := facts.score(trial)))
+    if len(values) < 3:
+        return ""
+    if values[0] == values[-1]:
+        return f"All {len(values)} completed trials are equal in {facts.metric}, {score(values[0])}."
+    best = values[-1] if facts.maximize else values[0]
+    middle = median(values)
+    return (
+        f"The {len(values)} completed trials scored from {score(values[0])} to {score(values[-1])} in {facts.metric}; the "
+        f"best is {score(abs(best - middle))} better than the median, {score(middle)}."
+    )
 
 
 def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:
@@ -119,8 +147,10 @@ def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> str:
 def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) -> str:
     (first_index, first), (last_index, last) = series[0], series[-1]
     best_index, best = _best(series, maximize)
-    verb = "rose" if last > first else "fell" if last < first else "came back"
+    verb = "rose" if last > first else "fell"
     way = f"{metric} {verb} from {score(first)} (evaluation {first_index}) to {score(last)} (evaluation {last_index})"
+    if last == first:
+        way = f"{metric} was {score(first)} at the first evaluation and at the last ({last_index})"
     return f"{way}; best {score(best)} at evaluation {best_index}."
 
 
@@ -128,43 +158,67 @@ def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
     best_index, best = _best(series, maximize)
     last_index, last = series[-1]
     if best_index != last_index:
-        worse = abs(best - last)
-        return f"No gain after evaluation {best_index}: the last one is {score(worse)} worse than the best."
+        beside = "equal to" if best == last else f"{score(abs(best - last))} worse than"
+        return f"No gain after evaluation {best_index} of {len(series)}: the last one is {beside} the best."
     if len(series) == 2:
         return f"Two evaluations are too few to see a plateau: the second brought {signed(last - series[0][1])}."
     before, whole = _best(series[:-1], maximize)[1], abs(best - series[0][1])
     gained = abs(best - before)
     part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of the whole gain"
     if gained >= STILL_IMPROVING * whole:
-        return f"Still improving when it ended: {part}."
+        return f"Still improving when it ended, so longer training may help: {part}."
     return f"Near its plateau when it ended: {part}."
 
 
-def _turn(series: Sequence[tuple[int, float]]) -> str:
+def _turn(series: Sequence[tuple[int, float]], gaps: Sequence[_Gap]) -> str:
     lowest_index, lowest = min(series, key=lambda pair: pair[1])
     last_index, last = series[-1]
     if last > lowest * (1 + LOSS_TURN) and lowest_index != last_index:
         rise = share(last - lowest, lowest)
         return (
-            f"eval/loss turned after evaluation {lowest_index}: from {score(lowest)} up to {score(last)} (+{rise}), "
-            "a sign of overfitting."
+            f"A sign of overfitting: eval/loss turned after evaluation {lowest_index}, from {score(lowest)} up to "
+            f"{score(last)} (+{rise})."
         )
-    return f"eval/loss shows no turn: lowest {score(lowest)} at evaluation {lowest_index}, last {score(last)}."
+    where = "the last evaluation" if lowest_index == last_index else f"evaluation {lowest_index}"
+    after = "" if lowest_index == last_index else f", and {score(last)} at the last"
+    said = f"eval/loss was lowest, {score(lowest)}, at {where}{after}"
+    if len(gaps) > 1 and gaps[-1].value > max(WIDE_GAP * gaps[-1].evaluation, gaps[0].value):
+        return f"No overfitting yet: {said}, though by then {score(gaps[-1].value)} above the training loss."
+    return f"No sign of overfitting: {said}."
 
 
-def _gap(points: Sequence[Point]) -> str:
-    both = [
-        (point.eval.index, loss, point.train_loss)
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """What is above 0 where the rows that are trained on are fitted better than new ones."""
+
+    index: int
+    evaluation: float
+    training: float
+
+    @property
+    def value(self) -> float:
+        return self.evaluation - self.training
+
+
+def _gaps(points: Sequence[Point]) -> list[_Gap]:
+    return [
+        _Gap(point.eval.index, loss, point.train_loss)
         for point in points
         if _finite(loss := point.metric("eval/loss")) and point.train_loss is not None
     ]
-    if len(both) < 2:
+
+
+def _gap(gaps: Sequence[_Gap]) -> str:
+    if len(gaps) < 2:
         return ""
-    (first_index, first_eval, first_train), (last_index, last_eval, last_train) = both[0], both[-1]
-    first, last = first_eval - first_train, last_eval - last_train
+    first, last = gaps[0], gaps[-1]
+    verb = "grew" if last.value > first.value else "shrank"
+    way = f"{verb} from {signed(first.value)} to" if first.value != last.value else "stayed at"
+    better = "better" if last.value > 0 else "no better"
     return (
-        f"eval/loss less training loss went from {signed(first)} (evaluation {first_index}) to {signed(last)} "
-        f"(evaluation {last_index}: {score(last_eval)} against {score(last_train)})."
+        f"The gap, eval/loss less training loss, {way} {signed(last.value)} between evaluations {first.index} and "
+        f"{last.index} ({score(last.evaluation)} against {score(last.training)}): at the end the model fits the rows it "
+        f"trains on {better} than new ones."
     )
 
 

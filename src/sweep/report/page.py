@@ -15,6 +15,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 _FOLD = re.compile(r'<details(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
+_SENTENCE = 50  # characters
+_LARGE = 1300  # pixels from which a picture scrolls: shrunk to the page, its letters could not be read
 _STYLE = """
 :root { --ink: #1c2430; --soft: #5b6675; --line: #d9dee5; --back: #ffffff; --tint: #f4f6f9; --link: #0072b2; }
 @media (prefers-color-scheme: dark) {
@@ -31,7 +33,8 @@ p, ul { max-width: 52rem; }
 a { color: var(--link); }
 nav { margin: 0 0 1.6rem; font-size: .92rem; line-height: 1.9; }
 nav a { margin-right: 1.1rem; white-space: nowrap; text-decoration: none; }
-.scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
+.long { min-width: 15rem; }
+.scroll { display: block; overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { background: var(--tint); font-weight: 600; }
@@ -41,6 +44,7 @@ code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; bac
 pre { background: var(--tint); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
 pre code { padding: 0; background: none; overflow-wrap: normal; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
+img.large { max-width: none; }
 details { margin: .8rem 0; padding: .1rem .9rem; border: 1px solid var(--line); border-radius: 6px; }
 summary { cursor: pointer; font-weight: 600; padding: .45rem 0; }
 @media print { body { max-width: none; } nav { display: none; } }
@@ -55,6 +59,7 @@ def page(markdown: str, *, title: str, folder: Path) -> str:
     environment: EnvType = {"folder": folder}
     tokens = parser.parse(markdown, environment)
     links = _number_headings(tokens)
+    _widen_texts(tokens)
     body = parser.renderer.render(tokens, parser.options, environment)
     menu = "".join(f'<a href="#{anchor}">{escape(words)}</a> ' for anchor, words in links)
     return (
@@ -76,12 +81,21 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
     return links
 
 
+def _widen_texts(tokens: Sequence[Token]) -> None:
+    """A cell with a sentence keeps the width to read it: on a phone the table scrolls instead."""
+    for opening, inline in zip(tokens, tokens[1:], strict=False):
+        if opening.type == "td_open" and len(inline.content) > _SENTENCE and " " in inline.content:
+            opening.attrSet("class", "long")
+
+
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     token = tokens[index]
     path = env["folder"] / str(token.attrs["src"])
-    data = base64.b64encode(path.read_bytes()).decode()
+    content = path.read_bytes()
     words = self.renderInlineAsText(token.children, options, env)
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}" />'
+    picture = f'alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(content).decode()}" />'
+    width = int.from_bytes(content[16:20], "big")  # where a PNG has it
+    return f'<span class="scroll"><img class="large" {picture}</span>' if width > _LARGE else f"<img {picture}"
 
 
 def _html_block(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import PublishedConfig, PublishedTrial, Scalar
-from sweep.records import TrialRecord
+from sweep.records import FinalRecord, TrialRecord
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, count, flops, plural, score, signed, value
 
+_LAST = "Scores are those of the last evaluation unless they are said to be of the best one."
 _SAME = 1e-6  # relative difference below which a searched number is the published one
 
 
@@ -25,7 +26,6 @@ def published(facts: Facts) -> str:
             "## Published beside measured",
             source,
             *_trials(facts, known, matched),
-            *_best(facts, known),
             *_final(facts, known),
             "### What differs",
             bullets(_differences(facts, known, matched)),
@@ -39,26 +39,54 @@ def matches(known: PublishedConfig, trials: Sequence[TrialRecord]) -> tuple[Tria
 
 
 def _trials(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]) -> list[str]:
-    if not known.trials:
-        return []
+    match known.trials:
+        case ():
+            return []
+        case (entry,):
+            trial = matched[0] or facts.best
+            shown = [] if trial is None else ["### The published setting", _side_by_side(facts, "", entry, trial)]
+            return [*shown, *_by_epoch(facts, known.trials, [trial])]
+        case _:
+            return [*_several(facts, known, matched), *_by_epoch(facts, known.trials, matched), *_best(facts, known)]
+
+
+def _several(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]) -> list[str]:
     keys = list(dict.fromkeys(key for entry in known.trials for key in entry.params))
-    names = list(dict.fromkeys(name for entry in known.trials for name in entry.eval))
+    kinds = list(dict.fromkeys(kind for entry in known.trials for kind, _ in _scores(facts, entry, None)))
     columns = ["published trial", *(facts.title(key) for key in keys), "measured trial"]
-    columns += [title for name in names for title in (f"{name}, published", "measured")]
+    columns += [title for kind in kinds for title in (f"{kind}, published", "measured")]
     rows = []
     for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True)):
-        last = _last(facts, trial)
+        scores = dict(_scores(facts, entry, trial))
         cells = [f"{number} (best)" if number == known.best_trial else str(number)]
         cells += [escape(value(entry.params[key])) if key in entry.params else MISSING for key in keys]
         cells.append(str(trial.number) if trial else "not run")
-        cells += [score(metrics.get(name)) for name in names for metrics in (entry.eval, last)]
+        cells += [score(one) for kind in kinds for one in scores.get(kind, (None, None))]
         rows.append(cells)
     ran = sum(trial is not None for trial in matched)
-    said = (
-        f"{ran} of {plural(len(known.trials), 'published trial')} ran here with the same values. Scores are those of "
-        "the last evaluation, as published."
-    )
-    return ["### Trials", said, table(columns, rows), *_by_epoch(facts, known.trials, matched)]
+    said = f"{ran} of {plural(len(known.trials), 'published trial')} ran here with the same values. {_LAST}"
+    return ["### Trials", said, table(columns, rows)]
+
+
+def _scores(
+    facts: Facts, entry: PublishedTrial, trial: TrialRecord | None
+) -> list[tuple[str, tuple[float, float | None]]]:
+    """What each published score is, and its value there and in `trial`."""
+    last, best = _last(facts, trial), _best_metrics(facts, trial)
+    return [
+        *((name, (wanted, last.get(name))) for name, wanted in entry.eval.items()),
+        *((f"{name}, best", (wanted, best.get(name))) for name, wanted in entry.best.items()),
+    ]
+
+
+def _side_by_side(facts: Facts, which: str, entry: PublishedTrial, trial: TrialRecord) -> str:
+    rows = []
+    for key in dict.fromkeys([*entry.params, *trial.params]):
+        pair = (_given(entry.params, key), _given(trial.params, key))
+        rows.append([code(key), *pair, _difference(entry.params.get(key), trial.params.get(key))])
+    for kind, (wanted, found) in _scores(facts, entry, trial):
+        rows.append([kind, _reported(wanted), score(found), _minus(found, wanted)])
+    return table(["what", f"published{which}", f"measured, trial {trial.number}", "difference"], rows)
 
 
 def _by_epoch(facts: Facts, entries: Sequence[PublishedTrial], matched: Sequence[TrialRecord | None]) -> list[str]:
@@ -87,40 +115,63 @@ def _by_epoch(facts: Facts, entries: Sequence[PublishedTrial], matched: Sequence
 def _best(facts: Facts, known: PublishedConfig) -> list[str]:
     if known.best_trial is None or known.best_trial >= len(known.trials) or facts.best is None:
         return []
-    entry, best = known.trials[known.best_trial], facts.best
-    rows = []
-    for key in dict.fromkeys([*entry.params, *best.params]):
-        pair = (_given(entry.params, key), _given(best.params, key))
-        rows.append([code(key), *pair, _difference(entry.params.get(key), best.params.get(key))])
-    last = _last(facts, best)
-    for name, reported in entry.eval.items():
-        rows.append([name, score(reported), score(last.get(name)), _minus(last.get(name), reported)])
-    columns = [
-        "what",
-        f"published, trial {known.best_trial}",
-        f"measured, trial {best.number}",
-        "difference",
-    ]
-    return ["### Best trial", "Scores are again those of the last evaluation.", table(columns, rows)]
+    entry = known.trials[known.best_trial]
+    compared = _side_by_side(facts, f", trial {known.best_trial}", entry, facts.best)
+    return ["### Best trial", _LAST, compared]
 
 
 def _final(facts: Facts, known: PublishedConfig) -> list[str]:
-    final, train = facts.final, known.train
+    final = facts.final
     if final is None:
         return ["Retraining and test are still missing here, so the published final figures have nothing beside them."]
-    cost = final.cost
-    lasted = cost.train_seconds + cost.eval_seconds
+    return [*_training(facts, known, final), *_losses(facts, known, final), *_tests(known, final)]
+
+
+def _training(facts: Facts, known: PublishedConfig, final: FinalRecord) -> list[str]:
+    train, cost, held = known.train, final.cost, final.parameters
+    lasted, logged = cost.train_seconds + cost.eval_seconds, _logged(facts, final)
     rows = [
+        ["parameters", count(known.parameters.total), count(held.total)],
+        ["parameters trained", count(known.parameters.trainable), count(held.trainable)],
+        ["device", escape(known.device) or MISSING, escape(cost.device) or MISSING],
         ["steps", count(train.steps), count(cost.steps)],
         ["seconds, with evaluations", score(train.seconds, 2), score(lasted, 2)],
+        ["seconds an epoch", score(train.seconds_per_epoch, 2), _per(lasted, final.retrain_evals[-1].epoch, 2)],
         ["samples/s, with evaluations", score(train.samples_per_second, 3), _per(cost.samples, lasted)],
         ["steps/s, with evaluations", score(train.steps_per_second, 3), _per(cost.steps, lasted)],
+        ["evaluation, samples/s", score(known.eval_samples_per_second, 2), score(cost.eval_samples_per_second, 2)],
         ["FLOPs", flops(train.flops), flops(cost.flops)],
         ["training loss", score(train.train_loss), score(cost.train_loss)],
+        ["training loss, first logged", score(train.train_loss_first), score(logged[0] if logged else None)],
+        ["training loss, last logged", score(train.train_loss_last), score(logged[-1] if logged else None)],
     ]
     shown = [row for row in rows if row[1] != MISSING]
+    return ["### Final training", table(["what", "published", "measured"], shown)] if shown else []
+
+
+def _losses(facts: Facts, known: PublishedConfig, final: FinalRecord) -> list[str]:
+    reported = known.train.train_loss_by_epoch
+    if not reported:
+        return []
+    measured = [point.train_loss for point in facts.points.get(final.number, ())]
+    longest = max(len(reported), len(measured))
+    columns = ["training loss", *(f"epoch {index + 1}" for index in range(longest))]
+    rows = [["published", *_padded(reported, longest)], ["measured", *_padded(measured, longest)]]
+    return ["Training loss, epoch by epoch (measured: the mean up to each evaluation):", table(columns, rows)]
+
+
+def _tests(known: PublishedConfig, final: FinalRecord) -> list[str]:
+    before = [
+        [
+            f"{name}, before fine-tuning",
+            score(wanted),
+            score(final.before.get(name)),
+            _minus(final.before.get(name), wanted),
+        ]
+        for name, wanted in known.before.items()
+    ]
     tests = [
-        [name, score(wanted), score(final.test.get(name)), _minus(final.test.get(name), wanted)]
+        [name, _reported(wanted), score(final.test.get(name)), _minus(final.test.get(name), wanted)]
         for name, wanted in known.test.items()
     ]
     if known.test_seconds is not None:
@@ -128,12 +179,17 @@ def _final(facts: Facts, known: PublishedConfig) -> list[str]:
     if known.test_samples_per_second is not None:
         speed = _per(final.test_rows, final.test_seconds)
         tests.append(["samples/s", score(known.test_samples_per_second, 2), speed, MISSING])
-    parts = []
-    if shown:
-        parts += ["### Final training", table(["what", "published", "measured"], shown)]
-    if tests:
-        parts += ["### Test", table(["what", "published", "measured", "difference"], tests)]
-    return parts
+    columns = ["what", "published", "measured", "difference"]
+    return [
+        *(["### Before fine-tuning", table(columns, before)] if before else []),
+        *(["### Test", table(columns, tests)] if tests else []),
+    ]
+
+
+def _logged(facts: Facts, final: FinalRecord) -> list[float]:
+    """Training losses of the winner's trial, whose retraining repeats it."""
+    losses = (row.metrics.get("train/loss") for row in facts.training.get(final.number, ()))
+    return [loss for loss in losses if loss is not None]
 
 
 def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]) -> list[str]:
@@ -154,7 +210,10 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
         )
     if len(facts.trials) != len(known.trials) and known.trials:
         lines.append(f"Trials: published {len(known.trials)}, here {len(facts.trials)}.")
-    lines += [_largest(facts, known, matched)] if any(matched) else []
+    if len(known.trials) == 1 and facts.best is not None and matched[0] not in (None, facts.best):
+        found = f"trial {facts.best.number}, {facts.metric} {score(facts.score(facts.best))}"
+        lines.append(f"The search found a better setting than the published one: {found}.")
+    lines += [_largest(facts, known, matched)] if any(matched) and len(known.trials) > 1 else []
     lines += [_test_gap(facts, known)] if facts.final and known.test else []
     if known.notes:
         lines.append(escape(known.notes))
@@ -165,8 +224,8 @@ def _largest(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord
     gaps = [
         (abs(measured - reported), number, name, measured - reported)
         for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True))
-        for name, reported in entry.eval.items()
-        if (measured := _last(facts, trial).get(name)) is not None and math.isfinite(measured)
+        for name, (reported, measured) in _scores(facts, entry, trial)
+        if measured is not None and math.isfinite(measured)
     ]
     if not gaps:
         return ""
@@ -186,6 +245,11 @@ def _last(facts: Facts, trial: TrialRecord | None) -> Mapping[str, float]:
     return points[-1].eval.metrics if points else {}
 
 
+def _best_metrics(facts: Facts, trial: TrialRecord | None) -> Mapping[str, float]:
+    best = facts.best_eval(trial) if trial else None
+    return best.metrics if best else {}
+
+
 def _points(facts: Facts, trial: TrialRecord | None) -> tuple[Point, ...]:
     return facts.points[trial.number] if trial else ()
 
@@ -197,6 +261,11 @@ def _same(wanted: Mapping[str, Scalar], found: Mapping[str, Scalar]) -> bool:
 def _equal(first: Scalar, second: Scalar) -> bool:
     numbers = isinstance(first, int | float) and isinstance(second, int | float)
     return math.isclose(first, second, rel_tol=_SAME) if numbers else first == second  # type: ignore[arg-type]
+
+
+def _reported(wanted: float) -> str:
+    """With all of its digits, and at least as many as what was measured is shown with."""
+    return score(wanted, max(4, len(str(wanted).partition(".")[2])))
 
 
 def _given(params: Mapping[str, Scalar], key: str) -> str:
@@ -213,8 +282,8 @@ def _minus(measured: float | None, reported: float | None) -> str:
     return signed(measured - reported) if measured is not None and reported is not None else MISSING
 
 
-def _per(amount: float, duration: float) -> str:
-    return f"{amount / duration:,.3f}" if duration > 0 else MISSING
+def _per(amount: float, duration: float, digits: int = 3) -> str:
+    return f"{amount / duration:,.{digits}f}" if duration > 0 else MISSING
 
 
 def _padded(values: Sequence[float | None], length: int) -> list[str]:

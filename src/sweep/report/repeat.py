@@ -9,10 +9,12 @@ from sweep.report.markdown import block, code, details, join, table
 def repeat(facts: Facts) -> str:
     each = "\n".join(f"# trial {trial.number}\n{trial.command}" for trial in facts.trials)
     run_dir = facts.config.run_dir
-    parts = ["## How to repeat it", "The study, or what is left of it:", block(facts.lock.command, "sh")]
-    if facts.final:
+    whole = "The whole of it:" if facts.alone else "The study, or what is left of it:"
+    parts = ["## How to repeat it", whole, block(facts.lock.command, "sh")]
+    if facts.final and not facts.alone:
         parts += [f"The winner, trial {facts.final.number}, alone:", block(facts.final.command, "sh")]
-    parts += [details("Each trial alone", body=[block(each, "sh")])]
+    if not facts.alone:
+        parts.append(details("Each trial alone", body=[block(each, "sh")]))
     if facts.final:
         loading = (
             "from sweep.model.artifact import load\n\n"
@@ -39,6 +41,4 @@ def _places(facts: Facts) -> str:
             "final/predictions.csv": "each test row with its label, prediction and confidence",
             "final/confusion.csv": "the confusion counts",
         }
-    if facts.final and facts.final.tracker_run:
-        places |= {facts.final.tracker_run: "the retraining's tracked run"}
     return table(["in the run directory", "is"], [[code(path), said] for path, said in places.items()])

@@ -8,17 +8,21 @@ from sweep.records import Completed, TrialRecord
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, figure, join
-from sweep.report.observations import trial_observations
+from sweep.report.observations import spread, trial_observations
 from sweep.report.units import score
-
-_UNFOLDED = 8  # trials up to which each one's table stands open
 
 
 def search(facts: Facts, drawn: Set[str]) -> str:
+    """Empty for a single run that was retrained: what it did is told with the retraining."""
+    if facts.alone and facts.final:
+        return ""
     return join(
         [
             "## The trials",
             tables.trials(facts),
+            " ".join(
+                ["The score of a trial is that of its best evaluation, at the epoch given.", spread(facts)]
+            ).strip(),
             figure("search", f"Score of each trial and the best so far, in {facts.metric}")
             if "search" in drawn
             else "",
@@ -31,15 +35,17 @@ def search(facts: Facts, drawn: Set[str]) -> str:
 
 
 def _trial(facts: Facts, trial: TrialRecord) -> str:
-    points = facts.points[trial.number]
-    found = facts.score(trial)
+    points, found, mark = facts.points[trial.number], facts.score(trial), facts.mark(trial)
     ended = "" if isinstance(trial.outcome, Completed) else f", {tables.state(trial)}"
-    best = ", best" if trial is facts.best else ""
     scored = f": {facts.metric} {score(found)}" if found is not None else ""
-    run = f"Recorded as {escape(trial.tracker_run)}." if trial.tracker_run else ""
     table = tables.evaluations(facts, points) if points else ""
     return details(
-        f"Trial {trial.number}{ended}{best}{scored}",
-        body=[table, bullets(trial_observations(facts, trial)), run],
-        unfolded=len(facts.trials) <= _UNFOLDED,
+        f"Trial {trial.number}{f' ({mark})' if mark else ''}{ended}{scored}",
+        body=[table, bullets(trial_observations(facts, trial)), tracked(facts, trial.tracker_run)],
+        unfolded=trial is facts.winner,
     )
+
+
+def tracked(facts: Facts, run: str) -> str:
+    """Where the run can be looked at; the mock backend's addresses answer to nobody once the study has ended."""
+    return f"Recorded as {escape(run)}." if run and facts.config.tracker.name != "mock" else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
-from sweep.report.headline import proportion
 from sweep.report.inference import wilson
+from sweep.report.scores import Line, guess, lines, proportion
 from sweep.report.tables import counted, ended, shown_metrics
-from sweep.report.units import score, value
+from sweep.report.units import plural, score, value
 from sweep.store import Store
 
 
@@ -36,8 +38,34 @@ def study_summary(store: Store) -> dict[str, float | int | str]:
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
         found["final/test_rows"] = final.test_rows
-        found["final/parameters_total"] = final.parameters.total
-        found["final/parameters_trainable"] = final.parameters.trainable
+        found |= {**_account(final), **_chosen(final)}
+    return found
+
+
+def _account(final: FinalRecord) -> dict[str, float | int | str]:
+    """The model before training, the thresholds it decides with, and its parameters."""
+    found: dict[str, float | int | str] = {f"before/{name}": value for name, value in final.before.items()}
+    found |= {f"tuned/{name}": value for name, value in final.tuned.items()}
+    found |= {f"untuned/{name}": value for name, value in final.untuned.items()}
+    found |= {
+        f"thresholds/{name}": value for name, value in zip(final.label_names, final.thresholds or (), strict=False)
+    }
+    held = final.parameters
+    found |= {"final/parameters_total": held.total, "final/parameters_trainable": held.trainable}
+    found["final/parameters_bytes"] = held.bytes
+    return found | {f"final/parameters_{name}": group.total for name, group in held.groups.items()}
+
+
+def _chosen(final: FinalRecord) -> dict[str, float | int | str]:
+    """The winner over fresh seeds; empty without."""
+    if final.confirmation is None or not final.confirmation.candidates:
+        return {}
+    first = final.confirmation.candidates[0]
+    found: dict[str, float | int | str] = {"confirmation/seeds": len(first.scores)}
+    measured = {"mean": first.mean, "optimism": final.confirmation.optimism}
+    found |= {f"confirmation/{name}": value for name, value in measured.items() if value is not None}
+    if first.interval is not None:
+        found |= dict(zip(("confirmation/low", "confirmation/high"), first.interval, strict=True))
     return found
 
 
@@ -56,15 +84,31 @@ def _scores(facts: Facts) -> list[str]:
         scored = f"Scores    {facts.metric} {score(facts.score(facts.best))}" if facts.best else ""
         return [line for line in (scored, "          not retrained and tested yet") if line]
     names = shown_metrics(facts, [final.retrain_best.metrics, final.test])
-    width = max(len(name) for name in names) + 2
-    head = f"Scores    {'':{width}}{'validation':>12}{'test':>10}{'zero rule, test':>18}"
-    return [head, *(_score(final, name, width) for name in names), *_interval(facts, final)]
+    width = max(len(line.model) for line in lines(facts, final)) + 2
+    head = f"Scores    {'':12}{'':{width}}" + "".join(f"{name:>{_column(name)}}" for name in names)
+    return [
+        head,
+        *(_line(line, names, width) for line in lines(facts, final)),
+        *_seeds(final),
+        *_interval(facts, final),
+    ]
 
 
-def _score(final: FinalRecord, name: str, width: int) -> str:
-    validation, test = final.retrain_best.metrics.get(f"eval/{name}"), final.test.get(f"test/{name}")
-    rule = final.baseline.get(f"test/{name}")
-    return f"          {name:{width}}{score(validation):>12}{score(test):>10}{score(rule):>18}"
+def _line(line: Line, names: Sequence[str], width: int) -> str:
+    cells = "".join(f"{score(line.metrics.get(name)):>{_column(name)}}" for name in names)
+    return f"          {line.split:12}{line.model:{width}}{cells}"
+
+
+def _column(name: str) -> int:
+    return max(len(name), 6) + 2
+
+
+def _seeds(final: FinalRecord) -> list[str]:
+    if final.confirmation is None or not final.confirmation.candidates:
+        return []
+    first = final.confirmation.candidates[0]
+    between = f", 95 % interval {score(first.interval[0])} to {score(first.interval[1])}" if first.interval else ""
+    return [f"          validation mean {score(first.mean)} over {plural(len(first.scores), 'fresh seed')}{between}"]
 
 
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:
@@ -72,4 +116,8 @@ def _interval(facts: Facts, final: FinalRecord) -> list[str]:
     if f"test/{name}" not in final.test:
         return []
     low, high = wilson(final.test[f"test/{name}"], final.test_rows)
-    return [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
+    said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
+    rule = final.baseline.get(f"test/{name}")
+    if rule is not None and rule >= low:
+        said.append(f"          no better than guessing: the {guess(facts)} scores {score(rule)}")
+    return said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.config.metrics import BY_TASK, better_when_lower
+from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
-from sweep.records import Completed, Failed, FinalRecord, Metrics, Pruned, TrialRecord
+from sweep.records import Completed, Failed, Metrics, Pruned, TrialRecord
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import code, escape, table
 from sweep.report.units import MISSING, count, score, signed, value
@@ -32,10 +32,8 @@ def every_metric(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
 
 
 def trials(facts: Facts) -> str:
-    """One row a trial: searched values, end, best score and its epoch, last evaluation loss, seconds."""
-    searched = facts.searched
-    columns = ["trial", *(facts.title(key) for key in searched), "ended"]
-    columns += [f"best {facts.metric}", "at epoch", "last eval/loss", "seconds"]
+    """One row a trial: best score and its epoch, end, seconds, searched values."""
+    columns = ["trial", facts.metric, "epoch", "ended", "seconds", *(facts.title(key) for key in facts.searched)]
     return table(columns, (_trial(facts, trial) for trial in facts.trials))
 
 
@@ -46,42 +44,13 @@ def state(trial: TrialRecord) -> str:
 def evaluations(facts: Facts, points: Sequence[Point]) -> str:
     """One row an evaluation, the best in bold."""
     names = [f"eval/{name}" for name in _evaluation_metrics(facts, points)]
-    values = [metric for point in points if (metric := point.metric(facts.metric)) is not None]
-    best = (max if facts.maximize else min)((number for number in values if number == number), default=None)
+    best = facts.study.objective.best(points, lambda point: point.eval.metrics)
     rows = []
     for point in points:
         cells = [f"{point.eval.epoch:.4g}", count(point.eval.step), score(point.train_loss)]
         cells += [score(point.metric(name)) for name in names]
-        winner = best is not None and point.metric(facts.metric) == best
-        rows.append([f"**{cell}**" for cell in cells] if winner else cells)
+        rows.append([f"**{cell}**" for cell in cells] if point is best else cells)
     return table(["epoch", "step", "train/loss", *names], rows)
-
-
-def scores(final: FinalRecord, names: Sequence[str]) -> str:
-    """Validation, test and zero-rule baseline, metric by metric. Gains are signed so that above 0 is better."""
-    rows = []
-    for name in names:
-        validation, test = final.retrain_best.metrics.get(f"eval/{name}"), final.test.get(f"test/{name}")
-        rule = final.baseline.get(f"test/{name}")
-        rows.append(
-            [
-                name,
-                score(validation),
-                score(test),
-                _gain(name, test, validation),
-                score(rule),
-                _gain(name, test, rule),
-            ]
-        )
-    columns = [
-        "metric",
-        "validation",
-        "test",
-        "test against validation",
-        "zero rule, test",
-        "test against zero rule",
-    ]
-    return table(columns, rows)
 
 
 def side_by_side(facts: Facts, trial: Sequence[Point], retrain: Sequence[Point]) -> str:
@@ -112,7 +81,9 @@ def space(facts: Facts) -> str:
     for key, spec in facts.lock.space.items():
         spec = spec if isinstance(spec, dict) else {"choices": [spec]}
         rows.append([code(key), escape(_domain(spec)), escape(_scale(spec)), escape(_condition(spec))])
-    return table(["config key", "searched", "scale", "only when"], rows)
+    columns = ["config key", "searched", "scale", "only when"]
+    conditional = any(row[-1] for row in rows)
+    return table(columns, rows) if conditional else table(columns[:-1], [row[:-1] for row in rows])
 
 
 def key_values(pairs: Sequence[tuple[str, str]]) -> str:
@@ -120,13 +91,11 @@ def key_values(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _trial(facts: Facts, trial: TrialRecord) -> list[str]:
-    best, points = facts.best_eval(trial), facts.points[trial.number]
-    last = points[-1].metric("eval/loss") if points else None
-    number = f"{trial.number} (best)" if trial is facts.best else str(trial.number)
-    cells = [number, *(_searched(trial, key) for key in facts.searched), escape(state(trial))]
-    cells += [score(facts.score(trial)), f"{best.epoch:.4g}" if best else MISSING, score(last)]
-    cells.append(f"{trial.outcome.cost.seconds:,.1f}")
-    return [f"**{cell}**" for cell in cells] if trial is facts.best else cells
+    best, mark = facts.best_eval(trial), facts.mark(trial)
+    cells = [f"{trial.number} ({mark})" if mark else str(trial.number), score(facts.score(trial))]
+    cells += [f"{best.epoch:.4g}" if best else MISSING, escape(state(trial)), f"{trial.outcome.cost.seconds:,.1f}"]
+    cells += [_searched(trial, key) for key in facts.searched]
+    return [f"**{cell}**" for cell in cells] if trial is facts.winner else cells
 
 
 def _searched(trial: TrialRecord, key: str) -> str:
@@ -136,13 +105,6 @@ def _searched(trial: TrialRecord, key: str) -> str:
 def _evaluation_metrics(facts: Facts, points: Sequence[Point]) -> list[str]:
     names = shown_metrics(facts, [point.eval.metrics for point in points])
     return sorted(names, key=lambda name: name != "loss")
-
-
-def _gain(name: str, measured: float | None, reference: float | None) -> str:
-    if measured is None or reference is None:
-        return MISSING
-    difference = measured - reference
-    return signed(-difference if better_when_lower(f"test/{name}") else difference)
 
 
 def _domain(spec: dict[str, object]) -> str:

@@ -46,8 +46,8 @@ def seconds(value: float | None) -> str:
     return f"{value:,.0f} s ({_clock(value)})"
 
 
-def rate(amount: float, duration: float) -> str:
-    return f"{amount / duration:,.3f}" if duration > 0 else MISSING
+def rate(value: float | None) -> str:
+    return MISSING if value is None else f"{value:,.2f}"
 
 
 def size(octets: float) -> str:

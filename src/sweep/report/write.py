@@ -6,6 +6,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from sweep.config.secrets import scrub
+from sweep.report.comparison.write import section
 from sweep.report.cost import cost
 from sweep.report.experiment import experiment
 from sweep.report.facts import Facts, read
@@ -18,6 +19,7 @@ from sweep.report.page import page
 from sweep.report.published import published
 from sweep.report.repeat import repeat
 from sweep.report.search import search
+from sweep.report.selection import selection
 from sweep.report.winner import winner
 from sweep.store import Store
 
@@ -29,7 +31,7 @@ def write_report(store: Store) -> Path:
     """
     facts = read(store)
     drawn = draw(facts, store.root / "figures")
-    markdown = document(facts, drawn)
+    markdown = document(facts, drawn, compared=section(store))
     path = store.root / "report.md"
     path.write_text(markdown, encoding="utf-8")
     html = page(markdown, title=facts.name, folder=store.root)
@@ -37,14 +39,17 @@ def write_report(store: Store) -> Path:
     return path
 
 
-def document(facts: Facts, drawn: Set[str]) -> str:
+def document(facts: Facts, drawn: Set[str], compared: str = "") -> str:
+    """`compared` is the section on the methods of a group run."""
     sections = [
         headline(facts),
         experiment(facts),
         search(facts, drawn),
         hyperparameters(facts, drawn),
+        selection(facts),
         winner(facts, drawn),
         generalisation(facts, drawn),
+        compared,
         cost(facts),
         published(facts),
         repeat(facts),

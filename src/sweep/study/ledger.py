@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +21,7 @@ from sweep.errors import UserError
 from sweep.methods import pruner, sampler
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
+from sweep.study.among import OwnPruner, OwnSampler, value_of
 
 # User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
 _OUTCOME, _EPOCH, _RETRIED = "outcome", "best_epoch", "retried"
@@ -44,7 +48,7 @@ class Ledger:
         address = config.storage or f"sqlite:///{store.root / 'study.db'}"
         try:
             study = optuna.create_study(
-                study_name=config.study_name, storage=address, direction=config.direction, pruner=pruner(config),
+                study_name=config.study_name, storage=address, direction=config.direction, pruner=_pruner(config),
                 load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
@@ -68,13 +72,30 @@ class Ledger:
         return self.config.n_trials if size is None else min(size, self.config.n_trials)
 
     def ask(self) -> tuple[Trial, dict[str, Scalar]]:
-        self.study.sampler = sampler(self.config, self.space, self.counted)
+        self.study.sampler = self._sampler()
         trial = self.study.ask()
         chosen: dict[str, Scalar] = {}
         for parameter in self.space:
             if parameter.active(chosen):
                 chosen[parameter.key] = _suggest(trial, parameter)
         return trial, chosen
+
+    def _sampler(self) -> BaseSampler:
+        made, key = sampler(self.config, self.space, self.counted), self.config.compare_by
+        if key is None:
+            return made
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting:
+            self.study.enqueue_trial({key: self._due(key)})
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return OwnSampler(made, key, value_of(waiting[0], key))
+
+    def _due(self, key: str) -> Scalar:
+        """The method that has the fewest trials, running ones too; the first of equals."""
+        taken = Counter(
+            value_of(trial, key) for trial in self.study.get_trials(deepcopy=False) if _RETRIED not in trial.user_attrs
+        )
+        return min(self.space.methods(key), key=lambda value: taken[value])
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         match outcome:
@@ -107,6 +128,11 @@ class Ledger:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
+
+
+def _pruner(config: StudyConfig) -> BasePruner:
+    made = pruner(config)
+    return made if config.compare_by is None else OwnPruner(made, config.compare_by)
 
 
 def _refuse_another_study(study: Study, store: Store) -> None:

@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
+from sweep.data.splits import Splits
+from sweep.data.template import filled, label_words
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
 from sweep.model.preflight import preflight
@@ -55,12 +57,40 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
         f"{config.study.direction} {config.study.metric}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
+        *_afterwards(plan),
+        *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
         *_accounted(account),
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
     ])  # fmt: skip
+
+
+def _afterwards(plan: Plan) -> list[str]:
+    """What is trained once the search is over."""
+    study = plan.config.study
+    methods = plan.space.methods(study.compare_by) if study.compare_by else ()
+    kinds, lines = max(len(methods), 1), []
+    if methods:
+        lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
+    if study.confirm_seeds > 1:
+        top = min(study.confirm_top, study.n_trials // kinds)
+        times = kinds * top * study.confirm_seeds
+        lines.append(f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} for each of the best {top})")
+    return [*lines, f"retrained at the end: {kinds}, each with its own seed"]
+
+
+def _example(config: Config, splits: Splits) -> list[str]:
+    """The first train row as the model will read it: a template is easily a space off."""
+    if config.prompt is None:
+        return []
+    text, pair = next(splits.train.inputs())
+    prompt = filled(config.prompt.template, text, pair or "")
+    return [
+        f"first prompt: {prompt!r}",
+        f"label words: {', '.join(map(repr, label_words(config.prompt, splits.labels)))}",
+    ]
 
 
 def _accounted(account: Parameters) -> list[str]:
@@ -85,6 +115,7 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
         parts = (
             config.model,
             config.adapter,
+            config.prompt,
             config.optimizer.name,
             trainer.bf16,
             trainer.fp16,

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from sweep.config.folders import cache_dir, conf_dir
+from sweep.config.objective import Objective
+from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
@@ -43,18 +45,27 @@ class Session:
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
-        return self._best_of(self.store.trials())
+        return self._objective.best(self.store.trials(), best_metrics)
 
     def keep_best_only(self) -> None:
-        """Bounded disk use: of all trials, only the best keeps its adapter."""
+        """Bounded disk use: of all trials, only the best, or the best of each method, keeps its adapter."""
         records = self.store.trials()
-        best = self._best_of(records)
+        kept = {group[0].number for group in self.ranked(records).values() if group}
         for record in records:
-            if best is None or record.number != best.number:
+            if record.number not in kept:
                 self.store.drop_best(record.number)
 
-    def _best_of(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
-        return self.plan.config.study.objective.best(records, best_metrics)
+    def ranked(self, records: Sequence[TrialRecord]) -> dict[Scalar, list[TrialRecord]]:
+        """The completed trials, best first: of each method in a group run, else all of them under None."""
+        key = self.plan.config.study.compare_by
+        groups: dict[Scalar, list[TrialRecord]] = {}
+        for record in self._objective.ranked(records, best_metrics):
+            groups.setdefault(record.params.get(key) if key else None, []).append(record)
+        return groups
+
+    @property
+    def _objective(self) -> Objective:
+        return self.plan.config.study.objective
 
     def _best_dir(self, trial: TrialPlan) -> Path | None:
         return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None

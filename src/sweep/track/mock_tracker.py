@@ -50,6 +50,9 @@ class MockTracker:
     def open_study(self, config: Config) -> Run:
         return self._wandb.open_study(config)
 
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        return self._wandb.open_comparison(name, compared)
+
     def close(self, store: Store) -> Receipt:
         told = self._wandb.close(store)
         backend = self.server.backend
@@ -72,7 +75,8 @@ def received(backend: Backend) -> str:
     rows = sum(len(run.history) for run in runs)
     unknown = sum(backend.unknown_operations.values())
     trials = _count(kinds[JobType.TRIAL], "trial run")
-    others = f"{kinds[JobType.FINAL]} final, {kinds[JobType.STUDY]} study"
+    always = (JobType.FINAL, JobType.STUDY)
+    others = ", ".join(f"{kinds[kind]} {kind}" for kind in JobType if kind in always or kinds[kind] and kind != "trial")
     return f"{trials}, {others}, {_count(rows, 'row')}, {_count(unknown, 'unknown operation')}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sweep.config.schema import Config
 from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
@@ -23,6 +25,9 @@ class NullTracker:
         return NullRun()
 
     def open_study(self, config: Config) -> Run:  # noqa: ARG002
+        return NullRun()
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         return NullRun()
 
     def close(self, store: Store) -> Receipt:  # noqa: ARG002

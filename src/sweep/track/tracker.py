@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.records import Completed, EvalPoint, Failed, Metrics, Outcome, TrialPlan, TrialRecord
 from sweep.store import Store
 
@@ -18,8 +18,10 @@ Say = Callable[[str], None]
 
 class JobType(StrEnum):
     TRIAL = "trial"
+    CONFIRM = "confirm"
     FINAL = "final"
     STUDY = "study"
+    COMPARE = "compare"
 
 
 # W&B tells a run that went well from one that failed by its exit code alone; the codes tell failures apart.
@@ -32,7 +34,7 @@ _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of
 class Ending:
     """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
     follows from it unless it is given; `files` are attached to the run; a folder in `artifact` becomes a versioned
-    artifact of the run; `trials` become a table."""
+    artifact of the run; `trials` become a table, and so does each entry of `tables`: rows with the same keys."""
 
     state: str
     exit_code: int | None = None
@@ -40,6 +42,7 @@ class Ending:
     files: tuple[Path, ...] = ()
     artifact: Path | None = None
     trials: tuple[TrialRecord, ...] = ()
+    tables: Mapping[str, Sequence[Mapping[str, Scalar]]] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -91,10 +94,13 @@ class Receipt:
 
 class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start the run of a trial, or of the winner's retraining."""
+        """Start the run of a trial, of its repetition with a fresh seed, or of the winner's retraining."""
 
     def open_study(self, config: Config) -> Run:
         """Start the run that sums the study up."""
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        """Start the run that sets finished studies side by side; their configs by method."""
 
     def close(self, store: Store) -> Receipt:
         """Flush everything and, where the backend can be asked, compare what it holds with the run directory."""

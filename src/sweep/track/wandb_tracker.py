@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,8 @@ class WandbRun:
             self._run.save(str(path), base_path=str(path.parent), policy="now")
         if ending.trials:
             self._run.log({"trials": _table(ending.trials, self._tracker.config)})
+        for name, rows in ending.tables.items():
+            self._run.log({name: _plain_table(rows)})
         if ending.artifact is not None:
             self._attach_artifact(ending.artifact)
 
@@ -121,6 +123,18 @@ class WandbRun:
         return not self._lost
 
 
+def _run_name(trial: TrialPlan, job_type: JobType) -> str:
+    study = trial.config.study
+    match job_type:
+        case JobType.FINAL:
+            method = f"-{trial.params.get(study.compare_by)}" if study.compare_by else ""
+            return f"{study.study_name}-final{method}"
+        case JobType.CONFIRM:
+            return f"{study.study_name}-{trial.number:04d}-seed-{trial.config.trainer.seed}"
+        case _:
+            return f"{study.study_name}-{trial.number:04d}"
+
+
 class WandbTracker:
     """`account` None keeps every run offline."""
 
@@ -141,14 +155,17 @@ class WandbTracker:
         self._base_url = (account.base_url if account else "") or self._service.settings.base_url
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        study = trial.config.study.study_name
-        name = f"{study}-final" if job_type is JobType.FINAL else f"{study}-{trial.number:04d}"
+        name = _run_name(trial, job_type)
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub(trial.command)}
         config = {**scrubbed(trial.config), "trial": about, "params": _shown(trial.params)}
         return self._start(name, job_type, config, {"optuna/number": trial.number})
 
     def open_study(self, config: Config) -> Run:
         return self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        configs = {method: scrubbed(config) for method, config in compared.items()}
+        return self._start(name, JobType.COMPARE, {"compared": configs}, {})
 
     def close(self, store: Store) -> Receipt:  # noqa: ARG002 - W&B itself is not asked what it holds
         for run in self.runs:
@@ -275,8 +292,9 @@ def tally(runs: list[WandbRun]) -> str:
     counts = Counter(run.job_type for run in runs)
     rows = sum(run.rows for run in runs)
     trials = f"{counts[JobType.TRIAL]} trial run{'' if counts[JobType.TRIAL] == 1 else 's'}"
-    others = [f"{counts[kind]} {kind}" for kind in (JobType.FINAL, JobType.STUDY) if counts[kind]]
-    return ", ".join([trials, *others, f"{rows} row{'' if rows == 1 else 's'}"])
+    others = [f"{counts[kind]} {kind}" for kind in (JobType.FINAL, JobType.STUDY, JobType.COMPARE) if counts[kind]]
+    first = [trials] if counts[JobType.TRIAL] or not others else []
+    return ", ".join([*first, *others, f"{rows} row{'' if rows == 1 else 's'}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +345,12 @@ def _table(trials: tuple[TrialRecord, ...], config: Config) -> wandb.Table:
         for trial in trials
     ]
     return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+
+
+def _plain_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
+    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
+    data: list[Iterable[Any]] = [[row.get(str(column)) for column in columns] for row in rows]
+    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 
 
 def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | None]:

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
-from sweep.train.loss import mean_loss
-from sweep.train.metrics import Labels, Scores, compute
+from sweep.train.loss import MeanLoss
+from sweep.train.metrics import Labels, Scores, decide, score
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """`scores` are logits; `loss` is the mean over rows; `seconds` is wall time. Rows are in the dataset's order."""
+    """`scores` are logits, or log-probabilities of label words; `loss` is the mean over rows; `seconds` is wall time.
+    Rows are in the dataset's order."""
 
     scores: Scores
     labels: Labels
@@ -33,7 +34,7 @@ class Predictions:
         return bool(np.isfinite(self.loss) and np.isfinite(self.scores).all())
 
 
-def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: int, task: Task) -> Predictions:
+def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: int, loss: MeanLoss) -> Predictions:
     """Evaluate every row of a tokenised dataset. No global random number is drawn, so training goes on undisturbed.
 
     Batches hold rows of like length, the longest first: less padding, and too little memory shows at once.
@@ -50,14 +51,20 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     return Predictions(
         scores=scores.numpy(),
         labels=labels.numpy().astype(np.int64),
-        loss=mean_loss(task, scores, labels),
+        loss=loss(scores, labels),
         seconds=time.perf_counter() - started,
     )
 
 
-def measure(task: Task, predictions: Predictions, prefix: str) -> dict[str, float]:
-    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`."""
-    found = {"loss": predictions.loss, **compute(task, predictions.scores, predictions.labels)}
+def measure(
+    task: Task, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
+) -> dict[str, float]:
+    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`.
+
+    `thresholds` are for multi-label: one for all labels, or one each.
+    """
+    decided = decide(task, predictions.scores, thresholds)
+    found = {"loss": predictions.loss, **score(task, decided, predictions.labels)}
     return {f"{prefix}/{name}": found[name] for name in BY_TASK[task]}
 
 

@@ -8,15 +8,17 @@ heads do not do, so that the loss and its gradient come out multiplied by `gradi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sweep.config.schema import Task
+from sweep.config.schema import Config, Task
 
 LossFunction = Callable[..., Tensor]
+MeanLoss = Callable[[Tensor, Tensor], float]
 
 
 def summed(task: Task, scores: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -31,16 +33,32 @@ def summed(task: Task, scores: Tensor, labels: Tensor, *, smoothing: float = 0.0
     return functional.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
 
 
-def training_loss(task: Task, smoothing: float) -> LossFunction:
+def summed_over_words(scores: Tensor, labels: Tensor) -> Tensor:
+    """The negative log-likelihood of the true labels' words, summed over rows. `scores` is (rows, labels), or (rows, 1)
+    where the true label alone was scored. Unlike cross-entropy, it does not set the labels against each other: it is
+    of the whole vocabulary already."""
+    true = scores if scores.shape[1] == 1 else scores.gather(1, labels[:, None])
+    return -true.sum()
+
+
+def training_loss(config: Config) -> LossFunction:
     """A `compute_loss_func` for the Trainer: the mean over all rows of an optimizer step, however they are batched."""
+    summed_loss = _summed_loss(config, smoothing=config.trainer.label_smoothing_factor)
 
     def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        return summed(task, outputs.logits.float(), labels, smoothing=smoothing) / items
+        return summed_loss(outputs.logits.float(), labels) / items
 
     return loss
 
 
-def mean_loss(task: Task, scores: Tensor, labels: Tensor) -> float:
+def mean_loss(config: Config) -> MeanLoss:
     """The mean over rows, in double precision and without smoothing, so that trials that smooth differently compare."""
-    return float(summed(task, scores.to(torch.float64), labels) / labels.numel())
+    summed_loss = _summed_loss(config, smoothing=0.0)
+    return lambda scores, labels: float(summed_loss(scores.to(torch.float64), labels) / labels.numel())
+
+
+def _summed_loss(config: Config, *, smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
+    if config.prompt is not None:
+        return summed_over_words
+    return partial(summed, config.dataset.task, smoothing=smoothing)

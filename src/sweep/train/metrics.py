@@ -6,6 +6,7 @@ predictions, and comes from `sweep.train.evaluation`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ import datasets
 import evaluate
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 from sklearn.metrics import accuracy_score, jaccard_score, precision_recall_fscore_support
 
 from sweep.config.schema import Task
@@ -23,15 +25,11 @@ Labels = NDArray[np.int64]  # (rows,) label numbers, or (rows, labels) of 0 and 
 AVERAGES = ("macro", "micro", "weighted")
 
 
-def decide(task: Task, scores: Scores) -> Labels:
-    """The predictions: the highest score, or, for multi-label, every label whose sigmoid is at least 0.5."""
+def decide(task: Task, scores: Scores, thresholds: float | Sequence[float] = 0.5) -> Labels:
+    """The predictions: the highest score, or, for multi-label, every label whose sigmoid reaches its threshold."""
     if task == "single_label":
         return np.asarray(scores.argmax(axis=1), dtype=np.int64)
-    return (scores >= 0).astype(np.int64)
-
-
-def compute(task: Task, scores: Scores, labels: Labels) -> dict[str, float]:
-    return score(task, decide(task, scores), labels)
+    return np.asarray(scores >= logit(thresholds), dtype=np.int64)
 
 
 def score(task: Task, predictions: Labels, labels: Labels) -> dict[str, float]:

@@ -30,7 +30,7 @@ from sweep.train.best import Best
 from sweep.train.callbacks import OnEval, OnStep, Reporting
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, predict
-from sweep.train.loss import training_loss
+from sweep.train.loss import mean_loss, training_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,12 @@ def trained(
     config, clock, device = trial.config, Clock(), bench.device
     memory.reset_peaks(device)
     tokenizer, labels = bench.tokenizer(config.model), data.splits.labels
-    rows = data.train(tokenizer, config.dataset.max_length)
-    held_out = data.validation(tokenizer, config.dataset.max_length)
+    prompt = bench.prompt(config, labels)
+    rows = data.train(tokenizer, config.dataset.max_length, prompt)
+    held_out = data.validation(tokenizer, config.dataset.max_length, prompt)
     collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
     with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
-        scored = partial(predict, model, collate=collate, batch_size=size, task=labels.task)
+        scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
         best = Best(model, partial(artifact.save, model, tokenizer, config=config, labels=labels), best_dir)
         reporting = Reporting(
             course=Course(config),
@@ -129,9 +130,9 @@ def trained(
             reporting,
             model=model,
             args=training_arguments(config, device, Path(folder)),
-            data_collator=collate,
+            data_collator=collator(tokenizer, labels, answers=prompt is not None),
             train_dataset=rows,
-            compute_loss_func=training_loss(labels.task, config.trainer.label_smoothing_factor),
+            compute_loss_func=training_loss(config),
         )
         cost = _train(trainer, reporting, device)
         best.restore()

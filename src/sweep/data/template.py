@@ -1,0 +1,76 @@
+"""The text of a prompt, and what can be wrong with it before there is a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from string import Formatter
+
+from sweep.config.compose import closest
+from sweep.config.schema import PromptConfig
+from sweep.data.labels import LabelSpace
+from sweep.data.raw import listed
+from sweep.errors import Fault
+
+TEMPLATE, WORDS = "prompt.template", "prompt.label_words"
+TEXT, PAIR = "text", "text_pair"
+
+Field = tuple[str, str | None, str | None, str | None]  # as string.Formatter gives them
+
+
+def filled(template: str, text: str, pair: str) -> str:
+    return template.format(text=text, text_pair=pair)
+
+
+def placeholders(prompt: PromptConfig) -> set[str]:
+    """The names of what the template is filled with. Raises ValueError where it cannot be read."""
+    return {name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None}
+
+
+def label_words(prompt: PromptConfig, labels: LabelSpace) -> tuple[str, ...]:
+    """The words of each label, in the order of the labels."""
+    given = prompt.label_words
+    return tuple(f" {name}" if given is None else given[name] for name in labels.names)
+
+
+def template_faults(prompt: PromptConfig, *, paired: bool) -> Iterator[Fault]:
+    """What is wrong with the template for data of one text a row, or, if `paired`, of two."""
+    try:
+        found = placeholders(prompt)
+        odd = [_shown(field) for field in Formatter().parse(prompt.template) if _odd(field)]
+    except ValueError as error:
+        yield Fault(TEMPLATE, f"cannot be read: {error}; a brace that is part of the text is doubled")
+        return
+    for one in odd:
+        yield Fault(TEMPLATE, f"has {one}, but there are {{text}} and {{text_pair}} only")
+    if TEXT not in found:
+        yield Fault(TEMPLATE, "lacks {text}: the place of the row's text")
+    if paired and PAIR not in found:
+        yield Fault(TEMPLATE, "lacks {text_pair}, but dataset.text_pair_column is set")
+    if PAIR in found and not paired:
+        yield Fault(TEMPLATE, "has {text_pair}, but dataset.text_pair_column is null")
+
+
+def _odd(field: Field) -> bool:
+    _, name, form, conversion = field
+    return name is not None and (name not in (TEXT, PAIR) or bool(form) or bool(conversion))
+
+
+def _shown(field: Field) -> str:
+    _, name, form, conversion = field
+    return "{" + f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}" + "}"
+
+
+def word_faults(prompt: PromptConfig, labels: LabelSpace) -> Iterator[Fault]:
+    """What is wrong with `label_words` for these labels."""
+    if prompt.label_words is None:
+        return
+    for name, words in prompt.label_words.items():
+        if name not in labels.names:
+            rule = (
+                f"names {name}, which is no label{closest(name, labels.names)}; labels are {listed(labels.names, 20)}"
+            )
+            yield Fault(WORDS, rule)
+        elif not words.strip():
+            yield Fault(WORDS, f"has no words for {name}")
+    if missing := [name for name in labels.names if name not in prompt.label_words]:
+        yield Fault(WORDS, f"lacks the words of {listed(missing, 20)}")

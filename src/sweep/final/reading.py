@@ -1,0 +1,101 @@
+"""The reading of the test split: the only place that opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import Rows, Splits, baseline
+from sweep.data.tokenise import tokenise
+from sweep.errors import UserError
+from sweep.records import Metrics
+from sweep.study.session import Session
+from sweep.train.before import before
+from sweep.train.evaluation import Predictions, measure
+from sweep.train.metrics import Labels, decide, score
+from sweep.train.thresholds import in_training, tuned
+from sweep.train.trainer import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """From which probability a label applies: `thresholds` None for a task with one label. Where they were tuned,
+    `validation` holds the metrics there at them."""
+
+    thresholds: tuple[float, ...] | None
+    tuned: bool = False
+    validation: Metrics = field(default_factory=dict)
+
+    @property
+    def cuts(self) -> float | Sequence[float]:
+        return 0.5 if self.thresholds is None else self.thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`untuned` are the metrics at 0.5, where other thresholds were tuned; `confusion` and `before` are as in
+    `FinalRecord`."""
+
+    rows: Rows
+    predictions: Predictions
+    decided: Labels
+    metrics: Metrics
+    untuned: Metrics
+    confusion: tuple[tuple[int, ...], ...]
+    before: Metrics
+
+
+def decisions(session: Session, config: Config, result: Trained) -> Decisions:
+    """Made on the validation rows alone, before the test split is opened."""
+    labels = session.plan.splits.labels
+    if labels.task == "single_label":
+        return Decisions(None)
+    if config.trainer.decision_threshold != "tuned":
+        return Decisions((in_training(config.trainer),) * len(labels))
+    held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
+    predictions = result.predict(held_out)
+    found = tuned(predictions.scores, predictions.labels)
+    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found))
+
+
+def read_test(session: Session, config: Config, result: Trained, decided: Decisions) -> Reading:
+    """Raises UserError where the experiment has no test split."""
+    locked, labels = session.plan.splits.test, session.plan.splits.labels
+    if locked is None:
+        raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
+    rows, length, prompt = locked.open(), config.dataset.max_length, session.bench.prompt(config, labels)
+    tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
+    predictions = result.predict(tokens)
+    predicted = decide(labels.task, predictions.scores, decided.cuts)
+    return Reading(
+        rows=rows,
+        predictions=predictions,
+        decided=predicted,
+        metrics=measure(labels.task, predictions, "test", decided.cuts),
+        untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
+        confusion=_confusion(predicted, predictions.labels, labels),
+        before=before(config, bench=session.bench, data=session.data, test=tokens),
+    )
+
+
+def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:
+    """What predicting the most frequent label of train, whatever the text, scores on validation and test."""
+    found: dict[str, float] = {}
+    for prefix, rows in (("eval", splits.validation), ("test", test)):
+        predicted = np.asarray(baseline(splits.train, rows, splits.labels), dtype=np.int64)
+        scores = score(splits.labels.task, predicted, np.asarray(rows.labels, dtype=np.int64))
+        found |= {f"{prefix}/{name}": value for name, value in scores.items()}
+    return found
+
+
+def _confusion(decided: Labels, truth: Labels, labels: LabelSpace) -> tuple[tuple[int, ...], ...]:
+    if labels.task == "single_label":
+        matrix = confusion_matrix(truth, decided, labels=range(len(labels)))
+    else:
+        matrix = multilabel_confusion_matrix(truth, decided).reshape(len(labels), 4)
+    return tuple(tuple(int(cell) for cell in row) for row in matrix)

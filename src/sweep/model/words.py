@@ -1,0 +1,107 @@
+"""Classification by label words: a causal language model scores the words of each label after a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from sweep.data.prompt import Prompt
+
+PASS = 32  # sequences that share a forward pass where a smaller batch is scored for many labels
+
+
+class WordScorer(nn.Module):
+    """Holds a causal language model, in PEFT's wrapping or not, and gives the label scores of its prompts.
+
+    A label's score is the log-probability of its words over the whole vocabulary, summed over their tokens, or their
+    mean. Rows are laid out with their padding behind the words, where causal attention never looks: however a batch
+    is padded, a row scores what it would score alone, for any kind of position encoding.
+    """
+
+    def __init__(self, model: nn.Module, inner: PreTrainedModel, prompt: Prompt) -> None:
+        """`inner` is the transformers model inside `model`, or `model` itself."""
+        super().__init__()
+        self.model = model
+        self.prompt = prompt
+        self.config = inner.config
+        self.num_parameters = inner.num_parameters  # for the estimate of FLOPs that the Trainer makes
+        self._output_layer: Callable[[], nn.Module] = inner.get_output_embeddings
+        place, longest = inner.device, max(map(len, prompt.words))
+        padded = [[*words, *[0] * (longest - len(words))] for words in prompt.words]
+        self.register_buffer("words", torch.tensor(padded, device=place), persistent=False)
+        self.register_buffer("counts", torch.tensor(list(map(len, prompt.words)), device=place), persistent=False)
+
+    words: Tensor  # (labels, tokens), filled up with 0
+    counts: Tensor  # (labels,) of tokens
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, answers: Tensor | None = None
+    ) -> SequenceClassifierOutput:
+        """`logits` are float32 of shape (rows, labels); with `answers`, a label number for each row, only those labels
+        are scored, and the shape is (rows, 1)."""
+        prompts, lengths = _flush_left(input_ids, attention_mask)
+        if answers is not None:
+            scores = self._score(prompts, lengths, answers).unsqueeze(1)
+        elif self.words.shape[1] == 1:
+            scores = self._score_all(prompts, lengths)
+        else:
+            scores = self._score_each(prompts, lengths)
+        return SequenceClassifierOutput(logits=scores)
+
+    def _score_all(self, prompts: Tensor, lengths: Tensor) -> Tensor:
+        """Words of one token each: one look at what follows the prompt serves all labels. Gives (rows, labels)."""
+        rows = torch.arange(len(prompts), device=prompts.device)
+        logits = self._logits(prompts, lengths, rows, lengths - 1)
+        return logits.log_softmax(-1)[:, self.words[:, 0]]
+
+    def _score_each(self, prompts: Tensor, lengths: Tensor) -> Tensor:
+        """Each row once for each label, in passes no larger than the batch (or `PASS`). Gives (rows, labels)."""
+        rows, labels = len(prompts), len(self.words)
+        row = torch.arange(rows, device=prompts.device).repeat(labels)
+        label = torch.arange(labels, device=prompts.device).repeat_interleave(rows)
+        size = max(rows, PASS)
+        parts = [
+            self._score(prompts[some], lengths[some], which)
+            for some, which in zip(torch.split(row, size), torch.split(label, size), strict=True)
+        ]
+        return torch.cat(parts).view(labels, rows).T
+
+    def _score(self, prompts: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        """The score of one label for each prompt, of shape (prompts,)."""
+        counts = self.counts[labels]
+        longest = int(counts.max())
+        words, place = self.words[labels, :longest], torch.arange(longest, device=prompts.device)
+        at = lengths[:, None] + place
+        ids = functional.pad(prompts, (0, longest - 1)).scatter(1, at[:, :-1], words[:, :-1])
+        row, step = (place < counts[:, None]).nonzero(as_tuple=True)
+        logits = self._logits(ids, lengths + counts - 1, row, at[row, step] - 1)
+        found = -functional.cross_entropy(logits, words[row, step], reduction="none")
+        total = torch.zeros(len(prompts), device=found.device).index_add(0, row, found)
+        return total / counts if self.prompt.mean else total
+
+    def _logits(self, ids: Tensor, lengths: Tensor, row: Tensor, position: Tensor) -> Tensor:
+        """The logits at some positions only, float32 of shape (positions, vocabulary). At all of them they would take
+        most of the memory there is, so that the output layer is given the hidden states of those alone."""
+
+        def pick(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            return args[0][row, position].unsqueeze(0), *args[1:]
+
+        mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        handle = self._output_layer().register_forward_pre_hook(pick)
+        try:
+            logits: Tensor = self.model(input_ids=ids, attention_mask=mask.long()).logits
+        finally:
+            handle.remove()
+        return logits.squeeze(0).float()
+
+
+def _flush_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The tokens of each row moved to its beginning, and how many there are."""
+    order = mask.argsort(dim=1, descending=True, stable=True)
+    return ids.gather(1, order), mask.sum(1)

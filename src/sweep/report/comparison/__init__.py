@@ -1,0 +1,1 @@
+"""Finished runs side by side, on the same test rows. Reads run directories alone; never imports torch."""

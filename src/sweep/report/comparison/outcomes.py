@@ -1,0 +1,92 @@
+"""What each method decided on the shared test rows, as counts that every metric follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.config.schema import Task
+from sweep.report.facts import Prediction
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """`truth` and each method's entry in `predicted` are (rows, labels); `right` says of each row whether all of it is."""
+
+    task: Task
+    truth: Bools
+    predicted: Mapping[str, Bools]
+
+    @property
+    def rows(self) -> int:
+        return len(self.truth)
+
+    def right(self, name: str) -> Bools:
+        return np.asarray((self.predicted[name] == self.truth).all(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """By label, of samples of the rows, each (samples, labels): rows that have it, that were given it, and both.
+    `exact` and `overlap` are (samples,): the mean over rows of being right, and of labels shared over labels named."""
+
+    true: Floats
+    given: Floats
+    both: Floats
+    exact: Floats
+    overlap: Floats
+
+
+def read_outcomes(task: Task, names: Sequence[str], predictions: Mapping[str, Sequence[Prediction]]) -> Outcomes:
+    """`names` are the labels; the rows are the same, in the same order, for each method."""
+    places = {name: place for place, name in enumerate(names)}
+    rows = next(iter(predictions.values()))
+    truth = _marked(task, places, [row.label for row in rows])
+    found = {name: _marked(task, places, [row.predicted for row in given]) for name, given in predictions.items()}
+    return Outcomes(task, truth, found)
+
+
+def metric(task: Task, counts: Counts, name: str) -> Floats:
+    """A metric of `sweep.config.metrics` (all but the loss) of each sample, as scikit-learn defines it with
+    `zero_division=0`. A single-label macro mean is over labels that occur, a multi-label one over all."""
+    if name in ("accuracy", "subset_accuracy"):
+        return counts.exact
+    if name == "jaccard":
+        return counts.overlap
+    kind, _, average = name.partition("_")
+    if average == "micro":
+        return _score(kind, *(part.sum(axis=1) for part in (counts.both, counts.true, counts.given)))
+    by_label = _score(kind, counts.both, counts.true, counts.given)
+    weights = counts.true
+    if average == "macro":
+        occurs = (counts.true + counts.given) > 0 if task == "single_label" else np.ones_like(counts.true)
+        weights = np.asarray(occurs, dtype=np.float64)
+    return _ratio((by_label * weights).sum(axis=1), weights.sum(axis=1))
+
+
+def _marked(task: Task, places: Mapping[str, int], cells: Sequence[str]) -> Bools:
+    marks = np.zeros((len(cells), len(places)), dtype=np.bool_)
+    for row, cell in enumerate(cells):
+        for name in [cell] if task == "single_label" else filter(None, cell.split("|")):
+            marks[row, places[name]] = True
+    return marks
+
+
+def _score(kind: str, both: Floats, true: Floats, given: Floats) -> Floats:
+    match kind:
+        case "precision":
+            return _ratio(both, given)
+        case "recall":
+            return _ratio(both, true)
+        case _:
+            return _ratio(2 * both, true + given)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)

@@ -1,0 +1,43 @@
+"""The comparison's own run on the dashboard, where the runs that it compares are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.config.schema import Config
+from sweep.report.comparison.comparison import Comparison
+from sweep.report.comparison.summary import rows, summary
+from sweep.store import Store
+from sweep.track.open import open_tracker
+from sweep.track.tracker import Ending
+
+
+def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, tracker: str | None) -> None:
+    """One run of job type `compare` in the first run's project, its files and a table of the methods attached.
+
+    `tracker` takes the place of the first run's own. Raises UserError where the tracker's settings are at fault; a
+    server that does not answer costs nothing but the run, which is then kept offline.
+    """
+    config = _config(comparison, folder.resolve().name, tracker)
+    opened = open_tracker(config, folder)
+    run = opened.open_comparison(folder.resolve().name, {one.name: one.config for one in comparison.contestants})
+    pictures = sorted((folder / "figures").glob("compare-*.png"))
+    about = Ending("completed", summary=summary(comparison), files=(*files, *pictures),
+                   tables={"methods": rows(comparison)})  # fmt: skip
+    run.finish(about)
+    receipt = opened.close(Store(folder))
+    for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
+        print(line)
+    if receipt.missing:
+        raise SystemExit(1)
+
+
+def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
+    """The first run's tracker; the comparison is a group of its own."""
+    first = comparison.contestants[0].lock.config
+    # Another kind of tracker does not take over a mode that was set for the first run's own.
+    other = {"name": tracker, "mode": "auto"} if tracker not in (None, first.tracker.name) else {}
+    settings = first.tracker.model_copy(update=other)
+    study = first.study.model_copy(update={"study_name": name})
+    return first.model_copy(update={"tracker": settings, "study": study})

@@ -1,0 +1,56 @@
+"""Whether runs can be compared at all: the same task, labels and rows, chosen by the same metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from sweep.errors import Fault
+from sweep.report.comparison.contestants import Contestant
+from sweep.report.facts import Prediction
+from sweep.report.units import plural
+
+
+def differences(found: Sequence[Contestant]) -> list[Fault]:
+    """One fault for each pair that cannot be compared, naming all that differs."""
+    faults = []
+    for first, second in combinations(found, 2):
+        if reasons := list(_reasons(first, second)):
+            faults.append(Fault(f"{first.name} and {second.name}", f"cannot be compared: {'; '.join(reasons)}"))
+    return faults
+
+
+def _reasons(first: Contestant, second: Contestant) -> Iterator[str]:
+    if first.task != second.task:
+        yield f"dataset.task is {first.task} and {second.task}"
+    ours, theirs = first.lock.config.study, second.lock.config.study
+    if ours.objective != theirs.objective:
+        chosen = [f"{study.metric} ({study.direction})" for study in (ours, theirs)]
+        yield f"their trials were chosen by {chosen[0]} and {chosen[1]}"
+    if first.final.label_names != second.final.label_names:
+        yield _labels(first.final.label_names, second.final.label_names)
+    rows = _rows(first.predictions, second.predictions)
+    if rows:
+        yield rows
+    elif first.lock.data.fingerprint != second.lock.data.fingerprint:
+        yield "the test rows are the same, but those of train or validation differ (data fingerprint)"
+
+
+def _labels(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    if set(ours) == set(theirs):
+        return "their labels are in another order"
+    absent = sorted(set(ours) ^ set(theirs))
+    more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+    return f"only one of them has the {plural(len(absent), 'label')} {', '.join(map(repr, absent[:3]))}{more}"
+
+
+def _rows(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:
+    if len(ours) != len(theirs):
+        return f"they were tested on {len(ours)} and {len(theirs)} rows"
+    for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if (one.text, one.pair) != (other.text, other.pair):
+            shuffled = {(row.text, row.pair) for row in ours} == {(row.text, row.pair) for row in theirs}
+            return f"their test rows {'are in another order' if shuffled else 'have other texts'}, from row {place} on"
+        if set(one.label.split("|")) != set(other.label.split("|")):
+            return f"test row {place} has the label {one.label!r} in one and {other.label!r} in the other"
+    return ""

@@ -1,0 +1,58 @@
+"""Comparison → compare.md, compare.html, comparison.json and figures/."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import UserError
+from sweep.report.comparison.comparison import Comparison, compare
+from sweep.report.comparison.contestants import Entry
+from sweep.report.comparison.document import chapter, document
+from sweep.report.comparison.figures import draw
+from sweep.report.comparison.plain import plain
+from sweep.report.markdown import bullets, escape, join
+from sweep.report.page import page
+from sweep.store import Store
+
+
+def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
+    """Returns the files: page, Markdown, plain values. The same records give the same bytes."""
+    drawn = draw(comparison, folder / "figures", "compare")
+    markdown = document(comparison, drawn)
+    files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
+    title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
+    files[0].write_text(page(markdown, title=title, folder=folder), encoding="utf-8")
+    files[1].write_text(markdown, encoding="utf-8")
+    values = json.dumps(_finite(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)
+    files[2].write_text(values + "\n", encoding="utf-8")
+    return files
+
+
+def section(store: Store) -> str:
+    """The comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
+    where the study compared nothing, or is not finished."""
+    if store.final() is None or len(store.confirmed()) < 2:
+        return ""
+    try:
+        comparison = compare([Entry(store.root)])
+    except UserError as error:
+        # The rest of the report has been paid for: it does not fall with this part.
+        reasons = bullets(escape(str(fault)) for fault in error.faults)
+        return join(["## Methods compared", "They could not be compared:", reasons])
+    return chapter(comparison, draw(comparison, store.root / "figures", "methods"))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    match value:
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value

@@ -1,0 +1,45 @@
+"""From which probability on a label applies, in a multi-label task."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from sweep.config.schema import TrainerConfig
+from sweep.train.metrics import Labels, Scores
+
+EVEN = 0.5
+
+
+def in_training(trainer: TrainerConfig) -> float:
+    """What evaluations decide with. Thresholds to be tuned are not tuned on the way: that would score each evaluation
+    on the rows its thresholds were fitted to."""
+    return EVEN if trainer.decision_threshold == "tuned" else trainer.decision_threshold
+
+
+def tuned(scores: Scores, labels: Labels) -> tuple[float, ...]:
+    """For each label the threshold with the highest F1 on these rows (Fan & Lin 2007, "A study on threshold selection
+    for multi-label classification"); of equals the one nearest 0.5. A label that no row has keeps 0.5.
+
+    `scores` are logits and `labels` 0 or 1, both (rows, labels). A threshold lies halfway between the two
+    probabilities that it parts.
+    """
+    return tuple(
+        _best(expit(column.astype(np.float64)), truth) for column, truth in zip(scores.T, labels.T, strict=True)
+    )
+
+
+def _best(chances: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    positives = int(truth.sum())
+    if positives == 0:
+        return EVEN
+    order = np.argsort(-chances, kind="stable")
+    falling = chances[order]
+    hits = np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(falling) + 1) + positives)
+    below = np.append(falling[1:], 0.0)
+    usable = falling > below  # equal probabilities cannot be parted
+    thresholds = (falling[usable] + below[usable]) / 2
+    best = thresholds[f1[usable] >= f1[usable].max()]
+    return float(best[np.argmin(np.abs(best - EVEN))])

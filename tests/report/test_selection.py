@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep.report.facts import read
+from sweep.report.selection import chosen, selection
+from sweep.report.summary import study_summary, summary_lines
+
+from .conftest import config, confirmation, final, rows, six_trials, words
+
+
+@pytest.fixture
+def confirmed(make):
+    trials = six_trials()
+    return make(trials, ending=replace(final(trials[0]), confirmation=confirmation()))
+
+
+def test_candidates_are_listed_with_every_seed(confirmed):
+    text = selection(read(confirmed))
+    assert rows(text)[0] == ["trial", "in the search", "seed 1", "seed 2", "seed 3", "mean", "95 % interval"]
+    assert rows(text)[2:] == [
+        ["0 (winner)", "0.6125", "0.8400", "0.8600", "0.8500", "0.8500", "0.8252 to 0.8748"],
+        ["1", "0.8833", "0.7000", "0.8000", "0.7500", "0.7500", "0.6258 to 0.8742"],
+    ]
+    assert "was 0.1333 better than that trial's mean over fresh seeds, 0.7500" in text
+    assert "The winner's mean is 0.1000 better than that of trial 1; their intervals overlap" in text
+
+
+def test_the_search_s_best_is_not_called_the_winner(confirmed):
+    text = words(confirmed)
+    assert "**Trial 0 won** with eval/accuracy 0.6125" in text
+    assert (
+        "Trial 1 scored best in the search (0.8833), but trial 0 has the better mean over 3 fresh seeds: 0.8500" in text
+    )
+    assert "has since become the best" not in text
+    assert "13 training runs, 6 of them with fresh seeds, took 212 s" in text
+    assert {row[0] for row in rows(text)} >= {"0 (winner)", "1 (best in the search)", "fresh seeds"}
+
+
+def test_the_summary_has_the_mean(confirmed):
+    found = study_summary(confirmed)
+    assert "          validation mean 0.8500 over 3 fresh seeds, 95 % interval 0.8252 to 0.8748" in summary_lines(
+        confirmed
+    )
+    assert (found["confirmation/mean"], found["confirmation/seeds"], found["confirmation/low"]) == (0.85, 3, 0.8252)
+
+
+def test_a_best_that_kept_its_place(make):
+    first, second = confirmation().candidates
+    held = replace(confirmation(), candidates=(second, replace(first, mean=0.7, interval=(0.61, 0.62))), optimism=0.0)
+    trials = six_trials()
+    facts = read(make(trials, ending=replace(final(trials[1]), confirmation=held)))
+    assert facts.final is not None
+    assert chosen(facts, facts.final).startswith("Trial 1, the best of the search, kept its place")
+    assert "was what trial 1 does on average with fresh seeds" in selection(facts)
+    assert "their intervals do not overlap." in selection(facts)
+
+
+def test_the_best_of_a_minimised_loss_is_the_lowest(make):
+    trials = six_trials()
+    settings = config(metric="eval/loss", direction="minimize")
+    facts = read(make(trials, settings=settings, ending=replace(final(trials[0]), confirmation=confirmation())))
+    assert facts.final is not None
+    assert chosen(facts, facts.final).startswith("Trial 0, the best of the search, kept its place")
+
+
+def test_without_fresh_seeds_there_is_no_section(store):
+    assert selection(read(store)) == ""
