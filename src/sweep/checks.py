@@ -161,8 +161,6 @@ def _model(config: Config) -> Iterator[tuple[str, str]]:
             if value is not None:
                 rule = f"is {value}, but model.init is pretrained: only a model without weights can be made smaller"
                 yield f"model.shrink.{name}", f"{rule} (model.init=random)"
-    elif model.gguf_file is not None:
-        yield "model.gguf_file", f"is {model.gguf_file}, but model.init is random, which loads no weights"
 
 
 def _study(config: Config) -> Iterator[tuple[str, str]]:

@@ -109,7 +109,7 @@ def damaged(configure: Configure, tmp_path: Path) -> Callable[..., Config]:
 def test_no_such_directory(configure: Configure, labels: LabelSpace) -> None:
     message = refused(configure("bert", model={"path": "./nowhere/at/all"}), labels)
     assert "model.path: is ./nowhere/at/all, but there is no such directory" in message
-    assert "model.path=/dir" in message and "pkg://" in message
+    assert "a local directory" in message and "pkg://" in message
 
 
 def test_unreachable_hub_answers_at_once(configure: Configure, labels: LabelSpace) -> None:
@@ -117,7 +117,7 @@ def test_unreachable_hub_answers_at_once(configure: Configure, labels: LabelSpac
     message = refused(configure("bert", model={"path": "someone/some-model"}), labels)
     assert time.monotonic() - started < 5
     assert "someone/some-model, but there is no such directory, and the hub cannot be reached" in message
-    assert "model.path=/dir" in message
+    assert "a local directory" in message
 
 
 def test_no_config(damaged: Callable[..., Config], labels: LabelSpace) -> None:

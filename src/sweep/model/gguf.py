@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import tempfile
 from functools import lru_cache
@@ -65,15 +66,18 @@ def _name(file: Path, _changed: int) -> str:
 
 def _convert(file: Path, folder: Path) -> None:
     """Appears whole or not at all: several processes may share the cache."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet():
         inner = Path(scratch) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
-        except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError, ImportError) as error:
+            plain = GgufConfig(gguf_file=file.name, dequantize=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, quantization_config=plain, dtype="float32"
+            )
+        except (OSError, ValueError, LookupError, RuntimeError, ImportError, struct.error) as error:
             raise UserError.of(KEY, f"is {file.name}, but it cannot be read: {first_line(error)}") from error
         model.save_pretrained(inner)
         tokenizer.save_pretrained(inner)
