@@ -122,6 +122,8 @@ def _without_sweep(manifest: Manifest) -> str:
         return f"With transformers alone:\n\n{_code(_FULL.format(_auto_class(manifest)))}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
+    if manifest.base.gguf_file:
+        return f"Its base is `{manifest.base.gguf_file}`, which sweep converts to safetensors on loading."
     imports, ending = _HEAD if manifest.method == "head" else _PEFT
     code = f"""{imports}
 from transformers import AutoConfig, {_auto_class(manifest)}, AutoTokenizer{_more_imports(manifest)}
@@ -156,7 +158,6 @@ def _location(path: str) -> str:
 def _options(manifest: Manifest) -> str:
     base, options = manifest.base, [f'dtype="{manifest.base.dtype}"']
     options += [f"revision={json.dumps(base.revision)}"] if base.revision else []
-    options += [f"gguf_file={json.dumps(base.gguf_file)}"] if base.gguf_file else []
     options += ["trust_remote_code=True"] if base.trust_remote_code else []
     options += [f"quantization_config={_bits(manifest.quantization, manifest.head)}"] if manifest.quantization else []
     return "".join(f"{option},\n    " for option in options).rstrip()

@@ -11,7 +11,7 @@ from pathlib import Path
 from sweep.errors import Fault, UserError
 
 KEY = "model.path"
-ALLOWED = "a hub id, a local directory, or pkg://PACKAGE/FOLDER of an installed package"
+ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
@@ -57,7 +57,8 @@ def blamed(key: str, rule: str = "") -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError([Fault(key, fault.message) for fault in error.faults]) from None
+        faults = [Fault(key, fault.message.replace(f"{KEY}=", f"{key}=")) for fault in error.faults]
+        raise UserError(faults) from None
     except (NetworkError, OSError) as error:
         if not rule:
             raise

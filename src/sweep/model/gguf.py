@@ -5,16 +5,23 @@ from __future__ import annotations
 import struct
 import sys
 import tempfile
+from contextlib import redirect_stderr
+from copy import deepcopy
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweep.config.folders import cache_dir
 from sweep.errors import Fault, UserError
 from sweep.model.checkpoint import Checkpoint, blamed, first_line, locate
 from sweep.model.quiet import quiet
 from sweep.provenance import Fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 KEY = "model.gguf_file"
 
@@ -69,7 +76,8 @@ def _convert(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet():
+    bars = redirect_stderr(StringIO())  # of which the reader cannot be told to show none
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet(), bars:
         inner = Path(scratch) / "model"
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -79,10 +87,19 @@ def _convert(file: Path, folder: Path) -> None:
             )
         except (OSError, ValueError, LookupError, RuntimeError, ImportError, struct.error) as error:
             raise UserError.of(KEY, f"is {file.name}, but it cannot be read: {first_line(error)}") from error
-        model.save_pretrained(inner)
+        _plain(model).save_pretrained(inner)
         tokenizer.save_pretrained(inner)
         try:
             inner.rename(folder)
         except OSError:
             if not folder.is_dir():  # not there already, from another process
                 raise
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """The same dense weights in a model that does not take itself for a quantised one, which could not be saved."""
+    config = deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    loaded: PreTrainedModel = type(model).from_pretrained(None, config=config, state_dict=model.state_dict())
+    return loaded
