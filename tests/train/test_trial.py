@@ -25,6 +25,7 @@ from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps, total_steps
 from sweep.train.evaluation import measure, predict
+from sweep.train.loss import mean_loss
 from trials import HELD_OUT, ROWS, Watcher, make_plan, retrained
 
 Plan = Callable[..., TrialPlan]
