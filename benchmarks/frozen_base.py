@@ -1,12 +1,13 @@
 """Fifty trials of a new head on a frozen base: the project, and the Trainer over the frozen base, trial after trial.
 
-    python -m benchmarks.frozen_base [--data FOLDER] [--baseline 5]
+    python -m benchmarks.frozen_base [--data FOLDER] [--baseline 4]
 
 MiniLM, the same fifty trials (rate, decay, warmup, batch size, 3 to 6 epochs), rows, evaluations each epoch and W&B offline in
 both; the base is loaded once in both. The project's time runs from the beginning of its first trial to the end of its last
 one, features included, from an empty cache. The baseline trains `--baseline` of the fifty, evenly chosen, and its time for all of
 them is put in proportion to epochs. `--data` is a folder with Banking77's train.csv and test.csv, of which every tenth
-training row and every tenth validation row is used; without it, it is the help-desk set.
+training row and every tenth validation row is used; without it, it is the help-desk set. Accuracies are compared after the
+first epoch: the Trainer's evaluation draws a random number, so that from then on it sees the rows in another order.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ WANTED = 37.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with Banking77's train.csv and test.csv")
-    parser.add_argument("--baseline", type=int, default=5, help="how many of the fifty the baseline trains")
+    parser.add_argument("--baseline", type=int, default=4, help="how many of the fifty the baseline trains")
     given = parser.parse_args()
     experiment = ["+experiment=quickstart", "adapter=head"]
     if given.data:
@@ -49,11 +50,11 @@ def main() -> None:
         Row("Trainer: seconds of one trial", [record["seconds"] for record in baseline]),
         Row("Trainer: fifty trials, by its epochs", [estimate]),
     ]
-    gaps = [abs(record["accuracy"] - _best(record)) for record in baseline]
+    gaps = [abs(record["accuracy"] - _first(record)) for record in baseline]
     publish("frozen_base", rows, {
         "data": "banking77, every tenth row" if given.data else "helpdesk", "epochs of the fifty": str(every),
         "epochs measured of the baseline": str(measured), "Trainer / project": estimate / project, "wanted": WANTED,
-        "largest difference in best accuracy": max(gaps),
+        "largest difference in accuracy after one epoch": max(gaps),
     })  # fmt: skip
 
 
@@ -82,8 +83,8 @@ def _epochs(record: dict[str, Any]) -> int:
     return int(record["params"]["trainer.num_train_epochs"])
 
 
-def _best(record: dict[str, Any]) -> float:
-    return float(record["outcome"]["best"]["metrics"]["eval/accuracy"])
+def _first(record: dict[str, Any]) -> float:
+    return float(record["outcome"]["evals"][0]["metrics"]["eval/accuracy"])
 
 
 def _moment(text: str) -> datetime:

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -49,6 +50,7 @@ from sweep.train.order import row_order
 logger = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 4096  # of vectors, in an evaluation
+_WORTH_SHARING = 2**24  # multiplications in a batch; below, threads wait for each other longer than they work
 
 
 class Halted(Exception):
@@ -226,7 +228,8 @@ def train(
             HeadModel(features.model), features.split(rows), features.split(held_out),
             config=features.config, arguments=arguments, reporting=reporting,
         )  # fmt: skip
-        loop.run()
+        with _few_threads(loop):
+            loop.run()
     except Halted:
         pass
     except Unsuited as error:
@@ -272,6 +275,18 @@ def heeding(reporting: Reporting, total: int) -> Callable[[], None]:
             raise Halted
 
     return heed
+
+
+@contextmanager
+def _few_threads(loop: FrozenLoop) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    weights = sum(weight.numel() for weight in loop.head.parameters() if weight.requires_grad)
+    if loop.arguments.train_batch_size * weights < _WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _steps(batches: list[list[int]], accumulation: int) -> Iterator[tuple[float, list[list[int]]]]:
