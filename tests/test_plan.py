@@ -181,6 +181,18 @@ def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
     assert prompt is not None and prompt.scoring == "mean"
 
 
+def test_an_unknown_option_does_not_hide_what_else_is_wrong() -> None:
+    found = faults_of(QUICK, "adapter=loda", "adapter.rank=8", "trainer.num_train_epochs=-1", "a b", "study.seed=1")
+    assert set(found) == {"adapter", "adapter.rank", "trainer.num_train_epochs", "a b"}
+    assert "did you mean lora?" in found["adapter"] and "the command line" in found["adapter.rank"]
+
+
+def test_rules_that_a_missing_option_decides_have_to_wait() -> None:
+    """With the default adapter in its place, LoRA, the second would be a fault."""
+    found = faults_of(QUICK, "adapter=ia4", "adapter.feedforward_modules=[x]", "optimizer.speed=1")
+    assert set(found) == {"adapter", "optimizer.speed"}
+
+
 def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:
     found = faults_of(QUICK, space_file(tmp_path, "adapter.lora_dropout: {low: 0.0, high: 1.5}"))
     assert "search space space.yaml: adapter.lora_dropout=1.5" in found["adapter.lora_dropout"]

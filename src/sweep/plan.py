@@ -83,7 +83,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     """
     request = read_arguments(argv)
     composer = Composer(request.config_dirs)
-    composed = composer.compose(request.overrides)
+    composed = _composed(composer, request.overrides)
     origin = Origins(composer, request.overrides, composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if request.show and not faults:
@@ -143,6 +143,28 @@ def quoted(value: Any) -> str:
 def _in_quotes(value: str) -> str:
     """Hydra takes a backslash as it stands, except before a quote."""
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value) + "'"
+
+
+def _composed(composer: Composer, overrides: Sequence[str]) -> Composed:
+    try:
+        return composer.compose(overrides)
+    except UserError as error:
+        raise UserError([*error.faults, *_beside(composer, overrides)]) from None
+
+
+def _beside(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
+    """What else the user typed that is wrong whatever the overrides that cannot be taken were meant to say: unknown keys,
+    and values of the wrong kind. Rules across values have to wait."""
+    left = composer.accepted(overrides)
+    if len(left) == len(overrides):
+        return []
+    try:
+        composed = composer.compose(left)
+        _, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
+    except UserError:
+        return []
+    typed = {composer.key(override) for override in left}
+    return [fault for fault in faults if fault.path in typed]
 
 
 def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:

@@ -98,6 +98,10 @@ class Composer:
         del tree["hydra"]
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
 
+    def accepted(self, overrides: Sequence[str]) -> list[str]:
+        """Those that have no fault of their own."""
+        return [raw for raw in overrides if self._accept(raw, []) is not None]
+
     def key(self, override: str) -> str:
         """The config key or group that an override names; empty if it cannot be read."""
         try:
