@@ -13,7 +13,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from sweep.records import EvalPoint, FailureReason, Metrics, Step, Verdict
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, measure
-from sweep.train.thresholds import in_training
 
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
@@ -90,7 +89,7 @@ class Reporting(TrainerCallback):
         task = self.course.config.dataset.task
         with self.clock.on_evaluation():
             found = self.evaluate()
-            metrics = measure(task, found, "eval", in_training(self.course.config.trainer)) if found.finite else {}
+            metrics = measure(task, found, "eval", self.course.config.trainer.search_threshold) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss, state, control)
             return
