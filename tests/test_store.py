@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
-from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
+from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Repeat, Step, TrialRecord
 from sweep.store import Store
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": math.inf})
@@ -41,6 +41,36 @@ def test_events_come_back_in_order_and_a_cut_off_line_is_left_out(tmp_path: Path
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert (store.lock(), store.final(), store.trials(), store.events(0)) == (None, None, [], [])
+
+
+def test_a_repeat_is_found_by_its_trial_and_index(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made, failed = Repeat(3, 17, POINT, Cost(seconds=1.0)), Repeat(3, 18, None, Cost(), failure="diverged: nan")
+    store.write_repeat(made, 1)
+    store.write_repeat(failed, 2)
+    assert [store.repeat(3, index) for index in (1, 2, 3)] == [made, failed, None]
+    assert (tmp_path / "confirm" / "0003-1.json").exists()
+
+
+def test_models_chosen_together_share_a_reading_of_the_test_split(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.test_readings() == 0
+    assert [store.note_test_reading(number, [7, 2, 5]) for number in (2, 5, 7)] == [1, 1, 1]
+    # Another choice, of which one is new; then the same model once more, since its record was lost.
+    assert store.note_test_reading(9, [2, 5, 9]) == 2
+    assert store.note_test_reading(9, [2, 5, 9]) == 3
+    assert store.test_readings() == 3
+
+
+def test_a_method_s_folder_is_one_folder_whatever_its_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", ""]
+    folders = [store.method_dir(name) for name in names]
+    assert {folder.parent for folder in folders} == {tmp_path / "methods"} and not {".", "..", ""} & {
+        folder.name for folder in folders
+    }
+    assert len(set(folders)) == len(names)
+    assert folders[0].name == "lora"
 
 
 def test_a_run_directory_has_one_holder(tmp_path: Path) -> None:

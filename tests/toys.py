@@ -33,10 +33,12 @@ EPOCHS = 3
 
 @dataclass
 class ToyEngine:
-    """Three evaluations of a score that is best at a learning rate of 1e-3. `before` runs ahead of each epoch."""
+    """Three evaluations of a score that is best at a learning rate of 1e-3. `before` runs ahead of each epoch; `luck` is
+    added to the score, and a trial whose luck is NaN diverges."""
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
     trained: list[TrialPlan] = field(default_factory=list)
+    luck: Callable[[TrialPlan], float] = lambda trial: 0.0
 
     def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
         while (trial := next_trial()) is not None:
@@ -49,7 +51,9 @@ class ToyEngine:
             self.before(trial, epoch)
             verdict = on_step(trial, Step(epoch, EPOCHS, float(epoch), {"train/loss": 1.0 / epoch}))
             if verdict is Verdict.CONTINUE:
-                accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2)
+                accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
+                if math.isnan(accuracy):
+                    return Failed(FailureReason.DIVERGED, "loss is nan", tuple(evals), Cost(seconds=1.0))
                 evals.append(
                     EvalPoint(epoch, epoch, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
                 )

@@ -127,10 +127,17 @@ class Store:
         The models of all trials that were `chosen` together share one reading. It counts anew for another choice, and
         where one of them reads again because its record was lost.
         """
-        path = self.root / "test_readings.jsonl"
-        with path.open("a") as file:
+        with self._readings_path.open("a") as file:
             file.write(json.dumps({"trial": number, "chosen": sorted(chosen), "at": now()}) + "\n")
-        return _readings(json.loads(line) for line in path.read_text().splitlines())
+        return self.test_readings()
+
+    def test_readings(self) -> int:
+        path = self._readings_path
+        return _readings(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else 0
+
+    @property
+    def _readings_path(self) -> Path:
+        return self.root / "test_readings.jsonl"
 
     def repeat_path(self, number: int, index: int) -> Path:
         return self.root / "confirm" / f"{number:04d}-{index}.json"
@@ -144,7 +151,9 @@ class Store:
 
     def method_dir(self, method: Scalar) -> Path:
         """Where a group run keeps the retrained best of a method that did not win."""
-        return self.root / "methods" / quote(str(method), safe=" ")
+        name = quote(str(method), safe=" ")
+        # Dots alone would name this folder or the one above.
+        return self.root / "methods" / (name if name.strip(".") else f"value{len(name)}")
 
     @property
     def final_dir(self) -> Path:

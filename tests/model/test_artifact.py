@@ -17,7 +17,7 @@ from torch import Tensor
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.artifact import load, save
+from sweep.model.artifact import load, save, thresholds
 from sweep.model.bench import Bench
 
 from .conftest import ADAPTERS
@@ -127,6 +127,33 @@ def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, 
     text = (tmp_path / "README.md").read_text()
     for piece in ("| eval/accuracy | 0.5000 |", "`balance`, `card`, `fees`", "`0.0003`", "base in nf4", "`banking77`"):
         assert piece in text
+
+
+def test_thresholds_are_kept_with_the_model(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several, bench = LabelSpace("multi_label", ("balance", "card", "fees")), Bench("cpu")
+    config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
+    with bench.model(config, several) as model:
+        tokenizer = bench.tokenizer(config.model)
+        save(model, tokenizer, tmp_path, config=config, labels=several, thresholds=(0.1, 0.5, 0.9999))
+    assert thresholds(tmp_path) == (0.1, 0.5, 0.9999)
+    text = (tmp_path / "README.md").read_text()
+    assert "| balance | 0.1000 |" in text and "chosen on the validation rows" in text
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], found)
+    assert torch.equal(found["labels"], found["scores"] >= torch.tensor([0.1, 0.5, 0.9999]))
+
+
+def test_without_tuning_the_configured_threshold_is_kept(configure: Configure, tmp_path: Path) -> None:
+    several, one = (LabelSpace(task, ("balance", "card")) for task in ("multi_label", "single_label"))
+    config, bench = configure("bert", "head", trainer={"decision_threshold": 0.3}), Bench("cpu")
+    for labels, expected in ((several, (0.3, 0.3)), (one, None)):
+        with bench.model(config, labels) as model:
+            save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+        assert thresholds(tmp_path) == expected
+    assert "validation rows" not in (tmp_path / "README.md").read_text()
 
 
 def test_a_base_that_has_moved(

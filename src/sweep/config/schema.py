@@ -166,6 +166,12 @@ class TrainerConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
 
+    @property
+    def search_threshold(self) -> float:
+        """What evaluations decide with. Thresholds to be tuned are not tuned on the way: that would score each
+        evaluation on the rows that its thresholds were fitted to."""
+        return 0.5 if self.decision_threshold == "tuned" else self.decision_threshold
+
 
 class StudyConfig(Section):
     study_name: str = "study"

@@ -10,16 +10,17 @@ from pathlib import Path
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.errors import UserError
+from sweep.final.candidates import confirmed
 from sweep.final.files import write_confusion, write_predictions
 from sweep.final.reading import baselines, decisions, read_test
-from sweep.final.repeats import confirmed
-from sweep.final.retrain import Watch, retrained, watched
+from sweep.final.retrain import retrained, watched
+from sweep.final.watch import Watch
 from sweep.model.account import count
 from sweep.model.artifact import save
 from sweep.records import Completed, Confirmation, Failed, FinalRecord, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, JobType
+from sweep.track.tracker import Ending
 from sweep.train.best import replace_folder
 from sweep.train.trial import Trained
 
@@ -47,6 +48,7 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
         _settle(session.store, chosen)
         for one in chosen:
             _confirmed(session, one, [other.record.number for other in chosen])
+        _refresh(session.store, chosen)
     record = session.store.final()
     assert record is not None
     return record
@@ -122,17 +124,26 @@ def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def _refresh(store: Store, chosen: Sequence[Chosen]) -> None:
+    """A record that was kept from an earlier end tells of fresh seeds and test readings since."""
+    readings = store.test_readings()
+    for one in chosen:
+        known = store.final(one.folder)
+        assert known is not None, "every chosen trial is confirmed"
+        fresh = replace(known, confirmation=one.confirmation, test_readings=readings)
+        if fresh != known:
+            store.write_final(fresh, folder=one.folder)
+
+
 def _confirmed(session: Session, one: Chosen, together: Sequence[int]) -> None:
     known, store = session.store.final(one.folder), session.store
     if known is not None and known.number == one.record.number:
-        if known.confirmation != one.confirmation:
-            store.write_final(replace(known, confirmation=one.confirmation), folder=one.folder)
         session.view.say(f"trial {known.number} is confirmed already; the test split is not read again")
         return
     plan = session.plan.trial(one.record.number, one.record.params)
     which = "" if one.method is None else f"{one.method}, "
     title = f"final: {which}trial {plan.number} again, from scratch"
-    with watched(session, plan, JobType.FINAL, title) as watch:
+    with watched(session, plan, title) as watch:
         with retrained(session, plan, watch) as result:
             record = _tested(session, one, Retraining(plan, result, watch), together)
         best = {f"best/{name}": value for name, value in record.retrain_best.metrics.items()}

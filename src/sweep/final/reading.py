@@ -18,7 +18,7 @@ from sweep.study.session import Session
 from sweep.train.before import before
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, decide, score
-from sweep.train.thresholds import in_training, tuned
+from sweep.train.thresholds import tuned
 from sweep.train.trial import Trained
 
 
@@ -56,7 +56,7 @@ def decisions(session: Session, config: Config, result: Trained) -> Decisions:
     if labels.task == "single_label":
         return Decisions(None)
     if config.trainer.decision_threshold != "tuned":
-        return Decisions((in_training(config.trainer),) * len(labels))
+        return Decisions((config.trainer.search_threshold,) * len(labels))
     held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
     predictions = result.predict(held_out)
     found = tuned(predictions.scores, predictions.labels)

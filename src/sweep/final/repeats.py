@@ -1,133 +1,150 @@
-"""How much of a score was luck: the best few configurations trained again with fresh seeds, before one is chosen.
-
-The best of many trials looks better on validation than it is, since it is the best of their noise too (Cawley & Talbot
-2010, "On over-fitting in model selection", JMLR 11). Training again with seeds that had no part in the search shows by
-how much. The rows stay the same, so what it shows is the luck of initialisation, data order and dropout alone.
-"""
+"""The best few configurations trained again with fresh seeds, through the same engine as the trials."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from scipy import stats
-
-from sweep.config.objective import Objective
-from sweep.final.retrain import retrained, watched
+from sweep.errors import Interrupted
+from sweep.final.watch import Watch, ended_early
 from sweep.provenance import Fingerprint
 from sweep.records import (
-    Candidate,
     Completed,
-    Confirmation,
+    EvalPoint,
     Failed,
+    FailureReason,
     Outcome,
     Repeat,
+    Step,
     TrialPlan,
     TrialRecord,
-    total,
+    Verdict,
 )
 from sweep.study.session import Session
 from sweep.track.tracker import Ending, JobType
 
-LEVEL = 0.95
 SEED_KEY = "trainer.seed"
 
 
-def confirmed(session: Session, ranked: Sequence[TrialRecord]) -> Confirmation | None:
-    """Spend `study.confirm_seeds` fresh seeds on each of the `study.confirm_top` best trials. None where that is one
-    seed, which is the winner's own. What was trained by an earlier run is not trained again.
+def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list[Repeat]]:
+    """`study.confirm_seeds` repeats of each trial, by its number. What an earlier run trained is not trained again.
 
-    Raises Interrupted after Ctrl-C, with every repetition that ended kept.
+    Raises Interrupted after Ctrl-C, with every repeat that ended kept.
     """
-    study = session.plan.config.study
-    if study.confirm_seeds == 1:
-        return None
-    repeats = {record.number: _repeats(session, record) for record in ranked[: study.confirm_top]}
-    objective = study.objective
-    found = [_candidate(record, repeats[record.number], objective) for record in ranked[: study.confirm_top]]
-    candidates = tuple(sorted(found, key=lambda one: _standing(one, objective)))
-    first = next(one for one in candidates if one.number == ranked[0].number)
-    return Confirmation(
-        candidates=candidates,
-        optimism=None if first.mean is None else objective.gain(first.trial_score, first.mean),
-        cost=total([repeat.cost for group in repeats.values() for repeat in group]),
-    )
+    due = [one for record in records for one in _due(session, record)]
+    if left := [one for one in due if one.known(session) is None]:
+        loop = _Loop(session, iter(left))
+        with loop.crashes_told():
+            session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended)
+        if session.stop.raised:
+            raise Interrupted("stopped while fresh seeds were trained; the same command goes on from here.")
+    found: dict[int, list[Repeat]] = {record.number: [] for record in records}
+    for one in due:
+        made = one.known(session)
+        assert made is not None, "the engine ends every trial that it pulls"
+        found[one.plan.number].append(made)
+    return found
 
 
 def fresh_seed(study_seed: int, number: int, index: int, taken: int) -> int:
-    """Of the `index`-th repetition of a trial; never the seed that the trial had (`taken`)."""
+    """Of the `index`-th repeat of a trial; never the seed that the trial had (`taken`)."""
     digest = Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index))
     drawn = int(digest.hex()[:8], 16)
     return drawn if drawn != taken else (drawn + 1) % 2**32
 
 
-def _repeats(session: Session, record: TrialRecord) -> list[Repeat]:
-    study, found = session.plan.config.study, []
+@dataclass(frozen=True, slots=True)
+class _Due:
+    plan: TrialPlan
+    index: int
+    of: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return _key(self.plan)
+
+    @property
+    def title(self) -> str:
+        return f"trial {self.plan.number} again, fresh seed {self.index} of {self.of}"
+
+    def known(self, session: Session) -> Repeat | None:
+        found = session.store.repeat(self.plan.number, self.index)
+        return found if found is not None and found.seed == self.plan.config.trainer.seed else None
+
+
+def _key(plan: TrialPlan) -> tuple[int, int]:
+    return plan.number, plan.config.trainer.seed
+
+
+def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
+    study = session.plan.config.study
+    own = session.plan.trial(record.number, record.params).config.trainer.seed
     for index in range(1, study.confirm_seeds + 1):
-        own = session.plan.trial(record.number, record.params)
-        seed = fresh_seed(study.seed, record.number, index, own.config.trainer.seed)
-        known = session.store.repeat(record.number, index)
-        if known is None or known.seed != seed:
-            title = f"trial {record.number} again, fresh seed {index} of {study.confirm_seeds}"
-            plan = session.plan.trial(record.number, {**record.params, SEED_KEY: seed})
-            known = _repeat(session, plan, title)
-            session.store.write_repeat(known, index)
-        found.append(known)
-    return found
+        params = {**record.params, SEED_KEY: fresh_seed(study.seed, record.number, index, own)}
+        plan = session.plan.trial(record.number, params)
+        # Of the models of a trial only the search's own is kept.
+        trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
+        plan = replace(plan, config=plan.config.model_copy(update={"trainer": trainer}))
+        yield _Due(plan, index, study.confirm_seeds)
 
 
-def _repeat(session: Session, plan: TrialPlan, title: str) -> Repeat:
-    with watched(session, plan, JobType.CONFIRM, title) as watch, retrained(session, plan, watch) as result:
-        made = replace(_made(plan, result.outcome), tracker_run=watch.run.address)
-        best = made.best.metrics if made.best else {}
-        summary = {"optuna/number": plan.number, **{f"best/{name}": value for name, value in best.items()}}
-        state = "completed" if made.best else made.failure.partition(":")[0]
-        watch.run.finish(Ending(state, summary=summary))
-        session.view.ended(f"trial {plan.number}, seed {made.seed}", state, _shown(session, made))
-    return made
+@dataclass(slots=True)
+class _Loop:
+    session: Session
+    left: Iterator[_Due]
+    running: dict[tuple[int, int], tuple[_Due, Watch]] = field(default_factory=dict)
+
+    def next(self) -> TrialPlan | None:
+        due = None if self.session.stop.raised else next(self.left, None)
+        if due is None:
+            return None
+        run = self.session.tracker.open(due.plan, JobType.CONFIRM)
+        self.session.view.begin(due.plan, due.title)
+        self.running[due.key] = due, Watch(self.session, run)
+        return due.plan
+
+    def step(self, plan: TrialPlan, step: Step) -> Verdict:
+        return self.running[_key(plan)][1].step(step)
+
+    def evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
+        return self.running[_key(plan)][1].evaluated(point)
+
+    def ended(self, plan: TrialPlan, outcome: Outcome) -> None:
+        """An interrupted repeat says nothing, and is trained again; any other failure is an answer."""
+        due, watch = self.running.pop(_key(plan))
+        made = replace(_made(plan, outcome), tracker_run=watch.run.address)
+        state = str(outcome.reason) if isinstance(outcome, Failed) else "completed"
+        if state != FailureReason.INTERRUPTED:
+            self.session.store.write_repeat(made, due.index)
+        watch.run.finish(Ending(state, summary=_summary(made)))
+        self.session.view.ended(due.title, state, self._shown(made))
+
+    @contextmanager
+    def crashes_told(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            for _, watch in self.running.values():
+                watch.run.finish(ended_early(error))
+            raise
+
+    def _shown(self, made: Repeat) -> str:
+        objective = self.session.plan.config.study.objective
+        return f"{objective.metric} {objective.of(made.best.metrics):.4f}" if made.best else made.failure
 
 
 def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:
+    seed = plan.config.trainer.seed
     match outcome:
         case Completed(best=best):
-            return Repeat(plan.number, plan.config.trainer.seed, best, outcome.cost)
+            return Repeat(plan.number, seed, best, outcome.cost)
         case Failed(reason=reason, message=message):
-            return Repeat(plan.number, plan.config.trainer.seed, None, outcome.cost, failure=f"{reason}: {message}")
+            return Repeat(plan.number, seed, None, outcome.cost, failure=f"{reason}: {message}")
         case _:
-            raise AssertionError("nothing prunes a repetition")
+            raise AssertionError("nothing prunes a repeat")
 
 
-def _shown(session: Session, made: Repeat) -> str:
-    objective = session.plan.config.study.objective
-    return f"{objective.metric} {objective.of(made.best.metrics):.4f}" if made.best else made.failure
-
-
-def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Objective) -> Candidate:
-    assert record.best is not None, "only completed trials are ranked"
-    scores = tuple(objective.of(repeat.best.metrics) for repeat in repeats if repeat.best)
-    return Candidate(
-        number=record.number,
-        params=record.params,
-        trial_score=objective.of(record.best.metrics),
-        scores=scores,
-        mean=math.fsum(scores) / len(scores) if scores else None,
-        interval=interval(scores),
-        failed=len(repeats) - len(scores),
-    )
-
-
-def interval(scores: Sequence[float]) -> tuple[float, float] | None:
-    """95 % of the mean, by Student's t; None for fewer than two scores."""
-    if len(scores) < 2:
-        return None
-    mean, error = float(np.mean(scores)), float(stats.sem(scores))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(scores) - 1)) * error
-    return mean - reach, mean + reach
-
-
-def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:
-    """For sorting, best first; equals stay in the order of the search."""
-    worst = math.inf if one.mean is None else -objective.gain(one.mean, 0.0)
-    return one.failed > 0, worst
+def _summary(made: Repeat) -> Mapping[str, float | int | str]:
+    best = made.best.metrics if made.best else {}
+    return {"optuna/number": made.number, **{f"best/{name}": value for name, value in best.items()}}

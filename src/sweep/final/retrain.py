@@ -1,62 +1,46 @@
-"""A trial trained again from scratch, outside the search."""
+"""A chosen trial trained again, from scratch, with its own config and seed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from sweep.errors import Interrupted
-from sweep.records import EvalPoint, Failed, FailureReason, Step, TrialPlan, Verdict
+from sweep.errors import Interrupted, UserError
+from sweep.final.watch import Watch, ended_early
+from sweep.records import Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, JobType, Run
+from sweep.track.tracker import JobType
+from sweep.train import memory
 from sweep.train.trial import Trained, trained
 
 
-@dataclass(slots=True)
-class Watch:
-    """Follows a training: the same rows to the dashboard as a trial's, and no pruning."""
-
-    session: Session
-    run: Run
-    rows: list[Step | EvalPoint] = field(default_factory=list)
-
-    def step(self, step: Step) -> Verdict:
-        if step.metrics:
-            self.rows.append(step)
-            self.run.log(step.step, step.metrics)
-        self.session.view.step(step)
-        return self._verdict()
-
-    def evaluated(self, point: EvalPoint) -> Verdict:
-        self.rows.append(point)
-        self.run.log(point.step, point.metrics)
-        self.session.view.evaluated(point)
-        return self._verdict()
-
-    def _verdict(self) -> Verdict:
-        return Verdict.INTERRUPT if self.session.stop.raised else Verdict.CONTINUE
-
-
 @contextmanager
-def watched(session: Session, plan: TrialPlan, job_type: JobType, title: str) -> Iterator[Watch]:
+def watched(session: Session, plan: TrialPlan, title: str) -> Iterator[Watch]:
     """A run on the dashboard, ended as failed by whatever ends the training early."""
-    run = session.tracker.open(plan, job_type)
+    run = session.tracker.open(plan, JobType.FINAL)
     session.view.begin(plan, title)
     try:
         yield Watch(session, run)
     except BaseException as error:
-        run.finish(Ending("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "crashed"))
+        run.finish(ended_early(error))
         raise
 
 
 @contextmanager
 def retrained(session: Session, plan: TrialPlan, watch: Watch) -> Iterator[Trained]:
-    """The trained model, as long as the context lasts. Raises Interrupted after Ctrl-C."""
-    with trained(
-        plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None
-    ) as result:
-        if isinstance(result.outcome, Failed) and result.outcome.reason is FailureReason.INTERRUPTED:
-            again = "the same command goes on from here"
-            raise Interrupted(f"stopped while trial {plan.number} was trained again; {again}.")
-        yield result
+    """The trained model, as long as the context lasts. Raises Interrupted after Ctrl-C, and UserError where the memory
+    that held the trial does not hold it again."""
+    try:
+        with trained(
+            plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None
+        ) as result:
+            if isinstance(result.outcome, Failed) and result.outcome.reason is FailureReason.INTERRUPTED:
+                again = "the same command goes on from here"
+                raise Interrupted(f"stopped while trial {plan.number} was trained again; {again}.")
+            yield result
+    except (RuntimeError, MemoryError) as error:
+        if not memory.out_of_memory(error):
+            raise
+        raise UserError.of("", f"trial {plan.number} could not be retrained: out of memory") from None
+    finally:
+        memory.release(session.bench.device)

@@ -61,8 +61,8 @@ def save(
     metrics: Metrics | None = None,
     thresholds: tuple[float, ...] | None = None,
 ) -> None:
-    """Write a model of a `Bench`; `metrics` and `thresholds` (a probability for each label of a multi-label task) go
-    into its card. Files that are there already are replaced."""
+    """Write a model of a `Bench`; `metrics` go into its card. `thresholds` are probabilities, one for each label of a
+    multi-label task, and where there are none, that of the config. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     inner, adapted = unwrapped(model), without_words(model)
     manifest = Manifest(
@@ -73,7 +73,7 @@ def save(
         head=(*trained_head(inner), *language_head(inner)),
         max_length=token_limit(tokenizer, config.dataset.max_length),
         pad_token_id=inner.config.get_text_config().pad_token_id,
-        thresholds=thresholds,
+        thresholds=thresholds or _configured(config, labels),
         prompt=config.prompt,
     )
     if isinstance(adapted, PeftModel):
@@ -112,8 +112,12 @@ def load(
 
 def thresholds(folder: Path | str) -> tuple[float, ...] | None:
     """The probability from which each label of a saved multi-label model applies, in the order of its labels; None
-    where that is 0.5. Raises UserError if `folder` holds no such model."""
+    where there is one label a row. Raises UserError if `folder` holds no such model."""
     return manifests.read(Path(folder)).thresholds
+
+
+def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
+    return (config.trainer.search_threshold,) * len(labels) if labels.task == "multi_label" else None
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:

@@ -36,7 +36,7 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
         f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
-        _thresholds(manifest),
+        _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned"),
         _prompt(manifest),
         f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(manifest))}",
         _without_sweep(manifest),
@@ -93,14 +93,12 @@ def _metrics(metrics: Metrics) -> str:
     return "\n".join(["## Results", "", "| metric | value |", "| --- | ---: |", *rows])
 
 
-def _thresholds(manifest: Manifest) -> str:
+def _thresholds(manifest: Manifest, *, tuned: bool) -> str:
     if manifest.thresholds is None:
         return ""
     rows = [f"| {name} | {value:.4f} |" for name, value in zip(manifest.labels.names, manifest.thresholds, strict=True)]
-    said = (
-        "A label applies from this probability on; chosen on the validation rows. As a list, in the order of the labels: "
-        '`sweep.model.artifact.thresholds(".")`.'
-    )
+    chosen = ", chosen on the validation rows" if tuned else ""
+    said = f"A label applies from this probability on{chosen}."
     return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
 
 
@@ -110,11 +108,13 @@ def _with_sweep(manifest: Manifest) -> str:
     if manifest.prompt is not None:
         pair = ', ["the other one"]' if PAIR in placeholders(manifest.prompt) else ""
         batch = f'model.prompt.batch(tokenizer, ["a text"]{pair})'
-    return f"""from sweep.model.artifact import load
+    several = manifest.thresholds is not None
+    decided = '\nlabels = scores >= scores.new_tensor(thresholds("."))' if several else ""
+    return f"""from sweep.model.artifact import load{", thresholds" if several else ""}
 
 model, tokenizer = load(".")
 logits = model(**{batch}).logits
-scores = {scores}"""
+scores = {scores}{decided}"""
 
 
 def _without_sweep(manifest: Manifest) -> str:

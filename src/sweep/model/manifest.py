@@ -21,7 +21,7 @@ class Manifest:
     """`base` is pinned: a hub model to its commit, a directory to its full path, `dtype` to what was used. `head` names
     the modules trained in full, or the output layer of a language model that scores label words as `prompt` has it;
     neither is ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each label
-    applies in a multi-label task, None where that is 0.5."""
+    applies in a multi-label task, None in any other."""
 
     method: AdapterMethod
     base: ModelConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
@@ -16,6 +17,7 @@ from sweep.track.tracker import Ending, Tracker
 @contextmanager
 def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     """Report on what the body came to. A study without a winner has a report too; an interrupted one goes on first."""
+    known, told = _state(store), (store.root / "report.html").exists()
     try:
         yield
     except UserError:
@@ -24,7 +26,17 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
             write_report(store)
         raise
     report = write_report(store)
+    if not told or _state(store) != known:
+        _open_study(store, tracker, config, report)
+    print("\n".join(summary_lines(store)))
+
+
+def _state(store: Store) -> tuple[object, ...]:
+    """What there is to report: a finished command given again finds nothing new."""
+    return store.trials(), store.confirmed()
+
+
+def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:
     run = tracker.open_study(config)
     files = (report, report.with_suffix(".html"))
     run.finish(Ending("completed", summary=study_summary(store), files=files, trials=tuple(store.trials())))
-    print("\n".join(summary_lines(store)))

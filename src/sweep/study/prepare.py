@@ -75,9 +75,10 @@ def _afterwards(plan: Plan) -> list[str]:
     if methods:
         lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
     if study.confirm_seeds > 1:
-        top = min(study.confirm_top, study.n_trials // kinds)
-        times = kinds * top * study.confirm_seeds
-        lines.append(f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} for each of the best {top})")
+        shares = [study.n_trials // kinds + (index < study.n_trials % kinds) for index in range(kinds)]
+        best = sum(min(study.confirm_top, share) for share in shares)
+        times = best * study.confirm_seeds
+        lines.append(f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} for each of the best {best})")
     return [*lines, f"retrained at the end: {kinds}, each with its own seed"]
 
 

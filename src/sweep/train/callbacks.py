@@ -15,7 +15,6 @@ from sweep.records import Cost, EvalPoint, FailureReason, Metrics, Step, Verdict
 from sweep.train import memory
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, measure
-from sweep.train.thresholds import in_training
 
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
@@ -95,7 +94,7 @@ class Reporting(TrainerCallback):
         with self.clock.on_evaluation():
             found = self.evaluate()
             self.course.eval_samples += len(found.labels)
-            metrics = measure(task, found, "eval", in_training(self.course.config.trainer)) if found.finite else {}
+            metrics = measure(task, found, "eval", self.course.config.trainer.search_threshold) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss, state, control)
             return

@@ -6,24 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from sweep.config.schema import TrainerConfig
 from sweep.train.metrics import Labels, Scores
 
 EVEN = 0.5
 
 
-def in_training(trainer: TrainerConfig) -> float:
-    """What evaluations decide with. Thresholds to be tuned are not tuned on the way: that would score each evaluation
-    on the rows its thresholds were fitted to."""
-    return EVEN if trainer.decision_threshold == "tuned" else trainer.decision_threshold
-
-
 def tuned(scores: Scores, labels: Labels) -> tuple[float, ...]:
     """For each label the threshold with the highest F1 on these rows (Fan & Lin 2007, "A study on threshold selection
-    for multi-label classification"); of equals the one nearest 0.5. A label that no row has keeps 0.5.
+    for multi-label classification"; sorting finds it, Lipton, Elkan & Narayanaswamy 2014, "Optimal thresholding of
+    classifiers to maximize F1 measure"); of equals the one nearest 0.5. A label that no row has keeps 0.5.
 
-    `scores` are logits and `labels` 0 or 1, both (rows, labels). A threshold lies halfway between the two
-    probabilities that it parts.
+    `scores` are logits and `labels` 0 or 1, both (rows, labels). A threshold other than 0.5 lies halfway between the two
+    probabilities that it parts, so that neither row is on its edge.
     """
     return tuple(
         _best(expit(column.astype(np.float64)), truth) for column, truth in zip(scores.T, labels.T, strict=True)
@@ -40,6 +34,7 @@ def _best(chances: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     f1 = 2 * hits / (np.arange(1, len(falling) + 1) + positives)
     below = np.append(falling[1:], 0.0)
     usable = falling > below  # equal probabilities cannot be parted
-    thresholds = (falling[usable] + below[usable]) / 2
+    even = (below < EVEN) & (falling >= EVEN)
+    thresholds = np.where(even, EVEN, (falling + below) / 2)[usable]
     best = thresholds[f1[usable] >= f1[usable].max()]
     return float(best[np.argmin(np.abs(best - EVEN))])

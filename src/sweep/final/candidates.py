@@ -1,0 +1,72 @@
+"""How much of a score was luck: the best few configurations, each by its mean over fresh seeds.
+
+The best of many trials looks better on validation than it is, since it is the best of their noise too (Cawley & Talbot
+2010, "On over-fitting in model selection", JMLR 11). Training again with seeds that had no part in the search shows by
+how much. The rows stay the same, so what it shows is the luck of initialisation, data order and dropout alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from sweep.config.objective import Objective
+from sweep.final.repeats import repeated
+from sweep.records import Candidate, Confirmation, Repeat, TrialRecord, total
+from sweep.study.session import Session
+
+LEVEL = 0.95
+
+
+def confirmed(session: Session, ranked: Sequence[TrialRecord]) -> Confirmation | None:
+    """Spend `study.confirm_seeds` fresh seeds on each of the `study.confirm_top` best trials; None where that is one
+    seed, which is the winner's own. Raises as `repeated` does.
+    """
+    study = session.plan.config.study
+    if study.confirm_seeds == 1:
+        return None
+    top = ranked[: study.confirm_top]
+    return compared(top, repeated(session, top), study.objective)
+
+
+def compared(ranked: Sequence[TrialRecord], repeats: dict[int, list[Repeat]], objective: Objective) -> Confirmation:
+    """`ranked` holds completed trials, best first, and `repeats` those of each by its number."""
+    found = [_candidate(record, repeats[record.number], objective) for record in ranked]
+    first = found[0]
+    return Confirmation(
+        candidates=tuple(sorted(found, key=lambda one: _standing(one, objective))),
+        optimism=None if first.mean is None else objective.gain(first.trial_score, first.mean),
+        cost=total([repeat.cost for group in repeats.values() for repeat in group]),
+    )
+
+
+def interval(scores: Sequence[float]) -> tuple[float, float] | None:
+    """95 % of the mean, by Student's t; None for fewer than two scores."""
+    if len(scores) < 2:
+        return None
+    mean, error = float(np.mean(scores)), float(stats.sem(scores))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(scores) - 1)) * error
+    return mean - reach, mean + reach
+
+
+def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Objective) -> Candidate:
+    assert record.best is not None, "only completed trials are ranked"
+    scores = tuple(objective.of(repeat.best.metrics) for repeat in repeats if repeat.best)
+    return Candidate(
+        number=record.number,
+        params=record.params,
+        trial_score=objective.of(record.best.metrics),
+        scores=scores,
+        mean=math.fsum(scores) / len(scores) if scores else None,
+        interval=interval(scores),
+        failed=len(repeats) - len(scores),
+    )
+
+
+def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:
+    """For sorting, best first; equals stay in the order of the search."""
+    worst = math.inf if one.mean is None else -objective.gain(one.mean, 0.0)
+    return one.failed > 0, worst
