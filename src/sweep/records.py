@@ -95,21 +95,6 @@ class Cost:
         }
         return {f"cost/{name}": value for name, value in found.items() if value is not None}
 
-    def __add__(self, other: Cost) -> Cost:
-        """Of trials one after the other: peaks are the highest, each device is named, and no training loss is left."""
-        return Cost(
-            seconds=self.seconds + other.seconds,
-            train_seconds=self.train_seconds + other.train_seconds,
-            eval_seconds=self.eval_seconds + other.eval_seconds,
-            steps=self.steps + other.steps,
-            samples=self.samples + other.samples,
-            flops=self.flops + other.flops,
-            peak_host_bytes=max(self.peak_host_bytes, other.peak_host_bytes),
-            peak_device_bytes=max(self.peak_device_bytes, other.peak_device_bytes),
-            eval_samples=self.eval_samples + other.eval_samples,
-            device=", ".join(dict.fromkeys(filter(None, (*self.device.split(", "), other.device)))),
-        )
-
     @property
     def samples_per_second(self) -> float | None:
         """Of training time; None where nothing was trained."""
@@ -130,7 +115,7 @@ class Cost:
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Sums, but the largest memory peak, no loss, and every device that was used."""
+    """Of trainings one after the other: sums, but the highest peaks, no training loss, and every device that was used."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -141,7 +126,7 @@ def total(costs: Sequence[Cost]) -> Cost:
         peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
         peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
         eval_samples=sum(one.eval_samples for one in costs),
-        device=", ".join(dict.fromkeys(one.device for one in costs if one.device)),
+        device=", ".join(dict.fromkeys(name for one in costs for name in one.device.split(", ") if name)),
     )
 
 

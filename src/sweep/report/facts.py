@@ -10,7 +10,19 @@ from pathlib import Path
 
 from sweep.config.schema import Config, StudyConfig
 from sweep.errors import UserError
-from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord, best_metrics
+from sweep.records import (
+    Completed,
+    Confirmation,
+    Cost,
+    EvalPoint,
+    Failed,
+    FinalRecord,
+    Pruned,
+    Step,
+    TrialRecord,
+    best_metrics,
+    total,
+)
 from sweep.store import Lock, Store
 
 
@@ -49,6 +61,7 @@ class Facts:
     points: Mapping[int, tuple[Point, ...]]
     unfinished: tuple[int, ...]
     final: FinalRecord | None
+    finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other methods
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
 
@@ -99,6 +112,17 @@ class Facts:
         return next((trial for trial in self.trials if trial.number == self.final.number), None)
 
     @property
+    def repeats(self) -> tuple[Confirmation, ...]:
+        """What fresh seeds said, in a group run of each method."""
+        return tuple(one.confirmation for one in self.finals if one.confirmation)
+
+    @property
+    def spent(self) -> Cost:
+        """By all trials, fresh seeds and retrainings."""
+        trials = [trial.outcome.cost for trial in self.trials]
+        return total([*trials, *(one.cost for one in self.repeats), *(one.cost for one in self.finals)])
+
+    @property
     def alone(self) -> bool:
         """One training run, and no search to tell of."""
         return len(self.trials) == 1 and self.study.n_trials == 1
@@ -142,6 +166,7 @@ def read(store: Store) -> Facts:
         points=points,
         unfinished=_unfinished(store, events),
         final=final,
+        finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=read_predictions(store.final_dir / "predictions.csv"),
     )
