@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.metrics import proportion
+from sweep.config.schema import Config, ModelConfig, StudyConfig
 from sweep.errors import UserError
 from sweep.records import (
     Completed,
@@ -86,6 +87,11 @@ class Facts:
         return self.config.dataset.task == "multi_label"
 
     @property
+    def proportion(self) -> str:
+        """The metric that has an interval."""
+        return proportion(self.config.dataset.task)
+
+    @property
     def name(self) -> str:
         return self.config.title or self.study.study_name
 
@@ -148,6 +154,14 @@ class Facts:
         """The last part of a config key, unless another searched key ends alike."""
         last = key.rpartition(".")[2]
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
+
+
+def made(model: ModelConfig) -> str:
+    """What has to be said beside the model's name: empty of a pretrained one."""
+    if model.init == "pretrained":
+        return ""
+    shrunk = any(size is not None for size in model.shrink.model_dump().values())
+    return ", shrunk, with random weights" if shrunk else ", with random weights"
 
 
 def read(store: Store) -> Facts:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
-from sweep.report.scores import Line, guess, lines, proportion
+from sweep.report.scores import Line, guess, lines
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import plural, score, value
 from sweep.store import Store
@@ -113,12 +113,12 @@ def _seeds(final: FinalRecord) -> list[str]:
 
 
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:
-    name = proportion(facts)
+    name = facts.proportion
     if f"test/{name}" not in final.test:
         return []
     low, high = wilson(final.test[f"test/{name}"], final.test_rows)
     said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
     rule = final.baseline.get(f"test/{name}")
     if rule is not None and rule >= low:
-        said.append(f"          no better than guessing: the {guess(facts)} scores {score(rule)}")
+        said.append(f"          no better than guessing: the {guess(facts.config.dataset.task)} scores {score(rule)}")
     return said

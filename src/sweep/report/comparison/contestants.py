@@ -46,6 +46,10 @@ class Contestant:
         return self.lock.config.dataset.task
 
     @property
+    def base(self) -> str:
+        return self.config.model.path or str(self.config.model.config)
+
+    @property
     def validation(self) -> Metrics:
         return self.final.retrain_best.metrics
 
