@@ -4,7 +4,7 @@ lock.json                what repeats the run
 study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/record.json  written once, when the trial has ended
-trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
+trials/0003/best/        the adapter at its best evaluation, of the study's best trial only (in a group run each method's)
 trials/0003/newest/      and at its newest, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv

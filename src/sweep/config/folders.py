@@ -23,7 +23,8 @@ def sweeps_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """`SWEEP_CACHE`, or the user's cache folder: tokenised data and converted models, found again by fingerprint."""
+    """`SWEEP_CACHE`, or the user's cache folder: tokens, converted models and vectors of frozen bases, found again by
+    fingerprint."""
     named = os.environ.get("SWEEP_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else base / "sweep"

@@ -143,7 +143,12 @@ def _finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
         with retrained(session, plan, watch) as result:
             record = _tested(session, one, Retraining(plan, result, watch), together)
         best = {f"best/{name}": value for name, value in record.retrain_best.metrics.items()}
-        summary: dict[str, float | int | str] = {"optuna/number": plan.number, **record.test, **best}
+        summary: dict[str, float | int | str] = {
+            "optuna/number": plan.number,
+            **record.cost.account,
+            **record.test,
+            **best,
+        }
         model = one.folder / "model" if one.folder == store.final_dir else None
         watch.run.log(record.cost.steps, record.test)
         watch.run.finish(Ending("completed", summary=summary, artifact=model))

@@ -147,4 +147,8 @@ def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:
 
 def _summary(made: Repeat) -> Mapping[str, float | int | str]:
     best = made.best.metrics if made.best else {}
-    return {"optuna/number": made.number, **{f"best/{name}": value for name, value in best.items()}}
+    return {
+        "optuna/number": made.number,
+        **made.cost.account,
+        **{f"best/{name}": value for name, value in best.items()},
+    }

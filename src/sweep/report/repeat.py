@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.config.schema import Config
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, code, details, join, table
 
@@ -19,7 +20,7 @@ def repeat(facts: Facts) -> str:
         loading = (
             "from sweep.model.artifact import load\n\n"
             f"model, tokenizer = load({run_dir + '/final/model'!r})\n"
-            'scores = model(**tokenizer(["your text"], return_tensors="pt")).logits'
+            f"scores = model(**{_batch(facts.final.config)}).logits"
         )
         parts += ["The winner's model, from the folder the study was started in:", block(loading, "python")]
     parts += [
@@ -30,10 +31,21 @@ def repeat(facts: Facts) -> str:
     return join(parts)
 
 
+def _batch(config: Config) -> str:
+    """What makes of texts what the model takes."""
+    pairs = config.dataset.text_pair_column is not None
+    texts = '["your text"], ["its pair"]' if pairs else '["your text"]'
+    if config.prompt is not None:
+        return f"model.prompt.batch(tokenizer, {texts})"
+    return f'tokenizer({texts}, return_tensors="pt")'
+
+
 def _places(facts: Facts) -> str:
     places = {"lock.json": "config, seeds, versions, commit and diff, fingerprints of data and model"}
     places |= {"trials/NNNN/record.json": "a trial's values, end, evaluations and cost"}
     places |= {"trials/NNNN/events.jsonl": "its training and evaluation rows"}
+    if facts.repeats:
+        places |= {"confirm/NNNN-K.json": "a trial trained again with its K-th fresh seed"}
     if facts.final:
         places |= {
             "final/record.json": "every figure of the final section",
@@ -41,4 +53,6 @@ def _places(facts: Facts) -> str:
             "final/predictions.csv": "each test row with its label, prediction and confidence",
             "final/confusion.csv": "the confusion counts",
         }
+    if len(facts.finals) > 1:
+        places |= {"methods/": "the files of final/ for each other method"}
     return table(["in the run directory", "is"], [[code(path), said] for path, said in places.items()])

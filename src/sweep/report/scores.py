@@ -142,7 +142,7 @@ def _at(facts: Facts, final: FinalRecord) -> str:
         return ""
     if final.tuned or final.untuned:
         return ", tuned thresholds"
-    threshold = facts.config.trainer.decision_threshold
+    threshold = final.config.trainer.decision_threshold
     return f", threshold {threshold}" if threshold != 0.5 else ""
 
 

@@ -16,6 +16,8 @@ from sweep.report.comparison.figures import curves, draw
 from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
+from sweep.report.cost import cost, spent_in_all
+from sweep.report.facts import read
 from sweep.report.write import write_report
 from sweep.store import Store
 
@@ -210,3 +212,12 @@ def test_many_pairs_are_told_by_those_that_do_not_differ(make):
     stores = [make(f"m{place}", answers(range(place * 13 % 50))) for place in range(4)]
     found = compare([entry(store) for store in [*stores, make("twin", answers(range(13)))]], samples=200)
     assert "9 of 10 pairs of methods differ significantly in accuracy: all but m1 and twin." in document(found, ())
+
+
+def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
+    facts = read(group)
+    assert facts.spent.seconds == sum(one.cost.seconds for one in group.finals().values()) + sum(
+        trial.outcome.cost.seconds for trial in group.trials()
+    )
+    text = cost(facts) + spent_in_all(facts)
+    assert "4 training runs took" in text and "| 2 retrainings |" in text
