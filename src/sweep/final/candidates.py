@@ -29,7 +29,9 @@ def confirmed(session: Session, ranked: Sequence[TrialRecord]) -> Confirmation |
     if study.confirm_seeds == 1:
         return None
     top = ranked[: study.confirm_top]
-    return compared(top, repeated(session, top), study.objective)
+    found = compared(top, repeated(session, top), study.objective)
+    session.view.say(_said(found, top[0].number, study.objective))
+    return found
 
 
 def compared(ranked: Sequence[TrialRecord], repeats: dict[int, list[Repeat]], objective: Objective) -> Confirmation:
@@ -64,6 +66,18 @@ def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Object
         interval=interval(scores),
         failed=len(repeats) - len(scores),
     )
+
+
+def _said(found: Confirmation, searched: int, objective: Objective) -> str:
+    """`searched` is the trial that the search alone would have chosen."""
+    first = found.candidates[0]
+    if first.mean is None:
+        return "fresh seeds: every one of them failed; the search's best stays the best"
+    line = f"fresh seeds: trial {first.number} leads with a mean {objective.metric} of {first.mean:.4f}"
+    if found.optimism is None:
+        return line
+    before = next(one for one in found.candidates if one.number == searched)
+    return f"{line}; trial {searched}, the search's best, scored {before.trial_score:.4f} there and {before.mean:.4f} on average"
 
 
 def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:
