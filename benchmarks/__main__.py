@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("startup", "overhead")
+BENCHMARKS = ("startup", "overhead", "frozen_base")
 
 for name in BENCHMARKS:
     print(f"\n== {name}", flush=True)

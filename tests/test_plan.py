@@ -122,6 +122,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
+        (["dataset.test_ratio=0.5"], "dataset.test_ratio", "the test split is test"),
         (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
         (["study.storage='postgresql://host/db?password=secret'"], "study.storage", "holds a password"),
         (
@@ -294,3 +295,22 @@ def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(SystemExit) as done:
         make_plan([QUICK, "--multirun"])
     assert done.value.code == 2
+
+
+def test_a_warmup_of_most_of_the_trial_is_told() -> None:
+    plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
+    (note,) = plan.notes
+    assert note == "optimizer.warmup_steps is 150, more than a third of the 207 steps of this trial"
+    assert not make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=69", "trainer.num_train_epochs=3"]).notes
+
+
+def test_a_warmup_that_the_search_could_draw_is_told(tmp_path: Path) -> None:
+    space = "optimizer.warmup_steps: {low: 0.0, high: 0.5}\ntrainer.num_train_epochs: {low: 1, high: 4}\n"
+    (note,) = make_plan([QUICK, space_file(tmp_path, space)]).notes
+    rule = "is 0.5, which is 35 steps, more than a third of the 69 steps of the shortest trial of this search"
+    assert note == f"optimizer.warmup_steps {rule}"
+
+
+def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:
+    found = faults_of(QUICK, "trainer.save_newest=true", "trainer.save_best=false")
+    assert "trainer.save_best is false" in found["trainer.save_newest"]

@@ -20,7 +20,7 @@ from sweep.model.bench import Bench
 from sweep.provenance import DataState
 from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 from sweep.steps import total_steps
-from sweep.train.trainer import Trained, TrainerEngine, trained
+from sweep.train.trial import OneByOne, Trained, trained
 
 WORDS = ("card", "cash", "fees", "limit", "login", "refund")
 ROWS, HELD_OUT = 40, 22
@@ -83,7 +83,7 @@ class Watcher:
     def run(self, *trials: TrialPlan, bench: Bench, data: TokenisedData, best_dir: Path | None = None) -> Outcome:
         """The outcome of the last trial."""
         queue = iter(trials)
-        TrainerEngine(bench, data, lambda _: best_dir).run(
+        OneByOne(bench, data, lambda _: best_dir).run(
             lambda: next(queue, None), self._hear, self._hear, lambda _, outcome: self.outcomes.append(outcome)
         )
         return self.outcomes[-1]

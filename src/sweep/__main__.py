@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from sweep.errors import reported
-from sweep.model.paths import hub_faults, model_faults
+from sweep.model.source import hub_faults, model_faults
 from sweep.plan import make_plan
 from sweep.track.open import tracker_faults
 

@@ -56,6 +56,8 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
             "trainer.eval_steps",
             f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}",
         )
+    if trainer.save_newest and not trainer.save_best:
+        yield "trainer.save_newest", "is true, but is kept beside the best adapter, and trainer.save_best is false"
     if trainer.eval_strategy == "no" and study.pruner != "none":
         yield (
             "study.pruner",
@@ -151,8 +153,14 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _model(config: Config) -> Iterator[tuple[str, str]]:
-    if not config.model.path:
+    model = config.model
+    if not model.path and (model.init == "pretrained" or model.config is None):
         yield "model.path", "is empty, but must be a hub id, a folder, or pkg://PACKAGE/FOLDER"
+    if model.init == "pretrained":
+        for name, value in model.shrink.model_dump().items():
+            if value is not None:
+                rule = f"is {value}, but model.init is pretrained: only a model without weights can be made smaller"
+                yield f"model.shrink.{name}", f"{rule} (model.init=random)"
 
 
 def _study(config: Config) -> Iterator[tuple[str, str]]:

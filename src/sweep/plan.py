@@ -106,7 +106,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     if faults or splits is None:
         raise UserError(faults)
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
-    notes += _long_warmup(config, total_steps(len(splits.train), config))
+    searched = config.study.n_trials > len(config.study.enqueue)
+    notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 
@@ -283,11 +284,22 @@ def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
 
 
-def _long_warmup(config: Config, steps: int) -> list[str]:
-    """Of the experiment as it stands: where it warms up for longer than it trains after that."""
-    warmup = warmup_steps(steps, config.optimizer.warmup_steps)
-    rule = "for more than half of the training the learning rate is still rising"
-    return [f"optimizer.warmup_steps is {warmup} of the {steps} steps: {rule}"] if 2 * warmup > steps else []
+def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Iterator[str]:
+    """Where warmup takes most of what there is to train: in the config as it stands, and in the search's worst corner."""
+    shortest = min(total_steps(rows, config), total_steps(rows, _shortest(configs, config)))
+    longest = max(configs, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
+    cases = (
+        (config, total_steps(rows, config), "this trial"),
+        (longest, shortest, "the shortest trial of this search"),
+    )
+    told: set[tuple[str, int]] = set()
+    for corner, total, trial in cases:
+        value = corner.optimizer.warmup_steps
+        steps = warmup_steps(total, value)
+        said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
+        if 3 * steps > total and (said, total) not in told:
+            told.add((said, total))
+            yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:

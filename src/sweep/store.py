@@ -5,6 +5,7 @@ study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial only
+trials/0003/newest/      and at its newest, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
 methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
@@ -116,7 +117,8 @@ class Store:
         return [record for record in found if record is not None]
 
     def drop_best(self, number: int) -> None:
-        for folder in self.trial_dir(number).glob("best*"):
+        """Let go of the adapters of a trial that is not the study's best."""
+        for folder in (*self.trial_dir(number).glob("best*"), *self.trial_dir(number).glob("newest*")):
             shutil.rmtree(folder, ignore_errors=True)
 
     def note_test_reading(self, number: int, chosen: Sequence[int]) -> int:

@@ -16,7 +16,8 @@ from sweep.errors import UserError
 from sweep.model import checkpoint as checkpoint_module
 from sweep.model import weights as weights_module
 from sweep.model.checkpoint import locate
-from sweep.model.paths import fingerprint, resolve
+from sweep.model.paths import resolve
+from sweep.model.source import fingerprint
 
 
 def test_local_directory_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

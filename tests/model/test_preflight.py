@@ -19,6 +19,7 @@ from sweep.model import preflight as preflight_module
 from sweep.model.account import count
 from sweep.model.bench import Bench
 from sweep.model.preflight import preflight
+from sweep.records import Parameters
 
 from .conftest import ADAPTERS
 
@@ -44,8 +45,12 @@ def test_account_of_quantised_weights(double: bool, compute: str, configure: Con
     with Bench("cpu").model(config, labels) as loaded:
         counted = count(loaded)
     assert counted == preflight(config, labels)
-    assert (counted.total, counted.trainable, counted.groups) == (plain.total, plain.trainable, plain.groups)
+    assert numbers(counted) == numbers(plain)
     assert counted.bytes < plain.bytes / 2
+
+
+def numbers(account: Parameters) -> dict[str, tuple[int, int]]:
+    return {name: (group.total, group.trainable) for name, group in account.groups.items()}
 
 
 def test_account_by_hand(configure: Configure, labels: LabelSpace) -> None:
@@ -104,7 +109,7 @@ def damaged(configure: Configure, tmp_path: Path) -> Callable[..., Config]:
 def test_no_such_directory(configure: Configure, labels: LabelSpace) -> None:
     message = refused(configure("bert", model={"path": "./nowhere/at/all"}), labels)
     assert "model.path: is ./nowhere/at/all, but there is no such directory" in message
-    assert "model.path=/dir" in message and "pkg://" in message
+    assert "a local directory" in message and "pkg://" in message
 
 
 def test_unreachable_hub_answers_at_once(configure: Configure, labels: LabelSpace) -> None:
@@ -112,7 +117,7 @@ def test_unreachable_hub_answers_at_once(configure: Configure, labels: LabelSpac
     message = refused(configure("bert", model={"path": "someone/some-model"}), labels)
     assert time.monotonic() - started < 5
     assert "someone/some-model, but there is no such directory, and the hub cannot be reached" in message
-    assert "model.path=/dir" in message
+    assert "a local directory" in message
 
 
 def test_no_config(damaged: Callable[..., Config], labels: LabelSpace) -> None:

@@ -157,7 +157,7 @@ def test_account_of_phi_2() -> None:
     found = count(attach(Base(model, (), ()), config), quantization(config.adapter))
     assert (found.total, found.trainable) == (2_798_033_920, 18_350_080)
     assert found.trainable == layers * 16 * (2 * 2 * width + 2 * (width + inner))
-    assert found.groups["head"].bytes == 2 * 51200 * (width + 1)  # not quantised
+    assert found.groups["language-model head"].bytes == 2 * 51200 * (width + 1)  # not quantised
 
 
 def train(scorer: nn.Module, tokenizer: Any) -> None:

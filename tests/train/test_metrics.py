@@ -53,7 +53,7 @@ EXPECTED_SEVERAL = {
 def test_every_metric_equals_its_value_by_hand(
     task: Task, scores: NDArray[np.float32], labels: NDArray[np.int64], expected: dict[str, float]
 ) -> None:
-    assert metrics.compute(task, scores, labels) == pytest.approx(expected)
+    assert metrics.score(task, metrics.decide(task, scores), labels) == pytest.approx(expected)
     assert {"loss", *expected} == set(BY_TASK[task])
 
 
@@ -70,7 +70,7 @@ def test_predictions_that_no_model_made_are_scored_alike() -> None:
 def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", str(tmp_path / "cache"))
     metrics._metrics.cache_clear()
-    metrics.compute("single_label", ONE_LABEL, TRUE_LABEL)
+    metrics.score("single_label", metrics.decide("single_label", ONE_LABEL), TRUE_LABEL)
     assert not (tmp_path / "cache").exists()
 
 
@@ -79,5 +79,5 @@ def test_no_random_state_is_disturbed() -> None:
     expected = np.random.random(2)
     np.random.seed(3)
     first = np.random.random()
-    metrics.compute("single_label", ONE_LABEL, TRUE_LABEL)
+    metrics.score("single_label", metrics.decide("single_label", ONE_LABEL), TRUE_LABEL)
     assert [first, np.random.random()] == expected.tolist()

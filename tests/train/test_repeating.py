@@ -20,7 +20,7 @@ from trials import Watcher, make_data, make_plan, retrained
 Plan = Callable[..., TrialPlan]
 Numbers = list[list[float]]
 
-# Dropout is on in the base as well as in the adapter.
+# Dropout is on in the base as well as in the adapter; with `head` it is on in the head alone.
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"method": "lora", "lora_dropout": 0.2},
     "head": {"method": "head"},
@@ -29,7 +29,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def numbers(watcher: Watcher) -> Numbers:
-    return [list(event.metrics.values()) for event in watcher.events]
+    return [list(event.metrics.values()) for event in watcher.events if event.step]
 
 
 def run(trial: TrialPlan, bench: Bench, data: TokenisedData, best_dir: Path | None = None) -> Numbers:

@@ -45,7 +45,9 @@ class ShrinkConfig(Section):
 class ModelConfig(Section):
     path: str = Field("", description="hub id, local directory, or pkg://PACKAGE/FOLDER of an installed package")
     revision: str | None = None
-    gguf_file: str | None = Field(None, description="name of a GGUF file in `path`, converted once and kept")
+    gguf_file: str | None = Field(
+        None, description="a GGUF file in `path`, converted once and kept; init random reads none"
+    )
     init: Literal["pretrained", "random"] = Field("pretrained", description="random: the architecture, no weights")
     config: str | None = Field(
         None, description="with init random: a config.json, or one shipped in conf/model/; null takes that of `path`"

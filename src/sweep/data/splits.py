@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -148,12 +147,15 @@ def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]:
-    """The first of `splits` that the source has, with its name. Raises `UserError` with what is wrong with the
-    last one where it has none."""
-    for split in splits[:-1]:
-        with suppress(UserError):
+    """The first of `splits` that can be read, with its name. Raises `UserError` with what is wrong with each where
+    none can."""
+    faults: list[Fault] = []
+    for split in splits:
+        try:
             return split, source.read(key, split)
-    return splits[-1], source.read(key, splits[-1])
+        except UserError as error:
+            faults += error.faults
+    raise UserError(faults)
 
 
 def _same_split_twice(named: dict[str, str]) -> list[Fault]:

@@ -22,7 +22,7 @@ from sweep.store import Store
 from sweep.study.session import Session
 from sweep.track.tracker import Ending
 from sweep.train.best import replace_folder
-from sweep.train.trainer import Trained
+from sweep.train.trial import Trained
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sweep.train.before import before
 from sweep.train.evaluation import Predictions, measure
 from sweep.train.metrics import Labels, decide, score
 from sweep.train.thresholds import tuned
-from sweep.train.trainer import Trained
+from sweep.train.trial import Trained
 
 
 @dataclass(frozen=True, slots=True)

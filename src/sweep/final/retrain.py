@@ -11,7 +11,7 @@ from sweep.records import Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
 from sweep.train import memory
-from sweep.train.trainer import Trained, trained
+from sweep.train.trial import Trained, trained
 
 
 @contextmanager

@@ -16,10 +16,20 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers.quantizers_utils import should_convert_module
 
-from sweep.model.architecture import body, head_modules
+from sweep.model.architecture import body, head_modules, language_head
 from sweep.model.base import Quantization
 from sweep.model.words import WordScorer
 from sweep.records import ParameterGroup, Parameters
+
+GROUPS = (
+    "embeddings", "attention", "feed-forward", "normalisation", "other", "adapter", "head", "language-model head",
+)  # fmt: skip
+_FROZEN = ("attention", "feed-forward", "other")  # whose linear layers are quantised
+_ATTENTION = ("attn", "attention")
+_FEED_FORWARD = frozenset((
+    "mlp", "ffn", "feed_forward", "feedforward", "intermediate", "output", "fc1", "fc2", "ffn_output", "wi", "wo",
+    "densereludense", "experts", "block_sparse_moe",
+))  # fmt: skip
 
 _BLOCK = 64  # weights that share a scale in nf4
 _SCALES_BLOCK = 256  # scales that share one in double quantisation
@@ -28,25 +38,25 @@ _SCALES_TABLE_BYTES = 256 * 4 + 4  # the values and the offset of quantised scal
 
 
 def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
-    """Groups are embeddings, base, adapter and head, of a language model its output layer. The frozen original that
-    PEFT keeps of a head is not counted.
+    """Groups are those of `GROUPS` that the model has. The frozen original that PEFT keeps of a head is not counted, nor
+    a second time what two modules share: a language-model head tied to the embeddings is among the embeddings.
 
     `planned` accounts for a base that is still to be quantised as if it were. `bytes` is of weights and their scales:
     gradients, optimizer states and activations come on top.
     """
     inner = unwrapped(model)
-    head = trained_head(inner)
-    skipped = (*head, *(inner._keep_in_fp32_modules or ()))
+    head, words = trained_head(inner), language_head(inner)
+    skipped = (*head, *words, *(inner._keep_in_fp32_modules or ()))
     total: Counter[str] = Counter()
     trainable: Counter[str] = Counter()
     size: Counter[str] = Counter()
     for name, weight, owner in _weights(inner):
-        group = _group(name, owner, head)
+        group = _group(name, owner, head, words)
         total[group] += _count(weight)
         trainable[group] += _count(weight) if weight.requires_grad else 0
-        quantized = planned is not None and group == "base" and _convertible(name, owner, skipped)
+        quantized = planned is not None and group in _FROZEN and _convertible(name, owner, skipped)
         size[group] += _planned_bytes(weight, planned) if planned and quantized else _bytes(weight)
-    groups = {name: ParameterGroup(total[name], trainable[name], size[name]) for name in total}
+    groups = {name: ParameterGroup(total[name], trainable[name], size[name]) for name in GROUPS if name in total}
     return Parameters(sum(total.values()), sum(trainable.values()), sum(size.values()), groups)
 
 
@@ -89,12 +99,23 @@ def _trained(module: nn.Module) -> bool:
     return isinstance(module, ModulesToSaveWrapper) or (bool(flags) and all(flags))
 
 
-def _group(name: str, owner: nn.Module, head: tuple[str, ...]) -> str:
+def _group(name: str, owner: nn.Module, head: tuple[str, ...], words: tuple[str, ...]) -> str:
+    """By who owns the weight, then by how transformers names the modules around it: BERT's `attention.output` is
+    attention, its `output` feed-forward."""
     if ".lora_" in name or ".ia3_" in name:
         return "adapter"
     if any(name.startswith(f"{part}.") for part in head):
         return "head"
-    return "embeddings" if isinstance(owner, nn.Embedding) else "base"
+    if any(name.startswith(f"{part}.") for part in words):
+        return "language-model head"
+    if isinstance(owner, nn.Embedding):
+        return "embeddings"
+    if "norm" in type(owner).__name__.lower():
+        return "normalisation"
+    parts = name.lower().split(".")
+    if any(word in part for word in _ATTENTION for part in parts):
+        return "attention"
+    return "feed-forward" if any(part in _FEED_FORWARD for part in parts) else "other"
 
 
 def _convertible(name: str, owner: nn.Module, skipped: tuple[str, ...]) -> bool:

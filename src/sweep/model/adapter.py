@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sweep.config.schema import AdapterConfig, Config
+from sweep.model.architecture import body
 from sweep.model.base import META, Base
 from sweep.model.head import initialise, seeded, widen
 from sweep.model.quiet import quiet
@@ -44,12 +45,21 @@ def attach(base: Base, config: Config) -> nn.Module:
 
 
 def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
-    """Freeze all but the head."""
+    """Freeze all but the head; the frozen part is in evaluation mode whatever mode the model is in."""
     model.requires_grad_(False)
     for name in head:
         model.get_submodule(name).requires_grad_(True)
     if getattr(model, "is_quantized", False):
         model._hf_peft_config_loaded = True  # the Trainer takes a quantised model only with something added that trains
+
+    trunk = body(model)
+
+    def hold_still(module: nn.Module, _: object) -> None:
+        module.get_submodule(trunk).eval()
+        for name in head:
+            module.get_submodule(name).train(module.training)
+
+    model.register_forward_pre_hook(hold_still)
     return model
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
+from sweep.model import blueprint
 from sweep.model.checkpoint import KEY, Checkpoint, first_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     `model.trust_remote_code` does not allow."""
     from transformers import AutoConfig
 
+    if checkpoint.drawn:
+        return blueprint.read(model)
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
@@ -60,10 +63,17 @@ def body(model: PreTrainedModel) -> str:
 
 
 def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
-    """What the model's class has beyond the headless model: `score`, or `pre_classifier` and `classifier`, …, and of a
-    language model `lm_head`; in the order of the forward pass as far as transformers declares them so."""
-    trunk = body(model)
-    return tuple(name for name, child in model.named_children() if name != trunk and _size(child))
+    """What the sequence-classification class has beyond the headless model: `score`, or `pre_classifier` and
+    `classifier`, …; in the order of the forward pass as far as transformers declares them so. None of a causal
+    language model, which classifies by words."""
+    others = (body(model), *language_head(model))
+    return tuple(name for name, child in model.named_children() if name not in others and _size(child))
+
+
+def language_head(inner: PreTrainedModel) -> tuple[str, ...]:
+    """The module that turns a causal model's states into words; none of a classifier."""
+    words = inner.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return tuple(name for name, module in inner.named_children() if words is not None and module is words)
 
 
 def check_head(model: ModelConfig, config: PreTrainedConfig, *, causal: bool) -> None:

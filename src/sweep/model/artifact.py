@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sweep.config.schema import Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import token_limit
@@ -33,6 +33,7 @@ from sweep.model import base as bases
 from sweep.model import manifest as manifests
 from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
+from sweep.model.architecture import language_head
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
 from sweep.model.card import card
@@ -41,6 +42,7 @@ from sweep.model.head import widen
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
 from sweep.model.quiet import quiet
+from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
 from sweep.model.words import WordScorer
@@ -68,7 +70,7 @@ def save(
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
-        head=trained_head(inner),
+        head=(*trained_head(inner), *language_head(inner)),
         max_length=token_limit(tokenizer, config.dataset.max_length),
         pad_token_id=inner.config.get_text_config().pad_token_id,
         thresholds=thresholds or _configured(config, labels),
@@ -138,10 +140,10 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
 
 
 def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
-    pinned = manifest.base if moved is None else manifest.base.model_copy(update={"path": moved, "revision": None})
+    pinned = _at(manifest.base, folder, moved)
     causal = manifest.prompt is not None
     spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
-    base = bases.load(spec, download(locate(resolve(pinned.path), pinned.revision)), device)
+    base = bases.load(spec, download(find(pinned)), device)
     widen(base.model, base.head)
     if manifest.method != "head":
         with quiet():
@@ -151,11 +153,22 @@ def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None
     return model
 
 
+def _at(base: ModelConfig, folder: Path, moved: str | None) -> ModelConfig:
+    """The base as it is to be had now. Of a random one the folder holds the whole architecture, already shrunk."""
+    if base.init == "random":
+        here = {"config": str(folder / "config.json"), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
+        return base.model_copy(update=here)
+    return base if moved is None else base.model_copy(update={"path": moved, "revision": None})
+
+
 def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
+    dtype = str(inner.config.dtype).split(".")[-1]
+    if model.init == "random":
+        return model.model_copy(update={"dtype": dtype})
     location = resolve(model.path)
     path = model.path if model.path.startswith("pkg://") else location
     commit = locate(location, model.revision).commit or None
-    return model.model_copy(update={"path": path, "revision": commit, "dtype": str(inner.config.dtype).split(".")[-1]})
+    return model.model_copy(update={"path": path, "revision": commit, "dtype": dtype})
 
 
 def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:

@@ -20,7 +20,8 @@ from transformers import (
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.architecture import body, check_head, fit, head_modules, label_names, read_config
+from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
+from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint, first_line
 from sweep.model.head import seeded
 from sweep.model.quiet import quiet
@@ -100,7 +101,7 @@ def auto_class(*, causal: bool) -> type[Any]:
 
 def _unquantized(base: Base) -> tuple[str, ...]:
     """The head, or a language model's output layer."""
-    return base.head or head_modules(base.model)
+    return base.head or language_head(base.model)
 
 
 def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
@@ -127,14 +128,17 @@ def _cannot_be_built(model: ModelConfig, error: Exception) -> UserError:
 
 def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquantized: Iterable[str] = ()) -> Base:
     options: dict[str, Any] = attention(spec.model)
+    if checkpoint.drawn:
+        options["state_dict"] = draw(read_config(spec.model, checkpoint))
     if spec.quantization and device != META:
         options["quantization_config"] = _bitsandbytes(spec.quantization, unquantized)
     config = _config(spec, checkpoint)
     known_labels = label_names(read_config(spec.model, checkpoint))
+    loader, place = _weights_of(auto_class(causal=spec.causal), checkpoint, config)
     try:
         with quiet(), seeded(0, device):
-            model, info = auto_class(causal=spec.causal).from_pretrained(
-                checkpoint.location,
+            model, info = loader.from_pretrained(
+                place,
                 config=config,
                 revision=checkpoint.revision,
                 dtype=getattr(torch, spec.dtype),
@@ -153,6 +157,11 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
         _steady(model, getattr(torch, spec.quantization.compute_dtype))
     absent = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
     return _sorted_out(model, absent, spec, relabelled=known_labels != spec.labels.names)
+
+
+def _weights_of(auto: Any, checkpoint: Checkpoint, config: PreTrainedConfig) -> tuple[Any, str | None]:
+    """The class to load with, and where from: an auto class insists on a place, and weights that are drawn have none."""
+    return (auto._model_mapping[type(config)], None) if checkpoint.drawn else (auto, checkpoint.location)
 
 
 def _config(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,12 +19,14 @@ from sweep.model.account import unwrapped
 from sweep.model.adapter import attach
 from sweep.model.architecture import read_config
 from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
-from sweep.model.checkpoint import Checkpoint, locate
-from sweep.model.paths import resolve
+from sweep.model.checkpoint import Checkpoint
+from sweep.model.features import FeatureCache
 from sweep.model.replica import replica
+from sweep.model.source import find, fingerprint
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import download, stored_dtype
 from sweep.model.words import WordScorer
+from sweep.provenance import Fingerprint
 
 
 class Bench:
@@ -33,19 +36,21 @@ class Bench:
     does reaches the next. With `full` every weight is owned, and on a GPU the untouched base waits on the CPU.
     """
 
-    def __init__(self, device: str = "auto") -> None:
-        """`device` is auto, cpu or cuda. Raises UserError for cuda on a machine without."""
+    def __init__(self, device: str = "auto", *, features: Path | None = None) -> None:
+        """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None to keep that in memory
+        alone. Raises UserError for cuda on a machine without."""
         self.device = pick_device(device)
-        self._tokenizers: dict[tuple[str, str | None, bool], PreTrainedTokenizerBase] = {}
+        self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
         self._spec: BaseSpec | None = None
         self._base: Base | None = None
+        self._fingerprint: str | None = None
+        self.features = FeatureCache(features)
 
     def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
         """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""
-        key = (model.path, model.revision, model.trust_remote_code)
-        if key not in self._tokenizers:
-            self._tokenizers[key] = load_tokenizer(model)
-        return self._tokenizers[key]
+        if model not in self._tokenizers:
+            self._tokenizers[model] = load_tokenizer(model)
+        return self._tokenizers[model]
 
     def prompt(self, config: Config, labels: LabelSpace) -> Prompt | None:
         """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
@@ -74,8 +79,17 @@ class Bench:
         finally:
             _empty(made)
 
+    def fingerprint(self) -> str:
+        """Of the base in use: all that decides its weights, as they are in memory."""
+        assert self._spec is not None, "a model of this bench is in use"
+        if self._fingerprint is None:
+            spec = self._spec
+            parts = (spec.model, spec.dtype, spec.quantization, spec.pad_token_id)
+            self._fingerprint = Fingerprint().add(repr(parts)).add(fingerprint(spec.model).fingerprint).hex()
+        return self._fingerprint
+
     def _base_for(self, config: Config, labels: LabelSpace) -> Base:
-        checkpoint = download(locate(resolve(config.model.path), config.model.revision))
+        checkpoint = download(find(config.model))
         spec = self._specify(config, labels, checkpoint)
         if self._base is None or self._spec != spec:
             self._evict()
@@ -85,7 +99,7 @@ class Bench:
     def _evict(self) -> None:
         if self._base is not None:
             _empty(self._base.model)
-        self._base = self._spec = None
+        self._base = self._spec = self._fingerprint = None
         _reclaim(self.device)
 
     def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:

@@ -33,7 +33,7 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
-        f"A text classifier on `{config.model.path}`: {_trained(manifest)} trained{_whereon(config)}.",
+        f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
         _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned"),
@@ -56,6 +56,11 @@ def _front_matter(config: Config, manifest: Manifest) -> str:
 def _trained(manifest: Manifest) -> str:
     headed = manifest.prompt is None and manifest.method in ("lora", "ia3")
     return _TRAINED[manifest.method] + (" and the classification head" if headed else "")
+
+
+def _name(config: Config) -> str:
+    name = config.model.path or str(config.model.config)
+    return f"`{name}`" if config.model.init == "pretrained" else f"the architecture of `{name}`, with random weights"
 
 
 def _whereon(config: Config) -> str:
@@ -115,6 +120,10 @@ scores = {scores}{decided}"""
 def _without_sweep(manifest: Manifest) -> str:
     if manifest.method == "full":
         return f"With transformers alone:\n\n{_code(_FULL.format(_auto_class(manifest)))}"
+    if manifest.base.init == "random":
+        return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
+    if manifest.base.gguf_file:
+        return f"Its base is `{manifest.base.gguf_file}`, which sweep converts to safetensors on loading."
     imports, ending = _HEAD if manifest.method == "head" else _PEFT
     code = f"""{imports}
 from transformers import AutoConfig, {_auto_class(manifest)}, AutoTokenizer{_more_imports(manifest)}

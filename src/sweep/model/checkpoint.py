@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from sweep.errors import UserError
+from sweep.errors import Fault, UserError
 
 KEY = "model.path"
 ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
@@ -20,16 +21,20 @@ _HUB_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """`location` and `revision` are what transformers is given: a directory (of the hub's cache, where the hub cannot
-    be asked), or a hub id with its commit. `at_hand`: the weights need no download."""
+    be asked), or a hub id with its commit. `at_hand`: the weights need no download. `drawn`: there are no files at
+    all; `location` is a name only, and the weights of what `model.config` describes are drawn."""
 
     location: str
     revision: str | None
     commit: str
     files: tuple[str, ...]
     at_hand: bool
+    drawn: bool = False
 
     def weights(self) -> tuple[str, ...]:
         """The safetensors file of the weights, or their index. Raises UserError if there is none, or only pickles."""
+        if self.drawn:
+            return ()
         found = tuple(name for name in _WEIGHTS if name in self.files)
         if not found:
             raise UserError.of(KEY, f"is {self.location}, but {_lack(self.files)}")
@@ -42,6 +47,22 @@ def locate(location: str, revision: str | None) -> Checkpoint:
     if Path(location).is_dir():
         return Checkpoint(location, None, "", _listing(Path(location)), at_hand=True)
     return _on_hub(location, revision)
+
+
+@contextmanager
+def blamed(key: str, rule: str = "") -> Iterator[None]:
+    """Put what is found wrong down to `key`; with a `rule`, what goes wrong on the way to the hub as well."""
+    from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
+
+    try:
+        yield
+    except UserError as error:
+        faults = [Fault(key, fault.message.replace(f"{KEY}=", f"{key}=")) for fault in error.faults]
+        raise UserError(faults) from None
+    except (NetworkError, OSError) as error:
+        if not rule:
+            raise
+        raise UserError.of(key, f"{rule}: {first_line(error)}") from None
 
 
 def first_line(error: Exception) -> str:

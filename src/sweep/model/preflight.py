@@ -15,8 +15,8 @@ from sweep.model.adapter import attach
 from sweep.model.architecture import check_head, read_config
 from sweep.model.base import BaseSpec, base_dtype, outline, quantization
 from sweep.model.bench import pick_device
-from sweep.model.checkpoint import Checkpoint, locate
-from sweep.model.paths import resolve
+from sweep.model.checkpoint import Checkpoint
+from sweep.model.source import find
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import stored_dtype
 from sweep.records import Parameters
@@ -32,7 +32,7 @@ def preflight(config: Config, labels: LabelSpace) -> Parameters:
     """
     faults = _missing_parts(config)
     device = _collect(faults, lambda: pick_device(config.trainer.device))
-    checkpoint = _collect(faults, lambda: locate(resolve(config.model.path), config.model.revision))
+    checkpoint = _collect(faults, lambda: find(config.model))
     if checkpoint is None:
         raise UserError(faults)
     architecture = _collect(faults, lambda: read_config(config.model, checkpoint))

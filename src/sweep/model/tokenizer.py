@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
 from sweep.model.architecture import read_config
-from sweep.model.checkpoint import KEY, Checkpoint, first_line, locate
-from sweep.model.paths import resolve
+from sweep.model.byte_tokenizer import byte_tokenizer
+from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.model.source import find, tokenizer_checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -22,30 +23,62 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
     Where there is no pad token, or one that the embeddings do not cover, the end-of-text token pads. `model_max_length`
     is at most the number of positions that the model has.
     """
-    from transformers import AutoTokenizer
-
-    found = checkpoint or locate(resolve(model.path), model.revision)
+    found = checkpoint or find(model)
+    own = tokenizer_checkpoint(model)
+    tokenizer = byte_tokenizer() if own is None and found.drawn else _read(model, own or found)
+    _check_shrink(model, tokenizer)
     config = read_config(model, found)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            found.location, revision=found.revision, trust_remote_code=model.trust_remote_code
-        )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise UserError.of(KEY, f"is {model.path}, but its tokenizer cannot be loaded: {first_line(error)}") from None
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
-        raise UserError.of(KEY, f"is {model.path}, but its tokenizer has no vocabulary: are its files there?")
-    _set_padding(tokenizer, config, model.path)
+    if own is not None or found.drawn:
+        _check_ids(model, tokenizer, config)
+    _set_padding(tokenizer, config, model)
     text = config.get_text_config()
     positions = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
     tokenizer.model_max_length = min(tokenizer.model_max_length, *positions, 10**9)
     return tokenizer
 
 
-def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, path: str) -> None:
+def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    key, said = _named(model)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        raise UserError.of(key, f"{said} cannot be loaded: {first_line(error)}") from None
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
+        raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
+    return tokenizer
+
+
+def _check_shrink(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    needed = max(tokenizer.get_vocab().values()) + 1
+    if model.shrink.vocabulary is not None and model.shrink.vocabulary < needed:
+        rule = f"is {model.shrink.vocabulary}, but must be at least {needed}, which the tokenizer needs"
+        raise UserError.of("model.shrink.vocabulary", rule)
+
+
+def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+    """A tokenizer that was made with the model fits it; any other has to be looked at."""
+    highest, vocabulary = max(tokenizer.get_vocab().values()), int(config.get_text_config().vocab_size)
+    if highest >= vocabulary:
+        key, said = _named(model)
+        raise UserError.of(key, f"{said} has ids up to {highest}, and the model's vocabulary ends at {vocabulary - 1}")
+
+
+def _named(model: ModelConfig) -> tuple[str, str]:
+    """The key that the tokenizer comes from, and how a message about it begins."""
+    if model.tokenizer:
+        return "model.tokenizer", f"is {model.tokenizer}, but it"
+    return KEY, f"is {model.path}, but its tokenizer"
+
+
+def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, model: ModelConfig) -> None:
     vocabulary = getattr(config.get_text_config(), "vocab_size", None) or len(tokenizer)
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < vocabulary:
         return
     if tokenizer.eos_token is None or tokenizer.eos_token_id >= vocabulary:
-        rule = f"is {path}, but its tokenizer has neither a pad token nor an end-of-text token that could pad"
-        raise UserError.of(KEY, rule)
+        key, said = _named(model)
+        raise UserError.of(key, f"{said} has neither a pad token nor an end-of-text token that could pad")
     tokenizer.pad_token = tokenizer.eos_token

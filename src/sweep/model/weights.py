@@ -20,9 +20,9 @@ _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 def download(checkpoint: Checkpoint) -> Checkpoint:
     """Fetch a hub model into the hub's cache, if it is not there. Raises UserError if it has no safetensors,
-    or if they cannot be fetched."""
+    or if they cannot be fetched. Of a model that is drawn there is nothing to fetch."""
     checkpoint.weights()
-    if Path(checkpoint.location).is_dir():
+    if checkpoint.drawn or Path(checkpoint.location).is_dir():
         return checkpoint
     folder = _fetched(checkpoint.location, checkpoint.revision)
     return replace(checkpoint, location=folder, revision=None, at_hand=True)
@@ -47,7 +47,7 @@ def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
     if declared is not None:
         return str(declared).removeprefix("torch.")
     folder = Path(checkpoint.location)
-    if not folder.is_dir():
+    if checkpoint.drawn or not folder.is_dir():
         return "float32"
     from safetensors import safe_open
 

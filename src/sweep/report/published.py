@@ -213,7 +213,7 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
     if len(known.trials) == 1 and facts.best is not None and matched[0] not in (None, facts.best):
         found = f"trial {facts.best.number}, {facts.metric} {score(facts.score(facts.best))}"
         lines.append(f"The search found a better setting than the published one: {found}.")
-    lines += [_largest(facts, known, matched)] if any(matched) else []
+    lines += [_largest(facts, known, matched)] if any(matched) and len(known.trials) > 1 else []
     lines += [_test_gap(facts, known)] if facts.final and known.test else []
     if known.notes:
         lines.append(escape(known.notes))

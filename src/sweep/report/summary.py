@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.records import Completed, Failed, FinalRecord, Pruned
+from sweep.records import Completed, Cost, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
 from sweep.report.scores import Line, guess, lines, proportion
@@ -21,13 +21,15 @@ def summary_lines(store: Store) -> tuple[str, ...]:
 
 
 def study_summary(store: Store) -> dict[str, float | int | str]:
-    """Flat and without gaps: `study/…` of the search, `eval/…`, `test/…` and `baseline/…` of the winner, `params/…`."""
+    """Flat and without gaps: `study/…` of the search, `cost/…` of all trials and the retraining, and of the winner `eval/…`,
+    `test/…`, `baseline/…` and `params/…`."""
     facts = read(store)
     found: dict[str, float | int | str] = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
-    found["study/seconds"] = sum(trial.outcome.cost.seconds for trial in facts.trials)
     final, best = facts.final, facts.best
+    costs = [trial.outcome.cost for trial in facts.trials] + ([final.cost] if final else [])
+    found |= sum(costs, Cost()).account
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}

@@ -60,8 +60,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         *_afterwards(plan),
         *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
-        f"parameters: {account.total:,} in total, {account.trainable:,} trained "
-        f"({100 * account.trainable / account.total:.2f} %), {account.bytes / 2**20:,.0f} MiB of weights",
+        *_accounted(account),
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
@@ -94,6 +93,20 @@ def _example(config: Config, splits: Splits) -> list[str]:
     return [
         f"first prompt: {prompt!r}",
         f"label words: {', '.join(map(repr, label_words(config.prompt, splits.labels)))}",
+    ]
+
+
+def _accounted(account: Parameters) -> list[str]:
+    """The whole in a line, then a small table with a row for each group of weights."""
+    share = 100 * account.trainable / account.total
+    size = account.bytes / 2**20
+    return [
+        f"parameters: {account.total:,} in total, {account.trainable:,} trained ({share:.2f} %), {size:,.0f} MiB of weights",
+        f"  {'weights of':<20}{'parameters':>16}{'trained':>14}{'MiB':>10}",
+        *(
+            f"  {name:<20}{group.total:>16,}{group.trainable:>14,}{group.bytes / 2**20:>10,.1f}"
+            for name, group in account.groups.items()
+        ),
     ]
 
 

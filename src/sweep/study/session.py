@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from sweep.config.folders import conf_dir
+from sweep.config.folders import cache_dir, conf_dir
 from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
 from sweep.model.bench import Bench
-from sweep.model.paths import fingerprint as model_fingerprint
+from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records import TrialPlan, TrialRecord, best_metrics
@@ -27,7 +26,7 @@ from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
 from sweep.train.engine import Engine
-from sweep.train.trainer import TrainerEngine
+from sweep.train.trial import OneByOne
 from sweep.view import View
 
 
@@ -42,7 +41,7 @@ class Session:
     stop: StopFlag
 
     def engine(self) -> Engine:
-        return TrainerEngine(self.bench, self.data, self._best_dir)
+        return OneByOne(self.bench, self.data, self._best_dir)
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""
@@ -82,7 +81,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device)
+        bench = Bench(plan.config.trainer.device, features=cache_dir() / "features")
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
@@ -95,13 +94,6 @@ def opened(plan: Plan) -> Iterator[Session]:
                 view.say(line)
         if receipt.missing:
             raise SystemExit(1)
-
-
-def cache_dir() -> Path:
-    """`SWEEP_CACHE`, or the user's cache folder: tokenised data, found again by fingerprint."""
-    named = os.environ.get("SWEEP_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named) if named else base / "sweep"
 
 
 def _lock(plan: Plan, device: torch.device) -> Lock:

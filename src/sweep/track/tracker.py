@@ -54,7 +54,7 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     """The ending of a trial's run. The best evaluation goes under `best/…`, where the last row cannot overwrite it."""
     outcome = record.outcome
     cost = outcome.cost
-    summary: dict[str, float | int | str] = {"seconds": cost.seconds, "train_seconds": cost.train_seconds}
+    summary = cost.account
     if best := best_evaluation(outcome, study):
         summary |= {"best/step": best.step, "best/epoch": best.epoch}
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from sweep.config.schema import Config, OptimizerName
+from sweep.config.schema import Config, OptimizerName, TrainerConfig
 from sweep.errors import Fault
 
 logger = logging.getLogger(__name__)
@@ -101,6 +101,11 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # the Trainer would spread each batch over every GPU it sees
     return arguments
+
+
+def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
+    """The precision that a trial computes in, as the Trainer sets it for bf16; with fp16 it is the Trainer's alone."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16)
 
 
 @cache

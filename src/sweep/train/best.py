@@ -1,4 +1,4 @@
-"""The weights of a trial at its best evaluation."""
+"""The weights of a trial at its best evaluation, and at its newest."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from sweep.model.state import restore, trainable_state
 class Best:
     """Keeps the trained weights in host memory and, where `folder` is given, the whole artifact on disk.
 
-    `save(folder)` writes the artifact.
+    `save(folder)` writes the artifact. `newest` is where the artifact of the newest evaluation goes, if anywhere.
     """
 
     model: nn.Module
     save: Callable[[Path], None]
     folder: Path | None
+    newest: Path | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def keep(self) -> None:
         self.weights = trainable_state(self.model)
         if self.folder is not None:
             replace_folder(self.folder, self.save)
+
+    def keep_newest(self) -> None:
+        if self.newest is not None:
+            replace_folder(self.newest, self.save)
 
     def restore(self) -> None:
         """Does nothing where nothing was kept."""

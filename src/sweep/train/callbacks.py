@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from sweep.records import EvalPoint, FailureReason, Metrics, Step, Verdict
+from sweep.records import Cost, EvalPoint, FailureReason, Metrics, Step, Verdict
+from sweep.train import memory
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, measure
 
@@ -25,7 +27,8 @@ class Reporting(TrainerCallback):
     """Reports each step once: at once where the Trainer logs nothing, together with what it logs where it does.
 
     `interval` is the number of steps between evaluations, None for one at the end only. `evaluate` reads the
-    validation split; `keep` is called after an evaluation that is the best so far, before that is reported.
+    validation split; `keep_newest` is called after each evaluation and `keep` after one that is the best so far, before
+    it is reported.
     """
 
     course: Course
@@ -33,6 +36,7 @@ class Reporting(TrainerCallback):
     interval: int | None
     evaluate: Callable[[], Predictions]
     keep: Callable[[], None]
+    keep_newest: Callable[[], None]
     on_step: OnStep
     on_eval: OnEval
     bad_loss: float | None = None
@@ -89,15 +93,35 @@ class Reporting(TrainerCallback):
         task = self.course.config.dataset.task
         with self.clock.on_evaluation():
             found = self.evaluate()
+            self.course.eval_samples += len(found.labels)
             metrics = measure(task, found, "eval", self.course.config.trainer.search_threshold) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss, state, control)
             return
         with self.clock.set_aside():
+            self.keep_newest()
             if self.course.add(state.global_step, float(state.epoch), metrics):
                 self.keep()
             verdict = self.on_eval(self.course.evals[-1])
         self._judge(verdict, state, control)
+
+    def cost(
+        self, device: torch.device, *, train_seconds: float, steps: int, flops: float, train_loss: float | None
+    ) -> Cost:
+        """What the trial took up to now."""
+        return Cost(
+            seconds=self.clock.total(),
+            train_seconds=train_seconds,
+            eval_seconds=self.clock.evaluating,
+            steps=steps,
+            samples=self.course.samples,
+            eval_samples=self.course.eval_samples,
+            flops=flops,
+            train_loss=train_loss if train_loss is not None and math.isfinite(train_loss) else None,
+            peak_host_bytes=memory.peak_host_bytes(),
+            peak_device_bytes=memory.peak_device_bytes(device),
+            device=memory.device_name(device),
+        )
 
     def _judge(self, verdict: Verdict, state: TrainerState, control: TrainerControl) -> None:
         """A trial that has just been evaluated for the last time is done, not interrupted; but it can be pruned."""

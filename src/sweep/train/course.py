@@ -53,6 +53,7 @@ class Course:
     best: EvalPoint | None = None
     idle: int = 0  # evaluations in a row that were not better than the best by more than the threshold
     samples: int = 0
+    eval_samples: int = 0
     verdict: Verdict = Verdict.CONTINUE
     failure: tuple[FailureReason, str] | None = None
     stopped_early: bool = False

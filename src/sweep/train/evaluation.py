@@ -47,7 +47,11 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     scores = torch.cat([part[0] for part in parts]).float().cpu()
     labels = torch.cat([part[1] for part in parts])
     back = torch.from_numpy(np.argsort(order))
-    scores, labels = scores[back], labels[back]
+    return judged(scores[back], labels[back], loss=loss, started=started)
+
+
+def judged(scores: Tensor, labels: Tensor, *, loss: MeanLoss, started: float) -> Predictions:
+    """`scores` and `labels` are on the CPU; `started` is when the evaluation began, by `time.perf_counter`."""
     return Predictions(
         scores=scores.numpy(),
         labels=labels.numpy().astype(np.int64),

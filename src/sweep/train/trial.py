@@ -1,9 +1,8 @@
-"""The reference engine: one trial at a time, trained by the Hugging Face Trainer."""
+"""One trial, trained from its config to its outcome; and the engine that trains one after the other."""
 
 from __future__ import annotations
 
 import gc
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,24 +11,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from torch import Tensor, nn
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from torch import nn
 
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.model import artifact
+from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
 from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_interval
-from sweep.train import memory
-from sweep.train.arguments import training_arguments
+from sweep.train import frozen, huggingface, memory
+from sweep.train.arguments import autocast, training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import OnEval, OnStep, Reporting
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, predict
+from sweep.train.huggingface import ReportingTrainer
 from sweep.train.loss import mean_loss, training_loss
 
 
@@ -48,7 +45,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainerEngine:
+class OneByOne:
     """An `Engine` with one slot. `best_dir` says where a trial's adapter is kept, None that it is not."""
 
     bench: Bench
@@ -88,7 +85,7 @@ class TrainerEngine:
         except (RuntimeError, MemoryError) as error:
             if not memory.out_of_memory(error):
                 raise
-            message = f"while loading the model: {_first_line(error)}"
+            message = f"while loading the model: {memory.first_line(error)}"
         return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total()))
 
 
@@ -115,81 +112,45 @@ def trained(
     held_out = data.validation(tokenizer, config.dataset.max_length, prompt)
     collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
     with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
-        scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
-        best = Best(model, partial(artifact.save, model, tokenizer, config=config, labels=labels), best_dir)
+        best = Best(
+            model,
+            save=partial(artifact.save, model, tokenizer, config=config, labels=labels),
+            folder=best_dir,
+            newest=best_dir.with_name("newest") if best_dir and config.trainer.save_newest else None,
+        )
+
+        def scored(dataset: Any) -> Predictions:
+            with autocast(config.trainer, device):
+                return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(config))
+
         reporting = Reporting(
             course=Course(config),
             clock=clock,
             interval=evaluation_interval(len(rows), config.trainer),
-            evaluate=partial(scored, held_out),
+            evaluate=lambda: scored(held_out),
             keep=best.keep,
+            keep_newest=best.keep_newest,
             on_step=on_step,
             on_eval=on_eval,
         )
-        trainer = ReportingTrainer(
-            reporting,
-            model=model,
-            args=training_arguments(config, device, Path(folder)),
-            data_collator=collator(tokenizer, labels, answers=prompt is not None),
-            train_dataset=rows,
-            compute_loss_func=training_loss(config),
-        )
-        cost = _train(trainer, reporting, device)
+        arguments = training_arguments(config, device, Path(folder))
+        cost = None
+        if frozen.suits(config):
+            heed = frozen.heeding(reporting, trial.total_steps)
+            features = frozen.Features(bench, unwrapped(model), config, collate, heed)
+            cost = frozen.train(features, rows, held_out, reporting=reporting, arguments=arguments)
+        if cost is None:
+            trainer = ReportingTrainer(
+                reporting,
+                model=model,
+                args=arguments,
+                data_collator=collator(tokenizer, labels, answers=prompt is not None),
+                train_dataset=rows,
+                compute_loss_func=training_loss(config),
+            )
+            cost = huggingface.train(trainer, device)
         best.restore()
         yield Trained(reporting.course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
-
-
-class ReportingTrainer(transformers.Trainer):
-    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class."""
-
-    def __init__(self, reporting: Reporting, **options: Any) -> None:
-        super().__init__(callbacks=[reporting], **options)
-        self.reporting = reporting
-        self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = False
-
-    def _get_train_sampler(self, *args: Any) -> Any:
-        """With lengths as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
-        sampler = super()._get_train_sampler(*args)
-        if isinstance(sampler, LengthGroupedSampler):
-            sampler.lengths = sampler.lengths[:]
-        return sampler
-
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
-        rows = len(inputs["labels"])
-        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        self.reporting.batch_done(rows, loss)
-        return loss
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
-        return {}
-
-
-def _train(trainer: ReportingTrainer, reporting: Reporting, device: torch.device) -> Cost:
-    course, clock, output = reporting.course, reporting.clock, None
-    try:
-        output = trainer.train()
-    except (RuntimeError, MemoryError) as error:
-        if not memory.out_of_memory(error):
-            raise
-        course.fail(FailureReason.OUT_OF_MEMORY, f"after step {trainer.state.global_step}: {_first_line(error)}")
-    training = clock.training()
-    trainer.optimizer = trainer.lr_scheduler = None
-    if output is None:
-        memory.release(device)
-    trainer.store_flos()
-    return Cost(
-        seconds=clock.total(),
-        train_seconds=training,
-        eval_seconds=clock.evaluating,
-        steps=trainer.state.global_step,
-        samples=course.samples,
-        flops=float(trainer.state.total_flos),
-        train_loss=output.training_loss if output is not None and math.isfinite(output.training_loss) else None,
-        peak_host_bytes=memory.peak_host_bytes(),
-        peak_device_bytes=memory.peak_device_bytes(device),
-    )
 
 
 @cache
@@ -198,7 +159,3 @@ def _settle() -> None:
     walking the modules of all these libraries takes a third of a second."""
     gc.collect()
     gc.freeze()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

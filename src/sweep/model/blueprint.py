@@ -1,0 +1,116 @@
+"""The architecture of a model without weights: a config.json, as it is or shrunk, and weights drawn for it."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.config.folders import conf_dir
+from sweep.config.schema import ModelConfig
+from sweep.errors import UserError
+from sweep.model.checkpoint import blamed, first_line, locate
+from sweep.model.paths import resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedConfig
+
+KEY = "model.config"
+SEED = 0  # of the weights: the same in every trial and every process
+
+# Of files and not of the architecture: where code and weights were, and how those were packed.
+_NOT_OF_IT = ("auto_map", "quantization_config", "_name_or_path", "transformers_version")
+
+
+def read(model: ModelConfig) -> PreTrainedConfig:
+    """The config of a random model. Raises UserError with everything that is wrong with `model.config` and
+    `model.shrink`."""
+    from transformers import AutoConfig
+
+    from sweep.model.shrink import shrunk
+
+    facts = _facts(model)
+    kind = str(facts.pop("model_type", ""))
+
+    def build(**changes: Any) -> PreTrainedConfig:
+        return AutoConfig.for_model(kind, **{**facts, **changes})
+
+    try:
+        whole = build()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _refused(model, f"names no architecture that transformers knows: {first_line(error)}") from None
+    return shrunk(whole, model.shrink, build)
+
+
+def config_file(model: ModelConfig) -> Path | None:
+    """`model.config`, or the config.json of a local `model.path`; None where it has to be had from the hub."""
+    if model.config is None:
+        folder = Path(resolve(model.path))
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise UserError.of("model.path", f"is {model.path}, but it has no config.json; model.config can name one")
+        return folder / "config.json" if folder.is_dir() else None
+    shipped = _shipped()
+    named = Path(model.config).expanduser()
+    file = shipped.get(model.config) or (named / "config.json" if named.is_dir() else named)
+    if not file.is_file():
+        rule = f"must be a config.json or one of those that are shipped: {', '.join(sorted(shipped))}"
+        raise UserError.of(KEY, f"is {model.config}, but there is no such file; it {rule}")
+    return file
+
+
+def draw(config: PreTrainedConfig) -> dict[str, Tensor]:
+    """Weights of the headless model, of a causal one with its language-model head: float32, on the CPU, from `SEED`,
+    whatever the labels, the padding and the state of torch's generator are."""
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    from sweep.model.head import seeded
+
+    plain = deepcopy(config)
+    for part in {id(part): part for part in (plain, plain.get_text_config())}.values():
+        part.pad_token_id = None
+    kind = AutoModelForCausalLM if causal(config) else AutoModel
+    with seeded(SEED, torch.device("cpu")):
+        model = kind.from_config(plain, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    weights: dict[str, Tensor] = model.state_dict()
+    return weights
+
+
+def causal(config: PreTrainedConfig) -> bool:
+    """Made to go on with a text: of those that also fill gaps in one, transformers knows a causal class too."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def _facts(model: ModelConfig) -> dict[str, Any]:
+    file = config_file(model) or _from_hub(model)
+    try:
+        facts = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refused(model, f"cannot be read as JSON: {first_line(error)}") from None
+    if not isinstance(facts, dict) or "model_type" not in facts:
+        raise _refused(model, "has no model_type, and so is the config.json of no model")
+    return {key: value for key, value in facts.items() if key not in _NOT_OF_IT}
+
+
+def _from_hub(model: ModelConfig) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    found = locate(resolve(model.path), model.revision)
+    if Path(found.location).is_dir():
+        return Path(found.location) / "config.json"
+    with blamed(KEY, f"is null, and that of {model.path} cannot be had"):
+        return Path(hf_hub_download(found.location, "config.json", revision=found.revision))
+
+
+def _shipped() -> dict[str, Path]:
+    return {file.stem: file for file in (conf_dir() / "model").glob("*.json")}
+
+
+def _refused(model: ModelConfig, rule: str) -> UserError:
+    if model.config is None:
+        return UserError.of("model.path", f"is {model.path}, but its config.json {rule}")
+    return UserError.of(KEY, f"is {model.config}, but it {rule}")

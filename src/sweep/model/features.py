@@ -1,0 +1,206 @@
+"""What enters the head of a frozen base, computed once for each row, and the head alone on top of it.
+
+A trial that trains the head alone puts every row through the same frozen layers at every epoch. Here they are replaced,
+in a shallow copy of the model, by a stand-in that gives back one vector a row; the head's classes run unchanged.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+
+from sweep.model.account import trained_head
+from sweep.model.architecture import body
+
+_STATES = "states"
+_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
+
+Batch = Mapping[str, Tensor]
+Pooling = Callable[[Any, Batch, int | None], Tensor]
+
+
+class Unsuited(Exception):
+    """The head reads more of the base than one vector a row, or reads it in a way that is not known here."""
+
+
+class HeadModel(nn.Module):
+    """The classifier of `model` with its own trained modules, over vectors instead of tokens."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Raises Unsuited if more than a pooler is trained inside the headless model."""
+        super().__init__()
+        name = body(model)
+        inside = [part.removeprefix(f"{name}.") for part in trained_head(model) if part.startswith(f"{name}.")]
+        if len(inside) > 1 or any("." in part for part in inside):
+            raise Unsuited(f"{', '.join(inside)} of {name} are trained")
+        trunk = model.get_submodule(name)
+        self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
+        self.classifier = copy.copy(model)
+        self.classifier._modules = {**model._modules, name: self._stand_in}
+        self.classifier._forward_pre_hooks = OrderedDict()  # they tend to the base
+        self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any that does not pad
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(rows, width) → logits, (rows, labels)."""
+        self._stand_in.states = states
+        tokens = torch.full((len(states), 1), self._token, device=states.device)
+        logits: Tensor = self.classifier(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
+        return logits
+
+
+class _StandIn(nn.Module):
+    """Answers as the headless model would, had every row a single token."""
+
+    states: Tensor
+
+    def __init__(self, trained: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, module in trained.items():
+            self.add_module(name, module)
+
+    def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        hidden, pooled = self.states[:, None], self.states
+        for pooler in self.children():
+            pooled = pooler(hidden)
+        return BaseModelOutputWithPoolingAndCrossAttentions(last_hidden_state=hidden, pooler_output=pooled)
+
+
+def states(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Tensor]:
+    """For each batch of inputs on the model's device, the vectors that enter its head, (rows, width).
+
+    How the head pools is found out on the first batch, by comparing logits, and checked on every other one. Raises
+    Unsuited where no known pooling gives the model's own logits.
+    """
+    head, pad = HeadModel(model).eval(), model.config.get_text_config().pad_token_id
+    known: dict[str, Pooling] = dict(_POOLINGS)
+    with _outputs_of(model.get_submodule(body(model))) as seen, torch.no_grad():
+        model.train(False)
+        for batch in batches:
+            logits = model(**batch).logits
+            found = {name: pool for name, pool in known.items() if _agrees(head, pool, seen[-1], batch, pad, logits)}
+            if not found:
+                raise Unsuited(f"the head of {type(model).__name__} reads more of the base than one vector a row")
+            known = found
+            yield next(iter(found.values()))(seen[-1], batch, pad)
+            seen.clear()
+
+
+@contextmanager
+def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
+    seen: list[Any] = []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _agrees(head: HeadModel, pool: Pooling, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> bool:
+    """Rows whose logits are all alike, as those of a head that starts at zero, would agree with anything."""
+    try:
+        found = head(pool(output, batch, pad))
+    except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return False
+    if found.shape != logits.shape or (len(logits) > 1 and bool((logits == logits[0]).all())):
+        return False
+    dtype = output[0].dtype
+    slack = _TOLERANCE.get(dtype, 0.0) * max(float(logits.abs().max()), 1.0)
+    return torch.allclose(found.float(), logits.float(), rtol=0.0, atol=slack)
+
+
+def _pooler(output: Any, _batch: Batch, _pad: int | None) -> Tensor:
+    pooled = output.pooler_output
+    if pooled is None:
+        raise AttributeError("pooler_output")
+    return _tensor(pooled)
+
+
+def _first(output: Any, _batch: Batch, _pad: int | None) -> Tensor:
+    return _tensor(output[0][:, 0])
+
+
+def _last(output: Any, batch: Batch, pad: int | None) -> Tensor:
+    """Of the last token that does not pad, by its number, as the heads of causal models look for it."""
+    tokens = batch["input_ids"]
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    last = (places * (tokens != (-1 if pad is None else pad))).argmax(dim=1)
+    return _tensor(output[0][torch.arange(len(tokens), device=tokens.device), last])
+
+
+def _mean(output: Any, batch: Batch, _pad: int | None) -> Tensor:
+    mask = batch["attention_mask"].unsqueeze(-1)
+    return _tensor((output[0] * mask).sum(dim=1) / mask.sum(dim=1))
+
+
+def _tensor(value: Tensor) -> Tensor:
+    return value.detach().clone()
+
+
+_POOLINGS: dict[str, Pooling] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
+
+
+@dataclass(slots=True)
+class FeatureCache:
+    """Vectors of whole splits, in memory for the base in use and, where `folder` is given, on disk for later runs."""
+
+    folder: Path | None = None
+    _base: str = ""
+    _held: dict[str, Tensor] = field(default_factory=dict)
+    _unsuited: dict[str, str] = field(default_factory=dict)
+
+    def get(self, base: str, rows: str, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
+        """(rows, width) on `device`. `base` and `rows` fingerprint all that the vectors depend on; `compute` is called
+        where they are neither in memory nor on disk, and what it raises is raised; Unsuited is remembered."""
+        if base in self._unsuited:
+            raise Unsuited(self._unsuited[base])
+        if base != self._base:
+            self._held.clear()
+            self._base = base
+        key = f"{base}-{rows}"
+        if key not in self._held:
+            self._held[key] = self._stored(key, compute, base).to(device)
+        return self._held[key]
+
+    def _stored(self, key: str, compute: Callable[[], Tensor], base: str) -> Tensor:
+        file = self.folder / f"{key}.safetensors" if self.folder else None
+        if file is not None and file.is_file():
+            try:
+                return load_file(file)[_STATES]  # memory-mapped
+            except (OSError, SafetensorError, KeyError):  # damaged: computed again
+                file.unlink(missing_ok=True)
+        try:
+            found = compute()
+        except Unsuited as error:
+            self._unsuited[base] = str(error)
+            raise
+        if file is not None:
+            _write(found, file)
+        return found
+
+
+def _write(found: Tensor, file: Path) -> None:
+    """Appears whole or not at all: several processes may share the cache."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file({_STATES: found.cpu().contiguous()}, scratch)
+        Path(scratch).replace(file)
+    finally:
+        Path(scratch).unlink(missing_ok=True)

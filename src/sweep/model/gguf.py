@@ -1,0 +1,105 @@
+"""Models in llama.cpp's GGUF format, converted once to safetensors, with the tokenizer that the file holds."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import tempfile
+from contextlib import redirect_stderr
+from copy import deepcopy
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.config.folders import cache_dir
+from sweep.errors import Fault, UserError
+from sweep.model.checkpoint import Checkpoint, blamed, first_line, locate
+from sweep.model.quiet import quiet
+from sweep.provenance import Fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+KEY = "model.gguf_file"
+
+
+def check(location: str, name: str) -> None:
+    """Raises UserError if a local `location` has no such file, or the package that reads it is not installed."""
+    faults = []
+    if Path(location).is_dir() and not (Path(location) / name).is_file():
+        there = ", ".join(sorted(file.name for file in Path(location).glob("*.gguf"))) or "no GGUF file"
+        faults.append(Fault(KEY, f"is {name}, but {location} has {there}"))
+    if find_spec("gguf") is None:
+        faults.append(Fault(KEY, f"is {name}, but the package gguf is not installed: pip install 'sweep[gguf]'"))
+    if faults:
+        raise UserError(faults)
+
+
+def converted(found: Checkpoint, name: str) -> Checkpoint:
+    """The directory in the user's cache that holds the model of this very file: float32 weights, config and tokenizer.
+
+    Raises UserError if there is no such file, or none that transformers can read.
+    """
+    check(found.location, name)
+    file = _file(found, name)
+    folder = cache_dir() / "gguf" / _name(file, file.stat().st_mtime_ns)
+    if not folder.is_dir():
+        print(f"sweep: converting {name} to safetensors, once; it is kept in {folder}", file=sys.stderr)
+        _convert(file, folder)
+    return locate(str(folder), None)
+
+
+def _file(found: Checkpoint, name: str) -> Path:
+    if Path(found.location).is_dir():
+        return Path(found.location) / name
+    from huggingface_hub import hf_hub_download
+
+    if name not in found.files:
+        there = ", ".join(file for file in found.files if file.endswith(".gguf")) or "no GGUF file"
+        raise UserError.of(KEY, f"is {name}, but {found.location} has {there}")
+    with blamed(KEY, f"is {name}, which cannot be fetched"):
+        return Path(hf_hub_download(found.location, name, revision=found.revision))
+
+
+@lru_cache(maxsize=32)
+def _name(file: Path, _changed: int) -> str:
+    """The reader's versions count: a later one may unpack other numbers."""
+    digest = Fingerprint().add_file(file)
+    return digest.add(version("transformers")).add(version("gguf")).hex()
+
+
+def _convert(file: Path, folder: Path) -> None:
+    """Appears whole or not at all: several processes may share the cache."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    bars = redirect_stderr(StringIO())  # of which the reader cannot be told to show none
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet(), bars:
+        inner = Path(scratch) / "model"
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            plain = GgufConfig(gguf_file=file.name, dequantize=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, quantization_config=plain, dtype="float32"
+            )
+        except (OSError, ValueError, LookupError, RuntimeError, ImportError, struct.error) as error:
+            raise UserError.of(KEY, f"is {file.name}, but it cannot be read: {first_line(error)}") from error
+        _plain(model).save_pretrained(inner)
+        tokenizer.save_pretrained(inner)
+        try:
+            inner.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # not there already, from another process
+                raise
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """The same dense weights in a model that does not take itself for a quantised one, which could not be saved."""
+    config = deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    loaded: PreTrainedModel = type(model).from_pretrained(None, config=config, state_dict=model.state_dict())
+    return loaded

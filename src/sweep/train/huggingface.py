@@ -1,0 +1,66 @@
+"""A trial's training loop by the Hugging Face Trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from sweep.records import Cost, FailureReason
+from sweep.train import memory
+from sweep.train.callbacks import Reporting
+
+
+class ReportingTrainer(transformers.Trainer):
+    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class."""
+
+    def __init__(self, reporting: Reporting, **options: Any) -> None:
+        super().__init__(callbacks=[reporting], **options)
+        self.reporting = reporting
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False
+
+    def _get_train_sampler(self, *args: Any) -> Any:
+        """With lengths as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        sampler = super()._get_train_sampler(*args)
+        if isinstance(sampler, LengthGroupedSampler):
+            sampler.lengths = sampler.lengths[:]
+        return sampler
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        rows = len(inputs["labels"])
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        self.reporting.batch_done(rows, loss)
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
+        return {}
+
+
+def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
+    """Memory that runs out fails the trial; `flops` is the Trainer's estimate, 6 for each weight and token."""
+    reporting, output = trainer.reporting, None
+    try:
+        output = trainer.train()
+    except (RuntimeError, MemoryError) as error:
+        if not memory.out_of_memory(error):
+            raise
+        step = f"after step {trainer.state.global_step}"
+        reporting.course.fail(FailureReason.OUT_OF_MEMORY, f"{step}: {memory.first_line(error)}")
+    training = reporting.clock.training()
+    trainer.optimizer = trainer.lr_scheduler = None
+    if output is None:
+        memory.release(device)
+    trainer.store_flos()
+    return reporting.cost(
+        device,
+        train_seconds=training,
+        steps=trainer.state.global_step,
+        flops=float(trainer.state.total_flos),
+        train_loss=None if output is None else output.training_loss,
+    )

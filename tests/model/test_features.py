@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    BartConfig,
+    BartForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    PreTrainedModel,
+)
+
+from sweep.model.adapter import head_only
+from sweep.model.architecture import head_modules
+from sweep.model.features import FeatureCache, HeadModel, Unsuited, states
+from tiny import tiny_bert, tiny_distilbert, tiny_gpt2
+
+CPU = torch.device("cpu")
+
+
+def batch(pad: int = 0) -> dict[str, Tensor]:
+    tokens = torch.randint(5, 20, (4, 9), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(9) < torch.tensor([[9], [6], [3], [1]])).long()
+    return {"input_ids": tokens * mask + pad * (1 - mask), "attention_mask": mask}
+
+
+def frozen(model: PreTrainedModel, *inside: str) -> PreTrainedModel:
+    head_only(model, (*inside, *head_modules(model)))
+    return model.eval()
+
+
+def loaded(folder: Path) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
+    model.config.pad_token_id = 0
+    return model
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_distilbert, tiny_gpt2])
+def test_the_head_on_its_features_gives_the_model_s_own_logits(make: object, tmp_path: Path) -> None:
+    assert callable(make)
+    model = frozen(loaded(make(tmp_path)))
+    (found,) = states(model, [batch()])
+    torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_head_that_pools_for_itself(pooling: str) -> None:
+    torch.manual_seed(0)
+    shape = ModernBertConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        classifier_pooling=pooling, pad_token_id=0, attn_implementation="eager",
+    )  # fmt: skip
+    model = frozen(ModernBertForSequenceClassification(shape))
+    (found,) = states(model, [batch()])
+    torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
+
+
+def test_a_pooler_that_is_trained_is_part_of_the_head(tmp_path: Path) -> None:
+    model = frozen(loaded(tiny_bert(tmp_path)), "bert.pooler")
+    head = HeadModel(model)
+    (found,) = states(model, [batch()])
+    head(found).sum().backward()
+    assert model.bert.pooler.dense.weight.grad is not None
+    assert {name for name, weight in head.classifier.named_parameters() if weight.requires_grad} == {
+        "bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias",
+    }  # fmt: skip
+
+
+def test_a_head_that_reads_more_than_one_vector_is_refused() -> None:
+    """BART's looks for the end-of-text token among the tokens."""
+    shape = BartConfig(
+        vocab_size=40, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, eos_token_id=30, pad_token_id=0,
+    )  # fmt: skip
+    model = frozen(BartForSequenceClassification(shape))
+    given = batch()
+    given["input_ids"][:, 0] = 30
+    with pytest.raises(Unsuited, match="more of the base than one vector"):
+        list(states(model, [given]))
+
+
+def test_a_head_of_zeros_proves_no_pooling(tmp_path: Path) -> None:
+    model = frozen(loaded(tiny_bert(tmp_path)))
+    torch.nn.init.zeros_(model.classifier.weight)
+    with pytest.raises(Unsuited):
+        list(states(model, [batch()]))
+
+
+def test_nothing_is_kept_of_features_that_were_not_finished(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "features")
+
+    def stopped() -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.get("base", "rows", CPU, stopped)
+    assert not list(tmp_path.glob("features/*"))
+    assert cache.get("base", "rows", CPU, lambda: torch.ones(2, 3)).shape == (2, 3)
+
+
+def test_a_base_that_is_unsuited_is_asked_once() -> None:
+    cache, answers = FeatureCache(), iter([Unsuited("pools oddly")])
+
+    def refused() -> Tensor:
+        raise next(answers)
+
+    for _ in range(2):
+        with pytest.raises(Unsuited, match="pools oddly"):
+            cache.get("base", "rows", CPU, refused)
+
+
+def test_memory_holds_the_base_in_use_alone() -> None:
+    counted: Iterator[int] = iter(range(9))
+    cache = FeatureCache()
+    values = [cache.get(base, "rows", CPU, lambda: torch.tensor(next(counted))).item() for base in "aabba"]
+    assert values == [0, 0, 1, 1, 2]
