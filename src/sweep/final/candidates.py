@@ -74,10 +74,11 @@ def _said(found: Confirmation, searched: int, objective: Objective) -> str:
     if first.mean is None:
         return "fresh seeds: every one of them failed; the search's best stays the best"
     line = f"fresh seeds: trial {first.number} leads with a mean {objective.metric} of {first.mean:.4f}"
-    if found.optimism is None:
-        return line
-    before = next(one for one in found.candidates if one.number == searched)
-    return f"{line}; trial {searched}, the search's best, scored {before.trial_score:.4f} there and {before.mean:.4f} on average"
+    best = next(one for one in found.candidates if one.number == searched)
+    if best is first:
+        return f"{line}; the search had it at {best.trial_score:.4f}"
+    mean = "none" if best.mean is None else f"{best.mean:.4f}"
+    return f"{line}; trial {searched}, the best of the search at {best.trial_score:.4f}, has a mean of {mean}"
 
 
 def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:
