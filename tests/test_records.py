@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-from sweep.records import Cost
+from sweep.records import Cost, total
 
 
 def test_costs_add_up() -> None:
     first = Cost(
         seconds=4, train_seconds=2, eval_seconds=1, steps=10, samples=80, eval_samples=50, flops=1e6, device="cpu"
     )
-    total = sum([first, Cost(seconds=6, peak_host_bytes=7, device="cpu"), Cost(device="H200")], Cost())
-    assert (total.seconds, total.peak_host_bytes, total.device) == (10, 7, "cpu, H200")
-    assert total.account["cost/samples_per_second"] == 40
-    assert total.account["cost/eval_samples_per_second"] == 50
-    assert total.account["cost/device_hours"] == 10 / 3600
+    whole = total([first, Cost(seconds=6, peak_host_bytes=7, device="cpu"), Cost(device="H200")])
+    assert (whole.seconds, whole.peak_host_bytes, whole.device) == (10, 7, "cpu, H200")
+    assert whole.account["cost/samples_per_second"] == 40
+    assert whole.account["cost/eval_samples_per_second"] == 50
+    assert whole.account["cost/device_hours"] == 10 / 3600
 
 
 def test_an_account_leaves_out_what_was_not_measured() -> None:

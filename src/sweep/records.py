@@ -95,21 +95,6 @@ class Cost:
         }
         return {f"cost/{name}": value for name, value in found.items() if value is not None}
 
-    def __add__(self, other: Cost) -> Cost:
-        """Of trials one after the other: peaks are the highest, each device is named, and no training loss is left."""
-        return Cost(
-            seconds=self.seconds + other.seconds,
-            train_seconds=self.train_seconds + other.train_seconds,
-            eval_seconds=self.eval_seconds + other.eval_seconds,
-            steps=self.steps + other.steps,
-            samples=self.samples + other.samples,
-            flops=self.flops + other.flops,
-            peak_host_bytes=max(self.peak_host_bytes, other.peak_host_bytes),
-            peak_device_bytes=max(self.peak_device_bytes, other.peak_device_bytes),
-            eval_samples=self.eval_samples + other.eval_samples,
-            device=", ".join(dict.fromkeys(filter(None, (*self.device.split(", "), other.device)))),
-        )
-
     @property
     def samples_per_second(self) -> float | None:
         """Of training time; None where nothing was trained."""

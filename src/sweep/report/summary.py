@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.records import Completed, Cost, Failed, FinalRecord, Pruned
+from sweep.records import Completed, Failed, FinalRecord, Pruned, total
 from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
 from sweep.report.scores import Line, guess, lines, proportion
@@ -29,7 +29,7 @@ def study_summary(store: Store) -> dict[str, float | int | str]:
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
     final, best = facts.final, facts.best
     costs = [trial.outcome.cost for trial in facts.trials] + ([final.cost] if final else [])
-    found |= sum(costs, Cost()).account
+    found |= total(costs).account
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}
