@@ -19,7 +19,8 @@ SHRUNK = [
     "model.shrink.vocabulary=512",
 ]  # fmt: skip
 SMALL = [
-    "model.dtype=float32", "dataset.max_train_samples=48", "dataset.max_eval_samples=24", "dataset.max_test_samples=24", "dataset.max_length=160",
+    "model.dtype=float32",
+    "dataset.max_train_samples=48", "dataset.max_eval_samples=24", "dataset.max_test_samples=24", "dataset.max_length=160",
     "trainer.num_train_epochs=1", "trainer.per_device_train_batch_size=16", "trainer.gradient_accumulation_steps=1",
     "optimizer.warmup_steps=0", "trainer.bf16=false", "trainer.fp16=false", "trainer.device=cpu", "trainer.logging_steps=1",
     "tracker=none",
