@@ -84,7 +84,7 @@ class Features:
         """Of a tokenised dataset. Raises `sweep.model.features.Unsuited` where the head cannot be trained so."""
         device, lengths = self.bench.device, list(rows["length"][:])
         name = Path(rows.cache_files[0]["filename"]).stem  # a fingerprint of all that the tokens depend on
-        found = self.bench.features.get(self._base(), name, device, lambda: self._compute(rows, lengths))
+        found = self.bench.features.get(self._base(), name, len(lengths), device, lambda: self._compute(rows, lengths))
         kind = torch.float32 if self.config.dataset.task == "multi_label" else torch.long
         return Split(found, torch.tensor(rows["labels"][:], dtype=kind, device=device), lengths)
 
