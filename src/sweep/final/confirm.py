@@ -105,8 +105,7 @@ def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
 def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
     """Move what an earlier end of this study left to where it belongs now, and drop what was not chosen again."""
     found = {record.number: folder for folder, record in store.confirmed().items()}
-    aside = store.root / "methods.moving"
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = store.root / "methods.moving"  # what a killed process left there comes back
     for one in chosen:
         folder = found.get(one.record.number)
         if folder is not None and folder != one.folder:

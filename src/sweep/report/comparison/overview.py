@@ -64,7 +64,7 @@ def _legend(comparison: Comparison) -> str:
     guess = "the majority class" if comparison.task == "single_label" else "the most frequent value of each label"
     parts = [
         f"`eval/…` is validation, which chose each method's hyperparameters and best evaluation (by {metric}) and so "
-        f"favours it; `test/…` was read once. The best of each column is bold. The zero rule always answers {guess} of train."
+        f"favours it; `test/…` had no part in that. The best of each column is bold. The zero rule always answers {guess} of train."
     ]
     if any(one.final.untuned for one in comparison.contestants):
         parts.append("Where thresholds were tuned on validation, `eval/…` is at 0.5 and `test/…` at the thresholds.")
