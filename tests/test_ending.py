@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def numbers(store: Store) -> dict[str, int]:
-    return {str(path.relative_to(store.root)): record.number for path, record in store.confirmed().items()}
+    return {str(path.relative_to(store.root)): record.number for path, record in store.finals().items()}
 
 
 def test_a_group_run_ends_with_a_tested_model_for_each_method(
@@ -49,7 +49,7 @@ def test_a_group_run_ends_with_a_tested_model_for_each_method(
     assert run(monkeypatch, *command, "study.n_trials=2") == 0
     first = numbers(store)
     assert set(first) - {"final"} < {"methods/lora", "methods/head"} and set(first.values()) == {0, 1}
-    for folder, record in store.confirmed().items():
+    for folder, record in store.finals().items():
         assert record.test_rows == 28 and record.test_readings == 1
         assert {path.name for path in folder.iterdir()} == {
             "record.json", "events.jsonl", "predictions.csv", "confusion.csv", "model",
@@ -69,7 +69,7 @@ def test_a_group_run_ends_with_a_tested_model_for_each_method(
     again = numbers(store)
     assert set(again) - {"final"} < {"methods/lora", "methods/head"}
     trained_again = set(again.values()) - set(first.values())
-    for record in store.confirmed().values():
+    for record in store.finals().values():
         assert record.test_readings == 1 + bool(trained_again)
         assert record.confirmation is not None and record.confirmation.candidates[0].number == record.number
 

@@ -59,6 +59,14 @@ def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) ->
 POINTS = ["+experiment=minilm_banking77_lora", "dataset=helpdesk"]
 
 
+def test_the_command_of_a_group_run_s_trial_is_a_study_of_its_own() -> None:
+    plan = make_plan(["+experiment=compare_adapters", "study=thorough"])
+    trial = plan.trial(3, {"adapter": "lora", "adapter.r": 4, "optimizer.learning_rate": 1e-3})
+    again = make_plan(shlex.split(trial.command)[3:])
+    assert (again.config.study.compare_by, again.config.study.confirm_seeds) == (None, 1)
+    assert (again.config.adapter, again.config.optimizer) == (trial.config.adapter, trial.config.optimizer)
+
+
 def test_points_of_an_experiment_lose_the_keys_that_the_command_line_fixes() -> None:
     (whole,), (left,) = (make_plan([*POINTS, *more]).config.study.enqueue for more in ([], ["adapter.r=4"]))
     assert dict(left) == {key: value for key, value in whole.items() if key != "adapter.r"}

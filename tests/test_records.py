@@ -7,7 +7,7 @@ def test_costs_add_up() -> None:
     first = Cost(
         seconds=4, train_seconds=2, eval_seconds=1, steps=10, samples=80, eval_samples=50, flops=1e6, device="cpu"
     )
-    whole = total([first, Cost(seconds=6, peak_host_bytes=7, device="cpu"), Cost(device="H200")])
+    whole = total([first, total([Cost(seconds=6, peak_host_bytes=7, device="cpu"), Cost(device="H200")])])
     assert (whole.seconds, whole.peak_host_bytes, whole.device) == (10, 7, "cpu, H200")
     assert whole.account["cost/samples_per_second"] == 40
     assert whole.account["cost/eval_samples_per_second"] == 50

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 
-from sweep.config.compose import closest
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
 from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.template import template_faults
-from sweep.errors import Fault
+from sweep.errors import Fault, closest, first_line
 from sweep.methods import pruner, pruner_class, sampler, sampler_class
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -192,7 +191,7 @@ def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]
         make()
     except (ValueError, TypeError) as error:
         if "unexpected keyword argument" not in str(error):
-            yield path, f"is refused by Optuna: {str(error).strip().splitlines()[0]}"
+            yield path, f"is refused by Optuna: {first_line(error)}"
 
 
 def _options(path: str, given: dict[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,6 +33,17 @@ class UserError(Exception):
     @classmethod
     def of(cls, path: str, message: str, origin: str = "") -> UserError:
         return cls([Fault(path, message, origin)])
+
+
+def first_line(error: BaseException) -> str:
+    """Of what a library says; the rest is advice to its callers. The kind of error where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """A question to end a message with; empty where nothing is near."""
+    found = get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 class Interrupted(Exception):

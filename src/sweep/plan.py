@@ -20,7 +20,7 @@ from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
-from sweep.config.schema import Config, Scalar
+from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
@@ -70,8 +70,13 @@ class Plan:
         name = f"{self.config.study.study_name}-trial-{number}"
         alone: dict[str, Any] = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.enqueue": [],
                                  "run_dir": f"runs/{name}"}  # fmt: skip
-        if self.config.study.sampler == "grid":
+        study = self.config.study
+        if study.sampler == "grid":
             alone["study.sampler"] = "random"
+        if study.compare_by is not None:
+            alone["study.compare_by"] = None
+        if study.confirm_seeds > 1:
+            alone |= {"study.confirm_seeds": 1, "study.confirm_top": StudyConfig.model_fields["confirm_top"].default}
         return scrub(shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()]))
 
 

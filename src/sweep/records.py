@@ -115,7 +115,7 @@ class Cost:
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Sums, but the largest memory peak, no loss, and every device that was used."""
+    """Of trainings one after the other: sums, but the highest peaks, no training loss, and every device that was used."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -126,7 +126,7 @@ def total(costs: Sequence[Cost]) -> Cost:
         peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
         peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
         eval_samples=sum(one.eval_samples for one in costs),
-        device=", ".join(dict.fromkeys(one.device for one in costs if one.device)),
+        device=", ".join(dict.fromkeys(name for one in costs for name in one.device.split(", ") if name)),
     )
 
 

@@ -171,8 +171,8 @@ class Store:
     def final(self, folder: Path | None = None) -> FinalRecord | None:
         return _read(_FINAL, (folder or self.final_dir) / "record.json")
 
-    def confirmed(self) -> dict[Path, FinalRecord]:
-        """The winner's record by its folder, and, of a study that compares, those of the other methods in `methods/`."""
+    def finals(self) -> dict[Path, FinalRecord]:
+        """The winner's record by its folder, and, in a group run, those of the other methods in `methods/`."""
         folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
         found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
         return {folder: record for folder, record in found.items() if record is not None}

@@ -6,7 +6,6 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sweep.config.folders import conf_dir
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest, first_line
 
 COMMAND_LINE = "the command line"
 
@@ -44,7 +43,7 @@ class Composed:
         try:
             found = OmegaConf.to_container(self.tree, resolve=True)
         except OmegaConfBaseException as error:
-            raise UserError.of(str(error.full_key or ""), _first_line(error)) from None
+            raise UserError.of(str(error.full_key or ""), first_line(error)) from None
         assert isinstance(found, dict)
         return {str(key): value for key, value in found.items()}
 
@@ -90,7 +89,7 @@ class Composer:
                     "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
                 )
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError.of("", _first_line(error), COMMAND_LINE) from None
+            raise UserError.of("", first_line(error), COMMAND_LINE) from None
         except YAMLError as error:
             raise UserError.of("", f"a config file is no YAML: {' '.join(str(error).split())}") from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
@@ -129,7 +128,7 @@ class Composer:
                 Fault(
                     raw,
                     f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
-                    f"{_first_line(error)}",
+                    f"{first_line(error)}",
                     COMMAND_LINE,
                 )
             )
@@ -160,15 +159,6 @@ class Composer:
             # `+adapter=lora` would be a second choice for a group that has one already.
             return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)
         return None
-
-
-def closest(name: str, names: Sequence[str]) -> str:
-    found = get_close_matches(name, names, n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _register_resolvers() -> None:

@@ -17,5 +17,10 @@ def objectives(task: Task) -> tuple[str, ...]:
     return tuple(f"eval/{name}" for name in BY_TASK[task])
 
 
+def proportion(task: Task) -> str:
+    """The metric that is a share of rows, so that an interval follows from their number."""
+    return "accuracy" if task == "single_label" else "subset_accuracy"
+
+
 def better_when_lower(metric: str) -> bool:
     return metric.endswith("/loss")

@@ -10,9 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sweep.config.compose import closest
 from sweep.config.schema import Config, Section
-from sweep.errors import Fault
+from sweep.errors import Fault, closest
 
 Origin = Callable[[str], str]
 

@@ -19,11 +19,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sweep.config.compose import closest
 from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float

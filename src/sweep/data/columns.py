@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from pyarrow import types
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.raw import Raw, listed
-from sweep.errors import Fault
+from sweep.errors import Fault, closest
 
 Names = tuple[str, ...]
 
@@ -97,8 +96,7 @@ def _label_columns(config: DatasetConfig) -> Names:
 
 
 def _missing(names: Names, lacking: Sequence[str], there: Names) -> str:
-    match = next((found[0] for name in names if (found := get_close_matches(name, there, n=1))), None)
-    guess = f" (did you mean {match}?)" if match else ""
+    guess = next((found for name in names if (found := closest(name, there))), "")
     where = f"{' and '.join(lacking)}{guess}; {lacking[0]} has: {listed(there, 20)}"
     return f"is {' or '.join(names)}, but there is no such column in {where}"
 

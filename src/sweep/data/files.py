@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.raw import Raw, concatenated, first_line, joined, listed
-from sweep.errors import UserError
+from sweep.data.raw import Raw, concatenated, joined, listed
+from sweep.errors import UserError, first_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 JSON_LINES = (".jsonl", ".json")

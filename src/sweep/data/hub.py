@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.raw import Raw, Source, first_line, joined, listed
-from sweep.errors import Fault, UserError
+from sweep.data.raw import Raw, Source, joined, listed
+from sweep.errors import Fault, UserError, first_line
 
 if TYPE_CHECKING:
     import datasets

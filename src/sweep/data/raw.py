@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,6 @@ def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
     except pa.ArrowException as error:
         raise UserError.of(key, f"is {split}, whose parts do not fit together: {first_line(error)}") from None
     return Raw(table, shared, all(part.typed for part in parts))
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from string import Formatter
 
-from sweep.config.compose import closest
 from sweep.config.schema import PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.raw import listed
-from sweep.errors import Fault
+from sweep.errors import Fault, closest
 
 TEMPLATE, WORDS = "prompt.template", "prompt.label_words"
 TEXT, PAIR = "text", "text_pair"

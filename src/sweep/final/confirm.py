@@ -40,14 +40,14 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
     """Retrain the winner with its exact config and seed, and read the test split with the result; in a group run, do
     so with each method's best.
 
-    Everything is chosen before the test split is read. What is confirmed already is not trained or read again. Raises
+    Everything is chosen before the test split is read. What was trained and tested already is not again. Raises
     UserError if no trial completed, and Interrupted after Ctrl-C.
     """
     with session.view:
         chosen = choose(session, trials)
         _settle(session.store, chosen)
         for one in chosen:
-            _confirmed(session, one, [other.record.number for other in chosen])
+            _finish(session, one, [other.record.number for other in chosen])
         _refresh(session.store, chosen)
     record = session.store.final()
     assert record is not None
@@ -103,24 +103,21 @@ def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
 
 
 def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
-    """Move what an earlier end of this study left to where it belongs now, and drop what was not chosen again."""
-    found = {record.number: folder for folder, record in store.confirmed().items()}
-    aside = store.root / "methods.moving"  # what a killed process left there comes back
-    for one in chosen:
-        folder = found.get(one.record.number)
-        if folder is not None and folder != one.folder:
-            aside.mkdir(exist_ok=True)
-            folder.replace(aside / str(one.record.number))
+    """Move what an earlier end of this study left to where it belongs now, and drop what was not chosen again. A record
+    on its way is found again, wherever a killed process left it."""
+    wanted = {one.record.number: one.folder for one in chosen}
+    found = {record.number: folder for folder, record in store.finals().items()}
     for number, folder in found.items():
-        if folder != store.final_dir and folder.exists() and number not in {one.record.number for one in chosen}:
+        if number not in wanted and folder != store.final_dir:  # an earlier winner stays until there is another one
             shutil.rmtree(folder)
-    for one in chosen:
-        moved = aside / str(one.record.number)
-        if moved.exists():
-            shutil.rmtree(one.folder, ignore_errors=True)
-            one.folder.parent.mkdir(parents=True, exist_ok=True)
-            moved.replace(one.folder)
-    shutil.rmtree(aside, ignore_errors=True)
+    moving = {number: folder for number, folder in found.items() if wanted.get(number, folder) != folder}
+    for number, folder in moving.items():
+        aside = store.method_dir(f".moving-{number}")
+        aside.parent.mkdir(exist_ok=True)
+        moving[number] = folder.replace(aside)
+    for number, folder in moving.items():
+        shutil.rmtree(wanted[number], ignore_errors=True)
+        folder.replace(wanted[number])
 
 
 def _refresh(store: Store, chosen: Sequence[Chosen]) -> None:
@@ -128,16 +125,16 @@ def _refresh(store: Store, chosen: Sequence[Chosen]) -> None:
     readings = store.test_readings()
     for one in chosen:
         known = store.final(one.folder)
-        assert known is not None, "every chosen trial is confirmed"
+        assert known is not None, "every chosen trial was retrained and tested"
         fresh = replace(known, confirmation=one.confirmation, test_readings=readings)
         if fresh != known:
             store.write_final(fresh, folder=one.folder)
 
 
-def _confirmed(session: Session, one: Chosen, together: Sequence[int]) -> None:
+def _finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
     known, store = session.store.final(one.folder), session.store
     if known is not None and known.trial_evals == one.record.outcome.evals:
-        session.view.say(f"trial {known.number} is confirmed already; the test split is not read again")
+        session.view.say(f"trial {known.number} was retrained and tested already; the test split is not read again")
         return
     plan = session.plan.trial(one.record.number, one.record.params)
     which = "" if one.method is None else f"{one.method}, "

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.model import blueprint
-from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.model.checkpoint import KEY, Checkpoint
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,10 +19,10 @@ from transformers import (
 
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
-from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.head import seeded
 from sweep.model.quiet import quiet
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.config.folders import conf_dir
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError
-from sweep.model.checkpoint import blamed, first_line, locate
+from sweep.errors import UserError, first_line
+from sweep.model.checkpoint import blamed, locate
 from sweep.model.paths import resolve
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, first_line
 
 KEY = "model.path"
 ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
@@ -63,10 +63,6 @@ def blamed(key: str, rule: str = "") -> Iterator[None]:
         if not rule:
             raise
         raise UserError.of(key, f"{rule}: {first_line(error)}") from None
-
-
-def first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _listing(folder: Path) -> tuple[str, ...]:

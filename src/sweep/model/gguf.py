@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.folders import cache_dir
-from sweep.errors import Fault, UserError
-from sweep.model.checkpoint import Checkpoint, blamed, first_line, locate
+from sweep.errors import Fault, UserError, first_line
+from sweep.model.checkpoint import Checkpoint, blamed, locate
 from sweep.model.quiet import quiet
 from sweep.provenance import Fingerprint
 

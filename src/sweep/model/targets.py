@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from peft.utils.constants import (
     TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as IA3_FEEDFORWARD,
@@ -21,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sweep.config.schema import AdapterConfig
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest
 
 TARGETS_KEY = "adapter.target_modules"
 FEEDFORWARD_KEY = "adapter.feedforward_modules"
@@ -129,9 +128,7 @@ def _feedforward_faults(modules: list[str] | str, feedforward: Sequence[str], la
 
 def _not_there(name: str, layers: Sequence[str]) -> str:
     endings = _ending_set(layers)
-    near = get_close_matches(name, endings, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"holds {name}, but no linear layer of the model ends so{hint}; they end with {_endings(layers)}"
+    return f"holds {name}, but no linear layer of the model ends so{closest(name, endings)}; they end with {_endings(layers)}"
 
 
 def _unmatched(modules: list[str] | str, layers: Sequence[str]) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
-from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.source import find, tokenizer_checkpoint
 
 if TYPE_CHECKING:

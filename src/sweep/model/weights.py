@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.errors import UserError
-from sweep.model.checkpoint import KEY, Checkpoint, first_line
+from sweep.errors import UserError, first_line
+from sweep.model.checkpoint import KEY, Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -22,7 +22,7 @@ def cost(facts: Facts) -> str:
     trials = [(_name(facts, place), trial.outcome.cost) for place, trial in enumerate(facts.trials)]
     folded = details("Each trial's cost", body=_tables(trials)) if len(trials) > 1 else ""
     parts = _parts(facts)
-    summed = [*parts, ("in all", _whole(facts))] if len(parts) > 1 else parts
+    summed = [*parts, ("in all", facts.spent)] if len(parts) > 1 else parts
     note = (
         "Rows and steps a second are of training time, evaluated rows of evaluating time; what is left of the seconds is "
         "setting up. FLOPs are the Trainer's estimate. Memory is the peak; of several runs the largest."
@@ -32,26 +32,23 @@ def cost(facts: Facts) -> str:
 
 def spent_in_all(facts: Facts) -> str:
     """One line for the top of the report."""
-    spent = _whole(facts)
+    spent = facts.spent
     device = f" on {escape(spent.device)}" if spent.device else ""
-    held = facts.final.confirmation if facts.final else None
-    repeats = sum(len(candidate.scores) for candidate in held.candidates) if held else 0
-    runs = len(facts.trials) + repeats + (1 if facts.final else 0)
+    repeats = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
+    runs = len(facts.trials) + repeats + len(facts.finals)
     seeds = f", {repeats} of them with fresh seeds," if repeats else ""
     return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
 
 
 def _parts(facts: Facts) -> list[tuple[str, Cost]]:
     """What the study did, one after the other."""
-    spent, final = [trial.outcome.cost for trial in facts.trials], facts.final
+    spent, again = [trial.outcome.cost for trial in facts.trials], [one.cost for one in facts.finals]
     parts = [("the trial", spent[0]) if facts.alone else (plural(len(spent), "trial"), total(spent))]
-    if final and final.confirmation:
-        parts.append(("fresh seeds", final.confirmation.cost))
-    return [*parts, ("retraining", final.cost)] if final else parts
-
-
-def _whole(facts: Facts) -> Cost:
-    return total([one for _, one in _parts(facts)])
+    if facts.repeats:
+        parts.append(("fresh seeds", total([one.cost for one in facts.repeats])))
+    if again:
+        parts.append(("retraining", again[0]) if len(again) == 1 else (f"{len(again)} retrainings", total(again)))
+    return parts
 
 
 def _tables(named: Named) -> list[str]:
@@ -95,7 +92,7 @@ def _name(facts: Facts, place: int) -> str:
 
 def _observations(facts: Facts) -> list[str]:
     spent = total([trial.outcome.cost for trial in facts.trials])
-    lines = [_where_time_went(_whole(facts))]
+    lines = [_where_time_went(facts.spent)]
     if not facts.alone:
         each = spent.seconds / len(facts.trials)
         lines.append(

@@ -8,7 +8,7 @@ import yaml
 
 from sweep.config.secrets import scrubbed
 from sweep.report import tables
-from sweep.report.facts import Facts
+from sweep.report.facts import Facts, made
 from sweep.report.markdown import block, code, details, escape, join, table
 from sweep.report.parameters import parameters
 from sweep.report.units import MISSING, count, plural, value
@@ -39,7 +39,7 @@ def experiment(facts: Facts) -> str:
 def _model(facts: Facts) -> list[tuple[str, str]]:
     state = facts.lock.model
     return [
-        ("model", code(state.path) + _at(state.revision)),
+        ("model", code(state.path) + _at(state.revision) + made(facts.config.model)),
         ("model fingerprint", code(state.fingerprint) if state.fingerprint else MISSING),
         ("adapter", _settings(facts, "adapter", _ADAPTER)),
         ("optimizer", _settings(facts, "optimizer", _OPTIMIZER)),

@@ -8,9 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.metrics import proportion
+from sweep.config.schema import Config, ModelConfig, StudyConfig
 from sweep.errors import UserError
-from sweep.records import Completed, EvalPoint, Failed, FinalRecord, Pruned, Step, TrialRecord, best_metrics
+from sweep.records import (
+    Completed,
+    Confirmation,
+    Cost,
+    EvalPoint,
+    Failed,
+    FinalRecord,
+    Pruned,
+    Step,
+    TrialRecord,
+    best_metrics,
+    total,
+)
 from sweep.store import Lock, Store
 
 
@@ -49,6 +62,7 @@ class Facts:
     points: Mapping[int, tuple[Point, ...]]
     unfinished: tuple[int, ...]
     final: FinalRecord | None
+    finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other methods
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
 
@@ -71,6 +85,11 @@ class Facts:
     @property
     def multi_label(self) -> bool:
         return self.config.dataset.task == "multi_label"
+
+    @property
+    def proportion(self) -> str:
+        """The metric that has an interval."""
+        return proportion(self.config.dataset.task)
 
     @property
     def name(self) -> str:
@@ -97,6 +116,17 @@ class Facts:
         if self.final is None:
             return self.best
         return next((trial for trial in self.trials if trial.number == self.final.number), None)
+
+    @property
+    def repeats(self) -> tuple[Confirmation, ...]:
+        """What fresh seeds said, in a group run of each method."""
+        return tuple(one.confirmation for one in self.finals if one.confirmation)
+
+    @property
+    def spent(self) -> Cost:
+        """By all trials, fresh seeds and retrainings."""
+        trials = [trial.outcome.cost for trial in self.trials]
+        return total([*trials, *(one.cost for one in self.repeats), *(one.cost for one in self.finals)])
 
     @property
     def alone(self) -> bool:
@@ -126,6 +156,14 @@ class Facts:
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
 
 
+def made(model: ModelConfig) -> str:
+    """What has to be said beside the model's name: empty of a pretrained one."""
+    if model.init == "pretrained":
+        return ""
+    shrunk = any(size is not None for size in model.shrink.model_dump().values())
+    return ", shrunk, with random weights" if shrunk else ", with random weights"
+
+
 def read(store: Store) -> Facts:
     """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
     lock, trials = read_lock(store), tuple(store.trials())
@@ -142,6 +180,7 @@ def read(store: Store) -> Facts:
         points=points,
         unfinished=_unfinished(store, events),
         final=final,
+        finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=read_predictions(store.final_dir / "predictions.csv"),
     )

@@ -174,7 +174,7 @@ def _best_so_far(axes: Axes, facts: Facts, scored: Sequence[tuple[TrialRecord, f
 def _baseline(axes: Axes, facts: Facts) -> None:
     rule = facts.final.baseline.get(facts.metric) if facts.final else None
     if rule is not None:
-        axes.axhline(rule, color=GREY, linestyle="--", linewidth=1.2, label=guess(facts), zorder=1)
+        axes.axhline(rule, color=GREY, linestyle="--", linewidth=1.2, label=guess(facts.config.dataset.task), zorder=1)
 
 
 def _curve(axes: Axes, facts: Facts, trial: TrialRecord, *, name: str, place: int, crowd: bool) -> None:

@@ -11,7 +11,7 @@ from sweep.report.failures import failures
 from sweep.report.inference import wilson
 from sweep.report.markdown import bullets, details, join
 from sweep.report.mistaken import confused, labels
-from sweep.report.scores import against, every, guess, interval, proportion
+from sweep.report.scores import against, every, guess, interval
 from sweep.report.units import count, plural, score, seconds, signed
 
 
@@ -40,12 +40,12 @@ def _said(facts: Facts, final: FinalRecord) -> list[str]:
         f"{interval(facts, final)}, by Wilson's score interval." if interval(facts, final) else "",
         _beside_validation(facts, final),
         _tuning(final),
-        f"The test took {seconds(final.test_seconds)}{speed}; the {guess(facts)} is that of the training rows.",
+        f"The test took {seconds(final.test_seconds)}{speed}; the {guess(facts.config.dataset.task)} is that of the training rows.",
     ]
 
 
 def _beside_validation(facts: Facts, final: FinalRecord) -> str:
-    name = proportion(facts)
+    name = facts.proportion
     metrics = final.tuned or final.retrain_best.metrics
     test, validation = final.test.get(f"test/{name}"), metrics.get(f"eval/{name}")
     if test is None or validation is None:

@@ -19,10 +19,6 @@ STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must b
 LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn
 WIDE_GAP = 0.1  # share of the evaluation loss by which the training loss must lie below it to be worth a warning
 _COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
-_PROPORTIONS = (
-    "eval/accuracy",
-    "eval/subset_accuracy",
-)  # whose standard error follows from the number of rows
 
 _FAILURES = {
     FailureReason.DIVERGED: "Diverged: a loss or score was no finite number",
@@ -101,7 +97,7 @@ def lead(facts: Facts) -> str:
     gap = score(abs(top - second))
     sentence = f"The best trial is {gap} better in {facts.metric} than the second best ({score(second)})"
     rows = facts.lock.data.rows.get("validation", 0)
-    if facts.metric not in _PROPORTIONS or not rows:
+    if facts.metric != f"eval/{facts.proportion}" or not rows:
         return f"{sentence}."
     error = standard_error(top, rows)
     verdict = "within one" if abs(top - second) <= error else "beyond one"

@@ -33,7 +33,7 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
 
 def _state(store: Store) -> str:
     """What there is to report: a finished command given again finds nothing new. As text, since NaN equals no NaN."""
-    return repr((store.trials(), store.confirmed()))
+    return repr((store.trials(), store.finals()))
 
 
 def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:

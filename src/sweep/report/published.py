@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import PublishedConfig, PublishedTrial, Scalar
 from sweep.records import FinalRecord, TrialRecord
-from sweep.report.facts import Facts, Point
+from sweep.report.facts import Facts, Point, made
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, count, flops, plural, score, signed, value
 
@@ -194,12 +194,13 @@ def _logged(facts: Facts, final: FinalRecord) -> list[float]:
 
 def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]) -> list[str]:
     lines = []
-    if known.model and known.model != facts.lock.model.path:
-        lines.append(f"Model: published with {code(known.model)}, measured with {code(facts.lock.model.path)}.")
+    here = f"{code(facts.lock.model.path)}{made(facts.config.model)}"
+    if known.model and here != code(known.model):
+        lines.append(f"Model: published with {code(known.model)}, measured with {here}.")
     for split, rows in known.rows.items():
-        here = facts.lock.data.rows.get(split)
-        if here != rows:
-            lines.append(f"Rows of {escape(split)}: published {count(rows)}, here {count(here)}.")
+        held = facts.lock.data.rows.get(split)
+        if held != rows:
+            lines.append(f"Rows of {escape(split)}: published {count(rows)}, here {count(held)}.")
     if known.rows and not any(line.startswith("Rows of") for line in lines):
         same = ", ".join(f"{escape(split)} {count(rows)}" for split, rows in known.rows.items())
         lines.append(f"Rows are as published: {same}.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.config.metrics import better_when_lower
+from sweep.config.schema import Task
 from sweep.records import FinalRecord, Metrics
 from sweep.report.facts import Facts
 from sweep.report.inference import wilson
@@ -38,9 +39,9 @@ def lines(facts: Facts, final: FinalRecord) -> tuple[Line, ...]:
     return tuple(line for line in found if line.metrics)
 
 
-def guess(facts: Facts) -> str:
+def guess(task: Task) -> str:
     """The classifier that does not look at the text."""
-    return "most frequent value of each label" if facts.multi_label else "majority class"
+    return "majority class" if task == "single_label" else "most frequent value of each label"
 
 
 def overview(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
@@ -72,14 +73,9 @@ def every(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
     return table(["metric", *(_titled(line) for line in found)], rows)
 
 
-def proportion(facts: Facts) -> str:
-    """The metric of this task that is a share of rows, so that an interval follows from their number."""
-    return "subset_accuracy" if facts.multi_label else "accuracy"
-
-
 def interval(facts: Facts, final: FinalRecord) -> str:
     """`test/accuracy 0.9351 (95 % interval 0.9258 to 0.9432, 3,080 rows)`."""
-    name = f"test/{proportion(facts)}"
+    name = f"test/{facts.proportion}"
     measured = final.test.get(name)
     if measured is None:
         return ""
@@ -89,13 +85,13 @@ def interval(facts: Facts, final: FinalRecord) -> str:
 
 def beside_guessing(facts: Facts, final: FinalRecord) -> str:
     """Empty where there is nothing to compare."""
-    name = f"test/{proportion(facts)}"
+    name = f"test/{facts.proportion}"
     measured, rule = final.test.get(name), final.baseline.get(name)
     if measured is None or rule is None:
         return ""
     low, high = wilson(measured, final.test_rows)
-    what = f"the {guess(facts)} scores {score(rule)} without looking at the text"
-    known = proportion(facts).replace("_", " ")
+    what = f"the {guess(facts.config.dataset.task)} scores {score(rule)} without looking at the text"
+    known = facts.proportion.replace("_", " ")
     if rule < low:
         said = (
             f"**Better than guessing** in {known}: {what}, below the interval ({signed(measured - rule)} against it)."
@@ -109,7 +105,7 @@ def beside_guessing(facts: Facts, final: FinalRecord) -> str:
 
 def beside_before(facts: Facts, final: FinalRecord) -> str:
     """Empty where the model could not classify before it was trained."""
-    name = f"test/{proportion(facts)}"
+    name = f"test/{facts.proportion}"
     measured, before = final.test.get(name), final.before.get(name)
     if measured is None or before is None:
         return ""
@@ -126,14 +122,14 @@ def _objective(facts: Facts, final: FinalRecord) -> str:
     """The same comparison in what was searched for, where that is no share of rows and has no interval."""
     name = facts.metric.removeprefix("eval/")
     measured, rule = final.test.get(f"test/{name}"), final.baseline.get(f"test/{name}")
-    if name == proportion(facts) or measured is None or rule is None:
+    if name == facts.proportion or measured is None or rule is None:
         return ""
     return f" In {name} it scores {score(measured)} against {score(rule)}."
 
 
 def _references(facts: Facts, final: FinalRecord, split: str, prefix: str) -> tuple[Line, Line]:
     before, baseline = (_of(prefix, metrics) for metrics in (final.before, final.baseline))
-    return Line(split, BEFORE, before), Line(split, guess(facts), baseline)
+    return Line(split, BEFORE, before), Line(split, guess(facts.config.dataset.task), baseline)
 
 
 def _of(prefix: str, metrics: Metrics) -> dict[str, float]:

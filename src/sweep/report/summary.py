@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.records import Completed, Failed, FinalRecord, Pruned, total
+from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
-from sweep.report.scores import Line, guess, lines, proportion
+from sweep.report.scores import Line, guess, lines
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import plural, score, value
 from sweep.store import Store
@@ -21,15 +21,14 @@ def summary_lines(store: Store) -> tuple[str, ...]:
 
 
 def study_summary(store: Store) -> dict[str, float | int | str]:
-    """Flat and without gaps: `study/…` of the search, `cost/…` of all trials and the retraining, and of the winner `eval/…`,
+    """Flat and without gaps: `study/…` of the search, `cost/…` of all that was trained, and of the winner `eval/…`,
     `test/…`, `baseline/…` and `params/…`."""
     facts = read(store)
     found: dict[str, float | int | str] = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
     final, best = facts.final, facts.best
-    costs = [trial.outcome.cost for trial in facts.trials] + ([final.cost] if final else [])
-    found |= total(costs).account
+    found |= facts.spent.account
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}
@@ -116,12 +115,12 @@ def _seeds(final: FinalRecord) -> list[str]:
 
 
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:
-    name = proportion(facts)
+    name = facts.proportion
     if f"test/{name}" not in final.test:
         return []
     low, high = wilson(final.test[f"test/{name}"], final.test_rows)
     said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
     rule = final.baseline.get(f"test/{name}")
     if rule is not None and rule >= low:
-        said.append(f"          no better than guessing: the {guess(facts)} scores {score(rule)}")
+        said.append(f"          no better than guessing: the {guess(facts.config.dataset.task)} scores {score(rule)}")
     return said

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Choices, Parameter, Space
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.methods import pruner, sampler
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
@@ -57,7 +57,7 @@ class Ledger:
                 load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
+            reason = first_line(error.__cause__ or error)
             raise UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}")) from None
         _refuse_another_study(study, store)
         for point in config.enqueue:

@@ -99,7 +99,7 @@ def missing_records(backend: Backend, store: Store, study: str, opened: Set[tupl
             runs[run.job_type, run.config.get("trial", {}).get("number")].append(run)
     for record in (record for record in store.trials() if (JobType.TRIAL, record.number) in opened):
         yield from _missing_of_trial(record, store.events(record.number), runs[JobType.TRIAL, record.number])
-    for folder, final in store.confirmed().items():
+    for folder, final in store.finals().items():
         if (JobType.FINAL, final.number) in opened:
             mine = runs[JobType.FINAL, final.number]
             yield from _missing_rows(folder.name, store.final_events(folder), mine)

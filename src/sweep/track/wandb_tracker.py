@@ -16,6 +16,7 @@ import wandb
 
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
+from sweep.errors import first_line
 from sweep.records import Metrics, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.credentials import Account, Answer, probe
@@ -95,7 +96,9 @@ class WandbRun:
         try:
             artifact.wait(timeout=max(1, round(self._tracker.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
-            self._tracker.say(f"W&B has not confirmed the artifact {name}: {_reason(error)}. The model is in {folder}.")
+            self._tracker.say(
+                f"W&B has not confirmed the artifact {name}: {scrub(first_line(error))}. The model is in {folder}."
+            )
 
     def _close(self, exit_code: int) -> None:
         try:
@@ -105,7 +108,7 @@ class WandbRun:
             seconds = self._tracker.config.tracker.finish_timeout
             self._tracker.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
         except Exception as error:  # see `attempt`
-            self._tracker.doubt(f"W&B could not close {self.name}: {_reason(error)}")
+            self._tracker.doubt(f"W&B could not close {self.name}: {scrub(first_line(error))}")
 
     def attempt(self, failure: str, action: Callable[[], object]) -> bool:
         """Whether it went well. After the first failure nothing more is tried.
@@ -119,7 +122,7 @@ class WandbRun:
             action()
         except Exception as error:
             self._lost = True
-            self._tracker.say(f"W&B: {self.name} {failure}: {_reason(error)}")
+            self._tracker.say(f"W&B: {self.name} {failure}: {scrub(first_line(error))}")
         return not self._lost
 
 
@@ -212,10 +215,12 @@ class WandbTracker:
         except Exception as error:  # see `WandbRun.attempt`
             if online:
                 self.go_offline()
-                self.say(f"W&B at {self._base_url} does not take runs: {_reason(error)}")
+                self.say(f"W&B at {self._base_url} does not take runs: {scrub(first_line(error))}")
                 self.say(f"From here on runs are kept offline. {self._how_to_upload()}")
             else:
-                self.say(f"W&B cannot keep {name}, not even offline: {_reason(error)}; the run directory has it.")
+                self.say(
+                    f"W&B cannot keep {name}, not even offline: {scrub(first_line(error))}; the run directory has it."
+                )
             return None
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
@@ -360,9 +365,3 @@ def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | No
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: scrub(value) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _reason(error: Exception) -> str:
-    """The first line: what follows is advice to those who call the client themselves."""
-    text = scrub(str(error)).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -104,8 +104,9 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
 
 
 def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
-    """The precision that a trial computes in, as the Trainer sets it for bf16; with fp16 it is the Trainer's alone."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16)
+    """The precision that a trial computes in, as the Trainer sets it."""
+    dtype = torch.float16 if trainer.fp16 else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=trainer.bf16 or trainer.fp16)
 
 
 @cache

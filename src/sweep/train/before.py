@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from datasets import Dataset
 
 from sweep.config.schema import Config
@@ -12,6 +11,7 @@ from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import Metrics
+from sweep.train.arguments import autocast
 from sweep.train.evaluation import measure, predict
 from sweep.train.loss import mean_loss
 
@@ -26,13 +26,7 @@ def before(config: Config, *, bench: Bench, data: TokenisedData, test: Dataset) 
         return {}
     splits = {"eval": data.validation(tokenizer, config.dataset.max_length, prompt), "test": test}
     size, collate = config.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
-    with bench.model(config, labels) as model, _precision(config, bench.device):
+    with bench.model(config, labels) as model, autocast(config.trainer, bench.device):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
         found = {prefix: measure(labels.task, scored(rows), prefix) for prefix, rows in splits.items()}
     return {name: value for metrics in found.values() for name, value in metrics.items()}
-
-
-def _precision(config: Config, device: torch.device) -> torch.autocast:
-    trainer = config.trainer
-    dtype = torch.float16 if trainer.fp16 else torch.bfloat16
-    return torch.autocast(device.type, dtype=dtype, enabled=trainer.bf16 or trainer.fp16)

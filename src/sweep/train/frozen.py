@@ -34,6 +34,7 @@ from transformers import (
 )
 
 from sweep.config.schema import Config, Task
+from sweep.errors import first_line
 from sweep.model.account import trained_head
 from sweep.model.bench import Bench
 from sweep.model.features import HeadModel, Unsuited, states
@@ -242,7 +243,7 @@ def train(
         if not memory.out_of_memory(error):
             raise
         step = loop.state.global_step if loop else 0
-        course.fail(FailureReason.OUT_OF_MEMORY, f"after step {step}: {memory.first_line(error)}")
+        course.fail(FailureReason.OUT_OF_MEMORY, f"after step {step}: {first_line(error)}")
     training = reporting.clock.training()
     trained = sum(weight.numel() for weight in features.model.parameters() if weight.requires_grad)
     base = features.model.num_parameters(exclude_embeddings=True) - trained

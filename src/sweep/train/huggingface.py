@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from sweep.errors import first_line
 from sweep.records import Cost, FailureReason
 from sweep.train import memory
 from sweep.train.callbacks import Reporting
@@ -51,7 +52,7 @@ def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
         if not memory.out_of_memory(error):
             raise
         step = f"after step {trainer.state.global_step}"
-        reporting.course.fail(FailureReason.OUT_OF_MEMORY, f"{step}: {memory.first_line(error)}")
+        reporting.course.fail(FailureReason.OUT_OF_MEMORY, f"{step}: {first_line(error)}")
     training = reporting.clock.training()
     trainer.optimizer = trainer.lr_scheduler = None
     if output is None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
+from sweep.errors import first_line
 from sweep.model import artifact
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
@@ -85,7 +86,7 @@ class OneByOne:
         except (RuntimeError, MemoryError) as error:
             if not memory.out_of_memory(error):
                 raise
-            message = f"while loading the model: {memory.first_line(error)}"
+            message = f"while loading the model: {first_line(error)}"
         return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total()))
 
 

@@ -139,10 +139,10 @@ def test_another_task_or_other_labels_are_refused(three, multi):
 
 
 def test_a_store_holds_the_winner_first_and_then_the_other_methods(group, three):
-    assert [folder.name for folder in group.confirmed()] == ["final", "ia3"]
-    assert [record.number for record in group.confirmed().values()] == [0, 1]
+    assert [folder.name for folder in group.finals()] == ["final", "ia3"]
+    assert [record.number for record in group.finals().values()] == [0, 1]
     (three[0].root / "final" / "record.json").unlink()
-    assert Store(three[0].root).confirmed() == {}
+    assert Store(three[0].root).finals() == {}
 
 
 def test_trials_chosen_by_loss_are_ranked_by_a_metric_that_can_be_tested(make):

@@ -59,13 +59,13 @@ def test_the_key_points_name_the_best_its_margin_and_its_price(comparison):
     )
     assert "good trains 9,000 parameters (0.90 %) in 9.00 s: 900 times the trained parameters of poor" in text
     assert "against trained parameters: good, poor; matched or beaten for less: fair." in text
-    assert "The zero rule reaches test/accuracy 0.3333; every interval lies above it." in text
+    assert "The majority class reaches test/accuracy 0.3333; every interval lies above it." in text
 
 
-def test_the_overview_marks_the_best_and_ends_with_the_zero_rule(comparison):
+def test_the_overview_marks_the_best_and_ends_with_guessing(comparison):
     table = rows_of(document(comparison, ()), "Scores side by side")
     place = table[0].index("test/accuracy")
-    assert [line[0] for line in table[2:]] == ["good", "fair", "poor", "zero rule"]
+    assert [line[0] for line in table[2:]] == ["good", "fair", "poor", "majority class"]
     assert [line[place] for line in table[2:]] == ["**0.9500**", "0.8333", "0.5000", "0.3333"]
     assert table[2][table[0].index("test/loss")] == "0.5000"  # all alike: none is best
 
@@ -115,7 +115,7 @@ def test_models_before_fine_tuning_tuned_thresholds_and_fresh_seeds_have_their_r
                 confirmation=Confirmation((candidate,), 0.0, Cost(seconds=5)))  # fmt: skip
     text = document(compare(three, samples=100), ())
     names = [line[0] for line in rows_of(text, "Scores side by side")]
-    assert names[-3:] == ["good, threshold 0.5", "good, before fine-tuning", "zero rule"]
+    assert names[-3:] == ["good, threshold 0.5", "good, before fine-tuning", "majority class"]
     assert "Fine-tuning took good from test/accuracy 0.4000 to 0.9500 (+0.5500)." in text
     assert "| good | 2 | 0.7000 | 0.7000 | 0.6500 to 0.7500 |" in text
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sweep.config.metrics import BY_TASK, better_when_lower
+from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.objective import Objective
 from sweep.config.schema import Task
 from sweep.errors import Fault, UserError
@@ -66,8 +66,7 @@ class Comparison:
 
     @property
     def proportion(self) -> str:
-        """The metric that is a share of rows."""
-        return "accuracy" if self.task == "single_label" else "subset_accuracy"
+        return proportion(self.task)
 
     @property
     def ranked(self) -> tuple[Contestant, ...]:

@@ -46,6 +46,10 @@ class Contestant:
         return self.lock.config.dataset.task
 
     @property
+    def base(self) -> str:
+        return self.config.model.path or str(self.config.model.config)
+
+    @property
     def validation(self) -> Metrics:
         return self.final.retrain_best.metrics
 
@@ -74,7 +78,7 @@ def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], 
 
 def _run(entry: Entry) -> tuple[Contestant, ...]:
     store = Store(entry.root)
-    lock, records = read_lock(store), store.confirmed()
+    lock, records = read_lock(store), store.finals()
     if store.final_dir not in records:
         rule = "has no winner that was retrained and tested yet; run its own command again to finish it"
         raise UserError.of(str(entry.root), rule)

@@ -9,7 +9,9 @@ from sweep.report.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.report.comparison.contestants import Contestant
 from sweep.report.comparison.costs import COSTS, fronts
 from sweep.report.comparison.paired import p_value
+from sweep.report.facts import made
 from sweep.report.markdown import bullets, code, escape
+from sweep.report.scores import guess
 from sweep.report.units import count, plural, score, seconds, share, signed
 
 _NAMED = 4  # pairs named in a sentence; the table has all
@@ -102,7 +104,7 @@ def _references(comparison: Comparison) -> Iterator[str]:
     if rule is not None:
         below = [one for one in comparison.ranked if comparison.interval(one, comparison.main)[0] <= rule]
         named = f"the interval of {', '.join(escape(one.name) for one in below)} does not lie above it" if below else ""
-        yield f"The zero rule reaches {key} {score(rule)}; {named or 'every interval lies above it'}."
+        yield f"The {guess(comparison.task)} reaches {key} {score(rule)}; {named or 'every interval lies above it'}."
     for one in comparison.contestants:
         before = one.final.before.get(key)
         if before is not None:
@@ -116,9 +118,9 @@ def _caveats(comparison: Comparison) -> Iterator[str]:
     if len(set(trials.values())) > 1:
         shown = ", ".join(f"{escape(name)} {number}" for name, number in trials.items())
         yield f"The methods were not searched equally, which favours those with more trials: {shown}."
-    bases = {one.name: one.config.model.path for one in found}
+    bases = {one.name: f"{code(one.base)}{made(one.config.model)}" for one in found}
     if len(set(bases.values())) > 1:
-        shown = ", ".join(f"{escape(name)} {code(path)}" for name, path in bases.items())
+        shown = "; ".join(f"{escape(name)} {base}" for name, base in bases.items())
         yield f"The base models differ, so that scores compare base and method together: {shown}."
     again = [escape(one.name) for one in found if one.final.test_readings > 1]
     if again:

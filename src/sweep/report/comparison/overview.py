@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sweep.report.comparison.columns import Better, Column, methods
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.markdown import escape, join, table
+from sweep.report.scores import guess
 from sweep.report.units import MISSING, count, score
 
 _SHOWN = {
@@ -48,23 +49,23 @@ def intervals(comparison: Comparison) -> str:
 
 
 def _beside(comparison: Comparison) -> Mapping[str, Mapping[str, float]]:
-    """The rows that are no contestants: test scores at a threshold of 0.5, models before fine-tuning, the zero rule."""
+    """The rows that are no contestants: test scores at a threshold of 0.5, models before fine-tuning, guessing."""
     rows: dict[str, Mapping[str, float]] = {}
     for one in comparison.contestants:
         if one.final.untuned:
             rows[f"{one.name}, threshold 0.5"] = one.final.untuned
         if one.final.before:
             rows[f"{one.name}, before fine-tuning"] = one.final.before
-    rows["zero rule"] = comparison.contestants[0].final.baseline
+    rows[guess(comparison.task)] = comparison.contestants[0].final.baseline
     return rows
 
 
 def _legend(comparison: Comparison) -> str:
     metric = comparison.objective.metric
-    guess = "the majority class" if comparison.task == "single_label" else "the most frequent value of each label"
     parts = [
         f"`eval/…` is validation, which chose each method's hyperparameters and best evaluation (by {metric}) and so "
-        f"favours it; `test/…` had no part in that. The best of each column is bold. The zero rule always answers {guess} of train."
+        f"favours it; `test/…` had no part in that. The best of each column is bold. The {guess(comparison.task)} "
+        "is that of the training rows."
     ]
     if any(one.final.untuned for one in comparison.contestants):
         parts.append("Where thresholds were tuned on validation, `eval/…` is at 0.5 and `test/…` at the thresholds.")

@@ -22,7 +22,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "bootstrap": {"samples": comparison.samples, "seed": comparison.seed},
         "ranking": [one.name for one in comparison.ranked],
         "methods": {one.name: _method(comparison, one) for one in comparison.contestants},
-        "zero_rule": dict(comparison.contestants[0].final.baseline),
+        "baseline": dict(comparison.contestants[0].final.baseline),
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
         "pareto": {cost: sorted(names) for cost, names in fronts(comparison).items()},
         "rows_right_by_methods": list(wrong.right_by),

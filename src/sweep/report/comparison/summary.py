@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sweep.config.schema import Scalar
 from sweep.report.comparison.comparison import ALPHA, Comparison
+from sweep.report.facts import made
 from sweep.report.units import count, plural, score
 
 
@@ -24,7 +25,7 @@ def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
     return tuple(
         {
             "method": one.name,
-            "model": one.config.model.path,
+            "model": one.base + made(one.config.model),
             "adapter": one.config.adapter.method,
             "train/loss": one.final.cost.train_loss,
             **{name: value for name, value in one.validation.items() if name.startswith("eval/")},

@@ -34,7 +34,7 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
 def section(store: Store) -> str:
     """The comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
     where the study compared nothing, or is not finished."""
-    if store.final() is None or len(store.confirmed()) < 2:
+    if store.final() is None or len(store.finals()) < 2:
         return ""
     try:
         comparison = compare([Entry(store.root)])
