@@ -51,7 +51,7 @@ def main() -> None:
         Row("Trainer: fifty trials, by its epochs", [estimate]),
     ]
     gaps = [abs(record["accuracy"] - _first(record)) for record in baseline]
-    publish("frozen_base", rows, {
+    publish("frozen_base_banking77" if given.data else "frozen_base", rows, {
         "data": "banking77, every tenth row" if given.data else "helpdesk", "epochs of the fifty": str(every),
         "epochs measured of the baseline": str(measured), "Trainer / project": estimate / project, "wanted": WANTED,
         "largest difference in accuracy after one epoch": max(gaps),

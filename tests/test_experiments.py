@@ -134,9 +134,12 @@ def test_that_trial_is_the_published_one(name: str, data: dict[str, Path]) -> No
     assert trial.params and trial.params.items() <= point.items()
 
 
-def test_warmup_beyond_half_of_the_training_is_said(data: dict[str, Path]) -> None:
-    assert any("500 of the 930 steps" in note for note in plan("gpt2_lora", data).notes)
+def test_warmup_beyond_a_third_of_the_training_is_said(data: dict[str, Path]) -> None:
+    rule = "optimizer.warmup_steps is 500, more than a third of the 930 steps of this trial"
+    assert plan("gpt2_lora", data).notes == (rule,)
     assert plan("gpt2_head", data).notes == ()
+    (note,) = plan("gpt2_head", data, "study.n_trials=20").notes
+    assert note.endswith("of the shortest trial of this search")
 
 
 @pytest.mark.parametrize("name", ["compare_adapters", "compare_adapters_banking77"])

@@ -138,6 +138,17 @@ def test_a_dry_run_writes_and_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_tells_what_comes_after_the_search(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = ("study.dry_run=true", "study.compare_by=adapter", "study.n_trials=6", "study.confirm_seeds=2")
+    assert run(monkeypatch, arguments(model, tmp_path, *after)) == 0
+    printed = capsys.readouterr().out
+    # Of six trials, two of the four adapters get two and the others one.
+    for part in ("lora, ia3, head, full, with equal numbers of trials", "up to 12 more trainings", "at the end: 4"):
+        assert part in printed
+
+
 def test_a_run_directory_in_use_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

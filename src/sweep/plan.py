@@ -111,7 +111,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     if faults or splits is None:
         raise UserError(faults)
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
-    notes += _long_warmup(config, corners, rows=len(splits.train))
+    searched = config.study.n_trials > len(config.study.enqueue)
+    notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 

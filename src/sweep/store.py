@@ -104,9 +104,9 @@ class Store:
         """The trial's rows in order. A last line cut off by a crash is left out."""
         return _events(self.trial_dir(number))
 
-    def final_events(self) -> list[Step | EvalPoint]:
-        """The rows of the winner's retraining."""
-        return _events(self.final_dir)
+    def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
+        """The rows of the winner's retraining, or of that in another folder."""
+        return _events(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
         _write(_TRIAL, record, self.trial_dir(record.number) / "record.json")

@@ -40,6 +40,11 @@ def test_all_faults_come_at_once_and_each_value_falls_back_to_its_default() -> N
     assert found["adapter.lora_dropout"] == "is 1.5, but must be less than 1"
 
 
+@pytest.mark.parametrize("key", ["train_split", "label_column", "label_names"])
+def test_a_list_of_names_holds_one_at_least(key: str) -> None:
+    assert "at least 1 item" in faults_of({"dataset": {key: []}})[f"dataset.{key}"]
+
+
 @pytest.mark.parametrize(
     ("section_name", "key", "value"),
     [("study", "n_trials", "5"), ("study", "n_trials", True), ("study", "n_trials", 1.5), ("trainer", "bf16", "yes")],

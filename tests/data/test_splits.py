@@ -63,6 +63,17 @@ def test_of_several_names_the_first_split_that_is_there(toy, write, rows_of, fau
     ]
 
 
+def test_a_later_name_is_no_way_to_train_on_the_test_split(toy, only_fault):
+    assert (
+        only_fault(toy, train_split=("absent", "test")).message == "is test, but test is in dataset.train_split already"
+    )
+
+
+def test_a_cut_that_cannot_be_stratified_names_its_ratio(toy, only_fault):
+    fault = only_fault(toy, stratify=True, test_split=None, test_ratio=0.9)
+    assert "dataset.test_ratio is 0.9" in fault.message
+
+
 def test_rows_are_chosen_in_the_stated_order(toy):
     splits = load(toy, train_every_nth=2, eval_every_nth=2, test_every_nth=3, label_names=("label 0", "label 1"))
     assert sorted(numbers(splits.train) + numbers(splits.validation))[-1] <= 18

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
@@ -98,9 +99,31 @@ def test_nothing_is_kept_of_features_that_were_not_finished(tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.get("base", "rows", CPU, stopped)
+        cache.get("base", "rows", 2, CPU, stopped)
     assert not list(tmp_path.glob("features/*"))
-    assert cache.get("base", "rows", CPU, lambda: torch.ones(2, 3)).shape == (2, 3)
+    assert cache.get("base", "rows", 2, CPU, lambda: torch.ones(2, 3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "other rows"])
+def test_a_damaged_file_is_computed_again(damage: str, tmp_path: Path) -> None:
+    FeatureCache(tmp_path / "features").get("base", "rows", 2, CPU, lambda: torch.ones(2, 3))
+    (file,) = tmp_path.glob("features/*")
+    if damage == "cut short":
+        file.write_bytes(file.read_bytes()[:-4])
+    else:
+        save_file({"states": torch.zeros(1, 3)}, file)
+    for _ in range(2):  # the second time, from the file that replaced it
+        torch.testing.assert_close(
+            FeatureCache(tmp_path / "features").get("base", "rows", 2, CPU, lambda: torch.ones(2, 3)), torch.ones(2, 3)
+        )
+    assert load_file(file)["states"].shape == (2, 3)
+
+
+def test_a_folder_that_takes_no_file_stops_no_trial(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "features").write_text("in the way")
+    found = FeatureCache(tmp_path / "features").get("base", "rows", 2, CPU, lambda: torch.ones(2, 3))
+    assert found.shape == (2, 3)
+    assert "could not be kept" in caplog.text
 
 
 def test_a_base_that_is_unsuited_is_asked_once() -> None:
@@ -111,11 +134,11 @@ def test_a_base_that_is_unsuited_is_asked_once() -> None:
 
     for _ in range(2):
         with pytest.raises(Unsuited, match="pools oddly"):
-            cache.get("base", "rows", CPU, refused)
+            cache.get("base", "rows", 2, CPU, refused)
 
 
 def test_memory_holds_the_base_in_use_alone() -> None:
     counted: Iterator[int] = iter(range(9))
     cache = FeatureCache()
-    values = [cache.get(base, "rows", CPU, lambda: torch.tensor(next(counted))).item() for base in "aabba"]
+    values = [cache.get(base, "rows", 1, CPU, lambda: torch.tensor(next(counted))).item() for base in "aabba"]
     assert values == [0, 0, 1, 1, 2]

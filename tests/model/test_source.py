@@ -143,7 +143,6 @@ def test_gguf_reader_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"path": "x", "shrink": {"layers": 1}}, {"model.shrink.layers"}),
         ({"init": "random"}, {"model.path"}),
         ({"init": "random", "config": "gpt2"}, set()),
-        ({"path": "x", "init": "random", "gguf_file": "a.gguf"}, {"model.gguf_file"}),
     ],
 )
 def test_combinations(model: dict[str, Any], paths: set[str]) -> None:

@@ -58,6 +58,28 @@ def test_a_best_that_kept_its_place(make):
     assert "their intervals do not overlap." in selection(facts)
 
 
+def test_a_best_whose_fresh_seeds_failed_is_not_said_to_have_the_lower_mean(make):
+    first, second = confirmation().candidates
+    held = replace(confirmation(), candidates=(first, replace(second, mean=0.9, scores=(0.9,), failed=2)))
+    trials = six_trials()
+    facts = read(make(trials, ending=replace(final(trials[0]), confirmation=held)))
+    text = selection(facts)
+    assert "but 2 of its 3 fresh seeds failed. So trial 0 won, with a mean over 3 fresh seeds of 0.8500" in text
+    assert "better than that of trial 1" not in text
+
+
+def test_no_mean_is_told_where_every_fresh_seed_failed(make):
+    nothing = {"mean": None, "scores": (), "interval": None, "failed": 3}
+    first, second = (replace(one, **nothing) for one in confirmation().candidates)
+    trials = six_trials()
+    held = replace(confirmation(), candidates=(second, first), optimism=None)
+    store = make(trials, ending=replace(final(trials[1]), confirmation=held))
+    facts = read(store)
+    assert facts.final is not None
+    assert chosen(facts, facts.final).startswith("No fresh seed gave a score, so trial 1, the best of the search, won")
+    assert "          no fresh seed gave a score: the search's own chose the winner" in summary_lines(store)
+
+
 def test_the_best_of_a_minimised_loss_is_the_lowest(make):
     trials = six_trials()
     settings = config(metric="eval/loss", direction="minimize")

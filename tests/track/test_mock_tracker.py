@@ -63,6 +63,28 @@ def test_the_receipt_counts_what_the_backend_received(study, make_config, make_t
     assert said == [f"mock W&B backend: {tracker.server.url}"]
 
 
+def test_repeats_and_the_best_of_each_method_have_runs_of_their_own(study, make_config, make_trial, store):
+    tracker, config = study("completed", "completed"), make_config("mock")
+    tracker.open(make_trial(config, 1), JobType.CONFIRM).finish(Ending("completed"))
+    for number, folder in ((0, store.final_dir), (1, store.method_dir("ia3"))):
+        run = tracker.open(make_trial(config, number), JobType.FINAL)
+        run.log(4, {"test/accuracy": 0.75})
+        run.finish(Ending("completed"))
+        store.write_final(final_record(number), folder=folder)
+    names = {run.display_name for run in tracker.server.backend.runs.values()}
+    assert "tiny-0001-seed-0" in names
+    receipt = tracker.close(store)
+    assert receipt.missing == ()
+    assert "2 trial runs, 1 confirm, 2 final, 0 study" in receipt.lines[0]
+
+
+def test_test_scores_of_a_method_that_the_backend_lost_are_named(study, make_config, make_trial, store):
+    tracker = study("completed")
+    tracker.open(make_trial(make_config("mock"), 0), JobType.FINAL).finish(Ending("completed"))
+    store.write_final(final_record(0), folder=store.method_dir("ia3"))
+    assert tracker.close(store).missing == ("ia3: its test scores",)
+
+
 def test_a_resumed_study_goes_on_with_the_same_backend(study, store, run_dir):
     study("completed").close(store)
     receipt = study("pruned", start=1).close(store)

@@ -127,7 +127,8 @@ class Composer:
             faults.append(
                 Fault(
                     raw,
-                    f"cannot be read as key=value (no spaces around =): {first_line(error)}",
+                    f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
+                    f"{first_line(error)}",
                     COMMAND_LINE,
                 )
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
@@ -13,6 +14,8 @@ from sweep.config.schema import Config, Section
 from sweep.errors import Fault, closest
 
 Origin = Callable[[str], str]
+
+_SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -79,16 +82,15 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
             continue
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
-        rules.setdefault(path, []).append(
-            found["msg"].removeprefix("Input should be ").removeprefix("Input should ") + element
-        )
+        rules.setdefault(path, []).append(_SUBJECT.sub("", found["msg"]).removeprefix("be ") + element)
     return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
 
 
 def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
     if path not in values:
         return texts[0]
-    return f"is {json.dumps(values[path])}, but must be {' or '.join(dict.fromkeys(texts))}"
+    be = "" if texts[0].startswith("have ") else "be "
+    return f"is {json.dumps(values[path])}, but must {be}{' or '.join(dict.fromkeys(texts))}"
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:

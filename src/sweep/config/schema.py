@@ -19,6 +19,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Samples = Count | Share | None
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
@@ -100,13 +101,13 @@ class DatasetConfig(Section):
     task: Task = "single_label"
     text_column: str = "text"
     text_pair_column: str | None = None
-    label_column: str | tuple[str, ...] = Field(
+    label_column: str | Names = Field(
         "label", description="or a list of names, of which a copy of the data has one; not used with label_columns"
     )
     label_columns: tuple[str, ...] = Field((), description="multi-label: one 0/1 column a label")
-    label_names: tuple[str, ...] | None = Field(None, description="label order; null sorts the labels of train")
+    label_names: Names | None = Field(None, description="label order; null sorts the labels of train")
     unlabelled: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no label")
-    train_split: str | tuple[str, ...] = Field(
+    train_split: str | Names = Field(
         "train", description="name of a split or of a file; A+B joins two; of a list, the first that the data has"
     )
     validation_split: str | None = Field(None, description="null takes validation_ratio of train")

@@ -58,7 +58,7 @@ def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int)
         rare = [label for label, count in counts.items() if count < 2]
         raise ValueError(f"needs two rows of each label, but {rare[0]} has one")
     if min(size, len(order) - size) < len(counts):
-        parts = f"{len(order) - size} train and {size} validation rows"
+        parts = f"{len(order) - size} and {size} rows"
         raise ValueError(f"needs a row of each of {len(counts)} labels on both sides, but there are {parts}")
     exact = {label: count * size / len(order) for label, count in counts.items()}
     quota = {label: math.floor(share) for label, share in exact.items()}

@@ -112,7 +112,7 @@ def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], En
     """Every split that the config names, by role: no validation yet if it is to be cut off train."""
     named = {role: splits[0] for role, splits in _named_splits(config).items()}
     clashing = clashing_columns(config)
-    faults = [*_same_split_twice(named), *clashing]
+    faults = list(clashing)
     raw, stored = {}, {}
     for role, splits in _named_splits(config).items():
         try:
@@ -124,6 +124,7 @@ def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], En
             faults.append(Fault(KEYS[role], f"is {named[role]}, which has no rows"))
         else:
             raw[role] = read
+    faults += _same_split_twice(named)
     faults += missing_columns(config, {named[role]: one for role, one in raw.items()})
     for role, one in raw.items():
         columns, found = read_columns(config, named[role], one)
@@ -227,7 +228,9 @@ def _cut_off(
     try:
         return cut(indices, ratio, seed=config.seed, labels=labels, stream=stream)
     except ValueError as error:
-        raise UserError.of("dataset.stratify", f"is true, which {error}") from None
+        raise UserError.of(
+            "dataset.stratify", f"is true, which {error} (dataset.{stream}_ratio is {ratio:g})"
+        ) from None
 
 
 def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:

@@ -29,7 +29,9 @@ def confirmed(session: Session, ranked: Sequence[TrialRecord]) -> Confirmation |
     if study.confirm_seeds == 1:
         return None
     top = ranked[: study.confirm_top]
-    return compared(top, repeated(session, top), study.objective)
+    found = compared(top, repeated(session, top), study.objective)
+    session.view.say(_said(found, top[0].number, study.objective))
+    return found
 
 
 def compared(ranked: Sequence[TrialRecord], repeats: dict[int, list[Repeat]], objective: Objective) -> Confirmation:
@@ -64,6 +66,19 @@ def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Object
         interval=interval(scores),
         failed=len(repeats) - len(scores),
     )
+
+
+def _said(found: Confirmation, searched: int, objective: Objective) -> str:
+    """`searched` is the trial that the search alone would have chosen."""
+    first = found.candidates[0]
+    if first.mean is None:
+        return "fresh seeds: every one of them failed; the search's best stays the best"
+    line = f"fresh seeds: trial {first.number} leads with a mean {objective.metric} of {first.mean:.4f}"
+    best = next(one for one in found.candidates if one.number == searched)
+    if best is first:
+        return f"{line}; the search had it at {best.trial_score:.4f}"
+    mean = "none" if best.mean is None else f"{best.mean:.4f}"
+    return f"{line}; trial {searched}, the best of the search at {best.trial_score:.4f}, has a mean of {mean}"
 
 
 def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:

@@ -133,7 +133,7 @@ def _refresh(store: Store, chosen: Sequence[Chosen]) -> None:
 
 def _finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
     known, store = session.store.final(one.folder), session.store
-    if known is not None and known.number == one.record.number:
+    if known is not None and known.trial_evals == one.record.outcome.evals:
         session.view.say(f"trial {known.number} was retrained and tested already; the test split is not read again")
         return
     plan = session.plan.trial(one.record.number, one.record.params)

@@ -131,7 +131,11 @@ class _Loop:
 
     def _shown(self, made: Repeat) -> str:
         objective = self.session.plan.config.study.objective
-        return f"{objective.metric} {objective.of(made.best.metrics):.4f}" if made.best else made.failure
+        return (
+            f"{objective.metric} {objective.of(made.best.metrics):.4f}"
+            if made.best
+            else made.failure.partition(": ")[2]
+        )
 
 
 def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:

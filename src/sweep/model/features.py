@@ -7,6 +7,7 @@ in a shallow copy of the model, by a stand-in that gives back one vector a row; 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import tempfile
 from collections import OrderedDict
@@ -25,6 +26,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from sweep.model.account import trained_head
 from sweep.model.architecture import body
+
+logger = logging.getLogger(__name__)
 
 _STATES = "states"
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
@@ -164,9 +167,10 @@ class FeatureCache:
     _held: dict[str, Tensor] = field(default_factory=dict)
     _unsuited: dict[str, str] = field(default_factory=dict)
 
-    def get(self, base: str, rows: str, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
-        """(rows, width) on `device`. `base` and `rows` fingerprint all that the vectors depend on; `compute` is called
-        where they are neither in memory nor on disk, and what it raises is raised; Unsuited is remembered."""
+    def get(self, base: str, rows: str, count: int, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
+        """(count, width) on `device`. `base` and `rows` fingerprint all that the vectors depend on; `compute` is called
+        where they are neither in memory nor on disk, and what it raises is raised; Unsuited is remembered. A folder that
+        takes no file costs later runs time, and this one nothing."""
         if base in self._unsuited:
             raise Unsuited(self._unsuited[base])
         if base != self._base:
@@ -174,24 +178,35 @@ class FeatureCache:
             self._base = base
         key = f"{base}-{rows}"
         if key not in self._held:
-            self._held[key] = self._stored(key, compute, base).to(device)
+            self._held[key] = self._stored(key, count, compute, base).to(device)
         return self._held[key]
 
-    def _stored(self, key: str, compute: Callable[[], Tensor], base: str) -> Tensor:
+    def _stored(self, key: str, count: int, compute: Callable[[], Tensor], base: str) -> Tensor:
         file = self.folder / f"{key}.safetensors" if self.folder else None
-        if file is not None and file.is_file():
-            try:
-                return load_file(file)[_STATES]  # memory-mapped
-            except (OSError, SafetensorError, KeyError):  # damaged: computed again
-                file.unlink(missing_ok=True)
+        if file is not None and (known := _read(file, count)) is not None:
+            return known
         try:
             found = compute()
         except Unsuited as error:
             self._unsuited[base] = str(error)
             raise
         if file is not None:
-            _write(found, file)
+            try:
+                _write(found, file)
+            except (OSError, SafetensorError) as error:
+                logger.warning(
+                    f"{file.parent}: the features of a frozen base could not be kept for later runs: {error}"
+                )
         return found
+
+
+def _read(file: Path, count: int) -> Tensor | None:
+    """None where there is no file of `count` rows, or a damaged one."""
+    try:
+        found = load_file(file)[_STATES]  # memory-mapped
+    except (OSError, SafetensorError, KeyError):
+        return None
+    return found if found.ndim == 2 and len(found) == count else None
 
 
 def _write(found: Tensor, file: Path) -> None:

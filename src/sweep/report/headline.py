@@ -71,7 +71,8 @@ def _measured(facts: Facts, final: FinalRecord) -> list[str]:
 def _readings(final: FinalRecord) -> str:
     times = "once, after the winner was chosen"
     if final.test_readings > 1:
-        times = f"{final.test_readings} times, because more trials were added"
+        why = "more trials or fresh seeds changed what was chosen, or what was read was lost"
+        times = f"{final.test_readings} times, because {why}"
     return f"The test split ({count(final.test_rows)} rows) was read {times}."
 
 

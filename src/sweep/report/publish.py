@@ -31,9 +31,9 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     print("\n".join(summary_lines(store)))
 
 
-def _state(store: Store) -> tuple[object, ...]:
-    """What there is to report: a finished command given again finds nothing new."""
-    return store.trials(), store.finals()
+def _state(store: Store) -> str:
+    """What there is to report: a finished command given again finds nothing new. As text, since NaN equals no NaN."""
+    return repr((store.trials(), store.finals()))
 
 
 def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:

@@ -32,11 +32,17 @@ def chosen(facts: Facts, final: FinalRecord) -> str:
     first = held.candidates[0]
     over = f"over {plural(len(first.scores), 'fresh seed')}"
     top = _searched_best(facts, held)
+    if first.mean is None:
+        return f"No fresh seed gave a score, so trial {first.number}, the best of the search, won by its score there."
     if top.number == first.number:
         return f"Trial {first.number}, the best of the search, kept its place: its mean {over} is {score(first.mean)}."
+    before = f"Trial {top.number} scored best in the search ({score(top.trial_score)}), but"
+    if top.failed and not first.failed:
+        lost = f"{top.failed} of its {plural(top.failed + len(top.scores), 'fresh seed')} failed"
+        return f"{before} {lost}. So trial {first.number} won, with a mean {over} of {score(first.mean)}."
     return (
-        f"Trial {top.number} scored best in the search ({score(top.trial_score)}), but trial {first.number} has the better "
-        f"mean {over}: {score(first.mean)} against {score(top.mean)}. So trial {first.number} won."
+        f"{before} trial {first.number} has the better mean {over}: {score(first.mean)} against {score(top.mean)}. "
+        f"So trial {first.number} won."
     )
 
 
@@ -61,7 +67,7 @@ def _interval(candidate: Candidate) -> str:
 
 def _failures(held: Confirmation) -> str:
     failed = [f"{plural(one.failed, 'seed')} of trial {one.number}" for one in held.candidates if one.failed]
-    return f"{', '.join(failed)} failed: such a trial stands behind all that never did." if failed else ""
+    return f"{', '.join(failed)} failed: such a trial stands behind any whose seeds all ended well." if failed else ""
 
 
 def _optimism(facts: Facts, held: Confirmation) -> str:
@@ -79,11 +85,11 @@ def _optimism(facts: Facts, held: Confirmation) -> str:
 
 
 def _apart(held: Confirmation) -> str:
-    """Whether the winner's mean lies clear of the next one's."""
+    """Whether the winner's mean lies clear of the next one's, where it was the mean that decided."""
     if len(held.candidates) < 2:
         return ""
     first, second = held.candidates[:2]
-    if first.mean is None or second.mean is None:
+    if first.mean is None or second.mean is None or (second.failed and not first.failed):
         return ""
     gap = score(abs(first.mean - second.mean))
     if first.mean == second.mean:

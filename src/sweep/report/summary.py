@@ -108,6 +108,8 @@ def _seeds(final: FinalRecord) -> list[str]:
     if final.confirmation is None or not final.confirmation.candidates:
         return []
     first = final.confirmation.candidates[0]
+    if first.mean is None:
+        return ["          no fresh seed gave a score: the search's own chose the winner"]
     between = f", 95 % interval {score(first.interval[0])} to {score(first.interval[1])}" if first.interval else ""
     return [f"          validation mean {score(first.mean)} over {plural(len(first.scores), 'fresh seed')}{between}"]
 

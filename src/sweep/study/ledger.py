@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
@@ -36,6 +39,7 @@ class Ledger:
     study: Study
     config: StudyConfig
     space: Space
+    storage: RDBStorage
 
     @classmethod
     def open(cls, config: StudyConfig, space: Space, store: Store) -> Ledger:
@@ -47,8 +51,9 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         address = config.storage or f"sqlite:///{store.root / 'study.db'}"
         try:
+            storage = _storage(address)
             study = optuna.create_study(
-                study_name=config.study_name, storage=address, direction=config.direction, pruner=_pruner(config),
+                study_name=config.study_name, storage=storage, direction=config.direction, pruner=_pruner(config),
                 load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
@@ -57,7 +62,12 @@ class Ledger:
         _refuse_another_study(study, store)
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
-        return cls(study, config, space)
+        return cls(study, config, space, storage)
+
+    def close(self) -> None:
+        """Let go of the storage; SQLite then puts its log into the one file."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
 
     @property
     def counted(self) -> int:
@@ -133,6 +143,20 @@ class Ledger:
 def _pruner(config: StudyConfig) -> BasePruner:
     made = pruner(config)
     return made if config.compare_by is None else OwnPruner(made, config.compare_by)
+
+
+def _storage(address: str) -> RDBStorage:
+    """SQLite as a write-ahead log: a trial commits some twenty times, and waiting several times for the disk at each took
+    as long as training a small head. Each commit still reaches the disk, so that study and records stay together."""
+    storage = RDBStorage(address)
+    if address.startswith("sqlite:///"):
+
+        @event.listens_for(storage.engine, "connect")
+        def _(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+        storage.engine.dispose()  # the connection that was made without
+    return storage
 
 
 def _refuse_another_study(study: Study, store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from optuna.trial import Trial
@@ -39,12 +39,13 @@ def search(session: Session) -> list[TrialRecord]:
     """
     with session.view:
         loop = _Loop(session, Ledger.open(session.plan.config.study, session.plan.space, session.store))
-        loop.settle()
-        if loop.wants_more():
-            loop.run(session.engine())
-        if session.stop.raised:
-            raise Interrupted(f"stopped; {loop.ledger.counted} of {loop.ledger.wanted} trials are done and kept in "
-                              f"{session.store.root}. The same command goes on from here.")  # fmt: skip
+        with closing(loop.ledger):
+            loop.settle()
+            if loop.wants_more():
+                loop.run(session.engine())
+            if session.stop.raised:
+                raise Interrupted(f"stopped; {loop.ledger.counted} of {loop.ledger.wanted} trials are done and kept in "
+                                  f"{session.store.root}. The same command goes on from here.")  # fmt: skip
     return session.store.trials()
 
 

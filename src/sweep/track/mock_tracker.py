@@ -99,12 +99,12 @@ def missing_records(backend: Backend, store: Store, study: str, opened: Set[tupl
             runs[run.job_type, run.config.get("trial", {}).get("number")].append(run)
     for record in (record for record in store.trials() if (JobType.TRIAL, record.number) in opened):
         yield from _missing_of_trial(record, store.events(record.number), runs[JobType.TRIAL, record.number])
-    final = store.final()
-    if final and (JobType.FINAL, final.number) in opened:
-        mine = runs[JobType.FINAL, final.number]
-        yield from _missing_rows("final", store.final_events(), mine)
-        if not any(_same(run.summary, final.test) for run in mine):
-            yield f"final: {'its test scores' if mine else 'the run'}"
+    for folder, final in store.finals().items():
+        if (JobType.FINAL, final.number) in opened:
+            mine = runs[JobType.FINAL, final.number]
+            yield from _missing_rows(folder.name, store.final_events(folder), mine)
+            if not any(_same(run.summary, final.test) for run in mine):
+                yield f"{folder.name}: {'its test scores' if mine else 'the run'}"
 
 
 def _missing_of_trial(record: TrialRecord, events: Sequence[Event], runs: Sequence[Received]) -> Iterator[str]:

@@ -297,7 +297,7 @@ def tally(runs: list[WandbRun]) -> str:
     counts = Counter(run.job_type for run in runs)
     rows = sum(run.rows for run in runs)
     trials = f"{counts[JobType.TRIAL]} trial run{'' if counts[JobType.TRIAL] == 1 else 's'}"
-    others = [f"{counts[kind]} {kind}" for kind in (JobType.FINAL, JobType.STUDY, JobType.COMPARE) if counts[kind]]
+    others = [f"{counts[kind]} {kind}" for kind in JobType if kind is not JobType.TRIAL and counts[kind]]
     first = [trials] if counts[JobType.TRIAL] or not others else []
     return ", ".join([*first, *others, f"{rows} row{'' if rows == 1 else 's'}"])
 

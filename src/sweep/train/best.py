@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +13,15 @@ from torch import Tensor, nn
 
 from sweep.model.state import restore, trainable_state
 
+PAUSE = 5.0  # seconds between two writings of an artifact
+
 
 @dataclass(slots=True)
 class Best:
     """Keeps the trained weights in host memory and, where `folder` is given, the whole artifact on disk.
 
-    `save(folder)` writes the artifact. `newest` is where the artifact of the newest evaluation goes, if anywhere.
+    `save(folder)` writes the artifact: at the first evaluation that is the best so far, at later ones unless it was written
+    a moment ago, and then at the end of the trial. `newest` is where the artifact of the newest evaluation goes, if anywhere.
     """
 
     model: nn.Module
@@ -24,20 +29,30 @@ class Best:
     folder: Path | None
     newest: Path | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    written: float = -math.inf
+    behind: bool = False
 
     def keep(self) -> None:
         self.weights = trainable_state(self.model)
-        if self.folder is not None:
-            replace_folder(self.folder, self.save)
+        self.behind = time.monotonic() - self.written < PAUSE
+        if not self.behind:
+            self._write()
 
     def keep_newest(self) -> None:
         if self.newest is not None:
             replace_folder(self.newest, self.save)
 
     def restore(self) -> None:
-        """Does nothing where nothing was kept."""
+        """Put the best weights back, and on disk where they are not yet. Does nothing where nothing was kept."""
         if self.weights:
             restore(self.model, self.weights)
+        if self.behind:
+            self._write()
+
+    def _write(self) -> None:
+        if self.folder is not None:
+            replace_folder(self.folder, self.save)
+            self.written, self.behind = time.monotonic(), False
 
 
 def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:

@@ -85,7 +85,7 @@ class Features:
         """Of a tokenised dataset. Raises `sweep.model.features.Unsuited` where the head cannot be trained so."""
         device, lengths = self.bench.device, list(rows["length"][:])
         name = Path(rows.cache_files[0]["filename"]).stem  # a fingerprint of all that the tokens depend on
-        found = self.bench.features.get(self._base(), name, device, lambda: self._compute(rows, lengths))
+        found = self.bench.features.get(self._base(), name, len(lengths), device, lambda: self._compute(rows, lengths))
         kind = torch.float32 if self.config.dataset.task == "multi_label" else torch.long
         return Split(found, torch.tensor(rows["labels"][:], dtype=kind, device=device), lengths)
 
@@ -129,8 +129,10 @@ class FrozenLoop:
     loss: float = 0.0  # summed over steps
     unlogged: Tensor = field(init=False)
     logged_at: int = 0
+    weights: list[nn.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.weights = [weight for weight in self.head.parameters() if weight.requires_grad]
         self.unlogged = torch.tensor(0.0, device=self.train.states.device)
         self.reporting.evaluate = self.evaluate
         self.state.max_steps = total_steps(len(self.train.lengths), self.config)
@@ -168,7 +170,8 @@ class FrozenLoop:
         places = [torch.tensor(rows, device=device) for rows in batches]
         labels = [self.train.labels[rows] for rows in places]
         items = sum(given.numel() for given in labels)
-        self.head.train()
+        if not self.head.classifier.training:  # setting it again would walk all modules, at every step
+            self.head.train()
         for rows, given in zip(places, labels, strict=True):
             with autocast(self.config.trainer, device):
                 scores = self.head(self.train.states[rows]).float()
@@ -176,7 +179,7 @@ class FrozenLoop:
             loss.backward()  # type: ignore[no-untyped-call]
             self.reporting.batch_done(len(rows), loss.detach())
             self.unlogged += loss.detach()
-        norm = nn.utils.clip_grad_norm_(self.head.parameters(), self.arguments.max_grad_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
         optimizer.step()
         rate = float(schedule.get_last_lr()[0])
         schedule.step()
@@ -281,7 +284,7 @@ def heeding(reporting: Reporting, total: int) -> Callable[[], None]:
 @contextmanager
 def _few_threads(loop: FrozenLoop) -> Iterator[None]:
     threads = torch.get_num_threads()
-    weights = sum(weight.numel() for weight in loop.head.parameters() if weight.requires_grad)
+    weights = sum(weight.numel() for weight in loop.weights)
     if loop.arguments.train_batch_size * weights < _WORTH_SHARING:
         torch.set_num_threads(1)
     try:

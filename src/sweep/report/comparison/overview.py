@@ -64,7 +64,7 @@ def _legend(comparison: Comparison) -> str:
     metric = comparison.objective.metric
     parts = [
         f"`eval/…` is validation, which chose each method's hyperparameters and best evaluation (by {metric}) and so "
-        f"favours it; `test/…` was read once. The best of each column is bold. The {guess(comparison.task)} "
+        f"favours it; `test/…` had no part in that. The best of each column is bold. The {guess(comparison.task)} "
         "is that of the training rows."
     ]
     if any(one.final.untuned for one in comparison.contestants):

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sweep.config.schema import Config
+from sweep.records import Confirmation
+from sweep.report.publish import published
+from sweep.store import Store
+from sweep.track.null import NullRun, NullTracker
+from sweep.track.tracker import Run
+
+from .conftest import completed, config, confirmation, final, six_trials
+
+
+@dataclass
+class Counting(NullTracker):
+    studies: list[str] = field(default_factory=list)
+
+    def open_study(self, config: Config) -> Run:
+        self.studies.append(config.study.study_name)
+        return NullRun()
+
+
+def told(store: Store, body: Callable[[], object] = lambda: None) -> int:
+    """How many study runs a command opens that does `body`."""
+    tracker = Counting()
+    with published(store, tracker, config()):
+        body()
+    return len(tracker.studies)
+
+
+def test_a_command_that_does_nothing_new_opens_no_study_run(store: Store) -> None:
+    assert told(store) == 1, "nothing was told yet"
+    assert told(store) == 0
+
+
+def test_another_trial_is_told(store: Store) -> None:
+    told(store)
+    assert told(store, lambda: store.write_trial(completed(9, (0.5,), (0.7,), {}))) == 1
+
+
+def test_a_confirmation_is_told(store: Store) -> None:
+    told(store)
+    found: Confirmation = confirmation()
+    ending = replace(final(six_trials()[1]), confirmation=found)
+    assert told(store, lambda: store.write_final(ending)) == 1
