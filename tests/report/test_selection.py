@@ -90,3 +90,11 @@ def test_the_best_of_a_minimised_loss_is_the_lowest(make):
 
 def test_without_fresh_seeds_there_is_no_section(store):
     assert selection(read(store)) == ""
+
+
+def test_in_a_group_run_the_candidates_are_those_of_one_method(make):
+    trials = tuple(replace(trial, params={**trial.params, "adapter": "ia3"}) for trial in six_trials())
+    settings = config(compare_by="adapter")
+    facts = read(make(trials, settings=settings, ending=replace(final(trials[0]), confirmation=confirmation())))
+    assert facts.final is not None
+    assert "of the search with `adapter` ia3" in selection(facts) and "for each `adapter`" in selection(facts)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sweep.records import Candidate, Confirmation, FinalRecord
 from sweep.report.facts import Facts
-from sweep.report.markdown import bullets, join, table
-from sweep.report.units import MISSING, plural, score
+from sweep.report.markdown import bullets, code, escape, join, table
+from sweep.report.units import MISSING, plural, score, value
 
 
 def selection(facts: Facts) -> str:
@@ -15,12 +15,14 @@ def selection(facts: Facts) -> str:
         return ""
     held = final.confirmation
     seeds = max((len(candidate.scores) + candidate.failed for candidate in held.candidates), default=0)
+    number = len(held.candidates)
+    best, verb = ("best trial", "was") if number == 1 else (f"{number} best trials", "were each")
     intro = (
-        f"The best of many scores is partly luck. So the best {plural(len(held.candidates), 'trial')} of the search were "
-        f"each trained again with {plural(seeds, 'fresh seed')}, and the best mean of {facts.metric} on validation won. "
-        "Intervals are of that mean, by Student's t."
+        f"The best of many scores is partly luck. So the {best} of {_searched(facts, final)} "
+        f"{verb} trained again with {plural(seeds, 'fresh seed')}, and the best mean of {facts.metric} on validation "
+        f"won. Intervals are of that mean, by Student's t.{_methods(facts)}"
     )
-    said = [chosen(facts, final), _failures(held), _optimism(facts, held), _apart(held)]
+    said = [chosen(facts, final), _failures(held), _optimism(facts, final, held), _apart(held)]
     return join(["## How the winner was chosen", intro, _table(held, seeds), bullets(line for line in said if line)])
 
 
@@ -31,12 +33,12 @@ def chosen(facts: Facts, final: FinalRecord) -> str:
         return ""
     first = held.candidates[0]
     over = f"over {plural(len(first.scores), 'fresh seed')}"
-    top = _searched_best(facts, held)
+    top, searched = _searched_best(facts, held), _searched(facts, final)
     if first.mean is None:
-        return f"No fresh seed gave a score, so trial {first.number}, the best of the search, won by its score there."
+        return f"No fresh seed gave a score, so trial {first.number}, the best of {searched}, won by its score there."
     if top.number == first.number:
-        return f"Trial {first.number}, the best of the search, kept its place: its mean {over} is {score(first.mean)}."
-    before = f"Trial {top.number} scored best in the search ({score(top.trial_score)}), but"
+        return f"Trial {first.number}, the best of {searched}, kept its place: its mean {over} is {score(first.mean)}."
+    before = f"Trial {top.number} scored best in {searched} ({score(top.trial_score)}), but"
     if top.failed and not first.failed:
         lost = f"{top.failed} of its {plural(top.failed + len(top.scores), 'fresh seed')} failed"
         return f"{before} {lost}. So trial {first.number} won, with a mean {over} of {score(first.mean)}."
@@ -70,16 +72,16 @@ def _failures(held: Confirmation) -> str:
     return f"{', '.join(failed)} failed: such a trial stands behind any whose seeds all ended well." if failed else ""
 
 
-def _optimism(facts: Facts, held: Confirmation) -> str:
-    top = _searched_best(facts, held)
+def _optimism(facts: Facts, final: FinalRecord, held: Confirmation) -> str:
+    top, searched = _searched_best(facts, held), _searched(facts, final)
     if held.optimism is None:
-        return f"No fresh seed of trial {top.number}, the best of the search, gave a score to hold its own against."
+        return f"No fresh seed of trial {top.number}, the best of {searched}, gave a score to hold its own against."
     if held.optimism == 0:
-        return f"The best score of the search was what trial {top.number} does on average with fresh seeds."
+        return f"The best score of {searched} was what trial {top.number} does on average with fresh seeds."
     how = "better" if held.optimism > 0 else "worse"
     luck = ", which is what choosing the best of the search owed to luck" if held.optimism > 0 else ""
     return (
-        f"The best score of the search, {score(top.trial_score)} in {facts.metric} (trial {top.number}), was "
+        f"The best score of {searched}, {score(top.trial_score)} in {facts.metric} (trial {top.number}), was "
         f"{score(abs(held.optimism))} {how} than that trial's mean over fresh seeds, {score(top.mean)}{luck}."
     )
 
@@ -99,6 +101,17 @@ def _apart(held: Confirmation) -> str:
     overlap = first.interval[0] <= second.interval[1] and second.interval[0] <= first.interval[1]
     verdict = "overlap, so the two may well be equally good" if overlap else "do not overlap"
     return f"The winner's mean is {gap} better than that of trial {second.number}; their intervals {verdict}."
+
+
+def _searched(facts: Facts, final: FinalRecord) -> str:
+    """What the candidates were the best of: in a group run each method has its own."""
+    key = facts.study.compare_by
+    return "the search" if key is None else f"the search with {code(key)} {escape(value(final.params[key]))}"
+
+
+def _methods(facts: Facts) -> str:
+    key = facts.study.compare_by
+    return "" if key is None else f" So it went for each {code(key)}, and the best of their means is the winner's."
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
