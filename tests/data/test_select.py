@@ -52,7 +52,7 @@ def test_a_stratified_cut_has_the_right_size_where_shares_are_not_whole():
 
 @pytest.mark.parametrize(
     ("labels", "part"),
-    [(["a"] * 9 + ["b"], "but b has one"), (["a", "b", "c", "d", "e"] * 2, "1 validation rows")],
+    [(["a"] * 9 + ["b"], "but b has one"), (["a", "b", "c", "d", "e"] * 2, "there are 9 and 1 rows")],
 )
 def test_what_cannot_be_stratified(labels, part):
     with pytest.raises(ValueError, match=part):

@@ -121,7 +121,8 @@ def test_tokenizers_that_do_not_fit(folders: dict[str, Path], labels: LabelSpace
     assert "own, but it has ids up to 258, and the model's vocabulary ends at" in refused(other, labels)
 
 
-def test_faults_that_need_no_torch(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_faults_that_need_no_torch(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda _: object())
     missing = random("no_such", tokenizer=str(tmp_path / "nowhere"))
     assert [fault.path for fault in model_faults(missing)] == ["model.config", "model.tokenizer"]
     (tmp_path / "a.gguf").touch()

@@ -204,7 +204,11 @@ def test_a_kept_folder_is_served(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sweep.track.mock", str(tmp_path)]
     source = str(Path(__file__).parents[3] / "src")
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": source}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": source},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores Ctrl-C
     ) as process:
         assert process.stdout
         url = process.stdout.readline().split()[0]
