@@ -81,7 +81,7 @@ def test_what_differs_is_named(reported):
     text = section(words(reported), "Published beside measured").partition("### What differs")[2]
     assert "published with `someone/bigger-model`, measured with `org/small-model`" in text
     assert "Rows of test: published 99, here 100." in text
-    assert "1 published trial not run with the published values: 1." in text
+    assert "Published trials that did not run here with their own values: 1." in text
     assert "Largest difference among the trials that ran: -0.1000, in eval/loss of published trial 0." in text
     assert "Nothing else is known." in text
 

@@ -10,7 +10,7 @@ from sweep.report.cost import spent_in_all
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, bullets, code, escape, join
 from sweep.report.observations import lead, training
-from sweep.report.scores import beside_before, beside_guessing, interval, overview
+from sweep.report.scores import beside_before, beside_guessing, overview, tested_as
 from sweep.report.selection import chosen
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import count, plural, score, value
@@ -40,7 +40,7 @@ def _confirmed(facts: Facts, final: FinalRecord) -> str:
     reached = (
         f"{facts.metric} {score(final.trial_best.metrics.get(facts.metric))} at epoch {final.trial_best.epoch:.4g}"
     )
-    tested = f"Retrained from scratch, it scores **{interval(facts, final) or 'see below'}**."
+    tested = f"Retrained from scratch, it scores **{tested_as(facts, final)}**."
     if facts.alone:
         return f"One trial, with the values of the experiment, reached {reached}. {tested}"
     return f"**Trial {final.number} won** with {reached} ({_params(final.params)}). {tested}"

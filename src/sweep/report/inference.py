@@ -20,7 +20,8 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
     spread = _Z95**2 / rows
     centre = (share + spread / 2) / (1 + spread)
     half = _Z95 * math.sqrt(share * (1 - share) / rows + spread / (4 * rows)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Exact at the ends, where rounding would leave a share of 0 just outside its own interval.
+    return (0.0 if share <= 0 else centre - half), (1.0 if share >= 1 else centre + half)
 
 
 def standard_error(share: float, rows: int) -> float:

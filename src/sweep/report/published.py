@@ -205,10 +205,10 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
         same = ", ".join(f"{escape(split)} {count(rows)}" for split, rows in known.rows.items())
         lines.append(f"Rows are as published: {same}.")
     absent = [str(number) for number, trial in enumerate(matched) if trial is None]
-    if absent:
-        lines.append(
-            f"{plural(len(absent), 'published trial')} not run with the published values: {', '.join(absent)}."
-        )
+    if absent and len(known.trials) == 1:
+        lines.append("No trial here has all values of the published one.")
+    elif absent:
+        lines.append(f"Published trials that did not run here with their own values: {', '.join(absent)}.")
     if len(facts.trials) != len(known.trials) and known.trials:
         lines.append(f"Trials: published {len(known.trials)}, here {len(facts.trials)}.")
     if len(known.trials) == 1 and facts.best is not None and matched[0] not in (None, facts.best):

@@ -83,6 +83,13 @@ def interval(facts: Facts, final: FinalRecord) -> str:
     return f"{name} {score(measured)} (95 % interval {score(low)} to {score(high)}, {count(final.test_rows)} rows)"
 
 
+def tested_as(facts: Facts, final: FinalRecord) -> str:
+    """What was searched for, measured on test; then the share of rows, which has an interval."""
+    name = f"test/{facts.metric.removeprefix('eval/')}"
+    sought = "" if name == f"test/{facts.proportion}" or name not in final.test else f"{name} {score(final.test[name])}"
+    return " and ".join(part for part in (sought, interval(facts, final)) if part) or "see below"
+
+
 def beside_guessing(facts: Facts, final: FinalRecord) -> str:
     """Empty where there is nothing to compare."""
     name = f"test/{facts.proportion}"

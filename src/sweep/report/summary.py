@@ -122,5 +122,7 @@ def _interval(facts: Facts, final: FinalRecord) -> list[str]:
     said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
     rule = final.baseline.get(f"test/{name}")
     if rule is not None and rule >= low:
-        said.append(f"          no better than guessing: the {guess(facts.config.dataset.task)} scores {score(rule)}")
+        verdict = "worse than" if rule > high else "no better than"
+        what = f"the {guess(facts.config.dataset.task)} scores {score(rule)}"
+        said.append(f"          {verdict} guessing in {name}: {what}")
     return said
