@@ -76,6 +76,7 @@ class Cost:
     peak_device_bytes: int = 0
     eval_samples: int = 0
     device: str = ""
+    engine: str = ""  # what trained it: trainer, packed, or frozen for a head on cached features
 
     @property
     def account(self) -> dict[str, float | int | str]:

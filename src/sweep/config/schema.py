@@ -174,6 +174,15 @@ class TrainerConfig(Section):
         return 0.5 if self.decision_threshold == "tuned" else self.decision_threshold
 
 
+class EngineConfig(Section):
+    """What trains the trials. The results are the same to rounding; what differs is how many trials train at once."""
+
+    name: Literal["auto", "packed", "trainer"] = Field(
+        "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
+    )
+    slots: Count | Literal["auto"] = Field("auto", description="trials at once on one base; auto: what memory holds")
+
+
 class StudyConfig(Section):
     study_name: str = "study"
     n_trials: Count = Field(10, description="in total, over all runs of the study")
@@ -271,6 +280,7 @@ class Config(Section):
     dataset: DatasetConfig = DatasetConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     trainer: TrainerConfig = TrainerConfig()
+    engine: EngineConfig = EngineConfig()
     study: StudyConfig = StudyConfig()
     tracker: TrackerConfig = TrackerConfig()
     published: PublishedConfig | None = None
