@@ -101,7 +101,7 @@ class _Loop:
                 continue
             run = self.session.tracker.open(plan)
             self.running[plan.number] = _Running(trial, plan, run, now(), time.monotonic())
-            self.session.view.begin(plan, f"trial {plan.number}")
+            self.session.view.begin(plan, _title(plan))
             return plan
         return None
 
@@ -117,7 +117,7 @@ class _Loop:
         if step.metrics:
             self.session.store.append_event(plan.number, step)
             self.running[plan.number].run.log(step.step, step.metrics)
-        self.session.view.step(step)
+        self.session.view.step(_title(plan), step)
         return self._verdict(plan)
 
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
@@ -125,7 +125,7 @@ class _Loop:
         running.evals.append(point)
         self.session.store.append_event(plan.number, point)
         running.run.log(point.step, point.metrics)
-        self.session.view.evaluated(point)
+        self.session.view.evaluated(_title(plan), point)
         running.trial.report(point.metrics[plan.config.study.metric], point.index)
         if (verdict := self._verdict(plan)) is not Verdict.CONTINUE:
             return verdict
@@ -136,7 +136,7 @@ class _Loop:
         record = self._settled(running, outcome)
         self.session.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
-        self.session.view.ended(f"trial {plan.number}", record.state, self._detail(outcome))
+        self.session.view.ended(_title(plan), record.state, self._detail(outcome))
         self._show_count()
         self.session.view.standing()
 
@@ -202,3 +202,7 @@ class _Loop:
 
     def _stopped(self, running: _Running, reason: FailureReason, message: str) -> Failed:
         return Failed(reason, message, tuple(running.evals), Cost(seconds=time.monotonic() - running.clock))
+
+
+def _title(plan: TrialPlan) -> str:
+    return f"trial {plan.number}"
