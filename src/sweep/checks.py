@@ -83,6 +83,13 @@ def _precision(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
 
 
+def _engine(config: Config) -> Iterator[tuple[str, str]]:
+    engine = config.engine
+    if engine.name == "trainer" and engine.slots not in ("auto", 1):
+        rule = f"is {engine.slots}, but engine.name is trainer, which trains one trial at a time"
+        yield "engine.slots", f"{rule}; use 1, or engine=auto or engine=packed"
+
+
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter = config.adapter
     for name in LORA_ONLY:
@@ -283,6 +290,7 @@ CHECKS: tuple[Check, ...] = (
     _evaluations,
     _ignored,
     _precision,
+    _engine,
     _metric,
     _study,
 )
