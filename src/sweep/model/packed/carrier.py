@@ -77,12 +77,17 @@ class Carrier:
         """Compute each layer again on the way back, instead of keeping what is inside."""
         self._model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
 
-    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Callable[[], Tensor]) -> None:
-        """Make room for a trial's adapters. Of the first one, `logits` are those of its own model for `rows`, padded and
+    @property
+    def pristine(self) -> bool:
+        """No trial has boarded yet."""
+        return self._pool is None
+
+    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None) -> None:
+        """Make room for a trial's adapters. For the first one, `logits` are those of its own model for `rows`, padded and
         in eval mode, by which the pack's are judged. Raises Unsuited where they differ, or an adapter has no layer."""
         self._make_sites(passenger)
-        if self._pool is None:
-            self._pool = self._find_pool(passenger, rows, logits())
+        if logits is not None:
+            self._pool = self._find_pool(passenger, rows, logits)
 
     def train(self, mode: bool) -> None:
         self._trunk.train(mode)
