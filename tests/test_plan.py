@@ -51,6 +51,13 @@ def test_a_trial_s_command_composes_the_trial_again() -> None:
         assert getattr(again.config, section) == getattr(trial.config, section)
 
 
+def test_a_trial_s_command_keeps_the_engine() -> None:
+    plan = make_plan([QUICK, "engine=packed", "engine.slots=8"])
+    again = make_plan(shlex.split(plan.trial(3, {"optimizer.learning_rate": 1e-3}).command)[3:])
+    assert (again.config.engine, again.config.study.n_trials) == (plan.config.engine, 1)
+    assert make_plan([QUICK, "engine=trainer", "engine.slots=1"]).config.engine.slots == 1
+
+
 def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
     plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
     assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
@@ -127,6 +134,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
         (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
+        (["engine=trainer", "engine.slots=4"], "engine.slots", "is 4, but engine.name is trainer, which trains one"),
+        (["engine.slots=0"], "engine.slots", "greater than or equal to 1 or 'auto'"),
         (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import Interrupted
-from sweep.records import Cost, Failed, TrialPlan, TrialRecord, Verdict
+from sweep.records import Failed, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
 from sweep.study.search import _Loop, search
 from sweep.study.shares import Shares
@@ -208,6 +208,12 @@ def test_time_is_shared_among_those_that_run(monkeypatch: pytest.MonkeyPatch) ->
     shares.end(1)
     clock[0] = 11.0
     assert [shares.seconds(number) for number in (0, 2)] == [8.0, 2.0]
+    shares.trains(2)  # and 0 waits
+    clock[0] = 14.0
+    assert [shares.seconds(number) for number in (0, 2)] == [8.0, 5.0]
+    shares.end(2)
+    clock[0] = 15.0
+    assert shares.seconds(0) == 9.0
 
 
 def test_a_trial_has_its_time_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

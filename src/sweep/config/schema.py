@@ -187,7 +187,9 @@ class StudyConfig(Section):
     study_name: str = "study"
     n_trials: Count = Field(10, description="in total, over all runs of the study")
     timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which no trial starts")
-    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which a trial fails")
+    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="seconds of its own until a trial fails"
+    )
     metric: str = "eval/accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
     space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")

@@ -126,12 +126,11 @@ def _engines(facts: Facts) -> list[str]:
     told = {engine: number for engine, number in counts.most_common() if engine}
     if not told:
         return []
-    if len(told) == 1:
-        whole = "The trial was" if facts.alone else "All trials were"
-        said = f"{whole} trained {_ENGINES[next(iter(told))]}."
-    else:
-        parts = (f"{number} {_ENGINES[engine]}" for engine, number in told.items())
-        said = f"Of {plural(len(facts.trials), 'trial')} were trained: {', '.join(parts)}."
+    (first, number), *others = told.items()
+    trials = plural(len(facts.trials), "trial")
+    whole = f"{number} of {trials}" if number < len(facts.trials) else "The trial" if facts.alone else f"All {trials}"
+    also = "".join(f", {more} {_ENGINES[engine]}" for engine, more in others)
+    said = f"{whole} {'was' if number == 1 else 'were'} trained {_ENGINES[first]}{also}."
     return [said, _SHARES] if "packed" in told else [said]
 
 

@@ -19,6 +19,7 @@ from sweep.steps import steps_per_epoch
 
 _ROWS_A_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
+
 @dataclass(frozen=True, slots=True)
 class Milestones:
     """`unit` is in epochs, `rows` are those of the train split."""

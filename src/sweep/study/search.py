@@ -125,6 +125,7 @@ class _Loop:
         self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
+        self.shares.trains(plan.number)
         if step.metrics:
             self.session.store.append_event(plan.number, step)
             self.running[plan.number].run.log(step.step, step.metrics)
