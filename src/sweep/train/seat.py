@@ -106,6 +106,16 @@ class Seat:
             self.items = sum(self.train.labels[rows].numel() for rows in self.waiting)
         return self.waiting[0]
 
+    @property
+    def batch_tokens(self) -> int:
+        """Of the batch in hand."""
+        return sum(len(self.train.rows[row]) for row in self.waiting[0])
+
+    @property
+    def bytes(self) -> int:
+        """What the trial keeps between steps: weights, gradients, the optimizer's two moments, and the best so far."""
+        return 5 * sum(weight.numel() * weight.element_size() for weight in self.updates.weights)
+
     def noise(self) -> Noise:
         """For the batch that goes through next; its head draws from it after the base."""
         drawn = Noise(self.updates.arguments.seed, self.batches, self.train.labels.device)
@@ -123,11 +133,11 @@ class Seat:
     def took(self, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
         """The batch in hand is done; True where with it an evaluation is due."""
         for weight, gradient in gradients:
-            shaped = gradient.reshape(weight.shape)
+            shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
             weight.grad = shaped if weight.grad is None else weight.grad + shaped
+        self.tokens += self.batch_tokens
         rows = self.waiting.pop(0)
         self.batches += 1
-        self.tokens += sum(len(self.train.rows[row]) for row in rows)
         self.updates.took(len(rows), loss)
         return not self.waiting and self.updates.update()
 
