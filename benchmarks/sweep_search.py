@@ -1,0 +1,154 @@
+"""The project's side of several benchmarks: the search alone, without the retraining, the test and the report after it.
+
+    python -m benchmarks.sweep_search OUT.json OVERRIDES…
+
+is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between study and engine: when a step,
+an evaluation and a trial ended, and how much memory was then in use. What OUT.json holds is `benchmarks.sides.Side`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.errors import reported
+from sweep.model.source import hub_faults, model_faults
+from sweep.plan import make_plan
+from sweep.track.open import tracker_faults
+
+if TYPE_CHECKING:
+    import torch
+
+    from sweep.records import EvalPoint, Outcome, Step, TrialPlan, TrialRecord, Verdict
+    from sweep.study.session import Session
+    from sweep.train.engine import Engine
+
+
+@dataclass(slots=True)
+class Watch:
+    """`memory` has, after each trial, the bytes resident in this process, in its children, and allocated on the GPU."""
+
+    device: torch.device
+    timeline: list[tuple[str, int, float, int]] = field(default_factory=list)
+    memory: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def note(self, kind: str, trial: TrialPlan, rows: int = 0) -> None:
+        self.timeline.append((kind, trial.number, time.perf_counter(), rows))
+
+    def stepped(self, trial: TrialPlan, step: Step) -> None:
+        from torch import cuda
+
+        config = trial.config.trainer
+        steps = max(round(trial.total_steps / config.num_train_epochs), 1)
+        if self.device.type == "cuda" and step.step % steps in (0, 1):
+            cuda.synchronize(self.device)
+        if step.step:
+            self.note("step", trial, config.per_device_train_batch_size * config.gradient_accumulation_steps)
+
+    def weigh(self) -> None:
+        import psutil
+        from torch import cuda
+
+        process = psutil.Process()
+        children = sum(_resident(child) for child in process.children(recursive=True))
+        on_device = cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
+        self.memory.append((process.memory_info().rss, children, on_device))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An `Engine` that notes what another one reports."""
+
+    engine: Engine
+    watch: Watch
+
+    def run(
+        self,
+        next_trial: Callable[[], TrialPlan | None],
+        on_step: Callable[[TrialPlan, Step], Verdict],
+        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
+        on_end: Callable[[TrialPlan, Outcome], None],
+    ) -> None:
+        def stepped(trial: TrialPlan, step: Step) -> Verdict:
+            self.watch.stepped(trial, step)
+            return on_step(trial, step)
+
+        def evaluated(trial: TrialPlan, point: EvalPoint) -> Verdict:
+            self.watch.note("eval", trial)
+            return on_eval(trial, point)
+
+        def ended(trial: TrialPlan, outcome: Outcome) -> None:
+            on_end(trial, outcome)
+            self.watch.note("end", trial)
+            self.watch.weigh()
+
+        self.engine.run(next_trial, stepped, evaluated, ended)
+
+
+def main() -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    out = Path(sys.argv[1])
+    with reported():
+        plan = make_plan(sys.argv[2:], checks=(tracker_faults, model_faults), last=(hub_faults,))
+
+        import torch
+
+        from sweep.study.prepare import prepare
+        from sweep.study.search import search
+        from sweep.study.session import opened
+
+        prepare(plan)
+        with opened(plan) as session:
+            watch = Watch(session.bench.device)
+            began = time.perf_counter()
+            records = search(_watched(session, watch))
+            seconds = time.perf_counter() - began
+    on_gpu = watch.device.type == "cuda"
+    out.write_text(json.dumps({
+        "seconds": seconds, "trials": [_trial(record) for record in records], "timeline": watch.timeline,
+        "memory": watch.memory, "engine": ", ".join(sorted({record.outcome.cost.engine or "trainer" for record in records})),
+        "device": torch.cuda.get_device_name(watch.device) if on_gpu else "cpu", "threads": torch.get_num_threads(),
+        "peak_device_bytes": max(record.outcome.cost.peak_device_bytes for record in records),
+    }))  # fmt: skip
+
+
+def _watched(session: Session, watch: Watch) -> Session:
+    """The session, with its engine watched."""
+
+    class WatchedSession(type(session)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def engine(self) -> Engine:
+            return Watched(super().engine(), watch)
+
+    return WatchedSession(*(getattr(session, part.name) for part in fields(session)))
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    if record.best is None:
+        raise SystemExit(f"trial {record.number} {record.state}: {getattr(record.outcome, 'message', '')}")
+    cost = record.outcome.cost
+    return {
+        "rows": cost.samples, "eval_rows": cost.eval_samples, "seconds": cost.seconds,
+        "accuracy": record.outcome.evals[-1].metrics["eval/accuracy"], "inside": cost.train_seconds + cost.eval_seconds,
+        "params": dict(record.params),
+    }  # fmt: skip
+
+
+def _resident(process: Any) -> int:
+    import psutil
+
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+if __name__ == "__main__":
+    main()
