@@ -50,7 +50,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.rows: list[int] = []
         self.eval_rows: list[int] = []
         self.accuracies: list[list[float]] = []
-        self.timeline: list[tuple[str, int, float, int]] = []
+        self.timeline: list[tuple[str, int, float, int, float]] = []
         self._entered = 0.0
 
     def begin(self) -> None:
@@ -67,14 +67,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if self.device.type == "cuda" and state.global_step % steps in (0, 1):
             torch.cuda.synchronize(self.device)
         rows = args.per_device_train_batch_size * args.gradient_accumulation_steps
-        self.timeline.append(("step", len(self.began) - 1, time.perf_counter(), rows))
+        self.timeline.append(("step", len(self.began) - 1, time.perf_counter(), rows, 0.0))
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
-        self.timeline.append(("eval", len(self.began) - 1, time.perf_counter(), 0))
+        self.timeline.append(("eval", len(self.began) - 1, time.perf_counter(), 0, 0.0))
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self.inside.append(time.perf_counter() - self._entered)
-        self.timeline.append(("end", len(self.began) - 1, time.perf_counter(), 0))
+        self.timeline.append(("end", len(self.began) - 1, time.perf_counter(), 0, 0.0))
 
     def metrics(self, prediction: Any) -> dict[str, float]:
         found = float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())

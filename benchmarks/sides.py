@@ -30,12 +30,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A step, an evaluation or a trial (`end`) that ended at `time`, in seconds; `rows` are those of a step's batches."""
+    """A step, an evaluation (`eval`) or a trial (`end`) that ended at `time`, or one that was asked for (`next`; the
+    number of none is -1), in seconds. `rows` are those of a step's batches; the study then `took` so many seconds, where that
+    is known."""
 
     kind: str
     trial: int
     time: float
-    rows: int
+    rows: int = 0
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,15 @@ class Side:
 
 
 def project(
-    points: Sequence[Point], overrides: Sequence[str], *, engine: str, slots: int | str = "auto", limit: float = 3600
+    points: Sequence[Point],
+    overrides: Sequence[str],
+    *,
+    engine: str,
+    slots: int | str = "auto",
+    limit: float = 3600,
+    weigh: bool = False,
 ) -> Side:
-    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning."""
+    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`."""
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
         folder = Path(name)
         (folder / "space.yaml").write_text(json.dumps(space(points)))
@@ -75,7 +84,8 @@ def project(
             f"study.space={folder / 'space.yaml'}", f"study.n_trials={len(points)}", f"study.enqueue={enqueued(points)}",
             "study.pruner=none", "study.sampler=random", "tracker=wandb", "tracker.mode=offline",
         ]  # fmt: skip
-        seconds = run("benchmarks.sweep_search", [str(folder / "out.json"), *asked], folder, limit=limit)
+        arguments = [str(folder / "out.json"), *(["--weigh"] if weigh else []), *asked]
+        seconds = run("benchmarks.sweep_search", arguments, folder, limit=limit)
         found = json.loads((folder / "out.json").read_text())
     taken = [trial.pop("params") for trial in found["trials"]]
     if taken != [dict(point) for point in points]:

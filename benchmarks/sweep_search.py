@@ -1,9 +1,10 @@
 """The project's side of several benchmarks: the search alone, without the retraining, the test and the report after it.
 
-    python -m benchmarks.sweep_search OUT.json OVERRIDES…
+    python -m benchmarks.sweep_search OUT.json [--weigh] OVERRIDES…
 
 is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between study and engine: when a step,
-an evaluation and a trial ended, and how much memory was then in use. What OUT.json holds is `benchmarks.sides.Side`.
+an evaluation and a trial ended, and, with --weigh, how much memory was in use after each trial. What OUT.json holds is
+`benchmarks.sides.Side`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
@@ -29,27 +30,32 @@ if TYPE_CHECKING:
     from sweep.study.session import Session
     from sweep.train.engine import Engine
 
+T = TypeVar("T")
+NONE = -1  # the number of a trial that is not there
+
 
 @dataclass(slots=True)
 class Watch:
     """`memory` has, after each trial, the bytes resident in this process, in its children, and allocated on the GPU."""
 
     device: torch.device
-    timeline: list[tuple[str, int, float, int]] = field(default_factory=list)
+    weighing: bool
+    timeline: list[tuple[str, int, float, int, float]] = field(default_factory=list)
     memory: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def note(self, kind: str, trial: TrialPlan, rows: int = 0) -> None:
-        self.timeline.append((kind, trial.number, time.perf_counter(), rows))
+    def timed(self, kind: str, trial: int, call: Callable[[], T], rows: int = 0) -> T:
+        """Note when the engine called the study, and how long the study took."""
+        began = time.perf_counter()
+        answer = call()
+        self.timeline.append((kind, trial, began, rows, time.perf_counter() - began))
+        return answer
 
-    def stepped(self, trial: TrialPlan, step: Step) -> None:
+    def wait(self, step: int, steps: int) -> None:
+        """For the device, at the first and last step of an epoch: in between nobody does."""
         from torch import cuda
 
-        config = trial.config.trainer
-        steps = max(round(trial.total_steps / config.num_train_epochs), 1)
-        if self.device.type == "cuda" and step.step % steps in (0, 1):
+        if self.device.type == "cuda" and step % steps in (0, 1):
             cuda.synchronize(self.device)
-        if step.step:
-            self.note("step", trial, config.per_device_train_batch_size * config.gradient_accumulation_steps)
 
     def weigh(self) -> None:
         import psutil
@@ -75,27 +81,40 @@ class Watched:
         on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
         on_end: Callable[[TrialPlan, Outcome], None],
     ) -> None:
-        def stepped(trial: TrialPlan, step: Step) -> Verdict:
-            self.watch.stepped(trial, step)
-            return on_step(trial, step)
+        timed = self.watch.timed
 
-        def evaluated(trial: TrialPlan, point: EvalPoint) -> Verdict:
-            self.watch.note("eval", trial)
-            return on_eval(trial, point)
+        def stepped(trial: TrialPlan, step: Step) -> Verdict:
+            if not step.step:  # only asks for a verdict
+                return on_step(trial, step)
+            config = trial.config.trainer
+            self.watch.wait(step.step, max(round(trial.total_steps / config.num_train_epochs), 1))
+            rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
+            return timed("step", trial.number, lambda: on_step(trial, step), rows)
 
         def ended(trial: TrialPlan, outcome: Outcome) -> None:
-            on_end(trial, outcome)
-            self.watch.note("end", trial)
-            self.watch.weigh()
+            timed("end", trial.number, lambda: on_end(trial, outcome))
+            if self.watch.weighing:
+                self.watch.weigh()
 
-        self.engine.run(next_trial, stepped, evaluated, ended)
+        def pulled() -> TrialPlan | None:
+            trial = timed("next", NONE, next_trial)
+            if trial is not None:
+                self.watch.timeline[-1] = ("next", trial.number, *self.watch.timeline[-1][2:])
+            return trial
+
+        self.engine.run(
+            pulled,
+            stepped,
+            lambda trial, point: timed("eval", trial.number, lambda: on_eval(trial, point)),
+            ended,
+        )
 
 
 def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    out = Path(sys.argv[1])
+    out, weighing = Path(sys.argv[1]), "--weigh" in sys.argv
     with reported():
-        plan = make_plan(sys.argv[2:], checks=(tracker_faults, model_faults), last=(hub_faults,))
+        plan = make_plan([text for text in sys.argv[2:] if text != "--weigh"], checks=(tracker_faults, model_faults), last=(hub_faults,))
 
         import torch
 
@@ -105,7 +124,7 @@ def main() -> None:
 
         prepare(plan)
         with opened(plan) as session:
-            watch = Watch(session.bench.device)
+            watch = Watch(session.bench.device, weighing)
             began = time.perf_counter()
             records = search(_watched(session, watch))
             seconds = time.perf_counter() - began
