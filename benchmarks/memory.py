@@ -19,7 +19,7 @@ from statistics import fmean, median
 
 from scipy.stats import t as student
 
-from benchmarks.sides import Point, Side, project
+from benchmarks.sides import Point, project
 from benchmarks.table import Row, publish
 
 MIB = 2**20

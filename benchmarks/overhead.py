@@ -10,18 +10,18 @@ One trial after the other: from the end of a trial to the end of the next one, l
 baseline: a callback) gives for training and evaluation. Packed trials overlap, so that a second of the search belongs to several of
 them, and what a trial's own record leaves over is mostly waiting for the others. Here it is the seconds of the search that
 brought no step and no evaluation about, over the trials, as seen at the seam between study and engine: what the study did when
-it was called (Optuna, records, W&B), what came before a trial was pulled or given back, and whatever a round of steps took above
-the usual when trials had just come in, which is when they are built. Writing the best adapter lies before an evaluation is
-reported, and counts to it. The whole search, less every second that the records give for training and evaluation, is printed
-for comparison.
+it was called (Optuna, records, W&B), what came before a trial was pulled or given back, and whatever the first step after a pull
+took above the median round, since trials are built before it. Writing the best adapter lies before an evaluation is reported, and
+counts to it. The whole search, less every second that the records give for training and evaluation, is printed for comparison:
+the first trial of the process and the base are in it, and so is whatever an engine does not charge to a trial.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from statistics import fmean
+from statistics import fmean, median
 
 from benchmarks.sides import Event, Point, Side, baseline, project
 from benchmarks.table import Row, publish
@@ -58,28 +58,42 @@ def main() -> None:
 def between_ends(side: Side) -> list[float]:
     """Of trials one after the other: seconds from one end to the next, less training and evaluation."""
     ends = [event.time + event.took for event in side.timeline if event.kind == "end"]
-    return [later - earlier - trial.inside for (earlier, later), trial in zip(pairwise(ends), side.trials[1:], strict=True)]
+    return [
+        later - earlier - trial.inside for (earlier, later), trial in zip(pairwise(ends), side.trials[1:], strict=True)
+    ]
 
 
 def outside(timeline: Sequence[Event]) -> float:
-    """Seconds a trial in which the search brought no step and no evaluation about, from the second pull on."""
-    gaps = [later.time - earlier.time - earlier.took for earlier, later in pairwise(timeline)]
-    usual = fmean(
-        gap for gap, (earlier, later) in zip(gaps, pairwise(timeline), strict=True)
-        if later.kind == "step" and earlier.kind != "next"
-    )  # fmt: skip
-    seconds, pulled, running = 0.0, 0, 0
-    for (earlier, later), gap in zip(pairwise((timeline[0], *timeline)), (0.0, *gaps), strict=True):
-        if later.kind == "next" and later.trial >= 0:
-            pulled += 1
+    """Seconds a trial in which the search brought no step and no evaluation about, from the second pull on.
+
+    Raises ValueError where no trial makes two steps in a row: what a round takes is not known then.
+    """
+    usual = median(_rounds(timeline))
+    seconds, pulled = 0.0, 0
+    for earlier, later in pairwise((timeline[0], *timeline)):
         if pulled >= 2:
-            seconds += later.took
+            gap = max(later.time - earlier.time - earlier.took, 0.0)
             if later.kind in ("next", "end"):
                 seconds += gap
             elif later.kind == "step" and earlier.kind == "next":
-                seconds += max(gap - running * usual, 0.0)
-        running += (later.kind == "next" and later.trial >= 0) - (later.kind == "end")
+                seconds += max(gap - usual, 0.0)
+        pulled += later.kind == "next" and later.trial >= 0
+        seconds += later.took if pulled >= 2 else 0.0
     return seconds / (pulled - 1)
+
+
+def _rounds(timeline: Sequence[Event]) -> Iterator[float]:
+    """Seconds from a trial's step to its next one, where only steps came between; less what the study took."""
+    last: dict[int, float] = {}
+    spent = 0.0
+    for event in timeline:
+        if event.kind != "step":
+            last.clear()
+        else:
+            if event.trial in last:
+                yield event.time - spent - last[event.trial]
+            last[event.trial] = event.time - spent
+        spent += event.took
 
 
 def _overheads(engine: str, sides: Sequence[Side]) -> list[float]:

@@ -80,9 +80,7 @@ def main() -> None:
     })  # fmt: skip
 
 
-def summary(
-    method: str, ours: Sequence[Side], theirs: Sequence[Side]
-) -> tuple[list[Row], dict[str, float | str]]:
+def summary(method: str, ours: Sequence[Side], theirs: Sequence[Side]) -> tuple[list[Row], dict[str, float | str]]:
     count, measured = len(ours[0].trials), len(theirs[0].trials)
     how = "" if measured == count else f", by {measured}"
     spans = [side.seconds for side in ours], [in_proportion(side, count) for side in theirs]

@@ -115,7 +115,9 @@ def space(points: Sequence[Point]) -> dict[str, Any]:
 
 def enqueued(points: Sequence[Point]) -> str:
     """The points as the value of `study.enqueue` on a command line."""
-    return "[" + ",".join("{" + ",".join(f"{key}:{value}" for key, value in point.items()) + "}" for point in points) + "]"
+    return (
+        "[" + ",".join("{" + ",".join(f"{key}:{value}" for key, value in point.items()) + "}" for point in points) + "]"
+    )
 
 
 def in_proportion(measured: Side, count: int) -> float:
@@ -183,7 +185,8 @@ def _domain(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _check_engine(asked: str, found: str) -> None:
-    if asked in ("packed", "trainer") and found != asked:
+    """`auto` may take either; an engine that leaves no name is taken for what was asked for."""
+    if asked != "auto" and found not in ("", asked):
         raise SystemExit(f"engine={asked} was asked for, but the trials were trained by: {found}")
 
 

@@ -114,7 +114,11 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     out, weighing = Path(sys.argv[1]), "--weigh" in sys.argv
     with reported():
-        plan = make_plan([text for text in sys.argv[2:] if text != "--weigh"], checks=(tracker_faults, model_faults), last=(hub_faults,))
+        plan = make_plan(
+            [text for text in sys.argv[2:] if text != "--weigh"],
+            checks=(tracker_faults, model_faults),
+            last=(hub_faults,),
+        )
 
         import torch
 
@@ -131,7 +135,7 @@ def main() -> None:
     on_gpu = watch.device.type == "cuda"
     out.write_text(json.dumps({
         "seconds": seconds, "trials": [_trial(record) for record in records], "timeline": watch.timeline,
-        "memory": watch.memory, "engine": ", ".join(sorted({record.outcome.cost.engine or "trainer" for record in records})),
+        "memory": watch.memory, "engine": ", ".join(sorted({record.outcome.cost.engine for record in records})),
         "device": torch.cuda.get_device_name(watch.device) if on_gpu else "cpu", "threads": torch.get_num_threads(),
         "peak_device_bytes": max(record.outcome.cost.peak_device_bytes for record in records),
     }))  # fmt: skip
