@@ -1,0 +1,29 @@
+"""Parts of a benchmark that fail, or do not end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.process import run
+
+SLEEPS = "import pathlib, subprocess; child = subprocess.Popen(['sleep', '60']); pathlib.Path('{}').write_text(str(child.pid))"
+
+
+def test_seconds_of_a_process(tmp_path: Path) -> None:
+    assert 0 < run("timeit", ["-n", "1", "-r", "1", "pass"], tmp_path) < 30
+
+
+def test_a_failure_shows_what_was_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="(?s)ended with 1.*ZeroDivisionError"):
+        run("timeit", ["1 / 0"], tmp_path)
+
+
+def test_out_of_time_it_goes_with_its_children(tmp_path: Path) -> None:
+    number = tmp_path / "child"
+    endless = [f"{SLEEPS.format(number)}; child.wait()"]
+    with pytest.raises(SystemExit, match=r"timeit took longer than 0\.6 s"):
+        run("timeit", ["-n", "1", "-r", "1", *endless], tmp_path, limit=0.6)
+    if number.exists():  # on a busy machine it may not have come so far
+        state = Path(f"/proc/{number.read_text()}/stat")
+        assert not state.exists() or state.read_text().split()[2] == "Z"
