@@ -22,7 +22,7 @@ from sweep.model.features import Unsuited
 from sweep.model.packed import products
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout
-from sweep.model.packed.noise import draws, factor, threshold
+from sweep.model.packed.noise import masks
 
 _ADAPTER = "default"
 _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
@@ -131,25 +131,20 @@ class Site(nn.Module):
 
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Layout) -> Tensor:
         kind = _compute_type(values, lora.down)
-        keep = self._keep(values, lora, layout) if self.training and layout.noise else None
+        mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
         added: Tensor = _LoraSum.apply(
-            result.flatten(0, 1), values.flatten(0, 1).to(kind), keep, lora.down.to(kind), lora.up.to(kind),
+            result.flatten(0, 1), values.flatten(0, 1).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
         return added.view(result.shape)
 
-    def _keep(self, values: Tensor, lora: _Loras, layout: Layout) -> tuple[Tensor, Tensor] | None:
-        """Which inputs stay, as bool, and what each token's are multiplied with."""
-        if not any(lora.dropout):
-            return None
-        masks = self.line.masks
-        if self not in masks:
-            width = values.shape[-1]
-            drawn = draws(layout.noise, [count * width for count in layout.counts]).view(-1, width)
-            limits = torch.tensor([threshold(one) for one in lora.dropout], dtype=torch.int16, device=values.device)
-            factors = torch.tensor([factor(one) for one in lora.dropout], dtype=lora.down.dtype, device=values.device)
-            masks[self] = drawn >= limits[layout.trial, None], factors[layout.trial, None]
-        found: tuple[Tensor, Tensor] = masks[self]
+    def _mask(self, width: int, kind: torch.dtype, dropout: Sequence[float]) -> Tensor:
+        """For the inputs, (tokens, in)."""
+        layout, known = self.line.layout, self.line.masks
+        if self not in known:
+            counts = [count * width for count in layout.counts]
+            known[self] = masks(layout.noise, counts, dropout, kind).view(-1, width)
+        found: Tensor = known[self]
         return found
 
 
@@ -205,15 +200,15 @@ class _LoraSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, result: Tensor, values: Tensor, keep: tuple[Tensor, Tensor] | None, down: Tensor, up: Tensor,
+        ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
         scaling: Tensor, layout: Layout,
     ) -> Tensor:  # fmt: skip
-        entering = values if keep is None else (values * keep[0]).mul_(keep[1].to(values.dtype))
+        entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
         result.add_(products.each(inside, up.transpose(1, 2), layout))
         ctx.mark_dirty(result)
         ctx.save_for_backward(entering, inside, down, up, scaling)
-        ctx.keep, ctx.layout, ctx.wanted = keep, layout, ctx.needs_input_grad[1]
+        ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
         return result
 
     @staticmethod
@@ -228,8 +223,8 @@ class _LoraSum(torch.autograd.Function):
         for_values = None
         if ctx.wanted:
             for_values = products.each(within, down, layout)
-            if ctx.keep is not None:
-                for_values = for_values.mul_(ctx.keep[0]).mul_(ctx.keep[1].to(down.dtype))
+            if ctx.mask is not None:
+                for_values *= ctx.mask
         return gradient, for_values, None, for_down, for_up, None, None
 
 
