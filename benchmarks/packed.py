@@ -79,6 +79,9 @@ def summary(
             notes[f"{NAMES[variant]}"] = f"{measured} of {count} trials were run, and put in proportion"
         notes[f"{NAMES[variant]} / sweep, whole process"] = ratio(whole, processes)
         notes[f"{NAMES[variant]} / sweep, search alone"] = ratio(estimates, searches)
+        if measured == count:
+            processor = [side.cpu for side in sides], [side.cpu for side in ours]
+            notes[f"{NAMES[variant]} / sweep, processor time"] = ratio(*processor)
         if variant in PROMISED:
             notes[f"{NAMES[variant]} / sweep, promised"] = PROMISED[variant]
     first = next(iter(theirs.values()))

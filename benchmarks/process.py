@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 TAIL = 4000  # characters of a failed process's output that are shown
 
 
-def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3600) -> float:
-    """`python -m MODULE ARGUMENTS…`, with W&B and caches in `folder`; gives its wall seconds.
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock, and of the processor in all threads, which a busy machine changes less."""
+
+    wall: float
+    cpu: float
+
+
+def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3600) -> Spent:
+    """`python -m MODULE ARGUMENTS…`, with W&B and caches in `folder`, to its end.
 
     On one GPU at most, if the environment does not say which. A process that fails, or takes longer than `limit` seconds,
     ends the benchmark with what it said last, and takes its own children with it.
@@ -25,7 +35,7 @@ def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3
     # Both sides of a comparison wait for their threads in the same way.
     defaults = {"CUDA_VISIBLE_DEVICES": "0", "GOMP_SPINCOUNT": "1000"}
     log = folder / "output.txt"
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _processor()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -42,7 +52,13 @@ def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3
             _end(process)
     if code:
         raise SystemExit(f"{module} {' '.join(arguments)}\nended with {code}:\n{_tail(log)}")
-    return time.perf_counter() - began
+    return Spent(time.perf_counter() - began, _processor() - used)
+
+
+def _processor() -> float:
+    """Of the children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.process import run
+from benchmarks.process import Spent, run
 
 Point = Mapping[str, bool | int | float | str]
 
@@ -43,11 +43,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`seconds` are of the search alone, `process` those of the whole process; `memory` has, after each trial, the bytes
+    """`seconds` are of the search alone, `process` and `cpu` those of the whole process; `memory` has, after each trial, the bytes
     of the process, of its children and of the GPU."""
 
     seconds: float
     process: float
+    cpu: float
     trials: tuple[Trial, ...]
     timeline: tuple[Event, ...]
     engine: str
@@ -85,13 +86,13 @@ def project(
             "study.pruner=none", "study.sampler=random", "tracker=wandb", "tracker.mode=offline",
         ]  # fmt: skip
         arguments = [str(folder / "out.json"), *(["--weigh"] if weigh else []), *asked]
-        seconds = run("benchmarks.sweep_search", arguments, folder, limit=limit)
+        spent = run("benchmarks.sweep_search", arguments, folder, limit=limit)
         found = json.loads((folder / "out.json").read_text())
     taken = [trial.pop("params") for trial in found["trials"]]
     if taken != [dict(point) for point in points]:
         raise SystemExit(f"asked for the trials {points}, but these were trained: {taken}")
     _check_engine(engine, found["engine"])
-    return _side(found, seconds)
+    return _side(found, spent)
 
 
 def baseline(
@@ -103,8 +104,8 @@ def baseline(
         asked, answered = folder / "points.json", folder / "out.json"
         asked.write_text(json.dumps(points))
         arguments = [str(asked), str(answered), variant, *overrides]
-        seconds = run("benchmarks.hyperparameter_search", arguments, folder, limit=limit)
-        return _side(json.loads(answered.read_text()), seconds)
+        spent = run("benchmarks.hyperparameter_search", arguments, folder, limit=limit)
+        return _side(json.loads(answered.read_text()), spent)
 
 
 def space(points: Sequence[Point]) -> dict[str, Any]:
@@ -190,9 +191,9 @@ def _check_engine(asked: str, found: str) -> None:
         raise SystemExit(f"engine={asked} was asked for, but the trials were trained by: {found}")
 
 
-def _side(found: dict[str, Any], process: float) -> Side:
+def _side(found: dict[str, Any], spent: Spent) -> Side:
     return Side(
-        seconds=found["seconds"], process=process, trials=tuple(Trial(**trial) for trial in found["trials"]),
+        seconds=found["seconds"], process=spent.wall, cpu=spent.cpu, trials=tuple(Trial(**trial) for trial in found["trials"]),
         timeline=tuple(Event(*event) for event in found["timeline"]), engine=found["engine"], device=found["device"],
         threads=found["threads"], peak_device_bytes=found["peak_device_bytes"],
         memory=tuple((own, children, device) for own, children, device in found.get("memory", ())),

@@ -39,5 +39,5 @@ def test_packed_trials_wait_for_what_is_neither_step_nor_evaluation(build: float
 def test_one_after_the_other_counts_from_end_to_end() -> None:
     trials = tuple(Trial(8, 8, 0.5, seconds=5.0, inside=4.0) for _ in range(3))
     timeline = (Event("end", 0, 10.0, took=0.5), Event("end", 1, 15.0), Event("end", 2, 20.0, took=0.25))
-    side = Side(20.0, 25.0, trials, timeline, "trainer", "cpu", threads=1, peak_device_bytes=0)
+    side = Side(20.0, 25.0, 22.0, trials, timeline, "trainer", "cpu", threads=1, peak_device_bytes=0)
     assert between_ends(side) == pytest.approx([0.5, 1.25])

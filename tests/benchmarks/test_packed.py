@@ -12,6 +12,7 @@ def side(trials: int, seconds: float, *, process: float) -> Side:
     return Side(
         seconds,
         process,
+        seconds,
         (Trial(64, 16, 0.5, 2.0, 1.5),) * trials,
         timeline,
         "packed",

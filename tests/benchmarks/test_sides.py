@@ -27,7 +27,7 @@ POINTS = (
 
 
 def side(*trials: Trial, seconds: float = 10.0) -> Side:
-    return Side(seconds, seconds + 5, trials, (), "packed", "cpu", threads=1, peak_device_bytes=0)
+    return Side(seconds, seconds + 5, seconds, trials, (), "packed", "cpu", threads=1, peak_device_bytes=0)
 
 
 def trial(rows: int = 64, eval_rows: int = 16, accuracy: float = 0.5) -> Trial:
