@@ -3,7 +3,8 @@
     python -m benchmarks.memory [--engines packed trainer] [--trials 100] [--warm-up 20]
 
 LoRA on MiniLM over 32 rows of the help-desk task, one epoch, one evaluation, random values, W&B offline. After each trial: the
-bytes resident in the process, in its children (W&B's service), and allocated on the GPU where there is one. The slope is
+bytes resident in the process (on Linux without the pages of files, which come and go as the system likes), in its children (W&B's
+service), and allocated on the GPU where there is one. The slope is
 that of the least-squares line through the trials after the warm-up. Its interval (95 %, Student's t) takes the residuals for
 independent; where memory comes in blocks or comes and goes they are not, so that it is narrower than the truth. Read it with
 the difference of two medians: the last ten trials, and the first ten after the warm-up.

@@ -64,7 +64,7 @@ class Watch:
         process = psutil.Process()
         children = sum(_resident(child) for child in process.children(recursive=True))
         on_device = cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
-        self.memory.append((process.memory_info().rss, children, on_device))
+        self.memory.append((_resident(process), children, on_device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,15 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def _resident(process: Any) -> int:
+    """Anonymous pages where the system tells them apart: pages of files come and go as the system likes."""
     import psutil
 
+    status = Path(f"/proc/{process.pid}/status")
     try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
+        lines = status.read_text().splitlines() if status.exists() else []
+        found = next((line for line in lines if line.startswith("RssAnon:")), None)
+        return int(found.split()[1]) * 1024 if found else int(process.memory_info().rss)
+    except (OSError, psutil.NoSuchProcess):  # it has ended
         return 0
 
 
