@@ -73,7 +73,8 @@ def main() -> None:
             rows += found
             notes |= said
             notes |= {"device": ours[0].device, "threads": str(ours[0].threads)}
-    publish("packed_small" if given.small else "packed_gpu", rows, {
+    named = "packed_small" if given.small else "packed_gpu"
+    publish(named if len(given.methods) > 1 else f"{named}_{given.methods[0]}", rows, {
         "data": "banking77" if given.data else "helpdesk", "tokens": "MiniLM's" if words else "bytes",
         "training rows of a trial, epochs": f"{ours[0].trials[0].rows // given.epochs}, {given.epochs}",
         "rounds": str(given.rounds), **notes,
@@ -90,9 +91,12 @@ def summary(method: str, ours: Sequence[Side], theirs: Sequence[Side]) -> tuple[
         Row(f"{method}, Trainer: makespan of {count} trials{how}", spans[1]),
         Row(f"{method}, sweep: training rows a second", speeds[0], unit="/s"),
         Row(f"{method}, Trainer: training rows a second", speeds[1], unit="/s"),
-        Row(f"{method}, sweep: peak on the GPU", [side.peak_device_bytes / MIB for side in ours], unit="MiB"),
-        Row(f"{method}, Trainer: peak on the GPU", [side.peak_device_bytes / MIB for side in theirs], unit="MiB"),
     ]
+    if any(side.peak_device_bytes for side in theirs):
+        rows += [
+            Row(f"{method}, {name}: peak on the GPU", [side.peak_device_bytes / MIB for side in sides], unit="MiB")
+            for name, sides in (("sweep", ours), ("Trainer", theirs))
+        ]
     notes: dict[str, float | str] = {
         f"{method}: rows a second, sweep / Trainer (wanted {WANTED['rows a second']:g})": ratio(speeds[0], speeds[1]),
         f"{method}: makespan, Trainer / sweep (wanted {WANTED['makespan']:g})": ratio(spans[1], spans[0]),

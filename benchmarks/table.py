@@ -11,6 +11,7 @@ from statistics import median
 from sweep.provenance import machine, now, package_versions
 
 RESULTS = Path(__file__).parent / "results"
+SHOWN = ("sweep", "torch", "transformers", "peft", "bitsandbytes", "optuna", "wandb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,11 @@ def publish(benchmark: str, rows: Sequence[Row], notes: dict[str, float | str] |
         print(f"{name:52}" + "".join(f"{cell:>16}" for cell in cells))
     for name, value in (notes or {}).items():
         print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
+    versions = package_versions()
+    print("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items() if name in SHOWN))
     RESULTS.mkdir(exist_ok=True)
     found = {
         "benchmark": benchmark, "date": now(), "machine": machine(),
-        "versions": package_versions(), "rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {},
+        "versions": versions, "rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {},
     }  # fmt: skip
     (RESULTS / f"{benchmark}.json").write_text(json.dumps(found, indent=2) + "\n")
