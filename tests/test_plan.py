@@ -163,6 +163,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["prompt=sentiment"], "prompt.label_words", "lacks the words of access_request"),
         (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
         (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
+        (["prompt=label", "model.pooling=last"], "model.pooling", "nothing is pooled"),
+        (["model.pooling=first"], "model.pooling", "'mean', 'cls', 'pooler' or 'last'"),
         (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
     ],
@@ -189,7 +191,7 @@ def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
     words = "prompt.label_words={lost_card: ' lost'}"
     found = faults_of(QUICK, "prompt.template='{body}'", words, "adapter=head", "trainer.label_smoothing_factor=0.1")
     assert set(found) == {
-        "prompt.template", "prompt.label_words", "adapter.method", "trainer.label_smoothing_factor",
+        "prompt.template", "prompt.label_words", "adapter.method", "model.pooling", "trainer.label_smoothing_factor",
     }  # fmt: skip
 
 
@@ -197,7 +199,7 @@ def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
     space = space_file(tmp_path, "prompt: {choices: [none, label]}")
     by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
     assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
-    plan = make_plan([QUICK, space])
+    plan = make_plan([QUICK, space, "model.pooling=null"])
     assert plan.trial(0, {"prompt": "none"}).config.prompt is None
     prompt = plan.trial(1, {"prompt": "label"}).config.prompt
     assert prompt is not None and prompt.scoring == "mean"

@@ -135,6 +135,9 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
     if config.adapter.method == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.model.pooling is not None:
+        rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
+        yield "model.pooling", rule
     if config.trainer.label_smoothing_factor > 0:
         factor = f"is {config.trainer.label_smoothing_factor:g}"
         yield (

@@ -23,6 +23,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
+PoolingKind = Literal["mean", "cls", "pooler", "last"]
 OptimizerName = Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 PrunerName = Literal["none", "median", "successive_halving", "hyperband", "percentile", "patient"]
@@ -56,6 +57,9 @@ class ModelConfig(Section):
     shrink: ShrinkConfig = ShrinkConfig()
     tokenizer: str | None = Field(
         None, description="as `path`; null takes the model's own, or, with init random and no path at hand, bytes"
+    )
+    pooling: PoolingKind | None = Field(
+        None, description="the vector of a text that its head is given; null is what the architecture's own class does"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
