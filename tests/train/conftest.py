@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from packs import double_precision, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import TrialPlan
-from packs import double_precision, steady_plan
 from trials import Watcher, make_data, make_model, make_plan
 
 

@@ -36,7 +36,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"adapter": {**IA3, "target_modules": ("query", "intermediate.dense"), "feedforward_modules": ()}},
     {"adapter": {**IA3, "target_modules": "all-linear"}, "optimizer": {"learning_rate": 5e-2}},
     {"dataset": {"max_length": 5}},
-    {"study": {"metric": "eval/loss", "direction": "minimize"}, "optimizer": {"learning_rate": 0.5}},
+    {"study": {"metric": "eval/loss", "direction": "minimize"}, "optimizer": {"learning_rate": 5e-2}},
 ]
 
 
