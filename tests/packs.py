@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -31,6 +32,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForSequenceClassification,
+    Qwen2Tokenizer,
 )
 
 from sweep.data.tokenise import TokenisedData
@@ -241,7 +243,7 @@ def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     going to float32 is what is put out of force, of tensors and modules that are float64. Random numbers and rotary
     angles may be rounded on the way: they are the same ones for every engine.
     """
-    to = Tensor.to
+    to, softmax = Tensor.to, functional.softmax
 
     def widely(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.dtype is torch.float64:
@@ -250,12 +252,16 @@ def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 kwargs["dtype"] = torch.float64
         return to(self, *args, **kwargs)
 
+    def widely_too(scores: Tensor, *args: Any, dtype: torch.dtype | None = None, **kwargs: Any) -> Tensor:
+        return softmax(scores, *args, dtype=None if scores.dtype is torch.float64 else dtype, **kwargs)
+
     default = torch.get_default_dtype()
     with monkeypatch.context() as patched:
         patched.setattr("sweep.model.bench.base_dtype", lambda *_: "float64")
         patched.setattr(Tensor, "to", widely)
         patched.setattr(Tensor, "float", Tensor.double)
         patched.setattr(nn.Module, "float", nn.Module.double)
+        patched.setattr(functional, "softmax", widely_too)
         patched.setattr("sweep.model.adapter.widen", lambda *_: None)
         torch.set_default_dtype(torch.float64)
         try:
@@ -277,6 +283,16 @@ def _causal_tokenizer(_: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token="<|end|>", bos_token="<|end|>", unk_token="<|unknown|>"
     )
+
+
+def _byte_pair_tokenizer(_: Path) -> PreTrainedTokenizerFast:
+    """transformers takes every tokenizer of a Qwen2 for its own, whatever class it was saved by."""
+    spelt = [[*word] for word in (*WORDS, *(f"\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}{word}" for word in WORDS))]
+    merges = dict.fromkeys(("".join(word[:end]), word[end]) for word in spelt for end in range(1, len(word)))
+    letters = dict.fromkeys(letter for word in spelt for letter in word)
+    vocabulary = dict.fromkeys(["<|end|>", *letters, *(left + right for left, right in merges)])
+    ids = {word: index for index, word in enumerate(vocabulary)}
+    return Qwen2Tokenizer(vocab=ids, merges=list(merges), unk_token="<|end|>", eos_token="<|end|>", pad_token=None)
 
 
 def _bert(words: int, dropout: float) -> PreTrainedModel:
@@ -326,7 +342,7 @@ _ARCHITECTURES: dict[str, tuple[Callable[[Path], PreTrainedTokenizerFast], Calla
     "gpt2": (_causal_tokenizer, _gpt2),
     "llama": (_causal_tokenizer, _decoder(LlamaForSequenceClassification, LlamaConfig)),
     "gemma": (_causal_tokenizer, _decoder(GemmaForSequenceClassification, GemmaConfig, head_dim=16)),
-    "qwen2": (_causal_tokenizer, _decoder(Qwen2ForSequenceClassification, Qwen2Config)),
+    "qwen2": (_byte_pair_tokenizer, _decoder(Qwen2ForSequenceClassification, Qwen2Config)),
 }
 ARCHITECTURES = tuple(_ARCHITECTURES)
 
