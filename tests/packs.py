@@ -163,7 +163,9 @@ def packed(
     folder: Path | None = None,
 ) -> Run:
     made = bench or Bench("cpu")
-    return listen(lambda best_dir: Packed(made, data, best_dir, slots=slots), *trials, judge=judge, folder=folder)
+    return listen(
+        lambda best_dir: Packed(made, data, best_dir, slots=slots, announce=True), *trials, judge=judge, folder=folder
+    )
 
 
 def both(
@@ -349,7 +351,7 @@ ARCHITECTURES = tuple(_ARCHITECTURES)
 
 def tiny(architecture: str, folder: Path, *, dropout: float = 0.0, labels: tuple[str, ...] = ()) -> Path:
     """Two layers, width 32, random weights large enough to tell words apart. With `labels` the head is of those, so that
-    trials on them start from the head as saved."""
+    trials start from the head as saved."""
     make_tokenizer, make = _ARCHITECTURES[architecture]
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(folder)

@@ -147,6 +147,7 @@ class Seat:
         weights = unwrapped(self.passenger.model).num_parameters(exclude_embeddings=True)
         cost = self.reporting.cost(
             self.train.labels.device,
+            engine="packed",
             train_seconds=self.clock.training(),
             steps=self.updates.state.global_step,
             flops=6.0 * weights * self.tokens,

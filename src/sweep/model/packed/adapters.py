@@ -119,7 +119,7 @@ class Site(nn.Module):
         return leaves
 
     def forward(self, values: Tensor) -> Tensor:
-        """(1, tokens, in) → (1, tokens, out)"""
+        """(1, tokens, in) → (1, tokens, out), or without the one"""
         layout: Layout = self.line.layout
         given = values if self.inwards is None else _scaled(values, self.inwards, layout)
         result: Tensor = self.base(given)
@@ -133,10 +133,10 @@ class Site(nn.Module):
         kind = _compute_type(values, lora.down)
         keep = self._keep(values, lora, layout) if self.training and layout.noise else None
         added: Tensor = _LoraSum.apply(
-            result.flatten(0, 1), values.flatten(0, 1).to(kind), keep, lora.down.to(kind), lora.up.to(kind),
+            result, values.reshape(-1, values.shape[-1]).to(kind), keep, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
-        return added.view(result.shape)
+        return added
 
     def _keep(self, values: Tensor, lora: _Loras, layout: Layout) -> tuple[Tensor, Tensor] | None:
         """Which inputs stay, as bool, and what each token's are multiplied with."""
@@ -190,7 +190,7 @@ def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
 
 def _scaled(values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
     """By each trial's vector, in the precision of the vectors, given back in that of the values."""
-    scaled: Tensor = _Scale.apply(values.flatten(0, 1), vectors, layout)
+    scaled: Tensor = _Scale.apply(values.reshape(-1, values.shape[-1]), vectors, layout)
     return scaled.view(values.shape)
 
 
@@ -201,7 +201,8 @@ def _compute_type(values: Tensor, weight: Tensor) -> torch.dtype:
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result` with each trial's scaling x up(down(dropout(values))) added to it in place."""
+    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
+    where that can be."""
 
     @staticmethod
     def forward(
@@ -210,8 +211,11 @@ class _LoraSum(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         entering = values if keep is None else (values * keep[0]).mul_(keep[1].to(values.dtype))
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
-        result.add_(products.each(inside, up.transpose(1, 2), layout))
-        ctx.mark_dirty(result)
+        added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
+        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+            result = result + added
+        else:
+            ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
         ctx.keep, ctx.layout, ctx.wanted = keep, layout, ctx.needs_input_grad[1]
         return result
@@ -221,7 +225,7 @@ class _LoraSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
         layout: Layout = ctx.layout
-        given = gradient.to(down.dtype)
+        given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
         within = products.each(given, up, layout) * scaling
         for_up = products.outer(given, inside, layout)
         for_down = products.outer(within, entering, layout)

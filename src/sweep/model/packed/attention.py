@@ -3,6 +3,8 @@ implementation of its own, so that no model class is changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +38,15 @@ class Line:
     def lay(self, layout: Layout | None) -> None:
         self._layout = layout
         self.masks = {}
+
+    @contextmanager
+    def meanwhile(self, layout: Layout) -> Iterator[None]:
+        """Another layout, for modules that are not run on the first one. The masks stay."""
+        before, self._layout = self._layout, layout
+        try:
+            yield
+        finally:
+            self._layout = before
 
 
 def put_on(model: nn.Module, line: Line) -> None:
@@ -111,10 +122,10 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
         heads, width = ctx.heads, gradient.shape[3]
-        flat = gradient.reshape(-1, width)
+        flat, saved = gradient.reshape(-1, width), ctx.saved_tensors  # under checkpointing they can be read only once
         found: tuple[list[Tensor], ...] = ([], [], [])
         for place, (group, (index, real)) in enumerate(zip(layout.groups, layout.by_head(heads), strict=True)):
-            q, k, v, shares = ctx.saved_tensors[4 * place : 4 * place + 4]
+            q, k, v, shares = saved[4 * place : 4 * place + 4]
             g = flat[index]
             if real is not None:
                 g.masked_fill_(~real, 0.0)
