@@ -156,6 +156,10 @@ class _Trip:
             self.carrier = self.kind = None
             self._alone(trial, str(error))
             return
+        except (RuntimeError, MemoryError) as error:
+            seat.leave()
+            self._no_room(trial, error)
+            return
         self.seats.append(seat)
 
     def _carrier_for(self, config: Config, kind: Kind) -> Carrier:

@@ -22,7 +22,7 @@ from sweep.model.features import Unsuited
 from sweep.model.packed import products
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout
-from sweep.model.packed.noise import draws, factor, threshold
+from sweep.model.packed.noise import Noise, factor, kept, threshold
 
 _ADAPTER = "default"
 _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
@@ -145,12 +145,21 @@ class Site(nn.Module):
         masks = self.line.masks
         if self not in masks:
             width = values.shape[-1]
-            drawn = draws(layout.noise, [count * width for count in layout.counts]).view(-1, width)
-            limits = torch.tensor([threshold(one) for one in lora.dropout], dtype=torch.int16, device=values.device)
+            stay = [
+                _stay(source, (count, width), dropout, values.device)
+                for source, count, dropout in zip(layout.noise, layout.counts, lora.dropout, strict=True)
+            ]
             factors = torch.tensor([factor(one) for one in lora.dropout], dtype=lora.down.dtype, device=values.device)
-            masks[self] = drawn >= limits[layout.trial, None], factors[layout.trial, None]
+            masks[self] = torch.cat(stay), factors[layout.trial, None]
         found: tuple[Tensor, Tensor] = masks[self]
         return found
+
+
+def _stay(source: Noise, shape: tuple[int, int], dropout: float, device: torch.device) -> Tensor:
+    """A trial that drops nothing draws nothing, whatever others do."""
+    if dropout == 0.0:
+        return torch.ones(shape, dtype=torch.bool, device=device)
+    return kept(source.draw(shape[0] * shape[1]), threshold(dropout)).view(shape)
 
 
 @dataclass(frozen=True, slots=True)

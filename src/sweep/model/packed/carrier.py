@@ -38,7 +38,7 @@ class Passenger:
         """Raises Unsuited where the trial's adapters or head are of a kind that a pack cannot carry."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
-        self.head = HeadModel(inner)
+        self.head = HeadModel(inner).eval()  # as the parts it is made of are
         self.dropouts = dropout.replace_own(self.head)
 
     @cached_property
