@@ -123,7 +123,7 @@ class Seat:
     def took(self, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
         """The batch in hand is done; True where with it an evaluation is due."""
         for weight, gradient in gradients:
-            shaped = gradient.reshape(weight.shape)
+            shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
             weight.grad = shaped if weight.grad is None else weight.grad + shaped
         rows = self.waiting.pop(0)
         self.batches += 1

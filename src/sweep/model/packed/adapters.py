@@ -22,7 +22,7 @@ from sweep.model.features import Unsuited
 from sweep.model.packed import products
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout
-from sweep.model.packed.noise import Noise, factor, kept, threshold
+from sweep.model.packed.noise import masks
 
 _ADAPTER = "default"
 _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
@@ -131,35 +131,21 @@ class Site(nn.Module):
 
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Layout) -> Tensor:
         kind = _compute_type(values, lora.down)
-        keep = self._keep(values, lora, layout) if self.training and layout.noise else None
+        mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
         added: Tensor = _LoraSum.apply(
-            result, values.reshape(-1, values.shape[-1]).to(kind), keep, lora.down.to(kind), lora.up.to(kind),
+            result, values.reshape(-1, values.shape[-1]).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
         return added
 
-    def _keep(self, values: Tensor, lora: _Loras, layout: Layout) -> tuple[Tensor, Tensor] | None:
-        """Which inputs stay, as bool, and what each token's are multiplied with."""
-        if not any(lora.dropout):
-            return None
-        masks = self.line.masks
-        if self not in masks:
-            width = values.shape[-1]
-            stay = [
-                _stay(source, (count, width), dropout, values.device)
-                for source, count, dropout in zip(layout.noise, layout.counts, lora.dropout, strict=True)
-            ]
-            factors = torch.tensor([factor(one) for one in lora.dropout], dtype=lora.down.dtype, device=values.device)
-            masks[self] = torch.cat(stay), factors[layout.trial, None]
-        found: tuple[Tensor, Tensor] = masks[self]
+    def _mask(self, width: int, kind: torch.dtype, dropout: Sequence[float]) -> Tensor:
+        """For the inputs, (tokens, in)."""
+        layout, known = self.line.layout, self.line.masks
+        if self not in known:
+            counts = [count * width for count in layout.counts]
+            known[self] = masks(layout.noise, counts, dropout, kind).view(-1, width)
+        found: Tensor = known[self]
         return found
-
-
-def _stay(source: Noise, shape: tuple[int, int], dropout: float, device: torch.device) -> Tensor:
-    """A trial that drops nothing draws nothing, whatever others do."""
-    if dropout == 0.0:
-        return torch.ones(shape, dtype=torch.bool, device=device)
-    return kept(source.draw(shape[0] * shape[1]), threshold(dropout)).view(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +201,10 @@ class _LoraSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, result: Tensor, values: Tensor, keep: tuple[Tensor, Tensor] | None, down: Tensor, up: Tensor,
+        ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
         scaling: Tensor, layout: Layout,
     ) -> Tensor:  # fmt: skip
-        entering = values if keep is None else (values * keep[0]).mul_(keep[1].to(values.dtype))
+        entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
         added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
         if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
@@ -226,7 +212,7 @@ class _LoraSum(torch.autograd.Function):
         else:
             ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
-        ctx.keep, ctx.layout, ctx.wanted = keep, layout, ctx.needs_input_grad[1]
+        ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
         return result
 
     @staticmethod
@@ -241,8 +227,8 @@ class _LoraSum(torch.autograd.Function):
         for_values = None
         if ctx.wanted:
             for_values = products.each(within, down, layout)
-            if ctx.keep is not None:
-                for_values = for_values.mul_(ctx.keep[0]).mul_(ctx.keep[1].to(down.dtype))
+            if ctx.mask is not None:
+                for_values *= ctx.mask
         return gradient, for_values, None, for_down, for_up, None, None
 
 

@@ -130,7 +130,7 @@ class Carrier:
         if pooler is None:
             yield
             return
-        self._trunk.pooler = None
+        self._trunk.pooler = None  # type: ignore[assignment]
         try:
             yield
         finally:
