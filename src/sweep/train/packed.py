@@ -161,6 +161,10 @@ class _Trip:
             self.carriers, self.kind = [], None
             self._alone(trial, str(error))
             return
+        except (RuntimeError, MemoryError) as error:
+            seat.leave()
+            self._no_room(trial, error)
+            return
         self.seats.append(seat)
 
     def _make_carriers(self, config: Config, kind: Kind) -> None:

@@ -32,7 +32,7 @@ from sweep.train.evaluation import Predictions, judged
 from sweep.train.loss import mean_loss, summed, wide
 from sweep.train.updates import Updates
 
-_SAMPLE = 8  # rows by which a pack is compared with the model's own forward pass
+_SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
 
 
 @dataclass(frozen=True)
@@ -250,9 +250,11 @@ def _refuse_uncarried(passenger: Passenger) -> None:
 
 
 def _sample(table: Table, model: nn.Module, collate: Any, config: Any) -> tuple[list[Row], Tensor]:
-    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass."""
+    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass: no more than
+    an evaluation has at once, but two, since one agrees with anything."""
+    count = max(min(_SAMPLE, config.trainer.per_device_eval_batch_size), 2)
     order = np.argsort([len(row) for row in table.rows], kind="stable")
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE).astype(int))].tolist()
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()
     device = table.labels.device
     batch = collate(table.dataset.__getitems__(chosen))
     inputs = {name: value.to(device) for name, value in batch.items() if name != "labels"}
