@@ -45,7 +45,6 @@ OnEval = Callable[[TrialPlan, EvalPoint], Verdict]
 OnEnd = Callable[[TrialPlan, Outcome], None]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What the trials of one pack share: the base, the precision of its products, and what is kept for the way back."""
@@ -66,9 +65,7 @@ class Packed:
     slots: int | Literal["auto"] = "auto"
     announce: bool = False
 
-    def run(
-        self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd
-    ) -> None:
+    def run(self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd) -> None:
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
             with Lanes.open(self.bench.device) as lanes:

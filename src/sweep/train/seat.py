@@ -47,7 +47,9 @@ class Table:
     def of(cls, dataset: Any, *, several: bool, device: torch.device) -> Table:
         tokens = [np.asarray(row, dtype=np.int64) for row in dataset["input_ids"][:]]
         typed = "token_type_ids" in dataset.column_names
-        types = [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
+        types = (
+            [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
+        )
         kind = torch.float32 if several else torch.long
         labels = torch.tensor(dataset["labels"][:], dtype=kind, device=device)
         return cls([Row(*pair) for pair in zip(tokens, types, strict=True)], labels, dataset)
@@ -244,7 +246,11 @@ class Seating:
 def _refuse_uncarried(passenger: Passenger) -> None:
     carried = {id(weight) for adapter in passenger.adapters.values() for weight in adapter.weights}
     carried |= {id(weight) for weight in passenger.head.parameters()}
-    left = [name for name, weight in passenger.model.named_parameters() if weight.requires_grad and id(weight) not in carried]
+    left = [
+        name
+        for name, weight in passenger.model.named_parameters()
+        if weight.requires_grad and id(weight) not in carried
+    ]
     if left:
         raise Unsuited(f"{left[0]} is trained inside the base")
 
