@@ -51,12 +51,12 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
 
 
 def _engines(facts: Facts, final: FinalRecord) -> str:
-    """Where the trial and its retraining were trained by different engines, so that rounding differs on any machine."""
+    """Where the trial was packed and its retraining was not: what they share, and what may differ."""
     if facts.winner is None or facts.winner.outcome.cost.engine != "packed" or final.cost.engine == "packed":
         return ""
     return (
-        "The trial was packed with others, and the retraining ran alone on the Trainer engine: "
-        "the same arithmetic in another order. "
+        "The trial was packed with others, and the retraining ran alone on the Trainer engine, from the same initial weights "
+        "with the same rows in the same order. Dropout draws other numbers there; without dropout only rounding differs. "
     )
 
 
