@@ -57,19 +57,21 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class Packed:
     """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on the
-    pack's base, else when the pack has come to its end. With `announce` a line says why."""
+    pack's base, else when the pack has come to its end. With `announce` a line says why. `most` bounds `slots` where that
+    is auto."""
 
     bench: Bench
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
     slots: int | Literal["auto"] = "auto"
+    most: int | None = None
     announce: bool = False
 
     def run(self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd) -> None:
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
             with Lanes.open(self.bench.device) as lanes:
-                room = Room(self.bench.device, self.slots, lanes.count)
+                room = Room(self.bench.device, self.slots, lanes.count, self.most)
                 trip = _Trip(self, seating, next_trial, on_step, on_eval, on_end, room, lanes)
                 try:
                     trip.run()

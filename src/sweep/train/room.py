@@ -24,6 +24,7 @@ class Room:
     device: torch.device
     wanted: int | Literal["auto"]
     lanes: int
+    most: int | None = None
     fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one goes alone
     at_once: int | None = None  # trials that went through together when memory ran out with more
     eval_tokens: int = field(init=False)
@@ -34,7 +35,8 @@ class Room:
     @property
     def slots(self) -> int:
         """Trials that may have a seat; those that do not go through together go one part after the other."""
-        return self.wanted if self.wanted != "auto" else min(self.fitting, _MOST.get(self.device.type, 8))
+        most = _MOST.get(self.device.type, 8)
+        return min(self.fitting, most, self.most or most) if self.wanted == "auto" else self.wanted
 
     def parts(self, seats: Sequence[Seat], weights: Sequence[int]) -> list[Sequence[Seat]]:
         """For each lane in turn, no more seats than may go through at once, and of like weight together."""
