@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.ia3.layer import IA3Layer
@@ -72,10 +72,8 @@ def _adapter(layer: BaseTunerLayer) -> Adapter:
         if layer.use_dora.get(_ADAPTER) or layer.lora_bias.get(_ADAPTER):
             raise Unsuited("DoRA or a bias beside LoRA")
         dropout = layer.lora_dropout[_ADAPTER]
-        return Lora(
-            layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight, float(layer.scaling[_ADAPTER]),
-            dropout.p if isinstance(dropout, nn.Dropout) else 0.0,
-        )  # fmt: skip
+        down, up = (cast(nn.Parameter, part[_ADAPTER].weight) for part in (layer.lora_A, layer.lora_B))
+        return Lora(down, up, float(layer.scaling[_ADAPTER]), dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
     if isinstance(layer, IA3Layer) and isinstance(layer, IA3Linear | _quantised(IA3Layer)):
         return IA3(layer.ia3_l[_ADAPTER], bool(layer.is_feedforward))
     raise Unsuited(f"adapters of the kind {type(layer).__name__}")
@@ -108,13 +106,14 @@ class Site(nn.Module):
         leaves: list[tuple[Tensor, list[nn.Parameter | None]]] = []
         if any(loras):
             self.lora = _Loras.of(loras)
-            leaves += [(self.lora.down, [one and one.down for one in loras])]
-            leaves += [(self.lora.up, [one and one.up for one in loras])]
+            leaves += [(self.lora.down, [one.down if one else None for one in loras])]
+            leaves += [(self.lora.up, [one.up if one else None for one in loras])]
         for inwards in (True, False):
             own = [one if isinstance(one, IA3) and one.inwards is inwards else None for one in adapters]
             if any(own):
-                stacked = _vectors([one and one.vector for one in own])
-                leaves.append((stacked, [one and one.vector for one in own]))
+                vectors = [one.vector if one else None for one in own]
+                stacked = _vectors(vectors)
+                leaves.append((stacked, vectors))
                 self.inwards, self.outwards = (stacked, self.outwards) if inwards else (self.inwards, stacked)
         return leaves
 
@@ -132,7 +131,7 @@ class Site(nn.Module):
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Layout) -> Tensor:
         kind = _compute_type(values, lora.down)
         mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
-        added: Tensor = _LoraSum.apply(
+        added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
             result, values.reshape(-1, values.shape[-1]).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
@@ -170,9 +169,7 @@ class _Loras:
                     down[place, : len(one.down)] = one.down
                     up[place, :, : len(one.down)] = one.up
         scaling = torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=down.dtype, device=down.device)
-        return cls(
-            down.requires_grad_(), up.requires_grad_(), scaling, [one.dropout if one else 0.0 for one in loras]
-        )
+        return cls(down.requires_grad_(), up.requires_grad_(), scaling, [one.dropout if one else 0.0 for one in loras])
 
 
 def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
@@ -185,7 +182,8 @@ def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
 
 def _scaled(values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
     """By each trial's vector, in the precision of the vectors, given back in that of the values."""
-    scaled: Tensor = _Scale.apply(values.reshape(-1, values.shape[-1]), vectors, layout)
+    flat = values.reshape(-1, values.shape[-1])
+    scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
 
 
@@ -216,7 +214,7 @@ class _LoraSum(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
         layout: Layout = ctx.layout
@@ -240,7 +238,7 @@ class _Scale(torch.autograd.Function):
         return (values * vectors[layout.trial]).to(values.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, vectors = ctx.saved_tensors
         for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None

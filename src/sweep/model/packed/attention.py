@@ -19,6 +19,7 @@ from sweep.model.packed.layout import ByHead, Group, Layout
 from sweep.model.packed.noise import masks
 
 NAME = "sweep_packed"
+_LINE = "sweep_line"  # of a module, where its line is
 
 # What some attentions ask for beyond scaled dot products; a pack cannot give it.
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
@@ -54,7 +55,7 @@ class Line:
 def put_on(model: nn.Module, line: Line) -> None:
     """Let the attention modules of `model` find the layout."""
     for module in model.modules():
-        vars(module)["sweep_line"] = line
+        vars(module)[_LINE] = line
 
 
 def attend(
@@ -72,7 +73,8 @@ def attend(
 ) -> tuple[Tensor, None]:
     """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads; the result is
     (1, tokens, heads, width). Raises Unsuited where a module asks for more than scaled dot products."""
-    layout, line = module.sweep_line.layout, module.sweep_line
+    line: Line = vars(module)[_LINE]
+    layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
     if sliding_window is not None and sliding_window < layout.lengths.max():
         asked.append("sliding_window")
@@ -88,7 +90,8 @@ def attend(
         if module not in line.masks:
             line.masks[module] = [_mask(layout, group, query, dropout) for group in layout.groups]
         drawn = line.masks[module]
-    return _Attention.apply(query, key, value, layout, scale, causal, drawn), None
+    result: Tensor = _Attention.apply(query, key, value, layout, scale, causal, drawn)  # type: ignore[no-untyped-call]
+    return result, None
 
 
 def _mask(layout: Layout, group: Group, query: Tensor, dropout: float) -> Tensor:
@@ -122,7 +125,7 @@ class _Attention(torch.autograd.Function):
         return result.back().view(1, -1, heads, width)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
         heads, width = ctx.heads, gradient.shape[3]
@@ -137,9 +140,7 @@ class _Attention(torch.autograd.Function):
             mask = None if ctx.masks is None else ctx.masks[number]
             outs = [one.part(number, group.length) for one in found]
             _back(g.view(-1, group.length, width), q, k, v, shares, mask, outs)
-        for_query, for_key, for_value = (
-            one.back().view(1, -1, heads, width).transpose(1, 2) for one in found
-        )
+        for_query, for_key, for_value = (one.back().view(1, -1, heads, width).transpose(1, 2) for one in found)
         return for_query.mul_(ctx.scale), for_key, for_value, None, None, None, None
 
 
@@ -206,4 +207,3 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, _no_mask)
-

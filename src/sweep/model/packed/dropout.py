@@ -17,7 +17,7 @@ class LineDropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         line: Line = self.line
-        if not self.training or not line.layout.noise:
+        if not self.training or not self.p or not line.layout.noise:
             return values
         if self not in line.masks:
             counts = [count * values.shape[-1] for count in line.layout.counts]
@@ -32,7 +32,7 @@ class OwnDropout(nn.Dropout):
     noise: Noise | None = None
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training or self.noise is None:
+        if not self.training or not self.p or self.noise is None:
             return values
         return values * masks([self.noise], [values.numel()], [self.p], values.dtype).view(values.shape)
 
