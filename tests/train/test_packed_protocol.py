@@ -209,7 +209,7 @@ def test_what_trials_cost(trial: Plan, data: TokenisedData) -> None:
         assert cost.train_seconds + cost.eval_seconds <= cost.seconds
         assert cost.train_loss is not None and 0 < cost.train_loss < 5
         assert cost.device == "cpu"
-        assert cost.flops == pytest.approx(theirs.outcome(number).cost.flops, rel=0.35)  # the Trainer counts padding
+        assert 0.4 < cost.flops / theirs.outcome(number).cost.flops <= 1  # the Trainer counts padding too
     assert sum(cost.seconds for cost in costs) <= found.seconds * 1.05
     assert sum(cost.seconds for cost in costs) > found.seconds * 0.5
 

@@ -206,7 +206,7 @@ class _LoraSum(torch.autograd.Function):
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
         added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
         if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
-            result = result + added
+            result = (result + added).to(result.dtype)
         else:
             ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
