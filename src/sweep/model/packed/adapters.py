@@ -119,7 +119,7 @@ class Site(nn.Module):
         return leaves
 
     def forward(self, values: Tensor) -> Tensor:
-        """(1, tokens, in) → (1, tokens, out)"""
+        """(1, tokens, in) → (1, tokens, out), or without the one"""
         layout: Layout = self.line.layout
         given = values if self.inwards is None else _scaled(values, self.inwards, layout)
         result: Tensor = self.base(given)
@@ -133,10 +133,10 @@ class Site(nn.Module):
         kind = _compute_type(values, lora.down)
         mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
         added: Tensor = _LoraSum.apply(
-            result.flatten(0, 1), values.flatten(0, 1).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
+            result, values.reshape(-1, values.shape[-1]).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
-        return added.view(result.shape)
+        return added
 
     def _mask(self, width: int, kind: torch.dtype, dropout: Sequence[float]) -> Tensor:
         """For the inputs, (tokens, in)."""
@@ -185,7 +185,7 @@ def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
 
 def _scaled(values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
     """By each trial's vector, in the precision of the vectors, given back in that of the values."""
-    scaled: Tensor = _Scale.apply(values.flatten(0, 1), vectors, layout)
+    scaled: Tensor = _Scale.apply(values.reshape(-1, values.shape[-1]), vectors, layout)
     return scaled.view(values.shape)
 
 
@@ -196,7 +196,8 @@ def _compute_type(values: Tensor, weight: Tensor) -> torch.dtype:
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result` with each trial's scaling x up(down(dropout(values))) added to it in place."""
+    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
+    where that can be."""
 
     @staticmethod
     def forward(
@@ -205,8 +206,11 @@ class _LoraSum(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
-        result.add_(products.each(inside, up.transpose(1, 2), layout))
-        ctx.mark_dirty(result)
+        added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
+        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+            result = result + added
+        else:
+            ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
         ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
         return result
@@ -216,7 +220,7 @@ class _LoraSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
         layout: Layout = ctx.layout
-        given = gradient.to(down.dtype)
+        given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
         within = products.each(given, up, layout) * scaling
         for_up = products.outer(given, inside, layout)
         for_down = products.outer(within, entering, layout)

@@ -3,7 +3,8 @@ implementation of its own, so that no model class is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -39,6 +40,15 @@ class Line:
     def lay(self, layout: Layout | None) -> None:
         self._layout = layout
         self.masks = {}
+
+    @contextmanager
+    def meanwhile(self, layout: Layout) -> Iterator[None]:
+        """Another layout, for modules that are not run on the first one. The masks stay."""
+        before, self._layout = self._layout, layout
+        try:
+            yield
+        finally:
+            self._layout = before
 
 
 def put_on(model: nn.Module, line: Line) -> None:
@@ -117,9 +127,10 @@ class _Attention(torch.autograd.Function):
         layout: Layout = ctx.layout
         heads, width = ctx.heads, gradient.shape[3]
         places, flat = layout.by_head(heads), gradient.reshape(-1, width)
+        saved = ctx.saved_tensors  # under checkpointing they can be read only once
         found = [_Gathered(places, flat) for _ in range(3)]
         for number, group in enumerate(layout.groups):
-            q, k, v, shares = ctx.saved_tensors[4 * number : 4 * number + 4]
+            q, k, v, shares = saved[4 * number : 4 * number + 4]
             g, padding = flat.index_select(0, places.index[number]), places.padding[number]
             if padding is not None:
                 g.masked_fill_(padding, 0.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,7 +38,7 @@ class Passenger:
         """Raises Unsuited where the trial's adapters or head are of a kind that a pack cannot carry."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
-        self.head = HeadModel(inner)
+        self.head = HeadModel(inner).eval()  # as the parts it is made of are
         self.dropouts = dropout.replace_own(self.head)
 
     @cached_property
@@ -118,8 +119,22 @@ class Carrier:
             given["token_type_ids"] = layout.token_type_ids
         if "use_cache" in self._given:
             given["use_cache"] = False
-        hidden: Tensor = self._trunk(**given)[0]
+        with self._without_pooler():
+            hidden: Tensor = self._trunk(**given)[0]
         return hidden[0]
+
+    @contextmanager
+    def _without_pooler(self) -> Iterator[None]:
+        """On a line the base would pool the first row alone."""
+        pooler = getattr(self._trunk, "pooler", None)
+        if pooler is None:
+            yield
+            return
+        self._trunk.pooler = None  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            self._trunk.pooler = pooler
 
     @cached_property
     def _first_position(self) -> int:
@@ -163,8 +178,9 @@ class Carrier:
             return None
 
     def _pooler(self, hidden: Tensor, layout: Layout) -> Tensor:
-        """By the base's own pooler, which is frozen."""
-        pooled: Tensor = self._trunk.pooler(hidden[layout.first][:, None])
+        """By the base's own pooler, which is frozen, but can have adapters: to them a row is a line of one token."""
+        with self._line.meanwhile(layout.of_first):
+            pooled: Tensor = self._trunk.pooler(hidden[layout.first][:, None])
         return pooled
 
     def _first(self, hidden: Tensor, layout: Layout) -> Tensor:

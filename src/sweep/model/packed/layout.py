@@ -145,6 +145,11 @@ class Layout:
         return self._tensor(self.starts)
 
     @cached_property
+    def of_first(self) -> Layout:
+        """The same rows, each with its first token alone."""
+        return Layout([[Row(row.tokens[:1]) for row in one] for one in self.rows], self.device, self.noise)
+
+    @cached_property
     def last(self) -> Tensor:
         return self._tensor(self.starts + self.lengths - 1)
 

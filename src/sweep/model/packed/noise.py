@@ -19,7 +19,7 @@ class Noise:
     """
 
     def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         if device.type == "cpu":
             self._bits = np.random.SFC64([seed, step])
         else:
@@ -27,22 +27,26 @@ class Noise:
 
     def draw(self, count: int) -> Tensor:
         """(count,), int16, evenly over all its values."""
-        if self._device.type == "cpu":
+        if self.device.type == "cpu":
             return torch.from_numpy(self._bits.random_raw(-(-count // 4)).view(np.int16)[:count])
-        drawn = torch.empty(count, dtype=torch.int16, device=self._device)
+        drawn = torch.empty(count, dtype=torch.int16, device=self.device)
         return drawn.random_(-_LEVELS // 2, _LEVELS // 2, generator=self._generator)
 
 
 def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence[float], dtype: torch.dtype) -> Tensor:
     """What values are multiplied with under dropout: so many values of each source, one after the other; 0 with that
-    source's probability, and otherwise what keeps the mean.
+    source's probability, and otherwise what keeps the mean. A source with a probability of 0 draws nothing, whatever the
+    others do.
 
     In the values' own type, because a product with booleans takes a CPU five times as long.
     """
-    drawn = [source.draw(count) for source, count in zip(noise, counts, strict=True)]
     if len(set(probabilities)) == 1:
+        drawn = [source.draw(count) for source, count in zip(noise, counts, strict=True)]
         return _mask(torch.cat(drawn), probabilities[0], dtype)
-    return torch.cat([_mask(part, one, dtype) for part, one in zip(drawn, probabilities, strict=True)])
+    return torch.cat([
+        _mask(source.draw(count), one, dtype) if one else torch.ones(count, dtype=dtype, device=source.device)
+        for source, count, one in zip(noise, counts, probabilities, strict=True)
+    ])  # fmt: skip
 
 
 def _mask(drawn: Tensor, probability: float, dtype: torch.dtype) -> Tensor:
