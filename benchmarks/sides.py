@@ -76,12 +76,13 @@ def project(
     limit: float = 3600,
     weigh: bool = False,
 ) -> Side:
-    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`."""
+    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`.
+    The Trainer has one slot whatever is asked for."""
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
         folder = Path(name)
         (folder / "space.yaml").write_text(json.dumps(space(points)))
         asked = [
-            *overrides, f"engine={engine}", f"engine.slots={slots}", f"run_dir={folder / 'run'}",
+            *overrides, f"engine={engine}", *([] if engine == "trainer" else [f"engine.slots={slots}"]), f"run_dir={folder / 'run'}",
             f"study.space={folder / 'space.yaml'}", f"study.n_trials={len(points)}", f"study.enqueue={enqueued(points)}",
             "study.pruner=none", "study.sampler=random", "tracker=wandb", "tracker.mode=offline",
         ]  # fmt: skip
