@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -52,6 +53,12 @@ def main() -> None:
         notes[f"engine={name}, (search - training - evaluation, by the records) / trials"] = fmean(
             (side.seconds - sum(trial.inside for trial in side.trials)) / len(side.trials) for side in sides
         )
+        parts = [outside(side.timeline) for side in sides]
+        notes[f"engine={name}, at the seam: in the study"] = fmean(part.study for part in parts)
+        notes[f"engine={name}, at the seam: before a pull or an end"] = fmean(part.between for part in parts)
+        notes[f"engine={name}, at the seam: first step after a pull, above the usual"] = fmean(
+            part.first_step for part in parts
+        )
     publish("overhead", rows, notes)
 
 
@@ -63,23 +70,38 @@ def between_ends(side: Side) -> list[float]:
     ]
 
 
-def outside(timeline: Sequence[Event]) -> float:
-    """Seconds a trial in which the search brought no step and no evaluation about, from the second pull on.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Seconds a trial: in the study when it was called; before a trial was pulled or given back; and what the first step
+    after a pull took above the median round."""
+
+    study: float
+    between: float
+    first_step: float
+
+    @property
+    def total(self) -> float:
+        return self.study + self.between + self.first_step
+
+
+def outside(timeline: Sequence[Event]) -> Outside:
+    """When the search brought no step and no evaluation about, from the second pull on.
 
     Raises ValueError where no trial makes two steps in a row: what a round takes is not known then.
     """
     usual = median(_rounds(timeline))
-    seconds, pulled = 0.0, 0
+    study, between, first_step, pulled = 0.0, 0.0, 0.0, 0
     for earlier, later in pairwise((timeline[0], *timeline)):
         if pulled >= 2:
             gap = max(later.time - earlier.time - earlier.took, 0.0)
             if later.kind in ("next", "end"):
-                seconds += gap
+                between += gap
             elif later.kind == "step" and earlier.kind == "next":
-                seconds += max(gap - usual, 0.0)
+                first_step += max(gap - usual, 0.0)
         pulled += later.kind == "next" and later.trial >= 0
-        seconds += later.took if pulled >= 2 else 0.0
-    return seconds / (pulled - 1)
+        study += later.took if pulled >= 2 else 0.0
+    trials = pulled - 1
+    return Outside(study / trials, between / trials, first_step / trials)
 
 
 def _rounds(timeline: Sequence[Event]) -> Iterator[float]:
@@ -98,7 +120,7 @@ def _rounds(timeline: Sequence[Event]) -> Iterator[float]:
 
 def _overheads(engine: str, sides: Sequence[Side]) -> list[float]:
     if engine == "packed":
-        return [outside(side.timeline) for side in sides]
+        return [outside(side.timeline).total for side in sides]
     return [seconds for side in sides for seconds in between_ends(side)]
 
 

@@ -100,7 +100,7 @@ def _experiment(given: argparse.Namespace) -> list[str]:
 
 def _say(number: int, name: str, side: Side) -> None:
     print(f"round {number + 1}: {name}: {len(side.trials)} trials in {side.seconds:.1f} s, "
-          f"the process {side.process:.1f} s", flush=True)  # fmt: skip
+          f"the process {side.process:.1f} s, mean accuracy {side.accuracy:.3f}", flush=True)  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:

@@ -27,8 +27,10 @@ def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3
     """`python -m MODULE ARGUMENTS…`, with W&B and caches in `folder`, to its end.
 
     On one GPU at most, if the environment does not say which. A process that fails, or takes longer than `limit` seconds,
-    ends the benchmark with what it said last, and takes its own children with it.
+    ends the benchmark with what it said last, and takes its own children with it. So does the benchmark's own end by Ctrl-C or
+    SIGTERM.
     """
+    signal.signal(signal.SIGTERM, _stop)
     local = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_DATA_DIR": str(folder), "WANDB_SILENT": "true",
              "WANDB_CACHE_DIR": str(folder / "wandb-cache"), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
              "SWEEP_CACHE": str(folder / "cache")}  # fmt: skip
@@ -70,6 +72,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _stop(*_: object) -> None:
+    """Like Ctrl-C: children are ended and folders removed on the way out."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _tail(log: Path) -> str:

@@ -58,8 +58,8 @@ class Side:
     memory: tuple[tuple[int, int, int], ...] = ()
 
     @property
-    def rows(self) -> int:
-        return sum(trial.rows for trial in self.trials)
+    def accuracy(self) -> float:
+        return fmean(trial.accuracy for trial in self.trials)
 
     @property
     def start_up(self) -> float:
@@ -76,12 +76,14 @@ def project(
     limit: float = 3600,
     weigh: bool = False,
 ) -> Side:
-    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`."""
+    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`.
+    The Trainer has one slot whatever is asked for."""
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
         folder = Path(name)
         (folder / "space.yaml").write_text(json.dumps(space(points)))
+        places = [] if engine == "trainer" else [f"engine.slots={slots}"]
         asked = [
-            *overrides, f"engine={engine}", f"engine.slots={slots}", f"run_dir={folder / 'run'}",
+            *overrides, f"engine={engine}", *places, f"run_dir={folder / 'run'}",
             f"study.space={folder / 'space.yaml'}", f"study.n_trials={len(points)}", f"study.enqueue={enqueued(points)}",
             "study.pruner=none", "study.sampler=random", "tracker=wandb", "tracker.mode=offline",
         ]  # fmt: skip

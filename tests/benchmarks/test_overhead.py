@@ -33,7 +33,10 @@ def packed(build: float, study: float) -> list[Event]:
 @pytest.mark.parametrize(("build", "study"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.2), (0.3, 0.2)])
 def test_packed_trials_wait_for_what_is_neither_step_nor_evaluation(build: float, study: float) -> None:
     # The first trial's model and the base lie before the second pull.
-    assert outside(packed(build, study)) == pytest.approx(build + study * (1 + 8 + 2 + 2))
+    found = outside(packed(build, study))
+    assert found.study == pytest.approx(study * (1 + 8 + 2 + 2))
+    assert found.first_step == pytest.approx(build)
+    assert found.total == pytest.approx(found.study + build)
 
 
 def test_one_after_the_other_counts_from_end_to_end() -> None:
