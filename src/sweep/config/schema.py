@@ -185,7 +185,9 @@ class EngineConfig(Section):
     name: Literal["auto", "packed", "trainer"] = Field(
         "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
     )
-    slots: Count | Literal["auto"] = Field("auto", description="trials at once on one base; auto: what memory holds, fewer in a small study whose sampler learns")
+    slots: Count | Literal["auto"] = Field(
+        "auto", description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler"
+    )
 
 
 class StudyConfig(Section):
