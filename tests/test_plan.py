@@ -155,6 +155,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
         (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
         (["prompt=label", "model.pooling=last"], "model.pooling", "nothing is pooled"),
+        (["prompt=label", "adapter.head_init=probe"], "adapter.head_init", "there is no head; use random"),
+        (["adapter.head_init=zeros"], "adapter.head_init", "'random' or 'probe'"),
         (["model.pooling=first"], "model.pooling", "'mean', 'cls', 'pooler' or 'last'"),
         (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),

@@ -128,6 +128,8 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
     if config.adapter.method == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.adapter.head_init != "random":
+        yield "adapter.head_init", f"is {config.adapter.head_init}, but with a prompt there is no head; use random"
     if config.model.pooling is not None:
         rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
         yield "model.pooling", rule

@@ -83,6 +83,10 @@ class AdapterConfig(Section):
     feedforward_modules: tuple[str, ...] | None = Field(
         None, description="IA3 only: those of target_modules scaled at input"
     )
+    head_init: Literal["random", "probe"] = Field(
+        "random",
+        description="probe: the head's last layer starts as a linear probe of the frozen base on the train rows",
+    )
 
 
 class PromptConfig(Section):
