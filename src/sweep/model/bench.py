@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
@@ -78,6 +78,17 @@ class Bench:
             yield adapted if prompt is None else WordScorer(adapted, unwrapped(adapted), prompt)
         finally:
             _empty(made)
+
+    def spec(self, config: Config, labels: LabelSpace) -> BaseSpec:
+        """What decides the base of a config: two configs with equal ones share one base."""
+        return self._specify(config, labels, download(find(config.model)))
+
+    def frozen(self, config: Config, labels: LabelSpace) -> PreTrainedModel:
+        """A copy of the base that shares all of its weights, in eval mode, with nothing to train. It outlives the bench's
+        own hold on the base."""
+        base = self._base_for(config, labels)
+        _move(base.model, self.device)
+        return replica(base.model, ()).requires_grad_(False).eval()
 
     def fingerprint(self) -> str:
         """Of the base in use: all that decides its weights, as they are in memory."""

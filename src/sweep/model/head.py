@@ -15,7 +15,7 @@ def widen(model: nn.Module, head: Iterable[str]) -> None:
     """Hold the head in float32 over a base in a half type; it casts what it is given."""
     for name in head:
         module = model.get_submodule(name)
-        if any(weight.dtype != torch.float32 for weight in module.parameters()):
+        if any(weight.dtype in (torch.float16, torch.bfloat16) for weight in module.parameters()):
             module.float()
             module.register_forward_pre_hook(_as_float32, with_kwargs=True)
 

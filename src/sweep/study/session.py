@@ -26,6 +26,7 @@ from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
 from sweep.train.engine import Engine
+from sweep.train.packed import Packed
 from sweep.train.trial import OneByOne
 from sweep.view import View
 
@@ -41,7 +42,10 @@ class Session:
     stop: StopFlag
 
     def engine(self) -> Engine:
-        return OneByOne(self.bench, self.data, self._best_dir)
+        config = self.plan.config.engine
+        if config.name == "trainer":
+            return OneByOne(self.bench, self.data, self._best_dir)
+        return Packed(self.bench, self.data, self._best_dir, config.slots, announce=config.name == "packed")
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""

@@ -45,6 +45,23 @@ class Clock:
 
 
 @dataclass(slots=True)
+class ShareClock(Clock):
+    """For a trial among others: its share of what they spent together, so that the seconds of all add up to the wall's."""
+
+    trained: float = 0.0
+
+    def charge(self, *, training: float = 0.0, evaluating: float = 0.0) -> None:
+        self.trained += training
+        self.evaluating += evaluating
+
+    def total(self) -> float:
+        return self.trained + self.evaluating + self.aside
+
+    def training(self) -> float:
+        return self.trained
+
+
+@dataclass(slots=True)
 class Course:
     """`verdict` is PRUNE where the study prunes the trial; every other early end but early stopping is a `failure`."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
-from sweep.train.loss import MeanLoss
+from sweep.train.loss import MeanLoss, wide
 from sweep.train.metrics import Labels, Scores, decide, score
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
@@ -44,7 +44,7 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
     order = np.argsort(-np.asarray(dataset["length"][:]), kind="stable")
     model.eval()
     parts = [_forward(model, batch, device) for batch in _batches(dataset, order, collate, batch_size)]
-    scores = torch.cat([part[0] for part in parts]).float().cpu()
+    scores = wide(torch.cat([part[0] for part in parts])).cpu()
     labels = torch.cat([part[1] for part in parts])
     back = torch.from_numpy(np.argsort(order))
     return judged(scores[back], labels[back], loss=loss, started=started)

@@ -7,46 +7,33 @@ random numbers for the head's dropout. The base is in evaluation mode, without d
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from transformers import (
-    PreTrainedModel,
-    Trainer,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    get_scheduler,
-    set_seed,
-)
+from torch import Tensor
+from transformers import PreTrainedModel, TrainingArguments
 
-from sweep.config.schema import Config, Task
+from sweep.config.schema import Config
 from sweep.errors import first_line
 from sweep.model.account import trained_head
 from sweep.model.bench import Bench
 from sweep.model.features import HeadModel, Unsuited, states
 from sweep.provenance import Fingerprint
 from sweep.records import Cost, FailureReason, Step
-from sweep.steps import total_steps
 from sweep.train import memory
 from sweep.train.arguments import autocast
 from sweep.train.callbacks import Reporting
 from sweep.train.evaluation import Collator, Predictions, judged
-from sweep.train.loss import mean_loss, summed
-from sweep.train.order import row_order
+from sweep.train.loss import mean_loss, summed, wide
+from sweep.train.updates import Updates
 
 logger = logging.getLogger(__name__)
 
@@ -116,56 +103,29 @@ class Features:
 
 @dataclass(slots=True)
 class FrozenLoop:
-    """Drives `reporting` as the Trainer drives its callbacks."""
-
     head: HeadModel
     train: Split
     validation: Split
     config: Config
-    arguments: TrainingArguments
-    reporting: Reporting
-    state: TrainerState = field(default_factory=TrainerState)
-    control: TrainerControl = field(default_factory=TrainerControl)
-    loss: float = 0.0  # summed over steps
-    unlogged: Tensor = field(init=False)
-    logged_at: int = 0
-    weights: list[nn.Parameter] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.weights = [weight for weight in self.head.parameters() if weight.requires_grad]
-        self.unlogged = torch.tensor(0.0, device=self.train.states.device)
-        self.reporting.evaluate = self.evaluate
-        self.state.max_steps = total_steps(len(self.train.lengths), self.config)
+    updates: Updates
 
     def run(self) -> None:
         """Train to the end, or to what ends the trial; raises what running out of memory raises."""
-        arguments, classifier = self.arguments, self.head.classifier
-        set_seed(arguments.seed)
-        order = row_order(self.train.lengths, arguments)
-        optimizer = make_optimizer(classifier, arguments)
-        warmup = arguments.get_warmup_steps(self.state.max_steps)
-        schedule = get_scheduler(arguments.lr_scheduler_type, optimizer, warmup, self.state.max_steps)
-        self.reporting.on_train_begin()
-        for epoch in count():
-            for done, batches in _steps(list(order), arguments.gradient_accumulation_steps):
-                latest = self._step(batches, optimizer, schedule)
-                self.state.epoch = epoch + done
-                self._report(latest)
-                if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
-                    return
+        self.updates.reporting.evaluate = self.evaluate
+        self.updates.begin()
+        for batches in self.updates.steps():
+            self._gradients(batches)
+            if self.updates.update():
+                self.updates.evaluate()
 
     def evaluate(self) -> Predictions:
         started, device = time.perf_counter(), self.validation.states.device
         self.head.eval()
         with torch.no_grad(), autocast(self.config.trainer, device):
-            scores = torch.cat([self.head(part).float() for part in torch.split(self.validation.states, _ROWS_AT_ONCE)])
+            scores = torch.cat([wide(self.head(part)) for part in torch.split(self.validation.states, _ROWS_AT_ONCE)])
         return judged(scores.cpu(), self.validation.labels.cpu(), loss=mean_loss(self.config), started=started)
 
-    @property
-    def _task(self) -> Task:
-        return self.config.dataset.task
-
-    def _step(self, batches: list[list[int]], optimizer: Optimizer, schedule: LRScheduler) -> dict[str, float]:
+    def _gradients(self, batches: list[list[int]]) -> None:
         device, smoothing = self.train.states.device, self.config.trainer.label_smoothing_factor
         places = [torch.tensor(rows, device=device) for rows in batches]
         labels = [self.train.labels[rows] for rows in places]
@@ -174,42 +134,10 @@ class FrozenLoop:
             self.head.train()
         for rows, given in zip(places, labels, strict=True):
             with autocast(self.config.trainer, device):
-                scores = self.head(self.train.states[rows]).float()
-            loss = summed(self._task, scores, given, smoothing=smoothing) / items
+                scores = wide(self.head(self.train.states[rows]))
+            loss = summed(self.config.dataset.task, scores, given, smoothing=smoothing) / items
             loss.backward()  # type: ignore[no-untyped-call]
-            self.reporting.batch_done(len(rows), loss.detach())
-            self.unlogged += loss.detach()
-        norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
-        optimizer.step()
-        rate = float(schedule.get_last_lr()[0])
-        schedule.step()
-        optimizer.zero_grad()
-        self.state.global_step += 1
-        return {"grad_norm": float(norm), "learning_rate": rate}
-
-    def _report(self, latest: dict[str, float]) -> None:
-        """In the Trainer's order: the end of the step, what is logged of it, the evaluation."""
-        given: Any = (self.arguments, self.state, self.control)
-        self.control.should_log = self.state.global_step % self.arguments.logging_steps == 0
-        self.control.should_evaluate = False
-        self.reporting.on_step_end(*given)
-        if self.control.should_log:
-            mean = self._drain() / (self.state.global_step - self.logged_at)
-            self.logged_at = self.state.global_step
-            self.reporting.on_log(*given, logs={"loss": mean, **latest})
-        if self.control.should_evaluate:
-            self.reporting.on_evaluate(*given)
-
-    def mean_loss(self) -> float | None:
-        """The training loss, mean over steps."""
-        self._drain()
-        return self.loss / self.state.global_step if self.state.global_step else None
-
-    def _drain(self) -> float:
-        drained = self.unlogged.item()
-        self.unlogged.zero_()
-        self.loss += drained
-        return drained
+            self.updates.took(len(rows), loss.detach())
 
 
 def suits(config: Config) -> bool:
@@ -228,11 +156,12 @@ def train(
     """
     loop, course = None, reporting.course
     try:
-        loop = FrozenLoop(
-            HeadModel(features.model), features.split(rows), features.split(held_out),
-            config=features.config, arguments=arguments, reporting=reporting,
-        )  # fmt: skip
-        with _few_threads(loop):
+        head, train_split = HeadModel(features.model), features.split(rows)
+        updates = Updates(
+            head.classifier, features.config, arguments, reporting, train_split.lengths, features.bench.device
+        )
+        loop = FrozenLoop(head, train_split, features.split(held_out), features.config, updates)
+        with _few_threads(updates):
             loop.run()
     except Halted:
         pass
@@ -242,7 +171,7 @@ def train(
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
-        step = loop.state.global_step if loop else 0
+        step = loop.updates.state.global_step if loop else 0
         course.fail(FailureReason.OUT_OF_MEMORY, f"after step {step}: {first_line(error)}")
     training = reporting.clock.training()
     trained = sum(weight.numel() for weight in features.model.parameters() if weight.requires_grad)
@@ -250,24 +179,10 @@ def train(
     return reporting.cost(
         features.bench.device,
         train_seconds=training,
-        steps=loop.state.global_step if loop else 0,
+        steps=loop.updates.state.global_step if loop else 0,
         flops=6.0 * course.samples * trained + 2.0 * features.tokens * base,
-        train_loss=loop.mean_loss() if loop else None,
+        train_loss=loop.updates.mean_loss() if loop else None,
     )
-
-
-def make_optimizer(classifier: PreTrainedModel, arguments: TrainingArguments) -> Optimizer:
-    """The Trainer's, with its two groups: biases and norms do not decay."""
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, classifier)
-    # The rule is a method of the Trainer, but reads nothing of one.
-    decaying = Trainer.get_decay_parameter_names(cast(Any, None), classifier)
-    weights = [(name, weight) for name, weight in classifier.named_parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for name, weight in weights if name in decaying], "weight_decay": arguments.weight_decay},
-        {"params": [weight for name, weight in weights if name not in decaying], "weight_decay": 0.0},
-    ]
-    made: Optimizer = kind(groups, **options)
-    return made
 
 
 def heeding(reporting: Reporting, total: int) -> Callable[[], None]:
@@ -282,22 +197,15 @@ def heeding(reporting: Reporting, total: int) -> Callable[[], None]:
 
 
 @contextmanager
-def _few_threads(loop: FrozenLoop) -> Iterator[None]:
+def _few_threads(updates: Updates) -> Iterator[None]:
     threads = torch.get_num_threads()
-    weights = sum(weight.numel() for weight in loop.weights)
-    if loop.arguments.train_batch_size * weights < _WORTH_SHARING:
+    weights = sum(weight.numel() for weight in updates.weights)
+    if updates.arguments.train_batch_size * weights < _WORTH_SHARING:
         torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _steps(batches: list[list[int]], accumulation: int) -> Iterator[tuple[float, list[list[int]]]]:
-    """The batches of each optimizer step, and how much of the epoch is done after it."""
-    for start in range(0, len(batches), accumulation):
-        part = batches[start : start + accumulation]
-        yield (start + len(part)) / len(batches), part
 
 
 @cache

@@ -41,13 +41,18 @@ def summed_over_words(scores: Tensor, labels: Tensor) -> Tensor:
     return -true.sum()
 
 
+def wide(scores: Tensor) -> Tensor:
+    """At least in float32, whatever the model computes in."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 def training_loss(config: Config) -> LossFunction:
     """A `compute_loss_func` for the Trainer: the mean over all rows of an optimizer step, however they are batched."""
     summed_loss = _summed_loss(config, smoothing=config.trainer.label_smoothing_factor)
 
     def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        return summed_loss(outputs.logits.float(), labels) / items
+        return summed_loss(wide(outputs.logits), labels) / items
 
     return loss
 

@@ -1,0 +1,1 @@
+"""One frozen base that carries the rows of many trials at once, each with its own adapter."""

@@ -1,0 +1,189 @@
+"""The base that carries a pack: rows of many trials in, one vector a row out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from sweep.model.account import unwrapped
+from sweep.model.architecture import body
+from sweep.model.features import HeadModel, Unsuited
+from sweep.model.packed import attention, dropout
+from sweep.model.packed.adapters import Adapter, Site, adapters_of
+from sweep.model.packed.layout import Layout, Row
+
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+Pool = Callable[["Carrier", Tensor, Layout], Tensor]
+Leaf = tuple[Tensor, list[nn.Parameter | None]]
+
+
+@dataclass(slots=True)
+class Passenger:
+    """What one trial brings to the pack: its adapters by layer, and its head, which runs on the trial's own rows alone."""
+
+    model: nn.Module
+    adapters: Mapping[str, Adapter] = field(init=False)
+    head: HeadModel = field(init=False)
+    dropouts: list[dropout.OwnDropout] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises Unsuited where the trial's adapters or head are of a kind that a pack cannot carry."""
+        inner = unwrapped(self.model)
+        self.adapters = adapters_of(inner)
+        self.head = HeadModel(inner)
+        self.dropouts = dropout.replace_own(self.head)
+
+    @cached_property
+    def inner(self) -> PreTrainedModel:
+        return unwrapped(self.model)
+
+
+class Carrier:
+    """Drives a frozen copy of the base, with a `Site` where any trial so far has had an adapter.
+
+    How the model's class pools its vectors is found out once, by comparing logits (`board`).
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """`model` is a copy to be changed. Raises Unsuited if its class does not go through transformers' attention
+        interface, or takes no positions."""
+        if not model._can_set_attn_implementation():
+            raise Unsuited(f"{type(model).__name__} computes attention in a way of its own")
+        self._trunk: PreTrainedModel = model.get_submodule(body(model))
+        self._trunk._forward_hooks.clear()  # what a class's head is handed is of padded batches
+        self._line = attention.Line()
+        self._given = inspect.signature(self._trunk.forward).parameters
+        if "position_ids" not in self._given:
+            raise Unsuited(f"{type(self._trunk).__name__} takes no position_ids")
+        model.set_attn_implementation(attention.NAME)  # type: ignore[no-untyped-call]
+        dropout.replace(self._trunk, self._line)
+        attention.put_on(self._trunk, self._line)
+        self._model, self._prefix = model, f"{body(model)}."
+        self._sites: dict[str, Site] = {}
+        self._pool: Pool | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self._model.device
+
+    def checkpointing(self) -> None:
+        """Compute each layer again on the way back, instead of keeping what is inside."""
+        self._model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+
+    @property
+    def pristine(self) -> bool:
+        """No trial has boarded yet."""
+        return self._pool is None
+
+    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None) -> None:
+        """Make room for a trial's adapters. For the first one, `logits` are those of its own model for `rows`, padded and
+        in eval mode, by which the pack's are judged. Raises Unsuited where they differ, or an adapter has no layer."""
+        self._make_sites(passenger)
+        if logits is not None:
+            self._pool = self._find_pool(passenger, rows, logits)
+
+    def train(self, mode: bool) -> None:
+        self._trunk.train(mode)
+
+    def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
+        """Take the adapters of the trials of the next pack, in its order; see `Site.load`."""
+        return [
+            leaf
+            for name, site in self._sites.items()
+            for leaf in site.load([passenger.adapters.get(name) for passenger in passengers])
+        ]
+
+    def vectors(self, layout: Layout) -> list[Tensor]:
+        """For each trial what enters its head, (rows, width). Keeps nothing of the layout but for the way back, until
+        `clear`."""
+        assert self._pool is not None, "a trial has boarded"
+        counts = [len(rows) for rows in layout.rows]
+        return list(self._pool(self, self._hidden(layout), layout).split(counts))
+
+    def clear(self) -> None:
+        self._line.lay(None)
+
+    def _hidden(self, layout: Layout) -> Tensor:
+        """(tokens, width)"""
+        self._line.lay(layout)
+        given = {"input_ids": layout.input_ids, "position_ids": layout.position_ids + self._first_position}
+        if layout.token_type_ids is not None and "token_type_ids" in self._given:
+            given["token_type_ids"] = layout.token_type_ids
+        if "use_cache" in self._given:
+            given["use_cache"] = False
+        hidden: Tensor = self._trunk(**given)[0]
+        return hidden[0]
+
+    @cached_property
+    def _first_position(self) -> int:
+        """RoBERTa and its kin count positions from behind that of padding."""
+        embeddings = getattr(self._trunk, "embeddings", None)
+        counted = hasattr(embeddings, "create_position_ids_from_input_ids")
+        return int(embeddings.padding_idx) + 1 if embeddings is not None and counted else 0
+
+    def _make_sites(self, passenger: Passenger) -> None:
+        for name in passenger.adapters:
+            if name in self._sites:
+                continue
+            if not name.startswith(self._prefix):
+                raise Unsuited(f"an adapter on {name}, outside the headless model")
+            parent, _, leaf = name.rpartition(".")
+            owner = self._model.get_submodule(parent)
+            site = Site(owner.get_submodule(leaf), self._line)
+            setattr(owner, leaf, site)
+            self._sites[name] = site
+
+    def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
+        layout = Layout([rows], self.device)
+        self.train(False)
+        passenger.head.eval()
+        self.load([passenger])
+        with torch.no_grad():
+            hidden = self._hidden(layout)
+            for pool in _POOLS:
+                found = self._logits(pool, passenger, hidden, layout)
+                if found is not None and _agree(found, expected):
+                    self.clear()
+                    return pool
+        raise Unsuited(f"{type(self._model).__name__} gives other logits when its rows are laid end to end")
+
+    def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Layout) -> Tensor | None:
+        try:
+            return passenger.head(pool(self, hidden, layout))
+        except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            return None
+
+    def _pooler(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """By the base's own pooler, which is frozen."""
+        pooled: Tensor = self._trunk.pooler(hidden[layout.first][:, None])
+        return pooled
+
+    def _first(self, hidden: Tensor, layout: Layout) -> Tensor:
+        return hidden[layout.first]
+
+    def _last(self, hidden: Tensor, layout: Layout) -> Tensor:
+        return hidden[layout.last]
+
+    def _mean(self, hidden: Tensor, layout: Layout) -> Tensor:
+        return torch.stack([row.mean(dim=0) for row in hidden.split(layout.lengths.tolist())])
+
+
+# In this order, because what a pooler gives could also be taken for a first token's vector.
+_POOLS: tuple[Pool, ...] = (Carrier._pooler, Carrier._first, Carrier._last, Carrier._mean)
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Rows whose logits are all alike, as those of a head that starts at zero, would agree with anything."""
+    if found.shape != expected.shape or bool((expected == expected[0]).all()):
+        return False
+    slack = _TOLERANCE[expected.dtype] * max(float(expected.abs().max()), 1.0)
+    return torch.allclose(found.to(expected.dtype), expected, rtol=0.0, atol=slack)

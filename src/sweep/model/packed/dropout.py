@@ -1,0 +1,76 @@
+"""Dropout over a pack, each trial's values from its own source."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sweep.model.packed.attention import Line
+from sweep.model.packed.noise import Noise, draws, factor, kept, threshold
+
+
+class LineDropout(nn.Dropout):
+    """Stands in for a `Dropout` of the base, on values that are (1, tokens, width)."""
+
+    def __init__(self, probability: float, line: Line) -> None:
+        super().__init__(probability)
+        self.line = line
+
+    def forward(self, values: Tensor) -> Tensor:
+        line: Line = self.line
+        if not self.training or not line.layout.noise:
+            return values
+        if self not in line.masks:
+            width = values.shape[-1]
+            drawn = draws(line.layout.noise, [count * width for count in line.layout.counts])
+            line.masks[self] = kept(drawn, threshold(self.p)).view(values.shape)
+        dropped: Tensor = _Drop.apply(values, line.masks[self], factor(self.p))
+        return dropped
+
+
+class OwnDropout(nn.Dropout):
+    """Stands in for a `Dropout` of one trial's head; `noise` is set for each step."""
+
+    noise: Noise | None = None
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.noise is None:
+            return values
+        drawn = self.noise.draw(values.numel())
+        dropped: Tensor = _Drop.apply(values, kept(drawn, threshold(self.p)).view(values.shape), factor(self.p))
+        return dropped
+
+
+class _Drop(torch.autograd.Function):
+    """Keeps a byte a value for the way back."""
+
+    @staticmethod
+    def forward(ctx, values, mask, stretch):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(mask)
+        ctx.stretch = stretch
+        return (values * mask).mul_(stretch)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (mask,) = ctx.saved_tensors
+        return (gradient * mask).mul_(ctx.stretch), None, None
+
+
+def replace(model: nn.Module, line: Line) -> None:
+    """Every `Dropout` of the base becomes a `LineDropout`."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, LineDropout(child.p, line).train(child.training))
+
+
+def replace_own(model: nn.Module) -> list[OwnDropout]:
+    """Every `Dropout` of a trial's head becomes an `OwnDropout`; they are returned in the model's order."""
+    found = []
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                own = OwnDropout(child.p).train(child.training)
+                setattr(module, name, own)
+                found.append(own)
+    return found

@@ -1,0 +1,193 @@
+"""Where the rows of a pack lie: end to end on one long line, each trial's in one stretch, and no padding between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sweep.model.packed.noise import Noise
+
+# A row takes part in attention padded to the next of these: few groups, little padding, and shapes that repeat.
+_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_BEYOND = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tokens without padding. `token_types` only where the tokenizer gives them."""
+
+    tokens: np.ndarray
+    token_types: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of similar length, for attention. `index` is (rows, length), of each row's tokens on the line, its first one
+    again where it is shorter; `real` says where it is not, None where nothing is padded; `counts` are of rows of each
+    trial, in the trials' order."""
+
+    index: Tensor
+    real: Tensor | None
+    counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.index.shape[0]
+
+    @property
+    def length(self) -> int:
+        return self.index.shape[1]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`rows` holds, for each trial of the pack, its rows. Dropout draws from `noise`, one source a trial; without, the
+    pack is evaluated. Tensors are on `device`."""
+
+    rows: Sequence[Sequence[Row]]
+    device: torch.device
+    noise: Sequence[Noise] = ()
+    heads: dict[int, list[tuple[Tensor, Tensor | None]]] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Of all rows, in tokens."""
+        return np.array([len(row) for one in self.rows for row in one], dtype=np.int64)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Of all rows on the line."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+
+    @cached_property
+    def tokens(self) -> int:
+        return int(self.lengths.sum())
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Tokens of each trial."""
+        return [sum(len(row) for row in one) for one in self.rows]
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """Of each trial's tokens on the line."""
+        return list(pairwise([0, *accumulate(self.counts)]))
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """Where each trial's tokens end, as `torch.nn.functional.grouped_mm` takes it."""
+        return self._tensor(np.cumsum(self.counts).astype(np.int32))
+
+    @cached_property
+    def trial(self) -> Tensor:
+        """Of each token, the number of its trial in the pack."""
+        return self._tensor(np.repeat(np.arange(len(self.rows)), self.counts))
+
+    @cached_property
+    def input_ids(self) -> Tensor:
+        """(1, tokens)"""
+        return self._line([row.tokens for one in self.rows for row in one])
+
+    @cached_property
+    def token_type_ids(self) -> Tensor | None:
+        types = [row.token_types for one in self.rows for row in one]
+        return None if types[0] is None else self._line([one for one in types if one is not None])
+
+    @cached_property
+    def position_ids(self) -> Tensor:
+        """(1, tokens), from 0 in each row."""
+        return self._tensor(np.arange(self.tokens) - np.repeat(self.starts, self.lengths))[None]
+
+    @cached_property
+    def first(self) -> Tensor:
+        """Of each row, where its first token lies."""
+        return self._tensor(self.starts)
+
+    @cached_property
+    def last(self) -> Tensor:
+        return self._tensor(self.starts + self.lengths - 1)
+
+    @cached_property
+    def row(self) -> Tensor:
+        """Of each token, the number of its row."""
+        return self._tensor(np.repeat(np.arange(len(self.lengths)), self.lengths))
+
+    @cached_property
+    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
+        (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
+        most, starts = max(self.counts), np.array([start for start, _ in self.spans])[:, None]
+        steps, counts = np.arange(most)[None], np.array(self.counts)[:, None]
+        real = steps < counts
+        index = np.where(real, starts + steps, 0)
+        return self._tensor(index), self._tensor(real), self._tensor(np.flatnonzero(real))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        edges = np.array([_edge(length) for length in self.lengths])
+        owner = np.repeat(np.arange(len(self.rows)), [len(one) for one in self.rows])
+        return [self._group(np.flatnonzero(edges == edge), int(edge), owner) for edge in np.unique(edges)]
+
+    def by_head(self, heads: int) -> list[tuple[Tensor, Tensor | None]]:
+        """For each group, the places of its vectors among those of all tokens and heads, (rows x heads x length,), and
+        with padding a factor for each of them, (rows x heads x length, 1): 1, or 0 where it pads."""
+        if heads not in self.heads:
+            each = torch.arange(heads, device=self.device)[None, :, None]
+            found = []
+            for group in self.groups:
+                places = (group.index[:, None, :] * heads + each).reshape(-1)
+                real = None if group.real is None else group.real[:, None, :].expand(-1, heads, -1).reshape(-1, 1)
+                found.append((places, real))
+            self.heads[heads] = found
+        return self.heads[heads]
+
+    def back(self, heads: int) -> Tensor:
+        """Of each token and head, the place of its vector among those of all groups: undoes `by_head`."""
+        places = torch.empty(self.tokens * heads, dtype=torch.long, device=self.device)
+        start = 0
+        for index, real in self.by_head(heads):
+            here = torch.arange(start, start + len(index), device=self.device)
+            start += len(index)
+            kept = slice(None) if real is None else real[:, 0]
+            places[index[kept]] = here[kept]
+        return places
+
+    def _group(self, chosen: np.ndarray, edge: int, owner: np.ndarray) -> Group:
+        lengths, starts, steps = self.lengths[chosen, None], self.starts[chosen, None], np.arange(edge)[None]
+        real = steps < lengths
+        index = starts + np.where(real, steps, 0)
+        counts = np.bincount(owner[chosen], minlength=len(self.rows))
+        whole = bool(real.all())
+        return Group(self._tensor(index), None if whole else self._tensor(real), tuple(counts.tolist()))
+
+    def _line(self, parts: list[np.ndarray]) -> Tensor:
+        return self._tensor(np.concatenate(parts).astype(np.int64))[None]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+
+def _edge(length: int) -> int:
+    """The length that a row is padded to: it depends on the row alone, so that a trial's dropout does too."""
+    return next((edge for edge in _LENGTHS if edge >= length), -(-length // _BEYOND) * _BEYOND)
+
+
+def chunks(rows: Sequence[Row], *, at_most: int, tokens: int) -> Iterator[slice]:
+    """Stretches of at most so many rows and, where a stretch has more than one, tokens."""
+    start = held = 0
+    for place, row in enumerate(rows):
+        if place > start and (place - start >= at_most or held + len(row) > tokens):
+            yield slice(start, place)
+            start, held = place, 0
+        held += len(row)
+    if start < len(rows):
+        yield slice(start, len(rows))

@@ -1,0 +1,41 @@
+"""Matrix products over a pack: each trial's tokens with that trial's matrix.
+
+`torch.nn.functional.grouped_mm` where it takes the type on the device, else batched products over padded stretches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sweep.model.packed.layout import Layout
+
+
+def each(values: Tensor, matrices: Tensor, layout: Layout) -> Tensor:
+    """(tokens, a) with (trials, a, b) → (tokens, b)"""
+    if _grouped(values):
+        return functional.grouped_mm(values, matrices, offs=layout.offsets)
+    index, _, back = layout.padded
+    return torch.bmm(values[index], matrices).flatten(0, 1)[back]
+
+
+def outer(left: Tensor, right: Tensor, layout: Layout) -> Tensor:
+    """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
+    if _grouped(left):
+        return functional.grouped_mm(left.t(), right, offs=layout.offsets)
+    index, real, _ = layout.padded
+    unreal = ~real[..., None]
+    first, second = (part[index].masked_fill_(unreal, 0.0) for part in (left, right))
+    return torch.bmm(first.transpose(1, 2), second)
+
+
+def summed(values: Tensor, layout: Layout) -> Tensor:
+    """(tokens, a) → (trials, a)"""
+    return torch.stack([part.sum(dim=0) for part in values.split(layout.counts)])
+
+
+def _grouped(values: Tensor) -> bool:
+    if values.device.type == "cpu":
+        return values.dtype is torch.float32
+    return values.dtype is torch.bfloat16

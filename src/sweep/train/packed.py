@@ -1,0 +1,339 @@
+"""The engine that trains many trials at once on one frozen base.
+
+Each forward and backward pass carries a batch of every trial, laid end to end without padding (as in token packing, Krell
+et al. 2021, arXiv 2107.02027); the base's matrix products are shared, adapters are applied trial by trial, and all that
+follows the gradients is each trial's own. Packing adapters of a search is the idea of PLoRA (Yan et al. 2025, arXiv
+2508.02932), and of HFTA (Wang et al. 2021, arXiv 2102.02344) before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sweep.config.schema import Config
+from sweep.data.tokenise import TokenisedData
+from sweep.errors import first_line
+from sweep.model.base import BaseSpec
+from sweep.model.bench import Bench
+from sweep.model.features import Unsuited
+from sweep.model.packed.carrier import Carrier, Leaf
+from sweep.model.packed.layout import Layout, Row, chunks
+from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
+from sweep.train import frozen, memory
+from sweep.train.arguments import autocast
+from sweep.train.loss import wide
+from sweep.train.room import Room
+from sweep.train.seat import Seat, Seating
+from sweep.train.trial import OneByOne
+
+logger = logging.getLogger(__name__)
+
+OnStep = Callable[[TrialPlan, Step], Verdict]
+OnEval = Callable[[TrialPlan, EvalPoint], Verdict]
+OnEnd = Callable[[TrialPlan, Outcome], None]
+
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the trials of one pack share: the base, the precision of its products, and what is kept for the way back."""
+
+    base: BaseSpec
+    bf16: bool
+    checkpointing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on the
+    pack's base, else when the pack has come to its end. With `announce` a line says why."""
+
+    bench: Bench
+    data: TokenisedData
+    best_dir: Callable[[TrialPlan], Path | None]
+    slots: int | Literal["auto"] = "auto"
+    announce: bool = False
+
+    def run(
+        self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+            seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
+            trip = _Trip(self, seating, next_trial, on_step, on_eval, on_end, Room(self.bench.device, self.slots))
+            try:
+                trip.run()
+            finally:
+                for seat in trip.seats:
+                    seat.leave()
+
+
+@dataclass(slots=True)
+class _Trip:
+    engine: Packed
+    seating: Seating
+    next_trial: Callable[[], TrialPlan | None]
+    on_step: OnStep
+    on_eval: OnEval
+    on_end: OnEnd
+    room: Room
+    seats: list[Seat] = field(default_factory=list)
+    carrier: Carrier | None = None
+    kind: Kind | None = None
+    later: TrialPlan | None = None  # stands on another base than the pack
+    asked_dry: bool = False  # no further trial, as long as none ends
+
+    def run(self) -> None:
+        while True:
+            self._fill()
+            if self.seats:
+                self._tick()
+            elif self.later is None:
+                return
+
+    def _fill(self) -> None:
+        while len(self.seats) < self.room.slots:
+            if self.later is not None and self.seats:
+                return
+            trial = self.later or self._ask()
+            if trial is None:
+                return
+            self.later = None
+            self._place(trial)
+
+    def _ask(self) -> TrialPlan | None:
+        if self.asked_dry:
+            return None
+        trial = self.next_trial()
+        self.asked_dry = trial is None
+        return trial
+
+    def _place(self, trial: TrialPlan) -> None:
+        kind = self._kind(trial.config)
+        if self.seats and kind != self.kind and kind.base != (self.kind and self.kind.base):
+            self.later = trial
+            return
+        if not self.seats and self.kind and kind.base != self.kind.base:
+            self.carrier = self.kind = None  # two bases may not fit
+        reason = unpackable(trial.config)
+        if reason is not None:
+            self._alone(trial, reason)
+        elif self.seats and kind != self.kind:
+            self.later = trial
+        else:
+            self._board(trial, kind)
+
+    def _kind(self, config: Config) -> Kind:
+        base = self.engine.bench.spec(config, self.engine.data.splits.labels)
+        return Kind(base, config.trainer.bf16, config.trainer.gradient_checkpointing)
+
+    def _board(self, trial: TrialPlan, kind: Kind) -> None:
+        try:
+            seat = self.seating.take(trial, self.on_step, self.on_eval)
+        except Unsuited as error:
+            self._alone(trial, str(error))
+            return
+        except (RuntimeError, MemoryError) as error:
+            self._no_room(trial, error)
+            return
+        try:
+            carrier = self._carrier_for(trial.config, kind)
+            rows, logits = seat.sample() if carrier.pristine else ([], None)
+            with autocast(trial.config.trainer, carrier.device):
+                carrier.board(seat.passenger, rows, logits)
+        except Unsuited as error:
+            seat.leave()
+            self.carrier = self.kind = None
+            self._alone(trial, str(error))
+            return
+        self.seats.append(seat)
+
+    def _carrier_for(self, config: Config, kind: Kind) -> Carrier:
+        if self.carrier is None or self.kind != kind:
+            model = self.engine.bench.frozen(config, self.engine.data.splits.labels)
+            self.carrier, self.kind = Carrier(model), kind
+            if kind.checkpointing:
+                self.carrier.checkpointing()
+        return self.carrier
+
+    def _alone(self, trial: TrialPlan, reason: str) -> None:
+        if reason and self.engine.announce:
+            _say(f"{reason}: the Trainer trains it, one trial at a time")
+        one = iter([trial])
+        alone = OneByOne(self.engine.bench, self.engine.data, self.engine.best_dir)
+        alone.run(lambda: next(one, None), self.on_step, self.on_eval, self._ended)
+
+    def _no_room(self, trial: TrialPlan, error: BaseException) -> None:
+        """A further trial does not fit: it waits until another one has left, or fails where it is the only one."""
+        if not memory.out_of_memory(error):
+            raise error
+        memory.release(self.engine.bench.device)
+        if self.seats:
+            self.room.shrink(len(self.seats))
+            self.later = trial
+            return
+        message = f"while loading the model: {first_line(error)}"
+        self._ended(trial, Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(engine="packed")))
+
+    def _ended(self, trial: TrialPlan, outcome: Outcome) -> None:
+        self.asked_dry = False
+        self.on_end(trial, outcome)
+
+    def _tick(self) -> None:
+        """A batch of every trial; the evaluations that are due; the ends."""
+        carrier = self.carrier
+        assert carrier is not None, "who has a seat has boarded"
+        due = self._train(carrier, self.seats)
+        self._evaluate(carrier, [seat for seat in due if not seat.reporting.course.ended])
+        for seat in [seat for seat in self.seats if seat.ended]:
+            self.seats.remove(seat)
+            outcome = seat.outcome()
+            seat.leave()
+            self._ended(seat.plan, outcome)
+
+    def _train(self, carrier: Carrier, seats: Sequence[Seat]) -> list[Seat]:
+        """Gives those whose evaluation is due. Without memory for all of them at once, they go in two halves."""
+        due: list[Seat] = []
+        for part in self.room.parts(seats):
+            try:
+                with self.room.measured(part):
+                    done = _pass(carrier, part)
+            except (RuntimeError, MemoryError) as error:
+                due += self._in_halves(carrier, part, error)
+                continue
+            due += [seat for seat, loss, gradients in done if seat.took(loss, gradients)]
+        return due
+
+    def _in_halves(self, carrier: Carrier, seats: Sequence[Seat], error: BaseException) -> list[Seat]:
+        if not memory.out_of_memory(error):
+            raise error
+        carrier.clear()
+        memory.release(carrier.device)
+        if len(seats) == 1:
+            seats[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+            return []
+        self.room.shrink(len(seats) // 2)
+        return self._train(carrier, seats)
+
+    def _evaluate(self, carrier: Carrier, seats: Sequence[Seat]) -> None:
+        """Those that read the same rows together."""
+        while seats:
+            same = [seat for seat in seats if seat.validation is seats[0].validation]
+            for part in self.room.parts(same):
+                self._score(carrier, part)
+            seats = [seat for seat in seats if seat not in same]
+
+    def _score(self, carrier: Carrier, seats: Sequence[Seat]) -> None:
+        started = time.perf_counter()
+        try:
+            scores = _scores(carrier, seats, self.room.eval_tokens)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            memory.release(carrier.device)
+            if not self.room.shrink_evaluation(seats[0].validation.lengths):
+                for seat in seats:
+                    seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+                return
+            self._score(carrier, seats)
+            return
+        share = (time.perf_counter() - started) / len(seats)
+        for seat, one in zip(seats, scores, strict=True):
+            seat.clock.charge(evaluating=share)
+            seat.evaluated(one, started=started)
+
+
+def unpackable(config: Config) -> str | None:
+    """Why a pack cannot carry a trial, as far as its config tells; empty where another loop is the faster one."""
+    if frozen.suits(config):
+        return ""
+    if config.adapter.method == "full":
+        return "adapter.method full trains the base itself"
+    if config.adapter.method == "head":
+        return "adapter.method head trains no adapter"
+    if config.prompt is not None:
+        return "label words (prompt) are scored by the language model's own output layer"
+    if config.trainer.fp16:
+        return "trainer.fp16 scales the gradients of a whole pass"
+    return None
+
+
+def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Seat, Tensor, list[tuple[nn.Parameter, Tensor]]]]:
+    """Forward and back for one batch of each trial: its loss, and the gradients of its weights. Nothing of a trial has
+    changed when memory runs out on the way."""
+    rows = [[seat.train.rows[row] for row in seat.next_batch()] for seat in seats]
+    layout = Layout(rows, carrier.device, [seat.noise() for seat in seats])
+    carrier.train(True)
+    for seat in seats:
+        _set_mode(seat.passenger.head, training=True)
+    leaves = carrier.load([seat.passenger for seat in seats])
+    with autocast(seats[0].plan.config.trainer, carrier.device):
+        vectors = carrier.vectors(layout)
+        losses = [seat.loss(one) for seat, one in zip(seats, vectors, strict=True)]
+    heads = [[weight for weight in seat.passenger.head.parameters() if weight.requires_grad] for seat in seats]
+    wanted = [leaf for leaf, _ in leaves] + [weight for weights in heads for weight in weights]
+    found = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
+    carrier.clear()
+    shares = _shares(leaves, found[: len(leaves)], len(seats))
+    rest = iter(found[len(leaves) :])
+    for share, weights in zip(shares, heads, strict=True):
+        own = zip(weights, islice(rest, len(weights)), strict=True)
+        share += [(weight, gradient) for weight, gradient in own if gradient is not None]
+    return [(seat, loss.detach(), share) for seat, loss, share in zip(seats, losses, shares, strict=True)]
+
+
+def _shares(
+    leaves: Sequence[Leaf], found: Iterable[Tensor | None], trials: int
+) -> list[list[tuple[nn.Parameter, Tensor]]]:
+    """Each trial's part of the gradients of stacked weights, cut to the shape of its own."""
+    shares: list[list[tuple[nn.Parameter, Tensor]]] = [[] for _ in range(trials)]
+    for (_, weights), gradient in zip(leaves, found, strict=True):
+        if gradient is None:
+            continue
+        for share, weight, one in zip(shares, weights, gradient, strict=True):
+            if weight is not None:
+                shape = weight.squeeze().shape if one.ndim == 1 else weight.shape
+                share.append((weight, one[tuple(slice(size) for size in shape)]))
+    return shares
+
+
+def _scores(carrier: Carrier, seats: Sequence[Seat], tokens: int) -> list[Tensor]:
+    """Of each trial for all rows of the validation split they share, in the rows' order."""
+    rows = seats[0].validation.rows
+    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+    lined: list[Row] = [rows[row] for row in order]
+    at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
+    carrier.train(False)
+    for seat in seats:
+        _set_mode(seat.passenger.head, training=False)
+    found: list[list[Tensor]] = [[] for _ in seats]
+    with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
+        carrier.load([seat.passenger for seat in seats])
+        for part in chunks(lined, at_most=at_most, tokens=max(tokens // len(seats), 1)):
+            vectors = carrier.vectors(Layout([lined[part]] * len(seats), carrier.device))
+            for scores, seat, one in zip(found, seats, vectors, strict=True):
+                scores.append(wide(seat.passenger.head(one)))
+    carrier.clear()
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return [torch.cat(scores)[back.to(carrier.device)] for scores in found]
+
+
+def _set_mode(module: nn.Module, *, training: bool) -> None:
+    if module.training is not training:  # setting it again would walk all modules, at every step
+        module.train(training)
+
+
+@cache
+def _say(message: str) -> None:
+    logger.warning(message)

@@ -1,0 +1,255 @@
+"""A trial's place in a pack: all that is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sweep.data.collate import collator
+from sweep.data.tokenise import TokenisedData
+from sweep.model import artifact
+from sweep.model.account import unwrapped
+from sweep.model.bench import Bench
+from sweep.model.features import Unsuited
+from sweep.model.packed.carrier import Passenger
+from sweep.model.packed.layout import Row
+from sweep.model.packed.noise import Noise
+from sweep.records import EvalPoint, FailureReason, Outcome, Step, TrialPlan, Verdict
+from sweep.steps import evaluation_interval
+from sweep.train.arguments import autocast, training_arguments
+from sweep.train.best import Best
+from sweep.train.callbacks import Reporting
+from sweep.train.course import Course, ShareClock
+from sweep.train.evaluation import Predictions, judged
+from sweep.train.loss import mean_loss, summed, wide
+from sweep.train.updates import Updates
+
+_SAMPLE = 8  # rows by which a pack is compared with the model's own forward pass
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tokenised dataset in memory. `labels` are as a collator gives them, on the device."""
+
+    rows: Sequence[Row]
+    labels: Tensor
+    dataset: Any
+
+    @classmethod
+    def of(cls, dataset: Any, *, several: bool, device: torch.device) -> Table:
+        tokens = [np.asarray(row, dtype=np.int64) for row in dataset["input_ids"][:]]
+        typed = "token_type_ids" in dataset.column_names
+        types = [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
+        kind = torch.float32 if several else torch.long
+        labels = torch.tensor(dataset["labels"][:], dtype=kind, device=device)
+        return cls([Row(*pair) for pair in zip(tokens, types, strict=True)], labels, dataset)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(row) for row in self.rows]
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The CPU's random numbers of one trial, while others draw from the same generator in between."""
+
+    state: Tensor
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with torch.random.fork_rng([]):
+            torch.set_rng_state(self.state)
+            yield
+            self.state = torch.get_rng_state()
+
+
+@dataclass(slots=True)
+class Seat:
+    plan: TrialPlan
+    passenger: Passenger
+    train: Table
+    validation: Table
+    updates: Updates
+    best: Best
+    clock: ShareClock
+    stack: ExitStack
+    sample: Callable[[], tuple[list[Row], Tensor]]
+    waiting: list[list[int]] = field(default_factory=list)  # batches of the optimizer step in hand
+    items: int = 0  # labels in it
+    batches: int = 0  # that have gone through, over all steps
+    tokens: int = 0
+    course_of_steps: Iterator[list[list[int]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.course_of_steps = self.updates.steps()
+
+    @property
+    def reporting(self) -> Reporting:
+        return self.updates.reporting
+
+    @property
+    def ended(self) -> bool:
+        return self.updates.ended or self.reporting.course.ended
+
+    def next_batch(self) -> list[int]:
+        """The numbers of the rows that the trial trains on next."""
+        if not self.waiting:
+            self.waiting = list(next(self.course_of_steps))
+            self.items = sum(self.train.labels[rows].numel() for rows in self.waiting)
+        return self.waiting[0]
+
+    def noise(self) -> Noise:
+        """For the batch that goes through next; its head draws from it after the base."""
+        drawn = Noise(self.updates.arguments.seed, self.batches, self.train.labels.device)
+        for dropout in self.passenger.dropouts:
+            dropout.noise = drawn
+        return drawn
+
+    def loss(self, vectors: Tensor) -> Tensor:
+        """The share that the batch in hand has in the loss of its optimizer step; `vectors` enter the head, (rows, width)."""
+        config = self.plan.config
+        scores = wide(self.passenger.head(vectors))
+        labels = self.train.labels[self.waiting[0]]
+        return summed(config.dataset.task, scores, labels, smoothing=config.trainer.label_smoothing_factor) / self.items
+
+    def took(self, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
+        """The batch in hand is done; True where with it an evaluation is due."""
+        for weight, gradient in gradients:
+            shaped = gradient.reshape(weight.shape)
+            weight.grad = shaped if weight.grad is None else weight.grad + shaped
+        rows = self.waiting.pop(0)
+        self.batches += 1
+        self.tokens += sum(len(self.train.rows[row]) for row in rows)
+        self.updates.took(len(rows), loss)
+        return not self.waiting and self.updates.update()
+
+    def evaluated(self, scores: Tensor, *, started: float) -> None:
+        """`scores` are of all validation rows, in their order."""
+        config = self.plan.config
+        found = judged(scores.cpu(), self.validation.labels.cpu(), loss=mean_loss(config), started=started)
+        self.reporting.evaluate = lambda: found
+        self.updates.evaluate()
+
+    def fail(self, reason: FailureReason, message: str) -> None:
+        self.reporting.course.fail(reason, f"after step {self.updates.state.global_step}: {message}")
+
+    def outcome(self) -> Outcome:
+        with self.clock.set_aside():
+            self.best.restore()
+        weights = unwrapped(self.passenger.model).num_parameters(exclude_embeddings=True)
+        cost = self.reporting.cost(
+            self.train.labels.device,
+            train_seconds=self.clock.training(),
+            steps=self.updates.state.global_step,
+            flops=6.0 * weights * self.tokens,
+            train_loss=self.updates.mean_loss(),
+        )
+        return self.reporting.course.outcome(cost)
+
+    def leave(self) -> None:
+        self.updates.weights.clear()
+        del self.updates.optimizer, self.updates.schedule
+        self.stack.close()
+
+
+@dataclass(slots=True)
+class Seating:
+    """Makes seats. Tables are kept for as long as trials use the same rows."""
+
+    bench: Bench
+    data: TokenisedData
+    best_dir: Callable[[TrialPlan], Path | None]
+    folder: Path
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def take(
+        self,
+        plan: TrialPlan,
+        on_step: Callable[[TrialPlan, Step], Verdict],
+        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
+    ) -> Seat:
+        """Raises Unsuited where a pack cannot carry the trial, and what running out of memory raises."""
+        with ExitStack() as stack:
+            seat = self._seat(plan, on_step, on_eval, stack)
+            seat.stack = stack.pop_all()
+        return seat
+
+    def _seat(
+        self,
+        plan: TrialPlan,
+        on_step: Callable[[TrialPlan, Step], Verdict],
+        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
+        stack: ExitStack,
+    ) -> Seat:
+        config, bench, clock = plan.config, self.bench, ShareClock()
+        with clock.set_aside():
+            tokenizer, labels = bench.tokenizer(config.model), self.data.splits.labels
+            train = self._table(self.data.train(tokenizer, config.dataset.max_length, None))
+            held_out = self._table(self.data.validation(tokenizer, config.dataset.max_length, None))
+            model = stack.enter_context(bench.model(config, labels))
+            passenger = Passenger(model)
+            _refuse_uncarried(passenger)
+            folder = self.best_dir(plan)
+            best = Best(
+                model,
+                save=partial(artifact.save, model, tokenizer, config=config, labels=labels),
+                folder=folder,
+                newest=folder.with_name("newest") if folder and config.trainer.save_newest else None,
+            )
+            reporting = Reporting(
+                course=Course(config),
+                clock=clock,
+                interval=evaluation_interval(len(train.rows), config.trainer),
+                evaluate=_never,
+                keep=best.keep,
+                keep_newest=best.keep_newest,
+                on_step=lambda step: on_step(plan, step),
+                on_eval=lambda point: on_eval(plan, point),
+            )
+            arguments = training_arguments(config, bench.device, self.folder)
+            updates = Updates(model, config, arguments, reporting, train.lengths, bench.device)
+            with torch.random.fork_rng([]):
+                updates.begin()
+                updates.numbers = Numbers(torch.get_rng_state())
+        sample = partial(_sample, train, model, collator(tokenizer, labels), config)
+        return Seat(plan, passenger, train, held_out, updates, best, clock, stack, sample)
+
+    def _table(self, dataset: Any) -> Table:
+        name = dataset.cache_files[0]["filename"]  # a fingerprint of all that the tokens depend on
+        if name not in self.tables:
+            several = self.data.splits.labels.task == "multi_label"
+            self.tables[name] = Table.of(dataset, several=several, device=self.bench.device)
+        return self.tables[name]
+
+
+def _refuse_uncarried(passenger: Passenger) -> None:
+    carried = {id(weight) for adapter in passenger.adapters.values() for weight in adapter.weights}
+    carried |= {id(weight) for weight in passenger.head.parameters()}
+    left = [name for name, weight in passenger.model.named_parameters() if weight.requires_grad and id(weight) not in carried]
+    if left:
+        raise Unsuited(f"{left[0]} is trained inside the base")
+
+
+def _sample(table: Table, model: nn.Module, collate: Any, config: Any) -> tuple[list[Row], Tensor]:
+    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass."""
+    order = np.argsort([len(row) for row in table.rows], kind="stable")
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE).astype(int))].tolist()
+    device = table.labels.device
+    batch = collate(table.dataset.__getitems__(chosen))
+    inputs = {name: value.to(device) for name, value in batch.items() if name != "labels"}
+    model.eval()
+    with torch.no_grad(), autocast(config.trainer, device):
+        logits: Tensor = model(**inputs).logits
+    return [table.rows[row] for row in chosen], logits
+
+
+def _never() -> Predictions:
+    raise AssertionError("a pack evaluates its trials itself")
