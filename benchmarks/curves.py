@@ -34,16 +34,12 @@ class Table:
     name: str
     rows: int
     validation_rows: int
+    space: Space
     curves: tuple[Curve, ...]
 
     @property
     def epochs(self) -> int:
         return len(self.curves[0].scores)
-
-    def space(self) -> Space:
-        found, faults = load(SPACES / f"{_RECIPES[self.name].space}.yaml", _GROUPS)
-        assert not faults, faults
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +58,9 @@ _RECIPES = {
                    ("trainer.num_train_epochs=12",)),
     "head_short": Recipe("head on cached features, every fourth row, 6 epochs", "minilm_banking77_head", "head", 96,
                          ("trainer.num_train_epochs=6", "dataset.train_every_nth=4")),
-    "adapters": Recipe("LoRA and IA3, 462 rows, 9 epochs", "minilm_banking77_lora", "adapters", 40,
-                       ("trainer.num_train_epochs=9", "dataset.max_train_samples=462", "dataset.max_eval_samples=500")),
+    "adapters": Recipe("LoRA and IA3, 308 rows, 9 epochs", "compare_adapters_banking77", "adapters", 32,
+                       ("trainer.num_train_epochs=9", "dataset.max_train_samples=308", "dataset.max_eval_samples=400",
+                        "study.compare_by=null")),
 }  # fmt: skip
 TABLES = tuple(_RECIPES)
 
@@ -79,7 +76,9 @@ def path_of(name: str) -> Path:
 def read(name: str) -> Table:
     found = json.loads(path_of(name).read_text())
     curves = tuple(Curve(entry["params"], tuple(entry["scores"]), entry["seconds"]) for entry in found["curves"])
-    return Table(found["name"], found["rows"], found["validation_rows"], curves)
+    space, faults = load(SPACES / f"{_RECIPES[name].space}.yaml", _GROUPS)
+    assert not faults, faults
+    return Table(found["name"], found["rows"], found["validation_rows"], space, curves)
 
 
 def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> None:
@@ -101,7 +100,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     with opened(plan) as session:
         trials = search(session)
     curves = tuple(_curve(trial.params, trial.outcome) for trial in trials if isinstance(trial.outcome, Completed))
-    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), curves))
+    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves))
 
 
 def _curve(params: Mapping[str, Scalar], outcome: Completed) -> Curve:

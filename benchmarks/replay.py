@@ -80,7 +80,7 @@ def replay(
     if trials > len(table.curves):
         raise ValueError(f"{trials} trials of a table of {len(table.curves)}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    config, storage, space = policy.study(seed), InMemoryStorage(), table.space()
+    config, storage, space = policy.study(seed), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     study = optuna.create_study(
         study_name=f"seed {seed}", storage=storage, direction="maximize", pruner=pruner or methods.pruner(config)

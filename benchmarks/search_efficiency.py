@@ -17,9 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
 
@@ -57,8 +56,6 @@ _PRUNERS = {
 _WITH_EACH_SAMPLER = ("none", "median, the project's options", "successive halving, factor 2", "the default")
 _KEPT = (1, 2, 3, 4)
 
-Study = Callable[[int], Replayed]
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -88,7 +85,7 @@ class Measured:
 
     def line(self) -> str:
         return (
-            f"| {self.sampler} | {self.pruner} | {100 * self.saved:.0f} % | {100 * self.within:.0f} % "
+            f"| {self.slots} | {self.sampler} | {self.pruner} | {100 * self.saved:.0f} % | {100 * self.within:.0f} % "
             f"| {100 * self.regret_median:.2f} | {100 * self.regret_mean:.2f} | {100 * self.best:.2f} | {self.ticks:.0f} |"
         )
 
@@ -116,3 +113,57 @@ def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Ite
             runs = [together(table, trials=trials, keep=keep, seed=seed) for seed in range(seeds)]
             name = f"one epoch each, the best {keep} to the end"
             yield Measured.of(runs, table=table.name, slots=trials, sampler="random", pruner=name)
+
+
+def _print(found: Sequence[Measured]) -> None:
+    group = None
+    for one in found:
+        if group != (group := (one.table, one.trials)):
+            print(f"\n{one.table} ({about(one.table)}), studies of {one.trials} trials\n")
+            print(
+                "| slots | sampler | pruner | rows saved | within 0.2 points | behind, median | mean | best | epochs in time |"
+            )
+            print("|---|---|---|---|---|---|---|---|---|")
+        print(one.line())
+
+
+def _publish(found: Sequence[Measured]) -> None:
+    """With a line for each table and size of study: which policy reaches what is wanted, if any does."""
+    whole = {
+        "benchmark": "search_efficiency", "date": now(), "machine": machine(), "versions": package_versions(),
+        "wanted": {"saved": WANTED, "within": WITHIN}, "policies": [asdict(one) for one in found],
+    }  # fmt: skip
+    (RESULTS / "search_efficiency.json").write_text(json.dumps(whole, indent=1) + "\n")
+    reached = [one for one in found if one.saved >= WANTED and one.regret_median <= WITHIN]
+    print(
+        f"\nwanted, {100 * WANTED:.0f} % fewer rows and a median seed within {100 * WITHIN:.1f} points: {len(reached)} of {len(found)}"
+    )
+    for one in reached:
+        print(f"{one.table}, {one.trials} trials: {one.line()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--gp", action="store_true", help="the Gaussian process too, which takes seconds a trial")
+    parser.add_argument("--record", choices=TABLES, help="train this table, or what is missing of it")
+    parser.add_argument("--data", type=Path, help="with --record: folder with Banking77's train.csv and test.csv")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/search_efficiency"), help="with --record: run directories"
+    )
+    parser.add_argument("--points", type=int, help="with --record: how many, if not as many as the table should have")
+    given = parser.parse_args()
+    if given.record:
+        if given.data is None:
+            parser.error("--record needs --data")
+        record(given.record, given.data, given.runs, points=given.points)
+        return
+    samplers: tuple[SamplerName, ...] = ("random", "tpe", "qmc", *(("gp",) if given.gp else ()))
+    found = [one for name in given.tables for one in measure(read(name), seeds=given.seeds, samplers=samplers)]
+    _print(found)
+    _publish(found)
+
+
+if __name__ == "__main__":
+    main()
