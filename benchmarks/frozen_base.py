@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.process import run
 from benchmarks.table import Row, publish
 
 TRIALS = 50
@@ -59,13 +57,11 @@ def main() -> None:
 
 
 def _project(experiment: list[str], folder: Path) -> list[dict[str, Any]]:
-    run = folder / "run"
-    command = [
-        sys.executable, "-m", "sweep", *experiment, f"run_dir={run}", f"study.n_trials={TRIALS}", "study.sampler=random",
-        "study.pruner=none", "tracker.mode=offline",
-    ]  # fmt: skip
-    _run(command, folder)
-    return [json.loads(path.read_text()) for path in sorted(run.glob("trials/*/record.json"))]
+    run("sweep", [
+        *experiment, f"run_dir={folder / 'run'}", f"study.n_trials={TRIALS}", "study.sampler=random", "study.pruner=none",
+        "tracker.mode=offline",
+    ], folder)  # fmt: skip
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("run/trials/*/record.json"))]
 
 
 def _baseline(
@@ -74,7 +70,7 @@ def _baseline(
     chosen = [records[place * len(records) // count] for place in range(count)]
     asked, answered = folder / "trials.json", folder / "out.json"
     asked.write_text(json.dumps(chosen))
-    _run([sys.executable, "-m", "benchmarks.frozen_trainer", str(asked), str(answered), *experiment], folder)
+    run("benchmarks.frozen_trainer", [str(asked), str(answered), *experiment], folder)
     found: list[dict[str, Any]] = json.loads(answered.read_text())
     return [record | measured for record, measured in zip(chosen, found, strict=True)]
 
@@ -89,14 +85,6 @@ def _first(record: dict[str, Any]) -> float:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    local = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_SILENT": "true", "HF_HUB_OFFLINE": "1",
-             "TOKENIZERS_PARALLELISM": "false", "SWEEP_CACHE": str(folder / "cache")}  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **local})
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

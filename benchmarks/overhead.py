@@ -1,72 +1,136 @@
-"""Time per trial outside training and evaluation: the project, and `Trainer.hyperparameter_search` as one would write it.
+"""Time per trial outside training and evaluation: the project's engines, and `Trainer.hyperparameter_search`.
 
-Both train the same fixed trials, LoRA (rank 8, query and value) on MiniLM over the help-desk task, evaluate each epoch and
-track to W&B offline. The baseline is `Trainer.hyperparameter_search(backend="optuna")` with a `model_init` that loads the
-base and wraps it, the Trainer's own W&B callback, and no checkpoints. Its time inside training and evaluation is measured by
-a callback around `train` and by the evaluations' own runtime. Rounds of the two alternate; the first trial of each round's
-process counts for neither.
+    python -m benchmarks.overhead [--engines trainer packed] [--rounds 3] [--trials 8]
+
+All train the same trials, which differ in their seeds: LoRA (rank 8, query and value) on MiniLM over the help-desk task, one epoch,
+one evaluation, W&B offline. The baseline loads the base and wraps it in `model_init`, and keeps no checkpoints. Rounds of the
+sides alternate; the first trial of a process counts for none.
+
+One trial after the other: from the end of a trial to the end of the next one, less what the engine's record of that one (the
+baseline: a callback) gives for training and evaluation. Packed trials overlap, so that a second of the search belongs to several of
+them, and what a trial's own record leaves over is mostly waiting for the others. Here it is the seconds of the search that
+brought no step and no evaluation about, over the trials, as seen at the seam between study and engine: what the study did when
+it was called (Optuna, records, W&B), what came before a trial was pulled or given back, and whatever the first step after a pull
+took above the median round, since trials are built before it. Writing the best adapter lies before an evaluation is reported, and
+counts to it. The whole search, less every second that the records give for training and evaluation, is printed for comparison:
+the first trial of the process and the base are in it, and so is whatever an engine does not charge to a trial.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
 
+from benchmarks.sides import Event, Point, Side, baseline, project
 from benchmarks.table import Row, publish
 
-ROUNDS, TRIALS = 3, 4
-PROMISED = 0.5
+PROMISED = {"trainer": 0.5, "packed": 0.3}
+SLOTS = 4
+EXPERIMENT = (
+    "+experiment=quickstart", "trainer.num_train_epochs=1", "dataset.max_train_samples=128", "dataset.max_eval_samples=64",
+)  # fmt: skip
 
 
 def main() -> None:
-    found: dict[str, list[float]] = {"sweep": [], "Trainer.hyperparameter_search": []}
-    for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as folder:
-            found["sweep"] += _project(Path(folder))
-        with tempfile.TemporaryDirectory() as folder:
-            found["Trainer.hyperparameter_search"] += _baseline(Path(folder))
-    rows = [Row(name, seconds, PROMISED if name == "sweep" else None) for name, seconds in found.items()]
-    publish("overhead", rows, {"trials measured of each": str(len(found["sweep"])),
-                               "baseline / project": rows[1].median / rows[0].median})  # fmt: skip
+    given = _arguments()
+    points: list[Point] = [{"trainer.seed": number} for number in range(given.trials)]
+    ours: dict[str, list[Side]] = {engine: [] for engine in given.engines}
+    theirs: list[Side] = []
+    for _ in range(given.rounds):
+        for engine, sides in ours.items():
+            sides.append(project(points, EXPERIMENT, engine=engine, slots=SLOTS, limit=given.limit))
+        theirs.append(baseline(points, EXPERIMENT, limit=given.limit))
+    rows = [Row(f"sweep, engine={name}", _overheads(name, sides), PROMISED[name]) for name, sides in ours.items()]
+    rows.append(Row("Trainer.hyperparameter_search", [
+        trial.seconds - trial.inside for side in theirs for trial in side.trials[1:]
+    ]))  # fmt: skip
+    notes: dict[str, float | str] = {"trials of each, first one included": str(given.trials * given.rounds)}
+    for row, (name, sides) in zip(rows, ours.items(), strict=False):
+        notes[f"baseline / engine={name}"] = rows[-1].median / row.median
+        notes[f"engine={name}, (search - training - evaluation, by the records) / trials"] = fmean(
+            (side.seconds - sum(trial.inside for trial in side.trials)) / len(side.trials) for side in sides
+        )
+        parts = [outside(side.timeline) for side in sides]
+        notes[f"engine={name}, at the seam: in the study"] = fmean(part.study for part in parts)
+        notes[f"engine={name}, at the seam: before a pull or an end"] = fmean(part.between for part in parts)
+        notes[f"engine={name}, at the seam: first step after a pull, above the usual"] = fmean(
+            part.first_step for part in parts
+        )
+    publish("overhead", rows, notes)
 
 
-def _project(folder: Path) -> list[float]:
-    command = [
-        sys.executable, "-m", "sweep", "+experiment=quickstart", f"run_dir={folder / 'run'}", f"study.n_trials={TRIALS}",
-        "study.pruner=none", "study.space=null", "trainer.num_train_epochs=1", "tracker.mode=offline",
-        "dataset.max_train_samples=128", "dataset.max_eval_samples=64",
-    ]  # fmt: skip
-    _run(command, folder)
-    records = [json.loads(path.read_text()) for path in sorted((folder / "run" / "trials").glob("*/record.json"))]
-    inside = [
-        record["outcome"]["cost"]["train_seconds"] + record["outcome"]["cost"]["eval_seconds"] for record in records
+def between_ends(side: Side) -> list[float]:
+    """Of trials one after the other: seconds from one end to the next, less training and evaluation."""
+    ends = [event.time + event.took for event in side.timeline if event.kind == "end"]
+    return [
+        later - earlier - trial.inside for (earlier, later), trial in zip(pairwise(ends), side.trials[1:], strict=True)
     ]
-    ended = [_seconds(record["finished"]) for record in records]
-    return [ended[i] - ended[i - 1] - inside[i] for i in range(1, len(records))]
 
 
-def _baseline(folder: Path) -> list[float]:
-    _run([sys.executable, "-m", "benchmarks.hyperparameter_search", str(TRIALS), str(folder / "out.json")], folder)
-    found: list[float] = json.loads((folder / "out.json").read_text())
-    return found[1:]
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Seconds a trial: in the study when it was called; before a trial was pulled or given back; and what the first step
+    after a pull took above the median round."""
+
+    study: float
+    between: float
+    first_step: float
+
+    @property
+    def total(self) -> float:
+        return self.study + self.between + self.first_step
 
 
-def _run(command: list[str], folder: Path) -> None:
-    local = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_SILENT": "true", "HF_HUB_OFFLINE": "1",
-             "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **local})
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
+def outside(timeline: Sequence[Event]) -> Outside:
+    """When the search brought no step and no evaluation about, from the second pull on.
+
+    Raises ValueError where no trial makes two steps in a row: what a round takes is not known then.
+    """
+    usual = median(_rounds(timeline))
+    study, between, first_step, pulled = 0.0, 0.0, 0.0, 0
+    for earlier, later in pairwise((timeline[0], *timeline)):
+        if pulled >= 2:
+            gap = max(later.time - earlier.time - earlier.took, 0.0)
+            if later.kind in ("next", "end"):
+                between += gap
+            elif later.kind == "step" and earlier.kind == "next":
+                first_step += max(gap - usual, 0.0)
+        pulled += later.kind == "next" and later.trial >= 0
+        study += later.took if pulled >= 2 else 0.0
+    trials = pulled - 1
+    return Outside(study / trials, between / trials, first_step / trials)
 
 
-def _seconds(moment: str) -> float:
-    from datetime import datetime
+def _rounds(timeline: Sequence[Event]) -> Iterator[float]:
+    """Seconds from a trial's step to its next one, where only steps came between; less what the study took."""
+    last: dict[int, float] = {}
+    spent = 0.0
+    for event in timeline:
+        if event.kind != "step":
+            last.clear()
+        else:
+            if event.trial in last:
+                yield event.time - spent - last[event.trial]
+            last[event.trial] = event.time - spent
+        spent += event.took
 
-    return datetime.fromisoformat(moment).timestamp()
+
+def _overheads(engine: str, sides: Sequence[Side]) -> list[float]:
+    if engine == "packed":
+        return [outside(side.timeline).total for side in sides]
+    return [seconds for side in sides for seconds in between_ends(side)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engines", nargs="+", choices=tuple(PROMISED), default=list(PROMISED))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=8, help="of each side in a round")
+    parser.add_argument("--limit", type=float, default=900, help="seconds that a single process may take")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -11,32 +11,38 @@ from statistics import median
 from sweep.provenance import machine, now, package_versions
 
 RESULTS = Path(__file__).parent / "results"
+SHOWN = ("sweep", "torch", "transformers", "peft", "bitsandbytes", "optuna", "wandb")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`seconds` are the single measurements; `limit` is what the project promises, if it does."""
+    """`values` are the single measurements; `limit` is what the project promises, if it does."""
 
     name: str
-    seconds: Sequence[float]
+    values: Sequence[float]
     limit: float | None = None
+    unit: str = "s"
 
     @property
     def median(self) -> float:
-        return median(self.seconds)
+        return median(self.values)
+
+    def cells(self) -> tuple[str, ...]:
+        found = (self.median, min(self.values), max(self.values), self.limit)
+        return tuple("" if value is None else f"{value:.3f} {self.unit}" for value in found)
 
 
 def publish(benchmark: str, rows: Sequence[Row], notes: dict[str, float | str] | None = None) -> None:
     """Print the rows and write them, with versions and machine, to `benchmarks/results/NAME.json`."""
-    print(f"{'':44}{'median':>10}{'lowest':>10}{'highest':>10}{'promised':>10}")
-    for row in rows:
-        limit = f"{row.limit:>9.3f}s" if row.limit is not None else ""
-        print(f"{row.name:44}{row.median:>9.3f}s{min(row.seconds):>9.3f}s{max(row.seconds):>9.3f}s{limit:>10}")
+    for name, cells in (("", ("median", "lowest", "highest", "promised")), *((row.name, row.cells()) for row in rows)):
+        print(f"{name:52}" + "".join(f"{cell:>16}" for cell in cells))
     for name, value in (notes or {}).items():
         print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
+    versions = package_versions()
+    print("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items() if name in SHOWN))
     RESULTS.mkdir(exist_ok=True)
     found = {
         "benchmark": benchmark, "date": now(), "machine": machine(),
-        "versions": package_versions(), "rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {},
+        "versions": versions, "rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {},
     }  # fmt: skip
     (RESULTS / f"{benchmark}.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -51,6 +51,13 @@ def test_a_trial_s_command_composes_the_trial_again() -> None:
         assert getattr(again.config, section) == getattr(trial.config, section)
 
 
+def test_a_trial_s_command_keeps_the_engine() -> None:
+    plan = make_plan([QUICK, "engine=packed", "engine.slots=8"])
+    again = make_plan(shlex.split(plan.trial(3, {"optimizer.learning_rate": 1e-3}).command)[3:])
+    assert (again.config.engine, again.config.study.n_trials) == (plan.config.engine, 1)
+    assert make_plan([QUICK, "engine=trainer", "engine.slots=1"]).config.engine.slots == 1
+
+
 def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
     plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
     assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
@@ -127,6 +134,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
         (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
+        (["engine=trainer", "engine.slots=4"], "engine.slots", "is 4, but engine.name is trainer, which trains one"),
+        (["engine.slots=0"], "engine.slots", "greater than or equal to 1 or 'auto'"),
         (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
         (["dataset.text_column=body"], "dataset.text_column", "text, label"),
         (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
@@ -154,6 +163,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["prompt=sentiment"], "prompt.label_words", "lacks the words of access_request"),
         (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
         (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
+        (["prompt=label", "model.pooling=last"], "model.pooling", "nothing is pooled"),
+        (["model.pooling=first"], "model.pooling", "'mean', 'cls', 'pooler' or 'last'"),
         (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
     ],
@@ -180,7 +191,7 @@ def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
     words = "prompt.label_words={lost_card: ' lost'}"
     found = faults_of(QUICK, "prompt.template='{body}'", words, "adapter=head", "trainer.label_smoothing_factor=0.1")
     assert set(found) == {
-        "prompt.template", "prompt.label_words", "adapter.method", "trainer.label_smoothing_factor",
+        "prompt.template", "prompt.label_words", "adapter.method", "model.pooling", "trainer.label_smoothing_factor",
     }  # fmt: skip
 
 
@@ -188,7 +199,7 @@ def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
     space = space_file(tmp_path, "prompt: {choices: [none, label]}")
     by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
     assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
-    plan = make_plan([QUICK, space])
+    plan = make_plan([QUICK, space, "model.pooling=null"])
     assert plan.trial(0, {"prompt": "none"}).config.prompt is None
     prompt = plan.trial(1, {"prompt": "label"}).config.prompt
     assert prompt is not None and prompt.scoring == "mean"

@@ -17,6 +17,8 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
 )
 
 WORDS = """
@@ -66,6 +68,17 @@ def tiny_distilbert(folder: Path) -> Path:
         n_layers=2, n_heads=2, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     return _save(folder, lambda: DistilBertModel(config), tokenizer)
+
+
+def tiny_roberta(folder: Path) -> Path:
+    """A head of a dense layer and a projection, and no pooler; positions count from behind the pad token's."""
+    tokenizer = _masked_tokenizer()
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=LIMIT + 1, hidden_size=WIDTH, intermediate_size=2 * WIDTH,
+        num_hidden_layers=2, num_attention_heads=2, pad_token_id=tokenizer.pad_token_id, type_vocab_size=2,
+        bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id,
+    )  # fmt: skip
+    return _save(folder, lambda: RobertaModel(config, add_pooling_layer=False), tokenizer)
 
 
 def _save(folder: Path, build: object, tokenizer: PreTrainedTokenizerFast) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,33 +34,51 @@ EPOCHS = 3
 
 @dataclass
 class ToyEngine:
-    """Three evaluations of a score that is best at a learning rate of 1e-3. `before` runs ahead of each epoch; `luck` is
-    added to the score, and a trial whose luck is NaN diverges."""
+    """Three evaluations of a score that is best at a learning rate of 1e-3, `slots` trials in turn, an epoch at a time.
+    `before` runs ahead of each epoch; `luck` is added to the score, and a trial whose luck is NaN diverges. `together`
+    counts the trials that ran at once, at each epoch."""
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
     trained: list[TrialPlan] = field(default_factory=list)
     luck: Callable[[TrialPlan], float] = lambda trial: 0.0
+    slots: int = 1
+    together: list[int] = field(default_factory=list)
 
     def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
-        while (trial := next_trial()) is not None:
-            self.trained.append(trial)
-            on_end(trial, self._outcome(trial, on_step, on_eval))
+        running: deque[tuple[TrialPlan, Generator[None, None, Outcome]]] = deque()
+        while True:
+            while len(running) < self.slots and (trial := next_trial()) is not None:
+                self.trained.append(trial)
+                running.append((trial, self._course(trial, on_step, on_eval)))
+            if not running:
+                return
+            self.together.append(len(running))
+            trial, course = running.popleft()
+            try:
+                next(course)
+                running.append((trial, course))
+            except StopIteration as ended:
+                on_end(trial, ended.value)
 
-    def _outcome(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Outcome:
+    def _course(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
         rate, evals = trial.config.optimizer.learning_rate, []
+        per_epoch = trial.total_steps // EPOCHS
         for epoch in range(1, EPOCHS + 1):
             self.before(trial, epoch)
-            verdict = on_step(trial, Step(epoch, EPOCHS, float(epoch), {"train/loss": 1.0 / epoch}))
+            step = epoch * per_epoch if epoch < EPOCHS else trial.total_steps
+            verdict = on_step(trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}))
             if verdict is Verdict.CONTINUE:
                 accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
                 if math.isnan(accuracy):
                     return Failed(FailureReason.DIVERGED, "loss is nan", tuple(evals), Cost(seconds=1.0))
                 evals.append(
-                    EvalPoint(epoch, epoch, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
+                    EvalPoint(epoch, step, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
                 )
                 verdict = on_eval(trial, evals[-1])
             if verdict is not Verdict.CONTINUE:
                 return _stopped(verdict, tuple(evals))
+            if epoch < EPOCHS:
+                yield
         best = max(evals, key=lambda point: point.metrics["eval/accuracy"])
         return Completed(best, tuple(evals), Cost(seconds=1.0))
 

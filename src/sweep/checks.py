@@ -83,6 +83,13 @@ def _precision(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
 
 
+def _engine(config: Config) -> Iterator[tuple[str, str]]:
+    engine = config.engine
+    if engine.name == "trainer" and engine.slots not in ("auto", 1):
+        rule = f"is {engine.slots}, but engine.name is trainer, which trains one trial at a time"
+        yield "engine.slots", f"{rule}; use 1, or engine=auto or engine=packed"
+
+
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter = config.adapter
     for name in LORA_ONLY:
@@ -128,6 +135,9 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
     if config.adapter.method == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.model.pooling is not None:
+        rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
+        yield "model.pooling", rule
     if config.trainer.label_smoothing_factor > 0:
         factor = f"is {config.trainer.label_smoothing_factor:g}"
         yield (
@@ -283,6 +293,7 @@ CHECKS: tuple[Check, ...] = (
     _evaluations,
     _ignored,
     _precision,
+    _engine,
     _metric,
     _study,
 )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
@@ -27,9 +28,10 @@ _PRUNERS: Mapping[PrunerName, str] = {
 
 # Optuna's own defaults are for studies of hundreds: ten random points before TPE starts and five trials before the
 # median pruner does would leave a study of six neither searched nor pruned. Evaluations are counted from 1, so two
-# warmup steps spare a trial's first evaluation, when the learning rate may still be warming up.
+# warmup steps spare a trial's first evaluation, when the learning rate may still be warming up. With its constant liar TPE
+# keeps away from the points of trials that still run; with none running it changes nothing.
 _SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
-    "tpe": {"n_startup_trials": 4},
+    "tpe": {"n_startup_trials": 4, "constant_liar": True},
     "gp": {"n_startup_trials": 4},
 }
 _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
@@ -37,7 +39,7 @@ _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
     "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 2},
     "patient": {"patience": 1},
 }
-# These walk one fixed sequence, whose place is kept in the study; the others draw afresh at each ask.
+# These walk one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
 
@@ -50,6 +52,28 @@ class _Grid(optuna.samplers.GridSampler):
         pass
 
 
+class _Sequence(optuna.samplers.QMCSampler):
+    """Whose place in its sequence is told, and whose axes are those of the earliest trial, if it still runs too.
+
+    Optuna's own counts a place for each trial that is asked for, one that is tried again too, and as long as no trial
+    has ended it takes the axes from all that run: either way, which points come next would depend on what was stopped,
+    or ran at once.
+    """
+
+    def __init__(self, place: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._place = place
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        others = study._get_trials(deepcopy=False, states=states)
+        earlier = [other for other in others if other.number < trial.number and other.distributions]
+        return dict(min(earlier, key=lambda other: other.number).distributions) if earlier else {}
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
+        return self._place
+
+
 def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:
     found: Callable[..., BaseSampler] = getattr(optuna.samplers, _SAMPLERS[name])
     return found
@@ -60,20 +84,21 @@ def pruner_class(name: PrunerName) -> Callable[..., BasePruner]:
     return found
 
 
-def sampler(study: StudyConfig, space: Space, asked: int) -> BaseSampler:
-    """The sampler for the ask that follows `asked` earlier ones.
+def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
+    """The sampler for the ask that follows `asked` earlier ones, `own` of them of the same method in a group run.
 
     A sampler with a seed that is made again on resuming would repeat its first points. Here the seed of each ask
     follows from the study's seed and the number of points asked for before, so that a study interrupted and resumed
-    asks for the same points as one that ran through.
+    asks for the same points as one that ran through, and trials that run at once do not share a draw.
     """
     options: dict[str, Any] = {**_SAMPLER_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
     drawn = int(Fingerprint().add(str(study.seed)).add(str(asked)).hex()[:8], 16)
     seed = study.seed if study.sampler in _SEQUENCES else drawn
     with _no_warning_of_novelty():
         if study.sampler == "qmc":
-            # For what the sequence does not cover: conditional keys and choices.
+            # For what the sequence does not cover: the first point, conditional keys and choices.
             options.setdefault("independent_sampler", optuna.samplers.RandomSampler(seed=drawn))
+            return _Sequence(max(0, (asked if own is None else own) - 1), seed=seed, **options)
         if study.sampler == "grid":
             return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -62,8 +62,9 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds are wall time; `samples` counts training rows seen, `eval_samples` rows evaluated; `flops` is the
-    Trainer's estimate; memory is in bytes; `device` is the accelerator's name, or cpu."""
+    """Seconds are wall time; of trials that ran at once each has its share, so that their sum is the time that went by.
+    `samples` counts training rows seen, `eval_samples` rows evaluated; `flops` is the Trainer's estimate; memory is in
+    bytes; `device` is the accelerator's name, or cpu."""
 
     seconds: float = 0.0
     train_seconds: float = 0.0
@@ -92,6 +93,7 @@ class Cost:
             "peak_host_bytes": self.peak_host_bytes,
             "peak_device_bytes": self.peak_device_bytes,
             "device": self.device or None,
+            "engine": self.engine or None,
             "device_hours": self.device_hours,
         }
         return {f"cost/{name}": value for name, value in found.items() if value is not None}
@@ -111,12 +113,12 @@ class Cost:
 
     @property
     def device_hours(self) -> float:
-        """A trial holds one device for as long as it lasts."""
+        """A trial holds one device for as long as it lasts, or its share of one."""
         return self.seconds / 3600
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Of trainings one after the other: sums, but the highest peaks, no training loss, and every device that was used."""
+    """Of several trainings: sums, but the highest peaks, no training loss, and every device and engine that was used."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -127,8 +129,13 @@ def total(costs: Sequence[Cost]) -> Cost:
         peak_host_bytes=max((one.peak_host_bytes for one in costs), default=0),
         peak_device_bytes=max((one.peak_device_bytes for one in costs), default=0),
         eval_samples=sum(one.eval_samples for one in costs),
-        device=", ".join(dict.fromkeys(name for one in costs for name in one.device.split(", ") if name)),
+        device=_named(one.device for one in costs),
+        engine=_named(one.engine for one in costs),
     )
+
+
+def _named(lists: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(name for names in lists for name in names.split(", ") if name))
 
 
 @dataclass(frozen=True, slots=True)

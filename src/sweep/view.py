@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from sweep.config.schema import StudyConfig
 from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
 
-PLAIN_SECONDS = 15.0  # between two plain progress lines of one trial
+PLAIN_SECONDS = 15.0  # without a plain line, until one says how far all that runs is
 
 
 @dataclass(slots=True)
 class View:
-    """Knows nothing of where its facts come from. Use as a context manager."""
+    """Knows nothing of where its facts come from. Use as a context manager.
+
+    Several trainings may run at once: each goes by its title, from `begin` to `ended` or `over`.
+    """
 
     study: StudyConfig
     console: Console = field(default_factory=lambda: Console(file=sys.stderr, highlight=False))
@@ -30,6 +34,8 @@ class View:
     _wanted: int = field(init=False, default=0)
     _best: str = field(init=False, default="")
     _last_line: float = field(init=False, default=0.0)
+    _running: dict[str, TaskID] = field(init=False, default_factory=dict)
+    _heading: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._bar = Progress(
@@ -60,40 +66,60 @@ class View:
         self._refresh()
 
     def begin(self, trial: TrialPlan, title: str) -> None:
-        for task in self._bar.task_ids:
-            self._bar.remove_task(task)
-        self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
+        self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
         values = ", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in trial.params.items())
+        self._heading = title
         self.say(f"{title}: {values or 'as configured'}")
         self._last_line = time.monotonic()
         self._refresh()
 
-    def step(self, step: Step) -> None:
-        for task in self._bar.task_ids:
-            self._bar.update(task, completed=step.step, epoch=step.epoch)
+    def step(self, title: str, step: Step) -> None:
+        self._bar.update(self._running[title], completed=step.step, epoch=step.epoch)
         self._refresh()
         if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            self.say(f"  step {step.step}/{step.total_steps}, epoch {step.epoch:.1f}{self._left()}")
+            self.say(self._progress(title, step))
 
-    def evaluated(self, point: EvalPoint) -> None:
+    def evaluated(self, title: str, point: EvalPoint) -> None:
         shown = f"{self.study.metric} {point.metrics[self.study.metric]:.4f}"
         if self.study.metric != "eval/loss":
             shown += f", eval/loss {point.metrics['eval/loss']:.4f}"
         self._last_line = time.monotonic()
-        self.say(f"  epoch {point.epoch:.1f}: {shown}")
+        self.say(f"{self._whose(title)}epoch {point.epoch:.1f}: {shown}")
 
     def ended(self, title: str, state: str, detail: str) -> None:
+        self.over(title)
         self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
+
+    def over(self, title: str) -> None:
+        """Show it no longer, and say nothing of it."""
+        if title in self._running:
+            self._bar.remove_task(self._running.pop(title))
+        if title != self._heading:
+            self._heading = ""
+        self._refresh()
 
     def standing(self) -> None:
         """How far the study is: in a terminal the live block says so anyway."""
         if self._live is None:
             self.say(f"{self._done}/{self._wanted} trials{f', {self._best}' if self._best else ''}")
 
-    def _left(self) -> str:
-        left = next((task.time_remaining for task in self._bar.tasks), None)
-        return f", {left:.0f} s left" if left is not None else ""
+    def _whose(self, title: str) -> str:
+        """What a line of a training begins with: its name, unless it runs alone and the line stands below its heading."""
+        if len(self._running) == 1 and self._heading == title:
+            return "  "
+        self._heading = ""
+        return f"{title}, "
+
+    def _progress(self, title: str, step: Step) -> str:
+        """One line, however many are running."""
+        tasks = self._bar.tasks
+        if len(tasks) > 1:
+            self._heading = ""
+            far = "; ".join(f"{task.description} at {task.percentage:.0f} %" for task in tasks)
+            return f"{len(tasks)} running: {far}{_left(tasks)}"
+        where = f"step {step.step}/{step.total_steps}, epoch {step.epoch:.1f}"
+        return f"{self._whose(title)}{where}{_left(tasks)}"
 
     def _refresh(self) -> None:
         if self._live:
@@ -102,6 +128,13 @@ class View:
     def _block(self) -> Group:
         head = Text(f"{self.study.study_name}  trials {self._done}/{self._wanted}  {self._best}", style="bold")
         return Group(head, self._bar)
+
+
+def _left(tasks: Sequence[Task]) -> str:
+    """Until the last of them ends; empty where it cannot be told yet."""
+    left = [task.time_remaining for task in tasks]
+    known = [seconds for seconds in left if seconds is not None]
+    return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""
 
 
 def _short(value: object) -> str:

@@ -43,6 +43,8 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
             "optimizer.learning_rat",
             "did you mean optimizer.learning_rate?",
         ),
+        ("engine.slots: {low: 1, high: 8}", "engine.slots", "belongs to the study, not to a trial"),
+        ("engine.name: {choices: [packed, trainer]}", "engine.name", "belongs to the study, not to a trial"),
         ("optimizer: {low: 1, high: 2}", "optimizer", "neither a config key"),
         ("optimizer.learning_rate: {low: 1, high: 1}", "optimizer.learning_rate.low", "must be below high"),
         ("optimizer.learning_rate: {low: 0, high: 1, log: true}", "optimizer.learning_rate.low", "above 0 on a log"),

@@ -65,6 +65,14 @@ def test_the_best_few_are_trained_with_seeds_of_their_own(tmp_path: Path) -> Non
     assert made.confirmation is not None and made.confirmation.cost.seconds == 6.0
 
 
+def test_several_at_once_are_the_same_repeats(tmp_path: Path) -> None:
+    options = ("study.confirm_seeds=2", "study.confirm_top=2")
+    one, many = run(tmp_path / "a", *options), ToyEngine(slots=3)
+    found = run(tmp_path / "b", *options, engine=many)
+    assert many.together[-1] == 1 and max(many.together) == 3
+    assert (found.confirmation, sorted(found.trained)) == (one.confirmation, sorted(one.trained))
+
+
 def test_the_best_mean_leads_not_the_luckiest_trial(tmp_path: Path) -> None:
     best = order(tmp_path)
     unlucky = ToyEngine(luck=lambda trial: -1.0 if trial.number == best[0] and trial.config.trainer.seed else 0.0)

@@ -39,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "llama": tiny.tiny_llama(root / "llama"),
         "bert": tiny.tiny_bert(root / "bert"),
         "distilbert": tiny.tiny_distilbert(root / "distilbert"),
+        "roberta": tiny.tiny_roberta(root / "roberta"),
         "no_pooler": tiny.tiny_bert(root / "no_pooler", pooler=False),
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from packs import double_precision, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import TrialPlan
@@ -57,3 +58,15 @@ def plan(model_dir: Path) -> Callable[..., TrialPlan]:
 @pytest.fixture
 def watcher() -> Watcher:
     return Watcher()
+
+
+@pytest.fixture
+def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with double_precision(monkeypatch):
+        yield
+
+
+@pytest.fixture
+def trial(steady_model_dir: Path) -> Callable[..., TrialPlan]:
+    """For a pack: without dropout, every step logged, and the weights kept as they are at the end."""
+    return lambda number=0, **sections: steady_plan(steady_model_dir, number, **sections)

@@ -23,6 +23,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
+PoolingKind = Literal["mean", "cls", "pooler", "last"]
 OptimizerName = Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 PrunerName = Literal["none", "median", "successive_halving", "hyperband", "percentile", "patient"]
@@ -56,6 +57,9 @@ class ModelConfig(Section):
     shrink: ShrinkConfig = ShrinkConfig()
     tokenizer: str | None = Field(
         None, description="as `path`; null takes the model's own, or, with init random and no path at hand, bytes"
+    )
+    pooling: PoolingKind | None = Field(
+        None, description="the vector of a text that its head is given; null is what the architecture's own class does"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
@@ -175,19 +179,24 @@ class TrainerConfig(Section):
 
 
 class EngineConfig(Section):
-    """What trains the trials. The results are the same to rounding; what differs is how many trials train at once."""
+    """What trains the trials, and how many at once. Without dropout every engine gives the same numbers, to rounding; with
+    it they drop other values."""
 
     name: Literal["auto", "packed", "trainer"] = Field(
         "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
     )
-    slots: Count | Literal["auto"] = Field("auto", description="trials at once on one base; auto: what memory holds")
+    slots: Count | Literal["auto"] = Field(
+        "auto", description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler"
+    )
 
 
 class StudyConfig(Section):
     study_name: str = "study"
     n_trials: Count = Field(10, description="in total, over all runs of the study")
     timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which no trial starts")
-    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which a trial fails")
+    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="seconds of its own until a trial fails"
+    )
     metric: str = "eval/accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
     space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
@@ -207,6 +216,12 @@ class StudyConfig(Section):
         None, description="a searched key with choices: equal trials for each, each one's best retrained and compared"
     )
     dry_run: bool = False
+
+    @property
+    def at_once(self) -> int | None:
+        """Trials that a study of this size should run at a time: a sampler that learns has nothing to go on but trials that
+        have ended. None where the sampler does not."""
+        return max(2, self.n_trials // 4) if self.sampler in ("tpe", "gp", "cmaes") else None
 
     @property
     def objective(self) -> Objective:

@@ -201,8 +201,8 @@ class _Reader:
         before = len(self.faults)
         if key not in self.groups and (not is_key(key) or section(key) is not None):
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
-        elif key in ("experiment", "study", "tracker") or key.startswith(
-            ("study.", "tracker.", "run_dir", "published")
+        elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
+            ("study.", "tracker.", "engine.", "run_dir", "published")
         ):
             self._fault(key, "belongs to the study, not to a trial, and cannot be searched")
         elif key == "dataset" or key.startswith("dataset.") and key != "dataset.max_length":

@@ -101,7 +101,7 @@ class _Loop:
             return None
         run = self.session.tracker.open(due.plan, JobType.CONFIRM)
         self.session.view.begin(due.plan, due.title)
-        self.running[due.key] = due, Watch(self.session, run)
+        self.running[due.key] = due, Watch(self.session, run, due.title)
         return due.plan
 
     def step(self, plan: TrialPlan, step: Step) -> Verdict:

@@ -20,10 +20,12 @@ def watched(session: Session, plan: TrialPlan, title: str) -> Iterator[Watch]:
     run = session.tracker.open(plan, JobType.FINAL)
     session.view.begin(plan, title)
     try:
-        yield Watch(session, run)
+        yield Watch(session, run, title)
     except BaseException as error:
         run.finish(ended_early(error))
         raise
+    finally:
+        session.view.over(title)
 
 
 @contextmanager

@@ -14,19 +14,20 @@ from sweep.track.tracker import Ending, Run
 class Watch:
     session: Session
     run: Run
+    title: str
     rows: list[Step | EvalPoint] = field(default_factory=list)
 
     def step(self, step: Step) -> Verdict:
         if step.metrics:
             self.rows.append(step)
             self.run.log(step.step, step.metrics)
-        self.session.view.step(step)
+        self.session.view.step(self.title, step)
         return self._verdict()
 
     def evaluated(self, point: EvalPoint) -> Verdict:
         self.rows.append(point)
         self.run.log(point.step, point.metrics)
-        self.session.view.evaluated(point)
+        self.session.view.evaluated(self.title, point)
         return self._verdict()
 
     def _verdict(self) -> Verdict:

@@ -41,6 +41,7 @@ from sweep.model.checkpoint import locate
 from sweep.model.head import widen
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
+from sweep.model.pooling import install
 from sweep.model.quiet import quiet
 from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
@@ -128,7 +129,7 @@ def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
     with quiet():
-        model: nn.Module = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
+        model: PreTrainedModel = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
             dtype=manifest.base.dtype,
             device_map={"": device},
@@ -136,6 +137,7 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
             use_safetensors=True,
             **bases.attention(manifest.base),
         )
+        install(model, manifest.base.pooling)
     return model
 
 

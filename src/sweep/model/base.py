@@ -24,6 +24,7 @@ from sweep.model.architecture import body, check_head, fit, head_modules, label_
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.head import seeded
+from sweep.model.pooling import install
 from sweep.model.quiet import quiet
 
 META = torch.device("meta")
@@ -116,6 +117,7 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
             )
     except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise _cannot_be_built(spec.model, error) from error
+    install(model, spec.model.pooling)
     return model
 
 
@@ -153,6 +155,7 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {first_line(error)}") from error
+    install(model, spec.model.pooling)
     if spec.quantization:
         _steady(model, getattr(torch, spec.quantization.compute_dtype))
     absent = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}

@@ -88,7 +88,9 @@ class Bench:
         own hold on the base."""
         base = self._base_for(config, labels)
         _move(base.model, self.device)
-        return replica(base.model, ()).requires_grad_(False).eval()
+        made = replica(base.model, ())
+        made.requires_grad_(False).train(False)
+        return made
 
     def fingerprint(self) -> str:
         """Of the base in use: all that decides its weights, as they are in memory."""

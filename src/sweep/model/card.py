@@ -17,6 +17,12 @@ _TRAINED = {
     "head": "the classification head alone",
     "full": "every weight",
 }
+_POOLED = {
+    "mean": "the mean of the last hidden states over a text's tokens",
+    "cls": "the last hidden state of a text's first token",
+    "last": "the last hidden state of a text's last token",
+    "pooler": "what the base's own pooler makes of a text",
+}
 _SETTINGS = {
     "optimizer": ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type"),
     "trainer": (
@@ -33,7 +39,7 @@ def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
-        f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.",
+        f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.{_given(manifest)}",
         _metrics(metrics),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
         _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned"),
@@ -56,6 +62,11 @@ def _front_matter(config: Config, manifest: Manifest) -> str:
 def _trained(manifest: Manifest) -> str:
     headed = manifest.prompt is None and manifest.method in ("lora", "ia3")
     return _TRAINED[manifest.method] + (" and the classification head" if headed else "")
+
+
+def _given(manifest: Manifest) -> str:
+    kind = manifest.base.pooling
+    return "" if kind is None else f" Its head is given {_POOLED[kind]}."
 
 
 def _name(config: Config) -> str:
@@ -119,7 +130,8 @@ scores = {scores}{decided}"""
 
 def _without_sweep(manifest: Manifest) -> str:
     if manifest.method == "full":
-        return f"With transformers alone:\n\n{_code(_FULL.format(_auto_class(manifest)))}"
+        code = _FULL.format(_auto_class(manifest), pooling=_pooling(manifest, "model"))
+        return f"With transformers alone:\n\n{_code(code)}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
     if manifest.base.gguf_file:
@@ -133,7 +145,7 @@ base = {_auto_class(manifest)}.from_pretrained(
     config=AutoConfig.from_pretrained("."),
     {_options(manifest)}
 )
-{_KEEP_PACKING if manifest.quantization else ""}{ending}
+{_KEEP_PACKING if manifest.quantization else ""}{_pooling(manifest, "base")}{ending}
 tokenizer = AutoTokenizer.from_pretrained(".")"""
     note = "" if manifest.base.dtype == "float32" else f"\n\n{_INEXACT}"
     return f"Without sweep:\n\n{_code(code)}{note}"
@@ -173,6 +185,11 @@ def _bits(quantization: Quantization, head: tuple[str, ...]) -> str:
     )"""
 
 
+def _pooling(manifest: Manifest, name: str) -> str:
+    kind = manifest.base.pooling
+    return "" if kind is None else _POOL.format(vector=_VECTORS[kind], name=name)
+
+
 def _settings(config: Config) -> str:
     tree = config.model_dump(mode="json")
     rows = [
@@ -191,7 +208,7 @@ def _code(text: str) -> str:
 _FULL = """from transformers import {0}, AutoTokenizer
 
 model = {0}.from_pretrained(".").eval()
-tokenizer = AutoTokenizer.from_pretrained(".")"""
+{pooling}tokenizer = AutoTokenizer.from_pretrained(".")"""
 _PEFT = ("from peft import PeftModel", 'model = PeftModel.from_pretrained(base, ".").eval()')
 _HEAD = (
     "from safetensors.torch import load_file",
@@ -200,4 +217,22 @@ _HEAD = (
 _KEEP_PACKING = """for module in base.modules():
     module.support_avx512bf16_for_cpu = False  # else bitsandbytes repacks 4-bit weights on some CPUs, and rounds
 """
+_POOL = """
+
+def pool(trunk, args, kwargs, output):
+    hidden, mask = output["last_hidden_state"], kwargs["attention_mask"]
+    vector = {vector}
+    output["last_hidden_state"] = vector[:, None].expand_as(hidden)
+    output["pooler_output"] = vector
+    return output
+
+
+{name}.base_model.register_forward_hook(pool, with_kwargs=True)
+"""
+_VECTORS = {
+    "mean": "((hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).to(hidden.dtype)",
+    "cls": "hidden[range(len(hidden)), mask.argmax(1)]",
+    "last": "hidden[range(len(hidden)), mask.cumsum(1).argmax(1)]",
+    "pooler": 'output["pooler_output"]',
+}
 _INEXACT = "Logits may then differ in their last digits: sweep holds the head in float32."

@@ -26,6 +26,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from sweep.model.account import trained_head
 from sweep.model.architecture import body
+from sweep.model.pooling import pooled, pooling_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _STATES = "states"
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
 Batch = Mapping[str, Tensor]
-Pooling = Callable[[Any, Batch, int | None], Tensor]
+Pool = Callable[[Any, Batch, int | None], Tensor]
 
 
 class Unsuited(Exception):
@@ -85,11 +86,11 @@ class _StandIn(nn.Module):
 def states(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Tensor]:
     """For each batch of inputs on the model's device, the vectors that enter its head, (rows, width).
 
-    How the head pools is found out on the first batch, by comparing logits, and checked on every other one. Raises
-    Unsuited where no known pooling gives the model's own logits.
+    How the head pools is found out on the first batch, by comparing logits, and checked on every other one; a hook of
+    `sweep.model.pooling` says it. Raises Unsuited where no known pooling gives the model's own logits.
     """
     head, pad = HeadModel(model).eval(), model.config.get_text_config().pad_token_id
-    known: dict[str, Pooling] = dict(_POOLINGS)
+    known = _candidates(model)
     with _outputs_of(model.get_submodule(body(model))) as seen, torch.no_grad():
         model.train(False)
         for batch in batches:
@@ -102,17 +103,25 @@ def states(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Tensor]
             seen.clear()
 
 
+def _candidates(model: PreTrainedModel) -> dict[str, Pool]:
+    hook = pooling_of(model)
+    if hook is None or hook.kind == "pooler":
+        return dict(_POOLS)
+    return {hook.kind: lambda output, batch, _pad: pooled(output[0], batch["attention_mask"], hook.kind).detach()}
+
+
 @contextmanager
 def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
+    """Before any hook pools them."""
     seen: list[Any] = []
-    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output), prepend=True)
     try:
         yield seen
     finally:
         handle.remove()
 
 
-def _agrees(head: HeadModel, pool: Pooling, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> bool:
+def _agrees(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> bool:
     """Rows whose logits are all alike, as those of a head that starts at zero, would agree with anything."""
     try:
         found = head(pool(output, batch, pad))
@@ -155,7 +164,7 @@ def _tensor(value: Tensor) -> Tensor:
     return value.detach().clone()
 
 
-_POOLINGS: dict[str, Pooling] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
+_POOLS: dict[str, Pool] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,6 +15,13 @@ from sweep.report.units import MISSING, count, flops, plural, rate, score, secon
 
 _TIME = ("what", "seconds", "training", "evaluating", "rows/s", "steps/s", "evaluated rows/s", "device-hours")
 _WORK = ("what", "steps", "rows seen", "FLOPs", "host memory", "device memory", "train/loss", "device")
+
+_ENGINES = {
+    "packed": "packed (several at once on one frozen base)",
+    "trainer": "by the Trainer (one at a time)",
+    "frozen": "on cached features of the frozen base (one at a time)",
+}
+_SHARES = "A packed trial's seconds are its share of the time in which it ran beside others, so that the sum is the machine's."
 
 Named = Sequence[tuple[str, Cost]]
 
@@ -92,7 +100,7 @@ def _name(facts: Facts, place: int) -> str:
 
 def _observations(facts: Facts) -> list[str]:
     spent = total([trial.outcome.cost for trial in facts.trials])
-    lines = [_where_time_went(facts.spent)]
+    lines = [_where_time_went(facts.spent), *_engines(facts)]
     if not facts.alone:
         each = spent.seconds / len(facts.trials)
         lines.append(
@@ -110,6 +118,20 @@ def _where_time_went(spent: Cost) -> str:
         f"It held one device{device} for {seconds(spent.seconds)}: {share(spent.train_seconds, spent.seconds)} of that training, "
         f"{share(spent.eval_seconds, spent.seconds)} evaluating on validation, {share(rest, spent.seconds)} setting up."
     )
+
+
+def _engines(facts: Facts) -> list[str]:
+    """What trained the trials; nothing where no record tells."""
+    counts = Counter(trial.outcome.cost.engine for trial in facts.trials)
+    told = {engine: number for engine, number in counts.most_common() if engine}
+    if not told:
+        return []
+    (first, number), *others = told.items()
+    trials = plural(len(facts.trials), "trial")
+    whole = f"{number} of {trials}" if number < len(facts.trials) else "The trial" if facts.alone else f"All {trials}"
+    also = "".join(f", {more} {_ENGINES[engine]}" for engine, more in others)
+    said = f"{whole} {'was' if number == 1 else 'were'} trained {_ENGINES[first]}{also}."
+    return [said, _SHARES] if "packed" in told else [said]
 
 
 def _wasted(facts: Facts, spent: Cost) -> list[str]:

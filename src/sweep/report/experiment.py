@@ -37,9 +37,9 @@ def experiment(facts: Facts) -> str:
 
 
 def _model(facts: Facts) -> list[tuple[str, str]]:
-    state = facts.lock.model
+    state, pooling = facts.lock.model, _settings(facts, "model", ("pooling",))
     return [
-        ("model", code(state.path) + _at(state.revision) + made(facts.config.model)),
+        ("model", f"{code(state.path)}{_at(state.revision)}{made(facts.config.model)}{pooling and f'; {pooling}'}"),
         ("model fingerprint", code(state.fingerprint) if state.fingerprint else MISSING),
         ("adapter", _settings(facts, "adapter", _ADAPTER)),
         ("optimizer", _settings(facts, "optimizer", _OPTIMIZER)),

@@ -29,10 +29,11 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
     trial, again = tuple(Point(found, None) for found in final.trial_evals), facts.retrained
     values = [[code(key), escape(value(chosen))] for key, chosen in final.params.items()]
     beside, every = tables.side_by_side(facts, trial, again), tables.evaluations(facts, again)
+    agreed = f"{_engines(facts, final)}{agreement(trial, again)}"
     if facts.alone:
-        shown = [every, agreement(trial, again), details("Both trainings side by side", body=[beside])]
+        shown = [every, agreed, details("Both trainings side by side", body=[beside])]
     else:
-        shown = [beside, agreement(trial, again), details("Every score of the retraining", body=[every])]
+        shown = [beside, agreed, details("Every score of the retraining", body=[every])]
     return join(
         [
             title,
@@ -46,6 +47,16 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
             "eval/loss while the model learns quickly.",
             tracked(facts, final.tracker_run),
         ]
+    )
+
+
+def _engines(facts: Facts, final: FinalRecord) -> str:
+    """Where the trial was packed and its retraining was not: what they share, and what may differ."""
+    if facts.winner is None or facts.winner.outcome.cost.engine != "packed" or final.cost.engine == "packed":
+        return ""
+    return (
+        "The trial was packed with others, and the retraining ran alone on the Trainer engine, from the same initial weights "
+        "with the same rows in the same order. Dropout draws other numbers there; without dropout only rounding differs. "
     )
 
 

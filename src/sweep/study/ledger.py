@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import optuna
@@ -27,10 +28,11 @@ from sweep.store import Store
 from sweep.study.among import OwnPruner, OwnSampler, value_of
 
 # User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
-_OUTCOME, _EPOCH, _RETRIED = "outcome", "best_epoch", "retried"
+_OUTCOME, _EPOCH, _RETRIED, _TOGETHER = "outcome", "best_epoch", "retried", "lost_together"
 _EXPERIMENT = "experiment"
 
-# A point that has taken its process down this often is not tried again: it may well be why.
+# A point that has taken its process down this often is not tried again: it may well be why. Of trials that went down
+# together each is so with its share only.
 _LOSSES = 2
 
 
@@ -72,8 +74,7 @@ class Ledger:
     @property
     def counted(self) -> int:
         """Trials that count towards `n_trials`: all that ended for a reason of their own."""
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state.is_finished() and _RETRIED not in trial.user_attrs for trial in trials)
+        return sum(trial.state.is_finished() for trial in self._asked())
 
     @property
     def wanted(self) -> int:
@@ -90,24 +91,35 @@ class Ledger:
                 chosen[parameter.key] = _suggest(trial, parameter)
         return trial, chosen
 
+    def _asked(self) -> list[FrozenTrial]:
+        """Every point asked for once: trials that ended or still run, without those that are tried again."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [one for one in trials if one.state is not TrialState.WAITING and _RETRIED not in one.user_attrs]
+
     def _sampler(self) -> BaseSampler:
-        made, key = sampler(self.config, self.space, self.counted), self.config.compare_by
+        asked, key = self._asked(), self.config.compare_by
         if key is None:
-            return made
+            return sampler(self.config, self.space, len(asked))
+        value = self._next_method(key)
+        own = sum(value_of(trial, key) == value for trial in asked)
+        return OwnSampler(sampler(self.config, self.space, len(asked), own), key, value)
+
+    def _next_method(self, key: str) -> Scalar:
+        """That of the first point that waits; where none does, one is made to wait for the method that is due."""
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if not waiting:
-            self.study.enqueue_trial({key: self._due(key)})
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return OwnSampler(made, key, value_of(waiting[0], key))
+        if waiting:
+            return value_of(waiting[0], key)
+        due = self._due(key)
+        self.study.enqueue_trial({key: due})
+        return due
 
     def _due(self, key: str) -> Scalar:
         """The method that has the fewest trials, running ones too; the first of equals."""
-        taken = Counter(
-            value_of(trial, key) for trial in self.study.get_trials(deepcopy=False) if _RETRIED not in trial.user_attrs
-        )
+        taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.methods(key), key=lambda value: taken[value])
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Outcome, *, together: int = 1) -> None:
+        """`together` is how many trials were lost in one go, where this is one of them."""
         match outcome:
             case Completed(best=best):
                 trial.set_user_attr(_OUTCOME, "completed")
@@ -118,6 +130,8 @@ class Ledger:
                 self.study.tell(trial, state=TrialState.PRUNED)
             case Failed(reason=reason):
                 trial.set_user_attr(_OUTCOME, str(reason))
+                if reason is FailureReason.LOST and together > 1:
+                    trial.set_user_attr(_TOGETHER, together)
                 again = reason.retried and not self._takes_down(trial, reason)
                 if again:
                     trial.set_user_attr(_RETRIED, True)
@@ -127,12 +141,12 @@ class Ledger:
                     self.study.enqueue_trial(dict(trial.params))
 
     def _takes_down(self, trial: Trial, reason: FailureReason) -> bool:
-        """Whether the point was lost before, and is now again."""
+        """Whether the point was lost before, and is now again, and may well be why."""
         losses = [
-            other for other in self.study.get_trials(deepcopy=False)
+            Fraction(1, other.user_attrs.get(_TOGETHER, 1)) for other in self.study.get_trials(deepcopy=False)
             if other.user_attrs.get(_OUTCOME) == FailureReason.LOST and other.params == trial.params
         ]  # fmt: skip
-        return reason is FailureReason.LOST and len(losses) >= _LOSSES
+        return reason is FailureReason.LOST and sum(losses) >= _LOSSES
 
     def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""

@@ -26,7 +26,9 @@ from sweep.records import (
     Verdict,
 )
 from sweep.study.ledger import Ledger
+from sweep.study.milestones import Milestones
 from sweep.study.session import Session
+from sweep.study.shares import Shares
 from sweep.track.tracker import Run, trial_ending
 from sweep.train.engine import Engine
 
@@ -55,8 +57,8 @@ class _Running:
     plan: TrialPlan
     run: Run
     started: str
-    clock: float
     evals: list[EvalPoint] = field(default_factory=list)
+    reported: int = 0  # the milestone that Optuna has the latest score of
 
 
 @dataclass(slots=True)
@@ -64,13 +66,21 @@ class _Loop:
     session: Session
     ledger: Ledger
     running: dict[int, _Running] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
     began: float = field(default_factory=time.monotonic)
+    milestones: Milestones = field(init=False)
+
+    def __post_init__(self) -> None:
+        plan = self.session.plan
+        self.milestones = Milestones.of(plan.corners, plan.space, rows=len(plan.splits.train))
 
     def settle(self) -> None:
         """Take up what a killed process left: by its record if there is one, otherwise as lost and to be tried again."""
         store = self.session.store
         records = {record.number: record for record in store.trials()}
-        for trial, frozen in list(self.ledger.unsettled()):
+        left = list(self.ledger.unsettled())
+        together = sum(trial.number not in records for trial, _ in left)
+        for trial, frozen in left:
             record = records.get(trial.number)
             if record is None:
                 evals = tuple(event for event in store.events(trial.number) if isinstance(event, EvalPoint))
@@ -79,7 +89,7 @@ class _Loop:
                 store.write_trial(record)
                 store.drop_best(trial.number)
                 self.session.view.say(f"trial {trial.number}: lost when the process ended")
-            self.ledger.tell(trial, record.outcome)
+            self.ledger.tell(trial, record.outcome, together=together)
 
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
@@ -100,8 +110,9 @@ class _Loop:
                 self._infeasible(trial, params, error)
                 continue
             run = self.session.tracker.open(plan)
-            self.running[plan.number] = _Running(trial, plan, run, now(), time.monotonic())
-            self.session.view.begin(plan, f"trial {plan.number}")
+            self.running[plan.number] = _Running(trial, plan, run, now())
+            self.shares.begin(plan.number)
+            self.session.view.begin(plan, _title(plan))
             return plan
         return None
 
@@ -114,10 +125,11 @@ class _Loop:
         self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
+        self.shares.trains(plan.number)
         if step.metrics:
             self.session.store.append_event(plan.number, step)
             self.running[plan.number].run.log(step.step, step.metrics)
-        self.session.view.step(step)
+        self.session.view.step(_title(plan), step)
         return self._verdict(plan)
 
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
@@ -125,23 +137,39 @@ class _Loop:
         running.evals.append(point)
         self.session.store.append_event(plan.number, point)
         running.run.log(point.step, point.metrics)
-        self.session.view.evaluated(point)
-        running.trial.report(point.metrics[plan.config.study.metric], point.index)
+        self.session.view.evaluated(_title(plan), point)
+        reported = self._report(running, point)
         if (verdict := self._verdict(plan)) is not Verdict.CONTINUE:
             return verdict
-        return Verdict.PRUNE if point.step < plan.total_steps and running.trial.should_prune() else Verdict.CONTINUE
+        judged = reported and point.step < plan.total_steps
+        return Verdict.PRUNE if judged and running.trial.should_prune() else Verdict.CONTINUE
+
+    def _report(self, running: _Running, point: EvalPoint) -> bool:
+        """False where Optuna has a score of this milestone already, as it may of a trial's last evaluation."""
+        config = running.plan.config
+        milestone = self.milestones.nearest(config, point.step)
+        if milestone <= running.reported:
+            return False
+        running.trial.report(point.metrics[config.study.metric], milestone)
+        running.reported = milestone
+        return True
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
-        running = self.running.pop(plan.number)
-        record = self._settled(running, outcome)
+        running = self.running[plan.number]
+        self._close(running, self._settled(running, outcome))
+
+    def _close(self, running: _Running, record: TrialRecord) -> None:
+        plan = running.plan
         self.session.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
-        self.session.view.ended(f"trial {plan.number}", record.state, self._detail(outcome))
+        self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
         self._show_count()
         self.session.view.standing()
 
     def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
         """The record first: if the process dies in between, `settle` tells Optuna from it."""
+        del self.running[running.plan.number]
+        self.shares.end(running.plan.number)
         record = self._record(running.plan, outcome, running.started, running.run.address)
         self.session.store.write_trial(record)
         self.ledger.tell(running.trial, outcome)
@@ -151,7 +179,7 @@ class _Loop:
         limit = plan.config.study.trial_timeout
         if self.session.stop.raised:
             return Verdict.INTERRUPT
-        if limit is not None and time.monotonic() - self.running[plan.number].clock > limit:
+        if limit is not None and self.shares.seconds(plan.number) > limit:
             return Verdict.TIME_OUT
         return Verdict.CONTINUE
 
@@ -191,14 +219,22 @@ class _Loop:
         try:
             yield
         except KeyboardInterrupt:
-            for running in self.running.values():
-                self._settled(running, self._stopped(running, FailureReason.INTERRUPTED, "stopped at once"))
+            self._settle_all(FailureReason.INTERRUPTED, "stopped at once")
             raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
-            for running in list(self.running.values()):
-                self._ended(running.plan, self._stopped(running, FailureReason.CRASHED, message))
+            for running, record in self._settle_all(FailureReason.CRASHED, message):
+                self._close(running, record)
             raise
 
-    def _stopped(self, running: _Running, reason: FailureReason, message: str) -> Failed:
-        return Failed(reason, message, tuple(running.evals), Cost(seconds=time.monotonic() - running.clock))
+    def _settle_all(self, reason: FailureReason, message: str) -> list[tuple[_Running, TrialRecord]]:
+        """All records first: the dashboard of one trial may keep the next one waiting for long."""
+        settled = []
+        for number, running in list(self.running.items()):
+            cost = Cost(seconds=self.shares.seconds(number))
+            settled.append((running, self._settled(running, Failed(reason, message, tuple(running.evals), cost))))
+        return settled
+
+
+def _title(plan: TrialPlan) -> str:
+    return f"trial {plan.number}"

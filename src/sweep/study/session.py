@@ -45,7 +45,10 @@ class Session:
         config = self.plan.config.engine
         if config.name == "trainer":
             return OneByOne(self.bench, self.data, self._best_dir)
-        return Packed(self.bench, self.data, self._best_dir, config.slots, announce=config.name == "packed")
+        return Packed(
+            self.bench, self.data, self._best_dir, config.slots,
+            most=self.plan.config.study.at_once, announce=config.name == "packed",
+        )  # fmt: skip
 
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score; the earlier one of two equals."""

@@ -106,7 +106,14 @@ class Reporting(TrainerCallback):
         self._judge(verdict, state, control)
 
     def cost(
-        self, device: torch.device, *, train_seconds: float, steps: int, flops: float, train_loss: float | None
+        self,
+        device: torch.device,
+        *,
+        engine: str,
+        train_seconds: float,
+        steps: int,
+        flops: float,
+        train_loss: float | None,
     ) -> Cost:
         """What the trial took up to now."""
         return Cost(
@@ -121,6 +128,7 @@ class Reporting(TrainerCallback):
             peak_host_bytes=memory.peak_host_bytes(),
             peak_device_bytes=memory.peak_device_bytes(device),
             device=memory.device_name(device),
+            engine=engine,
         )
 
     def _judge(self, verdict: Verdict, state: TrainerState, control: TrainerControl) -> None:

@@ -178,6 +178,7 @@ def train(
     base = features.model.num_parameters(exclude_embeddings=True) - trained
     return reporting.cost(
         features.bench.device,
+        engine="frozen",
         train_seconds=training,
         steps=loop.updates.state.global_step if loop else 0,
         flops=6.0 * course.samples * trained + 2.0 * features.tokens * base,

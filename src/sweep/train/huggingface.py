@@ -60,6 +60,7 @@ def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
     trainer.store_flos()
     return reporting.cost(
         device,
+        engine="trainer",
         train_seconds=training,
         steps=trainer.state.global_step,
         flops=float(trainer.state.total_flos),

@@ -7,6 +7,7 @@ import resource
 import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -42,11 +43,9 @@ def reset_peaks(device: torch.device) -> None:
 
 def peak_host_bytes() -> int:
     """Peak resident size since `reset_peaks` where the system allows that (Linux does), else of the process's life."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    known = _status("VmHWM")
+    if known is not None:
+        return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -57,3 +56,31 @@ def peak_device_bytes(device: torch.device) -> int:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def in_use(device: torch.device) -> int:
+    """Bytes: what is allocated on a GPU, or this process's resident size."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else int(psutil.Process().memory_info().rss)
+
+
+def peak(device: torch.device) -> int:
+    """The most that was in use since `reset_peaks`."""
+    return peak_device_bytes(device) if device.type == "cuda" else peak_host_bytes()
+
+
+def free(device: torch.device) -> int:
+    """Bytes that can still be had: on a GPU the allocator's own unused ones too; on the host, of the whole machine."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    return int(psutil.virtual_memory().available)
+
+
+def _status(name: str) -> int | None:
+    """Of this process, in bytes, where the system tells (Linux does)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,7 @@ from sweep.model.packed.layout import Layout, Row, chunks
 from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 from sweep.train import frozen, memory
 from sweep.train.arguments import autocast
+from sweep.train.lanes import Lanes
 from sweep.train.loss import wide
 from sweep.train.room import Room
 from sweep.train.seat import Seat, Seating
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 OnStep = Callable[[TrialPlan, Step], Verdict]
 OnEval = Callable[[TrialPlan, EvalPoint], Verdict]
 OnEnd = Callable[[TrialPlan, Outcome], None]
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +57,27 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class Packed:
     """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on the
-    pack's base, else when the pack has come to its end. With `announce` a line says why."""
+    pack's base, else when the pack has come to its end. With `announce` a line says why. `most` bounds `slots` where that
+    is auto."""
 
     bench: Bench
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
     slots: int | Literal["auto"] = "auto"
+    most: int | None = None
     announce: bool = False
 
-    def run(
-        self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd
-    ) -> None:
+    def run(self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd) -> None:
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
-            trip = _Trip(self, seating, next_trial, on_step, on_eval, on_end, Room(self.bench.device, self.slots))
-            try:
-                trip.run()
-            finally:
-                for seat in trip.seats:
-                    seat.leave()
+            with Lanes.open(self.bench.device) as lanes:
+                room = Room(self.bench.device, self.slots, lanes.count, self.most)
+                trip = _Trip(self, seating, next_trial, on_step, on_eval, on_end, room, lanes)
+                try:
+                    trip.run()
+                finally:
+                    for seat in trip.seats:
+                        seat.leave()
 
 
 @dataclass(slots=True)
@@ -87,8 +89,9 @@ class _Trip:
     on_eval: OnEval
     on_end: OnEnd
     room: Room
+    lanes: Lanes
     seats: list[Seat] = field(default_factory=list)
-    carrier: Carrier | None = None
+    carriers: list[Carrier] = field(default_factory=list)  # one a lane
     kind: Kind | None = None
     later: TrialPlan | None = None  # stands on another base than the pack
     asked_dry: bool = False  # no further trial, as long as none ends
@@ -124,7 +127,7 @@ class _Trip:
             self.later = trial
             return
         if not self.seats and self.kind and kind.base != self.kind.base:
-            self.carrier = self.kind = None  # two bases may not fit
+            self.carriers, self.kind = [], None  # two bases may not fit
         reason = unpackable(trial.config)
         if reason is not None:
             self._alone(trial, reason)
@@ -147,24 +150,30 @@ class _Trip:
             self._no_room(trial, error)
             return
         try:
-            carrier = self._carrier_for(trial.config, kind)
-            rows, logits = seat.sample() if carrier.pristine else ([], None)
-            with autocast(trial.config.trainer, carrier.device):
-                carrier.board(seat.passenger, rows, logits)
+            self._make_carriers(trial.config, kind)
+            rows, logits = seat.sample() if self.carriers[0].pristine else ([], None)
+            with autocast(trial.config.trainer, self.engine.bench.device):
+                for carrier in self.carriers:
+                    carrier.board(seat.passenger, rows, logits)
         except Unsuited as error:
             seat.leave()
-            self.carrier = self.kind = None
+            self.carriers, self.kind = [], None
             self._alone(trial, str(error))
+            return
+        except (RuntimeError, MemoryError) as error:
+            seat.leave()
+            self._no_room(trial, error)
             return
         self.seats.append(seat)
 
-    def _carrier_for(self, config: Config, kind: Kind) -> Carrier:
-        if self.carrier is None or self.kind != kind:
-            model = self.engine.bench.frozen(config, self.engine.data.splits.labels)
-            self.carrier, self.kind = Carrier(model), kind
+    def _make_carriers(self, config: Config, kind: Kind) -> None:
+        if self.carriers and self.kind == kind:
+            return
+        labels, self.kind = self.engine.data.splits.labels, kind
+        self.carriers = [Carrier(self.engine.bench.frozen(config, labels)) for _ in range(self.lanes.count)]
+        for carrier in self.carriers:
             if kind.checkpointing:
-                self.carrier.checkpointing()
-        return self.carrier
+                carrier.checkpointing()
 
     def _alone(self, trial: TrialPlan, reason: str) -> None:
         if reason and self.engine.announce:
@@ -179,7 +188,6 @@ class _Trip:
             raise error
         memory.release(self.engine.bench.device)
         if self.seats:
-            self.room.shrink(len(self.seats))
             self.later = trial
             return
         message = f"while loading the model: {first_line(error)}"
@@ -191,66 +199,76 @@ class _Trip:
 
     def _tick(self) -> None:
         """A batch of every trial; the evaluations that are due; the ends."""
-        carrier = self.carrier
-        assert carrier is not None, "who has a seat has boarded"
-        due = self._train(carrier, self.seats)
-        self._evaluate(carrier, [seat for seat in due if not seat.reporting.course.ended])
+        due = self._train(self.seats)
+        self._evaluate([seat for seat in due if not seat.reporting.course.ended])
         for seat in [seat for seat in self.seats if seat.ended]:
             self.seats.remove(seat)
             outcome = seat.outcome()
             seat.leave()
             self._ended(seat.plan, outcome)
 
-    def _train(self, carrier: Carrier, seats: Sequence[Seat]) -> list[Seat]:
-        """Gives those whose evaluation is due. Without memory for all of them at once, they go in two halves."""
+    def _train(self, seats: Sequence[Seat]) -> list[Seat]:
+        """Gives those whose evaluation is due. Those that memory does not hold together go again in smaller parts."""
+        for seat in seats:
+            seat.next_batch()
+        started, tokens = time.perf_counter(), [seat.batch_tokens for seat in seats]
+        with self.room.measured(seats):
+            passes = self.lanes.run(_pass, self.carriers, self.room.parts(seats, tokens))
+        second = (time.perf_counter() - started) / sum(tokens)
         due: list[Seat] = []
-        for part in self.room.parts(seats):
-            try:
-                with self.room.measured(part):
-                    done = _pass(carrier, part)
-            except (RuntimeError, MemoryError) as error:
-                due += self._in_halves(carrier, part, error)
+        for part, done in passes:
+            if isinstance(done, BaseException):
+                due += self._again(part, done)
                 continue
-            due += [seat for seat, loss, gradients in done if seat.took(loss, gradients)]
+            for seat, (loss, gradients) in zip(part, done, strict=True):
+                seat.clock.charge(training=second * seat.batch_tokens)
+                if seat.took(loss, gradients):
+                    due.append(seat)
         return due
 
-    def _in_halves(self, carrier: Carrier, seats: Sequence[Seat], error: BaseException) -> list[Seat]:
-        if not memory.out_of_memory(error):
-            raise error
-        carrier.clear()
-        memory.release(carrier.device)
-        if len(seats) == 1:
+    def _again(self, seats: Sequence[Seat], error: BaseException) -> list[Seat]:
+        self._reclaim(error)
+        if len(seats) == 1 and self.room.lanes == 1:
             seats[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))
             return []
         self.room.shrink(len(seats) // 2)
-        return self._train(carrier, seats)
+        return self._train(seats)
 
-    def _evaluate(self, carrier: Carrier, seats: Sequence[Seat]) -> None:
+    def _evaluate(self, seats: Sequence[Seat]) -> None:
         """Those that read the same rows together."""
         while seats:
             same = [seat for seat in seats if seat.validation is seats[0].validation]
-            for part in self.room.parts(same):
-                self._score(carrier, part)
+            self._score(same)
             seats = [seat for seat in seats if seat not in same]
 
-    def _score(self, carrier: Carrier, seats: Sequence[Seat]) -> None:
+    def _score(self, seats: Sequence[Seat]) -> None:
         started = time.perf_counter()
-        try:
-            scores = _scores(carrier, seats, self.room.eval_tokens)
-        except (RuntimeError, MemoryError) as error:
-            if not memory.out_of_memory(error):
-                raise
-            memory.release(carrier.device)
-            if not self.room.shrink_evaluation(seats[0].validation.lengths):
-                for seat in seats:
-                    seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
-                return
-            self._score(carrier, seats)
-            return
+        scoring = partial(_scores, tokens=self.room.eval_tokens)
+        passes = self.lanes.run(scoring, self.carriers, self.room.parts(seats, [1] * len(seats)))
         share = (time.perf_counter() - started) / len(seats)
-        for seat, one in zip(seats, scores, strict=True):
-            seat.clock.charge(evaluating=share)
-            seat.evaluated(one, started=started)
+        for part, done in passes:
+            if isinstance(done, BaseException):
+                self._score_again(part, done)
+                continue
+            for seat, scores in zip(part, done, strict=True):
+                seat.clock.charge(evaluating=share)
+                seat.evaluated(scores, started=started)
+
+    def _score_again(self, seats: Sequence[Seat], error: BaseException) -> None:
+        self._reclaim(error)
+        if self.room.shrink_evaluation(max(seats[0].validation.lengths)):
+            self._score(seats)
+            return
+        for seat in seats:
+            seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+
+    def _reclaim(self, error: BaseException) -> None:
+        """What a pass held when memory ran out; raises any other error."""
+        if not memory.out_of_memory(error):
+            raise error
+        for carrier in self.carriers:
+            carrier.clear()
+        memory.release(self.engine.bench.device)
 
 
 def unpackable(config: Config) -> str | None:
@@ -268,10 +286,10 @@ def unpackable(config: Config) -> str | None:
     return None
 
 
-def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Seat, Tensor, list[tuple[nn.Parameter, Tensor]]]]:
-    """Forward and back for one batch of each trial: its loss, and the gradients of its weights. Nothing of a trial has
-    changed when memory runs out on the way."""
-    rows = [[seat.train.rows[row] for row in seat.next_batch()] for seat in seats]
+def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
+    """Forward and back for the batch in hand of each trial: its loss, and the gradients of its weights. Nothing of a trial
+    has changed when memory runs out on the way."""
+    rows = [[seat.train.rows[row] for row in seat.waiting[0]] for seat in seats]
     layout = Layout(rows, carrier.device, [seat.noise() for seat in seats])
     carrier.train(True)
     for seat in seats:
@@ -289,7 +307,7 @@ def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Seat, Tensor, l
     for share, weights in zip(shares, heads, strict=True):
         own = zip(weights, islice(rest, len(weights)), strict=True)
         share += [(weight, gradient) for weight, gradient in own if gradient is not None]
-    return [(seat, loss.detach(), share) for seat, loss, share in zip(seats, losses, shares, strict=True)]
+    return [(loss.detach(), share) for loss, share in zip(losses, shares, strict=True)]
 
 
 def _shares(
@@ -307,7 +325,7 @@ def _shares(
     return shares
 
 
-def _scores(carrier: Carrier, seats: Sequence[Seat], tokens: int) -> list[Tensor]:
+def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Tensor]:
     """Of each trial for all rows of the validation split they share, in the rows' order."""
     rows = seats[0].validation.rows
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))

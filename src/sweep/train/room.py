@@ -1,8 +1,7 @@
-"""How many trials fit: slots, the parts that a pass is taken in, and what a measured pass says about both."""
+"""How many trials fit, and how a pass over them is divided: by cores, and by what memory holds."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,17 +9,24 @@ from typing import Literal
 
 import torch
 
+from sweep.train import memory
 from sweep.train.seat import Seat
 
-_MOST = {"cpu": 8, "cuda": 32}  # under auto; more trials at once know less of each other's results
+_MOST = {"cpu": 8, "cuda": 32}  # under auto: a trial begun with others knows nothing of their results
 _EVAL_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass of an evaluation
+_SPARE = 0.2  # of the memory that is free
 
 
 @dataclass(slots=True)
 class Room:
+    """`lanes` is how many parts of a pack go through at the same time."""
+
     device: torch.device
     wanted: int | Literal["auto"]
-    at_once: int | None = None  # trials that a pass carries, where memory has run out with more
+    lanes: int
+    most: int | None = None
+    fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one goes alone
+    at_once: int | None = None  # trials that went through together when memory ran out with more
     eval_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -28,33 +34,44 @@ class Room:
 
     @property
     def slots(self) -> int:
-        wanted = _MOST.get(self.device.type, 8) if self.wanted == "auto" else self.wanted
-        return min(wanted, self.at_once or wanted)
+        """Trials that may have a seat; those that do not go through together go one part after the other."""
+        most = _MOST.get(self.device.type, 8)
+        return min(self.fitting, most, self.most or most) if self.wanted == "auto" else self.wanted
 
-    def parts(self, seats: Sequence[Seat]) -> Iterator[Sequence[Seat]]:
-        """The seats in stretches that a pass can carry; asked anew for each, since memory may run out on the way."""
-        start = 0
-        while start < len(seats):
-            stop = start + (self.at_once or len(seats))
-            yield seats[start:stop]
-            start = stop
+    def parts(self, seats: Sequence[Seat], weights: Sequence[int]) -> list[Sequence[Seat]]:
+        """For each lane in turn, no more seats than may go through at once, and of like weight together."""
+        most = self.at_once or len(seats)
+        size = max(1, min(-(-len(seats) // self.lanes), most // self.lanes))
+        found: list[list[Seat]] = [[] for _ in range(-(-len(seats) // size))]
+        loads = [0] * len(found)
+        for weight, seat in sorted(zip(weights, seats, strict=True), key=lambda pair: -pair[0]):
+            lightest = min((place for place, part in enumerate(found) if len(part) < size), key=loads.__getitem__)
+            found[lightest].append(seat)
+            loads[lightest] += weight
+        return list(found)
 
     def shrink(self, trials: int) -> None:
-        self.at_once = max(1, min(trials, self.at_once or trials))
+        self.at_once = max(1, trials)
+        self.lanes = min(self.lanes, self.at_once)
 
-    def shrink_evaluation(self, lengths: Sequence[int]) -> bool:
-        """False where a pass already holds a single row."""
-        if self.eval_tokens <= max(lengths):
+    def shrink_evaluation(self, longest: int) -> bool:
+        """False where a pass holds a single row already."""
+        if self.eval_tokens <= longest:
             return False
         self.eval_tokens //= 2
         return True
 
     @contextmanager
     def measured(self, seats: Sequence[Seat]) -> Iterator[None]:
-        """Charge each trial with its share of the time, by tokens."""
-        started = time.perf_counter()
+        """See, by the first step, how many trials like it the free memory holds."""
+        if self.wanted != "auto" or self.fitting > 1:
+            yield
+            return
+        memory.reset_peaks(self.device)
+        before = memory.in_use(self.device)
         yield
-        spent = time.perf_counter() - started
-        tokens = [sum(len(seat.train.rows[row]) for row in seat.waiting[0]) for seat in seats]
-        for seat, count in zip(seats, tokens, strict=True):
-            seat.clock.charge(training=spent * count / sum(tokens))
+        taken = max(memory.peak(self.device) - before, 1)
+        tokens = sum(seat.batch_tokens for seat in seats)
+        worst = max(seat.plan.config.trainer.per_device_train_batch_size * max(seat.train.lengths) for seat in seats)
+        of_one = taken / tokens * worst + max(seat.bytes for seat in seats)
+        self.fitting = max(2, 1 + int(memory.free(self.device) * (1 - _SPARE) / of_one))

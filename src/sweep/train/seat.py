@@ -32,7 +32,7 @@ from sweep.train.evaluation import Predictions, judged
 from sweep.train.loss import mean_loss, summed, wide
 from sweep.train.updates import Updates
 
-_SAMPLE = 8  # rows by which a pack is compared with the model's own forward pass
+_SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Table:
     def of(cls, dataset: Any, *, several: bool, device: torch.device) -> Table:
         tokens = [np.asarray(row, dtype=np.int64) for row in dataset["input_ids"][:]]
         typed = "token_type_ids" in dataset.column_names
-        types = [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
+        types = (
+            [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
+        )
         kind = torch.float32 if several else torch.long
         labels = torch.tensor(dataset["labels"][:], dtype=kind, device=device)
         return cls([Row(*pair) for pair in zip(tokens, types, strict=True)], labels, dataset)
@@ -106,6 +108,16 @@ class Seat:
             self.items = sum(self.train.labels[rows].numel() for rows in self.waiting)
         return self.waiting[0]
 
+    @property
+    def batch_tokens(self) -> int:
+        """Of the batch in hand."""
+        return sum(len(self.train.rows[row]) for row in self.waiting[0])
+
+    @property
+    def bytes(self) -> int:
+        """What the trial keeps between steps: weights, gradients, the optimizer's two moments, and the best so far."""
+        return 5 * sum(weight.numel() * weight.element_size() for weight in self.updates.weights)
+
     def noise(self) -> Noise:
         """For the batch that goes through next; its head draws from it after the base."""
         drawn = Noise(self.updates.arguments.seed, self.batches, self.train.labels.device)
@@ -123,11 +135,11 @@ class Seat:
     def took(self, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
         """The batch in hand is done; True where with it an evaluation is due."""
         for weight, gradient in gradients:
-            shaped = gradient.reshape(weight.shape)
+            shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
             weight.grad = shaped if weight.grad is None else weight.grad + shaped
+        self.tokens += self.batch_tokens
         rows = self.waiting.pop(0)
         self.batches += 1
-        self.tokens += sum(len(self.train.rows[row]) for row in rows)
         self.updates.took(len(rows), loss)
         return not self.waiting and self.updates.update()
 
@@ -147,6 +159,7 @@ class Seat:
         weights = unwrapped(self.passenger.model).num_parameters(exclude_embeddings=True)
         cost = self.reporting.cost(
             self.train.labels.device,
+            engine="packed",
             train_seconds=self.clock.training(),
             steps=self.updates.state.global_step,
             flops=6.0 * weights * self.tokens,
@@ -233,15 +246,21 @@ class Seating:
 def _refuse_uncarried(passenger: Passenger) -> None:
     carried = {id(weight) for adapter in passenger.adapters.values() for weight in adapter.weights}
     carried |= {id(weight) for weight in passenger.head.parameters()}
-    left = [name for name, weight in passenger.model.named_parameters() if weight.requires_grad and id(weight) not in carried]
+    left = [
+        name
+        for name, weight in passenger.model.named_parameters()
+        if weight.requires_grad and id(weight) not in carried
+    ]
     if left:
         raise Unsuited(f"{left[0]} is trained inside the base")
 
 
 def _sample(table: Table, model: nn.Module, collate: Any, config: Any) -> tuple[list[Row], Tensor]:
-    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass."""
+    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass: no more than
+    an evaluation has at once, but two, since one agrees with anything."""
+    count = max(min(_SAMPLE, config.trainer.per_device_eval_batch_size), 2)
     order = np.argsort([len(row) for row in table.rows], kind="stable")
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, _SAMPLE).astype(int))].tolist()
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()
     device = table.labels.device
     batch = collate(table.dataset.__getitems__(chosen))
     inputs = {name: value.to(device) for name, value in batch.items() if name != "labels"}

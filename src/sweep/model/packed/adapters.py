@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.ia3.layer import IA3Layer
@@ -22,7 +22,7 @@ from sweep.model.features import Unsuited
 from sweep.model.packed import products
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout
-from sweep.model.packed.noise import draws, factor, threshold
+from sweep.model.packed.noise import masks
 
 _ADAPTER = "default"
 _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
@@ -72,10 +72,8 @@ def _adapter(layer: BaseTunerLayer) -> Adapter:
         if layer.use_dora.get(_ADAPTER) or layer.lora_bias.get(_ADAPTER):
             raise Unsuited("DoRA or a bias beside LoRA")
         dropout = layer.lora_dropout[_ADAPTER]
-        return Lora(
-            layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight, float(layer.scaling[_ADAPTER]),
-            dropout.p if isinstance(dropout, nn.Dropout) else 0.0,
-        )  # fmt: skip
+        down, up = (cast(nn.Parameter, part[_ADAPTER].weight) for part in (layer.lora_A, layer.lora_B))
+        return Lora(down, up, float(layer.scaling[_ADAPTER]), dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
     if isinstance(layer, IA3Layer) and isinstance(layer, IA3Linear | _quantised(IA3Layer)):
         return IA3(layer.ia3_l[_ADAPTER], bool(layer.is_feedforward))
     raise Unsuited(f"adapters of the kind {type(layer).__name__}")
@@ -108,18 +106,19 @@ class Site(nn.Module):
         leaves: list[tuple[Tensor, list[nn.Parameter | None]]] = []
         if any(loras):
             self.lora = _Loras.of(loras)
-            leaves += [(self.lora.down, [one and one.down for one in loras])]
-            leaves += [(self.lora.up, [one and one.up for one in loras])]
+            leaves += [(self.lora.down, [one.down if one else None for one in loras])]
+            leaves += [(self.lora.up, [one.up if one else None for one in loras])]
         for inwards in (True, False):
             own = [one if isinstance(one, IA3) and one.inwards is inwards else None for one in adapters]
             if any(own):
-                stacked = _vectors([one and one.vector for one in own])
-                leaves.append((stacked, [one and one.vector for one in own]))
+                vectors = [one.vector if one else None for one in own]
+                stacked = _vectors(vectors)
+                leaves.append((stacked, vectors))
                 self.inwards, self.outwards = (stacked, self.outwards) if inwards else (self.inwards, stacked)
         return leaves
 
     def forward(self, values: Tensor) -> Tensor:
-        """(1, tokens, in) → (1, tokens, out)"""
+        """(1, tokens, in) → (1, tokens, out), or without the one"""
         layout: Layout = self.line.layout
         given = values if self.inwards is None else _scaled(values, self.inwards, layout)
         result: Tensor = self.base(given)
@@ -131,25 +130,20 @@ class Site(nn.Module):
 
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Layout) -> Tensor:
         kind = _compute_type(values, lora.down)
-        keep = self._keep(values, lora, layout) if self.training and layout.noise else None
-        added: Tensor = _LoraSum.apply(
-            result.flatten(0, 1), values.flatten(0, 1).to(kind), keep, lora.down.to(kind), lora.up.to(kind),
+        mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
+        added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
+            result, values.reshape(-1, values.shape[-1]).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
-        return added.view(result.shape)
+        return added
 
-    def _keep(self, values: Tensor, lora: _Loras, layout: Layout) -> tuple[Tensor, Tensor] | None:
-        """Which inputs stay, as bool, and what each token's are multiplied with."""
-        if not any(lora.dropout):
-            return None
-        masks = self.line.masks
-        if self not in masks:
-            width = values.shape[-1]
-            drawn = draws(layout.noise, [count * width for count in layout.counts]).view(-1, width)
-            limits = torch.tensor([threshold(one) for one in lora.dropout], dtype=torch.int16, device=values.device)
-            factors = torch.tensor([factor(one) for one in lora.dropout], dtype=lora.down.dtype, device=values.device)
-            masks[self] = drawn >= limits[layout.trial, None], factors[layout.trial, None]
-        found: tuple[Tensor, Tensor] = masks[self]
+    def _mask(self, width: int, kind: torch.dtype, dropout: Sequence[float]) -> Tensor:
+        """For the inputs, (tokens, in)."""
+        layout, known = self.line.layout, self.line.masks
+        if self not in known:
+            counts = [count * width for count in layout.counts]
+            known[self] = masks(layout.noise, counts, dropout, kind).view(-1, width)
+        found: Tensor = known[self]
         return found
 
 
@@ -175,9 +169,7 @@ class _Loras:
                     down[place, : len(one.down)] = one.down
                     up[place, :, : len(one.down)] = one.up
         scaling = torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=down.dtype, device=down.device)
-        return cls(
-            down.requires_grad_(), up.requires_grad_(), scaling, [one.dropout if one else 0.0 for one in loras]
-        )
+        return cls(down.requires_grad_(), up.requires_grad_(), scaling, [one.dropout if one else 0.0 for one in loras])
 
 
 def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
@@ -190,7 +182,8 @@ def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
 
 def _scaled(values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
     """By each trial's vector, in the precision of the vectors, given back in that of the values."""
-    scaled: Tensor = _Scale.apply(values.flatten(0, 1), vectors, layout)
+    flat = values.reshape(-1, values.shape[-1])
+    scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
 
 
@@ -201,35 +194,39 @@ def _compute_type(values: Tensor, weight: Tensor) -> torch.dtype:
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result` with each trial's scaling x up(down(dropout(values))) added to it in place."""
+    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
+    where that can be."""
 
     @staticmethod
     def forward(
-        ctx: Any, result: Tensor, values: Tensor, keep: tuple[Tensor, Tensor] | None, down: Tensor, up: Tensor,
+        ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
         scaling: Tensor, layout: Layout,
     ) -> Tensor:  # fmt: skip
-        entering = values if keep is None else (values * keep[0]).mul_(keep[1].to(values.dtype))
+        entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
-        result.add_(products.each(inside, up.transpose(1, 2), layout))
-        ctx.mark_dirty(result)
+        added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
+        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+            result = (result + added).to(result.dtype)
+        else:
+            ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
-        ctx.keep, ctx.layout, ctx.wanted = keep, layout, ctx.needs_input_grad[1]
+        ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
         layout: Layout = ctx.layout
-        given = gradient.to(down.dtype)
+        given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
         within = products.each(given, up, layout) * scaling
         for_up = products.outer(given, inside, layout)
         for_down = products.outer(within, entering, layout)
         for_values = None
         if ctx.wanted:
             for_values = products.each(within, down, layout)
-            if ctx.keep is not None:
-                for_values = for_values.mul_(ctx.keep[0]).mul_(ctx.keep[1].to(down.dtype))
+            if ctx.mask is not None:
+                for_values *= ctx.mask
         return gradient, for_values, None, for_down, for_up, None, None
 
 
@@ -241,7 +238,7 @@ class _Scale(torch.autograd.Function):
         return (values * vectors[layout.trial]).to(values.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, vectors = ctx.saved_tensors
         for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None

@@ -3,6 +3,10 @@ implementation of its own, so that no model class is changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,10 +15,11 @@ from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from sweep.model.features import Unsuited
-from sweep.model.packed.layout import Group, Layout
-from sweep.model.packed.noise import draws, factor, kept, threshold
+from sweep.model.packed.layout import ByHead, Group, Layout
+from sweep.model.packed.noise import masks
 
 NAME = "sweep_packed"
+_LINE = "sweep_line"  # of a module, where its line is
 
 # What some attentions ask for beyond scaled dot products; a pack cannot give it.
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
@@ -37,11 +42,20 @@ class Line:
         self._layout = layout
         self.masks = {}
 
+    @contextmanager
+    def meanwhile(self, layout: Layout) -> Iterator[None]:
+        """Another layout, for modules that are not run on the first one. The masks stay."""
+        before, self._layout = self._layout, layout
+        try:
+            yield
+        finally:
+            self._layout = before
+
 
 def put_on(model: nn.Module, line: Line) -> None:
     """Let the attention modules of `model` find the layout."""
     for module in model.modules():
-        vars(module)["sweep_line"] = line
+        vars(module)[_LINE] = line
 
 
 def attend(
@@ -59,7 +73,8 @@ def attend(
 ) -> tuple[Tensor, None]:
     """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads; the result is
     (1, tokens, heads, width). Raises Unsuited where a module asks for more than scaled dot products."""
-    layout, line = module.sweep_line.layout, module.sweep_line
+    line: Line = vars(module)[_LINE]
+    layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
     if sliding_window is not None and sliding_window < layout.lengths.max():
         asked.append("sliding_window")
@@ -70,18 +85,21 @@ def attend(
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
-    if dropout > 0 and layout.noise and module not in line.masks:
-        line.masks[module] = [_mask(layout, group, query.shape[1], dropout) for group in layout.groups]
-    masks = line.masks.get(module) if dropout > 0 else None
-    stretch = factor(dropout) if masks else 1.0
-    result = _Attention.apply(query, key, value, layout, scale, causal, masks, stretch)
+    drawn = None
+    if dropout > 0 and layout.noise:
+        if module not in line.masks:
+            line.masks[module] = [_mask(layout, group, query, dropout) for group in layout.groups]
+        drawn = line.masks[module]
+    result: Tensor = _Attention.apply(query, key, value, layout, scale, causal, drawn)  # type: ignore[no-untyped-call]
     return result, None
 
 
-def _mask(layout: Layout, group: Group, heads: int, dropout: float) -> Tensor:
-    cells = heads * group.length**2
-    drawn = draws(layout.noise, [rows * cells for rows in group.counts])
-    return kept(drawn, threshold(dropout)).view(-1, group.length, group.length)
+def _mask(layout: Layout, group: Group, query: Tensor, dropout: float) -> Tensor:
+    """(rows x heads, length, length)"""
+    counts = [rows * query.shape[1] * group.length**2 for rows in group.counts]
+    return masks(layout.noise, counts, [dropout] * len(counts), _at_least_float32(query)).view(
+        -1, group.length, group.length
+    )
 
 
 class _Attention(torch.autograd.Function):
@@ -90,49 +108,79 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float, causal: bool,
-        masks: list[Tensor] | None, stretch: float,
+        masks: list[Tensor] | None,
     ) -> Tensor:  # fmt: skip
         heads, width = query.shape[1], query.shape[3]
-        flat = [part.transpose(1, 2).reshape(-1, width) for part in (query, key, value)]
-        results, saved = [], []
-        for place, (group, (index, _)) in enumerate(zip(layout.groups, layout.by_head(heads), strict=True)):
-            q, k, v = (part[index].view(-1, group.length, width) for part in flat)
-            shares = _shares(q, k, group, heads, scale, causal)
-            seen = shares if masks is None else shares * masks[place] * stretch
-            results.append(torch.bmm(seen.to(v.dtype), v).view(-1, width))
+        places = layout.by_head(heads)
+        flat = [_by_token(part) for part in (query * scale, key, value)]
+        result, saved = _Gathered(places, flat[0]), []
+        for number, group in enumerate(layout.groups):
+            q, k, v = (part.index_select(0, places.index[number]).view(-1, group.length, width) for part in flat)
+            shares = _shares(q, k, group, heads, causal=causal)
+            seen = shares if masks is None else shares * masks[number]
+            torch.bmm(seen.to(v.dtype), v, out=result.part(number, group.length))
             saved += [q, k, v, shares]
         ctx.save_for_backward(*saved)
-        ctx.layout, ctx.scale, ctx.masks, ctx.stretch, ctx.heads = layout, scale, masks, stretch, heads
-        back = ctx.back = layout.back(heads)
-        return torch.cat(results)[back].view(1, -1, heads, width)
+        ctx.layout, ctx.scale, ctx.masks, ctx.heads = layout, scale, masks, heads
+        return result.back().view(1, -1, heads, width)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
         heads, width = ctx.heads, gradient.shape[3]
-        flat = gradient.reshape(-1, width)
-        found: tuple[list[Tensor], ...] = ([], [], [])
-        for place, (group, (index, real)) in enumerate(zip(layout.groups, layout.by_head(heads), strict=True)):
-            q, k, v, shares = ctx.saved_tensors[4 * place : 4 * place + 4]
-            g = flat[index]
-            if real is not None:
-                g.masked_fill_(~real, 0.0)
-            g = g.view(-1, group.length, width)
-            mask = None if ctx.masks is None else ctx.masks[place]
-            for parts, one in zip(found, _back(g, q, k, v, shares, mask, ctx.stretch, ctx.scale), strict=True):
-                parts.append(one.view(-1, width))
-        results = [torch.cat(parts)[ctx.back].view(1, -1, heads, width).transpose(1, 2) for parts in found]
-        return *results, None, None, None, None, None
+        places, flat = layout.by_head(heads), gradient.reshape(-1, width)
+        saved = ctx.saved_tensors  # under checkpointing they can be read only once
+        found = [_Gathered(places, flat) for _ in range(3)]
+        for number, group in enumerate(layout.groups):
+            q, k, v, shares = saved[4 * number : 4 * number + 4]
+            g, padding = flat.index_select(0, places.index[number]), places.padding[number]
+            if padding is not None:
+                g.masked_fill_(padding, 0.0)
+            mask = None if ctx.masks is None else ctx.masks[number]
+            outs = [one.part(number, group.length) for one in found]
+            _back(g.view(-1, group.length, width), q, k, v, shares, mask, outs)
+        for_query, for_key, for_value = (one.back().view(1, -1, heads, width).transpose(1, 2) for one in found)
+        return for_query.mul_(ctx.scale), for_key, for_value, None, None, None, None
 
 
-def _shares(q: Tensor, k: Tensor, group: Group, heads: int, scale: float, causal: bool) -> Tensor:
+@dataclass(slots=True)
+class _Gathered:
+    """Room for one vector of each group, row, head and place, of the width and type of `like`."""
+
+    places: ByHead
+    like: Tensor
+    held: Tensor = field(init=False)
+    starts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starts = [0, *accumulate(len(index) for index in self.places.index)]
+        self.held = self.like.new_empty(self.starts[-1], self.like.shape[1])
+
+    def part(self, number: int, length: int) -> Tensor:
+        """Of one group, (rows x heads, length, width)."""
+        return self.held[self.starts[number] : self.starts[number + 1]].view(-1, length, self.held.shape[1])
+
+    def back(self) -> Tensor:
+        """(tokens x heads, width)"""
+        return self.held.index_select(0, self.places.back)
+
+
+def _by_token(part: Tensor) -> Tensor:
+    """(1, heads, tokens, width) → (tokens x heads, width)"""
+    return part.transpose(1, 2).reshape(-1, part.shape[3])
+
+
+def _at_least_float32(part: Tensor) -> torch.dtype:
+    return torch.promote_types(part.dtype, torch.float32)
+
+
+def _shares(q: Tensor, k: Tensor, group: Group, heads: int, *, causal: bool) -> Tensor:
     """The softmax of the scores, (rows x heads, length, length), at least in float32."""
-    scores = torch.bmm(q, k.transpose(1, 2)) * scale
-    scores = scores if scores.dtype is torch.float64 else scores.float()
-    if group.real is not None:
-        unseen = ~group.real[:, None, None, :]
-        scores.view(group.rows, heads, group.length, group.length).masked_fill_(unseen, -torch.inf)
+    scores = torch.bmm(q, k.transpose(1, 2))
+    scores = scores.to(_at_least_float32(scores))
+    if group.unseen is not None:
+        scores.view(group.rows, heads, group.length, group.length).add_(group.unseen)
     if causal:
         later = torch.ones(group.length, group.length, dtype=torch.bool, device=q.device).triu_(1)
         scores.masked_fill_(later, -torch.inf)
@@ -140,16 +188,17 @@ def _shares(q: Tensor, k: Tensor, group: Group, heads: int, scale: float, causal
 
 
 def _back(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, shares: Tensor, mask: Tensor | None, stretch: float, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    seen = shares if mask is None else shares * mask * stretch
-    for_value = torch.bmm(seen.to(g.dtype).transpose(1, 2), g)
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, shares: Tensor, mask: Tensor | None, outs: Sequence[Tensor]
+) -> None:
+    """Fills `outs` with the gradients of the scaled queries, the keys and the values."""
+    seen = shares if mask is None else shares * mask
     for_shares = torch.bmm(g, v.transpose(1, 2)).to(shares.dtype)
     if mask is not None:
-        for_shares = for_shares * mask * stretch
-    for_scores = torch._softmax_backward_data(for_shares, shares, -1, shares.dtype) * scale
-    for_scores = for_scores.to(q.dtype)
-    return torch.bmm(for_scores, k), torch.bmm(for_scores.transpose(1, 2), q), for_value
+        for_shares *= mask
+    for_scores = torch._softmax_backward_data(for_shares, shares, -1, shares.dtype).to(q.dtype)
+    torch.bmm(for_scores, k, out=outs[0])
+    torch.bmm(for_scores.transpose(1, 2), q, out=outs[1])
+    torch.bmm(seen.to(g.dtype).transpose(1, 2), g, out=outs[2])
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -158,4 +207,3 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, _no_mask)
-

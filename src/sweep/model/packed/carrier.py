@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
 from sweep.model.features import HeadModel, Unsuited
@@ -37,7 +40,7 @@ class Passenger:
         """Raises Unsuited where the trial's adapters or head are of a kind that a pack cannot carry."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
-        self.head = HeadModel(inner)
+        self.head = HeadModel(inner).eval()  # as the parts it is made of are
         self.dropouts = dropout.replace_own(self.head)
 
     @cached_property
@@ -56,13 +59,13 @@ class Carrier:
         interface, or takes no positions."""
         if not model._can_set_attn_implementation():
             raise Unsuited(f"{type(model).__name__} computes attention in a way of its own")
-        self._trunk: PreTrainedModel = model.get_submodule(body(model))
-        self._trunk._forward_hooks.clear()  # what a class's head is handed is of padded batches
+        self._trunk = cast(PreTrainedModel, model.get_submodule(body(model)))
+        pooling.remove(model)  # it would take the line for one text
         self._line = attention.Line()
         self._given = inspect.signature(self._trunk.forward).parameters
         if "position_ids" not in self._given:
             raise Unsuited(f"{type(self._trunk).__name__} takes no position_ids")
-        model.set_attn_implementation(attention.NAME)  # type: ignore[no-untyped-call]
+        model.set_attn_implementation(attention.NAME)
         dropout.replace(self._trunk, self._line)
         attention.put_on(self._trunk, self._line)
         self._model, self._prefix = model, f"{body(model)}."
@@ -105,7 +108,7 @@ class Carrier:
         `clear`."""
         assert self._pool is not None, "a trial has boarded"
         counts = [len(rows) for rows in layout.rows]
-        return list(self._pool(self, self._hidden(layout), layout).split(counts))
+        return list(torch.split(self._pool(self, self._hidden(layout), layout), counts))
 
     def clear(self) -> None:
         self._line.lay(None)
@@ -113,13 +116,30 @@ class Carrier:
     def _hidden(self, layout: Layout) -> Tensor:
         """(tokens, width)"""
         self._line.lay(layout)
-        given = {"input_ids": layout.input_ids, "position_ids": layout.position_ids + self._first_position}
+        given: dict[str, Any] = {
+            "input_ids": layout.input_ids,
+            "position_ids": layout.position_ids + self._first_position,
+        }
         if layout.token_type_ids is not None and "token_type_ids" in self._given:
             given["token_type_ids"] = layout.token_type_ids
         if "use_cache" in self._given:
             given["use_cache"] = False
-        hidden: Tensor = self._trunk(**given)[0]
+        with self._without_pooler():
+            hidden: Tensor = self._trunk(**given)[0]
         return hidden[0]
+
+    @contextmanager
+    def _without_pooler(self) -> Iterator[None]:
+        """On a line the base would pool the first row alone."""
+        pooler = getattr(self._trunk, "pooler", None)
+        if pooler is None:
+            yield
+            return
+        self._trunk.pooler = None  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            self._trunk.pooler = pooler
 
     @cached_property
     def _first_position(self) -> int:
@@ -156,15 +176,17 @@ class Carrier:
 
     def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Layout) -> Tensor | None:
         try:
-            return passenger.head(pool(self, hidden, layout))
+            logits: Tensor = passenger.head(pool(self, hidden, layout))
         except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             return None
+        return logits
 
     def _pooler(self, hidden: Tensor, layout: Layout) -> Tensor:
-        """By the base's own pooler, which is frozen."""
-        pooled: Tensor = self._trunk.pooler(hidden[layout.first][:, None])
+        """By the base's own pooler, which is frozen, but can have adapters: to them a row is a line of one token."""
+        with self._line.meanwhile(layout.of_first):
+            pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[layout.first][:, None])
         return pooled
 
     def _first(self, hidden: Tensor, layout: Layout) -> Tensor:
@@ -174,7 +196,9 @@ class Carrier:
         return hidden[layout.last]
 
     def _mean(self, hidden: Tensor, layout: Layout) -> Tensor:
-        return torch.stack([row.mean(dim=0) for row in hidden.split(layout.lengths.tolist())])
+        lengths = torch.from_numpy(layout.lengths).to(hidden.device)
+        wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        return torch.segment_reduce(wide, "mean", lengths=lengths, axis=0).to(hidden.dtype)
 
 
 # In this order, because what a pooler gives could also be taken for a first token's vector.

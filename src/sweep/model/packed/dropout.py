@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from sweep.model.packed.attention import Line
-from sweep.model.packed.noise import Noise, draws, factor, kept, threshold
+from sweep.model.packed.noise import Noise, masks
 
 
 class LineDropout(nn.Dropout):
@@ -18,13 +17,12 @@ class LineDropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         line: Line = self.line
-        if not self.training or not line.layout.noise:
+        if not self.training or not self.p or not line.layout.noise:
             return values
         if self not in line.masks:
-            width = values.shape[-1]
-            drawn = draws(line.layout.noise, [count * width for count in line.layout.counts])
-            line.masks[self] = kept(drawn, threshold(self.p)).view(values.shape)
-        dropped: Tensor = _Drop.apply(values, line.masks[self], factor(self.p))
+            counts = [count * values.shape[-1] for count in line.layout.counts]
+            line.masks[self] = masks(line.layout.noise, counts, [self.p] * len(counts), values.dtype).view(values.shape)
+        dropped: Tensor = values * line.masks[self]
         return dropped
 
 
@@ -34,26 +32,9 @@ class OwnDropout(nn.Dropout):
     noise: Noise | None = None
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training or self.noise is None:
+        if not self.training or not self.p or self.noise is None:
             return values
-        drawn = self.noise.draw(values.numel())
-        dropped: Tensor = _Drop.apply(values, kept(drawn, threshold(self.p)).view(values.shape), factor(self.p))
-        return dropped
-
-
-class _Drop(torch.autograd.Function):
-    """Keeps a byte a value for the way back."""
-
-    @staticmethod
-    def forward(ctx, values, mask, stretch):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(mask)
-        ctx.stretch = stretch
-        return (values * mask).mul_(stretch)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        (mask,) = ctx.saved_tensors
-        return (gradient * mask).mul_(ctx.stretch), None, None
+        return values * masks([self.noise], [values.numel()], [self.p], values.dtype).view(values.shape)
 
 
 def replace(model: nn.Module, line: Line) -> None:

@@ -29,7 +29,7 @@ class Row:
         return len(self.tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
     """Rows of similar length, for attention. `index` is (rows, length), of each row's tokens on the line, its first one
     again where it is shorter; `real` says where it is not, None where nothing is padded; `counts` are of rows of each
@@ -38,6 +38,13 @@ class Group:
     index: Tensor
     real: Tensor | None
     counts: tuple[int, ...]
+
+    @cached_property
+    def unseen(self) -> Tensor | None:
+        """(rows, 1, 1, length): what is added to scores, -inf where a key only pads."""
+        if self.real is None:
+            return None
+        return torch.zeros(self.real.shape, device=self.real.device).masked_fill_(~self.real, -torch.inf)[:, None, None]
 
     @property
     def rows(self) -> int:
@@ -48,6 +55,31 @@ class Group:
         return self.index.shape[1]
 
 
+@dataclass(frozen=True, slots=True)
+class ByHead:
+    """For each group, `index` is (rows x heads x length,), and `padding` (rows x heads x length, 1) says which of them
+    only pad, None where none does. `back` is (tokens x heads,): where each vector is among those of all groups.
+    """
+
+    index: list[Tensor]
+    padding: list[Tensor | None]
+    back: Tensor
+
+    @classmethod
+    def of(cls, layout: Layout, heads: int) -> ByHead:
+        each = torch.arange(heads, device=layout.device)[None, :, None]
+        index = [(group.index[:, None, :] * heads + each).reshape(-1) for group in layout.groups]
+        reals = [group.real for group in layout.groups]
+        real = [None if one is None else one[:, None, :].expand(-1, heads, -1).reshape(-1) for one in reals]
+        back = torch.empty(layout.tokens * heads, dtype=torch.long, device=layout.device)
+        start = 0
+        for places, kept in zip(index, real, strict=True):
+            here = torch.arange(start, start + len(places), device=layout.device)
+            start += len(places)
+            back[places if kept is None else places[kept]] = here if kept is None else here[kept]
+        return cls(index, [None if one is None else ~one[:, None] for one in real], back)
+
+
 @dataclass(frozen=True)
 class Layout:
     """`rows` holds, for each trial of the pack, its rows. Dropout draws from `noise`, one source a trial; without, the
@@ -56,7 +88,7 @@ class Layout:
     rows: Sequence[Sequence[Row]]
     device: torch.device
     noise: Sequence[Noise] = ()
-    heads: dict[int, list[tuple[Tensor, Tensor | None]]] = field(default_factory=dict)
+    heads: dict[int, ByHead] = field(default_factory=dict)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -113,6 +145,11 @@ class Layout:
         return self._tensor(self.starts)
 
     @cached_property
+    def of_first(self) -> Layout:
+        """The same rows, each with its first token alone."""
+        return Layout([[Row(row.tokens[:1]) for row in one] for one in self.rows], self.device, self.noise)
+
+    @cached_property
     def last(self) -> Tensor:
         return self._tensor(self.starts + self.lengths - 1)
 
@@ -137,29 +174,11 @@ class Layout:
         owner = np.repeat(np.arange(len(self.rows)), [len(one) for one in self.rows])
         return [self._group(np.flatnonzero(edges == edge), int(edge), owner) for edge in np.unique(edges)]
 
-    def by_head(self, heads: int) -> list[tuple[Tensor, Tensor | None]]:
-        """For each group, the places of its vectors among those of all tokens and heads, (rows x heads x length,), and
-        with padding a factor for each of them, (rows x heads x length, 1): 1, or 0 where it pads."""
+    def by_head(self, heads: int) -> ByHead:
+        """Where attention finds its vectors among those of all tokens and heads."""
         if heads not in self.heads:
-            each = torch.arange(heads, device=self.device)[None, :, None]
-            found = []
-            for group in self.groups:
-                places = (group.index[:, None, :] * heads + each).reshape(-1)
-                real = None if group.real is None else group.real[:, None, :].expand(-1, heads, -1).reshape(-1, 1)
-                found.append((places, real))
-            self.heads[heads] = found
+            self.heads[heads] = ByHead.of(self, heads)
         return self.heads[heads]
-
-    def back(self, heads: int) -> Tensor:
-        """Of each token and head, the place of its vector among those of all groups: undoes `by_head`."""
-        places = torch.empty(self.tokens * heads, dtype=torch.long, device=self.device)
-        start = 0
-        for index, real in self.by_head(heads):
-            here = torch.arange(start, start + len(index), device=self.device)
-            start += len(index)
-            kept = slice(None) if real is None else real[:, 0]
-            places[index[kept]] = here[kept]
-        return places
 
     def _group(self, chosen: np.ndarray, edge: int, owner: np.ndarray) -> Group:
         lengths, starts, steps = self.lengths[chosen, None], self.starts[chosen, None], np.arange(edge)[None]

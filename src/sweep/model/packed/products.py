@@ -32,7 +32,7 @@ def outer(left: Tensor, right: Tensor, layout: Layout) -> Tensor:
 
 def summed(values: Tensor, layout: Layout) -> Tensor:
     """(tokens, a) → (trials, a)"""
-    return torch.stack([part.sum(dim=0) for part in values.split(layout.counts)])
+    return torch.stack([part.sum(dim=0) for part in torch.split(values, layout.counts)])
 
 
 def _grouped(values: Tensor) -> bool:

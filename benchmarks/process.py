@@ -1,0 +1,83 @@
+"""A part of a benchmark in a process of its own: offline, in a folder that goes away, and never for longer than it may."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TAIL = 4000  # characters of a failed process's output that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock, and of the processor in all threads, which a busy machine changes less."""
+
+    wall: float
+    cpu: float
+
+
+def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3600) -> Spent:
+    """`python -m MODULE ARGUMENTS…`, with W&B and caches in `folder`, to its end.
+
+    On one GPU at most, if the environment does not say which. A process that fails, or takes longer than `limit` seconds,
+    ends the benchmark with what it said last, and takes its own children with it. So does the benchmark's own end by Ctrl-C or
+    SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    local = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_DATA_DIR": str(folder), "WANDB_SILENT": "true",
+             "WANDB_CACHE_DIR": str(folder / "wandb-cache"), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
+             "SWEEP_CACHE": str(folder / "cache")}  # fmt: skip
+    # Both sides of a comparison wait for their threads in the same way.
+    defaults = {"CUDA_VISIBLE_DEVICES": "0", "GOMP_SPINCOUNT": "1000"}
+    log = folder / "output.txt"
+    began, used = time.perf_counter(), _processor()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env={**defaults, **os.environ, **local}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise SystemExit(
+                f"{module} took longer than {limit:g} s and was stopped; make the task smaller or --limit larger. "
+                f"It said last:\n{_tail(log)}"
+            ) from None
+        finally:
+            _end(process)
+    if code:
+        raise SystemExit(f"{module} {' '.join(arguments)}\nended with {code}:\n{_tail(log)}")
+    return Spent(time.perf_counter() - began, _processor() - used)
+
+
+def _processor() -> float:
+    """Of the children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started: W&B has a service of its own."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _stop(*_: object) -> None:
+    """Like Ctrl-C: children are ended and folders removed on the way out."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-TAIL:]

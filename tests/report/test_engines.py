@@ -1,0 +1,61 @@
+"""What trained the trials, and what that means for the retraining."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sweep.records import total
+from sweep.report.facts import read
+from sweep.report.winner import winner
+
+from .conftest import cost, final, section, six_trials, words
+
+
+def trained(*engines):
+    return tuple(
+        replace(trial, outcome=replace(trial.outcome, cost=replace(trial.outcome.cost, engine=engine)))
+        for trial, engine in zip(six_trials(), engines, strict=True)
+    )
+
+
+def test_the_cost_says_what_trained_the_trials(make):
+    text = section(words(make(trained(*["packed"] * 4, "trainer", "frozen"))), "What it cost")
+    assert "4 of 6 trials were trained packed (several at once on one frozen base), 1 by the Trainer" in text
+    assert "A packed trial's seconds are its share of the time" in text
+
+
+def test_one_engine_needs_fewer_words(make):
+    text = section(words(make(trained(*["trainer"] * 6))), "What it cost")
+    assert "All 6 trials were trained by the Trainer (one at a time)." in text
+    assert "share of the time" not in text
+
+
+def test_records_that_tell_no_engine_say_nothing(make):
+    assert "were trained" not in section(words(make(six_trials())), "What it cost")
+
+
+def test_a_packed_winner_was_retrained_by_the_trainer(make):
+    def said(*engines, retrained="trainer"):
+        trials = trained(*engines)
+        ending = final(trials[1])
+        ending = replace(
+            ending,
+            cost=replace(ending.cost, engine=retrained),
+            retrain_evals=tuple(
+                replace(point, metrics={**point.metrics, "eval/loss": point.metrics["eval/loss"] + 2e-6})
+                for point in ending.retrain_evals
+            ),
+        )
+        return winner(read(make(trials, ending=ending)), frozenset())
+
+    text = said(*["packed"] * 6)
+    assert "The trial was packed with others, and the retraining ran alone on the Trainer engine" in text
+    assert "only rounding differs. Largest difference between trial and retraining: 2e-06, in eval/loss" in text
+    assert "packed" not in said("packed", "trainer", *["packed"] * 4)
+
+
+def test_a_sum_of_costs_names_every_engine():
+    parts = [replace(cost(1.0, 1), engine=engine) for engine in ("packed", "trainer", "packed", "")]
+    assert total([total(parts[:2]), total(parts[2:])]).engine == "packed, trainer"
+    assert total(parts).account["cost/engine"] == "packed, trainer"
+    assert "cost/engine" not in cost(1.0, 1).account

@@ -1,0 +1,242 @@
+"""A study whose engine runs three trials in turn."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import Interrupted
+from sweep.records import Failed, TrialPlan, TrialRecord, Verdict
+from sweep.study.ledger import Ledger
+from sweep.study.search import _Loop, search
+from sweep.study.shares import Shares
+from toys import ToyEngine, session
+
+PLAIN = ("study.pruner=none",)
+RATE = "optimizer.learning_rate"
+
+
+def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:
+    with session(folder, *overrides, engine=engine or ToyEngine(slots=3)) as opened:
+        return search(opened)
+
+
+def points(records: list[TrialRecord]) -> list[str]:
+    return [json.dumps(dict(record.params)) for record in records]
+
+
+def counted(records: list[TrialRecord]) -> list[TrialRecord]:
+    return [one for one in records if not (isinstance(one.outcome, Failed) and one.outcome.reason.retried)]
+
+
+def interrupt(at: int, epoch: int) -> ToyEngine:
+    def before(trial: TrialPlan, now: int) -> None:
+        if (trial.number, now) == (at, epoch):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return ToyEngine(before, slots=3)
+
+
+@pytest.mark.parametrize(("name", "space"), [("random", "quickstart"), ("qmc", "quickstart"), ("qmc", "adapters")])
+def test_points_that_learn_from_none_are_the_same_however_many_run(tmp_path: Path, name: str, space: str) -> None:
+    options = (f"study.sampler={name}", f"study.space={space}", "study.n_trials=4", *PLAIN)
+    engine = ToyEngine(slots=3)
+    many = searched(tmp_path / "a", *options, engine=engine)
+    assert max(engine.together) == 3
+    assert points(many) == points(searched(tmp_path / "b", *options, engine=ToyEngine()))
+    assert len(set(points(many))) == 4
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes"])
+def test_points_that_learn_differ_from_those_that_run(tmp_path: Path, name: str) -> None:
+    records = searched(tmp_path, f"study.sampler={name}", "study.n_trials=8", *PLAIN)
+    assert len(set(points(records))) == len(records) == 8
+
+
+def test_tpe_keeps_away_from_points_that_still_run(tmp_path: Path) -> None:
+    """One good point among bad ones: what is asked for next is near it, and so would all that run at once be."""
+
+    def spread(folder: Path, *options: str) -> float:
+        enqueue = ",".join(f"{{{RATE}: {rate}}}" for rate in ("1e-3", "3e-3", "5e-3", "7e-3", "9e-3"))
+        space = tmp_path / "space.yaml"
+        space.write_text(f"{RATE}: {{low: 1.0e-3, high: 1.0e-2}}\n")
+        with session(folder, f"study.enqueue=[{enqueue}]", f"study.space={space}", *PLAIN, *options) as opened:
+            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+            found = [ledger.ask() for _ in range(5)]
+            ToyEngine().run(
+                iter([*(opened.plan.trial(trial.number, params) for trial, params in found), None]).__next__,
+                lambda plan, step: Verdict.CONTINUE,
+                lambda plan, point: Verdict.CONTINUE,
+                lambda plan, outcome: ledger.tell(found[plan.number][0], outcome),
+            )
+            rates = sorted(float(str(ledger.ask()[1][RATE])) for _ in range(6))
+        return rates[-1] - rates[0]
+
+    assert spread(tmp_path / "a") > spread(tmp_path / "b", "study.sampler_options={constant_liar: false}")
+
+
+@pytest.mark.parametrize("name", ["random", "qmc"])
+def test_a_resumed_study_asks_for_the_points_it_would_have(tmp_path: Path, name: str) -> None:
+    options = (f"study.sampler={name}", "study.n_trials=5", *PLAIN)
+    whole = searched(tmp_path / "a", *options)
+    with pytest.raises(Interrupted):
+        searched(tmp_path / "b", *options, engine=interrupt(at=1, epoch=2))
+    resumed = searched(tmp_path / "b", *options)
+    assert Counter(record.state for record in resumed) == {"interrupted": 3, "completed": 5}
+    assert sorted(points(counted(resumed))) == sorted(points(whole))
+
+
+def test_a_grid_is_walked_once(tmp_path: Path) -> None:
+    options = ("study.sampler=grid", "study.space=grid", "study.n_trials=50", *PLAIN)
+    with pytest.raises(Interrupted):
+        searched(tmp_path, *options, engine=interrupt(at=4, epoch=1))
+    records = counted(searched(tmp_path, *options))
+    assert len(set(points(records))) == len(records) == 9
+
+
+def test_known_points_are_tried_once_each(tmp_path: Path) -> None:
+    enqueue = f"study.enqueue=[{{{RATE}: 2e-3}},{{{RATE}: 3e-3}},{{{RATE}: 4e-3}},{{{RATE}: 5e-3}}]"
+    with pytest.raises(Interrupted):
+        searched(tmp_path, enqueue, "study.n_trials=5", *PLAIN, engine=interrupt(at=2, epoch=1))
+    records = counted(searched(tmp_path, enqueue, "study.n_trials=5", *PLAIN))
+    assert len(records) == 5
+    assert {2e-3, 3e-3, 4e-3, 5e-3} < {record.params[RATE] for record in records}
+
+
+def test_methods_share_the_trials_equally(tmp_path: Path) -> None:
+    group = ("study.space=adapters", "study.compare_by=adapter", "study.n_trials=4")
+    with pytest.raises(Interrupted):
+        searched(tmp_path, *group, *PLAIN, engine=interrupt(at=2, epoch=1))
+    records = counted(searched(tmp_path, *group, *PLAIN))
+    assert Counter(record.params["adapter"] for record in records) == {"lora": 2, "ia3": 1, "head": 1}
+
+
+def test_a_weak_trial_is_pruned_while_others_run(tmp_path: Path) -> None:
+    engine = ToyEngine(slots=3, luck=lambda trial: -float(trial.number))
+    records = searched(tmp_path, "study.space=grid", "study.pruner=median", "study.n_trials=6", engine=engine)
+    assert [record.state for record in records[:3]] == ["completed"] * 3
+    assert {record.state for record in records[3:]} == {"pruned"}
+
+
+def test_one_is_pruned_one_crashes_and_the_others_are_stopped_with_it(tmp_path: Path) -> None:
+    """Trials 0 to 2 complete, 3 is pruned, 4 brings the engine down in its last epoch, with two beside it."""
+
+    def fail(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (4, 3):
+            raise ZeroDivisionError("a bug")
+
+    options = ("study.space=grid", "study.pruner=median", "study.n_trials=8")
+    engine = ToyEngine(fail, slots=3, luck=lambda trial: -9.0 if trial.number == 3 else float(trial.number))
+    with pytest.raises(ZeroDivisionError):
+        searched(tmp_path, *options, engine=engine)
+    with session(tmp_path, *options) as opened:
+        left = opened.store.trials()
+    assert [record.state for record in left] == ["completed"] * 3 + ["pruned"] + ["crashed"] * 3
+    assert [len(record.outcome.evals) for record in left] == [3, 3, 3, 2, 2, 2, 1]
+    records = searched(tmp_path, *options)
+    assert len(counted(records)) == 8
+    assert points(records[7:10]) == points(left[4:7])
+
+
+def test_an_interrupt_ends_all_that_run(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="0 of 5 trials"):
+        searched(tmp_path, "study.n_trials=5", *PLAIN, engine=interrupt(at=1, epoch=2))
+    records = searched(tmp_path, "study.n_trials=5", *PLAIN)
+    assert Counter(record.state for record in records) == {"interrupted": 3, "completed": 5}
+
+
+def test_a_second_interrupt_leaves_a_record_of_each(tmp_path: Path) -> None:
+    def twice(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, *PLAIN, engine=ToyEngine(twice, slots=3))
+    with session(tmp_path, *PLAIN) as opened:
+        assert [record.state for record in opened.store.trials()] == ["interrupted"] * 3
+
+
+def test_failures_that_count_and_those_that_do_not_never_overshoot(tmp_path: Path) -> None:
+    engine = ToyEngine(slots=3, luck=lambda trial: math.nan if trial.number % 3 == 1 else 0.0)
+    records = searched(tmp_path, "study.n_trials=7", *PLAIN, engine=engine)
+    assert Counter(record.state for record in records) == {"completed": 5, "diverged": 2}
+
+
+def test_the_adapter_of_a_running_trial_is_kept(tmp_path: Path) -> None:
+    """Trial 0 is the best; trial 2, which diverges, ends while the others are half way."""
+    seen: list[set[int]] = []
+
+    def save(trial: TrialPlan, epoch: int) -> None:
+        (opened.store.trial_dir(trial.number) / "best").mkdir(parents=True, exist_ok=True)
+        seen.append({int(path.parent.name) for path in opened.store.root.glob("trials/*/best")})
+
+    luck = {0: 2.0, 1: 0.0, 2: math.nan, 3: 0.0}
+    engine = ToyEngine(save, slots=3, luck=lambda trial: luck[trial.number])
+    with session(tmp_path, "study.n_trials=4", *PLAIN, engine=engine) as opened:
+        search(opened)
+        assert [path.parent.name for path in opened.store.root.glob("trials/*/best")] == ["0000"]
+    assert seen[:4] == [{0}, {0, 1}, {0, 1, 2}, {0, 1}]
+    assert seen[-1] == {0, 3}
+
+
+def test_after_the_timeout_what_runs_ends_and_nothing_starts(tmp_path: Path) -> None:
+    engine = ToyEngine(slots=3)
+    with session(tmp_path, "study.n_trials=9", "study.timeout=10", *PLAIN, engine=engine) as opened:
+        loop = _Loop(opened, Ledger.open(opened.plan.config.study, opened.plan.space, opened.store))
+        engine.before = lambda trial, epoch: setattr(loop, "began", -1e9) if epoch == 3 else None
+        loop.run(engine)
+        assert [record.state for record in opened.store.trials()] == ["completed"] * 3
+
+
+def test_time_is_shared_among_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
+    shares = Shares()
+    shares.begin(0)
+    clock[0] = 6.0
+    shares.begin(1)
+    shares.begin(2)
+    clock[0] = 9.0
+    assert [shares.seconds(number) for number in (0, 1, 2)] == [7.0, 1.0, 1.0]
+    shares.end(1)
+    clock[0] = 11.0
+    assert [shares.seconds(number) for number in (0, 2)] == [8.0, 2.0]
+    shares.trains(2)  # and 0 waits
+    clock[0] = 14.0
+    assert [shares.seconds(number) for number in (0, 2)] == [8.0, 5.0]
+    shares.end(2)
+    clock[0] = 15.0
+    assert shares.seconds(0) == 9.0
+
+
+def test_a_trial_has_its_time_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three trials of six seconds each take eighteen together: none is beyond ten."""
+    clock = [0.0]
+    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
+
+    def pass_time(trial: TrialPlan, epoch: int) -> None:
+        clock[0] += 2.0
+
+    engine = ToyEngine(pass_time, slots=3)
+    records = searched(tmp_path, "study.trial_timeout=10", "study.n_trials=3", *PLAIN, engine=engine)
+    assert [record.state for record in records] == ["completed"] * 3 and clock[0] == 18.0
+
+
+def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -> None:
+    """Each of three counts a third, so that all are tried again although the process died twice and once more."""
+    for _ in range(3):
+        with session(tmp_path, *PLAIN) as opened:
+            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+            _Loop(opened, ledger).settle()
+            first = [ledger.ask()[1] for _ in range(3)]
+            ledger.close()
+    records = searched(tmp_path, "study.n_trials=3", *PLAIN)
+    assert Counter(record.state for record in records) == {"lost": 9, "completed": 3}
+    assert points(counted(records)) == [json.dumps(params) for params in first]

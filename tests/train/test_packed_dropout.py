@@ -1,0 +1,173 @@
+"""Dropout in a pack: each trial's masks are its own, drawn from its seed, and fall as the Trainer's do on average."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packs import CLOSE, EXACT, Run, assert_identical, one_by_one, packed, steady_plan, tiny
+from sweep.data.tokenise import TokenisedData
+from sweep.records import TrialPlan
+from trials import ROWS
+
+Plan = Callable[..., TrialPlan]
+
+HEAVY = 0.3
+LABELS = ("card", "cash", "fees", "other")  # of a head that is saved with the base: a seed draws no other one
+NOTHING_LEARNT = 1e-12  # a learning rate
+WHOLE = {"per_device_train_batch_size": ROWS}  # whatever the order of rows, a step sees them all
+
+
+@pytest.fixture(scope="session")
+def shaky_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("bert", tmp_path_factory.mktemp("shaky-bert"), dropout=HEAVY, labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def still_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("bert", tmp_path_factory.mktemp("still-bert"), labels=LABELS)
+
+
+@pytest.fixture
+def shaky(shaky_model_dir: Path) -> Plan:
+    return lambda number=0, **sections: steady_plan(shaky_model_dir, number, **sections)
+
+
+def mates(shaky: Plan, trial: TrialPlan) -> list[TrialPlan]:
+    """`trial` second in a pack, and joining it when another has left."""
+    lora = {"lora_dropout": 0.2}
+    return [
+        shaky(1, trainer={"seed": 11, "per_device_train_batch_size": 3, "num_train_epochs": 0.5}, adapter=lora),
+        trial,
+        shaky(3, trainer={"seed": 13, "num_train_epochs": 1}, adapter={"method": "ia3"}),
+        shaky(4, trainer={"seed": 14, "per_device_train_batch_size": 20}, adapter={"r": 4, **lora}),
+    ]
+
+
+def own(shaky: Plan, **trainer: Any) -> TrialPlan:
+    return shaky(2, adapter={"lora_dropout": 0.1}, trainer={"seed": 5, "num_train_epochs": 1.4, **trainer})
+
+
+@pytest.mark.usefixtures("in_double")
+def test_masks_do_not_depend_on_the_rest_of_the_pack(shaky: Plan, data: TokenisedData) -> None:
+    alone = packed(own(shaky), data=data).losses(2)
+    assert packed(*mates(shaky, own(shaky)), data=data).losses(2) == pytest.approx(alone, rel=EXACT)
+    late = [shaky(9, trainer={"num_train_epochs": 0.4}), *mates(shaky, own(shaky))]
+    assert packed(*late, data=data, slots=2).losses(2) == pytest.approx(alone, rel=EXACT)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_a_trial_that_drops_nothing_draws_nothing(shaky: Plan, data: TokenisedData) -> None:
+    """Whatever others drop before the same layers, or before layers that the trial has no adapter on."""
+    lora = {"lora_dropout": 0.3, "target_modules": ("query", "key", "value")}
+    mate, still = shaky(1, trainer={"seed": 1}, adapter=lora), shaky(2, trainer={"seed": 2, "num_train_epochs": 1})
+    alone = packed(still, data=data).losses(2)
+    assert packed(mate, still, data=data).losses(2) == pytest.approx(alone, rel=EXACT)
+
+
+def test_masks_are_the_trials_own_in_single_precision(shaky: Plan, data: TokenisedData) -> None:
+    alone = packed(own(shaky), data=data).losses(2)
+    assert packed(*mates(shaky, own(shaky)), data=data).losses(2) == pytest.approx(alone, rel=CLOSE, abs=CLOSE)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_a_layer_computed_again_drops_the_same(shaky: Plan, data: TokenisedData) -> None:
+    plain = packed(own(shaky), data=data).losses(2)
+    assert packed(own(shaky, gradient_checkpointing=True), data=data).losses(2) == pytest.approx(plain, rel=EXACT)
+
+
+def test_evaluations_do_not_move_the_masks(shaky: Plan, data: TokenisedData) -> None:
+    seldom = packed(own(shaky, eval_strategy="no"), data=data).losses(2)
+    assert packed(own(shaky, eval_strategy="steps", eval_steps=1), data=data).losses(2) == seldom
+
+
+def test_the_same_pack_twice_gives_the_same_numbers(shaky: Plan, data: TokenisedData, tmp_path: Path) -> None:
+    trials = mates(shaky, own(shaky))
+    first, second = (packed(*trials, data=data, folder=tmp_path / name) for name in ("first", "second"))
+    assert_identical(first, second, *first.numbers)
+
+
+def test_seeds_draw_masks_of_their_own(shaky: Plan, still_model_dir: Path, data: TokenisedData) -> None:
+    """All rows in one batch, head and adapter without effect yet: but for dropout, the first losses would be equal."""
+    once = {**WHOLE, "num_train_epochs": 1}
+    still = [steady_plan(still_model_dir, number, trainer={**once, "seed": number}) for number in range(2)]
+    found = packed(*still, data=data)
+    assert found.losses(0) == pytest.approx(found.losses(1), rel=CLOSE)
+    found = packed(*(shaky(number, trainer={**once, "seed": number}) for number in range(3)), data=data)
+    first = [found.losses(number)[0] for number in range(3)]
+    assert min(abs(first[0] - first[1]), abs(first[0] - first[2]), abs(first[1] - first[2])) > 1e-3
+
+
+def test_equal_seeds_draw_equal_masks(shaky: Plan, data: TokenisedData) -> None:
+    """Of trials that differ in what they learn from, not yet in what they know."""
+    once = {**WHOLE, "num_train_epochs": 1, "seed": 3}
+    trials = [
+        shaky(number, trainer=once, optimizer={"learning_rate": rate}) for number, rate in enumerate((1e-3, 1e-2))
+    ]
+    found = packed(*trials, data=data)
+    assert found.losses(0) == pytest.approx(found.losses(1), rel=1e-5)
+
+
+def test_evaluations_drop_nothing(shaky: Plan, data: TokenisedData) -> None:
+    trials = [
+        shaky(number, optimizer={"learning_rate": NOTHING_LEARNT}, adapter={"lora_dropout": 0.5},
+              trainer={"num_train_epochs": 1, "seed": number})
+        for number in range(2)
+    ]  # fmt: skip
+    found, expected = packed(*trials, data=data), one_by_one(*trials, data=data)
+    for number in range(2):
+        ours, theirs = found.outcome(number).evals[0].metrics, expected.outcome(number).evals[0].metrics
+        assert ours == pytest.approx(theirs, rel=CLOSE)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2", "llama"])
+def test_losses_scatter_as_the_trainers_do(data: TokenisedData, tmp_path: Path, name: str) -> None:
+    """Of a model that stands still, over steps with fresh masks. The mean tells dropout that is missing or too strong, the
+    spread tells masks that rows or positions share."""
+    model = tiny(name, tmp_path / name, dropout=HEAVY, labels=LABELS)
+    trial = steady_plan(
+        model, 0, optimizer={"learning_rate": NOTHING_LEARNT},
+        trainer={**WHOLE, "num_train_epochs": 40, "eval_strategy": "no"},
+    )  # fmt: skip
+    ours, theirs = packed(trial, data=data).losses(0), one_by_one(trial, data=data).losses(0)
+    assert len(set(ours)) == len(ours)
+    assert abs(statistics.mean(ours) - statistics.mean(theirs)) < 3.5 * apart(ours, theirs)
+    assert 1 / 3 < statistics.variance(ours) / statistics.variance(theirs) < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dropout", "adapter"),
+    [
+        (0.2, {"lora_dropout": 0.2}),
+        (0.0, {"lora_dropout": 0.6, "target_modules": "all-linear"}),
+        (0.2, {"method": "ia3"}),
+    ],
+    ids=str,
+)
+def test_trials_learn_as_they_do_by_the_trainer(
+    data: TokenisedData, tmp_path: Path, dropout: float, adapter: dict[str, Any]
+) -> None:
+    """Final training losses of sixteen seeds, seed by seed: the same first weights, the same rows, other masks."""
+    model = tiny("bert", tmp_path / "bert", dropout=dropout)
+    trials = [
+        steady_plan(model, seed, adapter=adapter, trainer={"seed": seed, "num_train_epochs": 4, "eval_strategy": "no"})
+        for seed in range(16)
+    ]
+    ours, theirs = (final_losses(run) for run in (packed(*trials, data=data), one_by_one(*trials, data=data)))
+    gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
+    assert abs(statistics.mean(gaps)) < 3 * statistics.stdev(gaps) / len(gaps) ** 0.5
+
+
+def final_losses(run: Run) -> list[float]:
+    """The mean over the last epoch, by trial."""
+    return [statistics.mean(run.losses(number)[-5:]) for number in sorted(run.numbers)]
+
+
+def apart(ours: list[float], theirs: list[float]) -> float:
+    """The standard error of the difference of two means."""
+    return float((statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs)) ** 0.5)

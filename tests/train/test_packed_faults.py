@@ -1,0 +1,211 @@
+"""One trial of a pack goes wrong, or memory runs out: what it means to that trial, and what to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from packs import assert_alike, assert_identical, finite, one_by_one, packed, steady_plan
+from sweep.data.tokenise import TokenisedData
+from sweep.model import bench as benches
+from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+
+Plan = Callable[..., TrialPlan]
+
+MAD = {"optimizer": {"learning_rate": 1e30}, "trainer": {"max_grad_norm": 0.0}}
+SANE = {"optimizer": {"learning_rate": 1e-3}, "trainer": {"max_grad_norm": 0.0}}
+EVAL_STEPS = {"eval_strategy": "steps", "eval_steps": 1}
+
+
+def around(trial: Plan, middle: TrialPlan) -> list[TrialPlan]:
+    return [
+        trial(0, trainer={"num_train_epochs": 1}),
+        middle,
+        trial(2, adapter={"method": "ia3"}, trainer={"seed": 2, "num_train_epochs": 1.2}),
+        trial(3, adapter={"r": 3}, trainer={"seed": 3, "num_train_epochs": 1}),
+    ]
+
+
+@pytest.mark.parametrize("adapter", [{"r": 4}, {"method": "ia3"}], ids=str)
+def test_a_trial_that_diverges_leaves_the_others_untouched(
+    trial: Plan, data: TokenisedData, tmp_path: Path, adapter: dict[str, Any]
+) -> None:
+    """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
+
+    def prune(plan: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        return Verdict.PRUNE if plan.number == 1 and event.step == 2 else Verdict.CONTINUE
+
+    mad = packed(*around(trial, trial(1, adapter=adapter, **MAD)), data=data, slots=3, folder=tmp_path / "mad")
+    sane = packed(
+        *around(trial, trial(1, adapter=adapter, **SANE)), data=data, slots=3, folder=tmp_path / "sane", judge=prune
+    )
+    failed = mad.outcome(1)
+    assert isinstance(failed, Failed) and isinstance(sane.outcome(1), Pruned)
+    assert failed.reason is FailureReason.DIVERGED
+    assert "training loss is nan at step 2 of 10" in failed.message
+    assert (failed.cost.steps, failed.cost.train_loss) == (sane.outcome(1).cost.steps, None)
+    assert finite(mad)
+    assert_identical(mad, sane, 0, 2, 3)
+
+
+def test_an_evaluation_that_is_not_finite_fails_its_trial_alone(trial: Plan, data: TokenisedData) -> None:
+    mad = trial(1, optimizer=MAD["optimizer"], trainer={**MAD["trainer"], **EVAL_STEPS})
+    found = packed(*around(trial, mad), data=data)
+    failed = found.outcome(1)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.message) == (FailureReason.DIVERGED, "validation loss is nan at step 1 of 10")
+    assert failed.evals == ()
+    assert all(isinstance(found.outcome(number), Completed) for number in (0, 2, 3))
+    assert finite(found)
+
+
+def test_a_pack_of_diverging_trials_makes_room(trial: Plan, data: TokenisedData) -> None:
+    trials = [trial(number, **MAD) for number in range(3)]
+    found = packed(*trials, trial(3, trainer={"num_train_epochs": 1}), data=data, slots=2)
+    assert [type(found.outcome(number)) for number in range(4)] == [Failed, Failed, Failed, Completed]
+
+
+@contextmanager
+def memory_for(
+    tokens: int, monkeypatch: pytest.MonkeyPatch, *, where: str = "forward", rows: int = 10**9
+) -> Iterator[list[int]]:
+    """Runs out where more `tokens` enter the base at once: as they do, or at the first layer on the way back; or where an
+    evaluation has more `rows` for the head. Gives the tokens of each failure."""
+    embedding, linear = functional.embedding, functional.linear
+    failures: list[int] = []
+
+    def fail(count: int) -> None:
+        failures.append(count)
+        raise torch.OutOfMemoryError("out of memory: this test has so much and no more")
+
+    def embed(ids: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if where == "forward" and ids.numel() > tokens:
+            fail(ids.numel())
+        return embedding(ids, *args, **kwargs)
+
+    def multiply(values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        found = linear(values, *args, **kwargs)
+        count = values.numel() // values.shape[-1]
+        if where == "backward" and count > tokens and found.requires_grad:
+            found.register_hook(lambda _: fail(count))
+        if where == "evaluation" and count > tokens and not torch.is_grad_enabled():
+            fail(count)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(functional, "embedding", embed)
+        patched.setattr(functional, "linear", multiply)
+        yield failures
+
+
+# The longest of all texts has 14 tokens. These hold one batch of any of `crowd`, and not those of two.
+BATCH = 4
+ROOM = 14 * BATCH
+
+
+def crowd(trial: Plan, **trainer: Any) -> list[TrialPlan]:
+    sizes = {"per_device_train_batch_size": BATCH, "per_device_eval_batch_size": BATCH, "num_train_epochs": 0.5}
+    return [
+        trial(0, trainer={**sizes, **trainer}),
+        trial(1, adapter={"r": 2}, trainer={**sizes, "seed": 1, "gradient_accumulation_steps": 2, **trainer}),
+        trial(2, adapter={"method": "ia3"}, trainer={**sizes, "seed": 2, "num_train_epochs": 1, **trainer}),
+        trial(3, trainer={**sizes, "seed": 3, "per_device_train_batch_size": 3, **trainer}),
+        trial(4, trainer={**sizes, "seed": 4, **trainer}),
+    ]
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("where", ["forward", "backward", "evaluation"])
+def test_without_memory_for_all_the_pack_shrinks(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """No trial is lost, and every number is what it would have been."""
+    expected = one_by_one(*crowd(trial), data=data)
+    with memory_for(ROOM, monkeypatch, where=where) as failures:
+        found = packed(*crowd(trial), data=data)
+    assert 0 < len(failures) < 12
+    assert_alike(found, expected)
+    assert {found.outcome(number).cost.engine for number in range(5)} == {"packed"}
+
+
+@pytest.mark.usefixtures("in_double")
+def test_the_masks_are_those_of_a_pack_that_fits(
+    model_dir: Path, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trial(number: int, **sections: Any) -> TrialPlan:
+        return steady_plan(model_dir, number, **sections)
+
+    expected = packed(*crowd(trial), data=data)
+    with memory_for(ROOM, monkeypatch, where="backward") as failures:
+        found = packed(*crowd(trial), data=data)
+    assert failures
+    assert_alike(found, expected)
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_trial_that_does_not_fit_alone_fails_alone(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    big = {"per_device_train_batch_size": 40, "per_device_eval_batch_size": BATCH}
+    trials = crowd(trial)
+    expected = one_by_one(*trials, data=data)
+    with memory_for(ROOM, monkeypatch, where=where):
+        found = packed(trials[0], trial(7, trainer=big), *trials[1:], data=data, slots=3)
+    failed = found.outcome(7)
+    assert isinstance(failed, Failed)
+    assert failed.reason is FailureReason.OUT_OF_MEMORY
+    assert failed.message.startswith("after step 0: ")
+    assert (failed.cost.steps, failed.cost.samples, failed.evals) == (0, 0, ())
+    assert_alike(found, expected, numbers=[0, 1, 2, 3, 4])
+
+
+def test_memory_that_runs_out_for_any_row_fails_every_trial(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with memory_for(1, monkeypatch, where="backward"):
+        found = packed(*crowd(trial), data=data, slots=3)
+    outcomes = [found.outcome(number) for number in range(5)]
+    assert all(isinstance(one, Failed) and one.reason is FailureReason.OUT_OF_MEMORY for one in outcomes)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_a_trial_that_finds_no_room_waits_for_one(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out while the third one's model is made, beside two others."""
+    expected = one_by_one(*crowd(trial), data=data)
+    attach, made = benches.attach, []
+
+    def attach_with_luck(*args: Any) -> Any:
+        made.append(args)
+        if len(made) == 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return attach(*args)
+
+    monkeypatch.setattr(benches, "attach", attach_with_luck)
+    found = packed(*crowd(trial), data=data, slots=3)
+    assert_alike(found, expected)
+
+
+def test_our_own_mistakes_are_not_a_trials_failure(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedding, calls = functional.embedding, []
+
+    def break_down(*args: Any, **kwargs: Any) -> Tensor:
+        calls.append(1)
+        if len(calls) > 20:
+            raise RuntimeError("shapes do not match")
+        return embedding(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "embedding", break_down)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        packed(*crowd(trial), data=data)

@@ -1,0 +1,276 @@
+"""The packed engine seen from the study: what it pulls when, what verdicts do, and what trials cost."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from packs import Run, listen, one_by_one, packed
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.data.tokenise import TokenisedData
+from sweep.model.bench import Bench
+from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.steps import evaluation_steps
+from sweep.train import memory
+from sweep.train.packed import Packed
+from trials import HELD_OUT, ROWS
+
+Plan = Callable[..., TrialPlan]
+Event = Step | EvalPoint
+
+
+def of_length(trial: Plan, number: int, steps: int) -> TrialPlan:
+    """Five steps are an epoch."""
+    return trial(number, trainer={"num_train_epochs": steps / 5, "seed": number, "eval_strategy": "no"})
+
+
+def at(number: int, step: int, verdict: Verdict, kind: type = Step) -> Callable[[TrialPlan, Event], Verdict]:
+    def judge(trial: TrialPlan, event: Event) -> Verdict:
+        hit = trial.number == number and event.step == step and isinstance(event, kind)
+        return verdict if hit else Verdict.CONTINUE
+
+    return judge
+
+
+def test_every_trial_pulled_ends_once(trial: Plan, data: TokenisedData) -> None:
+    found = packed(*(of_length(trial, number, number + 1) for number in range(5)), data=data, slots=2)
+    ended = [one.number for one in found.said if one.kind == "ended"]
+    assert found.numbers == [0, 1, 2, 3, 4]
+    assert sorted(ended) == found.numbers
+    for number in found.numbers:
+        kinds = [one.kind for one in found.said if one.number == number]
+        assert (kinds[0], kinds[-1]) == ("pulled", "ended")
+
+
+def test_trials_train_side_by_side(trial: Plan, data: TokenisedData) -> None:
+    found = packed(*(of_length(trial, number, 6) for number in range(3)), data=data)
+    done = dict.fromkeys(range(3), 0)
+    for one in found.said:
+        if one.kind == "step" and one.what.step:
+            done[one.number] = one.what.step
+            assert max(done.values()) - min(done.values()) <= 1
+
+
+def test_a_slot_is_refilled_at_once(trial: Plan, data: TokenisedData) -> None:
+    """Two slots, and trials of 3, 9, 2 and 4 steps: the third begins when the first has ended, the fourth when the third
+    has, and the second takes no more than a step in between."""
+    trials = [of_length(trial, number, steps) for number, steps in enumerate((3, 9, 2, 4))]
+    found = packed(*trials, data=data, slots=2)
+    assert max(found.open) == 2
+    for left, joined in ((0, 2), (2, 3)):
+        gone = index(found, "ended", left)
+        begun = index(found, "step", joined)
+        assert gone < index(found, "pulled", joined) < begun
+        between = [one for one in found.said[gone:begun] if one.kind == "step" and one.number == 1]
+        assert len(between) <= 1
+
+
+def index(found: Run, kind: str, number: int) -> int:
+    return next(place for place, one in enumerate(found.said) if (one.kind, one.number) == (kind, number))
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_no_more_trials_are_open_than_there_are_slots(trial: Plan, data: TokenisedData, slots: int) -> None:
+    """Neither while some have to go elsewhere."""
+    short = {"num_train_epochs": 0.4}
+    trials = [
+        trial(0, trainer=short),
+        trial(1, adapter={"method": "full"}, trainer=short),
+        trial(2, adapter={"quantization": "nf4", "compute_dtype": "float32"}, trainer=short),
+        trial(3, adapter={"method": "head"}, trainer=short),
+        trial(4, trainer=short),
+    ]
+    found = packed(*trials, data=data, slots=slots)
+    assert max(found.open) <= slots
+    assert all(isinstance(found.outcome(number), Completed) for number in range(5))
+
+
+def test_the_number_of_slots_can_be_left_to_the_engine(trial: Plan, data: TokenisedData) -> None:
+    trials = iter([of_length(trial, number, 2) for number in range(3)])
+    found = listen(lambda best_dir: Packed(Bench("cpu"), data, best_dir, slots="auto"), *trials)
+    assert all(isinstance(found.outcome(number), Completed) for number in range(3))
+    assert max(found.open) > 1
+
+
+def test_nothing_to_train(data: TokenisedData) -> None:
+    assert packed(data=data).said == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind", "reason"),
+    [
+        (Verdict.PRUNE, Pruned, None),
+        (Verdict.INTERRUPT, Failed, FailureReason.INTERRUPTED),
+        (Verdict.TIME_OUT, Failed, FailureReason.TIMED_OUT),
+    ],
+)
+@pytest.mark.parametrize(("event", "step"), [(Step, 3), (EvalPoint, 5)])
+def test_a_verdict_ends_its_trial_alone(
+    trial: Plan, data: TokenisedData, verdict: Verdict, kind: type, reason: FailureReason | None, event: type, step: int
+) -> None:
+    """Before its next step; step 3 is not evaluated, step 5 is."""
+    two = {"num_train_epochs": 1.4, "logging_steps": 2}
+    trials = [trial(number, trainer={**two, "seed": number}) for number in range(3)]
+    found = packed(*trials, data=data, judge=at(1, step, verdict, event))
+    outcome = found.outcome(1)
+    assert isinstance(outcome, kind)
+    assert getattr(outcome, "reason", None) == reason
+    assert found.events(1)[-1].step == outcome.cost.steps == step
+    assert isinstance(found.events(1)[-1], event)
+    assert len(outcome.evals) == (event is EvalPoint)
+    assert [found.outcome(number).cost.steps for number in (0, 2)] == [7, 7]
+    assert all(isinstance(found.outcome(number), Completed) for number in (0, 2))
+
+
+def test_an_interruption_of_all_ends_all(trial: Plan, data: TokenisedData) -> None:
+    """Ctrl-C: whatever is said from then on is answered so, and nothing more is to be had."""
+    stopped = False
+    trials = [of_length(trial, number, 10) for number in range(5)]
+
+    def judge(plan: TrialPlan, event: Event) -> Verdict:
+        nonlocal stopped
+        stopped = stopped or (plan.number == 1 and event.step == 4)
+        return Verdict.INTERRUPT if stopped else Verdict.CONTINUE
+
+    found = packed(*trials[:3], data=data, judge=judge, slots=3)
+    for number in range(3):
+        outcome = found.outcome(number)
+        assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED
+        assert outcome.cost.steps in (3, 4, 5)
+
+
+def test_a_verdict_before_the_first_step(trial: Plan, data: TokenisedData) -> None:
+    """A study that has been stopped may be asked before anything is trained; no more than a step is."""
+    found = packed(*(of_length(trial, number, 10) for number in range(2)), data=data,
+                   judge=lambda *_: Verdict.INTERRUPT)  # fmt: skip
+    for number in range(2):
+        outcome = found.outcome(number)
+        assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED
+        assert outcome.cost.steps <= 1
+
+
+def test_after_the_last_evaluation_a_trial_is_complete_unless_pruned(trial: Plan, data: TokenisedData) -> None:
+    verdicts = (Verdict.INTERRUPT, Verdict.TIME_OUT, Verdict.PRUNE)
+    found = packed(
+        *(of_length(trial, number, 2) for number in range(3)), data=data,
+        judge=lambda plan, event: verdicts[plan.number] if isinstance(event, EvalPoint) else Verdict.CONTINUE,
+    )  # fmt: skip
+    assert [type(found.outcome(number)) for number in range(3)] == [Completed, Completed, Pruned]
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        {"eval_strategy": "steps", "eval_steps": 3, "num_train_epochs": 1},
+        {"eval_strategy": "steps", "eval_steps": 5, "num_train_epochs": 2, "logging_steps": 4},
+        {"eval_strategy": "no", "num_train_epochs": 0.3},
+        {"gradient_accumulation_steps": 3, "num_train_epochs": 2},
+        {"train_sampling_strategy": "random", "num_train_epochs": 1.3},
+    ],
+    ids=str,
+)
+def test_steps_and_evaluations_are_those_foreseen(trial: Plan, data: TokenisedData, trainer: dict[str, Any]) -> None:
+    plan = trial(0, trainer=trainer)
+    found = packed(plan, of_length(trial, 1, 4), data=data)
+    outcome, every = found.outcome(0), plan.config.trainer.logging_steps
+    assert [step.step for step in found.steps(0)] == list(range(1, plan.total_steps + 1))
+    assert {step.total_steps for step in found.steps(0)} == {plan.total_steps}
+    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, plan.config)
+    logged = [step.step for step in found.steps(0) if step.metrics]
+    assert logged == [step for step in range(1, plan.total_steps + 1) if step % every == 0 or step == plan.total_steps]
+    for point in outcome.evals:
+        place = found.events(0).index(point)
+        assert isinstance(found.events(0)[place - 1], Step) and found.events(0)[place - 1].step == point.step
+
+
+def test_what_trials_cost(trial: Plan, data: TokenisedData) -> None:
+    trials = [
+        trial(0, trainer={"num_train_epochs": 2}),
+        trial(1, adapter={"method": "ia3"}, trainer={"num_train_epochs": 1, "seed": 1}),
+        trial(2, trainer={"num_train_epochs": 1, "eval_strategy": "steps", "eval_steps": 2, "seed": 2}),
+        trial(3, trainer={"num_train_epochs": 3, "per_device_train_batch_size": 13, "seed": 3}),
+    ]
+    found, theirs = packed(*trials, data=data, slots=3), one_by_one(*trials, data=data)
+    costs = [found.outcome(number).cost for number in range(4)]
+    assert [cost.engine for cost in costs] == ["packed"] * 4
+    assert [cost.steps for cost in costs] == [10, 5, 5, 12]
+    assert [cost.samples for cost in costs] == [2 * ROWS, ROWS, ROWS, 3 * ROWS]
+    assert [cost.eval_samples for cost in costs] == [count * HELD_OUT for count in (2, 1, 3, 3)]
+    for number, cost in enumerate(costs):
+        assert min(cost.train_seconds, cost.eval_seconds, cost.peak_host_bytes, cost.flops) > 0
+        assert cost.train_seconds + cost.eval_seconds <= cost.seconds
+        assert cost.train_loss is not None and 0 < cost.train_loss < 5
+        assert cost.device == "cpu"
+        assert 0.4 < cost.flops / theirs.outcome(number).cost.flops <= 1  # the Trainer counts padding too
+    assert sum(cost.seconds for cost in costs) <= found.seconds * 1.05
+    assert sum(cost.seconds for cost in costs) > found.seconds * 0.5
+
+
+def test_trials_that_end_early_cost_what_they_took(trial: Plan, data: TokenisedData) -> None:
+    trials = [of_length(trial, number, 8) for number in range(2)]
+    found = packed(*trials, data=data, judge=at(0, 3, Verdict.PRUNE))
+    cost = found.outcome(0).cost
+    assert (cost.steps, cost.samples, cost.eval_samples, cost.engine) == (3, 24, 0, "packed")
+    assert cost.seconds < found.outcome(1).cost.seconds
+
+
+def test_a_step_by_its_epoch(trial: Plan, data: TokenisedData) -> None:
+    found = packed(of_length(trial, 0, 7), data=data)
+    assert [step.epoch for step in found.steps(0)] == pytest.approx([step / 5 for step in range(1, 8)])
+
+
+def test_the_artifact_is_there_when_the_trial_has_ended(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
+    """The study decides then whether to keep it: nothing may be written later."""
+    there: dict[int, bool] = {}
+    queue = iter([of_length(trial, 0, 2), of_length(trial, 1, 4)])
+
+    def end(plan: TrialPlan, _: Any) -> None:
+        folder = tmp_path / str(plan.number)
+        there[plan.number] = (folder / "best" / "adapter_model.safetensors").exists()
+        folder.rename(tmp_path / f"seen-{plan.number}")
+
+    Packed(Bench("cpu"), data, lambda plan: tmp_path / str(plan.number) / "best", slots=2).run(
+        lambda: next(queue, None), lambda *_: Verdict.CONTINUE, lambda *_: Verdict.CONTINUE, end
+    )
+    assert there == {0: True, 1: True}
+    visible = sorted(entry.name for entry in tmp_path.iterdir() if not entry.name.startswith("."))
+    assert visible == ["seen-0", "seen-1"]
+
+
+def test_without_a_folder_nothing_is_written(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    packed(of_length(trial, 0, 2), of_length(trial, 1, 2), data=data)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_nothing_of_a_trial_stays_in_memory(trial: Plan, data: TokenisedData) -> None:
+    models: list[weakref.ref[nn.Module]] = []
+
+    class Remembering(Bench):
+        @contextmanager
+        def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+            with super().model(config, labels) as model:
+                models.extend(weakref.ref(module) for module in model.modules())
+                yield model
+
+    bench = Remembering("cpu")
+    packed(*(of_length(trial, number, 2) for number in range(3)), data=data, bench=bench, slots=2)
+    memory.release(bench.device)
+    assert len(models) > 10
+    assert [model() for model in models if model() is not None] == []
+
+
+def test_numbers_are_finite_and_learnt_from(trial: Plan, data: TokenisedData) -> None:
+    found = packed(*(trial(number, trainer={"num_train_epochs": 6, "seed": number}) for number in range(3)), data=data)
+    for number in range(3):
+        losses = found.losses(number)
+        assert all(math.isfinite(loss) for loss in losses)
+        assert sum(losses[-5:]) < sum(losses[:5])
