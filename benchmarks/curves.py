@@ -84,8 +84,9 @@ def read(name: str) -> Table:
 def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> None:
     """Train what is missing of a table with the project's own study, and write the table.
 
-    Each trial is on disk as soon as it ends, so that a run that stops goes on where it was; a trial that diverges has no curve to its end, and is left out. `data` is a folder with
-    Banking77's train.csv and test.csv; the test split is not read.
+    Each trial is on disk as soon as it ends, so that a run that stops goes on where it was; a trial that diverges has no
+    curve to its end, and is left out. `data` is a folder with Banking77's train.csv and test.csv; the test split is not
+    read.
     """
     from sweep.plan import make_plan
     from sweep.study.search import search

@@ -4,12 +4,12 @@
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
 A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
-their validation accuracy after each epoch at full budget. Studies of 16 and 32 trials, one after the other and eight at once,
+their validation accuracy after each epoch at full budget. Studies of 10, 16 and 32 trials, one after the other and eight at once,
 are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget;
 the share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the
-best score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "One epoch each, the best k to the
-end" is no pruner but what could be had if trials waited for each other: all train an epoch, and the best k go on. `--gp` adds
-the Gaussian process, which takes seconds a trial.
+best score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting"
+is no pruner, but what could be had if all trials stood still after an epoch until the best of them go on. `--gp` adds the Gaussian
+process, which takes seconds a trial.
 """
 
 from __future__ import annotations
@@ -25,36 +25,35 @@ from statistics import mean, median
 from benchmarks.curves import TABLES, Table, about, read, record
 from benchmarks.replay import Policy, Replayed, replay
 from benchmarks.table import RESULTS
-from sweep.config.schema import SamplerName
+from sweep.config.schema import PrunerName, SamplerName
 from sweep.provenance import machine, now, package_versions
 
 WITHIN, WANTED = 0.002, 0.83
-TRIALS, SLOTS = (16, 32), (1, 8)
+TRIALS, SLOTS = (10, 16, 32), (1, 8)
 _OPTUNA_MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0}
 _OPTUNA_HALVING = {"min_resource": "auto", "reduction_factor": 4}
+_EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps": 1}
+_MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
+
+
+def _halving(pruner: PrunerName, factor: int) -> Policy:
+    return Policy(pruner=pruner, pruner_options={"min_resource": 1, "reduction_factor": factor})
+
+
 _PRUNERS = {
-    "none": Policy(pruner="none"),
-    "median, the project's options": Policy(pruner="median"),
-    "median, Optuna's": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
-    "percentile, the project's": Policy(pruner="percentile"),
-    "percentile 10, from the first epoch": Policy(
-        pruner="percentile", pruner_options={"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps": 1}
-    ),
-    "hyperband, Optuna's": Policy(pruner="hyperband"),
-    "successive halving, Optuna's": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
-    **{
-        f"successive halving, factor {factor}": Policy(
-            pruner="successive_halving", pruner_options={"min_resource": 1, "reduction_factor": factor}
-        )
-        for factor in (2, 3, 4, 6, 8, 16)
-    },
-    "successive halving, factor 4, from epoch 2": Policy(
-        pruner="successive_halving", pruner_options={"min_resource": 2, "reduction_factor": 4}
-    ),
-    "the default": Policy(pruner="successive_halving"),
-}  # fmt: skip
-_WITH_EACH_SAMPLER = ("none", "median, the project's options", "successive halving, factor 2", "the default")
-_KEPT = (1, 2, 3, 4)
+    "none": Policy(),
+    _MEDIAN: Policy(pruner="median"),
+    "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
+    "percentile, as configured here": Policy(pruner="percentile"),
+    "percentile 10 from epoch 1": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
+    "hyperband, Optuna's options": Policy(pruner="hyperband"),
+    "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
+    **{f"successive halving from epoch 1, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
+    "racing, factor 2": _halving("racing", 2),
+    _RACING: Policy(pruner="racing"),
+    **{f"racing, factor {f}": _halving("racing", f) for f in (4, 6)},
+}
+_WITH_EACH_SAMPLER = ("none", _MEDIAN, _RACING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,23 @@ class Measured:
         )
 
 
-def together(table: Table, *, trials: int, keep: int, seed: int) -> Replayed:
-    """All train one epoch, and the `keep` best of them go on to the end."""
+def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
+    """All train at once and wait for each other: after each epoch of `stages` so many of the best go on."""
     chosen = random.Random(seed).sample(table.curves, trials)
-    kept = sorted(chosen, key=lambda curve: -curve.scores[0])[:keep]
-    epochs = trials + keep * (table.epochs - 1)
-    best, full = (max(max(curve.scores) for curve in curves) for curves in (kept, chosen))
-    return Replayed(trials, table.epochs, epochs, epochs, best, full)
+    going, trained, epochs = chosen, 0, 0
+    for epoch, keep in (*stages, (table.epochs, trials)):
+        epochs += len(going) * (epoch - trained)
+        going, trained = sorted(going, key=lambda curve: -curve.scores[epoch - 1])[:keep], epoch
+    best, full = (max(max(curve.scores) for curve in curves) for curves in (going, chosen))
+    return Replayed(trials, table.epochs, epochs, table.epochs, best, full)
+
+
+def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    halved = ((1, trials // 4), (2, trials // 8), (4, max(1, trials // 16)))
+    return {
+        **{f"waiting: one epoch each, the best {keep} to the end": ((1, keep),) for keep in (1, 2, 3)},
+        "waiting: a 4th after epoch 1, an 8th after 2, a 16th after 4": halved,
+    }
 
 
 def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Iterator[Measured]:
@@ -109,9 +118,8 @@ def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Ite
                     one = Policy(sampler, policy.pruner, pruner_options=policy.pruner_options)
                     runs = [replay(table, one, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
                     yield Measured.of(runs, table=table.name, slots=slots, sampler=sampler, pruner=name)
-        for keep in _KEPT:
-            runs = [together(table, trials=trials, keep=keep, seed=seed) for seed in range(seeds)]
-            name = f"one epoch each, the best {keep} to the end"
+        for name, stages in _stages(trials).items():
+            runs = [together(table, trials=trials, stages=stages, seed=seed) for seed in range(seeds)]
             yield Measured.of(runs, table=table.name, slots=trials, sampler="random", pruner=name)
 
 
@@ -135,9 +143,8 @@ def _publish(found: Sequence[Measured]) -> None:
     }  # fmt: skip
     (RESULTS / "search_efficiency.json").write_text(json.dumps(whole, indent=1) + "\n")
     reached = [one for one in found if one.saved >= WANTED and one.regret_median <= WITHIN]
-    print(
-        f"\nwanted, {100 * WANTED:.0f} % fewer rows and a median seed within {100 * WITHIN:.1f} points: {len(reached)} of {len(found)}"
-    )
+    wanted = f"{100 * WANTED:.0f} % fewer rows and a median seed within {100 * WITHIN:.1f} points"
+    print(f"\nwanted, {wanted}: {len(reached)} of {len(found)}")
     for one in reached:
         print(f"{one.table}, {one.trials} trials: {one.line()}")
 

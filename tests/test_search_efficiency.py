@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from optuna.pruners import ThresholdPruner
-
 from benchmarks.curves import TABLES, Curve, Table, read
 from benchmarks.replay import Policy, distance, replay
 from benchmarks.search_efficiency import together
+from optuna.pruners import ThresholdPruner
+
 from sweep.config.space import Choices, Parameter, Range, Space
 
 RATE, BATCH = "optimizer.learning_rate", "trainer.per_device_train_batch_size"
@@ -48,9 +48,10 @@ def test_halving_stops_the_worse_of_two_once_the_better_one_is_known(slots: int)
 
 
 def test_all_together_for_an_epoch_and_the_best_to_the_end() -> None:
-    run = together(THREE, trials=3, keep=1, seed=0)
+    run = together(THREE, trials=3, stages=((1, 1),), seed=0)
     assert (run.epochs, run.best, run.full) == (5, 0.8, 0.9)
-    assert together(THREE, trials=3, keep=2, seed=0).regret == 0
+    assert together(THREE, trials=3, stages=((1, 2),), seed=0).regret == 0
+    assert together(THREE, trials=3, stages=((1, 2), (2, 1)), seed=0).epochs == 3 + 2 + 1
 
 
 def test_more_trials_than_rows_are_refused() -> None:
