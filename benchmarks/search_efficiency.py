@@ -1,6 +1,6 @@
 """Rows trained for the same best score: samplers and pruners replayed on recorded learning curves.
 
-    python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 20] [--gp]
+    python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 20] [--samplers random tpe]
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
 A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
@@ -8,8 +8,8 @@ their validation accuracy after each epoch at full budget. Studies of 10, 16 and
 are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget;
 the share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the
 best score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting"
-is no pruner, but what could be had if all trials stood still after an epoch until the best of them go on. `--gp` adds the Gaussian
-process, which takes seconds a trial.
+is no pruner, but what could be had if all trials stood still after an epoch until the best of them go on. The Gaussian
+process (`gp`) takes seconds a trial, and is not among the samplers unless it is asked for.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import get_args
 
-from benchmarks.curves import TABLES, Table, about, read, record
+from benchmarks.curves import TABLES, Table, about, read, record, recorded
 from benchmarks.replay import Policy, Replayed, replay
 from benchmarks.table import RESULTS
 from sweep.config.schema import PrunerName, SamplerName
@@ -151,9 +152,9 @@ def _publish(found: Sequence[Measured]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--tables", nargs="+", choices=recorded(), default=list(recorded()))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--gp", action="store_true", help="the Gaussian process too, which takes seconds a trial")
+    parser.add_argument("--samplers", nargs="+", choices=get_args(SamplerName), default=["random", "tpe", "qmc"])
     parser.add_argument("--record", choices=TABLES, help="train this table, or what is missing of it")
     parser.add_argument("--data", type=Path, help="with --record: folder with Banking77's train.csv and test.csv")
     parser.add_argument(
@@ -166,8 +167,7 @@ def main() -> None:
             parser.error("--record needs --data")
         record(given.record, given.data, given.runs, points=given.points)
         return
-    samplers: tuple[SamplerName, ...] = ("random", "tpe", "qmc", *(("gp",) if given.gp else ()))
-    found = [one for name in given.tables for one in measure(read(name), seeds=given.seeds, samplers=samplers)]
+    found = [one for name in given.tables for one in measure(read(name), seeds=given.seeds, samplers=given.samplers)]
     _print(found)
     _publish(found)
 

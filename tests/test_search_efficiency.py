@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.curves import TABLES, Curve, Table, read
+from benchmarks.curves import Curve, Table, read, recorded
 from benchmarks.replay import Policy, distance, replay
 from benchmarks.search_efficiency import together
 from optuna.pruners import ThresholdPruner
@@ -65,7 +65,7 @@ def test_distance_is_in_the_unit_cube() -> None:
     assert distance(SPACE, here, there) == pytest.approx(0.5**2 + 1)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", recorded())
 def test_the_recorded_tables_are_whole(name: str) -> None:
     found = read(name)
     assert len(found.curves) >= 32

@@ -65,7 +65,7 @@ def test_a_grid_is_walked_once_and_then_ends(tmp_path: Path) -> None:
     assert len(set(points(records))) == len(records) == 9
 
 
-@pytest.mark.parametrize("name", ["median", "successive_halving", "hyperband", "percentile", "patient"])
+@pytest.mark.parametrize("name", ["median", "racing", "successive_halving", "hyperband", "percentile", "patient"])
 def test_each_pruner_runs(tmp_path: Path, name: str) -> None:
     records = searched(tmp_path, f"study.pruner={name}", "study.n_trials=8")
     assert {record.state for record in records} <= {"completed", "pruned"}
