@@ -228,8 +228,9 @@ class _Trip:
                 continue
             for seat, (loss, gradients) in zip(part, done, strict=True):
                 seat.clock.charge(training=second * seat.batch_tokens)
-                if seat.took(loss, gradients):
-                    due.append(seat)
+                with seat.clock.on_training():
+                    evaluates = seat.took(loss, gradients)
+                due += [seat] if evaluates else []
         return due
 
     def _again(self, seats: Sequence[Seat], error: BaseException) -> list[Seat]:

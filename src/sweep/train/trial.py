@@ -140,7 +140,7 @@ def trained(
         try:
             ahead = initialise_head(model, config, bench=bench, data=data, heed=heed)
         except frozen.Halted:
-            cost = reporting.cost(device, train_seconds=0.0, steps=0, flops=0.0, train_loss=None)
+            cost = reporting.cost(device, engine="frozen", train_seconds=0.0, steps=0, flops=0.0, train_loss=None)
         if cost is None and frozen.suits(config):
             features = frozen.Features(bench, unwrapped(model), config, collate, heed)
             cost = frozen.train(features, rows, held_out, reporting=reporting, arguments=arguments)
