@@ -28,11 +28,15 @@ from transformers import (
     GPT2ForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
+    MistralConfig,
+    MistralForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForSequenceClassification,
     Qwen2Tokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from sweep.data.tokenise import TokenisedData
@@ -277,6 +281,15 @@ def _encoder_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return BertTokenizerFast(vocab=str(folder / "vocab.txt"))
 
 
+def _word_tokenizer(_: Path) -> PreTrainedTokenizerFast:
+    vocabulary = {word: index for index, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
 def _causal_tokenizer(_: Path) -> PreTrainedTokenizerFast:
     """No pad token, as GPT-2 and Llama have none."""
     vocabulary = {word: index for index, word in enumerate(["<|end|>", "<|unknown|>", *WORDS])}
@@ -303,6 +316,17 @@ def _bert(words: int, dropout: float) -> PreTrainedModel:
             vocab_size=words, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
             num_attention_heads=2, initializer_range=0.2, hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
+        )
+    )  # fmt: skip
+
+
+def _roberta(words: int, dropout: float) -> PreTrainedModel:
+    """Counts positions from behind that of padding."""
+    return RobertaForSequenceClassification(
+        RobertaConfig(
+            vocab_size=words, max_position_embeddings=40, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=2, initializer_range=0.2, hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout, pad_token_id=0, type_vocab_size=2,
         )
     )  # fmt: skip
 
@@ -340,13 +364,15 @@ def _decoder(kind: type[Any], config: type[Any], **own: Any) -> Callable[[int, f
 
 _ARCHITECTURES: dict[str, tuple[Callable[[Path], PreTrainedTokenizerFast], Callable[[int, float], PreTrainedModel]]] = {
     "bert": (_encoder_tokenizer, _bert),
+    "roberta": (_word_tokenizer, _roberta),
     "distilbert": (_encoder_tokenizer, _distilbert),
     "gpt2": (_causal_tokenizer, _gpt2),
     "llama": (_causal_tokenizer, _decoder(LlamaForSequenceClassification, LlamaConfig)),
     "gemma": (_causal_tokenizer, _decoder(GemmaForSequenceClassification, GemmaConfig, head_dim=16)),
+    "mistral": (_causal_tokenizer, _decoder(MistralForSequenceClassification, MistralConfig, sliding_window=8)),
     "qwen2": (_byte_pair_tokenizer, _decoder(Qwen2ForSequenceClassification, Qwen2Config)),
 }
-ARCHITECTURES = tuple(_ARCHITECTURES)
+PACKABLE = tuple(name for name in _ARCHITECTURES if name != "mistral")  # it looks back no further than 8 tokens
 
 
 def tiny(architecture: str, folder: Path, *, dropout: float = 0.0, labels: tuple[str, ...] = ()) -> Path:

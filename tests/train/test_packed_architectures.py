@@ -10,13 +10,14 @@ import torch
 from peft import PeftModel
 from transformers import (
     AutoModelForSequenceClassification,
+    BertModel,
     BloomConfig,
     BloomForSequenceClassification,
     GPTJConfig,
     GPTJForSequenceClassification,
 )
 
-from packs import ARCHITECTURES, CLOSE, assert_alike, both, one_by_one, packed, steady_plan, tiny
+from packs import CLOSE, PACKABLE, assert_alike, both, one_by_one, packed, steady_plan, tiny
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.model.artifact import load
@@ -38,7 +39,7 @@ def pair(model: Path, **adapter: Any) -> list[TrialPlan]:
 
 
 @pytest.mark.usefixtures("in_double")
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PACKABLE)
 def test_in_double_precision(data: TokenisedData, tmp_path: Path, name: str) -> None:
     found, expected = both(*pair(tiny(name, tmp_path / name)), data=data, folder=tmp_path)
     assert_alike(found, expected)
@@ -47,7 +48,7 @@ def test_in_double_precision(data: TokenisedData, tmp_path: Path, name: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_double")
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PACKABLE)
 def test_every_linear_layer_adapted(data: TokenisedData, tmp_path: Path, name: str) -> None:
     trials = pair(tiny(name, tmp_path / name), target_modules="all-linear")
     found, expected = both(*trials, data=data, folder=tmp_path)
@@ -56,13 +57,13 @@ def test_every_linear_layer_adapted(data: TokenisedData, tmp_path: Path, name: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PACKABLE)
 def test_fifty_steps_on_a_plain_base(data: TokenisedData, tmp_path: Path, name: str) -> None:
     assert_losses_are_close(tiny(name, tmp_path / name), data, tmp_path, epochs=10)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", PACKABLE)
 def test_fifty_steps_on_a_quantised_base(data: TokenisedData, tmp_path: Path, name: str) -> None:
     assert_losses_are_close(tiny(name, tmp_path / name), data, tmp_path, epochs=10, **NF4)
 
@@ -132,6 +133,33 @@ def test_a_model_of_another_make_comes_out_right(
     assert_alike(found, expected, 10 * CLOSE, weights=False)
     engines = {found.outcome(number).cost.engine for number in range(3)}
     assert engines == {"packed"} or (engines == {"trainer"} and "Trainer" in caplog.text)
+
+
+def test_rows_longer_than_an_attention_sees(
+    data: TokenisedData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trials whose rows are cut to that length pack; one whose rows are not goes to the Trainer, and they go on."""
+    model, trainer = tiny("mistral", tmp_path / "mistral"), {"num_train_epochs": 1}
+    cut = {"max_length": 8}
+    trials = [
+        steady_plan(model, 0, trainer=trainer, dataset=cut),
+        steady_plan(model, 1, trainer={**trainer, "seed": 1}),
+        steady_plan(model, 2, trainer={**trainer, "seed": 2}, dataset=cut),
+    ]
+    found, expected = both(*trials, data=data, folder=tmp_path)
+    assert_alike(found, expected, 10 * CLOSE, weights=False)
+    assert [found.outcome(number).cost.engine for number in range(3)] == ["packed", "trainer", "packed"]
+    assert "sees 8 tokens at once" in caplog.text
+
+
+@pytest.mark.usefixtures("in_double")
+def test_a_pooler_that_every_trial_has_of_its_own(data: TokenisedData, tmp_path: Path) -> None:
+    """The checkpoint lacks it: it is drawn from the trial's seed, and trained."""
+    model = tiny("bert", tmp_path / "bert")
+    BertModel.from_pretrained(model, add_pooling_layer=False).save_pretrained(model)
+    found, expected = both(*pair(model), data=data, folder=tmp_path)
+    assert any("pooler" in name for name in expected.newest[0])
+    assert_alike(found, expected)
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from packs import assert_alike, assert_identical, finite, one_by_one, packed, steady_plan
+from packs import Run, assert_alike, assert_identical, finite, go_on, one_by_one, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model import bench as benches
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 
-MAD = {"optimizer": {"learning_rate": 1e30}, "trainer": {"max_grad_norm": 0.0}}
-SANE = {"optimizer": {"learning_rate": 1e-3}, "trainer": {"max_grad_norm": 0.0}}
+MAD: dict[str, Any] = {"optimizer": {"learning_rate": 1e30}, "trainer": {"max_grad_norm": 0.0}}
+SANE: dict[str, Any] = {"optimizer": {"learning_rate": 1e-3}, "trainer": {"max_grad_norm": 0.0}}
 EVAL_STEPS = {"eval_strategy": "steps", "eval_steps": 1}
 
 
@@ -33,19 +33,25 @@ def around(trial: Plan, middle: TrialPlan) -> list[TrialPlan]:
     ]
 
 
-@pytest.mark.parametrize("adapter", [{"r": 4}, {"method": "ia3"}], ids=str)
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(("adapter", "place"), [({"r": 4}, 0), ({"r": 4}, 1), ({"method": "ia3"}, 1)], ids=str)
 def test_a_trial_that_diverges_leaves_the_others_untouched(
-    trial: Plan, data: TokenisedData, tmp_path: Path, adapter: dict[str, Any]
+    trial: Plan, data: TokenisedData, tmp_path: Path, request: Any, adapter: dict[str, Any], place: int, double: bool
 ) -> None:
     """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
+    if double:
+        request.getfixturevalue("in_double")
 
     def prune(plan: TrialPlan, event: Step | EvalPoint) -> Verdict:
         return Verdict.PRUNE if plan.number == 1 and event.step == 2 else Verdict.CONTINUE
 
-    mad = packed(*around(trial, trial(1, adapter=adapter, **MAD)), data=data, slots=3, folder=tmp_path / "mad")
-    sane = packed(
-        *around(trial, trial(1, adapter=adapter, **SANE)), data=data, slots=3, folder=tmp_path / "sane", judge=prune
-    )
+    def run(name: str, values: dict[str, Any], judge: Any) -> Run:
+        first, middle, *rest = around(trial, trial(1, adapter=adapter, **values))
+        trials = [middle, first, *rest] if place == 0 else [first, middle, *rest]
+        return packed(*trials, data=data, slots=3, folder=tmp_path / name, judge=judge)
+
+    beyond = {**MAD, "optimizer": {"learning_rate": 1e300 if double else 1e30}}
+    mad, sane = run("mad", beyond, go_on), run("sane", SANE, prune)
     failed = mad.outcome(1)
     assert isinstance(failed, Failed) and isinstance(sane.outcome(1), Pruned)
     assert failed.reason is FailureReason.DIVERGED
@@ -165,6 +171,54 @@ def test_a_trial_that_does_not_fit_alone_fails_alone(
     assert failed.message.startswith("after step 0: ")
     assert (failed.cost.steps, failed.cost.samples, failed.evals) == (0, 0, ())
     assert_alike(found, expected, numbers=[0, 1, 2, 3, 4])
+
+
+@pytest.mark.usefixtures("in_double")
+def test_an_evaluation_that_holds_few_rows_takes_them_trial_by_trial(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = crowd(trial, per_device_eval_batch_size=2)
+    expected = one_by_one(*trials, data=data)
+    with memory_for(2 * 14, monkeypatch, where="evaluation") as failures:
+        found = packed(*trials, data=data)
+    assert failures
+    assert_alike(found, expected)
+
+
+def test_an_optimizer_without_memory_for_its_state_fails_its_trial_alone(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def take(self: torch.optim.AdamW, *args: Any) -> Any:
+        if self.param_groups[0]["initial_lr"] == 0.125:
+            raise torch.OutOfMemoryError("out of memory")
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", take)
+    found = packed(*around(trial, trial(1, optimizer={"learning_rate": 0.125})), data=data)
+    failed = found.outcome(1)
+    assert isinstance(failed, Failed) and failed.reason is FailureReason.OUT_OF_MEMORY
+    assert all(isinstance(found.outcome(number), Completed) for number in (0, 2, 3))
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("in_double", "two_threads")
+@pytest.mark.parametrize("tokens", [10**6, 2 * ROOM, ROOM])
+def test_on_two_cores_with_and_without_memory(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    expected = one_by_one(*crowd(trial), data=data)
+    with memory_for(tokens, monkeypatch, where="backward"):
+        found = packed(*crowd(trial), data=data)
+    assert_alike(found, expected)
+    assert torch.get_num_threads() == 2
 
 
 def test_memory_that_runs_out_for_any_row_fails_every_trial(

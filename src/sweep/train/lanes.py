@@ -47,7 +47,7 @@ class Lanes:
         def lane(number: int) -> list[R | BaseException]:
             return [_tried(work, carriers[number], part) for part in parts[number :: len(carriers)]]
 
-        if self.pool is None or len(parts) == 1:
+        if self.pool is None or len(parts) == 1 or len(carriers) == 1:
             found = [lane(number) for number in range(len(carriers))]
         else:
             found = list(self.pool.map(lane, range(len(carriers))))

@@ -157,10 +157,11 @@ class _Trip:
             rows, logits = seat.sample() if self.carriers[0].pristine else ([], None)
             with autocast(trial.config.trainer, self.engine.bench.device):
                 for carrier in self.carriers:
-                    carrier.board(seat.passenger, rows, logits)
+                    carrier.board(seat.passenger, rows, logits, longest=seat.longest)
         except Unsuited as error:
             seat.leave()
-            self.carriers, self.kind = [], None
+            if not self.seats:
+                self.carriers, self.kind = [], None
             self._alone(trial, str(error))
             return
         except (RuntimeError, MemoryError) as error:
@@ -219,7 +220,7 @@ class _Trip:
             seat.next_batch()
         started, tokens = time.perf_counter(), [seat.batch_tokens for seat in seats]
         with self.room.measured(seats):
-            passes = self.lanes.run(_pass, self.carriers, self.room.parts(seats, tokens))
+            passes = self.lanes.run(_pass, self._open, self.room.parts(seats, tokens))
         second = (time.perf_counter() - started) / sum(tokens)
         due: list[Seat] = []
         for part, done in passes:
@@ -229,9 +230,24 @@ class _Trip:
             for seat, (loss, gradients) in zip(part, done, strict=True):
                 seat.clock.charge(training=second * seat.batch_tokens)
                 with seat.clock.on_training():
-                    evaluates = seat.took(loss, gradients)
+                    evaluates = self._took(seat, loss, gradients)
                 due += [seat] if evaluates else []
         return due
+
+    def _took(self, seat: Seat, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
+        """True where an evaluation is due. An optimizer that finds no memory for its state has changed the weights by half:
+        its trial cannot go on."""
+        try:
+            return seat.took(loss, gradients)
+        except (RuntimeError, MemoryError) as error:
+            self._reclaim(error)
+            seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+            return False
+
+    @property
+    def _open(self) -> Sequence[Carrier]:
+        """Of the lanes that memory holds at the same time."""
+        return self.carriers[: self.room.lanes]
 
     def _again(self, seats: Sequence[Seat], error: BaseException) -> list[Seat]:
         self._reclaim(error)
@@ -251,7 +267,7 @@ class _Trip:
     def _score(self, seats: Sequence[Seat]) -> None:
         started = time.perf_counter()
         scoring = partial(_scores, tokens=self.room.eval_tokens)
-        passes = self.lanes.run(scoring, self.carriers, self.room.parts(seats, [1] * len(seats)))
+        passes = self.lanes.run(scoring, self._open, self.room.parts(seats, [1] * len(seats)))
         share = (time.perf_counter() - started) / len(seats)
         for part, done in passes:
             if isinstance(done, BaseException):
@@ -265,9 +281,11 @@ class _Trip:
         self._reclaim(error)
         if self.room.shrink_evaluation(max(seats[0].validation.lengths)):
             self._score(seats)
-            return
-        for seat in seats:
-            seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+        elif len(seats) > 1:
+            for seat in seats:
+                self._score([seat])
+        else:
+            seats[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))
 
     def _reclaim(self, error: BaseException) -> None:
         """What a pass held when memory ran out; raises any other error."""

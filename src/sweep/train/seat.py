@@ -104,6 +104,11 @@ class Seat:
     def ended(self) -> bool:
         return self.updates.ended or self.reporting.course.ended
 
+    @property
+    def longest(self) -> int:
+        """Of all its rows, in tokens."""
+        return max(max(table.lengths, default=0) for table in (self.train, self.validation))
+
     def next_batch(self) -> list[int]:
         """The numbers of the rows that the trial trains on next."""
         if not self.waiting:

@@ -3,6 +3,7 @@ implementation of its own, so that no model class is changed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Line:
     def __init__(self) -> None:
         self._layout: Layout | None = None
         self.masks: dict[nn.Module, Any] = {}
+        self.window = math.inf  # tokens that the narrowest attention so far sees at once
 
     @property
     def layout(self) -> Layout:
@@ -76,8 +78,10 @@ def attend(
     line: Line = vars(module)[_LINE]
     layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
-    if sliding_window is not None and sliding_window < layout.lengths.max():
-        asked.append("sliding_window")
+    if sliding_window is not None:
+        line.window = min(line.window, sliding_window)
+        if layout.lengths.max() > sliding_window:
+            asked.append("sliding_window")
     if asked:
         raise Unsuited(f"the attention of {type(module).__name__} asks for {', '.join(asked)}")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal

@@ -85,12 +85,16 @@ class Carrier:
         """No trial has boarded yet."""
         return self._pool is None
 
-    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None) -> None:
+    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None, *, longest: int) -> None:
         """Make room for a trial's adapters. For the first one, `logits` are those of its own model for `rows`, padded and
-        in eval mode, by which the pack's are judged. Raises Unsuited where they differ, or an adapter has no layer."""
+        in eval mode, by which the pack's are judged. Raises Unsuited where they differ, an adapter has no layer, or the
+        trial's `longest` row, in tokens, is longer than an attention sees."""
         self._make_sites(passenger)
         if logits is not None:
             self._pool = self._find_pool(passenger, rows, logits)
+        if longest > self._line.window:
+            raise Unsuited(f"an attention of {type(self._model).__name__} sees {self._line.window:.0f} tokens at once, "
+                           f"fewer than the {longest} of the longest row")  # fmt: skip
 
     def train(self, mode: bool) -> None:
         self._trunk.train(mode)
