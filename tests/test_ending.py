@@ -83,7 +83,7 @@ def test_tuned_thresholds_decide_on_the_test_split_and_are_kept(
     assert record.untuned["test/f1_macro"] != record.test["test/f1_macro"]
     # Chosen to make them good, so never worse than at 0.5, with which the trial was scored.
     assert record.tuned["eval/f1_macro"] >= record.retrain_best.metrics["eval/f1_macro"]
-    assert record.trial_best == record.retrain_best
+    assert record.trial_best == record.retrain_best  # one engine, one seed, one machine
 
     rows = list(csv.DictReader((folder / "predictions.csv").open()))
     loaded, tokenizer = load(folder / "model")
@@ -116,7 +116,7 @@ def _several_labels(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, 
         "dataset=custom", f"dataset.path={folder}", "dataset.task=multi_label", "dataset.label_columns=[lost,fee]",
         "model=custom", f"model.path={model}", f"run_dir={folder / 'run'}", "tracker=none", "study.space=null",
         "study.pruner=none", "study.n_trials=1", "study.metric=eval/f1_macro", "trainer.num_train_epochs=1",
-        f"trainer.decision_threshold={threshold}",
+        f"trainer.decision_threshold={threshold}", "engine=trainer",
     ]  # fmt: skip
     assert run(monkeypatch, *arguments) == 0
     found = Store(folder / "run").final()

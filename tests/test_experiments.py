@@ -21,7 +21,8 @@ from sweep.config.schema import Config
 from sweep.plan import Plan, make_plan
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
-ONE_SETTING = [name for name in EXPERIMENTS if name not in ("quickstart", "dialogpt_qlora") and "compare" not in name]
+SEVERAL = ("quickstart", "dialogpt_qlora", "minilm_banking77_hour")
+ONE_SETTING = [name for name in EXPERIMENTS if name not in SEVERAL and "compare" not in name]
 MINILM = [f"minilm_{data}_{method}" for data in ("banking77", "semeval") for method in ("lora", "ia3", "head", "full")]
 EMOTIONS = ("anger", "anticipation", "disgust", "fear", "joy", "love", "optimism", "pessimism", "sadness", "surprise",
             "trust")  # fmt: skip
