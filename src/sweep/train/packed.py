@@ -93,7 +93,7 @@ class _Trip:
     seats: list[Seat] = field(default_factory=list)
     carriers: list[Carrier] = field(default_factory=list)  # one a lane
     kind: Kind | None = None
-    later: TrialPlan | None = None  # stands on another base than the pack
+    later: TrialPlan | None = None  # stands on another base than the pack, or does not fit beside it
     asked_dry: bool = False  # no further trial, as long as none ends
 
     def run(self) -> None:
@@ -187,7 +187,7 @@ class _Trip:
         alone.run(lambda: next(one, None), self.on_step, self.on_eval, self._ended)
 
     def _no_room(self, trial: TrialPlan, error: BaseException) -> None:
-        """A further trial does not fit: it waits until another one has left, or fails where it is the only one."""
+        """A further trial does not fit: it waits until the others have left, or fails where it is the only one."""
         if not memory.out_of_memory(error):
             raise error
         memory.release(self.engine.bench.device)
