@@ -92,7 +92,8 @@ def summary(
 def _experiment(given: argparse.Namespace) -> list[str]:
     data = f"dataset.path={given.data.resolve()}" if given.data else "dataset=helpdesk"
     return [
-        "+experiment=minilm_banking77_lora", data, "adapter.r=8", "adapter.lora_alpha=16", "dataset.max_length=128",
+        "+experiment=minilm_banking77_lora", data, "model.pooling=null", "adapter.r=8", "adapter.lora_alpha=16",
+        "dataset.max_length=128",
         f"dataset.max_train_samples={given.rows}", f"dataset.max_eval_samples={given.rows // 4}",
         f"trainer.num_train_epochs={given.epochs}",
     ]  # fmt: skip

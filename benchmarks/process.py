@@ -76,6 +76,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _stop(*_: object) -> None:
     """Like Ctrl-C: children are ended and folders removed on the way out."""
+    print("ended by SIGTERM", file=sys.stderr)
     raise SystemExit(128 + signal.SIGTERM)
 
 

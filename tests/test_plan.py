@@ -118,7 +118,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["trainer.num_train_epochs=1", "study.space=null"], "study.pruner", "evaluated once"),
         (["study.space=five_knob"], "study.space", "did you mean five_knobs?"),
         (["study.sampler=grid"], "optimizer.learning_rate", "needs a step or choices"),
-        (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of Optuna's TPESampler"),
+        (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of TPESampler"),
         (["study.enqueue=[{optimizer.learning_rate: 9}]"], "study.enqueue[0]", "the search space allows"),
         (["optimizer.warmup_steps=500", "study.space=null"], "optimizer.warmup_steps", "must be below the"),
         (
@@ -145,7 +145,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (
             ["study.pruner_options={percentile: 200}", "study.pruner=percentile"],
             "study.pruner_options",
-            "refused by Optuna",
+            "is refused",
         ),
         (
             ["study.sampler_options={n_startup_trials: abc}"],
@@ -164,6 +164,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
         (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
         (["prompt=label", "model.pooling=last"], "model.pooling", "nothing is pooled"),
+        (["prompt=label", "adapter.head_init=probe"], "adapter.head_init", "there is no head; use random"),
+        (["adapter.head_init=zeros"], "adapter.head_init", "'random' or 'probe'"),
         (["model.pooling=first"], "model.pooling", "'mean', 'cls', 'pooler' or 'last'"),
         (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
         (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),

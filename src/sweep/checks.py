@@ -135,6 +135,8 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
     if config.adapter.method == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
+    if config.adapter.head_init != "random":
+        yield "adapter.head_init", f"is {config.adapter.head_init}, but with a prompt there is no head; use random"
     if config.model.pooling is not None:
         rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
         yield "model.pooling", rule
@@ -196,12 +198,12 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]:
-    """What Optuna itself says of the values. A name that it does not know is told by `_options`."""
+    """What the sampler or pruner itself says of the values. A name that it does not know is told by `_options`."""
     try:
         make()
     except (ValueError, TypeError) as error:
         if "unexpected keyword argument" not in str(error):
-            yield path, f"is refused by Optuna: {first_line(error)}"
+            yield path, f"is refused: {first_line(error)}"
 
 
 def _options(path: str, given: dict[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:
@@ -209,9 +211,7 @@ def _options(path: str, given: dict[str, object], owner: Callable[..., object]) 
     allowed = [name for name in parameters if name not in ("seed", "search_space", "wrapped_pruner")]
     for name, value in given.items():
         if name not in allowed:
-            rule = (
-                f"is no argument of Optuna's {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
-            )
+            rule = f"is no argument of {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
             yield f"{path}.{name}", rule
         elif isinstance(parameters[name].default, int | float) and not isinstance(value, int | float):
             yield f"{path}.{name}", f"is {value!r}, but must be a number"

@@ -16,14 +16,16 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.config.schema import PrunerName, SamplerName, StudyConfig
 from sweep.config.space import Space
 from sweep.provenance import Fingerprint
+from sweep.racing import RacingPruner
 
 _SAMPLERS: Mapping[SamplerName, str] = {
     "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler", "random": "RandomSampler",
     "grid": "GridSampler",
 }  # fmt: skip
-_PRUNERS: Mapping[PrunerName, str] = {
-    "none": "NopPruner", "median": "MedianPruner", "successive_halving": "SuccessiveHalvingPruner",
-    "hyperband": "HyperbandPruner", "percentile": "PercentilePruner", "patient": "PatientPruner",
+_PRUNERS: Mapping[PrunerName, type[BasePruner]] = {
+    "none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner, "racing": RacingPruner,
+    "successive_halving": optuna.pruners.SuccessiveHalvingPruner, "hyperband": optuna.pruners.HyperbandPruner,
+    "percentile": optuna.pruners.PercentilePruner, "patient": optuna.pruners.PatientPruner,
 }  # fmt: skip
 
 # Optuna's own defaults are for studies of hundreds: ten random points before TPE starts and five trials before the
@@ -38,6 +40,7 @@ _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
     "median": {"n_startup_trials": 2, "n_warmup_steps": 2},
     "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 2},
     "patient": {"patience": 1},
+    "successive_halving": {"min_resource": 1},
 }
 # These walk one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
@@ -80,8 +83,7 @@ def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:
 
 
 def pruner_class(name: PrunerName) -> Callable[..., BasePruner]:
-    found: Callable[..., BasePruner] = getattr(optuna.pruners, _PRUNERS[name])
-    return found
+    return _PRUNERS[name]
 
 
 def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:

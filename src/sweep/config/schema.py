@@ -26,7 +26,7 @@ AdapterMethod = Literal["lora", "ia3", "head", "full"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
 OptimizerName = Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
-PrunerName = Literal["none", "median", "successive_halving", "hyperband", "percentile", "patient"]
+PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
 
 
 class Section(BaseModel):
@@ -82,6 +82,10 @@ class AdapterConfig(Section):
     )
     feedforward_modules: tuple[str, ...] | None = Field(
         None, description="IA3 only: those of target_modules scaled at input"
+    )
+    head_init: Literal["random", "probe"] = Field(
+        "random",
+        description="probe: the head's last layer starts as a linear probe of the frozen base on the train rows",
     )
 
 
@@ -186,7 +190,8 @@ class EngineConfig(Section):
         "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
     )
     slots: Count | Literal["auto"] = Field(
-        "auto", description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler"
+        "auto",
+        description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler",
     )
 
 

@@ -92,6 +92,12 @@ class Bench:
         made.requires_grad_(False).train(False)
         return made
 
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Of the base in use: the modules that every method trains in full."""
+        assert self._base is not None, "a model of this bench is in use"
+        return self._base.head
+
     def fingerprint(self) -> str:
         """Of the base in use: all that decides its weights, as they are in memory."""
         assert self._spec is not None, "a model of this bench is in use"

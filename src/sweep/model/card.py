@@ -29,7 +29,9 @@ _SETTINGS = {
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
     "dataset": ("path", "revision", "max_train_samples", "max_length"),
-    "adapter": ("method", "quantization", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules"),
+    "adapter": (
+        "method", "quantization", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "head_init",
+    ),
 }  # fmt: skip
 
 
@@ -196,7 +198,7 @@ def _settings(config: Config) -> str:
         f"| `{section}.{key}` | `{json.dumps(tree[section][key])}` |"
         for section, keys in _SETTINGS.items()
         for key in keys
-        if tree[section][key] is not None
+        if tree[section][key] is not None and not (key == "head_init" and config.prompt)
     ]
     return "\n".join(["## Training", "", "| setting | value |", "| --- | --- |", *rows])
 

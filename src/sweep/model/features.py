@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +44,12 @@ class Unsuited(Exception):
 class HeadModel(nn.Module):
     """The classifier of `model` with its own trained modules, over vectors instead of tokens."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Raises Unsuited if more than a pooler is trained inside the headless model."""
+    def __init__(self, model: PreTrainedModel, head: Collection[str] | None = None) -> None:
+        """`head` are the modules that start anew or are trained beside an adapter. None takes those that are trained,
+        which tells nothing where everything is. Raises Unsuited if more than a pooler is inside the headless model."""
         super().__init__()
-        name = body(model)
-        inside = [part.removeprefix(f"{name}.") for part in trained_head(model) if part.startswith(f"{name}.")]
+        name, parts = body(model), trained_head(model) if head is None else head
+        inside = [part.removeprefix(f"{name}.") for part in parts if part.startswith(f"{name}.")]
         if len(inside) > 1 or any("." in part for part in inside):
             raise Unsuited(f"{', '.join(inside)} of {name} are trained")
         trunk = model.get_submodule(name)
@@ -83,19 +84,20 @@ class _StandIn(nn.Module):
         return BaseModelOutputWithPoolingAndCrossAttentions(last_hidden_state=hidden, pooler_output=pooled)
 
 
-def states(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Tensor]:
-    """For each batch of inputs on the model's device, the vectors that enter its head, (rows, width).
+def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[str] | None = None) -> Iterator[Tensor]:
+    """For each batch of inputs on the model's device, the vectors that enter its head, (rows, width); `head` is as for
+    `HeadModel`.
 
     How the head pools is found out on the first batch, by comparing logits, and checked on every other one; a hook of
     `sweep.model.pooling` says it. Raises Unsuited where no known pooling gives the model's own logits.
     """
-    head, pad = HeadModel(model).eval(), model.config.get_text_config().pad_token_id
+    top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
     known = _candidates(model)
     with _outputs_of(model.get_submodule(body(model))) as seen, torch.no_grad():
         model.train(False)
         for batch in batches:
             logits = model(**batch).logits
-            found = {name: pool for name, pool in known.items() if _agrees(head, pool, seen[-1], batch, pad, logits)}
+            found = {name: pool for name, pool in known.items() if _agrees(top, pool, seen[-1], batch, pad, logits)}
             if not found:
                 raise Unsuited(f"the head of {type(model).__name__} reads more of the base than one vector a row")
             known = found
@@ -106,7 +108,7 @@ def states(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Tensor]
 def _candidates(model: PreTrainedModel) -> dict[str, Pool]:
     hook = pooling_of(model)
     if hook is None or hook.kind == "pooler":
-        return dict(_POOLS)
+        return dict(_POOLINGS)
     return {hook.kind: lambda output, batch, _pad: pooled(output[0], batch["attention_mask"], hook.kind).detach()}
 
 
@@ -132,7 +134,7 @@ def _agrees(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | N
     if found.shape != logits.shape or (len(logits) > 1 and bool((logits == logits[0]).all())):
         return False
     dtype = output[0].dtype
-    slack = _TOLERANCE.get(dtype, 0.0) * max(float(logits.abs().max()), 1.0)
+    slack = max(_TOLERANCE.get(kind, 0.0) for kind in (dtype, logits.dtype)) * max(float(logits.abs().max()), 1.0)
     return torch.allclose(found.float(), logits.float(), rtol=0.0, atol=slack)
 
 
@@ -164,7 +166,7 @@ def _tensor(value: Tensor) -> Tensor:
     return value.detach().clone()
 
 
-_POOLS: dict[str, Pool] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
+_POOLINGS: dict[str, Pool] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
 
 
 @dataclass(slots=True)
@@ -182,12 +184,19 @@ class FeatureCache:
         takes no file costs later runs time, and this one nothing."""
         if base in self._unsuited:
             raise Unsuited(self._unsuited[base])
+        key = f"{base}-{rows}"
+        return self._remembered(base, key, lambda: self._stored(key, count, compute, base).to(device))
+
+    def derived(self, base: str, rows: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        """`what` is made of vectors that the cache holds, and of all else that it names; kept in memory alone."""
+        return self._remembered(base, f"{base}-{rows}-{what}", compute)
+
+    def _remembered(self, base: str, key: str, compute: Callable[[], Tensor]) -> Tensor:
         if base != self._base:
             self._held.clear()
             self._base = base
-        key = f"{base}-{rows}"
         if key not in self._held:
-            self._held[key] = self._stored(key, count, compute, base).to(device)
+            self._held[key] = compute()
         return self._held[key]
 
     def _stored(self, key: str, count: int, compute: Callable[[], Tensor], base: str) -> Tensor:

@@ -1,10 +1,10 @@
 """`model.pooling`: which vector of a text the head is given, where it is not to be the architecture's own choice.
 
 A forward hook, an instance of `Pooling`, sits on the headless model. It makes one vector of the last hidden states and
-hands it to the head of the model's own class wherever such a head looks: as `pooler_output` (BERT), and at every position
-of `last_hidden_state` (DistilBERT and RoBERTa read the first, GPT-2 and Llama the last that does not pad). Copies of a
-model keep the hook: `pooling_of` finds it, `remove` takes it off, for whoever runs the headless model and pools by
-`pooled`.
+hands it to the head of the model's own class wherever such a head looks: as `pooler_output` (BERT), and at every
+position of `last_hidden_state` (DistilBERT and RoBERTa read the first, GPT-2 and Llama the last that does not pad).
+Copies of a model keep the hook: `pooling_of` finds it, `remove` takes it off, for whoever runs the headless model and
+pools by `pooled`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from sweep.report.markdown import block, code, details, escape, join, table
 from sweep.report.parameters import parameters
 from sweep.report.units import MISSING, count, plural, value
 
-_ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules")
+_ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules", "head_init")
 _OPTIMIZER = ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type")
 _TRAINER = (
     "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
@@ -122,7 +122,7 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> str:
     found = []
     for name in names:
         setting = getattr(section, name)
-        if name == "compute_dtype" and not _quantised(facts):
+        if (name == "compute_dtype" and not _quantised(facts)) or (name == "head_init" and facts.config.prompt):
             continue
         if f"{group}.{name}" in facts.searched:
             found.append(f"{code(name)} searched")

@@ -50,6 +50,13 @@ class ShareClock(Clock):
 
     trained: float = 0.0
 
+    @contextmanager
+    def on_training(self) -> Iterator[None]:
+        """For what a trial does alone; what is set aside meanwhile is no training."""
+        begun, aside = time.perf_counter(), self.aside
+        yield
+        self.trained += time.perf_counter() - begun - (self.aside - aside)
+
     def charge(self, *, training: float = 0.0, evaluating: float = 0.0) -> None:
         self.trained += training
         self.evaluating += evaluating

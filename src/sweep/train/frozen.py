@@ -23,7 +23,6 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from sweep.config.schema import Config
 from sweep.errors import first_line
-from sweep.model.account import trained_head
 from sweep.model.bench import Bench
 from sweep.model.features import HeadModel, Unsuited, states
 from sweep.provenance import Fingerprint
@@ -71,14 +70,19 @@ class Features:
     def split(self, rows: Any) -> Split:
         """Of a tokenised dataset. Raises `sweep.model.features.Unsuited` where the head cannot be trained so."""
         device, lengths = self.bench.device, list(rows["length"][:])
-        name = Path(rows.cache_files[0]["filename"]).stem  # a fingerprint of all that the tokens depend on
-        found = self.bench.features.get(self._base(), name, len(lengths), device, lambda: self._compute(rows, lengths))
+        found = self.bench.features.get(
+            self._base(), _name(rows), len(lengths), device, lambda: self._compute(rows, lengths)
+        )
         kind = torch.float32 if self.config.dataset.task == "multi_label" else torch.long
         return Split(found, torch.tensor(rows["labels"][:], dtype=kind, device=device), lengths)
 
+    def derived(self, rows: Any, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What is made of the vectors of `rows`, and of all else that `what` names; kept in memory."""
+        return self.bench.features.derived(self._base(), _name(rows), what, compute)
+
     def _base(self) -> str:
-        digest = Fingerprint().add(self.bench.fingerprint()).add(repr(trained_head(self.model)))
-        digest.add(self.bench.device.type).add(str(self.config.trainer.bf16))
+        digest = Fingerprint().add(self.bench.fingerprint()).add(repr(self.bench.head))
+        digest.add(self.bench.device.type).add(f"{self.config.trainer.bf16} {self.config.trainer.fp16}")
         digest.add(str(self.config.trainer.per_device_eval_batch_size))  # padding tells in the last digits
         for package in ("torch", "transformers", "bitsandbytes"):
             digest.add(metadata.version(package))
@@ -88,7 +92,7 @@ class Features:
         order = np.argsort(-np.asarray(lengths), kind="stable")
         with autocast(self.config.trainer, self.bench.device):
             parts = []
-            for part in states(self.model, self._batches(rows, order)):
+            for part in states(self.model, self._batches(rows, order), self.bench.head):
                 parts.append(part)
                 self.heed()
         self.tokens += sum(lengths)
@@ -99,6 +103,11 @@ class Features:
         for start in range(0, len(order), size):
             batch = self.collate(rows.__getitems__(order[start : start + size].tolist()))
             yield {name: value.to(self.bench.device) for name, value in batch.items() if name != "labels"}
+
+
+def _name(rows: Any) -> str:
+    """A fingerprint of all that the tokens and labels of a dataset depend on."""
+    return Path(rows.cache_files[0]["filename"]).stem
 
 
 @dataclass(slots=True)

@@ -149,6 +149,9 @@ class _Trip:
         except (RuntimeError, MemoryError) as error:
             self._no_room(trial, error)
             return
+        if seat.ended:  # the study halted it while its head was made ready
+            self._leave(seat)
+            return
         try:
             self._make_carriers(trial.config, kind)
             rows, logits = seat.sample() if self.carriers[0].pristine else ([], None)
@@ -204,9 +207,12 @@ class _Trip:
         self._evaluate([seat for seat in due if not seat.reporting.course.ended])
         for seat in [seat for seat in self.seats if seat.ended]:
             self.seats.remove(seat)
-            outcome = seat.outcome()
-            seat.leave()
-            self._ended(seat.plan, outcome)
+            self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        outcome = seat.outcome()
+        seat.leave()
+        self._ended(seat.plan, outcome)
 
     def _train(self, seats: Sequence[Seat]) -> list[Seat]:
         """Gives those whose evaluation is due. Those that memory does not hold together go again in smaller parts."""
@@ -223,8 +229,9 @@ class _Trip:
                 continue
             for seat, (loss, gradients) in zip(part, done, strict=True):
                 seat.clock.charge(training=second * seat.batch_tokens)
-                if self._took(seat, loss, gradients):
-                    due.append(seat)
+                with seat.clock.on_training():
+                    evaluates = self._took(seat, loss, gradients)
+                due += [seat] if evaluates else []
         return due
 
     def _took(self, seat: Seat, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:

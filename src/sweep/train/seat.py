@@ -24,12 +24,14 @@ from sweep.model.packed.layout import Row
 from sweep.model.packed.noise import Noise
 from sweep.records import EvalPoint, FailureReason, Outcome, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_interval
+from sweep.train import frozen
 from sweep.train.arguments import autocast, training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import Reporting
 from sweep.train.course import Course, ShareClock
 from sweep.train.evaluation import Predictions, judged
 from sweep.train.loss import mean_loss, summed, wide
+from sweep.train.probe import initialise_head
 from sweep.train.updates import Updates
 
 _SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
@@ -84,6 +86,7 @@ class Seat:
     clock: ShareClock
     stack: ExitStack
     sample: Callable[[], tuple[list[Row], Tensor]]
+    ahead: float = 0.0  # floating-point operations before the first step
     waiting: list[list[int]] = field(default_factory=list)  # batches of the optimizer step in hand
     items: int = 0  # labels in it
     batches: int = 0  # that have gone through, over all steps
@@ -167,7 +170,7 @@ class Seat:
             engine="packed",
             train_seconds=self.clock.training(),
             steps=self.updates.state.global_step,
-            flops=6.0 * weights * self.tokens,
+            flops=6.0 * weights * self.tokens + self.ahead,
             train_loss=self.updates.mean_loss(),
         )
         return self.reporting.course.outcome(cost)
@@ -232,13 +235,18 @@ class Seating:
                 on_step=lambda step: on_step(plan, step),
                 on_eval=lambda point: on_eval(plan, point),
             )
+            try:
+                heed = frozen.heeding(reporting, plan.total_steps)
+                ahead = initialise_head(model, config, bench=bench, data=self.data, heed=heed)
+            except frozen.Halted:
+                ahead = 0.0
             arguments = training_arguments(config, bench.device, self.folder)
             updates = Updates(model, config, arguments, reporting, train.lengths, bench.device)
             with torch.random.fork_rng([]):
                 updates.begin()
                 updates.numbers = Numbers(torch.get_rng_state())
         sample = partial(_sample, train, model, collator(tokenizer, labels), config)
-        return Seat(plan, passenger, train, held_out, updates, best, clock, stack, sample)
+        return Seat(plan, passenger, train, held_out, updates, best, clock, stack, sample, ahead)
 
     def _table(self, dataset: Any) -> Table:
         name = dataset.cache_files[0]["filename"]  # a fingerprint of all that the tokens depend on

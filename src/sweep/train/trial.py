@@ -6,7 +6,7 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, predict
 from sweep.train.huggingface import ReportingTrainer
 from sweep.train.loss import mean_loss, training_loss
+from sweep.train.probe import initialise_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,12 @@ def trained(
             on_eval=on_eval,
         )
         arguments = training_arguments(config, device, Path(folder))
-        cost = None
-        if frozen.suits(config):
-            heed = frozen.heeding(reporting, trial.total_steps)
+        heed, ahead, cost = frozen.heeding(reporting, trial.total_steps), 0.0, None
+        try:
+            ahead = initialise_head(model, config, bench=bench, data=data, heed=heed)
+        except frozen.Halted:
+            cost = reporting.cost(device, engine="frozen", train_seconds=0.0, steps=0, flops=0.0, train_loss=None)
+        if cost is None and frozen.suits(config):
             features = frozen.Features(bench, unwrapped(model), config, collate, heed)
             cost = frozen.train(features, rows, held_out, reporting=reporting, arguments=arguments)
         if cost is None:
@@ -151,6 +155,7 @@ def trained(
             )
             cost = huggingface.train(trainer, device)
         best.restore()
+        cost = replace(cost, flops=cost.flops + ahead)
         yield Trained(reporting.course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
 
 

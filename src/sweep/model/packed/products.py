@@ -14,7 +14,7 @@ from sweep.model.packed.layout import Layout
 
 def each(values: Tensor, matrices: Tensor, layout: Layout) -> Tensor:
     """(tokens, a) with (trials, a, b) → (tokens, b)"""
-    if _grouped(values):
+    if _grouped(values, *matrices.shape[1:]):
         return functional.grouped_mm(values, matrices, offs=layout.offsets)
     index, _, back = layout.padded
     return torch.bmm(values[index], matrices).flatten(0, 1)[back]
@@ -22,7 +22,7 @@ def each(values: Tensor, matrices: Tensor, layout: Layout) -> Tensor:
 
 def outer(left: Tensor, right: Tensor, layout: Layout) -> Tensor:
     """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
-    if _grouped(left):
+    if _grouped(left, left.shape[1], right.shape[1]):
         return functional.grouped_mm(left.t(), right, offs=layout.offsets)
     index, real, _ = layout.padded
     unreal = ~real[..., None]
@@ -35,7 +35,7 @@ def summed(values: Tensor, layout: Layout) -> Tensor:
     return torch.stack([part.sum(dim=0) for part in torch.split(values, layout.counts)])
 
 
-def _grouped(values: Tensor) -> bool:
-    if values.device.type == "cpu":
-        return values.dtype is torch.float32
-    return values.dtype is torch.bfloat16
+def _grouped(values: Tensor, *sizes: int) -> bool:
+    """The grouped product wants rows of whole 16 bytes."""
+    known = torch.float32 if values.device.type == "cpu" else torch.bfloat16
+    return values.dtype is known and not any(size * values.element_size() % 16 for size in sizes)

@@ -1,0 +1,176 @@
+"""Rows trained for the same best score: samplers and pruners replayed on recorded learning curves.
+
+    python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 20] [--gp]
+    python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
+
+A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
+their validation accuracy after each epoch at full budget. Studies of 10, 16 and 32 trials, one after the other and eight at once,
+are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget;
+the share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the
+best score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting"
+is no pruner, but what could be had if all trials stood still after an epoch until the best of them go on. `--gp` adds the Gaussian
+process, which takes seconds a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from benchmarks.curves import TABLES, Table, about, read, record
+from benchmarks.replay import Policy, Replayed, replay
+from benchmarks.table import RESULTS
+from sweep.config.schema import PrunerName, SamplerName
+from sweep.provenance import machine, now, package_versions
+
+WITHIN, WANTED = 0.002, 0.83
+TRIALS, SLOTS = (10, 16, 32), (1, 8)
+_OPTUNA_MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0}
+_OPTUNA_HALVING = {"min_resource": "auto", "reduction_factor": 4}
+_EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps": 1}
+_MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
+
+
+def _halving(pruner: PrunerName, factor: int) -> Policy:
+    return Policy(pruner=pruner, pruner_options={"min_resource": 1, "reduction_factor": factor})
+
+
+_PRUNERS = {
+    "none": Policy(),
+    _MEDIAN: Policy(pruner="median"),
+    "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
+    "percentile, as configured here": Policy(pruner="percentile"),
+    "percentile 10 from epoch 1": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
+    "hyperband, Optuna's options": Policy(pruner="hyperband"),
+    "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
+    **{f"successive halving from epoch 1, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
+    "racing, factor 2": _halving("racing", 2),
+    _RACING: Policy(pruner="racing"),
+    **{f"racing, factor {f}": _halving("racing", f) for f in (4, 6)},
+}
+_WITH_EACH_SAMPLER = ("none", _MEDIAN, _RACING)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of one policy over all seeds. Scores are shares, not points."""
+
+    table: str
+    trials: int
+    slots: int
+    sampler: str
+    pruner: str
+    seeds: int
+    saved: float
+    within: float
+    regret_median: float
+    regret_mean: float
+    best: float
+    ticks: float
+
+    @classmethod
+    def of(cls, runs: Sequence[Replayed], **names: str | int) -> Measured:
+        regrets = [run.regret for run in runs]
+        return cls(
+            **names, trials=runs[0].trials, seeds=len(runs), saved=mean(run.saved for run in runs),
+            within=mean(regret <= WITHIN + 1e-9 for regret in regrets), regret_median=median(regrets),
+            regret_mean=mean(regrets), best=mean(run.best for run in runs), ticks=mean(run.ticks for run in runs),
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    def line(self) -> str:
+        return (
+            f"| {self.slots} | {self.sampler} | {self.pruner} | {100 * self.saved:.0f} % | {100 * self.within:.0f} % "
+            f"| {100 * self.regret_median:.2f} | {100 * self.regret_mean:.2f} | {100 * self.best:.2f} | {self.ticks:.0f} |"
+        )
+
+
+def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
+    """All train at once and wait for each other: after each epoch of `stages` so many of the best go on."""
+    chosen = random.Random(seed).sample(table.curves, trials)
+    going, trained, epochs = chosen, 0, 0
+    for epoch, keep in (*stages, (table.epochs, trials)):
+        epochs += len(going) * (epoch - trained)
+        going, trained = sorted(going, key=lambda curve: -curve.scores[epoch - 1])[:keep], epoch
+    best, full = (max(max(curve.scores) for curve in curves) for curves in (going, chosen))
+    return Replayed(trials, table.epochs, epochs, table.epochs, best, full)
+
+
+def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    halved = ((1, trials // 4), (2, trials // 8), (4, max(1, trials // 16)))
+    return {
+        **{f"waiting: one epoch each, the best {keep} to the end": ((1, keep),) for keep in (1, 2, 3)},
+        "waiting: a 4th after epoch 1, an 8th after 2, a 16th after 4": halved,
+    }
+
+
+def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Iterator[Measured]:
+    for trials in (number for number in TRIALS if number <= len(table.curves)):
+        for slots in SLOTS:
+            for sampler in samplers:
+                for name, policy in _PRUNERS.items():
+                    if sampler != "random" and name not in _WITH_EACH_SAMPLER:
+                        continue
+                    one = Policy(sampler, policy.pruner, pruner_options=policy.pruner_options)
+                    runs = [replay(table, one, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
+                    yield Measured.of(runs, table=table.name, slots=slots, sampler=sampler, pruner=name)
+        for name, stages in _stages(trials).items():
+            runs = [together(table, trials=trials, stages=stages, seed=seed) for seed in range(seeds)]
+            yield Measured.of(runs, table=table.name, slots=trials, sampler="random", pruner=name)
+
+
+def _print(found: Sequence[Measured]) -> None:
+    group = None
+    for one in found:
+        if group != (group := (one.table, one.trials)):
+            print(f"\n{one.table} ({about(one.table)}), studies of {one.trials} trials\n")
+            print(
+                "| slots | sampler | pruner | rows saved | within 0.2 points | behind, median | mean | best | epochs in time |"
+            )
+            print("|---|---|---|---|---|---|---|---|---|")
+        print(one.line())
+
+
+def _publish(found: Sequence[Measured]) -> None:
+    """With a line for each table and size of study: which policy reaches what is wanted, if any does."""
+    whole = {
+        "benchmark": "search_efficiency", "date": now(), "machine": machine(), "versions": package_versions(),
+        "wanted": {"saved": WANTED, "within": WITHIN}, "policies": [asdict(one) for one in found],
+    }  # fmt: skip
+    (RESULTS / "search_efficiency.json").write_text(json.dumps(whole, indent=1) + "\n")
+    reached = [one for one in found if one.saved >= WANTED and one.regret_median <= WITHIN]
+    wanted = f"{100 * WANTED:.0f} % fewer rows and a median seed within {100 * WITHIN:.1f} points"
+    print(f"\nwanted, {wanted}: {len(reached)} of {len(found)}")
+    for one in reached:
+        print(f"{one.table}, {one.trials} trials: {one.line()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--gp", action="store_true", help="the Gaussian process too, which takes seconds a trial")
+    parser.add_argument("--record", choices=TABLES, help="train this table, or what is missing of it")
+    parser.add_argument("--data", type=Path, help="with --record: folder with Banking77's train.csv and test.csv")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/search_efficiency"), help="with --record: run directories"
+    )
+    parser.add_argument("--points", type=int, help="with --record: how many, if not as many as the table should have")
+    given = parser.parse_args()
+    if given.record:
+        if given.data is None:
+            parser.error("--record needs --data")
+        record(given.record, given.data, given.runs, points=given.points)
+        return
+    samplers: tuple[SamplerName, ...] = ("random", "tpe", "qmc", *(("gp",) if given.gp else ()))
+    found = [one for name in given.tables for one in measure(read(name), seeds=given.seeds, samplers=samplers)]
+    _print(found)
+    _publish(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Who is stopped, on scores by hand."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+from optuna.trial import Trial, TrialState
+
+from sweep.racing import RacingPruner
+
+
+def study(direction: str = "maximize", **options: float) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction=direction, pruner=RacingPruner(**options))
+
+
+def reported(trial: Trial, **scores: float) -> bool:
+    """Whether the trial is to stop after its scores at steps e1, e2, …"""
+    for step, score in scores.items():
+        trial.report(score, int(step[1:]))
+    return trial.should_prune()
+
+
+def told(asked: optuna.Study, *scores: float, state: TrialState = TrialState.COMPLETE) -> Trial:
+    trial = asked.ask()
+    for step, score in enumerate(scores, 1):
+        trial.report(score, step)
+    asked.tell(trial, max(scores) if state is TrialState.COMPLETE else None, state=state)
+    return trial
+
+
+def test_a_third_goes_on_at_the_first_rung_and_at_least_one() -> None:
+    race = study()
+    told(race, 0.5, 0.6)
+    assert reported(race.ask(), e1=0.4)
+    for score in (0.1, 0.2, 0.3, 0.4):
+        told(race, score, state=TrialState.PRUNED)
+    assert not reported(race.ask(), e1=0.45), (
+        "second of seven, of which 2.33 stay: two may be better, and three stop it"
+    )
+
+
+def test_half_as_many_go_on_at_each_later_rung() -> None:
+    race = study(reduction_factor=2)
+    for score in (0.5, 0.6, 0.7):
+        told(race, score, score, score, score)
+    second = race.ask()
+    assert not reported(second, e1=0.65), "one of four is better, two stay"
+    assert reported(second, e2=0.65), "one of four stays"
+
+
+def test_between_rungs_a_trial_is_left_alone() -> None:
+    race = study()
+    told(race, 0.5, 0.5, 0.9, 0.9)
+    assert not reported(race.ask(), e1=0.6, e2=0.6, e3=0.6)
+
+
+def test_a_trial_that_was_first_to_report_is_stopped_once_the_others_have() -> None:
+    race = study()
+    early, late = race.ask(), race.ask()
+    assert not reported(early, e1=0.4)
+    assert not reported(late, e1=0.6)
+    assert reported(early, e2=0.9), "behind at the rung that both have passed"
+
+
+def test_it_is_not_stopped_for_one_that_left_the_race_later() -> None:
+    race = study()
+    early, late, other = race.ask(), race.ask(), race.ask()
+    reported(early, e1=0.4)
+    reported(late, e1=0.6)
+    reported(other, e1=0.1)
+    race.tell(late, state=TrialState.PRUNED)
+    assert not reported(early, e2=0.5)
+
+
+def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
+    race = study()
+    told(race, 0.9, state=TrialState.PRUNED)
+    last = race.ask()
+    assert not reported(last, e1=0.1)
+
+
+def test_smaller_is_better_where_it_is_minimised() -> None:
+    race = study("minimize")
+    told(race, 0.5)
+    assert not reported(race.ask(), e1=0.4) and reported(race.ask(), e1=0.6)
+
+
+def test_a_score_that_is_no_number_is_the_worst() -> None:
+    race = study()
+    told(race, 0.1)
+    assert reported(race.ask(), e1=math.nan)
+
+
+def test_nothing_is_judged_before_the_first_rung() -> None:
+    race = study(min_resource=2)
+    told(race, 0.9, 0.9)
+    trial = race.ask()
+    assert not trial.should_prune() and not reported(trial, e1=0.1)
+    assert reported(trial, e2=0.1)
+
+
+def test_an_evaluation_after_a_rung_counts_for_it() -> None:
+    """With larger batches, evaluations every so many steps come after every other count."""
+    race = study()
+    told(race, 0.5, 0.8, 0.9)
+    assert reported(race.ask(), e3=0.7) and not reported(race.ask(), e3=0.95)
+
+
+@pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}])
+def test_options_without_sense_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        RacingPruner(**options)
