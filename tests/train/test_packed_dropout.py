@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,15 @@ def test_the_same_pack_twice_gives_the_same_numbers(shaky: Plan, data: Tokenised
     assert_identical(first, second, *first.numbers)
 
 
+@pytest.fixture
+def in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows in one batch, always in their own order: losses then differ by masks alone."""
+    monkeypatch.setattr("sweep.train.updates.row_order", lambda lengths, _: [list(range(len(lengths)))])
+
+
+@pytest.mark.usefixtures("in_one_order")
 def test_seeds_draw_masks_of_their_own(shaky: Plan, still_model_dir: Path, data: TokenisedData) -> None:
-    """All rows in one batch, head and adapter without effect yet: but for dropout, the first losses would be equal."""
+    """Head and adapter are without effect yet: but for dropout, the first losses would be equal."""
     once = {**WHOLE, "num_train_epochs": 1}
     still = [steady_plan(still_model_dir, number, trainer={**once, "seed": number}) for number in range(2)]
     found = packed(*still, data=data)
@@ -100,6 +108,13 @@ def test_seeds_draw_masks_of_their_own(shaky: Plan, still_model_dir: Path, data:
     found = packed(*(shaky(number, trainer={**once, "seed": number}) for number in range(3)), data=data)
     first = [found.losses(number)[0] for number in range(3)]
     assert min(abs(first[0] - first[1]), abs(first[0] - first[2]), abs(first[1] - first[2])) > 1e-3
+
+
+@pytest.mark.usefixtures("in_one_order")
+def test_every_batch_draws_masks_of_its_own(shaky: Plan, data: TokenisedData) -> None:
+    trial = shaky(0, optimizer={"learning_rate": NOTHING_LEARNT}, trainer={**WHOLE, "num_train_epochs": 6})
+    losses = sorted(packed(trial, data=data).losses(0))
+    assert min(later - earlier for earlier, later in pairwise(losses)) > 1e-4
 
 
 def test_equal_seeds_draw_equal_masks(shaky: Plan, data: TokenisedData) -> None:
