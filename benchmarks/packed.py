@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.sides import Point, Side, agreement, baseline, check_same_work, in_proportion, project, ratio
+from benchmarks.sides import Point, Side, agreement, baseline, check_same_work, in_proportion, project, ratio, say
 from benchmarks.table import Row, publish
 
 RATES = (1e-3, 1.4e-3, 1.9e-3, 2.6e-3, 3.5e-3, 4.7e-3, 6.3e-3, 8e-3)
@@ -44,10 +44,10 @@ def main() -> None:
     theirs: dict[str, list[Side]] = {variant: [] for variant in given.against}
     for number in range(given.rounds):
         ours.append(project(POINTS, experiment, engine=given.engine, slots=len(POINTS), limit=given.limit))
-        _say(number, f"sweep, engine={given.engine}", ours[-1])
+        say(number, f"sweep, engine={given.engine}", ours[-1])
         for variant, sides in theirs.items():
             sides.append(baseline(POINTS[: counts[variant]], experiment, variant=variant, limit=given.limit))
-            _say(number, NAMES[variant], sides[-1])
+            say(number, NAMES[variant], sides[-1])
             check_same_work(ours[-1], sides[-1], NAMES[variant])
     rows, notes = summary(ours, theirs, given.engine)
     publish("packed_banking77" if given.data else "packed", rows, {
@@ -97,11 +97,6 @@ def _experiment(given: argparse.Namespace) -> list[str]:
         f"dataset.max_train_samples={given.rows}", f"dataset.max_eval_samples={given.rows // 4}",
         f"trainer.num_train_epochs={given.epochs}",
     ]  # fmt: skip
-
-
-def _say(number: int, name: str, side: Side) -> None:
-    print(f"round {number + 1}: {name}: {len(side.trials)} trials in {side.seconds:.1f} s, "
-          f"the process {side.process:.1f} s, mean accuracy {side.accuracy:.3f}", flush=True)  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:

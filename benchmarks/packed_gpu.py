@@ -35,6 +35,7 @@ from benchmarks.sides import (
     in_proportion,
     project,
     ratio,
+    say,
     training_speed,
 )
 from benchmarks.table import Row, publish
@@ -65,9 +66,9 @@ def main() -> None:
             experiment = _experiment(given, method, model)
             for number in range(given.rounds):
                 ours.append(project(points, experiment, engine=given.engine, slots=len(points), limit=given.limit))
-                _say(number, f"{method}, sweep", ours[-1])
+                say(number, f"{method}, sweep", ours[-1])
                 theirs.append(baseline(points[:measured], experiment, limit=given.limit))
-                _say(number, f"{method}, Trainer", theirs[-1])
+                say(number, f"{method}, Trainer", theirs[-1])
                 check_same_work(ours[-1], theirs[-1], "the Trainer")
             found, said = summary(method, ours, theirs)
             rows += found
@@ -119,11 +120,6 @@ def _experiment(given: argparse.Namespace, method: str, model: Path) -> list[str
         "trainer.per_device_train_batch_size=8", "trainer.per_device_eval_batch_size=64",
         f"trainer.num_train_epochs={given.epochs}", "trainer.gradient_checkpointing=false", "study.metric=eval/accuracy",
     ]  # fmt: skip
-
-
-def _say(number: int, name: str, side: Side) -> None:
-    print(f"round {number + 1}: {name}: {len(side.trials)} trials in {side.seconds:.1f} s, "
-          f"the process {side.process:.1f} s, mean accuracy {side.accuracy:.3f}", flush=True)  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:

@@ -200,3 +200,9 @@ def _side(found: dict[str, Any], spent: Spent) -> Side:
         threads=found["threads"], peak_device_bytes=found["peak_device_bytes"],
         memory=tuple((own, children, device) for own, children, device in found.get("memory", ())),
     )  # fmt: skip
+
+
+def say(number: int, name: str, side: Side) -> None:
+    """One line, as soon as a side is done."""
+    print(f"round {number + 1}: {name}: {len(side.trials)} trials in {side.seconds:.1f} s, "
+          f"the process {side.process:.1f} s, mean accuracy {side.accuracy:.3f}", flush=True)  # fmt: skip

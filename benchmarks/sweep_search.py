@@ -26,9 +26,9 @@ from sweep.track.open import tracker_faults
 if TYPE_CHECKING:
     import torch
 
-    from sweep.records import EvalPoint, Outcome, Step, TrialPlan, TrialRecord, Verdict
+    from sweep.records import Outcome, Step, TrialPlan, TrialRecord, Verdict
     from sweep.study.session import Session
-    from sweep.train.engine import Engine
+    from sweep.train.engine import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 
 T = TypeVar("T")
 NONE = -1  # the number of a trial that is not there
@@ -74,13 +74,7 @@ class Watched:
     engine: Engine
     watch: Watch
 
-    def run(
-        self,
-        next_trial: Callable[[], TrialPlan | None],
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
-        on_end: Callable[[TrialPlan, Outcome], None],
-    ) -> None:
+    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
         timed = self.watch.timed
 
         def stepped(trial: TrialPlan, step: Step) -> Verdict:

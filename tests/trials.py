@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from sweep.config.schema import Config
@@ -99,6 +101,24 @@ class Watcher:
     @property
     def evals(self) -> list[EvalPoint]:
         return [event for event in self.events if isinstance(event, EvalPoint)]
+
+
+class Remembering(Bench):
+    """Knows the modules of all the models that it gave, without holding them."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
+        self.modules: list[weakref.ref[nn.Module]] = []
+
+    @contextmanager
+    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+        with super().model(config, labels) as model:
+            self.modules.extend(weakref.ref(module) for module in model.modules())
+            yield model
+
+    @property
+    def left(self) -> list[nn.Module]:
+        return [module for known in self.modules if (module := known()) is not None]
 
 
 def retrained(trial: TrialPlan, *, bench: Bench, data: TokenisedData) -> AbstractContextManager[Trained]:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
 
 from packs import Run, listen, one_by_one, packed
-from sweep.config.schema import Config
-from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps
 from sweep.train import memory
 from sweep.train.packed import Packed
-from trials import HELD_OUT, ROWS
+from trials import HELD_OUT, ROWS, Remembering
 
 Plan = Callable[..., TrialPlan]
 Event = Step | EvalPoint
@@ -252,20 +247,11 @@ def test_without_a_folder_nothing_is_written(trial: Plan, data: TokenisedData, t
 
 
 def test_nothing_of_a_trial_stays_in_memory(trial: Plan, data: TokenisedData) -> None:
-    models: list[weakref.ref[nn.Module]] = []
-
-    class Remembering(Bench):
-        @contextmanager
-        def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
-            with super().model(config, labels) as model:
-                models.extend(weakref.ref(module) for module in model.modules())
-                yield model
-
     bench = Remembering("cpu")
     packed(*(of_length(trial, number, 2) for number in range(3)), data=data, bench=bench, slots=2)
     memory.release(bench.device)
-    assert len(models) > 10
-    assert [model() for model in models if model() is not None] == []
+    assert len(bench.modules) > 10
+    assert bench.left == []
 
 
 def test_numbers_are_finite_and_learnt_from(trial: Plan, data: TokenisedData) -> None:

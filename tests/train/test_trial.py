@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -26,7 +25,7 @@ from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, S
 from sweep.steps import evaluation_steps, total_steps
 from sweep.train.evaluation import measure, predict
 from sweep.train.loss import mean_loss
-from trials import HELD_OUT, ROWS, Watcher, make_plan, retrained
+from trials import HELD_OUT, ROWS, Remembering, Watcher, make_plan, retrained
 
 Plan = Callable[..., TrialPlan]
 
@@ -214,18 +213,10 @@ def test_memory_that_runs_out_while_loading_fails_the_trial(plan: Plan, data: To
 def test_nothing_of_a_trial_stays_in_memory(
     plan: Plan, data: TokenisedData, watcher: Watcher, sections: dict[str, Any]
 ) -> None:
-    models: list[weakref.ref[nn.Module]] = []
-
-    class Remembering(Bench):
-        @contextmanager
-        def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
-            with super().model(config, labels) as model:
-                models.extend(weakref.ref(module) for module in model.modules())
-                yield model
-
-    watcher.run(plan(adapter={"method": "full"}, **sections), bench=Remembering("cpu"), data=data)
-    assert len(models) > 10
-    assert [model() for model in models if model() is not None] == []
+    bench = Remembering("cpu")
+    watcher.run(plan(adapter={"method": "full"}, **sections), bench=bench, data=data)
+    assert len(bench.modules) > 10
+    assert bench.left == []
 
 
 def test_our_own_mistakes_are_not_a_trials_failure(plan: Plan, data: TokenisedData, watcher: Watcher) -> None:

@@ -7,10 +7,15 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.model import artifact
 from sweep.model.state import restore, trainable_state
 
 PAUSE = 5.0  # seconds between two writings of an artifact
@@ -31,6 +36,20 @@ class Best:
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     written: float = -math.inf
     behind: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        config: Config,
+        labels: LabelSpace,
+        folder: Path | None,
+    ) -> Best:
+        """Of a trial; the artifact of the newest evaluation goes beside that of the best, where the config wants it."""
+        save = partial(artifact.save, model, tokenizer, config=config, labels=labels)
+        newest = folder.with_name("newest") if folder and config.trainer.save_newest else None
+        return cls(model, save, folder, newest)
 
     def keep(self) -> None:
         self.weights = trainable_state(self.model)

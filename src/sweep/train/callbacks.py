@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from sweep.config.schema import Config
 from sweep.records import Cost, EvalPoint, FailureReason, Metrics, Step, Verdict
+from sweep.steps import evaluation_interval
 from sweep.train import memory
+from sweep.train.best import Best
 from sweep.train.course import Clock, Course
 from sweep.train.evaluation import Predictions, measure
 
@@ -40,6 +43,22 @@ class Reporting(TrainerCallback):
     on_step: OnStep
     on_eval: OnEval
     bad_loss: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        clock: Clock,
+        best: Best,
+        *,
+        rows: int,
+        evaluate: Callable[[], Predictions],
+        on_step: OnStep,
+        on_eval: OnEval,
+    ) -> Reporting:
+        """Of a trial that trains on so many rows."""
+        interval = evaluation_interval(rows, config.trainer)
+        return cls(Course(config), clock, interval, evaluate, best.keep, best.keep_newest, on_step, on_eval)
 
     def batch_done(self, rows: int, loss: Tensor) -> None:
         """On a GPU the loss stays where it is until it is logged: reading it would wait for the device."""

@@ -7,6 +7,11 @@ from typing import Protocol
 
 from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 
+NextTrial = Callable[[], TrialPlan | None]
+OnTrialStep = Callable[[TrialPlan, Step], Verdict]
+OnTrialEval = Callable[[TrialPlan, EvalPoint], Verdict]
+OnTrialEnd = Callable[[TrialPlan, Outcome], None]
+
 
 class Engine(Protocol):
     """Pulls the next trial whenever it has a free slot, and pushes what happens.
@@ -16,10 +21,4 @@ class Engine(Protocol):
     `on_end` comes once for each trial pulled, in any order.
     """
 
-    def run(
-        self,
-        next_trial: Callable[[], TrialPlan | None],
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
-        on_end: Callable[[TrialPlan, Outcome], None],
-    ) -> None: ...
+    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None: ...

@@ -29,9 +29,10 @@ from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
 from sweep.model.packed.carrier import Carrier, Leaf
 from sweep.model.packed.layout import Layout, Row, chunks
-from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
+from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
 from sweep.train import frozen, memory
 from sweep.train.arguments import autocast
+from sweep.train.engine import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.train.lanes import Lanes
 from sweep.train.loss import wide
 from sweep.train.room import Room
@@ -39,10 +40,6 @@ from sweep.train.seat import Seat, Seating
 from sweep.train.trial import OneByOne
 
 logger = logging.getLogger(__name__)
-
-OnStep = Callable[[TrialPlan, Step], Verdict]
-OnEval = Callable[[TrialPlan, EvalPoint], Verdict]
-OnEnd = Callable[[TrialPlan, Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Packed:
     most: int | None = None
     announce: bool = False
 
-    def run(self, next_trial: Callable[[], TrialPlan | None], on_step: OnStep, on_eval: OnEval, on_end: OnEnd) -> None:
+    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
             with Lanes.open(self.bench.device) as lanes:
@@ -84,10 +81,10 @@ class Packed:
 class _Trip:
     engine: Packed
     seating: Seating
-    next_trial: Callable[[], TrialPlan | None]
-    on_step: OnStep
-    on_eval: OnEval
-    on_end: OnEnd
+    next_trial: NextTrial
+    on_step: OnTrialStep
+    on_eval: OnTrialEval
+    on_end: OnTrialEnd
     room: Room
     lanes: Lanes
     seats: list[Seat] = field(default_factory=list)
@@ -123,10 +120,10 @@ class _Trip:
 
     def _place(self, trial: TrialPlan) -> None:
         kind = self._kind(trial.config)
-        if self.seats and kind != self.kind and kind.base != (self.kind and self.kind.base):
-            self.later = trial
-            return
-        if not self.seats and self.kind and kind.base != self.kind.base:
+        if self.kind is not None and kind.base != self.kind.base:
+            if self.seats:
+                self.later = trial
+                return
             self.carriers, self.kind = [], None  # two bases may not fit
         reason = unpackable(trial.config)
         if reason is not None:
@@ -323,7 +320,7 @@ def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tu
     with autocast(seats[0].plan.config.trainer, carrier.device):
         vectors = carrier.vectors(layout)
         losses = [seat.loss(one) for seat, one in zip(seats, vectors, strict=True)]
-    heads = [[weight for weight in seat.passenger.head.parameters() if weight.requires_grad] for seat in seats]
+    heads = [seat.passenger.head_weights for seat in seats]
     wanted = [leaf for leaf, _ in leaves] + [weight for weights in heads for weight in weights]
     found = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
     carrier.clear()
@@ -353,7 +350,7 @@ def _shares(
 def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Tensor]:
     """Of each trial for all rows of the validation split they share, in the rows' order."""
     rows = seats[0].validation.rows
-    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+    order = seats[0].validation.longest_first
     lined: list[Row] = [rows[row] for row in order]
     at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
     carrier.train(False)

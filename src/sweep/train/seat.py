@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,19 @@ from torch import Tensor, nn
 
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
-from sweep.model import artifact
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
 from sweep.model.packed.carrier import Passenger
 from sweep.model.packed.layout import Row
 from sweep.model.packed.noise import Noise
-from sweep.records import EvalPoint, FailureReason, Outcome, Step, TrialPlan, Verdict
-from sweep.steps import evaluation_interval
+from sweep.records import FailureReason, Outcome, TrialPlan
 from sweep.train import frozen
 from sweep.train.arguments import autocast, training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import Reporting
-from sweep.train.course import Course, ShareClock
+from sweep.train.course import ShareClock
+from sweep.train.engine import OnTrialEval, OnTrialStep
 from sweep.train.evaluation import Predictions, judged
 from sweep.train.loss import mean_loss, summed, wide
 from sweep.train.probe import initialise_head
@@ -56,9 +55,14 @@ class Table:
         labels = torch.tensor(dataset["labels"][:], dtype=kind, device=device)
         return cls([Row(*pair) for pair in zip(tokens, types, strict=True)], labels, dataset)
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         return [len(row) for row in self.rows]
+
+    @cached_property
+    def longest_first(self) -> list[int]:
+        """The numbers of the rows."""
+        return sorted(range(len(self.rows)), key=lambda row: -self.lengths[row])
 
 
 @dataclass(slots=True)
@@ -194,8 +198,8 @@ class Seating:
     def take(
         self,
         plan: TrialPlan,
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
     ) -> Seat:
         """Raises Unsuited where a pack cannot carry the trial, and what running out of memory raises."""
         with ExitStack() as stack:
@@ -206,8 +210,8 @@ class Seating:
     def _seat(
         self,
         plan: TrialPlan,
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
         stack: ExitStack,
     ) -> Seat:
         config, bench, clock = plan.config, self.bench, ShareClock()
@@ -218,23 +222,11 @@ class Seating:
             model = stack.enter_context(bench.model(config, labels))
             passenger = Passenger(model)
             _refuse_uncarried(passenger)
-            folder = self.best_dir(plan)
-            best = Best(
-                model,
-                save=partial(artifact.save, model, tokenizer, config=config, labels=labels),
-                folder=folder,
-                newest=folder.with_name("newest") if folder and config.trainer.save_newest else None,
-            )
-            reporting = Reporting(
-                course=Course(config),
-                clock=clock,
-                interval=evaluation_interval(len(train.rows), config.trainer),
-                evaluate=_never,
-                keep=best.keep,
-                keep_newest=best.keep_newest,
-                on_step=lambda step: on_step(plan, step),
-                on_eval=lambda point: on_eval(plan, point),
-            )
+            best = Best.of(model, tokenizer, config, labels, self.best_dir(plan))
+            reporting = Reporting.of(
+                config, clock, best, rows=len(train.rows), evaluate=_never,
+                on_step=lambda step: on_step(plan, step), on_eval=lambda point: on_eval(plan, point),
+            )  # fmt: skip
             try:
                 heed = frozen.heeding(reporting, plan.total_steps)
                 ahead = initialise_head(model, config, bench=bench, data=self.data, heed=heed)

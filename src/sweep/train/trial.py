@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,15 @@ from torch import nn
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
-from sweep.model import artifact
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
-from sweep.records import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
-from sweep.steps import evaluation_interval
+from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
 from sweep.train import frozen, huggingface, memory
 from sweep.train.arguments import autocast, training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import OnEval, OnStep, Reporting
-from sweep.train.course import Clock, Course
+from sweep.train.course import Clock
+from sweep.train.engine import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.train.evaluation import Predictions, predict
 from sweep.train.huggingface import ReportingTrainer
 from sweep.train.loss import mean_loss, training_loss
@@ -54,25 +53,14 @@ class OneByOne:
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
 
-    def run(
-        self,
-        next_trial: Callable[[], TrialPlan | None],
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
-        on_end: Callable[[TrialPlan, Outcome], None],
-    ) -> None:
+    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
         _settle()
         while (trial := next_trial()) is not None:
             outcome = self._train(trial, on_step, on_eval)
             memory.release(self.bench.device)
             on_end(trial, outcome)
 
-    def _train(
-        self,
-        trial: TrialPlan,
-        on_step: Callable[[TrialPlan, Step], Verdict],
-        on_eval: Callable[[TrialPlan, EvalPoint], Verdict],
-    ) -> Outcome:
+    def _train(self, trial: TrialPlan, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome:
         clock = Clock()
         try:
             with trained(
@@ -114,26 +102,14 @@ def trained(
     held_out = data.validation(tokenizer, config.dataset.max_length, prompt)
     collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
     with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
-        best = Best(
-            model,
-            save=partial(artifact.save, model, tokenizer, config=config, labels=labels),
-            folder=best_dir,
-            newest=best_dir.with_name("newest") if best_dir and config.trainer.save_newest else None,
-        )
+        best = Best.of(model, tokenizer, config, labels, best_dir)
 
         def scored(dataset: Any) -> Predictions:
             with autocast(config.trainer, device):
                 return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(config))
 
-        reporting = Reporting(
-            course=Course(config),
-            clock=clock,
-            interval=evaluation_interval(len(rows), config.trainer),
-            evaluate=lambda: scored(held_out),
-            keep=best.keep,
-            keep_newest=best.keep_newest,
-            on_step=on_step,
-            on_eval=on_eval,
+        reporting = Reporting.of(
+            config, clock, best, rows=len(rows), evaluate=lambda: scored(held_out), on_step=on_step, on_eval=on_eval
         )
         arguments = training_arguments(config, device, Path(folder))
         heed, ahead, cost = frozen.heeding(reporting, trial.total_steps), 0.0, None

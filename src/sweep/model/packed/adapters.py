@@ -5,7 +5,7 @@ LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.056
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -108,13 +108,13 @@ class Site(nn.Module):
             self.lora = _Loras.of(loras)
             leaves += [(self.lora.down, [one.down if one else None for one in loras])]
             leaves += [(self.lora.up, [one.up if one else None for one in loras])]
-        for inwards in (True, False):
-            own = [one if isinstance(one, IA3) and one.inwards is inwards else None for one in adapters]
-            if any(own):
-                vectors = [one.vector if one else None for one in own]
+        for name, inwards in (("inwards", True), ("outwards", False)):
+            own = (one if isinstance(one, IA3) and one.inwards is inwards else None for one in adapters)
+            vectors = [one.vector if one else None for one in own]
+            if any(vector is not None for vector in vectors):
                 stacked = _vectors(vectors)
+                setattr(self, name, stacked)
                 leaves.append((stacked, vectors))
-                self.inwards, self.outwards = (stacked, self.outwards) if inwards else (self.inwards, stacked)
         return leaves
 
     def forward(self, values: Tensor) -> Tensor:
@@ -243,10 +243,3 @@ class _Scale(torch.autograd.Function):
         values, vectors = ctx.saved_tensors
         for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None
         return for_values, products.summed(gradient.to(vectors.dtype) * values, ctx.layout), None
-
-
-def sites(model: nn.Module, names: Mapping[str, nn.Module]) -> None:
-    """Put each `Site` of `names` in the place of the layer of that name."""
-    for name, site in names.items():
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, site)

@@ -34,6 +34,7 @@ class Passenger:
     model: nn.Module
     adapters: Mapping[str, Adapter] = field(init=False)
     head: HeadModel = field(init=False)
+    head_weights: list[nn.Parameter] = field(init=False)
     dropouts: list[dropout.OwnDropout] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,11 +42,8 @@ class Passenger:
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
         self.head = HeadModel(inner).eval()  # as the parts it is made of are
+        self.head_weights = [weight for weight in self.head.parameters() if weight.requires_grad]
         self.dropouts = dropout.replace_own(self.head)
-
-    @cached_property
-    def inner(self) -> PreTrainedModel:
-        return unwrapped(self.model)
 
 
 class Carrier:
@@ -97,7 +95,8 @@ class Carrier:
                            f"fewer than the {longest} of the longest row")  # fmt: skip
 
     def train(self, mode: bool) -> None:
-        self._trunk.train(mode)
+        if self._trunk.training is not mode:  # setting it again would walk all modules, at every step
+            self._trunk.train(mode)
 
     def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
         """Take the adapters of the trials of the next pack, in its order; see `Site.load`."""
@@ -160,7 +159,7 @@ class Carrier:
                 raise Unsuited(f"an adapter on {name}, outside the headless model")
             parent, _, leaf = name.rpartition(".")
             owner = self._model.get_submodule(parent)
-            site = Site(owner.get_submodule(leaf), self._line)
+            site = Site(owner.get_submodule(leaf), self._line).train(self._trunk.training)
             setattr(owner, leaf, site)
             self._sites[name] = site
 

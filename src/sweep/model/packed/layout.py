@@ -154,11 +154,6 @@ class Layout:
         return self._tensor(self.starts + self.lengths - 1)
 
     @cached_property
-    def row(self) -> Tensor:
-        """Of each token, the number of its row."""
-        return self._tensor(np.repeat(np.arange(len(self.lengths)), self.lengths))
-
-    @cached_property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
         (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
