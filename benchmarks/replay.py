@@ -25,6 +25,7 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
 from sweep.study.ledger import Ledger
 
+WITHIN = 0.002 + 1e-9  # of a score, a share
 _UNCOUNTED = "retried"  # with this attribute a trial does not count for the ledger
 
 
@@ -47,7 +48,8 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """`best` is the best evaluation of the trials that ran to their end, `full` that of all points had none been stopped.
-    `epochs` are those trained in all slots together, `ticks` those that went by."""
+    `epochs` are those trained in all slots together, `ticks` those that went by, and `reached` those trained in all slots when a
+    trial that ran to its end first scored within `WITHIN` of `full`; None where none did."""
 
     trials: int
     length: int
@@ -55,11 +57,18 @@ class Replayed:
     ticks: int
     best: float
     full: float
+    reached: int | None = None
 
     @property
     def saved(self) -> float:
         """Share of the rows that the same trials would have trained at full budget."""
         return 1 - self.epochs / (self.trials * self.length)
+
+    @property
+    def saved_until_there(self) -> float:
+        """The same share, of the rows until the search first had such a score: what came after it is not counted. A search that
+        never had it saves nothing."""
+        return 0.0 if self.reached is None else 1 - self.reached / (self.trials * self.length)
 
     @property
     def regret(self) -> float:
@@ -71,6 +80,7 @@ class _Running:
     trial: Trial
     curve: Curve
     epoch: int = 0
+    at: list[int] = field(default_factory=list)  # epochs trained in all slots when it was scored
 
 
 def replay(
@@ -88,7 +98,8 @@ def replay(
     asking = _Asking(Ledger(study, config, space, storage), list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[Curve] = []
-    epochs, ticks, best = 0, 0, float("-inf")
+    whole: list[_Running] = []
+    epochs, ticks = 0, 0
     while running or len(asked) < trials:
         while len(running) < slots and len(asked) < trials:
             running.append(asking.next())
@@ -97,9 +108,10 @@ def replay(
         for one in list(running):
             one.epoch += 1
             epochs += 1
+            one.at.append(epochs)
             one.trial.report(one.curve.scores[one.epoch - 1], one.epoch)
             if one.epoch == table.epochs:
-                best = max(best, *one.curve.scores)
+                whole.append(one)
                 study.tell(one.trial, max(one.curve.scores))
             elif one.trial.should_prune():
                 study.tell(one.trial, state=TrialState.PRUNED)
@@ -107,7 +119,9 @@ def replay(
                 continue
             running.remove(one)
     full = max(max(curve.scores) for curve in asked)
-    return Replayed(trials, table.epochs, epochs, ticks, best, full)
+    best = max((max(one.curve.scores) for one in whole), default=float("-inf"))
+    there = [at for one in whole for at, score in zip(one.at, one.curve.scores, strict=True) if score >= full - WITHIN]
+    return Replayed(trials, table.epochs, epochs, ticks, best, full, min(there, default=None))
 
 
 @dataclass(slots=True)

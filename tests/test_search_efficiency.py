@@ -35,6 +35,7 @@ def test_a_stopped_trial_costs_what_it_trained_and_its_best_score_is_missed(slot
     run = replay(THREE, Policy(), trials=3, slots=slots, seed=seed, pruner=ThresholdPruner(lower=0.5))
     assert (run.epochs, run.ticks, run.best, run.full) == (5, ticks, 0.8, 0.9)
     assert run.saved == pytest.approx(4 / 9) and run.regret == pytest.approx(0.1)
+    assert run.reached is None and run.saved_until_there == 0
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -47,10 +48,20 @@ def test_halving_stops_the_worse_of_two_once_the_better_one_is_known(slots: int)
     assert {run.regret for run in runs} == {0}
 
 
+@pytest.mark.parametrize(("slots", "earliest"), [(1, 3), (3, 7)])
+def test_rows_after_the_score_to_reach_are_counted_apart(slots: int, earliest: int) -> None:
+    """0.9 comes in the third epoch of the second curve, which may be the first to train; 0.899 is near enough."""
+    runs = [replay(THREE, Policy(), trials=3, slots=slots, seed=seed) for seed in range(12)]
+    assert min(run.reached or 0 for run in runs) == earliest
+    near = table((0.9, 0.899), (0.1, 0.1))
+    assert {replay(near, Policy(), trials=2, seed=seed).reached for seed in range(8)} == {1, 3}
+
+
 def test_all_together_for_an_epoch_and_the_best_to_the_end() -> None:
     run = together(THREE, trials=3, stages=((1, 1),), seed=0)
-    assert (run.epochs, run.best, run.full) == (5, 0.8, 0.9)
-    assert together(THREE, trials=3, stages=((1, 2),), seed=0).regret == 0
+    assert (run.epochs, run.best, run.full, run.reached) == (5, 0.8, 0.9, None)
+    two = together(THREE, trials=3, stages=((1, 2),), seed=0)
+    assert (two.regret, two.epochs, two.reached) == (0, 3 + 2 + 2, 7)
     assert together(THREE, trials=3, stages=((1, 2), (2, 1)), seed=0).epochs == 3 + 2 + 1
 
 

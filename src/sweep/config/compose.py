@@ -54,6 +54,7 @@ class Composer:
 
     config_dirs: tuple[Path, ...] = ()
     _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
+    _keys: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -103,6 +104,11 @@ class Composer:
 
     def key(self, override: str) -> str:
         """The config key or group that an override names; empty if it cannot be read."""
+        if override not in self._keys:  # every trial asks for those of the whole command line, more than once
+            self._keys[override] = self._key(override)
+        return self._keys[override]
+
+    def _key(self, override: str) -> str:
         try:
             return str(self._parser.parse_override(override).key_or_group)
         except HydraException:

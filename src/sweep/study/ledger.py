@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -38,10 +38,13 @@ _LOSSES = 2
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
+    """`counting` has the numbers of the trials that count towards `n_trials`: all that ended for a reason of their own."""
+
     study: Study
     config: StudyConfig
     space: Space
     storage: RDBStorage
+    counting: set[int] = field(default_factory=set)
 
     @classmethod
     def open(cls, config: StudyConfig, space: Space, store: Store) -> Ledger:
@@ -64,7 +67,9 @@ class Ledger:
         _refuse_another_study(study, store)
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
-        return cls(study, config, space, storage)
+        ledger = cls(study, config, space, storage)
+        ledger.counting.update(trial.number for trial in ledger._asked() if trial.state.is_finished())
+        return ledger
 
     def close(self) -> None:
         """Let go of the storage; SQLite then puts its log into the one file."""
@@ -73,8 +78,7 @@ class Ledger:
 
     @property
     def counted(self) -> int:
-        """Trials that count towards `n_trials`: all that ended for a reason of their own."""
-        return sum(trial.state.is_finished() for trial in self._asked())
+        return len(self.counting)
 
     @property
     def wanted(self) -> int:
@@ -120,6 +124,7 @@ class Ledger:
 
     def tell(self, trial: Trial, outcome: Outcome, *, together: int = 1) -> None:
         """`together` is how many trials were lost in one go, where this is one of them."""
+        again = False
         match outcome:
             case Completed(best=best):
                 trial.set_user_attr(_OUTCOME, "completed")
@@ -139,6 +144,8 @@ class Ledger:
                 self.study.tell(trial, state=TrialState.FAIL)
                 if again and trial.params:
                     self.study.enqueue_trial(dict(trial.params))
+        if not again:
+            self.counting.add(trial.number)
 
     def _takes_down(self, trial: Trial, reason: FailureReason) -> bool:
         """Whether the point was lost before, and is now again, and may well be why."""

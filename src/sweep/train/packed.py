@@ -38,6 +38,7 @@ from sweep.train.loss import wide
 from sweep.train.room import Room
 from sweep.train.seat import Seat, Seating
 from sweep.train.trial import OneByOne
+from sweep.train.updates import Stepped
 
 logger = logging.getLogger(__name__)
 
@@ -217,29 +218,28 @@ class _Trip:
             seat.next_batch()
         started, tokens = time.perf_counter(), [seat.batch_tokens for seat in seats]
         with self.room.measured(seats):
-            passes = self.lanes.run(_pass, self._open, self.room.parts(seats, tokens))
+            passes = self.lanes.run(_learn, self._open, self.room.parts(seats, tokens))
         second = (time.perf_counter() - started) / sum(tokens)
         due: list[Seat] = []
         for part, done in passes:
             if isinstance(done, BaseException):
                 due += self._again(part, done)
                 continue
-            for seat, (loss, gradients) in zip(part, done, strict=True):
+            for seat, (loss, stepped) in zip(part, done, strict=True):
                 seat.clock.charge(training=second * seat.batch_tokens)
                 with seat.clock.on_training():
-                    evaluates = self._took(seat, loss, gradients)
+                    evaluates = self._took(seat, loss, stepped)
                 due += [seat] if evaluates else []
         return due
 
-    def _took(self, seat: Seat, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
+    def _took(self, seat: Seat, loss: Tensor, stepped: Stepped | BaseException | None) -> bool:
         """True where an evaluation is due. An optimizer that finds no memory for its state has changed the weights by half:
         its trial cannot go on."""
-        try:
-            return seat.took(loss, gradients)
-        except (RuntimeError, MemoryError) as error:
-            self._reclaim(error)
-            seat.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
+        if isinstance(stepped, BaseException):
+            self._reclaim(stepped)
+            seat.fail(FailureReason.OUT_OF_MEMORY, first_line(stepped))
             return False
+        return seat.took(loss, stepped)
 
     @property
     def _open(self) -> Sequence[Carrier]:
@@ -308,9 +308,23 @@ def unpackable(config: Config) -> str | None:
     return None
 
 
+def _learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Stepped | BaseException | None]]:
+    """The batch in hand of each trial: its loss, and the optimizer step that it ends, or what that step raises. Nothing of a
+    trial has changed when memory runs out before."""
+    return [
+        (loss, _learned(seat, gradients)) for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
+    ]
+
+
+def _learned(seat: Seat, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> Stepped | BaseException | None:
+    try:
+        return seat.learn(gradients)
+    except (RuntimeError, MemoryError) as error:
+        return error
+
+
 def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
-    """Forward and back for the batch in hand of each trial: its loss, and the gradients of its weights. Nothing of a trial
-    has changed when memory runs out on the way."""
+    """Forward and back: each trial's loss, and the gradients of its weights."""
     rows = [[seat.train.rows[row] for row in seat.waiting[0]] for seat in seats]
     layout = Layout(rows, carrier.device, [seat.noise() for seat in seats])
     carrier.train(True)

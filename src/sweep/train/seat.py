@@ -31,7 +31,7 @@ from sweep.train.engine import OnTrialEval, OnTrialStep
 from sweep.train.evaluation import Predictions, judged
 from sweep.train.loss import mean_loss, summed, wide
 from sweep.train.probe import initialise_head
-from sweep.train.updates import Updates
+from sweep.train.updates import Stepped, Updates
 
 _SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
 
@@ -144,16 +144,21 @@ class Seat:
         labels = self.train.labels[self.waiting[0]]
         return summed(config.dataset.task, scores, labels, smoothing=config.trainer.label_smoothing_factor) / self.items
 
-    def took(self, loss: Tensor, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> bool:
-        """The batch in hand is done; True where with it an evaluation is due."""
+    def learn(self, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> Stepped | None:
+        """Take in what the batch in hand gives and, if it is the last of its optimizer step, that step. Seats may do so at the same
+        time; `took` follows."""
         for weight, gradient in gradients:
             shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
             weight.grad = shaped if weight.grad is None else weight.grad + shaped
+        return self.updates.step() if len(self.waiting) == 1 else None
+
+    def took(self, loss: Tensor, stepped: Stepped | None) -> bool:
+        """The batch in hand is done; True where with it an evaluation is due."""
         self.tokens += self.batch_tokens
         rows = self.waiting.pop(0)
         self.batches += 1
         self.updates.took(len(rows), loss)
-        return not self.waiting and self.updates.update()
+        return stepped is not None and self.updates.report(stepped)
 
     def evaluated(self, scores: Tensor, *, started: float) -> None:
         """`scores` are of all validation rows, in their order."""

@@ -23,6 +23,14 @@ from sweep.train.callbacks import Reporting
 from sweep.train.order import row_order
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """An optimizer step: the norm of its gradients before clipping, and its learning rate."""
+
+    norm: Tensor
+    rate: float
+
+
 @dataclass(slots=True)
 class Updates:
     """Drives `reporting` as the Trainer drives its callbacks.
@@ -82,13 +90,30 @@ class Updates:
 
     def update(self) -> bool:
         """Take the optimizer step and report it; True where an evaluation is due."""
+        return self.report(self.step())
+
+    def step(self) -> Stepped:
+        """Touches nothing but the trial's own, so that trials can take theirs at the same time."""
         norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
         self.optimizer.step()
         rate = float(self.schedule.get_last_lr()[0])
         self.schedule.step()
         self.optimizer.zero_grad()
+        return Stepped(norm, rate)
+
+    def report(self, done: Stepped) -> bool:
+        """True where an evaluation is due."""
+        given: Any = (self.arguments, self.state, self.control)
         self.state.global_step += 1
-        return self._report(norm, rate)
+        self.control.should_log = self.state.global_step % self.arguments.logging_steps == 0
+        self.control.should_evaluate = False
+        self.reporting.on_step_end(*given)
+        if self.control.should_log:
+            mean = self._drain() / (self.state.global_step - self.logged_at)
+            self.logged_at = self.state.global_step
+            logs = {"loss": mean, "grad_norm": float(done.norm), "learning_rate": done.rate}
+            self.reporting.on_log(*given, logs=logs)
+        return self.control.should_evaluate
 
     def evaluate(self) -> None:
         self.reporting.on_evaluate(self.arguments, self.state, self.control)
@@ -101,17 +126,6 @@ class Updates:
         """The training loss, mean over steps."""
         self._drain()
         return self.loss / self.state.global_step if self.state.global_step else None
-
-    def _report(self, norm: Tensor, rate: float) -> bool:
-        given: Any = (self.arguments, self.state, self.control)
-        self.control.should_log = self.state.global_step % self.arguments.logging_steps == 0
-        self.control.should_evaluate = False
-        self.reporting.on_step_end(*given)
-        if self.control.should_log:
-            mean = self._drain() / (self.state.global_step - self.logged_at)
-            self.logged_at = self.state.global_step
-            self.reporting.on_log(*given, logs={"loss": mean, "grad_norm": float(norm), "learning_rate": rate})
-        return self.control.should_evaluate
 
     def _drain(self) -> float:
         drained = self.unlogged.item()
