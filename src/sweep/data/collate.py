@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweep.config.schema import Task
 from sweep.data.labels import LabelSpace
 
 if TYPE_CHECKING:
@@ -21,16 +22,21 @@ def collator(
     columns, int64 of shape (rows, tokens), and `labels`: int64 of shape (rows,), or for multi-label float32
     of shape (rows, labels). With `answers` the labels come as `answers` too: the only ones that a model of
     label words then has to score, as training wants it."""
-    import torch
     from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
 
-    kind = torch.long if labels.task == "single_label" else torch.float32
     inputs = frozenset(tokenizer.model_input_names)
 
     def collate(rows: Sequence[Mapping[str, Any]]) -> Batch:
         tokens = [{name: row[name] for name in row if name in inputs} for row in rows]
         batch = dict(padded(tokenizer, tokens, padding=True, return_tensors="pt"))  # type: ignore[no-untyped-call]
-        batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)
+        batch["labels"] = label_tensor([row["labels"] for row in rows], labels.task)
         return {**batch, "answers": batch["labels"]} if answers else batch
 
     return collate
+
+
+def label_tensor(labels: Sequence[Any], task: Task) -> torch.Tensor:
+    """Labels of tokenised rows as a batch holds them."""
+    import torch
+
+    return torch.tensor(labels, dtype=torch.long if task == "single_label" else torch.float32)

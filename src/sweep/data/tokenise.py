@@ -85,6 +85,11 @@ def tokenise(
     return Dataset.from_file(str(file))
 
 
+def name_of(tokenised: datasets.Dataset) -> str:
+    """A fingerprint of all that the columns of `tokenise` depend on."""
+    return Path(tokenised.cache_files[0]["filename"]).stem
+
+
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
     """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if
     unknown."""

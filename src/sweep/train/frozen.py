@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, TrainingArguments
 
 from sweep.config.schema import Config
+from sweep.data.collate import label_tensor
+from sweep.data.tokenise import name_of
 from sweep.errors import first_line
 from sweep.model.bench import Bench
 from sweep.model.features import HeadModel, Unsuited, states
@@ -71,14 +72,13 @@ class Features:
         """Of a tokenised dataset. Raises `sweep.model.features.Unsuited` where the head cannot be trained so."""
         device, lengths = self.bench.device, list(rows["length"][:])
         found = self.bench.features.get(
-            self._base(), _name(rows), len(lengths), device, lambda: self._compute(rows, lengths)
+            self._base(), name_of(rows), len(lengths), device, lambda: self._compute(rows, lengths)
         )
-        kind = torch.float32 if self.config.dataset.task == "multi_label" else torch.long
-        return Split(found, torch.tensor(rows["labels"][:], dtype=kind, device=device), lengths)
+        return Split(found, label_tensor(rows["labels"][:], self.config.dataset.task).to(device), lengths)
 
     def derived(self, rows: Any, what: str, compute: Callable[[], Tensor]) -> Tensor:
         """What is made of the vectors of `rows`, and of all else that `what` names; kept in memory."""
-        return self.bench.features.derived(self._base(), _name(rows), what, compute)
+        return self.bench.features.derived(self._base(), name_of(rows), what, compute)
 
     def _base(self) -> str:
         digest = Fingerprint().add(self.bench.fingerprint()).add(repr(self.bench.head))
@@ -103,11 +103,6 @@ class Features:
         for start in range(0, len(order), size):
             batch = self.collate(rows.__getitems__(order[start : start + size].tolist()))
             yield {name: value.to(self.bench.device) for name, value in batch.items() if name != "labels"}
-
-
-def _name(rows: Any) -> str:
-    """A fingerprint of all that the tokens and labels of a dataset depend on."""
-    return Path(rows.cache_files[0]["filename"]).stem
 
 
 @dataclass(slots=True)

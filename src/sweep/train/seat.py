@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sweep.data.collate import collator
-from sweep.data.tokenise import TokenisedData
+from sweep.config.schema import Task
+from sweep.data.collate import collator, label_tensor
+from sweep.data.tokenise import TokenisedData, name_of
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
@@ -45,14 +46,13 @@ class Table:
     dataset: Any
 
     @classmethod
-    def of(cls, dataset: Any, *, several: bool, device: torch.device) -> Table:
+    def of(cls, dataset: Any, task: Task, device: torch.device) -> Table:
         tokens = [np.asarray(row, dtype=np.int64) for row in dataset["input_ids"][:]]
         typed = "token_type_ids" in dataset.column_names
         types = (
             [np.asarray(row, dtype=np.int64) for row in dataset["token_type_ids"][:]] if typed else [None] * len(tokens)
         )
-        kind = torch.float32 if several else torch.long
-        labels = torch.tensor(dataset["labels"][:], dtype=kind, device=device)
+        labels = label_tensor(dataset["labels"][:], task).to(device)
         return cls([Row(*pair) for pair in zip(tokens, types, strict=True)], labels, dataset)
 
     @cached_property
@@ -246,10 +246,9 @@ class Seating:
         return Seat(plan, passenger, train, held_out, updates, best, clock, stack, sample, ahead)
 
     def _table(self, dataset: Any) -> Table:
-        name = dataset.cache_files[0]["filename"]  # a fingerprint of all that the tokens depend on
+        name = name_of(dataset)
         if name not in self.tables:
-            several = self.data.splits.labels.task == "multi_label"
-            self.tables[name] = Table.of(dataset, several=several, device=self.bench.device)
+            self.tables[name] = Table.of(dataset, self.data.splits.labels.task, self.bench.device)
         return self.tables[name]
 
 
