@@ -21,7 +21,7 @@ _GROUPS = {"adapter": ("lora", "ia3")}
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One point: the score after each epoch, counted from 1, and the seconds of training and evaluation."""
+    """One point: its score at each evaluation, and the seconds of training and evaluation."""
 
     params: Mapping[str, Scalar]
     scores: tuple[float, ...]
@@ -30,17 +30,21 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All curves are equally long. `rows` are trained in an epoch."""
+    """All curves are evaluated at the milestones `at`, of `unit` epochs each, the last one at their end. `rows` are trained in an
+    epoch."""
 
     name: str
     rows: int
     validation_rows: int
     space: Space
     curves: tuple[Curve, ...]
+    at: tuple[int, ...]
+    unit: float = 1.0
 
     @property
-    def epochs(self) -> int:
-        return len(self.curves[0].scores)
+    def length(self) -> int:
+        """In milestones."""
+        return self.at[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ _RECIPES = {
     "head_short": Recipe(
         "head on cached features, every fourth row, 6 epochs", "minilm_banking77_head", "head", 96,
         ("trainer.num_train_epochs=6", "dataset.train_every_nth=4"),
+    ),
+    "head_early": Recipe(
+        "head on cached features, all 8,002 rows, 6 epochs, evaluated early too", "minilm_banking77_head", "head", 48,
+        ("trainer.num_train_epochs=6", "trainer.eval_strategy=early"),
     ),
     "adapters": Recipe(
         "LoRA and IA3, 20 intents, 200 rows, 9 epochs", "compare_adapters_banking77", "adapters", 24,
@@ -91,7 +99,8 @@ def read(name: str) -> Table:
     curves = tuple(Curve(entry["params"], tuple(entry["scores"]), entry["seconds"]) for entry in found["curves"])
     space, faults = load(SPACES / f"{_RECIPES[name].space}.yaml", _GROUPS)
     assert not faults, faults
-    return Table(found["name"], found["rows"], found["validation_rows"], space, curves)
+    at = tuple(found.get("at", range(1, len(curves[0].scores) + 1)))
+    return Table(found["name"], found["rows"], found["validation_rows"], space, curves, at, found.get("unit", 1.0))
 
 
 def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> None:
@@ -102,6 +111,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     read.
     """
     from sweep.plan import make_plan
+    from sweep.study.milestones import Milestones
     from sweep.study.search import search
     from sweep.study.session import opened
 
@@ -115,8 +125,11 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     ])  # fmt: skip
     with opened(plan) as session:
         trials = search(session)
-    curves = tuple(_curve(trial.params, trial.outcome) for trial in trials if isinstance(trial.outcome, Completed))
-    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves))
+    whole = [trial for trial in trials if isinstance(trial.outcome, Completed)]
+    curves = tuple(_curve(trial.params, trial.outcome) for trial in whole)
+    unit = Milestones.of(plan.corners, plan.space, len(plan.splits.train)).unit
+    at = tuple(round(point.epoch / unit) for point in whole[0].outcome.evals)
+    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, float(unit)))
 
 
 def _of_first_intents(data: Path, folder: Path, count: int) -> Path:
@@ -142,6 +155,7 @@ def _write(table: Table) -> None:
     whole = {
         "name": table.name, "about": about(table.name), "metric": _METRIC, "date": now(), "machine": machine(),
         "versions": package_versions(), "rows": table.rows, "validation_rows": table.validation_rows,
+        "unit": table.unit, "at": list(table.at),
     }  # fmt: skip
     lines = ",\n".join(f"  {json.dumps(asdict(curve))}" for curve in table.curves)
     head = json.dumps(whole, indent=1)[:-2]

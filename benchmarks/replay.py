@@ -2,8 +2,8 @@
 
 Random search takes rows of the table in a seeded order, none twice. Every other sampler asks for a point of the space, gets the
 nearest row not yet used in its place, and is told of that row: keys count alike, ranges scaled to 0 to 1 (on the log scale if
-they are), choices and keys that only one of two points has as 0 or 1. Slots go in lock-step: each running trial trains one
-epoch, all report in order of their numbers, and a freed slot is refilled for the next epoch.
+they are), choices and keys that only one of two points has as 0 or 1. Trials in slots train equally fast: those that come to an
+evaluation at the same time report in order of their numbers, and freed slots are refilled after them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import log
 from typing import Any
 
@@ -48,12 +49,12 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """`best` is the best evaluation of the trials that ran to their end, `full` that of all points had none been stopped.
-    `epochs` are those trained in all slots together, `ticks` those that went by, and `reached` those trained in all slots when a
-    trial that ran to its end first scored within `WITHIN` of `full`; None where none did."""
+    `trained` are the milestones trained in all slots together, `ticks` those that went by, and `reached` those trained in all
+    slots when a trial that ran to its end first scored within `WITHIN` of `full`; None where none did."""
 
     trials: int
     length: int
-    epochs: int
+    trained: int
     ticks: int
     best: float
     full: float
@@ -62,7 +63,7 @@ class Replayed:
     @property
     def saved(self) -> float:
         """Share of the rows that the same trials would have trained at full budget."""
-        return 1 - self.epochs / (self.trials * self.length)
+        return 1 - self.trained / (self.trials * self.length)
 
     @property
     def saved_until_there(self) -> float:
@@ -79,8 +80,8 @@ class Replayed:
 class _Running:
     trial: Trial
     curve: Curve
-    epoch: int = 0
-    at: list[int] = field(default_factory=list)  # epochs trained in all slots when it was scored
+    began: int
+    spent: list[int] = field(default_factory=list)  # milestones trained in all slots when it was scored
 
 
 def replay(
@@ -99,18 +100,20 @@ def replay(
     running: list[_Running] = []
     asked: list[Curve] = []
     whole: list[_Running] = []
-    epochs, ticks = 0, 0
+    steps = [at - before for before, at in pairwise((0, *table.at))]
+    trained = now = 0
     while running or len(asked) < trials:
         while len(running) < slots and len(asked) < trials:
-            running.append(asking.next())
+            running.append(asking.next(now))
             asked.append(running[-1].curve)
-        ticks += 1
-        for one in list(running):
-            one.epoch += 1
-            epochs += 1
-            one.at.append(epochs)
-            one.trial.report(one.curve.scores[one.epoch - 1], one.epoch)
-            if one.epoch == table.epochs:
+        due = [one.began + table.at[len(one.spent)] for one in running]
+        now = min(due)
+        for one in [one for one, at in zip(list(running), due, strict=True) if at == now]:
+            place = len(one.spent)
+            trained += steps[place]
+            one.spent.append(trained)
+            one.trial.report(one.curve.scores[place], table.at[place])
+            if table.at[place] == table.length:
                 whole.append(one)
                 study.tell(one.trial, max(one.curve.scores))
             elif one.trial.should_prune():
@@ -120,8 +123,10 @@ def replay(
             running.remove(one)
     full = max(max(curve.scores) for curve in asked)
     best = max((max(one.curve.scores) for one in whole), default=float("-inf"))
-    there = [at for one in whole for at, score in zip(one.at, one.curve.scores, strict=True) if score >= full - WITHIN]
-    return Replayed(trials, table.epochs, epochs, ticks, best, full, min(there, default=None))
+    there = [
+        at for one in whole for at, score in zip(one.spent, one.curve.scores, strict=True) if score >= full - WITHIN
+    ]
+    return Replayed(trials, table.length, trained, now, best, full, min(there, default=None))
 
 
 @dataclass(slots=True)
@@ -130,7 +135,7 @@ class _Asking:
     left: list[Curve]
     draw: random.Random
 
-    def next(self) -> _Running:
+    def next(self, now: int) -> _Running:
         if self.ledger.config.sampler == "random":
             curve = self.draw.choice(self.left)
         else:
@@ -142,7 +147,7 @@ class _Asking:
         self.ledger.study.enqueue_trial(dict(curve.params))
         trial, params = self.ledger.ask()
         assert params == curve.params, (params, curve.params)
-        return _Running(trial, curve)
+        return _Running(trial, curve, now)
 
 
 def distance(space: Space, one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:

@@ -4,7 +4,7 @@
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
 A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
-their validation accuracy after each epoch at full budget. Studies of 10, 16 and 32 trials, one after the other and eight at once,
+their validation accuracy after each epoch, or more often, at full budget. Studies of 10, 16 and 32 trials, one after the other and eight at once,
 are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget, by
 the whole search and until it first had a score within 0.2 points of their best (nothing, where it never had);
 the share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the
@@ -95,15 +95,16 @@ class Measured:
 
 
 def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
-    """All train at once and wait for each other: after each epoch of `stages` so many of the best go on."""
+    """All train at once and wait for each other: after each evaluation of `stages`, counted from 1, so many of the best go on."""
     going = chosen = random.Random(seed).sample(table.curves, trials)
-    kept, spent = dict(stages), [0]
-    for epoch in range(1, table.epochs + 1):
-        spent.append(spent[-1] + len(going))
-        going = sorted(going, key=lambda curve: -curve.scores[epoch - 1])[: kept.get(epoch)]
+    kept, spent, before = dict(stages), [0], 0
+    for place, at in enumerate(table.at, 1):
+        spent.append(spent[-1] + len(going) * (at - before))
+        before = at
+        going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
     best, full = (max(max(curve.scores) for curve in curves) for curves in (going, chosen))
-    there = [spent[at] for curve in going for at, score in enumerate(curve.scores, 1) if score >= full - WITHIN]
-    return Replayed(trials, table.epochs, spent[-1], table.epochs, best, full, min(there, default=None))
+    there = [spent[place] for curve in going for place, score in enumerate(curve.scores, 1) if score >= full - WITHIN]
+    return Replayed(trials, table.length, spent[-1], table.length, best, full, min(there, default=None))
 
 
 def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
@@ -136,7 +137,7 @@ def _print(found: Sequence[Measured]) -> None:
             print(f"\n{one.table} ({about(one.table)}), studies of {one.trials} trials\n")
             print(
                 "| slots | sampler | pruner | rows saved | until there | within 0.2 points "
-                "| behind, median | mean | best | epochs in time |"
+                "| behind, median | mean | best | milestones in time |"
             )
             print("|---|---|---|---|---|---|---|---|---|---|")
         print(one.line())

@@ -46,6 +46,9 @@ def test_warmup_below_one_is_a_share(value: float, steps: int) -> None:
         ({"eval_strategy": "steps", "eval_steps": 5, "num_train_epochs": 2}, (5, 10)),
         ({"eval_strategy": "steps", "eval_steps": 50, "num_train_epochs": 2}, (10,)),
         ({"eval_strategy": "no", "num_train_epochs": 2}, (10,)),
+        ({"eval_strategy": "early", "num_train_epochs": 3}, (1, 3, 5, 10, 15)),
+        ({"eval_strategy": "early", "num_train_epochs": 2, "per_device_train_batch_size": 1}, (5, 10, 20, 40, 80)),
+        ({"eval_strategy": "early", "num_train_epochs": 0.5}, (1, 3)),
     ],
 )
 def test_the_last_step_is_always_evaluated(trainer: dict[str, Any], steps: tuple[int, ...]) -> None:

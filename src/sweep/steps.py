@@ -6,43 +6,48 @@ knows them before anything is loaded.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil, floor
 
 from sweep.config.schema import Config, TrainerConfig
+
+EARLY = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2))  # of the first epoch: where eval_strategy=early evaluates too
 
 
 def batches_per_epoch(rows: int, trainer: TrainerConfig) -> int:
     """The last batch may be a short one; it is not dropped."""
-    return math.ceil(rows / trainer.per_device_train_batch_size)
+    return ceil(rows / trainer.per_device_train_batch_size)
 
 
 def steps_per_epoch(rows: int, trainer: TrainerConfig) -> int:
     """Left-over batches at the end of an epoch make a step of their own."""
-    return max(math.ceil(batches_per_epoch(rows, trainer) / trainer.gradient_accumulation_steps), 1)
+    return max(ceil(batches_per_epoch(rows, trainer) / trainer.gradient_accumulation_steps), 1)
 
 
 def total_steps(rows: int, config: Config) -> int:
-    return math.ceil(config.trainer.num_train_epochs * steps_per_epoch(rows, config.trainer))
+    return ceil(config.trainer.num_train_epochs * steps_per_epoch(rows, config.trainer))
 
 
 def warmup_steps(total: int, value: float) -> int:
     """`value` below 1 is a share of `total`, rounded up; above, a number of steps."""
-    return int(value) if value >= 1 else math.ceil(total * value)
+    return int(value) if value >= 1 else ceil(total * value)
 
 
 def evaluation_steps(rows: int, config: Config) -> tuple[int, ...]:
     """The steps after which the validation split is read, in order; the last step is always one of them."""
-    total, interval = total_steps(rows, config), evaluation_interval(rows, config.trainer)
-    regular = range(interval, total, interval) if interval else ()
-    return (*regular, total)
+    total, epoch = total_steps(rows, config), steps_per_epoch(rows, config.trainer)
+    return (*sorted({step for step in _on_the_way(config.trainer, epoch, total) if step < total}), total)
 
 
-def evaluation_interval(rows: int, trainer: TrainerConfig) -> int | None:
-    """Optimizer steps from one evaluation to the next; None where only the last step is evaluated."""
+def _on_the_way(trainer: TrainerConfig, epoch: int, total: int) -> Iterator[int]:
     match trainer.eval_strategy:
-        case "epoch":
-            return steps_per_epoch(rows, trainer)
-        case "steps":
-            return trainer.eval_steps
         case "no":
-            return None
+            return
+        case "steps":
+            assert trainer.eval_steps is not None, "a plan has checked it"
+            yield from range(trainer.eval_steps, total, trainer.eval_steps)
+        case "early":
+            yield from (max(1, floor(epoch * part + Fraction(1, 2))) for part in EARLY)
+    if trainer.eval_strategy != "steps":
+        yield from range(epoch, total, epoch)

@@ -11,7 +11,7 @@ import pytest
 
 from sweep.config.schema import Config, TrainerConfig
 from sweep.config.space import Choices, Parameter, Range, Space
-from sweep.steps import evaluation_steps
+from sweep.steps import evaluation_steps, steps_per_epoch
 from sweep.study.milestones import Milestones
 
 ROWS = 800
@@ -48,6 +48,19 @@ def test_an_evaluation_at_each_epoch_s_end_is_at_that_epoch() -> None:
     assert made.unit == 1
     for batch in (8, 16, 32):
         assert passed(made, config(**{BATCH: batch, "num_train_epochs": 4})) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_early_evaluations_are_at_the_same_parts_of_an_epoch(accumulation: int) -> None:
+    batches = (3, 7, 8, 12, 16, 20)
+    shared = {"eval_strategy": "early", "gradient_accumulation_steps": accumulation, "num_train_epochs": 3}
+    made = milestones(searched(per_device_train_batch_size=batches), **shared)
+    assert made.unit == Fraction(1, 8)
+    for batch in batches:
+        trial = config(**{**shared, BATCH: batch})
+        steps = steps_per_epoch(ROWS, trial.trainer)
+        found = passed(made, trial)
+        assert found == [1, 2, 4, 8, 16, 24] if steps >= 8 else len(set(found)) == len(found), steps
 
 
 def test_trials_with_other_batches_meet_at_the_same_epochs() -> None:

@@ -167,6 +167,7 @@ def test_after_the_last_evaluation_a_trial_is_complete_unless_pruned(trial: Plan
         {"eval_strategy": "steps", "eval_steps": 3, "num_train_epochs": 1},
         {"eval_strategy": "steps", "eval_steps": 5, "num_train_epochs": 2, "logging_steps": 4},
         {"eval_strategy": "no", "num_train_epochs": 0.3},
+        {"eval_strategy": "early", "num_train_epochs": 2},
         {"gradient_accumulation_steps": 3, "num_train_epochs": 2},
         {"train_sampling_strategy": "random", "num_train_epochs": 1.3},
     ],

@@ -157,7 +157,9 @@ class TrainerConfig(Section):
     num_train_epochs: Annotated[float, Field(gt=0)] = 3
     gradient_accumulation_steps: Count = 1
     max_grad_norm: NonNegative = 1.0
-    eval_strategy: Literal["epoch", "steps", "no"] = Field("epoch", description="`no` evaluates once, at the end")
+    eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
+        "epoch", description="early: after an 8th, a 4th and half of the first epoch too; no: once, at the end"
+    )
     eval_steps: Count | None = None
     logging_steps: Count = 10
     bf16: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweep.config.schema import Config
 from sweep.config.space import Space
-from sweep.steps import steps_per_epoch
+from sweep.steps import EARLY, steps_per_epoch
 
 _ROWS_A_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
@@ -30,9 +30,10 @@ class Milestones:
     @classmethod
     def of(cls, corners: Sequence[Config], space: Space, rows: int) -> Milestones:
         """The unit is the finest evaluation interval that the search can ask for: an epoch with evaluations at the end of
-        each. `corners` are a plan's."""
+        each, an eighth of one with early ones. `corners` are a plan's."""
         strategies = _asked(corners, space, "eval_strategy")
         units = [Fraction(1)] if "epoch" in strategies else []
+        units += EARLY if "early" in strategies else []
         if "steps" in strategies and (steps := [value for value in _asked(corners, space, "eval_steps") if value]):
             smallest = corners[0].trainer.model_copy(
                 update={name: min(_asked(corners, space, name)) for name in _ROWS_A_STEP}

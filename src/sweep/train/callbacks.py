@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sweep.config.schema import Config
 from sweep.records import Cost, EvalPoint, FailureReason, Metrics, Step, Verdict
-from sweep.steps import evaluation_interval
+from sweep.steps import evaluation_steps
 from sweep.train import memory
 from sweep.train.best import Best
 from sweep.train.course import Clock, Course
@@ -29,14 +29,14 @@ LOGGED = ("loss", "learning_rate", "grad_norm")
 class Reporting(TrainerCallback):
     """Reports each step once: at once where the Trainer logs nothing, together with what it logs where it does.
 
-    `interval` is the number of steps between evaluations, None for one at the end only. `evaluate` reads the
+    `due` are the steps after which it is evaluated, the last one among them. `evaluate` reads the
     validation split; `keep_newest` is called after each evaluation and `keep` after one that is the best so far, before
     it is reported.
     """
 
     course: Course
     clock: Clock
-    interval: int | None
+    due: frozenset[int]
     evaluate: Callable[[], Predictions]
     keep: Callable[[], None]
     keep_newest: Callable[[], None]
@@ -57,8 +57,8 @@ class Reporting(TrainerCallback):
         on_eval: OnEval,
     ) -> Reporting:
         """Of a trial that trains on so many rows."""
-        interval = evaluation_interval(rows, config.trainer)
-        return cls(Course(config), clock, interval, evaluate, best.keep, best.keep_newest, on_step, on_eval)
+        due = frozenset(evaluation_steps(rows, config))
+        return cls(Course(config), clock, due, evaluate, best.keep, best.keep_newest, on_step, on_eval)
 
     def batch_done(self, rows: int, loss: Tensor) -> None:
         """On a GPU the loss stays where it is until it is logged: reading it would wait for the device."""
@@ -79,9 +79,8 @@ class Reporting(TrainerCallback):
         if self.bad_loss is not None:
             self._diverge("training loss", self.bad_loss, state, control)
             return
-        last = state.global_step >= state.max_steps
-        control.should_log = control.should_log or last
-        control.should_evaluate = last or (self.interval is not None and state.global_step % self.interval == 0)
+        control.should_log = control.should_log or state.global_step >= state.max_steps
+        control.should_evaluate = state.global_step in self.due
         if not control.should_log:
             self._report({}, state, control)
 
