@@ -4,13 +4,13 @@
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
 A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
-their validation accuracy after each epoch, or more often, at full budget. Studies of 10, 16 and 32 trials, one after the other and eight at once,
-are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget, by
-the whole search and until it first had a score within 0.2 points of their best (nothing, where it never had);
-the share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the
-best score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting"
-is no pruner, but what could be had if all trials stood still after an epoch until the best of them go on. The Gaussian
-process (`gp`) takes seconds a trial, and is not among the samplers unless it is asked for.
+their validation accuracy after each epoch, or more often, at full budget. Studies of 10, 16 and 32 trials, one after the other and
+eight at once, are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at
+full budget, by the whole search and until it first had a score within 0.2 points of their best (nothing, where it never had); the
+share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the best
+score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting" is no pruner, but what could be had if
+all trials stood still after an evaluation until the best of them go on. The Gaussian process (`gp`) takes seconds a trial, and
+is not among the samplers unless it is asked for.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps"
 _MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
 
 
-def _halving(pruner: PrunerName, factor: int) -> Policy:
+def _halving(pruner: PrunerName, factor: float) -> Policy:
     return Policy(pruner=pruner, pruner_options={"min_resource": 1, "reduction_factor": factor})
 
 
@@ -47,13 +47,15 @@ _PRUNERS = {
     _MEDIAN: Policy(pruner="median"),
     "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
     "percentile, as configured here": Policy(pruner="percentile"),
-    "percentile 10 from epoch 1": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
+    "percentile 10 from the first milestone": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
     "hyperband, Optuna's options": Policy(pruner="hyperband"),
     "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
-    **{f"successive halving from epoch 1, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
-    "racing, factor 2": _halving("racing", 2),
+    **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
     _RACING: Policy(pruner="racing"),
-    **{f"racing, factor {f}": _halving("racing", f) for f in (4, 6)},
+    **{f"racing, factor {f}": _halving("racing", f) for f in (1.5, 2, 4, 6)},
+    "racing from the second milestone, factor 3": Policy(
+        pruner="racing", pruner_options={"min_resource": 2, "reduction_factor": 3}
+    ),
 }
 _WITH_EACH_SAMPLER = ("none", _MEDIAN, _RACING)
 
@@ -110,8 +112,8 @@ def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], se
 def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
     halved = ((1, trials // 4), (2, trials // 8), (4, max(1, trials // 16)))
     return {
-        **{f"waiting: one epoch each, the best {keep} to the end": ((1, keep),) for keep in (1, 2, 3)},
-        "waiting: a 4th after epoch 1, an 8th after 2, a 16th after 4": halved,
+        **{f"waiting: one milestone each, the best {keep} to the end": ((1, keep),) for keep in (1, 2, 3)},
+        "waiting: a 4th after one evaluation, an 8th after 2, a 16th after 4": halved,
     }
 
 
