@@ -38,8 +38,8 @@ _EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps"
 _MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
 
 
-def _halving(pruner: PrunerName, factor: float) -> Policy:
-    return Policy(pruner=pruner, pruner_options={"min_resource": 1, "reduction_factor": factor})
+def _halving(pruner: PrunerName, factor: float, first: int = 1) -> Policy:
+    return Policy(pruner=pruner, pruner_options={"min_resource": first, "reduction_factor": factor})
 
 
 _PRUNERS = {
@@ -53,9 +53,10 @@ _PRUNERS = {
     **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
     _RACING: Policy(pruner="racing"),
     **{f"racing, factor {f}": _halving("racing", f) for f in (1.5, 2, 4, 6)},
-    "racing from the second milestone, factor 3": Policy(
-        pruner="racing", pruner_options={"min_resource": 2, "reduction_factor": 3}
-    ),
+    **{
+        f"racing, factor 3, {many}": Policy(pruner="racing", pruner_options={"finalists": finalists})
+        for many, finalists in (("one finalist", 1), ("two finalists", 2))
+    },
 }
 _WITH_EACH_SAMPLER = ("none", _MEDIAN, _RACING)
 

@@ -11,9 +11,9 @@ from optuna.trial import Trial, TrialState
 from sweep.racing import RacingPruner
 
 
-def study(direction: str = "maximize", **options: float) -> optuna.Study:
+def study(direction: str = "maximize", finalists: int = 1, **options: float) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction=direction, pruner=RacingPruner(**options))
+    return optuna.create_study(direction=direction, pruner=RacingPruner(finalists=finalists, **options))
 
 
 def reported(trial: Trial, **scores: float) -> bool:
@@ -40,6 +40,15 @@ def test_a_third_goes_on_at_the_first_rung_and_at_least_one() -> None:
     assert not reported(race.ask(), e1=0.45), (
         "second of seven, of which 2.33 stay: two may be better, and three stop it"
     )
+
+
+@pytest.mark.parametrize("finalists", [1, 2, 3])
+def test_so_many_at_least_go_on_at_every_rung(finalists: int) -> None:
+    for better, score in enumerate((0.75, 0.65, 0.55), 1):
+        race = study(finalists=finalists)
+        for other in (0.5, 0.6, 0.7, 0.8):
+            told(race, other, other, other)
+        assert reported(race.ask(), e1=0.9, e2=score) is (better >= finalists)
 
 
 def test_half_as_many_go_on_at_each_later_rung() -> None:
@@ -109,7 +118,7 @@ def test_an_evaluation_after_a_rung_counts_for_it() -> None:
     assert reported(race.ask(), e3=0.7) and not reported(race.ask(), e3=0.95)
 
 
-@pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}])
+@pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}, {"finalists": 0}])
 def test_options_without_sense_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         RacingPruner(**options)

@@ -14,24 +14,27 @@ class RacingPruner(BasePruner):
 
     Rungs are at `min_resource` and twice, four times, eight times that, in the steps that scores are reported at. Of n trials
     that have come to the first rung, the best n / `reduction_factor` stay in the race there, half as many at the
-    second rung, a quarter at the third, and at least one.
+    second rung, a quarter at the third, and at least `finalists` at each.
 
     At the rung where a trial stands it is compared with all that have come by, as in asynchronous successive halving
     (Li et al. 2020). Optuna's pruner of that name leaves it there: of eight trials that start at once, the first to report
     is compared with nothing, goes on, and is never asked again. Here each later evaluation compares it, at the rungs behind
     it, with those that are still in the race or came to their end. One trial after the other, that changes nothing.
 
-    The last one in the race is not stopped before any trial has come to its end. A score that is not a number is
+    The last ones in the race are not stopped before any trial has come to its end. A score that is not a number is
     worse than any other.
     """
 
-    def __init__(self, min_resource: int = 1, reduction_factor: float = 3) -> None:
+    def __init__(self, min_resource: int = 1, reduction_factor: float = 3, finalists: int = 3) -> None:
         if min_resource < 1:
             raise ValueError(f"min_resource is {min_resource}, but must be at least 1")
         if reduction_factor <= 1:
             raise ValueError(f"reduction_factor is {reduction_factor}, but must be above 1")
+        if finalists < 1:
+            raise ValueError(f"finalists is {finalists}, but must be at least 1")
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
+        self._finalists = finalists
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
@@ -46,7 +49,7 @@ class RacingPruner(BasePruner):
         rung, kept = self._min_resource, arrived / self._reduction_factor
         while rung <= step:
             against = others if _first_at(trial, rung) == step else racing
-            if _better(trial, against, rung, sign) >= max(1, kept):
+            if _better(trial, against, rung, sign) >= max(self._finalists, kept):
                 return True
             rung, kept = rung * 2, kept / 2
         return False
