@@ -41,6 +41,7 @@ class Bench:
         alone. Raises UserError for cuda on a machine without."""
         self.device = pick_device(device)
         self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
+        self._stored: dict[ModelConfig, str] = {}
         self._spec: BaseSpec | None = None
         self._base: Base | None = None
         self._fingerprint: str | None = None
@@ -122,8 +123,9 @@ class Bench:
         _reclaim(self.device)
 
     def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
-        stored = stored_dtype(read_config(config.model, checkpoint), checkpoint)
-        dtype = base_dtype(config, stored, self.device)
+        if config.model not in self._stored:  # every trial asks
+            self._stored[config.model] = stored_dtype(read_config(config.model, checkpoint), checkpoint)
+        dtype = base_dtype(config, self._stored[config.model], self.device)
         pad = self.tokenizer(config.model).pad_token_id
         causal = config.prompt is not None
         return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad, causal)
