@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.table import RESULTS
@@ -45,6 +46,11 @@ class Table:
     def length(self) -> int:
         """In milestones."""
         return self.at[-1]
+
+    @property
+    def gaps(self) -> list[int]:
+        """Milestones to each evaluation from the one before."""
+        return [at - before for before, at in pairwise((0, *self.at))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +133,10 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
         trials = search(session)
     whole = [trial for trial in trials if isinstance(trial.outcome, Completed)]
     curves = tuple(_curve(trial.params, trial.outcome) for trial in whole)
-    unit = Milestones.of(plan.corners, plan.space, len(plan.splits.train)).unit
-    at = tuple(round(point.epoch / unit) for point in whole[0].outcome.evals)
-    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, float(unit)))
+    milestones = Milestones.of(plan.corners, plan.space, len(plan.splits.train))
+    config = plan.trial(whole[0].number, whole[0].params).config
+    at, unit = tuple(milestones.nearest(config, point.step) for point in whole[0].outcome.evals), float(milestones.unit)
+    _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))
 
 
 def _of_first_intents(data: Path, folder: Path, count: int) -> Path:

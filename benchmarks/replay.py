@@ -9,9 +9,8 @@ evaluation at the same time report in order of their numbers, and freed slots ar
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import log
 from typing import Any
 
@@ -100,17 +99,16 @@ def replay(
     running: list[_Running] = []
     asked: list[Curve] = []
     whole: list[_Running] = []
-    steps = [at - before for before, at in pairwise((0, *table.at))]
-    trained = now = 0
+    gaps, trained, now = table.gaps, 0, 0
     while running or len(asked) < trials:
         while len(running) < slots and len(asked) < trials:
             running.append(asking.next(now))
             asked.append(running[-1].curve)
         due = [one.began + table.at[len(one.spent)] for one in running]
         now = min(due)
-        for one in [one for one, at in zip(list(running), due, strict=True) if at == now]:
+        for one in [one for one, at in zip(running, due, strict=True) if at == now]:
             place = len(one.spent)
-            trained += steps[place]
+            trained += gaps[place]
             one.spent.append(trained)
             one.trial.report(one.curve.scores[place], table.at[place])
             if table.at[place] == table.length:
@@ -123,10 +121,14 @@ def replay(
             running.remove(one)
     full = max(max(curve.scores) for curve in asked)
     best = max((max(one.curve.scores) for one in whole), default=float("-inf"))
-    there = [
-        at for one in whole for at, score in zip(one.spent, one.curve.scores, strict=True) if score >= full - WITHIN
-    ]
-    return Replayed(trials, table.length, trained, now, best, full, min(there, default=None))
+    there = reached([(one.curve, one.spent) for one in whole], full)
+    return Replayed(trials, table.length, trained, now, best, full, there)
+
+
+def reached(whole: Sequence[tuple[Curve, Sequence[int]]], full: float) -> int | None:
+    """What had been trained at the first score within `WITHIN` of `full`, where each curve comes with that at each score."""
+    known = (pair for curve, spent in whole for pair in zip(curve.scores, spent, strict=True))
+    return min((trained for score, trained in known if score >= full - WITHIN), default=None)
 
 
 @dataclass(slots=True)

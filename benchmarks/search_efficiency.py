@@ -25,7 +25,7 @@ from statistics import mean, median
 from typing import get_args
 
 from benchmarks.curves import TABLES, Table, about, read, record, recorded
-from benchmarks.replay import WITHIN, Policy, Replayed, replay
+from benchmarks.replay import WITHIN, Policy, Replayed, reached, replay
 from benchmarks.table import RESULTS
 from sweep.config.schema import PrunerName, SamplerName
 from sweep.provenance import machine, now, package_versions
@@ -38,8 +38,8 @@ _EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps"
 _MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
 
 
-def _halving(pruner: PrunerName, factor: float, first: int = 1) -> Policy:
-    return Policy(pruner=pruner, pruner_options={"min_resource": first, "reduction_factor": factor})
+def _halving(pruner: PrunerName, factor: float) -> Policy:
+    return Policy(pruner=pruner, pruner_options={"min_resource": 1, "reduction_factor": factor})
 
 
 _PRUNERS = {
@@ -100,14 +100,13 @@ class Measured:
 def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
     """All train at once and wait for each other: after each evaluation of `stages`, counted from 1, so many of the best go on."""
     going = chosen = random.Random(seed).sample(table.curves, trials)
-    kept, spent, before = dict(stages), [0], 0
-    for place, at in enumerate(table.at, 1):
-        spent.append(spent[-1] + len(going) * (at - before))
-        before = at
+    kept, spent = dict(stages), [0]
+    for place, gap in enumerate(table.gaps, 1):
+        spent.append(spent[-1] + len(going) * gap)
         going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
     best, full = (max(max(curve.scores) for curve in curves) for curves in (going, chosen))
-    there = [spent[place] for curve in going for place, score in enumerate(curve.scores, 1) if score >= full - WITHIN]
-    return Replayed(trials, table.length, spent[-1], table.length, best, full, min(there, default=None))
+    there = reached([(curve, spent[1:]) for curve in going], full)
+    return Replayed(trials, table.length, spent[-1], table.length, best, full, there)
 
 
 def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:

@@ -6,7 +6,7 @@ knows them before anything is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil, floor
 
@@ -40,14 +40,19 @@ def evaluation_steps(rows: int, config: Config) -> tuple[int, ...]:
     return (*sorted({step for step in _on_the_way(config.trainer, epoch, total) if step < total}), total)
 
 
-def _on_the_way(trainer: TrainerConfig, epoch: int, total: int) -> Iterator[int]:
+def _on_the_way(trainer: TrainerConfig, epoch: int, total: int) -> Iterable[int]:
     match trainer.eval_strategy:
         case "no":
-            return
+            return ()
         case "steps":
             assert trainer.eval_steps is not None, "a plan has checked it"
-            yield from range(trainer.eval_steps, total, trainer.eval_steps)
+            return range(trainer.eval_steps, total, trainer.eval_steps)
+        case "epoch":
+            return range(epoch, total, epoch)
         case "early":
-            yield from (max(1, floor(epoch * part + Fraction(1, 2))) for part in EARLY)
-    if trainer.eval_strategy != "steps":
-        yield from range(epoch, total, epoch)
+            return (*(nearest(epoch * part) for part in EARLY), *range(epoch, total, epoch))
+
+
+def nearest(count: Fraction) -> int:
+    """The whole number nearest to it, of two the larger one, and at least 1."""
+    return max(1, floor(count + Fraction(1, 2)))

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 from sweep.config.schema import Config
 from sweep.config.space import Space
-from sweep.steps import EARLY, steps_per_epoch
+from sweep.steps import EARLY, nearest, steps_per_epoch
 
 _ROWS_A_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
@@ -45,7 +44,7 @@ class Milestones:
         """The milestone, from 1, nearest to optimizer step `step` of a trial. Its evaluations on the way are at least a
         unit apart, so no two have the same one; the one at its end may share that of the one before."""
         epochs = Fraction(step, steps_per_epoch(self.rows, config.trainer))
-        return max(1, floor(epochs / self.unit + Fraction(1, 2)))
+        return nearest(epochs / self.unit)
 
 
 def _asked(corners: Sequence[Config], space: Space, name: str) -> list[Any]:

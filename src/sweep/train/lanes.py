@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from sweep.model.packed.carrier import Carrier
+from sweep.train import memory
 from sweep.train.seat import Seat
 
 R = TypeVar("R")
@@ -45,17 +47,10 @@ class Lanes:
         """For each part what `work` gives or raises, in the order of the parts. A lane has a carrier of its own."""
 
         def lane(number: int) -> list[R | BaseException]:
-            return [_tried(work, carriers[number], part) for part in parts[number :: len(carriers)]]
+            return [memory.tried(partial(work, carriers[number], part)) for part in parts[number :: len(carriers)]]
 
         if self.pool is None or len(parts) == 1 or len(carriers) == 1:
             found = [lane(number) for number in range(len(carriers))]
         else:
             found = list(self.pool.map(lane, range(len(carriers))))
         return [(part, found[place % len(carriers)][place // len(carriers)]) for place, part in enumerate(parts)]
-
-
-def _tried(work: Callable[[Carrier, Sequence[Seat]], R], carrier: Carrier, part: Sequence[Seat]) -> R | BaseException:
-    try:
-        return work(carrier, part)
-    except (RuntimeError, MemoryError) as error:  # what running out of memory raises
-        return error

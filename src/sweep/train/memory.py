@@ -5,10 +5,14 @@ from __future__ import annotations
 import gc
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import torch
+
+R = TypeVar("R")
 
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -18,6 +22,14 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def tried(call: Callable[[], R]) -> R | BaseException:
+    """What `call` gives, or an error of the kinds that running out of memory raises."""
+    try:
+        return call()
+    except (RuntimeError, MemoryError) as error:
+        return error
 
 
 def release(device: torch.device) -> None:

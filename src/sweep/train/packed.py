@@ -312,15 +312,9 @@ def _learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Steppe
     """The batch in hand of each trial: its loss, and the optimizer step that it ends, or what that step raises. Nothing of a
     trial has changed when memory runs out before."""
     return [
-        (loss, _learned(seat, gradients)) for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
+        (loss, memory.tried(partial(seat.learn, gradients)))
+        for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
     ]
-
-
-def _learned(seat: Seat, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> Stepped | BaseException | None:
-    try:
-        return seat.learn(gradients)
-    except (RuntimeError, MemoryError) as error:
-        return error
 
 
 def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
@@ -329,7 +323,7 @@ def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tu
     layout = Layout(rows, carrier.device, [seat.noise() for seat in seats])
     carrier.train(True)
     for seat in seats:
-        _set_mode(seat.passenger.head, training=True)
+        seat.passenger.train(True)
     leaves = carrier.load([seat.passenger for seat in seats])
     with autocast(seats[0].plan.config.trainer, carrier.device):
         vectors = carrier.vectors(layout)
@@ -369,7 +363,7 @@ def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Ten
     at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
     carrier.train(False)
     for seat in seats:
-        _set_mode(seat.passenger.head, training=False)
+        seat.passenger.train(False)
     found: list[list[Tensor]] = [[] for _ in seats]
     with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
         carrier.load([seat.passenger for seat in seats])
@@ -381,11 +375,6 @@ def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Ten
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
     return [torch.cat(scores)[back.to(carrier.device)] for scores in found]
-
-
-def _set_mode(module: nn.Module, *, training: bool) -> None:
-    if module.training is not training:  # setting it again would walk all modules, at every step
-        module.train(training)
 
 
 @cache

@@ -268,7 +268,7 @@ def _sample(table: Table, model: nn.Module, collate: Any, config: Any) -> tuple[
     """Rows of different lengths, the longest among them, and their logits by the model's own forward pass: no more than
     an evaluation has at once, but two, since one agrees with anything."""
     count = max(min(_SAMPLE, config.trainer.per_device_eval_batch_size), 2)
-    order = np.argsort([len(row) for row in table.rows], kind="stable")
+    order = np.argsort(table.lengths, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()
     device = table.labels.device
     batch = collate(table.dataset.__getitems__(chosen))

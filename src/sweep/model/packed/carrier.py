@@ -45,6 +45,9 @@ class Passenger:
         self.head_weights = [weight for weight in self.head.parameters() if weight.requires_grad]
         self.dropouts = dropout.replace_own(self.head)
 
+    def train(self, mode: bool) -> None:
+        _set_mode(self.head, mode)
+
 
 class Carrier:
     """Drives a frozen copy of the base, with a `Site` where any trial so far has had an adapter.
@@ -95,8 +98,7 @@ class Carrier:
                            f"fewer than the {longest} of the longest row")  # fmt: skip
 
     def train(self, mode: bool) -> None:
-        if self._trunk.training is not mode:  # setting it again would walk all modules, at every step
-            self._trunk.train(mode)
+        _set_mode(self._trunk, mode)
 
     def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
         """Take the adapters of the trials of the next pack, in its order; see `Site.load`."""
@@ -206,6 +208,11 @@ class Carrier:
 
 # In this order, because what a pooler gives could also be taken for a first token's vector.
 _POOLS: tuple[Pool, ...] = (Carrier._pooler, Carrier._first, Carrier._last, Carrier._mean)
+
+
+def _set_mode(module: nn.Module, mode: bool) -> None:
+    if module.training is not mode:  # setting it again would walk all modules, at every step
+        module.train(mode)
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:
