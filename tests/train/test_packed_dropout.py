@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from packs import CLOSE, EXACT, Run, assert_identical, one_by_one, packed, steady_plan, tiny
 from sweep.data.tokenise import TokenisedData
+from sweep.model.packed.carrier import Carrier
 from sweep.records import TrialPlan
 from trials import ROWS
 
@@ -115,6 +118,26 @@ def test_every_batch_draws_masks_of_its_own(shaky: Plan, data: TokenisedData) ->
     trial = shaky(0, optimizer={"learning_rate": NOTHING_LEARNT}, trainer={**WHOLE, "num_train_epochs": 6})
     losses = sorted(packed(trial, data=data).losses(0))
     assert min(later - earlier for earlier, later in pairwise(losses)) > 1e-4
+
+
+def test_every_layer_drops_what_its_config_says(
+    shaky: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[nn.Module, Any] = {}
+    clear = Carrier.clear
+    monkeypatch.setattr(Carrier, "clear", lambda self: (seen.update(self._line.masks), clear(self)))
+    packed(shaky(0, adapter={"lora_dropout": 0.1}, trainer={**WHOLE, "num_train_epochs": 1}), data=data)
+    by_kind: dict[str, list[Tensor]] = {}
+    for module, mask in seen.items():
+        parts = mask if isinstance(mask, list) else [mask]
+        by_kind.setdefault(type(module).__name__, []).append(torch.cat([part.flatten() for part in parts]))
+    assert {kind: len(drawn) for kind, drawn in by_kind.items()} == {
+        "LineDropout": 5, "BertSelfAttention": 2, "Site": 4,
+    }  # fmt: skip
+    for kind, wanted in {"LineDropout": HEAVY, "BertSelfAttention": HEAVY, "Site": 0.1}.items():
+        for drawn in by_kind[kind]:
+            assert (drawn == 0).double().mean().item() == pytest.approx(wanted, abs=0.03), kind
+            assert drawn.max().item() == pytest.approx(1 / (1 - wanted), rel=1e-3), kind
 
 
 def test_equal_seeds_draw_equal_masks(shaky: Plan, data: TokenisedData) -> None:
