@@ -175,10 +175,11 @@ def _beside(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
 
 def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:
     """The config with other values. Raises UserError if they break a rule."""
-    overrides = merged(composer, overrides, params)
-    regrouped = any(key in composer.groups for key in params)
-    composed = composer.compose(overrides) if regrouped else composed.updated(params)
-    origin = Origins(composer, overrides, composed.choices)
+    chosen = {key: value for key, value in params.items() if key in composer.groups}
+    if chosen:
+        composed = composer.remembered(merged(composer, overrides, chosen))
+    composed = composed.updated({key: value for key, value in params.items() if key not in chosen})
+    origin = Origins(composer, merged(composer, overrides, params), composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if faults := [*faults, *_new(check(config, origin), faults)]:
         raise UserError(faults)

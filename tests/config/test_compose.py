@@ -69,3 +69,12 @@ def test_a_config_dir_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 def test_an_interpolation_to_nowhere_is_a_fault() -> None:
     with pytest.raises(UserError, match="nowhere"):
         Composer().compose(["run_dir=${nowhere}"]).resolved()
+
+
+def test_what_is_remembered_is_what_composing_gives_whatever_was_made_of_it() -> None:
+    composer, overrides = Composer(), ["+experiment=quickstart", "adapter=ia3"]
+    assert composer.remembered(overrides).updated({"adapter.feedforward_modules": "none"}).resolved()
+    again = composer.remembered(overrides)
+    assert again.resolved() == composer.compose(overrides).resolved()
+    assert again.choices["adapter"] == "ia3"
+    assert composer.remembered(overrides[:1]).choices["adapter"] == "lora"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,7 +65,12 @@ def test_a_fresh_process_gives_identical_logits(configure: Configure, labels: La
         config = configure(model, adapter.removeprefix("quantised "), model=half, adapter=bits)
         expected[folder] = trained(folder, config, labels, bench)
     root = Path(__file__).parents[2]
-    environment = {"PYTHONPATH": f"{root / 'src'}:{root / 'tests'}", "HF_HUB_OFFLINE": "1", "PATH": ""}
+    environment = {
+        "PYTHONPATH": f"{root / 'src'}:{root / 'tests'}",
+        "HF_HUB_OFFLINE": "1",
+        "PATH": "",
+        "MKL_CBWR": os.environ["MKL_CBWR"],
+    }
     done = subprocess.run(
         [sys.executable, "-c", RELOAD, *map(str, expected)], env=environment, capture_output=True, text=True
     )

@@ -6,22 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from packs import double_precision, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import TrialPlan
 from trials import Watcher, make_data, make_model, make_plan
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The matrices here are too small to be worth sharing out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

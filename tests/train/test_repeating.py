@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def test_a_process_of_its_own_repeats_a_trial(
 ) -> None:
     first = run(plan(adapter=METHODS[method]), bench, data)
     command = [sys.executable, __file__, str(model_dir), str(tmp_path), method]
-    env = {"PYTHONPATH": ":".join(sys.path), "HF_HUB_OFFLINE": "1"}
+    env = {"PYTHONPATH": ":".join(sys.path), "HF_HUB_OFFLINE": "1", "MKL_CBWR": os.environ["MKL_CBWR"]}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert json.loads(done.stdout.splitlines()[-1]) == first
 

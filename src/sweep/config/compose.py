@@ -55,6 +55,7 @@ class Composer:
     config_dirs: tuple[Path, ...] = ()
     _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
     _keys: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _remembered: dict[tuple[str, ...], Composed] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -97,6 +98,13 @@ class Composer:
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
+
+    def remembered(self, overrides: Sequence[str]) -> Composed:
+        """As `compose`, which takes Hydra a tenth of a second: composed once, for every trial that takes the same groups."""
+        key = tuple(overrides)
+        if key not in self._remembered:
+            self._remembered[key] = self.compose(key)
+        return self._remembered[key]
 
     def accepted(self, overrides: Sequence[str]) -> list[str]:
         """Those that have no fault of their own."""
