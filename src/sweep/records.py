@@ -302,8 +302,8 @@ class FinalRecord:
     `trial_evals` and `retrain_evals` are the same evaluations measured twice. `baseline` is the zero-rule classifier
     (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
     validation, keyed like the metrics. `confusion[i][j]` counts rows of true label i predicted as j, or, for
-    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials or fresh
-    seeds changed what was chosen after a first reading, or what was read was lost. `before` is the model before
+    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials, fresh
+    seeds or a refit changed what was tested after a first reading, or what was read was lost. `before` is the model before
     fine-tuning, where it can classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that
     `test` and `confusion` were decided with in a multi-label task; where they were tuned, `untuned` holds the test
     metrics at 0.5 and `tuned` the validation metrics at the thresholds, which were chosen to make those good.

@@ -10,7 +10,7 @@ confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
 retrained/0003/          trial 3 retrained, for the refit that goes by it (`study.refit`); the refit's rows are in final/refit/
 methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
-test_readings.jsonl      each reading of the test split: one, unless more trials brought another winner
+test_readings.jsonl      each reading of the test split: one, unless more trials or a refit brought another model
 report.md, figures/      built from the files above alone
 """
 

@@ -53,7 +53,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Kept:
     """The model to be tested and kept, and the rows that were logged on the way to it. Without a `refit` it is that of the
     retraining."""
 
@@ -78,7 +78,7 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
         return
     plan = session.plan.trial(one.record.number, one.record.params)
     if refit:
-        again = _kept(session, one, known) or _retrain_and_keep(session, one, plan)
+        again = _retrained_before(session, one, known) or _retrain_and_keep(session, one, plan)
         _refit_and_test(session, one, plan, again, together)
     else:
         _retrain_and_test(session, one, plan, together)
@@ -88,7 +88,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
     with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
         with retrained(session, plan, watch) as result:
             again = _retraining(session, one, plan, result, watch)
-            record = _tested(session, one, Candidate(plan, result, again, watch.rows), together)
+            record = _tested(session, one, Kept(plan, result, again, watch.rows), together)
         summary = _summary(plan, again.cost) | {**record.test} | _best(again)
         watch.run.log(again.cost.steps, record.test)
         watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
@@ -111,7 +111,7 @@ def _known(session: Session, one: Chosen) -> FinalRecord | None:
     return known if same else None
 
 
-def _kept(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
+def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
     """A retraining that a stop came after, or whose model was tested before a refit was asked for."""
     store = session.store
     if known is not None:
@@ -134,7 +134,7 @@ def _refit_and_test(
         with retrained(session, plan, watch, refit=True) as result:
             refit = Refit(rows, plan.total_steps, whole, result.cost, watch.run.address)
             logged = session.store.final_events(session.store.retrain_dir(plan.number))
-            record = _tested(session, one, Candidate(plan, result, again, logged, refit, watch.rows), together)
+            record = _tested(session, one, Kept(plan, result, again, logged, refit, watch.rows), together)
         watch.run.log(refit.steps, record.test)
         summary = _summary(plan, refit.cost) | {**record.test}
         watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
@@ -150,7 +150,7 @@ def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained,
     )  # fmt: skip
 
 
-def _tested(session: Session, one: Chosen, kept: Candidate, together: Sequence[int]) -> FinalRecord:
+def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) -> FinalRecord:
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
     decided = Decisions(again.thresholds, tuned=bool(again.tuned), validation=again.tuned)
@@ -175,6 +175,7 @@ def _tested(session: Session, one: Chosen, kept: Candidate, together: Sequence[i
         save(
             model, tokenizer, folder / "model", config=config, labels=splits.labels,
             metrics={**again.best.metrics, **record.test}, thresholds=again.thresholds,
+            refit=kept.refit,
         )  # fmt: skip
         session.store.write_final(record, kept.rows, folder, kept.refit_rows)
 
