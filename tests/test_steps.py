@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sweep.config.schema import Config
-from sweep.steps import evaluation_steps, steps_per_epoch, total_steps, warmup_steps
+from sweep.steps import evaluation_steps, refit_steps, steps_per_epoch, total_steps, warmup_steps
 
 
 def config(**trainer: Any) -> Config:
@@ -53,3 +53,18 @@ def test_warmup_below_one_is_a_share(value: float, steps: int) -> None:
 )
 def test_the_last_step_is_always_evaluated(trainer: dict[str, Any], steps: tuple[int, ...]) -> None:
     assert evaluation_steps(40, config(**trainer)) == steps
+
+
+@pytest.mark.parametrize(
+    ("best", "rows", "more", "trainer", "steps"),
+    [
+        (10, 40, 62, {"num_train_epochs": 4}, 16),  # two epochs of five steps, then of eight
+        (20, 40, 62, {"num_train_epochs": 4}, 32),
+        (3, 40, 62, {"num_train_epochs": 4, "eval_strategy": "early"}, 5),  # 0.6 epochs
+        (8, 40, 62, {"num_train_epochs": 1.5}, 12),  # the end, which is rounded up in both
+        (5, 40, 62, {"num_train_epochs": 2, "gradient_accumulation_steps": 2}, 7),
+        (1, 800, 808, {"num_train_epochs": 1}, 1),
+    ],
+)
+def test_a_refit_goes_as_far_in_epochs(best: int, rows: int, more: int, trainer: dict[str, Any], steps: int) -> None:
+    assert refit_steps(best, rows, more, config(**trainer)) == steps

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
-from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Repeat, Step, TrialRecord
+from sweep.records import (
+    Completed,
+    Cost,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    Pruned,
+    Repeat,
+    RetrainRecord,
+    Step,
+    TrialRecord,
+)
 from sweep.store import Store
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": math.inf})
@@ -84,3 +96,12 @@ def test_a_run_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"), Store(tmp_path / "file" / "run").held():
         pass
+
+
+def test_a_retraining_is_kept_whole_and_replaced_whole(tmp_path: Path) -> None:
+    store, step = Store(tmp_path), Step(5, 10, 0.5, {"train/loss": 0.7})
+    assert store.retraining(3) is None
+    made = RetrainRecord(3, (POINT,), POINT, (POINT,), Cost(), (0.2, 0.5), {"eval/accuracy": 0.6})
+    for events in ([step, POINT], [POINT]):
+        store.write_retraining(made, events)
+        assert store.retraining(3) == made and store.final_events(store.retrain_dir(3)) == events

@@ -270,17 +270,46 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
+class RetrainRecord:
+    """The winner retrained on the train rows alone, kept for the refit that goes by it; fields are as in `FinalRecord`."""
+
+    number: int
+    trial_evals: tuple[EvalPoint, ...]
+    best: EvalPoint
+    evals: tuple[EvalPoint, ...]
+    cost: Cost
+    thresholds: tuple[float, ...] | None
+    tuned: Metrics
+    tracker_run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """The winner trained once more, on train and validation rows together (`rows` of them), for `steps` of the
+    `total_steps` of its schedule. It is never evaluated on validation; its training loss is in `cost`."""
+
+    rows: int
+    steps: int
+    total_steps: int
+    cost: Cost
+    tracker_run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FinalRecord:
     """The winner, retrained from scratch, and the test split's single reading.
 
     `trial_evals` and `retrain_evals` are the same evaluations measured twice. `baseline` is the zero-rule classifier
     (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
     validation, keyed like the metrics. `confusion[i][j]` counts rows of true label i predicted as j, or, for
-    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials or fresh
-    seeds changed what was chosen after a first reading, or what was read was lost. `before` is the model before
+    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials, fresh
+    seeds or a refit changed what was tested after a first reading, or what was read was lost. `before` is the model before
     fine-tuning, where it can classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that
     `test` and `confusion` were decided with in a multi-label task; where they were tuned, `untuned` holds the test
     metrics at 0.5 and `tuned` the validation metrics at the thresholds, which were chosen to make those good.
+
+    With a `refit` that model was tested and kept: `test`, `test_seconds`, `confusion` and `untuned` are its own. All else
+    is still of the model that was trained on the train rows alone, the thresholds and `cost` among it.
     """
 
     number: int
@@ -306,3 +335,16 @@ class FinalRecord:
     tuned: Metrics = field(default_factory=dict)
     untuned: Metrics = field(default_factory=dict)
     confirmation: Confirmation | None = None
+    refit: Refit | None = None
+
+    @property
+    def retraining(self) -> RetrainRecord:
+        return RetrainRecord(
+            number=self.number, trial_evals=self.trial_evals, best=self.retrain_best, evals=self.retrain_evals,
+            cost=self.cost, thresholds=self.thresholds, tuned=self.tuned, tracker_run=self.tracker_run,
+        )  # fmt: skip
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """Of the retraining, and of the refit where there was one."""
+        return (self.cost, self.refit.cost) if self.refit else (self.cost,)

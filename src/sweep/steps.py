@@ -40,6 +40,13 @@ def evaluation_steps(rows: int, config: Config) -> tuple[int, ...]:
     return (*sorted({step for step in _on_the_way(config.trainer, epoch, total) if step < total}), total)
 
 
+def refit_steps(best: int, rows: int, more: int, config: Config) -> int:
+    """Of a training on `more` rows, the step that is as far, in epochs, as step `best` of one on `rows`."""
+    if best >= total_steps(rows, config):
+        return total_steps(more, config)
+    return nearest(Fraction(best, steps_per_epoch(rows, config.trainer)) * steps_per_epoch(more, config.trainer))
+
+
 def _on_the_way(trainer: TrainerConfig, epoch: int, total: int) -> Iterable[int]:
     match trainer.eval_strategy:
         case "no":

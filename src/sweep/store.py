@@ -8,8 +8,9 @@ trials/0003/best/        the adapter at its best evaluation, of the study's best
 trials/0003/newest/      and at its newest, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
+retrained/0003/          trial 3 retrained, for the refit that goes by it (`study.refit`); the refit's rows are in final/refit/
 methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
-test_readings.jsonl      each reading of the test split: one, unless more trials brought another winner
+test_readings.jsonl      each reading of the test split: one, unless more trials or a refit brought another model
 report.md, figures/      built from the files above alone
 """
 
@@ -30,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 from sweep.config.schema import Config, Scalar
 from sweep.errors import UserError
 from sweep.provenance import DataState, GitState, ModelState, now
-from sweep.records import EvalPoint, FinalRecord, Repeat, Step, TrialRecord
+from sweep.records import EvalPoint, FinalRecord, Repeat, RetrainRecord, Step, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
 _REPEAT = TypeAdapter(Repeat)
+_RETRAIN = TypeAdapter(RetrainRecord)
 _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
 _EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
@@ -149,6 +151,20 @@ class Store:
     def write_repeat(self, repeat: Repeat, index: int) -> None:
         _write(_REPEAT, repeat, self.repeat_path(repeat.number, index))
 
+    def retrain_dir(self, number: int) -> Path:
+        return self.root / "retrained" / f"{number:04d}"
+
+    def retraining(self, number: int) -> RetrainRecord | None:
+        return _read(_RETRAIN, self.retrain_dir(number) / "record.json")
+
+    def write_retraining(self, record: RetrainRecord, events: Sequence[Step | EvalPoint]) -> None:
+        """Replaces an earlier one. The record comes last: without it the rows count for nothing."""
+        folder = self.retrain_dir(record.number)
+        shutil.rmtree(folder, ignore_errors=True)
+        for event in events:
+            _append(event, folder)
+        _write(_RETRAIN, record, folder / "record.json")
+
     def method_dir(self, method: Scalar) -> Path:
         """Where a group run keeps the retrained best of a method that did not win."""
         name = quote(str(method), safe=" ")
@@ -160,12 +176,18 @@ class Store:
         return self.root / "final"
 
     def write_final(
-        self, record: FinalRecord, events: Sequence[Step | EvalPoint] = (), folder: Path | None = None
+        self,
+        record: FinalRecord,
+        events: Sequence[Step | EvalPoint] = (),
+        folder: Path | None = None,
+        refit: Sequence[Step | EvalPoint] = (),
     ) -> None:
-        """Write the record and the retraining's rows: to `final_dir`, or to another folder."""
+        """Write the record and the rows of the retraining and of the refit: to `final_dir`, or to another folder."""
         target = folder or self.final_dir
         for event in events:
             _append(event, target)
+        for event in refit:
+            _append(event, refit_dir(target))
         _write(_FINAL, record, target / "record.json")
 
     def final(self, folder: Path | None = None) -> FinalRecord | None:
@@ -176,6 +198,11 @@ class Store:
         folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
         found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
         return {folder: record for folder, record in found.items() if record is not None}
+
+
+def refit_dir(final: Path) -> Path:
+    """Where the rows of a refit are, in the folder of its final record: `final_events` reads them there."""
+    return final / "refit"
 
 
 def _readings(noted: Iterable[Mapping[str, Any]]) -> int:

@@ -105,6 +105,7 @@ def test_pairs_stay_together(folder, write):
     write("train.csv", [{"a": f"{i} first", "b": f"{i} second", "label": i % 2} for i in range(10)])
     splits = load(folder, text_column="a", text_pair_column="b", test_split=None)
     assert all(first.split()[0] == (second or "").split()[0] for first, second in splits.train.inputs())
+    assert [*splits.merged.train.inputs()] == [*splits.train.inputs(), *splits.validation.inputs()]
 
 
 def test_test_rows_stay_locked(toy):

@@ -20,6 +20,7 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.artifact import load, save, thresholds
 from sweep.model.bench import Bench
+from sweep.records import Cost, Refit
 
 from .conftest import ADAPTERS
 from .passes import logits, train
@@ -150,6 +151,33 @@ def test_thresholds_are_kept_with_the_model(
     found: dict[str, Any] = {}
     exec(text.split("```python\n")[1].split("```")[0], found)
     assert torch.equal(found["labels"], found["scores"] >= torch.tensor([0.1, 0.5, 0.9999]))
+
+
+def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, tmp_path: Path) -> None:
+    several, bench = LabelSpace("multi_label", ("balance", "card")), Bench("cpu")
+    config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
+    metrics = {"eval/f1_macro": 0.25, "test/f1_macro": 0.75}
+    refit = Refit(rows=600, steps=150, total_steps=225, cost=Cost())
+    with bench.model(config, several) as model:
+        tokenizer = bench.tokenizer(config.model)
+        save(
+            model,
+            tokenizer,
+            tmp_path,
+            config=config,
+            labels=several,
+            metrics=metrics,
+            thresholds=(0.1, 0.5),
+            refit=refit,
+        )
+    text = (tmp_path / "README.md").read_text()
+    assert "refitted on train and validation rows together (600), for 150 of the 225 steps of its schedule" in text
+    own, told, before = (
+        text.split("## Results")[1].split("## Labels")[0].partition("No validation score of this model exists")
+    )
+    assert told and "| test/f1_macro | 0.7500 |" in own and "eval/" not in own
+    assert "trained on the train rows alone" in before and "| eval/f1_macro | 0.2500 |" in before
+    assert "chosen on the validation rows for the model trained on the train rows alone" in text
 
 
 def test_without_tuning_the_configured_threshold_is_kept(configure: Configure, tmp_path: Path) -> None:

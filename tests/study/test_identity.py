@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.config.schema import Config, ModelConfig, ShrinkConfig
+from sweep.config.schema import Config, ModelConfig, ShrinkConfig, StudyConfig
 from sweep.study.identity import fingerprint, identity
 
 
@@ -23,3 +23,8 @@ def test_another_model(change: dict[str, Any]) -> None:
 def test_the_same_model_somewhere_else(change: dict[str, Any]) -> None:
     """What lies there counts, by the model's fingerprint."""
     assert of(**change) == of()
+
+
+def test_a_study_may_be_refitted_later() -> None:
+    study = StudyConfig(refit=True)
+    assert fingerprint(identity(Config(study=study), {}, data="data", model="model")) == of()

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.records import Cost, EvalPoint, FinalRecord, Parameters
+from sweep.records import Cost, EvalPoint, FinalRecord, Parameters, Refit, Step
 from sweep.store import Store
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Stream
@@ -83,6 +83,33 @@ def test_test_scores_of_a_method_that_the_backend_lost_are_named(study, make_con
     tracker.open(make_trial(make_config("mock"), 0), JobType.FINAL).finish(Ending("completed"))
     store.write_final(final_record(0), folder=store.method_dir("ia3"))
     assert tracker.close(store).missing == ("ia3: its test scores",)
+
+
+def test_a_refit_has_a_run_of_its_own_with_its_rows_and_the_test_scores(study, make_config, make_trial, store, run_dir):
+    step, config = Step(4, 4, 1.0, {"train/loss": 0.5}), make_config("mock")
+    tracker = study("completed")
+    tracker.open(make_trial(config, 0), JobType.FINAL).finish(Ending("completed"))  # of no test scores
+    run = tracker.open(make_trial(config, 0), JobType.REFIT)
+    run.log(4, step.metrics)
+    run.log(4, {"test/accuracy": 0.75})
+    run.finish(Ending("completed"))
+    record = replace(final_record(0), refit=Refit(12, 4, 6, Cost()))
+    store.write_final(record, refit=[step])
+    receipt = tracker.close(store)
+    assert receipt.missing == () and "1 trial run, 1 final, 1 refit, 0 study" in receipt.lines[0]
+    assert {run.display_name for run in Backend.open(run_dir / "wandb-mock").runs.values()} >= {
+        "tiny-final",
+        "tiny-refit",
+    }
+
+
+def test_rows_and_scores_of_a_refit_that_the_backend_lost_are_named(study, make_config, make_trial, store):
+    tracker = study("completed")
+    tracker.open(make_trial(make_config("mock"), 0), JobType.REFIT).finish(Ending("completed"))
+    record = replace(final_record(0), refit=Refit(12, 4, 6, Cost()))
+    store.write_final(record, refit=[Step(4, 4, 1.0, {"train/loss": 0.5})])
+    rows = "final/refit: 1 of 1 row: step 4 (train/loss)"
+    assert tracker.close(store).missing == (rows, "final/refit: its test scores")
 
 
 def test_a_resumed_study_goes_on_with_the_same_backend(study, store, run_dir):

@@ -222,6 +222,10 @@ class StudyConfig(Section):
     compare_by: str | None = Field(
         None, description="a searched key with choices: equal trials for each, each one's best retrained and compared"
     )
+    refit: bool = Field(
+        False,
+        description="train the winner once more, on train and validation rows together; that model is tested and kept",
+    )
     dry_run: bool = False
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from sweep.config.schema import DatasetConfig
@@ -41,6 +41,11 @@ class Rows:
     def inputs(self) -> Iterator[tuple[str, str | None]]:
         return zip(self.texts, self.pairs or repeat(None, len(self)), strict=True)
 
+    def __add__(self, others: Rows) -> Rows:
+        """Both have pairs, or neither has."""
+        pairs = None if self.pairs is None or others.pairs is None else self.pairs + others.pairs
+        return Rows(self.texts + others.texts, pairs, self.labels + others.labels)
+
     def fingerprint(self) -> str:
         """Of the texts and labels, in order."""
         digest = Fingerprint().add(str(len(self))).add("single" if self.pairs is None else "pairs")
@@ -73,6 +78,12 @@ class Splits:
     test: LockedRows | None
     state: DataState
     warnings: tuple[str, ...] = ()
+
+    @property
+    def merged(self) -> Splits:
+        """Train and validation rows together, in this order, to train on: there is nothing left to score."""
+        none = Rows((), None, ())
+        return replace(self, train=self.train + self.validation, validation=none, test=None)
 
 
 def load_splits(config: DatasetConfig) -> Splits:

@@ -1,13 +1,17 @@
-"""A chosen trial trained again, from scratch, with its own config and seed."""
+"""A chosen trial trained again, from scratch, with its own config and seed: on the train rows, and for a refit on the
+validation rows too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from sweep.data.tokenise import TokenisedData
 from sweep.errors import Interrupted, UserError
 from sweep.final.watch import Watch, ended_early
-from sweep.records import Failed, FailureReason, TrialPlan
+from sweep.records import EvalPoint, Failed, FailureReason, TrialPlan
+from sweep.steps import refit_steps
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
 from sweep.train import memory
@@ -15,9 +19,9 @@ from sweep.train.trial import Trained, trained
 
 
 @contextmanager
-def watched(session: Session, plan: TrialPlan, title: str) -> Iterator[Watch]:
+def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = JobType.FINAL) -> Iterator[Watch]:
     """A run on the dashboard, ended as failed by whatever ends the training early."""
-    run = session.tracker.open(plan, JobType.FINAL)
+    run = session.tracker.open(plan, job_type)
     session.view.begin(plan, title)
     try:
         yield Watch(session, run, title)
@@ -29,20 +33,41 @@ def watched(session: Session, plan: TrialPlan, title: str) -> Iterator[Watch]:
 
 
 @contextmanager
-def retrained(session: Session, plan: TrialPlan, watch: Watch) -> Iterator[Trained]:
-    """The trained model, as long as the context lasts. Raises Interrupted after Ctrl-C, and UserError where the memory
-    that held the trial does not hold it again."""
+def retrained(session: Session, plan: TrialPlan, watch: Watch, *, refit: bool = False) -> Iterator[Trained]:
+    """The trained model, as long as the context lasts. A `refit` reads train and validation rows together, and nothing is
+    scored with it.
+
+    Raises Interrupted after Ctrl-C, and UserError where the training fails, or where the memory that held the trial does
+    not hold it again.
+    """
+    data = TokenisedData(session.plan.splits.merged, session.data.cache) if refit else session.data
+    done = "refitted" if refit else "retrained"
     try:
         with trained(
-            plan, bench=session.bench, data=session.data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None
-        ) as result:
-            if isinstance(result.outcome, Failed) and result.outcome.reason is FailureReason.INTERRUPTED:
-                again = "the same command goes on from here"
-                raise Interrupted(f"stopped while trial {plan.number} was trained again; {again}.")
+            plan, bench=session.bench, data=data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None,
+            evaluated=not refit,
+        ) as result:  # fmt: skip
+            _raise_if_failed(result.failed, plan, done)
             yield result
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
-        raise UserError.of("", f"trial {plan.number} could not be retrained: out of memory") from None
+        raise UserError.of("", f"trial {plan.number} could not be {done}: out of memory") from None
     finally:
         memory.release(session.bench.device)
+
+
+def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
+    """As long, in epochs, as the retraining took to its best evaluation."""
+    splits = session.plan.splits
+    rows, more = len(splits.train), len(splits.merged.train)
+    return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config))
+
+
+def _raise_if_failed(failed: Failed | None, plan: TrialPlan, done: str) -> None:
+    if failed is None:
+        return
+    if failed.reason is FailureReason.INTERRUPTED:
+        again = "the same command goes on from here"
+        raise Interrupted(f"stopped while trial {plan.number} was {done}; {again}.")
+    raise UserError.of("", f"the winner could not be {done}: {failed.reason}: {failed.message}")

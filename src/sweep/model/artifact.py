@@ -47,7 +47,7 @@ from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
 from sweep.model.words import WordScorer
-from sweep.records import Metrics
+from sweep.records import Metrics, Refit
 
 HEAD = "head.safetensors"
 
@@ -61,8 +61,9 @@ def save(
     labels: LabelSpace,
     metrics: Metrics | None = None,
     thresholds: tuple[float, ...] | None = None,
+    refit: Refit | None = None,
 ) -> None:
-    """Write a model of a `Bench`; `metrics` go into its card. `thresholds` are probabilities, one for each label of a
+    """Write a model of a `Bench`; `metrics` and `refit` go into its card. `thresholds` are probabilities, one for each label of a
     multi-label task, and where there are none, that of the config. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     inner, adapted = unwrapped(model), without_words(model)
@@ -88,7 +89,7 @@ def save(
         _plain_config(inner).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifests.write(manifest, folder)
-    (folder / "README.md").write_text(card(config, manifest, metrics or {}))
+    (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit))
 
 
 def load(

@@ -9,7 +9,7 @@ from sweep.data.labels import LabelSpace
 from sweep.data.template import PAIR, label_words, placeholders
 from sweep.model.base import Quantization, auto_class
 from sweep.model.manifest import Manifest
-from sweep.records import Metrics
+from sweep.records import Metrics, Refit
 
 _TRAINED = {
     "lora": "LoRA matrices",
@@ -35,16 +35,18 @@ _SETTINGS = {
 }  # fmt: skip
 
 
-def card(config: Config, manifest: Manifest, metrics: Metrics) -> str:
-    """`metrics` are named as in the records (`eval/accuracy`, …). The code in it runs in the model's own folder."""
+def card(config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None) -> str:
+    """`metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation are of the model
+    before it. The code in it runs in the model's own folder."""
     labels = manifest.labels
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
         f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.{_given(manifest)}",
-        _metrics(metrics),
+        _refitted(refit),
+        _metrics(metrics, refit),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
-        _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned"),
+        _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned", refit=refit),
         _prompt(manifest),
         f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(manifest))}",
         _without_sweep(manifest),
@@ -99,18 +101,40 @@ def _prompt(manifest: Manifest) -> str:
     return f"## Prompt\n\n{said}\n\n```text\n{manifest.prompt.template}\n```\n\n{table}"
 
 
-def _metrics(metrics: Metrics) -> str:
+def _refitted(refit: Refit | None) -> str:
+    if refit is None:
+        return ""
+    return (
+        f"It was refitted on train and validation rows together ({refit.rows:,}), for {refit.steps:,} of the "
+        f"{refit.total_steps:,} steps of its schedule."
+    )
+
+
+def _metrics(metrics: Metrics, refit: Refit | None) -> str:
     if not metrics:
         return ""
+    if refit is None:
+        return f"## Results\n\n{_table(metrics)}"
+    held_out = {name: value for name, value in metrics.items() if name.startswith("eval/")}
+    own = {name: value for name, value in metrics.items() if name not in held_out}
+    said = (
+        "No validation score of this model exists, since it was trained on those rows. The same configuration, trained on "
+        "the train rows alone, has these:"
+    )
+    return f"## Results\n\n{_table(own)}\n\n{said}\n\n{_table(held_out)}"
+
+
+def _table(metrics: Metrics) -> str:
     rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
-    return "\n".join(["## Results", "", "| metric | value |", "| --- | ---: |", *rows])
+    return "\n".join(["| metric | value |", "| --- | ---: |", *rows])
 
 
-def _thresholds(manifest: Manifest, *, tuned: bool) -> str:
+def _thresholds(manifest: Manifest, *, tuned: bool, refit: Refit | None) -> str:
     if manifest.thresholds is None:
         return ""
     rows = [f"| {name} | {value:.4f} |" for name, value in zip(manifest.labels.names, manifest.thresholds, strict=True)]
-    chosen = ", chosen on the validation rows" if tuned else ""
+    whose = " for the model trained on the train rows alone" if refit else ""
+    chosen = f", chosen on the validation rows{whose}" if tuned else ""
     said = f"A label applies from this probability on{chosen}."
     return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
 

@@ -1,4 +1,4 @@
-"""What the study cost: searching, fresh seeds and retraining, in all and trial by trial."""
+"""What the study cost: searching, fresh seeds, retraining and refit, in all and trial by trial."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def spent_in_all(facts: Facts) -> str:
     spent = facts.spent
     device = f" on {escape(spent.device)}" if spent.device else ""
     repeats = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
-    runs = len(facts.trials) + repeats + len(facts.finals)
+    runs = len(facts.trials) + repeats + sum(len(one.costs) for one in facts.finals)
     seeds = f", {repeats} of them with fresh seeds," if repeats else ""
     return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
 
@@ -51,11 +51,13 @@ def spent_in_all(facts: Facts) -> str:
 def _parts(facts: Facts) -> list[tuple[str, Cost]]:
     """What the study did, one after the other."""
     spent, again = [trial.outcome.cost for trial in facts.trials], [one.cost for one in facts.finals]
+    refits = [one.refit.cost for one in facts.finals if one.refit]
     parts = [("the trial", spent[0]) if facts.alone else (plural(len(spent), "trial"), total(spent))]
     if facts.repeats:
         parts.append(("fresh seeds", total([one.cost for one in facts.repeats])))
-    if again:
-        parts.append(("retraining", again[0]) if len(again) == 1 else (f"{len(again)} retrainings", total(again)))
+    for name, costs in (("retraining", again), ("refit", refits)):
+        if costs:
+            parts.append((name, costs[0]) if len(costs) == 1 else (plural(len(costs), name), total(costs)))
     return parts
 
 

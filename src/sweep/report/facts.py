@@ -124,9 +124,10 @@ class Facts:
 
     @property
     def spent(self) -> Cost:
-        """By all trials, fresh seeds and retrainings."""
+        """By all trials, fresh seeds, retrainings and refits."""
         trials = [trial.outcome.cost for trial in self.trials]
-        return total([*trials, *(one.cost for one in self.repeats), *(one.cost for one in self.finals)])
+        at_the_end = (cost for one in self.finals for cost in one.costs)
+        return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
 
     @property
     def alone(self) -> bool:

@@ -54,8 +54,9 @@ def _beside_validation(facts: Facts, final: FinalRecord) -> str:
     inside = "inside" if low <= validation <= high else "outside"
     apart = "equal to it" if test == validation else f"{signed(test - validation)} against it"
     chose = f"one of {plural(len(facts.completed), 'completed trial')} and" if len(facts.completed) > 1 else ""
+    whose = " of the model trained on the train rows alone" if final.refit else ""
     return (
-        f"Validation, {score(validation)}, lies {inside} that interval; test is {apart}. Validation chose "
+        f"Validation, {score(validation)}{whose}, lies {inside} that interval; test is {apart}. Validation chose "
         f"{f'{chose} ' if chose else ''}the best epoch{_also(final)}, which favours it."
     )
 

@@ -10,7 +10,7 @@ from sweep.report.cost import spent_in_all
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, bullets, code, escape, join
 from sweep.report.observations import lead, training
-from sweep.report.scores import beside_before, beside_guessing, overview, tested_as
+from sweep.report.scores import beside_before, beside_guessing, beside_refit, overview, tested_as
 from sweep.report.selection import chosen
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import count, plural, score, value
@@ -40,7 +40,8 @@ def _confirmed(facts: Facts, final: FinalRecord) -> str:
     reached = (
         f"{facts.metric} {score(final.trial_best.metrics.get(facts.metric))} at epoch {final.trial_best.epoch:.4g}"
     )
-    tested = f"Retrained from scratch, it scores **{tested_as(facts, final)}**."
+    how = "Refitted on train and validation rows together" if final.refit else "Retrained from scratch"
+    tested = f"{how}, it scores **{tested_as(facts, final)}**."
     if facts.alone:
         return f"One trial, with the values of the experiment, reached {reached}. {tested}"
     return f"**Trial {final.number} won** with {reached} ({_params(final.params)}). {tested}"
@@ -59,11 +60,12 @@ def _notes(facts: Facts) -> list[str]:
 
 
 def _measured(facts: Facts, final: FinalRecord) -> list[str]:
-    found = [beside_guessing(facts, final), beside_before(facts, final)]
+    found = [beside_guessing(facts, final), beside_before(facts, final), beside_refit(final)]
     if final.tuned:
+        whose = ", for the model trained on the train rows alone" if final.refit else ""
         found.append(
-            "The thresholds were tuned on validation, so validation scores at them are optimistic; the test split had no "
-            "part in it."
+            f"The thresholds were tuned on validation{whose}, so validation scores at them are optimistic; the test split had "
+            "no part in it."
         )
     return found
 
@@ -71,7 +73,7 @@ def _measured(facts: Facts, final: FinalRecord) -> list[str]:
 def _readings(final: FinalRecord) -> str:
     times = "once, after the winner was chosen"
     if final.test_readings > 1:
-        why = "more trials or fresh seeds changed what was chosen, or what was read was lost"
+        why = "more trials, fresh seeds or a refit changed what was tested, or what was read was lost"
         times = f"{final.test_readings} times, because {why}"
     return f"The test split ({count(final.test_rows)} rows) was read {times}."
 
@@ -96,7 +98,10 @@ def _missing(facts: Facts) -> str:
         numbers = ", ".join(map(str, facts.unfinished))
         lacking.append(f"the end of trial {numbers}, which is still running or was killed")
     if facts.final is None:
-        lacking.append("the retraining of the winner and its scores on the test split")
+        trained = "retraining and refit" if facts.study.refit else "retraining"
+        lacking.append(f"the {trained} of the winner and its scores on the test split")
+    if facts.final and facts.study.refit and not facts.final.refit:
+        lacking.append("the refit of the winner on train and validation rows, and its scores on the test split")
     if facts.final and not facts.predictions:
         lacking.append(f"the predictions ({code('final/predictions.csv')})")
     if not lacking:

@@ -216,6 +216,11 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
         lines.append(f"The search found a better setting than the published one: {found}.")
     lines += [_largest(facts, known, matched)] if any(matched) and len(known.trials) > 1 else []
     lines += [_test_gap(facts, known)] if facts.final and known.test else []
+    if facts.final and facts.final.refit:
+        lines.append(
+            "The test scores here are of the refit on train and validation rows; the figures of the final training are of "
+            "the retraining on train rows alone."
+        )
     if known.notes:
         lines.append(escape(known.notes))
     return [line for line in lines if line]

@@ -13,7 +13,8 @@ def repeat(facts: Facts) -> str:
     whole = "The whole of it:" if facts.alone else "The study, or what is left of it:"
     parts = ["## How to repeat it", whole, block(facts.lock.command, "sh")]
     if facts.final and not facts.alone:
-        parts += [f"The winner, trial {facts.final.number}, alone:", block(facts.final.command, "sh")]
+        also = ", its refit among it" if facts.final.refit else ""
+        parts += [f"The winner, trial {facts.final.number}, alone{also}:", block(facts.final.command, "sh")]
     if not facts.alone:
         parts.append(details("Each trial alone", body=[block(each, "sh")]))
     if facts.final:
@@ -22,7 +23,8 @@ def repeat(facts: Facts) -> str:
             f"model, tokenizer = load({run_dir + '/final/model'!r})\n"
             f"scores = model(**{_batch(facts.final.config)}).logits"
         )
-        parts += ["The winner's model, from the folder the study was started in:", block(loading, "python")]
+        which = "refitted model" if facts.final.refit else "model"
+        parts += [f"The winner's {which}, from the folder the study was started in:", block(loading, "python")]
     parts += [
         "This report, again from the records alone:",
         block(f"python -m sweep.report {run_dir}", "sh"),
@@ -52,6 +54,11 @@ def _places(facts: Facts) -> str:
             "final/model": "adapter or weights, head and tokenizer",
             "final/predictions.csv": "each test row with its label, prediction and confidence",
             "final/confusion.csv": "the confusion counts",
+        }
+    if facts.final and facts.final.refit:
+        places |= {"final/model": "adapter or weights, head and tokenizer, of the refit"}
+        places |= {
+            "final/refit/events.jsonl": "the training rows of the refit; final/events.jsonl has the retraining's"
         }
     if len(facts.finals) > 1:
         places |= {"methods/": "the files of final/ for each other method"}

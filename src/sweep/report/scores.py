@@ -13,27 +13,29 @@ from sweep.report.inference import wilson
 from sweep.report.markdown import escape, table
 from sweep.report.units import MISSING, count, score, signed
 
-AFTER, BEFORE = "after training", "before training"
+AFTER, REFITTED, BEFORE = "after training", "after the refit", "before training"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What `model` scores on `split`; metrics by short name, such as `accuracy`."""
+    """What `model` scores on `split`; metrics by short name, such as `accuracy`. `own` are the winner's, as it decides."""
 
     split: str
     model: str
     metrics: Mapping[str, float]
+    own: bool = False
 
 
 def lines(facts: Facts, final: FinalRecord) -> tuple[Line, ...]:
     """Validation first, then test; of each the trained model, the one before training, and guessing."""
-    ours, untuned = f"{AFTER}{_at(facts, final)}", f"{AFTER}, thresholds 0.5"
+    at, even, tested = _at(facts, final), ", thresholds 0.5", REFITTED if final.refit else AFTER
+    reached = _of("eval", final.retrain_best.metrics)
     found = [
-        Line("validation", untuned if final.tuned else ours, _of("eval", final.retrain_best.metrics)),
-        Line("validation", ours, _of("eval", final.tuned)),
+        Line("validation", f"{AFTER}{even}" if final.tuned else f"{AFTER}{at}", reached, own=not final.tuned),
+        Line("validation", f"{AFTER}{at}", _of("eval", final.tuned), own=True),
         *_references(facts, final, "validation", "eval"),
-        Line("test", ours, _of("test", final.test)),
-        Line("test", untuned, _of("test", final.untuned)),
+        Line("test", f"{tested}{at}", _of("test", final.test), own=True),
+        Line("test", f"{tested}{even}", _of("test", final.untuned)),
         *_references(facts, final, "test", "test"),
     ]
     return tuple(line for line in found if line.metrics)
@@ -46,19 +48,17 @@ def guess(task: Task) -> str:
 
 def overview(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
     """One row a model and split, one column a metric."""
-    rows = [
-        [line.split, escape(line.model), *(score(line.metrics.get(name)) for name in names)]
-        for line in lines(facts, final)
-    ]
-    own = f"{AFTER}{_at(facts, final)}"
-    rows = [[f"**{cell}**" if cell != MISSING else cell for cell in row] if row[1] == own else row for row in rows]
+    rows = []
+    for line in lines(facts, final):
+        row = [line.split, escape(line.model), *(score(line.metrics.get(name)) for name in names)]
+        rows.append([f"**{cell}**" if cell != MISSING else cell for cell in row] if line.own else row)
     return table(["split", "model", *names], rows)
 
 
 def against(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
     """Test, and what it is held against. Differences are signed so that above 0 is better."""
     ours, *others = sorted(lines(facts, final), key=lambda line: line.split != "test")
-    held = [line for line in others if line.split == "test" or line.model == ours.model]
+    held = [line for line in others if line.split == "test" or line.own]
     rows = [[_titled(line), *(score(line.metrics.get(name)) for name in names)] for line in (ours, *held)]
     differences = [
         [f"test against {_short(line)}", *(_gain(name, ours.metrics, line.metrics) for name in names)] for line in held
@@ -88,6 +88,17 @@ def tested_as(facts: Facts, final: FinalRecord) -> str:
     name = f"test/{facts.metric.removeprefix('eval/')}"
     sought = "" if name == f"test/{facts.proportion}" or name not in final.test else f"{name} {score(final.test[name])}"
     return " and ".join(part for part in (sought, interval(facts, final)) if part) or "see below"
+
+
+def beside_refit(final: FinalRecord) -> str:
+    """Whose scores stand side by side; empty without a refit."""
+    if final.refit is None:
+        return ""
+    return (
+        f"The model tested and kept was refitted on train and validation rows together ({count(final.refit.rows)}), so no "
+        "validation score of it exists. The validation scores beside its test scores are of the same configuration trained "
+        "on the train rows alone."
+    )
 
 
 def beside_guessing(facts: Facts, final: FinalRecord) -> str:
@@ -158,7 +169,7 @@ def _titled(line: Line) -> str:
 
 
 def _short(line: Line) -> str:
-    return line.model.removeprefix(f"{AFTER}, ") if line.split == "test" else line.split
+    return line.model.rpartition(", ")[2] if line.split == "test" else line.split
 
 
 def _gain(name: str, measured: Mapping[str, float], reference: Mapping[str, float]) -> str:

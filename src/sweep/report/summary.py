@@ -22,7 +22,7 @@ def summary_lines(store: Store) -> tuple[str, ...]:
 
 def study_summary(store: Store) -> dict[str, float | int | str]:
     """Flat and without gaps: `study/…` of the search, `cost/…` of all that was trained, and of the winner `eval/…`,
-    `test/…`, `baseline/…` and `params/…`."""
+    `test/…`, `baseline/…`, `params/…` and, where there was one, `refit/…`."""
     facts = read(store)
     found: dict[str, float | int | str] = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
@@ -39,7 +39,7 @@ def study_summary(store: Store) -> dict[str, float | int | str]:
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
         found["final/test_rows"] = final.test_rows
-        found |= {**_account(final), **_chosen(final)}
+        found |= {**_account(final), **_refitted(final), **_chosen(final)}
     return found
 
 
@@ -55,6 +55,16 @@ def _account(final: FinalRecord) -> dict[str, float | int | str]:
     found |= {"final/parameters_total": held.total, "final/parameters_trainable": held.trainable}
     found["final/parameters_bytes"] = held.bytes
     return found | {f"final/parameters_{name}": group.total for name, group in held.groups.items()}
+
+
+def _refitted(final: FinalRecord) -> dict[str, float | int | str]:
+    """`eval/…` is then of the retraining alone, and `test/…` of the refit; empty without."""
+    if final.refit is None:
+        return {}
+    refit = final.refit
+    found: dict[str, float | int | str] = {f"refit/{name}": getattr(refit, name) for name in ("rows", "steps")}
+    found["refit/seconds"] = refit.cost.seconds
+    return found | ({} if refit.cost.train_loss is None else {"refit/train_loss": refit.cost.train_loss})
 
 
 def _chosen(final: FinalRecord) -> dict[str, float | int | str]:
@@ -92,6 +102,7 @@ def _scores(facts: Facts) -> list[str]:
         *(_line(line, names, width) for line in lines(facts, final)),
         *_seeds(final),
         *_interval(facts, final),
+        *_refit(final),
     ]
 
 
@@ -112,6 +123,13 @@ def _seeds(final: FinalRecord) -> list[str]:
         return ["          no fresh seed gave a score: the search's own chose the winner"]
     between = f", 95 % interval {score(first.interval[0])} to {score(first.interval[1])}" if first.interval else ""
     return [f"          validation mean {score(first.mean)} over {plural(len(first.scores), 'fresh seed')}{between}"]
+
+
+def _refit(final: FinalRecord) -> list[str]:
+    if final.refit is None:
+        return []
+    rows = f"train and validation rows ({final.refit.rows:,})"
+    return [f"          test is of the model kept, refitted on {rows}; validation of the one before it"]
 
 
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:

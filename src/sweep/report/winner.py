@@ -46,8 +46,29 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
             "Training loss is averaged over the steps before an evaluation, with dropout on, so it can lie above "
             "eval/loss while the model learns quickly.",
             tracked(facts, final.tracker_run),
+            *_refit(facts, final),
         ]
     )
+
+
+def _refit(facts: Facts, final: FinalRecord) -> list[str]:
+    refit, best = final.refit, final.retrain_best
+    if refit is None:
+        return []
+    cost = refit.cost
+    loss = f", mean training loss {score(cost.train_loss)}" if cost.train_loss is not None else ""
+    length = (
+        f"all {count(refit.steps)} steps of its schedule"
+        if refit.steps == refit.total_steps
+        else f"{count(refit.steps)} of the {count(refit.total_steps)} steps of its schedule"
+    )
+    said = (
+        f"The same configuration was then trained from scratch, with the same seed, on train and validation rows together: "
+        f"{count(refit.rows)} rows, {length}, since the retraining was best at epoch {best.epoch:.4g}; "
+        f"{seconds(cost.seconds)}{loss}. It was never evaluated on validation, whose rows it was trained on. This model read "
+        f"the test split, and is the one in {code('final/model')}."
+    )
+    return ["### The refit", said, tracked(facts, refit.tracker_run)]
 
 
 def _engines(facts: Facts, final: FinalRecord) -> str:
@@ -63,10 +84,11 @@ def _engines(facts: Facts, final: FinalRecord) -> str:
 def _kept(final: FinalRecord) -> str:
     cost, best = final.cost, final.retrain_best
     loss = f", mean training loss {score(cost.train_loss)}" if cost.train_loss is not None else ""
+    model, those = ("Its validation scores are", "those") if final.refit else ("The model kept is", "that")
     return (
         f"It was trained again from scratch with the same values and seed: {count(cost.steps)} steps on "
         f"{count(cost.samples)} rows in {seconds(cost.seconds)}{loss}; {rate(cost.samples_per_second)} rows and "
-        f"{rate(cost.steps_per_second)} steps a second while training. The model kept is that of epoch {best.epoch:.4g} "
+        f"{rate(cost.steps_per_second)} steps a second while training. {model} {those} of epoch {best.epoch:.4g} "
         f"(step {count(best.step)}), the best of {plural(len(final.retrain_evals), 'evaluation')}."
     )
 

@@ -12,8 +12,8 @@ from sweep.store import Lock
 
 # May differ between the first run and a later one: how long to go on, where to look, where things are.
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
-         "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.storage", "study.space", "study.enqueue",
-         "trainer.save_newest", "trainer.save_best", "engine",
+         "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
+         "study.enqueue", "trainer.save_newest", "trainer.save_best", "engine",
          "dataset.path", "model.path", "model.config", "model.tokenizer")  # fmt: skip
 
 

@@ -81,7 +81,14 @@ def _afterwards(plan: Plan) -> list[str]:
         lines.append(
             f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} of each of the {best} best trials)"
         )
-    return [*lines, f"retrained at the end: {kinds}, each with its own seed"]
+    lines.append(f"retrained at the end: {kinds}, each with its own seed")
+    if study.refit:
+        rows = len(plan.splits.merged.train)
+        most = max(total_steps(rows, corner) for corner in plan.corners)
+        lines.append(
+            f"refitted at the end: {kinds}, on {rows:,} train and validation rows, up to {most:,} steps; tested and kept"
+        )
+    return lines
 
 
 def _example(config: Config, splits: Splits) -> list[str]:

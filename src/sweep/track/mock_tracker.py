@@ -12,7 +12,7 @@ from typing import Any
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
-from sweep.store import Store
+from sweep.store import Store, refit_dir
 from sweep.track.credentials import Account
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Run as Received
@@ -100,11 +100,14 @@ def missing_records(backend: Backend, store: Store, study: str, opened: Set[tupl
     for record in (record for record in store.trials() if (JobType.TRIAL, record.number) in opened):
         yield from _missing_of_trial(record, store.events(record.number), runs[JobType.TRIAL, record.number])
     for folder, final in store.finals().items():
-        if (JobType.FINAL, final.number) in opened:
-            mine = runs[JobType.FINAL, final.number]
-            yield from _missing_rows(folder.name, store.final_events(folder), mine)
-            if not any(_same(run.summary, final.test) for run in mine):
-                yield f"{folder.name}: {'its test scores' if mine else 'the run'}"
+        trained = {JobType.FINAL: folder, **({JobType.REFIT: refit_dir(folder)} if final.refit else {})}
+        tested = JobType.REFIT if final.refit else JobType.FINAL
+        for kind, place in trained.items():
+            if (kind, final.number) in opened:
+                name, mine = str(place.relative_to(folder.parent)), runs[kind, final.number]
+                yield from _missing_rows(name, store.final_events(place), mine)
+                if not mine or (kind is tested and not any(_same(run.summary, final.test) for run in mine)):
+                    yield f"{name}: {'its test scores' if mine else 'the run'}"
 
 
 def _missing_of_trial(record: TrialRecord, events: Sequence[Event], runs: Sequence[Received]) -> Iterator[str]:

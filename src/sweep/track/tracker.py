@@ -20,6 +20,7 @@ class JobType(StrEnum):
     TRIAL = "trial"
     CONFIRM = "confirm"
     FINAL = "final"
+    REFIT = "refit"
     STUDY = "study"
     COMPARE = "compare"
 
@@ -94,7 +95,7 @@ class Receipt:
 
 class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start the run of a trial, of its repetition with a fresh seed, or of the winner's retraining."""
+        """Start the run of a trial, of its repetition with a fresh seed, of the winner's retraining, or of its refit."""
 
     def open_study(self, config: Config) -> Run:
         """Start the run that sums the study up."""

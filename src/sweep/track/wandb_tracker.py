@@ -129,9 +129,9 @@ class WandbRun:
 def _run_name(trial: TrialPlan, job_type: JobType) -> str:
     study = trial.config.study
     match job_type:
-        case JobType.FINAL:
+        case JobType.FINAL | JobType.REFIT:
             method = f"-{trial.params.get(study.compare_by)}" if study.compare_by else ""
-            return f"{study.study_name}-final{method}"
+            return f"{study.study_name}-{job_type}{method}"
         case JobType.CONFIRM:
             return f"{study.study_name}-{trial.number:04d}-seed-{trial.config.trainer.seed}"
         case _:

@@ -31,7 +31,8 @@ class Reporting(TrainerCallback):
 
     `due` are the steps after which it is evaluated, the last one among them. `evaluate` reads the
     validation split; `keep_newest` is called after each evaluation and `keep` after one that is the best so far, before
-    it is reported.
+    it is reported. A training that is never evaluated has none of this, and a step to `stop` after, which may come before
+    the end of its schedule.
     """
 
     course: Course
@@ -42,6 +43,7 @@ class Reporting(TrainerCallback):
     keep_newest: Callable[[], None]
     on_step: OnStep
     on_eval: OnEval
+    stop: int | None = None
     bad_loss: float | None = None
 
     @classmethod
@@ -55,10 +57,11 @@ class Reporting(TrainerCallback):
         evaluate: Callable[[], Predictions],
         on_step: OnStep,
         on_eval: OnEval,
+        stop: int | None = None,
     ) -> Reporting:
-        """Of a trial that trains on so many rows."""
-        due = frozenset(evaluation_steps(rows, config))
-        return cls(Course(config), clock, due, evaluate, best.keep, best.keep_newest, on_step, on_eval)
+        """Of a trial that trains on so many rows; with a step to `stop` after, of a training without evaluations."""
+        due = frozenset(evaluation_steps(rows, config) if stop is None else ())
+        return cls(Course(config), clock, due, evaluate, best.keep, best.keep_newest, on_step, on_eval, stop)
 
     def batch_done(self, rows: int, loss: Tensor) -> None:
         """On a GPU the loss stays where it is until it is logged: reading it would wait for the device."""
@@ -79,8 +82,10 @@ class Reporting(TrainerCallback):
         if self.bad_loss is not None:
             self._diverge("training loss", self.bad_loss, state, control)
             return
-        control.should_log = control.should_log or state.global_step >= state.max_steps
+        stopped = self.stop is not None and state.global_step >= self.stop
+        control.should_log = control.should_log or stopped or state.global_step >= state.max_steps
         control.should_evaluate = state.global_step in self.due
+        control.should_training_stop = control.should_training_stop or stopped
         if not control.should_log:
             self._report({}, state, control)
 
@@ -159,7 +164,8 @@ class Reporting(TrainerCallback):
         self._stop_if_ended(control)
 
     def _report(self, metrics: Metrics, state: TrainerState, control: TrainerControl) -> None:
-        step = Step(state.global_step, total_steps=state.max_steps, epoch=float(state.epoch), metrics=metrics)
+        total = state.max_steps if self.stop is None else self.stop
+        step = Step(state.global_step, total_steps=total, epoch=float(state.epoch), metrics=metrics)
         with self.clock.set_aside():
             verdict = self.on_step(step)
         self.course.obey(verdict, state.global_step)

@@ -116,10 +116,14 @@ class Course:
         patience = self.config.trainer.early_stopping_patience
         return patience is not None and self.idle >= patience
 
+    def failed(self, cost: Cost) -> Failed | None:
+        return None if self.failure is None else Failed(*self.failure, evals=tuple(self.evals), cost=cost)
+
     def outcome(self, cost: Cost) -> Outcome:
+        """Of a training that was evaluated."""
         evals = tuple(self.evals)
-        if self.failure is not None:
-            return Failed(*self.failure, evals=evals, cost=cost)
+        if (failed := self.failed(cost)) is not None:
+            return failed
         if self.verdict is Verdict.PRUNE:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"

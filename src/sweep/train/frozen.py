@@ -109,7 +109,7 @@ class Features:
 class FrozenLoop:
     head: HeadModel
     train: Split
-    validation: Split
+    validation: Split | None  # None where nothing is evaluated
     config: Config
     updates: Updates
 
@@ -123,6 +123,7 @@ class FrozenLoop:
                 self.updates.evaluate()
 
     def evaluate(self) -> Predictions:
+        assert self.validation is not None, "only what has rows to be scored on is evaluated"
         started, device = time.perf_counter(), self.validation.states.device
         self.head.eval()
         with torch.no_grad(), autocast(self.config.trainer, device):
@@ -152,7 +153,8 @@ def suits(config: Config) -> bool:
 def train(
     features: Features, rows: Any, held_out: Any, *, reporting: Reporting, arguments: TrainingArguments
 ) -> Cost | None:
-    """None, with nothing trained, where the head needs more of the base than one vector a row.
+    """None, with nothing trained, where the head needs more of the base than one vector a row. `held_out` is None where
+    nothing is evaluated.
 
     Memory that runs out fails the trial. The trial that computes the features pays for them: their time is in `seconds`
     alone, and `flops` holds 2 for each frozen weight and token that went through the base, beside 6 for each trained
@@ -164,7 +166,8 @@ def train(
         updates = Updates(
             head.classifier, features.config, arguments, reporting, train_split.lengths, features.bench.device
         )
-        loop = FrozenLoop(head, train_split, features.split(held_out), features.config, updates)
+        validation = None if held_out is None else features.split(held_out)
+        loop = FrozenLoop(head, train_split, validation, features.config, updates)
         with _few_threads(updates):
             loop.run()
     except Halted:

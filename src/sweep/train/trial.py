@@ -23,7 +23,7 @@ from sweep.train import frozen, huggingface, memory
 from sweep.train.arguments import autocast, training_arguments
 from sweep.train.best import Best
 from sweep.train.callbacks import OnEval, OnStep, Reporting
-from sweep.train.course import Clock
+from sweep.train.course import Clock, Course
 from sweep.train.engine import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.train.evaluation import Predictions, predict
 from sweep.train.huggingface import ReportingTrainer
@@ -39,10 +39,20 @@ class Trained:
     evaluates a tokenised dataset with them, under the precision that the trial was trained in.
     """
 
-    outcome: Outcome
+    course: Course
+    cost: Cost
     model: nn.Module
     tokenizer: Any
     predict: Callable[[Any], Predictions]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of a training that was evaluated; of any other there is `failed` alone."""
+        return self.course.outcome(self.cost)
+
+    @property
+    def failed(self) -> Failed | None:
+        return self.course.failed(self.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +98,10 @@ def trained(
     on_step: OnStep,
     on_eval: OnEval,
     best_dir: Path | None = None,
+    evaluated: bool = True,
 ) -> Iterator[Trained]:
-    """Train a trial to its end; its model is there until the context is left.
+    """Train a trial to its end; its model is there until the context is left. One that is not `evaluated` reads no
+    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule.
 
     Divergence, memory that runs out while training, and verdicts make an outcome. Everything else is raised, memory
     that runs out while the model is loaded included.
@@ -99,7 +111,7 @@ def trained(
     tokenizer, labels = bench.tokenizer(config.model), data.splits.labels
     prompt = bench.prompt(config, labels)
     rows = data.train(tokenizer, config.dataset.max_length, prompt)
-    held_out = data.validation(tokenizer, config.dataset.max_length, prompt)
+    held_out = data.validation(tokenizer, config.dataset.max_length, prompt) if evaluated else None
     collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
     with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         best = Best.of(model, tokenizer, config, labels, best_dir)
@@ -109,8 +121,9 @@ def trained(
                 return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(config))
 
         reporting = Reporting.of(
-            config, clock, best, rows=len(rows), evaluate=lambda: scored(held_out), on_step=on_step, on_eval=on_eval
-        )
+            config, clock, best, rows=len(rows), evaluate=lambda: scored(held_out), on_step=on_step, on_eval=on_eval,
+            stop=None if evaluated else trial.total_steps,
+        )  # fmt: skip
         arguments = training_arguments(config, device, Path(folder))
         heed, ahead, cost = frozen.heeding(reporting, trial.total_steps), 0.0, None
         try:
@@ -131,8 +144,14 @@ def trained(
             )
             cost = huggingface.train(trainer, device)
         best.restore()
+        if not evaluated and not _finite(model):  # an evaluation would have told
+            reporting.course.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
         cost = replace(cost, flops=cost.flops + ahead)
-        yield Trained(reporting.course.outcome(cost), model=model, tokenizer=tokenizer, predict=scored)
+        yield Trained(reporting.course, cost, model=model, tokenizer=tokenizer, predict=scored)
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(weight.isfinite().all()) for weight in model.parameters() if weight.requires_grad)
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
-from sweep.records import Candidate, Confirmation, Cost
+from sweep.records import Candidate, Confirmation, Cost, Refit
 from sweep.report.comparison.comparison import compare
 from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import document
@@ -221,3 +221,21 @@ def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
     )
     text = cost(facts) + spent_in_all(facts)
     assert "4 training runs took" in text and "| 2 retrainings |" in text
+
+
+def test_a_refit_of_some_is_a_caveat_and_of_any_is_told(make):
+    first, second = entry(make("first", answers([]))), entry(make("second", answers([1])))
+    refit = Refit(rows=600, steps=150, total_steps=225, cost=Cost(seconds=30.0), tracker_run="run-refit")
+    rewrite(first, refit=refit)
+    comparison = compare([first, second], samples=100)
+    text = document(comparison, ())
+    name = comparison.contestants[0].name
+    assert f"Only {name} learnt from validation rows too before the test (study.refit), which favours it." in text
+    assert f"`test/…` of {name} is of the model refitted on train and validation rows together" in text
+    assert "run-refit" in text.split("## Where", 1)[1]
+    table = rows_of(text, "What they cost")
+    assert [line[table[0].index("refit")] for line in table[2:]] == ["30.00 s", "–"]
+    assert plain(comparison)["methods"][name]["refit"]["rows"] == 600
+    assert [row["refit"] for row in rows(comparison)] == [True, False]
+    rewrite(second, refit=refit)
+    assert "which favours it." not in document(compare([first, second], samples=100), ()).split("## Scores")[0]

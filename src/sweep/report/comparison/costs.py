@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from sweep.records import total
 from sweep.report.comparison.columns import Column, methods
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.contestants import Contestant
@@ -39,22 +40,24 @@ def parameters(comparison: Comparison) -> str:
 def costs(comparison: Comparison) -> str:
     found = comparison.contestants
     final, search = [one.final.cost for one in found], [one.search for one in found]
-    spent = zip(search, final, strict=True)
+    refits = [one.final.refit.cost.seconds if one.final.refit else None for one in found]
+    spent = [total([one.search, *one.final.costs]) for one in found]
     columns = [
         Column("trials", [len(one.trials) for one in found], show=count),
         Column("search", [cost.seconds for cost in search], "lower", seconds),
         Column("training", [cost.train_seconds for cost in final], "lower", seconds),
         Column("with evaluations", [cost.seconds for cost in final], "lower", seconds),
+        Column("refit", refits, "lower", seconds),
         Column("steps", [cost.steps for cost in final], show=count),
         Column("samples/s", [cost.samples_per_second for cost in final], "higher", _rate),
         Column("test rows/s", [_speed(one) for one in found], "higher", _rate),
         Column("FLOPs", [cost.flops or None for cost in final], "lower", flops),
         Column("peak memory, host", [cost.peak_host_bytes or None for cost in final], "lower", size),
         Column("peak memory, device", [cost.peak_device_bytes or None for cost in final], "lower", size),
-        Column("device-hours in all", [s.device_hours + f.device_hours for s, f in spent], "lower", _hours),
+        Column("device-hours in all", [cost.device_hours for cost in spent], "lower", _hours),
     ]
     said = (
-        "Training is the winner's retraining; the search is all trials of the method; device-hours are both. Speeds are "
+        "Training is the winner's retraining; the search is all trials of the method; device-hours are all of it. Speeds are "
         "of training and of the test. FLOPs are the Trainer's estimate."
     )
     return join([methods([one.name for one in found], columns), said, _devices(found)])

@@ -57,7 +57,11 @@ def _parts(comparison: Comparison, drawn: Sequence[str], level: str) -> list[str
 
 
 def _places(comparison: Comparison) -> str:
-    rows = [[escape(one.name), code(str(one.folder)), _run(one.final.tracker_run)] for one in comparison.contestants]
+    # Where the test scores are: a refit has a run of its own.
+    rows = [
+        [escape(one.name), code(str(one.folder)), _run((one.final.refit or one.final).tracker_run)]
+        for one in comparison.contestants
+    ]
     return table(["method", "record, predictions, model", "tracked run"], rows)
 
 

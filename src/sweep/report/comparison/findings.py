@@ -122,6 +122,9 @@ def _caveats(comparison: Comparison) -> Iterator[str]:
     if len(set(bases.values())) > 1:
         shown = "; ".join(f"{escape(name)} {base}" for name, base in bases.items())
         yield f"The base models differ, so that scores compare base and method together: {shown}."
+    refitted = [escape(one.name) for one in found if one.final.refit]
+    if 0 < len(refitted) < len(found):
+        yield f"Only {', '.join(refitted)} learnt from validation rows too before the test (study.refit), which favours it."
     again = [escape(one.name) for one in found if one.final.test_readings > 1]
     if again:
         yield f"The test split was read more than once for {', '.join(again)}."

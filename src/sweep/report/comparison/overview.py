@@ -69,6 +69,11 @@ def _legend(comparison: Comparison) -> str:
     ]
     if any(one.final.untuned for one in comparison.contestants):
         parts.append("Where thresholds were tuned on validation, `eval/…` is at 0.5 and `test/…` at the thresholds.")
+    if refitted := [one.name for one in comparison.contestants if one.final.refit]:
+        parts.append(
+            f"`test/…` of {', '.join(map(escape, refitted))} is of the model refitted on train and validation rows together; "
+            "`train/loss` and `eval/…` are of the retraining before it, on train rows alone."
+        )
     return " ".join(parts)
 
 

@@ -44,6 +44,7 @@ def _method(comparison: Comparison, one: Contestant) -> dict[str, Any]:
         "intervals": {f"test/{name}": list(comparison.interval(one, name)) for name in comparison.metrics},
         "parameters": {name: getattr(final.parameters, name) for name in ("total", "trainable", "bytes")},
         "training": asdict(final.cost),
+        "refit": asdict(final.refit) if final.refit else None,
         "search": {"trials": len(one.trials), **asdict(one.search)},
         "tracker_run": final.tracker_run or None,
     }

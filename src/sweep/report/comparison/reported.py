@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import PublishedConfig
 from sweep.report.comparison.comparison import Comparison
@@ -22,9 +22,15 @@ def reported(comparison: Comparison) -> str:
         [
             table(["method", "metric", "published", "measured", "difference"], rows),
             "Validation figures are those of the last evaluation, as published.",
+            _refitted(known),
             bullets(sources),
         ]
     )
+
+
+def _refitted(known: Sequence[tuple[Contestant, PublishedConfig]]) -> str:
+    names = ", ".join(escape(one.name) for one, _ in known if one.final.refit)
+    return f"The test figures of {names} are of a refit on train and validation rows." if names else ""
 
 
 def _rows(one: Contestant, published: PublishedConfig) -> list[list[str]]:

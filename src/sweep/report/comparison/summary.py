@@ -35,6 +35,7 @@ def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
             "train_seconds": one.final.cost.train_seconds,
             "search_seconds": one.search.seconds,
             "trials": len(one.trials),
+            "refit": one.final.refit is not None,
             "tracked run": one.final.tracker_run,
         }
         for one in comparison.contestants

@@ -1,0 +1,196 @@
+"""A chosen trial brought to its end: retrained, with `study.refit` refitted, then tested once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.schema import Scalar
+from sweep.config.secrets import shown
+from sweep.final.files import write_confusion, write_predictions
+from sweep.final.reading import Decisions, baselines, decisions, read_test
+from sweep.final.retrain import refit_plan, retrained, watched
+from sweep.final.watch import Watch
+from sweep.model.account import count
+from sweep.model.artifact import save
+from sweep.records import (
+    Completed,
+    Confirmation,
+    Cost,
+    EvalPoint,
+    FinalRecord,
+    Refit,
+    RetrainRecord,
+    Step,
+    TrialPlan,
+    TrialRecord,
+)
+from sweep.steps import total_steps
+from sweep.study.session import Session
+from sweep.track.tracker import Ending, JobType
+from sweep.train.best import replace_folder
+from sweep.train.trial import Trained
+
+Logged = Sequence[Step | EvalPoint]
+Summary = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A trial to retrain, the folder that its final record goes to, and the fresh seeds that spoke for it. `method` is
+    None but in a group run."""
+
+    record: TrialRecord
+    confirmation: Confirmation | None
+    folder: Path
+    method: Scalar
+
+    @property
+    def title(self) -> str:
+        which = "" if self.method is None else f"{self.method}, "
+        return f"{which}trial {self.record.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The model to be tested and kept, and the rows that were logged on the way to it. Without a `refit` it is that of the
+    retraining."""
+
+    plan: TrialPlan
+    result: Trained
+    again: RetrainRecord
+    rows: Logged
+    refit: Refit | None = None
+    refit_rows: Logged = ()
+
+
+def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
+    """Leave a final record in `one.folder`, unless one of the same trial and of the kind asked for is there; `together` are
+    the numbers of all that were chosen.
+
+    Raises Interrupted after Ctrl-C, and UserError where a training fails.
+    """
+    refit, known = session.plan.config.study.refit, _known(session, one)
+    if known is not None and (known.refit is not None) == refit:
+        done = "retrained, refitted" if refit else "retrained"
+        session.view.say(f"trial {known.number} was {done} and tested already; the test split is not read again")
+        return
+    plan = session.plan.trial(one.record.number, one.record.params)
+    if refit:
+        again = _retrained_before(session, one, known) or _retrain_and_keep(session, one, plan)
+        _refit_and_test(session, one, plan, again, together)
+    else:
+        _retrain_and_test(session, one, plan, together)
+
+
+def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: Sequence[int]) -> None:
+    with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
+        with retrained(session, plan, watch) as result:
+            again = _retraining(session, one, plan, result, watch)
+            record = _tested(session, one, Kept(plan, result, again, watch.rows), together)
+        summary = _summary(plan, again.cost) | {**record.test} | _best(again)
+        watch.run.log(again.cost.steps, record.test)
+        watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
+
+
+def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
+    """For the refit, which is then all that is left to do after a stop."""
+    with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
+        with retrained(session, plan, watch) as result:
+            again = _retraining(session, one, plan, result, watch)
+        session.store.write_retraining(again, watch.rows)
+        watch.run.finish(Ending("completed", summary=_summary(plan, again.cost) | _best(again)))
+    return again
+
+
+def _known(session: Session, one: Chosen) -> FinalRecord | None:
+    """What an earlier end of this study left of the same trial."""
+    known = session.store.final(one.folder)
+    same = known is not None and (known.number, known.trial_evals) == (one.record.number, one.record.outcome.evals)
+    return known if same else None
+
+
+def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
+    """A retraining that a stop came after, or whose model was tested before a refit was asked for."""
+    store = session.store
+    if known is not None:
+        store.write_retraining(known.retraining, store.final_events(one.folder))
+    again = store.retraining(one.record.number)
+    if again is None or again.trial_evals != one.record.outcome.evals:
+        return None
+    session.view.say(f"trial {again.number} was retrained already; what is left is its refit")
+    return again
+
+
+def _refit_and_test(
+    session: Session, one: Chosen, plan: TrialPlan, again: RetrainRecord, together: Sequence[int]
+) -> None:
+    rows, plan = len(session.plan.splits.merged.train), refit_plan(session, plan, again.best)
+    whole = total_steps(rows, plan.config)
+    with watched(session, plan, f"refit: {one.title} on train and validation rows", JobType.REFIT) as watch:
+        session.view.say(f"  {rows:,} rows; {plan.total_steps:,} of the {whole:,} steps of its schedule, "
+                         f"for the retraining was best at epoch {again.best.epoch:.4g}")  # fmt: skip
+        with retrained(session, plan, watch, refit=True) as result:
+            refit = Refit(rows, plan.total_steps, whole, result.cost, watch.run.address)
+            logged = session.store.final_events(session.store.retrain_dir(plan.number))
+            record = _tested(session, one, Kept(plan, result, again, logged, refit, watch.rows), together)
+        watch.run.log(refit.steps, record.test)
+        summary = _summary(plan, refit.cost) | {**record.test}
+        watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
+
+
+def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained, watch: Watch) -> RetrainRecord:
+    outcome = result.outcome
+    assert isinstance(outcome, Completed), "nothing prunes a retraining, and one that failed does not come here"
+    decided = decisions(session, plan.config, result)
+    return RetrainRecord(
+        number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
+        cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
+    )  # fmt: skip
+
+
+def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) -> FinalRecord:
+    config, splits, again = kept.plan.config, session.plan.splits, kept.again
+    assert one.record.best is not None, "only completed trials are chosen"
+    decided = Decisions(again.thresholds, tuned=bool(again.tuned), validation=again.tuned)
+    readings = session.store.note_test_reading(one.record.number, together)
+    reading = read_test(session, config, kept.result, decided)
+    record = FinalRecord(
+        number=one.record.number, params=one.record.params, command=one.record.command,
+        trial_best=one.record.best, retrain_best=again.best,
+        trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
+        test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
+        baseline=baselines(splits, reading.rows), cost=again.cost, parameters=count(kept.result.model),
+        label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
+        tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
+        tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
+        refit=kept.refit,
+    )  # fmt: skip
+
+    def write(folder: Path) -> None:
+        write_predictions(folder / "predictions.csv", reading, splits.labels)
+        write_confusion(folder / "confusion.csv", record)
+        model, tokenizer = kept.result.model, kept.result.tokenizer
+        save(
+            model, tokenizer, folder / "model", config=config, labels=splits.labels,
+            metrics={**again.best.metrics, **record.test}, thresholds=again.thresholds,
+            refit=kept.refit,
+        )  # fmt: skip
+        session.store.write_final(record, kept.rows, folder, kept.refit_rows)
+
+    # As a whole: an earlier winner's files never stand beside this one's.
+    replace_folder(one.folder, write)
+    return record
+
+
+def _summary(plan: TrialPlan, cost: Cost) -> Summary:
+    return {"optuna/number": plan.number, **cost.account}
+
+
+def _best(again: RetrainRecord) -> Summary:
+    return {f"best/{name}": value for name, value in again.best.metrics.items()}
+
+
+def _artifact(session: Session, one: Chosen) -> Path | None:
+    return one.folder / "model" if one.folder == session.store.final_dir else None
