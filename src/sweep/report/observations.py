@@ -163,7 +163,9 @@ def _convergence(series: Sequence[tuple[int, float]], later: Sequence[tuple[int,
     counted = later if len(later) > 1 else series
     since = " since the first epoch" if len(counted) < len(series) else ""
     if len(counted) == 2:
-        return f"Two evaluations{since} are too few to see a plateau: the second brought {signed(last - counted[0][1])}."
+        return (
+            f"Two evaluations{since} are too few to see a plateau: the second brought {signed(last - counted[0][1])}."
+        )
     before, whole = _best(counted[:-1], maximize)[1], abs(best - counted[0][1])
     gained = abs(best - before)
     gain = f"the gain{since}" if since else "the whole gain"
