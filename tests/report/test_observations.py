@@ -7,7 +7,7 @@ import pytest
 
 from sweep.records import Failed, FailureReason, Pruned
 from sweep.report.facts import Point, read
-from sweep.report.observations import agreement, course, ending, fit, spread
+from sweep.report.observations import agreement, course, ending, fit, spread, trial_observations
 
 from .conftest import completed, cost, evals, six_trials, trial
 
@@ -80,6 +80,18 @@ def test_what_the_first_epoch_brings_makes_no_plateau(accuracies, said):
         for point, epoch in zip(points(accuracies), at, strict=False)
     )
     assert course(early, "eval/accuracy", maximize=True)[-1] == said
+
+
+def test_a_pruned_trial_is_not_told_to_train_longer(make):
+    (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
+    facts = read(make(six_trials()))
+    (first, *_) = (one for one in facts.completed if len(facts.points[one.number]) > 2)
+    pruned = replace(first, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))
+    said = trial_observations(facts, first), trial_observations(facts, pruned)
+    assert [any("plateau" in one or "improving" in one or "No gain" in one for one in found) for found in said] == [
+        True,
+        False,
+    ]
 
 
 def test_a_loss_improves_downwards():

@@ -34,7 +34,9 @@ _FAILURES = {
 def trial_observations(facts: Facts, trial: TrialRecord) -> list[str]:
     """How the trial ended, how its score moved, and what its losses say, in this order."""
     points = facts.points[trial.number]
-    sentences = [ending(trial, points), *course(points, facts.metric, maximize=facts.maximize), *fit(points)]
+    pruned = isinstance(trial.outcome, Pruned)
+    moved = course(points, facts.metric, maximize=facts.maximize, ended=not pruned)
+    sentences = [ending(trial, points), *moved, *fit(points)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -53,8 +55,9 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> str:
             return f"{_FAILURES[reason]} ({done}{said})."
 
 
-def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]:
-    """How the objective moved over the evaluations; a value that is not finite is named and left out."""
+def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> list[str]:
+    """How the objective moved over the evaluations; a value that is not finite is named and left out. Of a trial that was
+    pruned before it `ended` nothing is said about a plateau: longer training would not help it."""
     if not points:
         return ["No evaluation was reached."]
     found = [(point.eval.index, value) for point in points if (value := point.metric(metric)) is not None]
@@ -69,7 +72,8 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]
         return [*sentences, f"{metric} stayed at {score(series[0][1])} in all {len(series)} evaluations."]
     begun = {point.eval.index for point in points if point.eval.epoch < 1}
     later = [(index, value) for index, value in series if index not in begun]
-    return [*sentences, _movement(series, metric, maximize), _convergence(series, later, maximize)]
+    plateau = [_convergence(series, later, maximize)] if ended else []
+    return [*sentences, _movement(series, metric, maximize), *plateau]
 
 
 def fit(points: Sequence[Point]) -> list[str]:
