@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sweep.provenance import machine, now, package_versions
 from sweep.records import Completed
 
 SPACES = Path(__file__).parent / "spaces"
+EVALUATION = 1 / 3  # of what training the same rows costs
 _METRIC = "eval/accuracy"
 _GROUPS = {"adapter": ("lora", "ia3")}
 
@@ -52,6 +53,31 @@ class Table:
         """Milestones to each evaluation from the one before."""
         return [at - before for before, at in pairwise((0, *self.at))]
 
+    @property
+    def epochs(self) -> int:
+        return round(self.length * self.unit)
+
+    def cost(self, milestones: float, evaluations: float) -> float:
+        """In rows trained."""
+        return milestones * self.unit * self.rows + evaluations * self.validation_rows * EVALUATION
+
+    @property
+    def full_cost(self) -> float:
+        """Of one trial at full length that is evaluated after each epoch."""
+        return self.cost(self.length, self.epochs)
+
+    @property
+    def early(self) -> bool:
+        """Whether there are evaluations within an epoch."""
+        return self.unit < 1
+
+    def after_epochs(self) -> Table:
+        """The same points without the evaluations within an epoch."""
+        places = [place for place, at in enumerate(self.at) if (at * self.unit).is_integer()]
+        curves = tuple(replace(curve, scores=tuple(curve.scores[place] for place in places)) for curve in self.curves)
+        at = tuple(round(self.at[place] * self.unit) for place in places)
+        return replace(self, name=f"{self.name}, after epochs", curves=curves, at=at, unit=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -68,15 +94,19 @@ class Recipe:
 _RECIPES = {
     "head": Recipe(
         "head on cached features, all 8,002 rows, 12 epochs", "minilm_banking77_head", "head", 32,
-        ("trainer.num_train_epochs=12",),
+        ("trainer.num_train_epochs=12", "trainer.eval_strategy=epoch"),
     ),
     "head_short": Recipe(
         "head on cached features, every fourth row, 6 epochs", "minilm_banking77_head", "head", 96,
-        ("trainer.num_train_epochs=6", "dataset.train_every_nth=4"),
+        ("trainer.num_train_epochs=6", "dataset.train_every_nth=4", "trainer.eval_strategy=epoch"),
     ),
     "head_early": Recipe(
         "head on cached features, all 8,002 rows, 6 epochs, evaluated early too", "minilm_banking77_head", "head", 48,
         ("trainer.num_train_epochs=6", "trainer.eval_strategy=early"),
+    ),
+    "head_short_early": Recipe(
+        "head on cached features, every fourth row, 3 epochs, evaluated early too", "minilm_banking77_head", "head", 64,
+        ("trainer.num_train_epochs=3", "dataset.train_every_nth=4", "trainer.eval_strategy=early", "study.seed=1"),
     ),
     "adapters": Recipe(
         "LoRA and IA3, 20 intents, 400 rows, 3 epochs, evaluated early too", "compare_adapters_banking77", "adapters", 34,

@@ -59,7 +59,7 @@ def main() -> None:
 def _project(experiment: list[str], folder: Path) -> list[dict[str, Any]]:
     run("sweep", [
         *experiment, f"run_dir={folder / 'run'}", f"study.n_trials={TRIALS}", "study.sampler=random", "study.pruner=none",
-        "tracker.mode=offline",
+        "trainer.eval_strategy=epoch", "tracker.mode=offline",
     ], folder)  # fmt: skip
     return [json.loads(path.read_text()) for path in sorted(folder.glob("run/trials/*/record.json"))]
 

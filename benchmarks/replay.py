@@ -9,7 +9,7 @@ evaluation at the same time report in order of their numbers, and freed slots ar
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
 from typing import Any
@@ -47,17 +47,28 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`best` is the best evaluation of the trials that ran to their end, `full` that of all points had none been stopped.
-    `trained` are the milestones trained in all slots together, `ticks` those that went by, and `reached` those trained in all
-    slots when a trial that ran to its end first scored within `WITHIN` of `full`; None where none did."""
+    """`points` is the best evaluation of each point in the order of the asks, had none been stopped; `course` each score of the
+    trials that ran to their end, with the milestones trained in all slots when it came. `trained` are the milestones trained in
+    all slots together, `evaluations` the evaluations there, `ticks` the milestones that went by."""
 
-    trials: int
     length: int
     trained: int
+    evaluations: int
     ticks: int
-    best: float
-    full: float
-    reached: int | None = None
+    points: tuple[float, ...]
+    course: tuple[tuple[float, int], ...]
+
+    @property
+    def trials(self) -> int:
+        return len(self.points)
+
+    @property
+    def full(self) -> float:
+        return max(self.points)
+
+    @property
+    def best(self) -> float:
+        return max((score for score, _ in self.course), default=float("-inf"))
 
     @property
     def saved(self) -> float:
@@ -65,10 +76,19 @@ class Replayed:
         return 1 - self.trained / (self.trials * self.length)
 
     @property
+    def reached(self) -> int | None:
+        """Milestones trained at the first score within `WITHIN` of `full`; None where there was none."""
+        return min((trained for score, trained in self.course if score >= self.full - WITHIN), default=None)
+
+    @property
     def saved_until_there(self) -> float:
-        """The same share, of the rows until the search first had such a score: what came after it is not counted. A search that
-        never had it saves nothing."""
+        """As `saved`, of the rows until `reached`: what came after it is not counted. A search that never had it saves nothing."""
         return 0.0 if self.reached is None else 1 - self.reached / (self.trials * self.length)
+
+    def trials_until(self, score: float) -> float:
+        """Rows trained until the first such score, in trials at full length. A search that never had it counts as all of them."""
+        there = min((trained for found, trained in self.course if found >= score), default=self.trials * self.length)
+        return there / self.length
 
     @property
     def regret(self) -> float:
@@ -89,7 +109,7 @@ def replay(
     """`pruner` is put in the place of the policy's. Raises ValueError where the table has fewer rows than `trials`."""
     if trials > len(table.curves):
         raise ValueError(f"{trials} trials of a table of {len(table.curves)}")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the Gaussian process names each conditional key at each ask
     config, storage, space = policy.study(seed), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     study = optuna.create_study(
@@ -99,7 +119,7 @@ def replay(
     running: list[_Running] = []
     asked: list[Curve] = []
     whole: list[_Running] = []
-    gaps, trained, now = table.gaps, 0, 0
+    gaps, trained, evaluations, now = table.gaps, 0, 0, 0
     while running or len(asked) < trials:
         while len(running) < slots and len(asked) < trials:
             running.append(asking.next(now))
@@ -109,6 +129,7 @@ def replay(
         for one in [one for one, at in zip(running, due, strict=True) if at == now]:
             place = len(one.spent)
             trained += gaps[place]
+            evaluations += 1
             one.spent.append(trained)
             one.trial.report(one.curve.scores[place], table.at[place])
             if table.at[place] == table.length:
@@ -119,16 +140,9 @@ def replay(
             else:
                 continue
             running.remove(one)
-    full = max(max(curve.scores) for curve in asked)
-    best = max((max(one.curve.scores) for one in whole), default=float("-inf"))
-    there = reached([(one.curve, one.spent) for one in whole], full)
-    return Replayed(trials, table.length, trained, now, best, full, there)
-
-
-def reached(whole: Sequence[tuple[Curve, Sequence[int]]], full: float) -> int | None:
-    """What had been trained at the first score within `WITHIN` of `full`, where each curve comes with that at each score."""
-    known = (pair for curve, spent in whole for pair in zip(curve.scores, spent, strict=True))
-    return min((trained for score, trained in known if score >= full - WITHIN), default=None)
+    points = tuple(max(curve.scores) for curve in asked)
+    course = tuple(pair for one in whole for pair in zip(one.curve.scores, one.spent, strict=True))
+    return Replayed(table.length, trained, evaluations, now, points, course)
 
 
 @dataclass(slots=True)

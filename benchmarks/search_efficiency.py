@@ -1,16 +1,17 @@
-"""Rows trained for the same best score: samplers and pruners replayed on recorded learning curves.
+"""Rows trained for the same best score: pruners replayed on recorded learning curves.
 
-    python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 20] [--samplers random tpe]
+    python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 10]
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
 A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
-their validation accuracy after each epoch, or more often, at full budget. Studies of 10, 16 and 32 trials, one after the other and
-eight at once, are replayed on it as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at
-full budget, by the whole search and until it first had a score within 0.2 points of their best (nothing, where it never had); the
-share of seeds whose best score is within 0.2 points of those trials' best; how far it is behind them in points; and the best
-score itself, by which samplers compare. Wanted: 83 % fewer rows within 0.2 points. "Waiting" is no pruner, but what could be had if
-all trials stood still after an evaluation until the best of them go on. The Gaussian process (`gp`) takes seconds a trial, and
-is not among the samplers unless it is asked for.
+their validation accuracy after each epoch, or more often, at full budget. A table with evaluations within the first epoch is
+replayed without them too ("after epochs"). Studies of 10, 16 and 32 random points, one after the other and eight at once, are
+replayed as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget, by the
+whole search and until it first had a score within 0.2 points of their best (nothing, where it never had); the share of cost
+saved, where a row evaluated costs a third of a row trained and those trials are evaluated after each epoch; the share of
+seeds whose best score is within 0.2 points of those trials' best; and how far it is behind them in points. Wanted: 83 % fewer
+rows within 0.2 points. "Waiting" is no pruner, but what could be had if all trials stood still after an evaluation until the
+best of them go on. Samplers are compared by `benchmarks.samplers`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from statistics import mean, median
-from typing import get_args
 
-from benchmarks.curves import TABLES, Table, about, read, record, recorded
-from benchmarks.replay import WITHIN, Policy, Replayed, reached, replay
+from benchmarks.curves import TABLES, Table, read, record, recorded
+from benchmarks.replay import WITHIN, Policy, Replayed, replay
 from benchmarks.table import RESULTS
-from sweep.config.schema import PrunerName, SamplerName
+from sweep.config.schema import PrunerName
 from sweep.provenance import machine, now, package_versions
 
 WANTED = 0.83
@@ -35,7 +36,6 @@ TRIALS, SLOTS = (10, 16, 32), (1, 8)
 _OPTUNA_MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 0}
 _OPTUNA_HALVING = {"min_resource": "auto", "reduction_factor": 4}
 _EAGER_PERCENTILE = {"percentile": 10.0, "n_startup_trials": 1, "n_warmup_steps": 1}
-_MEDIAN, _RACING = "median, as configured here", "racing, factor 3 (the default)"
 
 
 def _halving(pruner: PrunerName, factor: float) -> Policy:
@@ -44,21 +44,30 @@ def _halving(pruner: PrunerName, factor: float) -> Policy:
 
 _PRUNERS = {
     "none": Policy(),
-    _MEDIAN: Policy(pruner="median"),
+    "median, as configured here": Policy(pruner="median"),
     "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
     "percentile, as configured here": Policy(pruner="percentile"),
     "percentile 10 from the first milestone": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
     "hyperband, Optuna's options": Policy(pruner="hyperband"),
     "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
     **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
-    _RACING: Policy(pruner="racing"),
+    "racing, factor 3 (the default)": Policy(pruner="racing"),
     **{f"racing, factor {f}": _halving("racing", f) for f in (1.5, 2, 4, 6)},
     **{
         f"racing, factor 3, {many}": Policy(pruner="racing", pruner_options={"finalists": finalists})
         for many, finalists in (("one finalist", 1), ("two finalists", 2))
     },
 }
-_WITH_EACH_SAMPLER = ("none", _MEDIAN, _RACING)
+
+
+def _policies(table: Table) -> dict[str, Policy]:
+    """With the best few after one epoch, which no other trial may join: a race whose first rung is there and keeps no share."""
+    race = {"min_resource": table.length // table.epochs, "reduction_factor": inf}
+    best = {
+        f"one epoch, the best {k} go on": Policy(pruner="racing", pruner_options=race | {"finalists": k})
+        for k in (1, 2, 3)
+    }
+    return _PRUNERS | best
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,78 +77,83 @@ class Measured:
     table: str
     trials: int
     slots: int
-    sampler: str
     pruner: str
     seeds: int
     saved: float
     saved_until_there: float
+    cost_saved: float
     within: float
     regret_median: float
     regret_mean: float
+    evaluations: float  # a trial
     best: float
     ticks: float
 
     @classmethod
-    def of(cls, runs: Sequence[Replayed], **names: str | int) -> Measured:
-        regrets = [run.regret for run in runs]
+    def of(cls, table: Table, runs: Sequence[Replayed], *, slots: int, pruner: str) -> Measured:
+        regrets, trials = [run.regret for run in runs], runs[0].trials
+        cost = mean(table.cost(run.trained, run.evaluations) for run in runs)
         return cls(
-            **names, trials=runs[0].trials, seeds=len(runs), saved=mean(run.saved for run in runs),
-            saved_until_there=mean(run.saved_until_there for run in runs),
+            table.name, trials, slots, pruner, seeds=len(runs), saved=mean(run.saved for run in runs),
+            saved_until_there=mean(run.saved_until_there for run in runs), cost_saved=1 - cost / (trials * table.full_cost),
             within=mean(regret <= WITHIN for regret in regrets), regret_median=median(regrets),
-            regret_mean=mean(regrets), best=mean(run.best for run in runs), ticks=mean(run.ticks for run in runs),
-        )  # type: ignore[arg-type]  # fmt: skip
+            regret_mean=mean(regrets), evaluations=mean(run.evaluations for run in runs) / trials,
+            best=mean(run.best for run in runs), ticks=mean(run.ticks for run in runs),
+        )  # fmt: skip
 
     def line(self) -> str:
         return (
-            f"| {self.slots} | {self.sampler} | {self.pruner} | {100 * self.saved:.0f} % "
-            f"| {100 * self.saved_until_there:.0f} % | {100 * self.within:.0f} % "
-            f"| {100 * self.regret_median:.2f} | {100 * self.regret_mean:.2f} | {100 * self.best:.2f} | {self.ticks:.0f} |"
+            f"| {self.slots} | {self.pruner} | {100 * self.saved:.0f} % | {100 * self.saved_until_there:.0f} % "
+            f"| {100 * self.cost_saved:.0f} % | {100 * self.within:.0f} % | {100 * self.regret_median:.2f} "
+            f"| {100 * self.regret_mean:.2f} | {100 * self.best:.2f} | {self.ticks:.0f} |"
         )
 
 
 def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
     """All train at once and wait for each other: after each evaluation of `stages`, counted from 1, so many of the best go on."""
     going = chosen = random.Random(seed).sample(table.curves, trials)
-    kept, spent = dict(stages), [0]
+    kept, spent, evaluations = dict(stages), [0], 0
     for place, gap in enumerate(table.gaps, 1):
         spent.append(spent[-1] + len(going) * gap)
+        evaluations += len(going)
         going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
-    best, full = (max(max(curve.scores) for curve in curves) for curves in (going, chosen))
-    there = reached([(curve, spent[1:]) for curve in going], full)
-    return Replayed(trials, table.length, spent[-1], table.length, best, full, there)
+    points = tuple(max(curve.scores) for curve in chosen)
+    course = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
+    return Replayed(table.length, spent[-1], evaluations, table.length, points, course)
 
 
-def _stages(trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
+def _stages(table: Table, trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    epoch = table.at.index(table.length // table.epochs) + 1
     halved = ((1, trials // 4), (2, trials // 8), (4, max(1, trials // 16)))
     return {
-        **{f"waiting: one milestone each, the best {keep} to the end": ((1, keep),) for keep in (1, 2, 3)},
+        **{f"waiting: one epoch each, the best {keep} to the end": ((epoch, keep),) for keep in (1, 2, 3)},
         "waiting: a 4th after one evaluation, an 8th after 2, a 16th after 4": halved,
     }
 
 
-def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Iterator[Measured]:
+def measure(table: Table, *, seeds: int) -> Iterator[Measured]:
     for trials in (number for number in TRIALS if number <= len(table.curves)):
         for slots in SLOTS:
-            for sampler in samplers:
-                for name, policy in _PRUNERS.items():
-                    if sampler != "random" and name not in _WITH_EACH_SAMPLER:
-                        continue
-                    one = Policy(sampler, policy.pruner, pruner_options=policy.pruner_options)
-                    runs = [replay(table, one, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
-                    yield Measured.of(runs, table=table.name, slots=slots, sampler=sampler, pruner=name)
-        for name, stages in _stages(trials).items():
+            for name, policy in _policies(table).items():
+                runs = [replay(table, policy, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
+                yield Measured.of(table, runs, slots=slots, pruner=name)
+        for name, stages in _stages(table, trials).items():
             runs = [together(table, trials=trials, stages=stages, seed=seed) for seed in range(seeds)]
-            yield Measured.of(runs, table=table.name, slots=trials, sampler="random", pruner=name)
+            yield Measured.of(table, runs, slots=trials, pruner=name)
+
+
+def _with_and_without(table: Table) -> list[Table]:
+    return [table, table.after_epochs()] if table.early else [table]
 
 
 def _print(found: Sequence[Measured]) -> None:
     group = None
     for one in found:
         if group != (group := (one.table, one.trials)):
-            print(f"\n{one.table} ({about(one.table)}), studies of {one.trials} trials\n")
+            print(f"\n{one.table}, studies of {one.trials} trials\n")
             print(
-                "| slots | sampler | pruner | rows saved | until there | within 0.2 points "
-                "| behind, median | mean | best | milestones in time |"
+                "| slots | pruner | rows saved | until there | cost saved | within 0.2 points | behind, median | mean | best "
+                "| milestones in time |"
             )
             print("|---|---|---|---|---|---|---|---|---|---|")
         print(one.line())
@@ -162,8 +176,7 @@ def _publish(found: Sequence[Measured]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=recorded(), default=list(recorded()))
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--samplers", nargs="+", choices=get_args(SamplerName), default=["random", "tpe", "qmc"])
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--record", choices=TABLES, help="train this table, or what is missing of it")
     parser.add_argument("--data", type=Path, help="with --record: folder with Banking77's train.csv and test.csv")
     parser.add_argument(
@@ -176,7 +189,12 @@ def main() -> None:
             parser.error("--record needs --data")
         record(given.record, given.data, given.runs, points=given.points)
         return
-    found = [one for name in given.tables for one in measure(read(name), seeds=given.seeds, samplers=given.samplers)]
+    found = [
+        one
+        for name in given.tables
+        for table in _with_and_without(read(name))
+        for one in measure(table, seeds=given.seeds)
+    ]
     _print(found)
     _publish(found)
 

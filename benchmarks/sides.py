@@ -85,7 +85,7 @@ def project(
         asked = [
             *overrides, f"engine={engine}", *places, f"run_dir={folder / 'run'}",
             f"study.space={folder / 'space.yaml'}", f"study.n_trials={len(points)}", f"study.enqueue={enqueued(points)}",
-            "study.pruner=none", "study.sampler=random", "tracker=wandb", "tracker.mode=offline",
+            "study.pruner=none", "study.sampler=random", "trainer.eval_strategy=epoch", "tracker=wandb", "tracker.mode=offline",
         ]  # fmt: skip
         arguments = [str(folder / "out.json"), *(["--weigh"] if weigh else []), *asked]
         spent = run("benchmarks.sweep_search", arguments, folder, limit=limit)

@@ -27,6 +27,7 @@ _REVIEWS: dict[str, Any] = {
 _ALL_REVIEWS: dict[str, Any] = {
     "optimizer.learning_rate": 1e-4, "trainer.num_train_epochs": 5, "optimizer.warmup_steps": 500,
     "optimizer.weight_decay": 0.01, "dataset.max_train_samples": None, "dataset.max_test_samples": None,
+    "trainer.eval_strategy": "epoch",
 }  # fmt: skip
 
 
@@ -41,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dialogpt_qlora": {
         "model.path": "microsoft/DialoGPT-medium", "adapter.method": "lora", "adapter.quantization": "nf4",
         "study.n_trials": 5, "trainer.gradient_checkpointing": True, "dataset.validation_ratio": 0.2,
+        "trainer.eval_strategy": "epoch",
     },
     "gemma_lora": _EMOTIONS | {
         "model.path": "google/gemma-1.1-2b-it", "adapter.method": "lora", "adapter.quantization": "none",
@@ -77,7 +79,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "phi2_qlora": {
         "model.path": "microsoft/phi-2", "adapter.method": "lora", "adapter.quantization": "nf4",
-        "trainer.num_train_epochs": 5, "dataset.train_every_nth": 550, "dataset.eval_every_nth": 100,
+        "trainer.num_train_epochs": 5, "trainer.eval_strategy": "epoch",
+        "dataset.train_every_nth": 550, "dataset.eval_every_nth": 100,
         "dataset.test_every_nth": 100, "dataset.label_names": ("entailment", "neutral", "contradiction"),
     },
 }  # fmt: skip

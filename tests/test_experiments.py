@@ -149,3 +149,17 @@ def test_adapters_are_compared_on_equal_terms(name: str, data: dict[str, Path]) 
     values = made.space["adapter"].domain.grid()
     assert made.config.study.compare_by == "adapter" and values == ("lora", "ia3", "head")
     assert made.config.study.n_trials % len(values) == 0 and made.config.study.pruner == "none"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_early_evaluations_are_for_searches_that_prune_and_repeat_no_published_table(
+    name: str, data: dict[str, Path]
+) -> None:
+    config = plan(name, data).config
+    if config.published is not None or config.study.pruner == "none" or config.trainer.early_stopping_patience:
+        assert config.trainer.eval_strategy in ("epoch", "steps")
+
+
+def test_the_quickstart_prunes_as_a_user_who_changes_nothing() -> None:
+    config = plan("quickstart", {}).config
+    assert (config.study.pruner, config.trainer.eval_strategy, config.study.sampler) == ("racing", "early", "tpe")

@@ -115,7 +115,11 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["study.metric=eval/loss"], "study.direction", "better when lower"),
         (["trainer.eval_strategy=no"], "study.pruner", "nothing is evaluated on the way"),
         (["trainer.eval_strategy=steps"], "trainer.eval_steps", "is null"),
-        (["trainer.num_train_epochs=1", "study.space=null"], "study.pruner", "evaluated once"),
+        (
+            ["trainer.num_train_epochs=1", "trainer.eval_strategy=epoch", "study.space=null"],
+            "study.pruner",
+            "evaluated once",
+        ),
         (["study.space=five_knob"], "study.space", "did you mean five_knobs?"),
         (["study.sampler=grid"], "optimizer.learning_rate", "needs a step or choices"),
         (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of TPESampler"),

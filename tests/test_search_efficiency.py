@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from benchmarks.curves import Curve, Table, read, recorded
 from benchmarks.replay import Policy, distance, replay
-from benchmarks.search_efficiency import together
+from benchmarks.samplers import Measured as Sampled
+from benchmarks.search_efficiency import Measured, measure, together
 from optuna.pruners import ThresholdPruner
 
 from sweep.config.space import Choices, Parameter, Range, Space
@@ -17,7 +18,8 @@ SPACE = Space((Parameter(RATE, Range(1e-4, 1e-2, log=True)), Parameter(BATCH, Ch
 
 
 def table(*scores: tuple[float, ...]) -> Table:
-    curves = (Curve({RATE: 1e-4 * 10 ** (index / 2), BATCH: 8}, one) for index, one in enumerate(scores))
+    last = max(4, len(scores) - 1)
+    curves = (Curve({RATE: 1e-4 * 100 ** (index / last), BATCH: 8}, one) for index, one in enumerate(scores))
     return Table("by hand", 100, 50, SPACE, tuple(curves), tuple(range(1, len(scores[0]) + 1)))
 
 
@@ -75,6 +77,58 @@ def test_all_together_for_an_epoch_and_the_best_to_the_end() -> None:
     two = together(THREE, trials=3, stages=((1, 2),), seed=0)
     assert (two.regret, two.trained, two.reached) == (0, 3 + 2 + 2, 7)
     assert together(THREE, trials=3, stages=((1, 2), (2, 1)), seed=0).trained == 3 + 2 + 1
+
+
+def test_evaluations_within_an_epoch_are_left_out() -> None:
+    """Evaluated at an eighth, a half, one and two epochs; two of them are left."""
+    early = replace(table((0.1, 0.2, 0.3, 0.4)), at=(1, 4, 8, 16), unit=1 / 8)
+    whole = early.after_epochs()
+    assert (whole.at, whole.unit, whole.curves[0].scores) == ((1, 2), 1, (0.3, 0.4))
+    assert (early.epochs, whole.epochs, early.early, whole.early) == (2, 2, True, False)
+    assert early.full_cost == whole.full_cost == pytest.approx(2 * 100 + 2 * 50 / 3)
+
+
+def test_an_evaluation_costs_a_third_of_training_its_rows() -> None:
+    """Of two trials the one is stopped after an epoch: 100 rows trained and 50 evaluated, in place of three times that."""
+    two = table((0.9, 0.9, 0.9), (0.1, 0.1, 0.1))
+    run = replay(two, Policy(), trials=2, slots=2, pruner=ThresholdPruner(lower=0.5))
+    found = Measured.of(two, [run], slots=2, pruner="by hand")
+    assert (run.evaluations, found.evaluations, found.saved) == (4, 2, pytest.approx(1 / 3))
+    assert found.cost_saved == pytest.approx(1 / 3), "as often evaluated as trained"
+    often = replace(two, at=(2, 4, 8), unit=1 / 4)
+    again = Measured.of(often, [replay(often, Policy(), trials=2)], slots=1, pruner="by hand")
+    assert again.saved == 0 and again.cost_saved == pytest.approx(1 - (200 + 50) / (200 + 100 / 3))
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_after_one_epoch_the_best_go_on(early: bool) -> None:
+    """Ten curves that never cross, all at once: nothing is stopped before the epoch ends, and all but the best then."""
+    curves = [(0.05 * index,) * 4 for index in range(10)]
+    made = replace(table(*curves), at=(1, 2, 4, 8), unit=0.25) if early else table(*curves)
+    policies = {one.pruner: one for one in measure(made, seeds=4) if one.slots >= 8}
+    epochs = made.epochs
+    for kept in (1, 2, 3):
+        waiting = policies[f"waiting: one epoch each, the best {kept} to the end"]
+        assert waiting.saved == pytest.approx((10 - kept) * (epochs - 1) / (10 * epochs))
+        best = policies[f"one epoch, the best {kept} go on"]
+        assert 0 < best.saved <= 9 * (epochs - 1) / (10 * epochs) and best.within == 1
+
+
+def test_samplers_are_told_apart_by_the_rows_until_the_same_score() -> None:
+    """Two epochs of 0.6 in the first curve, then of 0.9 in the second, if they come in that order; 0.95 is never had."""
+    two = table((0.6, 0.6), (0.9, 0.9))
+    runs = [replay(two, Policy(), trials=2, seed=seed) for seed in range(8)]
+    assert {run.trials_until(0.9) for run in runs} == {0.5, 1.5}
+    assert {run.trials_until(0.95) for run in runs} == {2}
+    names = {"table": "by hand", "slots": 1, "pruner": "none", "sampler": "random"}
+    assert Sampled.of(runs, 0.95, **names).until == 2 and Sampled.of(runs, 0.9, **names).error == 0
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe"])
+def test_a_sampler_that_learns_asks_for_the_good_end_of_the_space(sampler: str) -> None:
+    """Forty curves, the better the higher their rate: after sixteen of them it has had one of the best four."""
+    rising = table(*((index / 40,) for index in range(40)))
+    assert replay(rising, Policy(sampler), trials=16).best >= 36 / 40
 
 
 def test_more_trials_than_rows_are_refused() -> None:

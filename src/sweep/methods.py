@@ -31,10 +31,11 @@ _PRUNERS: Mapping[PrunerName, type[BasePruner]] = {
 # Optuna's own defaults are for studies of hundreds: ten random points before TPE starts and five trials before the
 # median pruner does would leave a study of six neither searched nor pruned. Evaluations are counted from 1, so two
 # warmup steps spare a trial's first evaluation, when the learning rate may still be warming up. With its constant liar TPE
-# keeps away from the points of trials that still run; with none running it changes nothing.
+# keeps away from the points of trials that still run; with none running it changes nothing. The Gaussian process would warn of
+# each conditional key at each ask.
 _SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 4, "constant_liar": True},
-    "gp": {"n_startup_trials": 4},
+    "gp": {"n_startup_trials": 4, "warn_independent_sampling": False},
 }
 _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
     "median": {"n_startup_trials": 2, "n_warmup_steps": 2},

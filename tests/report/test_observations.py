@@ -7,7 +7,7 @@ import pytest
 
 from sweep.records import Failed, FailureReason, Pruned
 from sweep.report.facts import Point, read
-from sweep.report.observations import agreement, course, ending, fit, spread
+from sweep.report.observations import agreement, course, ending, fit, spread, trial_observations
 
 from .conftest import completed, cost, evals, six_trials, trial
 
@@ -52,6 +52,46 @@ def test_evaluations_without_the_metric():
 )
 def test_convergence(accuracies, said):
     assert course(points(accuracies), "eval/accuracy", maximize=True)[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        (
+            [0.1, 0.3, 0.6, 0.8, 0.85, 0.88],
+            "Still improving when it ended, so longer training may help: the last evaluation brought +0.0300, "
+            "37.5 % of the gain since the first epoch.",
+        ),
+        (
+            [0.1, 0.3, 0.6, 0.8, 0.88],
+            "Two evaluations since the first epoch are too few to see a plateau: the second brought +0.0800.",
+        ),
+        (
+            [0.1, 0.3, 0.6, 0.61],
+            "Near its plateau when it ended: the last evaluation brought +0.0100, 1.96 % of the whole gain.",
+        ),
+        ([0.1, 0.3, 0.6, 0.5, 0.5], "No gain after evaluation 3 of 5: the last one is 0.1000 worse than the best."),
+    ],
+)
+def test_what_the_first_epoch_brings_makes_no_plateau(accuracies, said):
+    at = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 3.0)
+    early = tuple(
+        replace(point, eval=replace(point.eval, epoch=epoch))
+        for point, epoch in zip(points(accuracies), at, strict=False)
+    )
+    assert course(early, "eval/accuracy", maximize=True)[-1] == said
+
+
+def test_a_pruned_trial_is_not_told_to_train_longer(make):
+    (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
+    facts = read(make(six_trials()))
+    (first, *_) = (one for one in facts.completed if len(facts.points[one.number]) > 2)
+    pruned = replace(first, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))
+    said = trial_observations(facts, first), trial_observations(facts, pruned)
+    assert [any("plateau" in one or "improving" in one or "No gain" in one for one in found) for found in said] == [
+        True,
+        False,
+    ]
 
 
 def test_a_loss_improves_downwards():

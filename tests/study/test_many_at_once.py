@@ -131,7 +131,7 @@ def test_one_is_pruned_one_crashes_and_the_others_are_stopped_with_it(tmp_path: 
         if (trial.number, epoch) == (4, 3):
             raise ZeroDivisionError("a bug")
 
-    options = ("study.space=grid", "study.pruner=median", "study.n_trials=8")
+    options = ("study.space=grid", "study.pruner=median", "trainer.eval_strategy=epoch", "study.n_trials=8")
     engine = ToyEngine(fail, slots=3, luck=lambda trial: -9.0 if trial.number == 3 else float(trial.number))
     with pytest.raises(ZeroDivisionError):
         searched(tmp_path, *options, engine=engine)

@@ -44,10 +44,11 @@ def passed(made: Milestones, trial: Config) -> list[int]:
 
 
 def test_an_evaluation_at_each_epoch_s_end_is_at_that_epoch() -> None:
-    made = milestones(searched(per_device_train_batch_size=(8, 16, 32)))
+    each = {"eval_strategy": "epoch", "num_train_epochs": 4}
+    made = milestones(searched(per_device_train_batch_size=(8, 16, 32)), **each)
     assert made.unit == 1
     for batch in (8, 16, 32):
-        assert passed(made, config(**{BATCH: batch, "num_train_epochs": 4})) == [1, 2, 3, 4]
+        assert passed(made, config(**{BATCH: batch, **each})) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("accumulation", [1, 2, 3])

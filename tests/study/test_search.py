@@ -74,7 +74,7 @@ def test_each_pruner_runs(tmp_path: Path, name: str) -> None:
 
 def test_a_weak_trial_is_pruned_and_keeps_its_evaluations(tmp_path: Path) -> None:
     enqueue = "study.enqueue=[{optimizer.learning_rate: 1e-3},{optimizer.learning_rate: 1.1e-3},{optimizer.learning_rate: 9e-3}]"
-    record = searched(tmp_path, enqueue, "study.n_trials=3", "study.pruner=median")[2]
+    record = searched(tmp_path, enqueue, "study.n_trials=3", "study.pruner=median", "trainer.eval_strategy=epoch")[2]
     assert record.state == "pruned"
     assert [point.index for point in record.outcome.evals] == [1, 2]
 

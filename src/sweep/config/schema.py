@@ -158,7 +158,7 @@ class TrainerConfig(Section):
     gradient_accumulation_steps: Count = 1
     max_grad_norm: NonNegative = 1.0
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
-        "epoch", description="early: after an 8th, a 4th and half of the first epoch too; no: once, at the end"
+        "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"
     )
     eval_steps: Count | None = None
     logging_steps: Count = 10

@@ -34,7 +34,9 @@ _FAILURES = {
 def trial_observations(facts: Facts, trial: TrialRecord) -> list[str]:
     """How the trial ended, how its score moved, and what its losses say, in this order."""
     points = facts.points[trial.number]
-    sentences = [ending(trial, points), *course(points, facts.metric, maximize=facts.maximize), *fit(points)]
+    pruned = isinstance(trial.outcome, Pruned)
+    moved = course(points, facts.metric, maximize=facts.maximize, ended=not pruned)
+    sentences = [ending(trial, points), *moved, *fit(points)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -53,8 +55,9 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> str:
             return f"{_FAILURES[reason]} ({done}{said})."
 
 
-def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]:
-    """How the objective moved over the evaluations; a value that is not finite is named and left out."""
+def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> list[str]:
+    """How the objective moved over the evaluations; a value that is not finite is named and left out. Of a trial that was
+    pruned before it `ended` nothing is said about a plateau: longer training would not help it."""
     if not points:
         return ["No evaluation was reached."]
     found = [(point.eval.index, value) for point in points if (value := point.metric(metric)) is not None]
@@ -67,7 +70,10 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool) -> list[str]
         return [*sentences, f"One evaluation with {metric}: {score(series[0][1])}."]
     if len({value for _, value in series}) == 1:
         return [*sentences, f"{metric} stayed at {score(series[0][1])} in all {len(series)} evaluations."]
-    return [*sentences, _movement(series, metric, maximize), _convergence(series, maximize)]
+    begun = {point.eval.index for point in points if point.eval.epoch < 1}
+    later = [(index, value) for index, value in series if index not in begun]
+    plateau = [_convergence(series, later, maximize)] if ended else []
+    return [*sentences, _movement(series, metric, maximize), *plateau]
 
 
 def fit(points: Sequence[Point]) -> list[str]:
@@ -150,17 +156,24 @@ def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) 
     return f"{way}; best {score(best)} at evaluation {best_index}."
 
 
-def _convergence(series: Sequence[tuple[int, float]], maximize: bool) -> str:
+def _convergence(series: Sequence[tuple[int, float]], later: Sequence[tuple[int, float]], maximize: bool) -> str:
+    """`later` are those of the series from the end of the first epoch on: beside what the first steps bring, every later
+    gain is small, and a trial that is evaluated within its first epoch would seem to have learnt all there is."""
     best_index, best = _best(series, maximize)
     last_index, last = series[-1]
     if best_index != last_index:
         beside = "equal to" if best == last else f"{score(abs(best - last))} worse than"
         return f"No gain after evaluation {best_index} of {len(series)}: the last one is {beside} the best."
-    if len(series) == 2:
-        return f"Two evaluations are too few to see a plateau: the second brought {signed(last - series[0][1])}."
-    before, whole = _best(series[:-1], maximize)[1], abs(best - series[0][1])
+    counted = later if len(later) > 1 else series
+    since = " since the first epoch" if len(counted) < len(series) else ""
+    if len(counted) == 2:
+        return (
+            f"Two evaluations{since} are too few to see a plateau: the second brought {signed(last - counted[0][1])}."
+        )
+    before, whole = _best(counted[:-1], maximize)[1], abs(best - counted[0][1])
     gained = abs(best - before)
-    part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of the whole gain"
+    gain = f"the gain{since}" if since else "the whole gain"
+    part = f"the last evaluation brought {signed(last - before)}, {share(gained, whole)} of {gain}"
     if gained >= STILL_IMPROVING * whole:
         return f"Still improving when it ended, so longer training may help: {part}."
     return f"Near its plateau when it ended: {part}."
