@@ -273,17 +273,22 @@ def test_a_quantised_base_trains(plan: Plan, bench: Bench, data: TokenisedData, 
     assert outcome.cost.flops > 0
 
 
+@pytest.mark.parametrize(("strategy", "evaluated_at"), [("epoch", [5, 10, 15]), ("early", [1, 3, 5, 10])])
 def test_early_stopping_counts_evaluations_without_a_gain(
-    plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher
+    plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher, strategy: str, evaluated_at: list[int]
 ) -> None:
+    """But not those within the first epoch, which are there for the pruner."""
     trial = plan(
         optimizer={"learning_rate": 1e-9},
-        trainer={"num_train_epochs": 6, "early_stopping_patience": 2, "early_stopping_threshold": 0.01},
-    )
+        trainer={
+            "num_train_epochs": 6, "eval_strategy": strategy,
+            "early_stopping_patience": 2, "early_stopping_threshold": 0.01,
+        },
+    )  # fmt: skip
     outcome = watcher.run(trial, bench=bench, data=data)
     assert isinstance(outcome, Completed)
     assert outcome.stopped_early
-    assert len(outcome.evals) == 3
+    assert [point.step for point in outcome.evals] == evaluated_at
     assert outcome.best.index == 1
 
 

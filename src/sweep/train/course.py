@@ -75,7 +75,7 @@ class Course:
     config: Config
     evals: list[EvalPoint] = field(default_factory=list)
     best: EvalPoint | None = None
-    idle: int = 0  # evaluations in a row that were not better than the best by more than the threshold
+    idle: int = 0  # evaluations in a row that were not better than the best by more than the threshold, early ones aside
     samples: int = 0
     eval_samples: int = 0
     verdict: Verdict = Verdict.CONTINUE
@@ -107,10 +107,15 @@ class Course:
         self.evals.append(point)
         objective = self.config.study.objective
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
-        self.idle = 0 if gain > self.config.trainer.early_stopping_threshold else self.idle + 1
+        idles = gain <= self.config.trainer.early_stopping_threshold and not self._early(epoch)
+        self.idle = self.idle + 1 if idles else 0
         if gain > 0:
             self.best = point
         return gain > 0
+
+    def _early(self, epoch: float) -> bool:
+        """Whether an evaluation is there for the pruner: patience is meant in epochs."""
+        return self.config.trainer.eval_strategy == "early" and epoch < 1
 
     def out_of_patience(self) -> bool:
         patience = self.config.trainer.early_stopping_patience
