@@ -208,6 +208,7 @@ def test_another_kind_is_trained_and_read_again_and_counted(
     assert "trial 0 was retrained already; what is left is its refit" in told
     assert (plain.test_readings, refitted.test_readings) == (1, 2) and not same(kept, weights(tmp_path))
     assert refitted.retraining == plain.retraining
+    assert ["study.refit=true" in record.command for record in (plain, refitted)] == [False, True]
     assert (tmp_path / "run" / "final" / "events.jsonl").read_text()
 
     # The same again: nothing is done.
@@ -218,6 +219,7 @@ def test_another_kind_is_trained_and_read_again_and_counted(
     assert run("adapter=head") == 0
     back = final(tmp_path)
     assert (back.refit, back.test_readings) == (None, 3)
+    assert "study.refit" not in back.command
     assert same(kept, weights(tmp_path)) and back.test == plain.test
     assert not refit_dir(tmp_path / "run" / "final").exists()
 

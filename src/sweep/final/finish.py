@@ -157,7 +157,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
     readings = session.store.note_test_reading(one.record.number, together)
     reading = read_test(session, config, kept.result, decided)
     record = FinalRecord(
-        number=one.record.number, params=one.record.params, command=one.record.command,
+        number=one.record.number, params=one.record.params, command=kept.plan.command,
         trial_best=one.record.best, retrain_best=again.best,
         trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
         test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
