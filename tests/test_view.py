@@ -11,7 +11,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.records import Completed, Cost, EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.view import View
 
-POINT = EvalPoint(1, 5, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.75})
+POINT = EvalPoint(1, 5, 0.125, {"eval/accuracy": 0.5, "eval/loss": 0.75})
 TRIAL = TrialPlan(2, {"optimizer.learning_rate": 0.00123456, "adapter": "lora"}, Config(), 10, "")
 BEST = TrialRecord(1, {}, Completed(POINT, (POINT,), Cost()), "", 10, "", "")
 
@@ -49,7 +49,7 @@ def three(view: View) -> None:
 def test_plain_lines_where_there_is_no_terminal() -> None:
     assert printed(one).splitlines() == [
         "trial 2: learning_rate=0.001235, adapter=lora",
-        "  epoch 1.0: eval/accuracy 0.5000, eval/loss 0.7500",
+        "  epoch 0.125: eval/accuracy 0.5000, eval/loss 0.7500",
         "trial 2: completed, eval/accuracy 0.5",
     ]
 
@@ -73,13 +73,13 @@ def test_plain_lines_of_several_trials_name_theirs() -> None:
 
     scores = "eval/accuracy 0.5000, eval/loss 0.7500"
     assert printed(act).splitlines()[3:] == [
-        f"trial 4, epoch 1.0: {scores}",
+        f"trial 4, epoch 0.125: {scores}",
         "trial 3: pruned",
         "trial 4: completed",
-        f"trial 5, epoch 1.0: {scores}",
+        f"trial 5, epoch 0.125: {scores}",
         "trial 6: r=6",
         "trial 5: completed",
-        f"trial 6, epoch 1.0: {scores}",
+        f"trial 6, epoch 0.125: {scores}",
     ]
 
 

@@ -85,7 +85,7 @@ class View:
         if self.study.metric != "eval/loss":
             shown += f", eval/loss {point.metrics['eval/loss']:.4f}"
         self._last_line = time.monotonic()
-        self.say(f"{self._whose(title)}epoch {point.epoch:.1f}: {shown}")
+        self.say(f"{self._whose(title)}epoch {point.epoch:.4g}: {shown}")
 
     def ended(self, title: str, state: str, detail: str) -> None:
         self.over(title)
