@@ -153,13 +153,12 @@ def test_the_refitted_model_is_tested_and_kept(
 
 def test_it_stops_where_the_retraining_was_best_of_the_whole_schedule(run: Any, tmp_path: Path) -> None:
     still = (
-        "optimizer.learning_rate=1e-12",
-        "optimizer.warmup_steps=0",
-        "trainer.logging_steps=1",
-    )  # epoch 1 stays best
+        "optimizer.learning_rate=1e-12", "optimizer.warmup_steps=0", "trainer.logging_steps=1",
+        "trainer.eval_strategy=epoch",
+    )  # fmt: skip
     assert run("study.refit=true", "adapter=head", "trainer.num_train_epochs=4", *still) == 0
     record, store = final(tmp_path), Store(tmp_path / "run")
-    assert record.retrain_best.epoch == 1.0 and record.refit is not None
+    assert record.retrain_best.epoch == 1.0 and record.refit is not None  # the first of equals stays the best
     assert (record.refit.steps, record.refit.total_steps, record.refit.cost.engine) == (10, 40, "frozen")
     rates = [row.metrics["train/learning_rate"] for row in store.final_events(refit_dir(store.final_dir))]
     assert rates == pytest.approx([1e-12 * (1 - step / 40) for step in range(10)], abs=0.0)
