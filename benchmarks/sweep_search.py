@@ -10,7 +10,6 @@ an evaluation and a trial ended, and, with --weigh, how much memory was in use a
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
+from sweep.numerics import tell_libraries
 from sweep.plan import make_plan
 from sweep.track.open import tracker_faults
 
@@ -105,7 +105,7 @@ class Watched:
 
 
 def main() -> None:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    tell_libraries()
     out, weighing = Path(sys.argv[1]), "--weigh" in sys.argv
     with reported():
         plan = make_plan(

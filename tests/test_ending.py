@@ -116,7 +116,7 @@ def _several_labels(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, 
         "dataset=custom", f"dataset.path={folder}", "dataset.task=multi_label", "dataset.label_columns=[lost,fee]",
         "model=custom", f"model.path={model}", f"run_dir={folder / 'run'}", "tracker=none", "study.space=null",
         "study.pruner=none", "study.n_trials=1", "study.metric=eval/f1_macro", "trainer.num_train_epochs=1",
-        f"trainer.decision_threshold={threshold}", "engine=trainer",
+        "trainer.eval_strategy=epoch", f"trainer.decision_threshold={threshold}", "engine=trainer",
     ]  # fmt: skip
     assert run(monkeypatch, *arguments) == 0
     found = Store(folder / "run").final()

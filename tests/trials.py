@@ -62,7 +62,10 @@ def make_data(cache: Path, *, several: bool = False) -> TokenisedData:
 
 
 def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan:
-    trainer = {"per_device_train_batch_size": 8, "num_train_epochs": 2, "logging_steps": 2, "save_best": False}
+    trainer = {
+        "per_device_train_batch_size": 8, "num_train_epochs": 2, "eval_strategy": "epoch", "logging_steps": 2,
+        "save_best": False,
+    }  # fmt: skip
     config = Config.model_validate(
         {
             "model": {"path": str(model_dir)},

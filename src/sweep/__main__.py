@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
+from sweep.numerics import tell_libraries
 from sweep.plan import make_plan
 from sweep.track.open import tracker_faults
 
@@ -16,9 +16,7 @@ _COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:
-    # PyTorch's threads spin while they wait for each other, and on a machine that others use too that is what they
-    # mostly do. A short spin costs an idle machine nothing.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    tell_libraries()
     if module := _COMMANDS.get(next(iter(sys.argv[1:]), "")):
         import_module(module).main(sys.argv[2:])
         return

@@ -56,6 +56,11 @@ def test_equal_scores_are_not_parted() -> None:
     assert threshold == pytest.approx((expit(-2) + expit(-4)) / 2)
 
 
+def test_scores_that_rounding_sets_apart_are_not_parted() -> None:
+    (threshold,) = tuned(*rows([(-2, 1), (-2 - 1e-6, 0), (-2 + 1e-6, 0), (-4, 0)]))
+    assert threshold == pytest.approx((expit(-2) + expit(-4)) / 2, abs=1e-6)
+
+
 def test_each_label_is_decided_by_its_own_threshold() -> None:
     scores = np.array([[-1.0, 1.0], [1.0, 3.0]], dtype=np.float32)
     assert decide("multi_label", scores, (0.2, 0.9)).tolist() == [[1, 0], [1, 1]]

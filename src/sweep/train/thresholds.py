@@ -9,6 +9,7 @@ from scipy.special import expit
 from sweep.train.metrics import Labels, Scores
 
 EVEN = 0.5
+_ROUNDING = 1e-6  # probabilities of one text in two batches may be so far apart
 
 
 def tuned(scores: Scores, labels: Labels) -> tuple[float, ...]:
@@ -33,7 +34,7 @@ def _best(chances: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     hits = np.cumsum(truth[order])
     f1 = 2 * hits / (np.arange(1, len(falling) + 1) + positives)
     below = np.append(falling[1:], 0.0)
-    usable = falling > below  # equal probabilities cannot be parted
+    usable = falling - below > _ROUNDING  # equal probabilities cannot be parted
     even = (below < EVEN) & (falling >= EVEN)
     thresholds = np.where(even, EVEN, (falling + below) / 2)[usable]
     best = thresholds[f1[usable] >= f1[usable].max()]

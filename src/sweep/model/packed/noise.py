@@ -41,7 +41,7 @@ def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence
     In the values' own type, because a product with booleans takes a CPU five times as long.
     """
     made = torch.empty(sum(counts), dtype=dtype, device=noise[0].device)
-    for source, part, probability in zip(noise, made.split(list(counts)), probabilities, strict=True):
+    for source, part, probability in zip(noise, torch.split(made, list(counts)), probabilities, strict=True):
         if probability:
             _fill(part, source.draw(len(part)), probability)
         else:
