@@ -61,6 +61,12 @@ def test_scores_that_rounding_sets_apart_are_not_parted() -> None:
     assert threshold == pytest.approx((expit(-2) + expit(-4)) / 2, abs=1e-6)
 
 
+@pytest.mark.parametrize("lowest", [-18.0, -900.0])
+def test_a_label_that_is_improbable_in_every_row_applies_to_all(lowest: float) -> None:
+    (threshold,) = tuned(*rows([(-15.0, 1), (-16.0, 0), (lowest, 1)]))
+    assert 0 <= threshold <= expit(lowest)
+
+
 def test_each_label_is_decided_by_its_own_threshold() -> None:
     scores = np.array([[-1.0, 1.0], [1.0, 3.0]], dtype=np.float32)
     assert decide("multi_label", scores, (0.2, 0.9)).tolist() == [[1, 0], [1, 1]]

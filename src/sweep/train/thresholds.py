@@ -35,6 +35,7 @@ def _best(chances: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     f1 = 2 * hits / (np.arange(1, len(falling) + 1) + positives)
     below = np.append(falling[1:], 0.0)
     usable = falling - below > _ROUNDING  # equal probabilities cannot be parted
+    usable[-1] = True  # below the last one there is nothing to be parted from: the label applies to all rows
     even = (below < EVEN) & (falling >= EVEN)
     thresholds = np.where(even, EVEN, (falling + below) / 2)[usable]
     best = thresholds[f1[usable] >= f1[usable].max()]
