@@ -75,9 +75,7 @@ class Course:
     config: Config
     evals: list[EvalPoint] = field(default_factory=list)
     best: EvalPoint | None = None
-    idle: int = (
-        0  # evaluations in a row that were not better than the best by more than the threshold, early ones aside
-    )
+    idle: int = 0  # evaluations in a row without a gain above the threshold, early ones aside
     samples: int = 0
     eval_samples: int = 0
     verdict: Verdict = Verdict.CONTINUE
