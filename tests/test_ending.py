@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from torch import tensor
 
-from sweep.__main__ import main
+from program import run
 from sweep.model.artifact import load, thresholds
 from sweep.records import FinalRecord
 from sweep.store import Store
@@ -18,15 +18,6 @@ from tiny import tiny_bert
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("bert"))
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["sweep", *arguments])
-    try:
-        main()
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
 
 
 def numbers(store: Store) -> dict[str, int]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.__main__ import main
+from program import final, run
 from sweep.model.artifact import load
-from sweep.records import Completed, FinalRecord
+from sweep.records import Completed
 from sweep.store import Store
 from tiny import tiny_bert
 
@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(model: Path, folder: Path, *more: str) -> list[str]:
     return [
-        "sweep", "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", f"study.n_trials={TRIALS}",
+        "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", f"study.n_trials={TRIALS}",
         "dataset.max_train_samples=48", "dataset.max_eval_samples=28", "dataset.max_test_samples=28",
         "trainer.num_train_epochs=2", f"study.space={space(folder)}", "tracker=none", *more,
     ]  # fmt: skip
@@ -38,24 +38,9 @@ def space(folder: Path) -> Path:
     return path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> int:
-    monkeypatch.setattr("sys.argv", argv)
-    try:
-        main()
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
-
-
-def final(folder: Path) -> FinalRecord:
-    found = Store(folder / "run").final()
-    assert found is not None
-    return found
-
-
 @pytest.fixture
 def finished(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert run(monkeypatch, arguments(model, tmp_path)) == 0
+    assert run(monkeypatch, *arguments(model, tmp_path)) == 0
     return tmp_path
 
 
@@ -97,13 +82,13 @@ def test_a_finished_study_holds_everything(
     # The same command again: nothing is trained, the test split is not read again.
     before = (finished / "run" / "final" / "record.json").read_bytes()
     capsys.readouterr()
-    assert run(monkeypatch, arguments(model, finished)) == 0
+    assert run(monkeypatch, *arguments(model, finished)) == 0
     assert "the test split is not read again" in capsys.readouterr().err
     assert (finished / "run" / "final" / "record.json").read_bytes() == before
 
 
 def test_a_study_goes_on_to_more_trials(finished: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, arguments(model, finished, "study.n_trials=5")) == 0
+    assert run(monkeypatch, *arguments(model, finished, "study.n_trials=5")) == 0
     assert [trial.number for trial in Store(finished / "run").trials()] == [0, 1, 2, 3, 4]
     first = len((finished / "run" / "test_readings.jsonl").read_text().splitlines())
     assert final(finished).test_readings == first
@@ -114,7 +99,7 @@ def test_a_changed_experiment_is_refused_and_each_change_named(
     finished: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = ("optimizer.weight_decay=0.3", "dataset.max_train_samples=40", "study.seed=5")
-    assert run(monkeypatch, arguments(model, finished, *changes)) == 2
+    assert run(monkeypatch, *arguments(model, finished, *changes)) == 2
     message = capsys.readouterr().err
     assert "optimizer.weight_decay: was 0.0 when this study began, and is 0.3 now" in message
     for name in ("dataset.max_train_samples", "study.seed", "data fingerprint", "run_dir"):
@@ -125,7 +110,7 @@ def test_a_changed_experiment_is_refused_and_each_change_named(
 def test_a_dry_run_writes_and_trains_nothing(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, arguments(model, tmp_path, "study.dry_run=true")) == 0
+    assert run(monkeypatch, *arguments(model, tmp_path, "study.dry_run=true")) == 0
     printed = capsys.readouterr().out
     for part in (
         "learning_rate: 0.001 to 0.1 (log)",
@@ -141,7 +126,7 @@ def test_a_dry_run_tells_what_comes_after_the_search(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     after = ("study.dry_run=true", "study.compare_by=adapter", "study.n_trials=6", "study.confirm_seeds=2")
-    assert run(monkeypatch, arguments(model, tmp_path, *after)) == 0
+    assert run(monkeypatch, *arguments(model, tmp_path, *after)) == 0
     printed = capsys.readouterr().out
     # Of six trials, two of the four adapters get two and the others one.
     for part in ("lora, ia3, head, full, with equal numbers of trials", "up to 12 more trainings", "at the end: 4"):
@@ -152,7 +137,7 @@ def test_a_run_directory_in_use_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Store(tmp_path / "run").held():
-        assert run(monkeypatch, arguments(model, tmp_path)) == 2
+        assert run(monkeypatch, *arguments(model, tmp_path)) == 2
     assert "in use by another sweep process" in capsys.readouterr().err
 
 
@@ -160,7 +145,7 @@ def test_faults_of_the_model_come_before_weights_and_all_at_once(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lora = ("study.space=null", "adapter.target_modules=[nowhere]", "trainer.fp16=true", "trainer.device=cpu")
-    assert run(monkeypatch, arguments(model, tmp_path, *lora)) == 2
+    assert run(monkeypatch, *arguments(model, tmp_path, *lora)) == 2
     message = capsys.readouterr().err
     assert "adapter.target_modules" in message
     assert "trainer.fp16" in message
@@ -169,7 +154,7 @@ def test_faults_of_the_model_come_before_weights_and_all_at_once(
 def test_a_model_that_cannot_be_reached_says_how_to_give_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, arguments(tmp_path / "none", tmp_path)) == 2
+    assert run(monkeypatch, *arguments(tmp_path / "none", tmp_path)) == 2
     assert "model.path" in capsys.readouterr().err
 
 
@@ -184,7 +169,7 @@ def test_diverging_trials_are_failures_of_their_points(
         "trainer.max_grad_norm=0",
         "study.n_trials=2",
     )
-    assert run(monkeypatch, argv) == 2
+    assert run(monkeypatch, *argv) == 2
     assert "no trial completed" in capsys.readouterr().err
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["diverged", "diverged"]
     assert "diverged" in (tmp_path / "run" / "report.md").read_text()
@@ -193,7 +178,7 @@ def test_diverging_trials_are_failures_of_their_points(
 def test_the_mock_backend_receives_every_trial_and_row(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, arguments(model, tmp_path, "tracker=mock", "study.n_trials=2")) == 0
+    assert run(monkeypatch, *arguments(model, tmp_path, "tracker=mock", "study.n_trials=2")) == 0
     assert "2 trial runs, 1 final, 1 study" in capsys.readouterr().err
     kept = tmp_path / "run" / "wandb-mock"
     received = "".join(path.read_text() for path in kept.rglob("*.json*"))
@@ -206,8 +191,8 @@ def test_a_trial_s_command_repeats_its_numbers(finished: Path, monkeypatch: pyte
     trial = Store(finished / "run").trials()[0]
     assert isinstance(trial.outcome, Completed)
     words = shlex.split(trial.command)
-    argv = ["sweep", *(word for word in words[3:] if not word.startswith("run_dir=")), f"run_dir={finished / 'again'}"]
-    assert run(monkeypatch, argv) == 0
+    argv = [*(word for word in words[3:] if not word.startswith("run_dir=")), f"run_dir={finished / 'again'}"]
+    assert run(monkeypatch, *argv) == 0
     again = Store(finished / "again").trials()[0]
     assert isinstance(again.outcome, Completed)
     assert again.outcome.evals == trial.outcome.evals
@@ -216,7 +201,7 @@ def test_a_trial_s_command_repeats_its_numbers(finished: Path, monkeypatch: pyte
 def test_records_hold_no_secret(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "5ecre7" * 6 + "5ecr")
     monkeypatch.setenv("HF_TOKEN", "hf_" + "s3cret" * 5)
-    assert run(monkeypatch, arguments(model, tmp_path, "study.n_trials=1", "tracker=mock")) == 0
+    assert run(monkeypatch, *arguments(model, tmp_path, "study.n_trials=1", "tracker=mock")) == 0
     for path in (tmp_path / "run").rglob("*"):
         if path.is_file():
             content = path.read_bytes()

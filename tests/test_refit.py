@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from sweep.__main__ import main
+from program import final
+from program import run as program
 from sweep.config.schema import Config
 from sweep.data.splits import LockedRows, Rows
 from sweep.final import finish
@@ -50,21 +51,6 @@ def run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         )  # fmt: skip
 
     return give
-
-
-def program(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["sweep", *arguments])
-    try:
-        main()
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
-
-
-def final(folder: Path) -> FinalRecord:
-    found = Store(folder / "run").final()
-    assert found is not None
-    return found
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,28 @@
+"""The program as its user starts it, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweep.__main__ import main
+from sweep.records import FinalRecord
+from sweep.store import Store
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Its exit code."""
+    monkeypatch.setattr("sys.argv", ["sweep", *arguments])
+    try:
+        main()
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def final(folder: Path) -> FinalRecord:
+    """What a run in `folder / "run"` left."""
+    found = Store(folder / "run").final()
+    assert found is not None
+    return found
