@@ -1,7 +1,8 @@
 # `make help` lists what there is.
-PYTHON ?= python3
-VENV   := .venv
-RUN    := $(VENV)/bin/python
+PYTHON  ?= python3
+VENV    := .venv
+RUN     := $(VENV)/bin/python
+AT_ONCE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install sweep test test-slow check bench clean
@@ -20,10 +21,10 @@ sweep: install  ## the whole job on a laptop: search, retrain, test, report; a m
 	$(RUN) -m sweep +experiment=quickstart tracker=mock
 
 test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each
-	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(RUN) -m pytest $(AT_ONCE)
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest $(AT_ONCE) -m slow
 
 check: install  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweep.__main__ import main
-from sweep.records import FinalRecord
+from sweep.records import FinalRecord, TrialRecord
 from sweep.store import Store
 
 
@@ -26,3 +26,13 @@ def final(folder: Path) -> FinalRecord:
     found = Store(folder / "run").final()
     assert found is not None
     return found
+
+
+def assert_repeats(trial: TrialRecord, record: FinalRecord) -> None:
+    """The retraining went as its trial did: to the last digit, but where the trial was one of a pack, which drops other
+    values."""
+    ours, theirs = record.retrain_evals, trial.outcome.evals
+    assert record.trial_evals == theirs
+    assert [point.step for point in ours] == [point.step for point in theirs]
+    if trial.outcome.cost.engine != "packed":
+        assert ours == theirs

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from program import assert_repeats
 from sweep.__main__ import main
 from sweep.plan import make_plan
-from sweep.records import Completed
 from sweep.store import Store
 from tiny import tiny_gpt2
 
@@ -46,7 +46,5 @@ def test_the_search_runs_on_nf4_weights(tmp_path: Path, monkeypatch: pytest.Monk
     assert lock.config.adapter.quantization == "nf4"
     assert final.test_rows == 3080
     assert final.parameters.bytes < 4 * final.parameters.total
-    winner = store.trials()[final.number].outcome
-    assert isinstance(winner, Completed)
-    assert final.retrain_evals == winner.evals
+    assert_repeats(store.trials()[final.number], final)
     assert "0.9351" in (tmp_path / "run" / "report.md").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from program import assert_repeats
 from published_figures import FIGURES
 from sweep.__main__ import main
 from sweep.store import Store
@@ -59,7 +60,7 @@ def test_it_runs_from_data_to_report(name: str, tmp_path: Path, monkeypatch: pyt
     lock, final, report = Store(run).lock(), Store(run).final(), (run / "report.md").read_text()
     assert lock is not None and final is not None
     assert lock.data.rows == {"train": 48, "validation": 24, "test": 24} and final.test_rows == 24
-    assert final.trial_evals == final.retrain_evals
+    assert_repeats(Store(run).trials()[final.number], final)
     held = final.parameters
     if final.config.adapter.quantization == "nf4":
         assert held.bytes < 4 * held.total
