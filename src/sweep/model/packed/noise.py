@@ -40,16 +40,17 @@ def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence
 
     In the values' own type, because a product with booleans takes a CPU five times as long.
     """
-    made = torch.empty(sum(counts), dtype=dtype, device=noise[0].device)
-    for source, part, probability in zip(noise, torch.split(made, list(counts)), probabilities, strict=True):
-        if probability:
-            _fill(part, source.draw(len(part)), probability)
-        else:
-            part.fill_(1.0)
-    return made
+    if len(set(probabilities)) == 1:
+        drawn = [source.draw(count) for source, count in zip(noise, counts, strict=True)]
+        return _mask(torch.cat(drawn), probabilities[0], dtype)
+    return torch.cat([
+        _mask(source.draw(count), one, dtype) if one else torch.ones(count, dtype=dtype, device=source.device)
+        for source, count, one in zip(noise, counts, probabilities, strict=True)
+    ])  # fmt: skip
 
 
-def _fill(part: Tensor, drawn: Tensor, probability: float) -> None:
+def _mask(drawn: Tensor, probability: float, dtype: torch.dtype) -> Tensor:
     dropped = round(probability * _LEVELS)
-    torch.ge(drawn, dropped - _LEVELS // 2, out=part)
-    part.mul_(_LEVELS / (_LEVELS - dropped))
+    kept = torch.empty(drawn.shape, dtype=dtype, device=drawn.device)
+    torch.ge(drawn, dropped - _LEVELS // 2, out=kept)
+    return kept.mul_(_LEVELS / (_LEVELS - dropped))
