@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,8 +28,10 @@ from sweep.errors import first_line
 from sweep.model.base import BaseSpec
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
-from sweep.model.packed.carrier import Carrier, Leaf
-from sweep.model.packed.layout import Layout, Row, chunks
+from sweep.model.packed.adapters import Leaf
+from sweep.model.packed.carrier import Carrier
+from sweep.model.packed.graphs import graphs_for
+from sweep.model.packed.layout import Row, chunks, upload
 from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
 from sweep.train import frozen, memory
 from sweep.train.arguments import autocast
@@ -172,7 +175,11 @@ class _Trip:
         if self.carriers and self.kind == kind:
             return
         labels, self.kind = self.engine.data.splits.labels, kind
-        self.carriers = [Carrier(self.engine.bench.frozen(config, labels)) for _ in range(self.lanes.count)]
+        bench = self.engine.bench
+        self.carriers = [
+            Carrier(bench.frozen(config, labels), graphs_for(bench.device, bf16=kind.bf16))
+            for _ in range(self.lanes.count)
+        ]
         for carrier in self.carriers:
             if kind.checkpointing:
                 carrier.checkpointing()
@@ -289,7 +296,7 @@ class _Trip:
         if not memory.out_of_memory(error):
             raise error
         for carrier in self.carriers:
-            carrier.clear()
+            carrier.release()
         memory.release(self.engine.bench.device)
 
 
@@ -319,24 +326,29 @@ def _learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Steppe
 
 def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
     """Forward and back: each trial's loss, and the gradients of its weights."""
-    rows = [[seat.train.rows[row] for row in seat.waiting[0]] for seat in seats]
-    layout = Layout(rows, carrier.device, [seat.noise() for seat in seats])
-    carrier.train(True)
     for seat in seats:
         seat.passenger.train(True)
+    carrier.train(True)
     leaves = carrier.load([seat.passenger for seat in seats])
+    numbers = [seat.waiting[0] for seat in seats]
+    rows = [[seat.train.rows[row] for row in batch] for seat, batch in zip(seats, numbers, strict=True)]
+    layout = carrier.layout(rows, [seat.noise() for seat in seats])
+    counts = [len(batch) for batch in numbers]
     with autocast(seats[0].plan.config.trainer, carrier.device):
-        vectors = carrier.vectors(layout)
-        losses = [seat.loss(one) for seat, one in zip(seats, vectors, strict=True)]
+        forward = carrier.forward(layout)
+        entering = forward.vectors.detach().requires_grad_()
+        chosen = upload(np.concatenate(numbers), carrier.device).split(counts)
+        parts = zip(seats, entering.split(counts), chosen, strict=True)
+        losses = [seat.loss(vectors, batch) for seat, vectors, batch in parts]
     heads = [seat.passenger.head_weights for seat in seats]
-    wanted = [leaf for leaf, _ in leaves] + [weight for weights in heads for weight in weights]
-    found = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
+    wanted = [entering, *(weight for weights in heads for weight in weights)]
+    into, *own = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
+    found = forward.back(into)
     carrier.clear()
-    shares = _shares(leaves, found[: len(leaves)], len(seats))
-    rest = iter(found[len(leaves) :])
+    shares, rest = _shares(leaves, found, len(seats)), iter(own)
     for share, weights in zip(shares, heads, strict=True):
-        own = zip(weights, islice(rest, len(weights)), strict=True)
-        share += [(weight, gradient) for weight, gradient in own if gradient is not None]
+        pairs = zip(weights, islice(rest, len(weights)), strict=True)
+        share += [(weight, gradient) for weight, gradient in pairs if gradient is not None]
     return [(loss.detach(), share) for loss, share in zip(losses, shares, strict=True)]
 
 
@@ -345,10 +357,10 @@ def _shares(
 ) -> list[list[tuple[nn.Parameter, Tensor]]]:
     """Each trial's part of the gradients of stacked weights, cut to the shape of its own."""
     shares: list[list[tuple[nn.Parameter, Tensor]]] = [[] for _ in range(trials)]
-    for (_, weights), gradient in zip(leaves, found, strict=True):
+    for leaf, gradient in zip(leaves, found, strict=True):
         if gradient is None:
             continue
-        for share, weight, one in zip(shares, weights, gradient, strict=True):
+        for share, weight, one in zip(shares, leaf.weights[:trials], gradient[:trials], strict=True):
             if weight is not None:
                 shape = weight.squeeze().shape if one.ndim == 1 else weight.shape
                 share.append((weight, one[tuple(slice(size) for size in shape)]))
@@ -368,8 +380,8 @@ def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Ten
     with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
         carrier.load([seat.passenger for seat in seats])
         for part in chunks(lined, at_most=at_most, tokens=max(tokens // len(seats), 1)):
-            vectors = carrier.vectors(Layout([lined[part]] * len(seats), carrier.device))
-            for scores, seat, one in zip(found, seats, vectors, strict=True):
+            vectors = carrier.vectors(carrier.layout([lined[part]] * len(seats)))
+            for scores, seat, one in zip(found, seats, vectors[: len(seats)], strict=True):
                 scores.append(wide(seat.passenger.head(one)))
     carrier.clear()
     back = torch.empty(len(order), dtype=torch.long)

@@ -137,20 +137,26 @@ class Seat:
             dropout.noise = drawn
         return drawn
 
-    def loss(self, vectors: Tensor) -> Tensor:
-        """The share that the batch in hand has in the loss of its optimizer step; `vectors` enter the head, (rows, width)."""
+    def loss(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        """The share that the batch in hand has in the loss of its optimizer step; `vectors` enter the head, (rows, width), and
+        `rows` are the numbers of its rows."""
         config = self.plan.config
         scores = wide(self.passenger.head(vectors))
-        labels = self.train.labels[self.waiting[0]]
+        labels = self.train.labels[rows]
         return summed(config.dataset.task, scores, labels, smoothing=config.trainer.label_smoothing_factor) / self.items
 
     def learn(self, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> Stepped | None:
         """Take in what the batch in hand gives and, if it is the last of its optimizer step, that step. Seats may do so at the same
         time; `took` follows."""
+        last = len(self.waiting) == 1
         for weight, gradient in gradients:
             shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
-            weight.grad = shaped if weight.grad is None else weight.grad + shaped
-        return self.updates.step() if len(self.waiting) == 1 else None
+            if weight.grad is not None:
+                shaped = weight.grad + shaped
+            elif not last:
+                shaped = shaped.clone()  # a graph's gradients hold until the next pass
+            weight.grad = shaped
+        return self.updates.step() if last else None
 
     def took(self, loss: Tensor, stepped: Stepped | None) -> bool:
         """The batch in hand is done; True where with it an evaluation is due."""

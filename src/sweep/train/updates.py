@@ -137,7 +137,7 @@ class Updates:
 def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
     """The Trainer's, with its two groups: biases and norms do not decay.
 
-    On the CPU in one kernel: the same arithmetic, where an adapter's many small weights cost more calls than work.
+    AdamW in one kernel: the same arithmetic, where an adapter's many small weights cost more calls than work.
     """
     kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, cast(Any, model))
     # The rule is a method of the Trainer, but reads nothing of one.
@@ -147,7 +147,7 @@ def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
         {"params": [weight for name, weight in weights if name in decaying], "weight_decay": arguments.weight_decay},
         {"params": [weight for name, weight in weights if name not in decaying], "weight_decay": 0.0},
     ]
-    if kind is torch.optim.AdamW and arguments.device.type == "cpu":
+    if kind is torch.optim.AdamW and arguments.device.type in ("cpu", "cuda"):
         options["fused"] = True
     made: Optimizer = kind(groups, **options)
     return made

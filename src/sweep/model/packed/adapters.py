@@ -5,7 +5,7 @@ LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.056
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,8 +21,8 @@ from torch.autograd.function import once_differentiable
 from sweep.model.features import Unsuited
 from sweep.model.packed import products
 from sweep.model.packed.attention import Line
-from sweep.model.packed.layout import Layout
-from sweep.model.packed.noise import masks
+from sweep.model.packed.layout import Places
+from sweep.model.packed.noise import Rates
 
 _ADAPTER = "default"
 _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
@@ -89,6 +89,22 @@ def _quantised(kind: type) -> type:
     return lora.Linear4bit if kind is LoraLayer else ia3.Linear4bit
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Weights of all trials of a pack, stacked. What its gradient holds for trial i is of the i-th of `weights`."""
+
+    stacked: Tensor
+    weights: Sequence[nn.Parameter | None]
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Where on the stack each trial's weights go, and the weights."""
+        with torch.no_grad():
+            for room, weight in zip(self.stacked, self.weights, strict=True):
+                if weight is not None:
+                    flat = weight.detach().flatten() if room.ndim == 1 else weight.detach()
+                    yield room[tuple(slice(size) for size in flat.shape)], flat
+
+
 class Site(nn.Module):
     """A linear layer of the base, with what the trials of the pack in hand have on it."""
 
@@ -96,54 +112,61 @@ class Site(nn.Module):
         super().__init__()
         self.base = base
         self.line = line
-        self.load(())
+        self.lora: _Loras | None = None
+        self.inwards: Leaf | None = None
+        self.outwards: Leaf | None = None
+        line.replace(base, self)
 
-    def load(self, adapters: Sequence[Adapter | None]) -> list[tuple[Tensor, list[nn.Parameter | None]]]:
-        """Take one adapter, or none, for each trial of the next pack. Gives the stacked weights, which are leaves, each
-        with the weights that it is made of: what a leaf's gradient holds for trial i is of the i-th."""
-        self.lora, self.inwards, self.outwards = None, None, None
+    def make_room(self, adapters: Sequence[Adapter | None], *, keep: bool) -> None:
+        """For one adapter, or none, of each trial of the next pack: `leaves`, whose parts are to be filled in. With `keep`
+        what there is stays, at the same place in memory, where it is large enough."""
         loras = [one if isinstance(one, Lora) else None for one in adapters]
-        leaves: list[tuple[Tensor, list[nn.Parameter | None]]] = []
-        if any(loras):
-            self.lora = _Loras.of(loras)
-            leaves += [(self.lora.down, [one.down if one else None for one in loras])]
-            leaves += [(self.lora.up, [one.up if one else None for one in loras])]
-        for name, inwards in (("inwards", True), ("outwards", False)):
-            own = (one if isinstance(one, IA3) and one.inwards is inwards else None for one in adapters)
-            vectors = [one.vector if one else None for one in own]
-            if any(vector is not None for vector in vectors):
-                stacked = _vectors(vectors)
-                setattr(self, name, stacked)
-                leaves.append((stacked, vectors))
-        return leaves
+        self.lora = _Loras.of(loras, self.lora if keep else None)
+        vectors = [one if isinstance(one, IA3) else None for one in adapters]
+        self.inwards = _vectors([one.vector if one and one.inwards else None for one in vectors], self.inwards, keep)
+        self.outwards = _vectors(
+            [one.vector if one and not one.inwards else None for one in vectors], self.outwards, keep
+        )
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        loras = [] if self.lora is None else [self.lora.down, self.lora.up]
+        return [*loras, *(leaf for leaf in (self.inwards, self.outwards) if leaf is not None)]
+
+    @property
+    def drops(self) -> bool:
+        """Some trial drops what goes into its adapter."""
+        return self.lora is not None and any(self.lora.rates.each)
 
     def forward(self, values: Tensor) -> Tensor:
         """(1, tokens, in) → (1, tokens, out), or without the one"""
-        layout: Layout = self.line.layout
-        given = values if self.inwards is None else _scaled(values, self.inwards, layout)
+        layout = self.line.layout
+        given = values if self.inwards is None else _scaled(values, self.inwards.stacked, layout)
         result: Tensor = self.base(given)
         if self.outwards is not None:
-            result = _scaled(result, self.outwards, layout)
+            result = _scaled(result, self.outwards.stacked, layout)
         if self.lora is not None:
             result = self._with_lora(result, values, self.lora, layout)
         return result
 
-    def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Layout) -> Tensor:
-        kind = _compute_type(values, lora.down)
-        mask = self._mask(values.shape[-1], kind, lora.dropout) if self.training and any(lora.dropout) else None
+    def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Places) -> Tensor:
+        down, up = lora.down.stacked, lora.up.stacked
+        kind = _compute_type(values, down)
+        mask = self._mask(values.shape[-1], kind, lora.rates) if self.training and self.drops else None
         added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
-            result, values.reshape(-1, values.shape[-1]).to(kind), mask, lora.down.to(kind), lora.up.to(kind),
+            result, values.reshape(-1, values.shape[-1]).to(kind), mask, down.to(kind), up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
         return added
 
-    def _mask(self, width: int, kind: torch.dtype, dropout: Sequence[float]) -> Tensor:
+    def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
         """For the inputs, (tokens, in)."""
-        layout, known = self.line.layout, self.line.masks
-        if self not in known:
-            counts = [count * width for count in layout.counts]
-            known[self] = masks(layout.noise, counts, dropout, kind).view(-1, width)
-        found: Tensor = known[self]
+        line = self.line
+        if self not in line.masks:
+            draws = line.layout.draws
+            assert draws is not None, "a pack that is trained has noise"
+            line.masks[self] = draws.tokens(line.place(self), width, rates, kind)
+        found: Tensor = line.masks[self]
         return found
 
 
@@ -152,35 +175,66 @@ class _Loras:
     """`down` is (trials, rank, in), `up` (trials, out, rank), `scaling` (trials,): zero for a trial without. Lower ranks
     are filled up with zeros, which change nothing and learn nothing."""
 
-    down: Tensor
-    up: Tensor
+    down: Leaf
+    up: Leaf
     scaling: Tensor
-    dropout: list[float]
+    rates: Rates
 
     @classmethod
-    def of(cls, loras: Sequence[Lora | None]) -> _Loras:
-        some = next(one for one in loras if one)
+    def of(cls, loras: Sequence[Lora | None], known: _Loras | None) -> _Loras | None:
+        """With all but the weights; in the place of what is `known`, if that is large enough."""
+        some = next((one for one in loras if one), None)
+        if some is None:
+            return known and known._without(len(loras))
         rank = -(-max(len(one.down) for one in loras if one) // _RANKS) * _RANKS
-        down = some.down.new_zeros(len(loras), rank, some.down.shape[1])
-        up = some.up.new_zeros(len(loras), some.up.shape[0], rank)
+        if known is None or not known._holds(len(loras), rank):
+            known = cls._empty(some, len(loras), rank)
+        return known._taking(loras)
+
+    @classmethod
+    def _empty(cls, some: Lora, trials: int, rank: int) -> _Loras:
+        down = some.down.new_empty(trials, rank, some.down.shape[1], requires_grad=True)
+        up = some.up.new_empty(trials, some.up.shape[0], rank, requires_grad=True)
+        scaling, rates = down.new_zeros(trials), Rates.of([0.0] * trials, down.device)
+        return cls(Leaf(down, ()), Leaf(up, ()), scaling, rates)
+
+    def _holds(self, trials: int, rank: int) -> bool:
+        return self.down.stacked.shape[0] == trials and self.down.stacked.shape[1] >= rank
+
+    def _without(self, trials: int) -> _Loras | None:
+        return self._taking([None] * trials) if self._holds(trials, 0) else None
+
+    def _taking(self, loras: Sequence[Lora | None]) -> _Loras:
+        down, up = self.down.stacked, self.up.stacked
         with torch.no_grad():
-            for place, one in enumerate(loras):
-                if one is not None:
-                    down[place, : len(one.down)] = one.down
-                    up[place, :, : len(one.down)] = one.up
-        scaling = torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=down.dtype, device=down.device)
-        return cls(down.requires_grad_(), up.requires_grad_(), scaling, [one.dropout if one else 0.0 for one in loras])
+            if any(one is None or len(one.down) < down.shape[1] for one in loras):
+                down.zero_()
+                up.zero_()
+            self.scaling.copy_(torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=self.scaling.dtype))
+            rates = self.rates.taking([one.dropout if one else 0.0 for one in loras])
+        return _Loras(
+            Leaf(down, [one.down if one else None for one in loras]),
+            Leaf(up, [one.up if one else None for one in loras]),
+            self.scaling,
+            rates,
+        )
 
 
-def _vectors(vectors: Sequence[nn.Parameter | None]) -> Tensor:
-    some = next(one for one in vectors if one is not None)
-    ones = torch.ones_like(some).flatten()
+def _vectors(vectors: Sequence[nn.Parameter | None], known: Leaf | None, keep: bool) -> Leaf | None:
+    """(trials, width): ones for a trial without."""
+    some = next((one for one in vectors if one is not None), None)
+    held = known.stacked if keep and known is not None and len(known.stacked) == len(vectors) else None
+    if some is None and held is None:
+        return None
+    if held is None:
+        assert some is not None
+        held = some.new_empty(len(vectors), some.numel(), requires_grad=True)
     with torch.no_grad():
-        stacked = torch.stack([ones if one is None else one.flatten() for one in vectors])
-    return stacked.requires_grad_()
+        held.fill_(1.0)
+    return Leaf(held, vectors)
 
 
-def _scaled(values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
+def _scaled(values: Tensor, vectors: Tensor, layout: Places) -> Tensor:
     """By each trial's vector, in the precision of the vectors, given back in that of the values."""
     flat = values.reshape(-1, values.shape[-1])
     scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
@@ -200,7 +254,7 @@ class _LoraSum(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
-        scaling: Tensor, layout: Layout,
+        scaling: Tensor, layout: Places,
     ) -> Tensor:  # fmt: skip
         entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), layout) * scaling
@@ -217,7 +271,7 @@ class _LoraSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
-        layout: Layout = ctx.layout
+        layout: Places = ctx.layout
         given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
         within = products.each(given, up, layout) * scaling
         for_up = products.outer(given, inside, layout)
@@ -232,7 +286,7 @@ class _LoraSum(torch.autograd.Function):
 
 class _Scale(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, vectors: Tensor, layout: Layout) -> Tensor:
+    def forward(ctx: Any, values: Tensor, vectors: Tensor, layout: Places) -> Tensor:
         ctx.save_for_backward(values, vectors)
         ctx.layout = layout
         return (values * vectors[layout.trial]).to(values.dtype)
@@ -242,4 +296,4 @@ class _Scale(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, vectors = ctx.saved_tensors
         for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None
-        return for_values, products.summed(gradient.to(vectors.dtype) * values, ctx.layout), None
+        return for_values, ctx.layout.summed(gradient.to(vectors.dtype) * values), None

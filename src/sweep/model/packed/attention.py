@@ -16,8 +16,7 @@ from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from sweep.model.features import Unsuited
-from sweep.model.packed.layout import ByHead, Group, Layout
-from sweep.model.packed.noise import masks
+from sweep.model.packed.layout import ByHead, Group, Places
 
 NAME = "sweep_packed"
 _LINE = "sweep_line"  # of a module, where its line is
@@ -31,33 +30,42 @@ class Line:
     that a layer computed again under gradient checkpointing drops the same values."""
 
     def __init__(self) -> None:
-        self._layout: Layout | None = None
+        self._layout: Places | None = None
+        self._places: dict[nn.Module, int] = {}
         self.masks: dict[nn.Module, Any] = {}
         self.window = math.inf  # tokens that the narrowest attention so far sees at once
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> Places:
         assert self._layout is not None, "a pack is laid out before it goes through"
         return self._layout
 
-    def lay(self, layout: Layout | None) -> None:
+    def place(self, module: nn.Module) -> int:
+        """A number of the module's own among those of the base."""
+        return self._places[module]
+
+    def put_on(self, model: nn.Module) -> None:
+        """Number the modules of a base, and let them find the line."""
+        for number, module in enumerate(model.modules()):
+            vars(module)[_LINE] = self
+            self._places[module] = number
+
+    def replace(self, module: nn.Module, other: nn.Module) -> None:
+        """The other one stands in the module's place."""
+        self._places[other] = self._places[module]
+
+    def lay(self, layout: Places | None) -> None:
         self._layout = layout
         self.masks = {}
 
     @contextmanager
-    def meanwhile(self, layout: Layout) -> Iterator[None]:
+    def meanwhile(self, layout: Places) -> Iterator[None]:
         """Another layout, for modules that are not run on the first one. The masks stay."""
         before, self._layout = self._layout, layout
         try:
             yield
         finally:
             self._layout = before
-
-
-def put_on(model: nn.Module, line: Line) -> None:
-    """Let the attention modules of `model` find the layout."""
-    for module in model.modules():
-        vars(module)[_LINE] = line
 
 
 def attend(
@@ -80,7 +88,7 @@ def attend(
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
     if sliding_window is not None:
         line.window = min(line.window, sliding_window)
-        if layout.lengths.max() > sliding_window:
+        if layout.longest > sliding_window:
             asked.append("sliding_window")
     if asked:
         raise Unsuited(f"the attention of {type(module).__name__} asks for {', '.join(asked)}")
@@ -90,20 +98,15 @@ def attend(
     if shared > 1:
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
     drawn = None
-    if dropout > 0 and layout.noise:
+    if dropout > 0 and layout.draws is not None:
         if module not in line.masks:
-            line.masks[module] = [_mask(layout, group, query, dropout) for group in layout.groups]
+            place, kind = line.place(module), _at_least_float32(query)
+            line.masks[module] = [
+                layout.draws.scores(place, group, query.shape[1], dropout, kind) for group in layout.groups
+            ]
         drawn = line.masks[module]
     result: Tensor = _Attention.apply(query, key, value, layout, scale, causal, drawn)  # type: ignore[no-untyped-call]
     return result, None
-
-
-def _mask(layout: Layout, group: Group, query: Tensor, dropout: float) -> Tensor:
-    """(rows x heads, length, length)"""
-    counts = [rows * query.shape[1] * group.length**2 for rows in group.counts]
-    return masks(layout.noise, counts, [dropout] * len(counts), _at_least_float32(query)).view(
-        -1, group.length, group.length
-    )
 
 
 class _Attention(torch.autograd.Function):
@@ -111,7 +114,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float, causal: bool,
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Places, scale: float, causal: bool,
         masks: list[Tensor] | None,
     ) -> Tensor:  # fmt: skip
         heads, width = query.shape[1], query.shape[3]
@@ -131,7 +134,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        layout: Layout = ctx.layout
+        layout: Places = ctx.layout
         heads, width = ctx.heads, gradient.shape[3]
         places, flat = layout.by_head(heads), gradient.reshape(-1, width)
         saved = ctx.saved_tensors  # under checkpointing they can be read only once

@@ -17,14 +17,15 @@ from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
 from sweep.model.features import HeadModel, Unsuited
-from sweep.model.packed import attention, dropout
-from sweep.model.packed.adapters import Adapter, Site, adapters_of
-from sweep.model.packed.layout import Layout, Row
+from sweep.model.packed import activations, attention, dropout
+from sweep.model.packed.adapters import Adapter, Leaf, Site, adapters_of
+from sweep.model.packed.graphs import Forward, Graphs, Signature
+from sweep.model.packed.layout import Layout, Places, Row
+from sweep.model.packed.noise import Noise
 
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
-Pool = Callable[["Carrier", Tensor, Layout], Tensor]
-Leaf = tuple[Tensor, list[nn.Parameter | None]]
+Pool = Callable[["Carrier", Tensor, Places], Tensor]
 
 
 @dataclass(slots=True)
@@ -52,10 +53,11 @@ class Passenger:
 class Carrier:
     """Drives a frozen copy of the base, with a `Site` where any trial so far has had an adapter.
 
-    How the model's class pools its vectors is found out once, by comparing logits (`board`).
+    How the model's class pools its vectors is found out once, by comparing logits (`board`). `graphs`, if given, keeps
+    passes of training as CUDA graphs; adapters then stay at one place in memory, with room for the most trials so far.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, graphs: Graphs | None = None) -> None:
         """`model` is a copy to be changed. Raises Unsuited if its class does not go through transformers' attention
         interface, or takes no positions."""
         if not model._can_set_attn_implementation():
@@ -67,19 +69,26 @@ class Carrier:
         if "position_ids" not in self._given:
             raise Unsuited(f"{type(self._trunk).__name__} takes no position_ids")
         model.set_attn_implementation(attention.NAME)
+        self._line.put_on(self._trunk)
         dropout.replace(self._trunk, self._line)
-        attention.put_on(self._trunk, self._line)
+        activations.replace(self._trunk)
         self._model, self._prefix = model, f"{body(model)}."
         self._sites: dict[str, Site] = {}
         self._pool: Pool | None = None
+        self._graphs = graphs
+        self._aboard: tuple[Passenger, ...] = ()
+        self._leaves: list[Leaf] = []
+        self._copies: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     @property
     def device(self) -> torch.device:
         return self._model.device
 
     def checkpointing(self) -> None:
-        """Compute each layer again on the way back, instead of keeping what is inside."""
-        self._model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        """Compute each layer again on the way back, instead of keeping what is inside. The global generators need not be
+        set back for that, which a graph could not: masks are kept."""
+        options = {"use_reentrant": False, "preserve_rng_state": self._graphs is None}
+        self._model.gradient_checkpointing_enable(options)  # type: ignore[no-untyped-call]
 
     @property
     def pristine(self) -> bool:
@@ -101,24 +110,68 @@ class Carrier:
         _set_mode(self._trunk, mode)
 
     def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
-        """Take the adapters of the trials of the next pack, in its order; see `Site.load`."""
-        return [
-            leaf
-            for name, site in self._sites.items()
-            for leaf in site.load([passenger.adapters.get(name) for passenger in passengers])
-        ]
+        """Take the adapters of the trials of the next pack, in its order."""
+        if len(passengers) != len(self._aboard) or any(a is not b for a, b in zip(passengers, self._aboard, strict=True)):
+            self._make_room(passengers)
+        with torch.no_grad():
+            torch._foreach_copy_(*self._copies)
+        return self._leaves
+
+    def layout(self, rows: Sequence[Sequence[Row]], noise: Sequence[Noise] = ()) -> Layout:
+        """Of the trials that were loaded, each with its rows."""
+        return Layout([*rows, *[()] * (self._room - len(rows))], self.device, noise)
+
+    def forward(self, layout: Layout) -> Forward:
+        """What enters the heads of the trials that were loaded, (rows, width). Keeps nothing of the layout but for the way
+        back, until `clear`."""
+        if self._graphs is not None:
+            found = self._graphs.forward(layout, self._signature, self._vectors, self._leaves)
+            if found is not None:
+                return found
+        vectors = self._vectors(layout)
+        stacks = [leaf.stacked for leaf in self._leaves]
+        return Forward(vectors, lambda given: torch.autograd.grad(vectors, stacks, given, allow_unused=True))
 
     def vectors(self, layout: Layout) -> list[Tensor]:
-        """For each trial what enters its head, (rows, width). Keeps nothing of the layout but for the way back, until
-        `clear`."""
-        assert self._pool is not None, "a trial has boarded"
-        counts = [len(rows) for rows in layout.rows]
-        return list(torch.split(self._pool(self, self._hidden(layout), layout), counts))
+        """The same for each trial, without a way back."""
+        return list(torch.split(self._vectors(layout), [len(rows) for rows in layout.rows]))
 
     def clear(self) -> None:
         self._line.lay(None)
 
-    def _hidden(self, layout: Layout) -> Tensor:
+    def release(self) -> None:
+        """Give back what graphs hold."""
+        self.clear()
+        if self._graphs is not None:
+            self._graphs.release()
+
+    @property
+    def _room(self) -> int:
+        """Trials that adapters are stacked for."""
+        return max((len(leaf.weights) for leaf in self._leaves), default=len(self._aboard))
+
+    @property
+    def _signature(self) -> Signature:
+        """All that decides which kernels a pass runs, beside the shape of its layout."""
+        return tuple((name, site.drops, *(id(leaf.stacked) for leaf in site.leaves)) for name, site in self._sites.items())
+
+    def _make_room(self, passengers: Sequence[Passenger]) -> None:
+        keep = self._graphs is not None
+        room = max(len(passengers), self._room if keep else 0)
+        none: list[Adapter | None] = [None] * (room - len(passengers))
+        for name, site in self._sites.items():
+            site.make_room([*(passenger.adapters.get(name) for passenger in passengers), *none], keep=keep)
+        self._leaves = [leaf for site in self._sites.values() for leaf in site.leaves]
+        parts = [part for leaf in self._leaves for part in leaf.parts()]
+        self._copies = [place for place, _ in parts], [weight for _, weight in parts]
+        self._aboard = tuple(passengers)
+
+    def _vectors(self, layout: Places) -> Tensor:
+        """(rows, width)"""
+        assert self._pool is not None, "a trial has boarded"
+        return self._pool(self, self._hidden(layout), layout)
+
+    def _hidden(self, layout: Places) -> Tensor:
         """(tokens, width)"""
         self._line.lay(layout)
         given: dict[str, Any] = {
@@ -166,10 +219,10 @@ class Carrier:
             self._sites[name] = site
 
     def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
-        layout = Layout([rows], self.device)
         self.train(False)
         passenger.head.eval()
         self.load([passenger])
+        layout = self.layout([rows])
         with torch.no_grad():
             hidden = self._hidden(layout)
             for pool in _POOLS:
@@ -179,7 +232,7 @@ class Carrier:
                     return pool
         raise Unsuited(f"{type(self._model).__name__} gives other logits when its rows are laid end to end")
 
-    def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Layout) -> Tensor | None:
+    def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Places) -> Tensor | None:
         try:
             logits: Tensor = passenger.head(pool(self, hidden, layout))
         except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
@@ -188,22 +241,21 @@ class Carrier:
             return None
         return logits
 
-    def _pooler(self, hidden: Tensor, layout: Layout) -> Tensor:
+    def _pooler(self, hidden: Tensor, layout: Places) -> Tensor:
         """By the base's own pooler, which is frozen, but can have adapters: to them a row is a line of one token."""
         with self._line.meanwhile(layout.of_first):
             pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[layout.first][:, None])
         return pooled
 
-    def _first(self, hidden: Tensor, layout: Layout) -> Tensor:
+    def _first(self, hidden: Tensor, layout: Places) -> Tensor:
         return hidden[layout.first]
 
-    def _last(self, hidden: Tensor, layout: Layout) -> Tensor:
+    def _last(self, hidden: Tensor, layout: Places) -> Tensor:
         return hidden[layout.last]
 
-    def _mean(self, hidden: Tensor, layout: Layout) -> Tensor:
-        lengths = torch.from_numpy(layout.lengths).to(hidden.device)
+    def _mean(self, hidden: Tensor, layout: Places) -> Tensor:
         wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
-        return torch.segment_reduce(wide, "mean", lengths=lengths, axis=0).to(hidden.dtype)
+        return layout.mean(wide).to(hidden.dtype)
 
 
 # In this order, because what a pooler gives could also be taken for a first token's vector.

@@ -17,12 +17,12 @@ class LineDropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         line: Line = self.line
-        if not self.training or not self.p or not line.layout.noise:
+        draws = line.layout.draws
+        if not self.training or not self.p or draws is None:
             return values
         if self not in line.masks:
-            counts = [count * values.shape[-1] for count in line.layout.counts]
-            line.masks[self] = masks(line.layout.noise, counts, [self.p] * len(counts), values.dtype).view(values.shape)
-        dropped: Tensor = values * line.masks[self]
+            line.masks[self] = draws.tokens(line.place(self), values.shape[-1], self.p, values.dtype)
+        dropped: Tensor = values * line.masks[self].view(values.shape)
         return dropped
 
 
@@ -38,11 +38,13 @@ class OwnDropout(nn.Dropout):
 
 
 def replace(model: nn.Module, line: Line) -> None:
-    """Every `Dropout` of the base becomes a `LineDropout`."""
+    """Every `Dropout` of a base that `line` was put on becomes a `LineDropout`."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, LineDropout(child.p, line).train(child.training))
+                drops = LineDropout(child.p, line).train(child.training)
+                line.replace(child, drops)
+                setattr(module, name, drops)
 
 
 def replace_own(model: nn.Module) -> list[OwnDropout]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.model.packed.noise import Noise
+from sweep.model.packed.noise import Counted, Draws, InTurn, Noise
 
 # A row takes part in attention padded to the next of these: few groups, little padding, and shapes that repeat.
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -29,22 +30,97 @@ class Row:
         return len(self.tokens)
 
 
+class Places(Protocol):
+    """Where the tokens of a pack lie, as its modules ask for it. Trials may be there without rows."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+
+    @property
+    def draws(self) -> Draws | None:
+        """None where the pack is evaluated."""
+
+    @property
+    def input_ids(self) -> Tensor:
+        """(1, tokens)"""
+
+    @property
+    def token_type_ids(self) -> Tensor | None:
+        """(1, tokens)"""
+
+    @property
+    def position_ids(self) -> Tensor:
+        """(1, tokens), from 0 in each row."""
+
+    @property
+    def trial(self) -> Tensor:
+        """Of each token, the number of its trial in the pack."""
+
+    @property
+    def within(self) -> Tensor:
+        """Of each token, its number among those of its trial."""
+
+    @property
+    def offsets(self) -> Tensor:
+        """Where each trial's tokens end, as `torch.nn.functional.grouped_mm` takes it."""
+
+    @property
+    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
+        (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
+
+    @property
+    def first(self) -> Tensor:
+        """Of each row, where its first token lies."""
+
+    @property
+    def last(self) -> Tensor: ...
+
+    @property
+    def of_first(self) -> Places:
+        """The same rows, each with its first token alone."""
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
+
+    def by_head(self, heads: int) -> ByHead:
+        """Where attention finds its vectors among those of all tokens and heads."""
+
+    def summed(self, values: Tensor) -> Tensor:
+        """(tokens, a) → (trials, a)"""
+
+    def mean(self, values: Tensor) -> Tensor:
+        """(tokens, a) → (rows, a), over each row's tokens"""
+
+
 @dataclass(frozen=True)
 class Group:
     """Rows of similar length, for attention. `index` is (rows, length), of each row's tokens on the line, its first one
-    again where it is shorter; `real` says where it is not, None where nothing is padded; `counts` are of rows of each
-    trial, in the trials' order."""
+    again where it is shorter; `real` says where it is not, None where nothing is padded; `seen`, which of them are keys
+    that its row attends to, is `real` if not given. `trial` and `within` are of each row the number of its trial in the
+    pack, and its own among that trial's; `counts` are of rows of each trial."""
 
     index: Tensor
     real: Tensor | None
-    counts: tuple[int, ...]
+    trial: Tensor
+    within: Tensor
+    counts: tuple[int, ...] = ()
+    seen: Tensor | None = None
 
     @cached_property
     def unseen(self) -> Tensor | None:
-        """(rows, 1, 1, length): what is added to scores, -inf where a key only pads."""
-        if self.real is None:
+        """(rows, 1, 1, length): what is added to scores, -inf where a key is not seen."""
+        seen = self.real if self.seen is None else self.seen
+        if seen is None:
             return None
-        return torch.zeros(self.real.shape, device=self.real.device).masked_fill_(~self.real, -torch.inf)[:, None, None]
+        return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None, None]
 
     @property
     def rows(self) -> int:
@@ -82,8 +158,8 @@ class ByHead:
 
 @dataclass(frozen=True)
 class Layout:
-    """`rows` holds, for each trial of the pack, its rows. Dropout draws from `noise`, one source a trial; without, the
-    pack is evaluated. Tensors are on `device`."""
+    """`Places` of one pack. `rows` holds, for each trial, its rows. Dropout draws from `noise`, one source a trial;
+    without, the pack is evaluated. Tensors are on `device`."""
 
     rows: Sequence[Sequence[Row]]
     device: torch.device
@@ -115,18 +191,36 @@ class Layout:
         return list(pairwise([0, *accumulate(self.counts)]))
 
     @cached_property
+    def longest(self) -> int:
+        return int(self.lengths.max())
+
+    @cached_property
+    def draws(self) -> Draws | None:
+        if not self.noise:
+            return None
+        if self.device.type == "cpu":
+            return InTurn(self.noise, self.counts)
+        return Counted(self.keys, self)
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Of each trial's source of noise."""
+        return self._tensor(np.array([source.key for source in self.noise]))
+
+    @cached_property
     def offsets(self) -> Tensor:
-        """Where each trial's tokens end, as `torch.nn.functional.grouped_mm` takes it."""
         return self._tensor(np.cumsum(self.counts).astype(np.int32))
 
     @cached_property
     def trial(self) -> Tensor:
-        """Of each token, the number of its trial in the pack."""
         return self._tensor(np.repeat(np.arange(len(self.rows)), self.counts))
 
     @cached_property
+    def within(self) -> Tensor:
+        return self._tensor(np.arange(self.tokens) - np.repeat([start for start, _ in self.spans], self.counts))
+
+    @cached_property
     def input_ids(self) -> Tensor:
-        """(1, tokens)"""
         return self._line([row.tokens for one in self.rows for row in one])
 
     @cached_property
@@ -136,17 +230,14 @@ class Layout:
 
     @cached_property
     def position_ids(self) -> Tensor:
-        """(1, tokens), from 0 in each row."""
         return self._tensor(np.arange(self.tokens) - np.repeat(self.starts, self.lengths))[None]
 
     @cached_property
     def first(self) -> Tensor:
-        """Of each row, where its first token lies."""
         return self._tensor(self.starts)
 
     @cached_property
     def of_first(self) -> Layout:
-        """The same rows, each with its first token alone."""
         return Layout([[Row(row.tokens[:1]) for row in one] for one in self.rows], self.device, self.noise)
 
     @cached_property
@@ -155,8 +246,6 @@ class Layout:
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
-        (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
         most, starts = max(self.counts), np.array([start for start, _ in self.spans])[:, None]
         steps, counts = np.arange(most)[None], np.array(self.counts)[:, None]
         real = steps < counts
@@ -165,32 +254,45 @@ class Layout:
 
     @cached_property
     def groups(self) -> list[Group]:
-        edges = np.array([_edge(length) for length in self.lengths])
-        owner = np.repeat(np.arange(len(self.rows)), [len(one) for one in self.rows])
-        return [self._group(np.flatnonzero(edges == edge), int(edge), owner) for edge in np.unique(edges)]
+        edges = np.array([edge_of(length) for length in self.lengths])
+        return [self._group(np.flatnonzero(edges == edge), int(edge)) for edge in np.unique(edges)]
 
     def by_head(self, heads: int) -> ByHead:
-        """Where attention finds its vectors among those of all tokens and heads."""
         if heads not in self.heads:
             self.heads[heads] = ByHead.of(self, heads)
         return self.heads[heads]
 
-    def _group(self, chosen: np.ndarray, edge: int, owner: np.ndarray) -> Group:
+    def summed(self, values: Tensor) -> Tensor:
+        return torch.stack([part.sum(dim=0) for part in torch.split(values, self.counts)])
+
+    def mean(self, values: Tensor) -> Tensor:
+        lengths = torch.from_numpy(self.lengths).to(values.device)
+        return torch.segment_reduce(values, "mean", lengths=lengths, axis=0)
+
+    def _group(self, chosen: np.ndarray, edge: int) -> Group:
+        held = [len(one) for one in self.rows]
+        trial = np.repeat(np.arange(len(held)), held)[chosen]
+        within = np.concatenate([np.arange(count) for count in held])[chosen]
         lengths, starts, steps = self.lengths[chosen, None], self.starts[chosen, None], np.arange(edge)[None]
         real = steps < lengths
         index = starts + np.where(real, steps, 0)
-        counts = np.bincount(owner[chosen], minlength=len(self.rows))
-        whole = bool(real.all())
-        return Group(self._tensor(index), None if whole else self._tensor(real), tuple(counts.tolist()))
+        counts = np.bincount(trial, minlength=len(held))
+        whole = None if real.all() else self._tensor(real)
+        return Group(self._tensor(index), whole, self._tensor(trial), self._tensor(within), tuple(counts.tolist()))
 
     def _line(self, parts: list[np.ndarray]) -> Tensor:
         return self._tensor(np.concatenate(parts).astype(np.int64))[None]
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+        return upload(values, self.device)
 
 
-def _edge(length: int) -> int:
+def upload(values: np.ndarray, device: torch.device) -> Tensor:
+    """Without waiting for a GPU to come to it: what is not pinned has been read when the call returns."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
+
+
+def edge_of(length: int) -> int:
     """The length that a row is padded to: it depends on the row alone, so that a trial's dropout does too."""
     return next((edge for edge in _LENGTHS if edge >= length), -(-length // _BEYOND) * _BEYOND)
 

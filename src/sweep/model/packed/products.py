@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sweep.model.packed.layout import Layout
+from sweep.model.packed.layout import Places
 
 
-def each(values: Tensor, matrices: Tensor, layout: Layout) -> Tensor:
+def each(values: Tensor, matrices: Tensor, layout: Places) -> Tensor:
     """(tokens, a) with (trials, a, b) → (tokens, b)"""
     if _grouped(values, *matrices.shape[1:]):
         return functional.grouped_mm(values, matrices, offs=layout.offsets)
@@ -20,7 +20,7 @@ def each(values: Tensor, matrices: Tensor, layout: Layout) -> Tensor:
     return torch.bmm(values[index], matrices).flatten(0, 1)[back]
 
 
-def outer(left: Tensor, right: Tensor, layout: Layout) -> Tensor:
+def outer(left: Tensor, right: Tensor, layout: Places) -> Tensor:
     """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
     if _grouped(left, left.shape[1], right.shape[1]):
         return functional.grouped_mm(left.t(), right, offs=layout.offsets)
@@ -28,11 +28,6 @@ def outer(left: Tensor, right: Tensor, layout: Layout) -> Tensor:
     unreal = ~real[..., None]
     first, second = (part[index].masked_fill_(unreal, 0.0) for part in (left, right))
     return torch.bmm(first.transpose(1, 2), second)
-
-
-def summed(values: Tensor, layout: Layout) -> Tensor:
-    """(tokens, a) → (trials, a)"""
-    return torch.stack([part.sum(dim=0) for part in torch.split(values, layout.counts)])
 
 
 def _grouped(values: Tensor, *sizes: int) -> bool:

@@ -1,0 +1,225 @@
+"""Packs of one shape, at one place in memory: what a CUDA graph can be captured over.
+
+A pack of other lengths goes through the same kernels when its line is filled up with tokens that no row reads, its rows with
+rows that no trial has, and all else is computed on the device from the lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sweep.model.packed.layout import ByHead, Group, Layout, edge_of, upload
+from sweep.model.packed.noise import Counted, Draws
+
+_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """At least one token and one row are of no trial. `typed`: with token types."""
+
+    trials: int
+    tokens: int
+    rows: int
+    length: int
+    typed: bool
+
+    @classmethod
+    def of(cls, layout: Layout) -> Shape:
+        """The smallest that holds a pack."""
+        rows = (len(layout.lengths) // _ROWS + 1) * _ROWS
+        typed = layout.token_type_ids is not None
+        return cls(len(layout.rows), rounded(layout.tokens + 1), rows, edge_of(layout.longest), typed)
+
+
+class Frame:
+    """Takes packs of one shape, one after the other."""
+
+    def __init__(self, shape: Shape, device: torch.device) -> None:
+        self._shape = shape
+        # One buffer, so that a pack takes one copy. The keys have eight bytes each.
+        self._sizes = [2 * shape.trials, shape.trials, shape.rows, shape.tokens, shape.tokens * shape.typed]
+        self._held = torch.zeros(sum(self._sizes), dtype=torch.int32, device=device)
+
+    def fill(self, layout: Layout) -> None:
+        """Without waiting for the device."""
+        staged = np.zeros(len(self._held), dtype=np.int32)
+        keys, row_counts, lengths, ids, types = np.split(staged, np.cumsum(self._sizes)[:-1])
+        keys.view(np.int64)[: len(layout.noise)] = [source.key for source in layout.noise]
+        row_counts[:] = [len(rows) for rows in layout.rows]
+        lengths[: len(layout.lengths)] = layout.lengths
+        rows = [row for one in layout.rows for row in one]
+        ids[: layout.tokens] = np.concatenate([row.tokens for row in rows])
+        if self._shape.typed:
+            types[: layout.tokens] = np.concatenate([row.token_types for row in rows if row.token_types is not None])
+        self._held.copy_(torch.from_numpy(staged), non_blocking=True)
+
+    def places(self) -> Framed:
+        """Of the pack in hand; to be asked for anew for each."""
+        keys, *others = torch.split(self._held, self._sizes)
+        return Framed(self._shape, keys.view(torch.int64), *others)
+
+
+@dataclass(frozen=True)
+class Framed:
+    """`Places` computed on the device, in shapes that do not depend on the pack. Tokens of no trial are counted to the last
+    one; they attend to each other alone, and nothing that a head reads comes from them.
+
+    `keys` and `row_counts` (trials,) are of each trial's noise and rows, `lengths` (rows,) of each row, zero where it is
+    of no trial; `ids` and `types` of each token.
+    """
+
+    shape: Shape
+    keys: Tensor
+    row_counts: Tensor
+    lengths: Tensor
+    ids: Tensor
+    types: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.keys.device
+
+    @property
+    def tokens(self) -> int:
+        return self.shape.tokens
+
+    @property
+    def longest(self) -> int:
+        """No more is known on the host. Attentions looked at the rows when their trials boarded."""
+        return 1
+
+    @cached_property
+    def draws(self) -> Draws:
+        return Counted(self.keys, self)
+
+    @cached_property
+    def input_ids(self) -> Tensor:
+        return self.ids.long()[None]
+
+    @cached_property
+    def token_type_ids(self) -> Tensor | None:
+        return self.types.long()[None] if self.shape.typed else None
+
+    @cached_property
+    def position_ids(self) -> Tensor:
+        return torch.where(self._real, self._position, 0)[None]
+
+    @cached_property
+    def trial(self) -> Tensor:
+        return self._trial_of_row[self._row]
+
+    @cached_property
+    def within(self) -> Tensor:
+        ends = self._token_ends
+        return torch.arange(self.tokens, device=self.device) - torch.where(self.trial > 0, ends[self.trial - 1], 0)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        ends = self._token_ends.to(torch.int32)
+        ends[-1] = self.tokens
+        return ends
+
+    @cached_property
+    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Each trial with the whole line, so that shapes stay: for the types that `grouped_mm` does not take."""
+        own = self.trial[None] == torch.arange(self.shape.trials, device=self.device)[:, None]
+        steps = torch.arange(self.tokens, device=self.device)
+        return steps.expand_as(own), own, self.trial * self.tokens + steps
+
+    @cached_property
+    def first(self) -> Tensor:
+        return self._starts
+
+    @cached_property
+    def last(self) -> Tensor:
+        return self._starts + (self.lengths - 1).clamp(min=0)
+
+    @cached_property
+    def of_first(self) -> Framed:
+        shape = replace(self.shape, tokens=self.shape.rows, length=edge_of(1), typed=False)
+        lengths = self.lengths.clamp(max=1)
+        return Framed(shape, self.keys, self.row_counts, lengths, self.ids[self._starts], self.types[:0])
+
+    @cached_property
+    def groups(self) -> Sequence[Group]:
+        """One for all rows. A row of no trial sees the line's last token."""
+        steps = torch.arange(self.shape.length, device=self.device)
+        real = steps < self.lengths[:, None]
+        index = self._starts[:, None] + torch.where(real, steps, 0)
+        rows = torch.arange(self.shape.rows, device=self.device)
+        ends = torch.cumsum(self.row_counts, 0)
+        within = rows - torch.where(self._trial_of_row > 0, ends[self._trial_of_row - 1], 0)
+        return [Group(index, real, self._trial_of_row, within, seen=real | (steps == 0))]
+
+    def by_head(self, heads: int) -> ByHead:
+        if heads not in self._by_head:
+            (group,) = self.groups
+            assert group.real is not None
+            each = torch.arange(heads, device=self.device)
+            index = (group.index[:, None, :] * heads + each[None, :, None]).reshape(-1)
+            padding = ~group.real[:, None, :].expand(-1, heads, -1).reshape(-1, 1)
+            place = torch.where(self._real, self._position, 0)[:, None]
+            back = ((self._row[:, None] * heads + each) * group.length + place).reshape(-1)
+            self._by_head[heads] = ByHead([index], [padding], back)
+        return self._by_head[heads]
+
+    def summed(self, values: Tensor) -> Tensor:
+        trials = torch.arange(self.shape.trials, device=self.device)
+        return (self.trial[None] == trials[:, None]).to(values.dtype) @ values
+
+    def mean(self, values: Tensor) -> Tensor:
+        rows, lengths = torch.arange(self.shape.rows, device=self.device), self.lengths.clamp(min=1)
+        own = (self._row[None] == rows[:, None]) & self._real[None]
+        return (own / lengths[:, None]).to(values.dtype) @ values
+
+    @cached_property
+    def _by_head(self) -> dict[int, ByHead]:
+        return {}
+
+    @cached_property
+    def _row(self) -> Tensor:
+        """Of each token; the last one, which is of no trial, where the token is of none."""
+        steps = torch.arange(self.tokens, device=self.device)
+        found = torch.searchsorted(torch.cumsum(self.lengths, 0), steps, right=True)
+        return found.clamp(max=self.shape.rows - 1)
+
+    @cached_property
+    def _real(self) -> Tensor:
+        """Of each token, whether it is some trial's."""
+        return torch.arange(self.tokens, device=self.device) < self.lengths.sum()
+
+    @cached_property
+    def _position(self) -> Tensor:
+        return torch.arange(self.tokens, device=self.device) - self._starts[self._row]
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """Of each row; of one without tokens, the line's last place."""
+        lengths = self.lengths
+        return torch.where(lengths > 0, torch.cumsum(lengths, 0) - lengths, self.tokens - 1)
+
+    @cached_property
+    def _trial_of_row(self) -> Tensor:
+        rows = torch.arange(self.shape.rows, device=self.device)
+        found = torch.searchsorted(torch.cumsum(self.row_counts, 0), rows, right=True)
+        return found.clamp(max=self.shape.trials - 1)
+
+    @cached_property
+    def _token_ends(self) -> Tensor:
+        """Of each trial."""
+        rows = torch.cumsum(self.row_counts, 0)
+        tokens = torch.cumsum(self.lengths, 0)
+        return torch.where(rows > 0, tokens[rows - 1], 0)
+
+
+def rounded(count: int) -> int:
+    """Up to four steps between a power of two and the next: few shapes, and no more than a quarter too much."""
+    step = max(2 ** (count.bit_length() - 3), 1)
+    return -(-count // step) * step

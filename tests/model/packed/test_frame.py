@@ -1,0 +1,150 @@
+"""Packs filled up to a shape: the same numbers as on a line of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from packs import pair, tiny
+from sweep.data.tokenise import TokenisedData
+from sweep.model.bench import Bench
+from sweep.model.packed.carrier import Carrier, Passenger
+from sweep.model.packed.frame import Frame, Framed, Shape, rounded
+from sweep.model.packed.layout import Layout, Places, Row
+from sweep.model.packed.noise import Counted, Noise
+
+CPU = torch.device("cpu")
+LENGTHS = ([3, 9], [1], [], [6, 2, 4])
+
+
+def row(length: int, start: int = 0) -> Row:
+    tokens = np.arange(start, start + length)
+    return Row(tokens, tokens % 2)
+
+
+@pytest.fixture
+def layout() -> Layout:
+    rows = [[row(length, 10 * number) for length in one] for number, one in enumerate(LENGTHS)]
+    return Layout(rows, CPU, [Noise(number, 5, CPU) for number in range(len(LENGTHS))])
+
+
+@pytest.fixture
+def framed(layout: Layout) -> Framed:
+    return framed_of(layout)
+
+
+def framed_of(layout: Layout) -> Framed:
+    frame = Frame(Shape.of(layout), CPU)
+    frame.fill(layout)
+    return frame.places()
+
+
+def test_a_shape_has_room_for_a_token_and_a_row_of_no_trial(layout: Layout) -> None:
+    shape = Shape.of(layout)
+    assert (shape.trials, shape.tokens, shape.rows, shape.length, shape.typed) == (4, 28, 8, 16, True)
+    full = Layout([[row(4)] * 8], CPU)
+    assert (Shape.of(full).tokens, Shape.of(full).rows) == (40, 16)
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 1), (7, 7), (8, 8), (9, 10), (11, 12), (1025, 1280), (2305, 2560)])
+def test_token_counts_are_rounded_up_to_few(count: int, wanted: int) -> None:
+    assert rounded(count) == wanted
+
+
+def test_real_tokens_lie_where_they_did(layout: Layout, framed: Framed) -> None:
+    real = layout.tokens
+    for name in ("trial", "within"):
+        assert torch.equal(getattr(framed, name)[:real], getattr(layout, name)), name
+    for name in ("input_ids", "token_type_ids", "position_ids"):
+        assert torch.equal(getattr(framed, name)[:, :real], getattr(layout, name)), name
+    for name in ("first", "last"):
+        assert torch.equal(getattr(framed, name)[: len(layout.lengths)], getattr(layout, name)), name
+    assert framed.offsets.tolist() == [12, 13, 13, 28]
+    assert framed.keys.tolist() == [source.key for source in layout.noise]
+
+
+def test_other_tokens_are_read_by_no_row_of_a_trial(layout: Layout, framed: Framed) -> None:
+    (group,) = framed.groups
+    rows = len(layout.lengths)
+    assert group.index[:rows].max() < layout.tokens
+    assert (group.index[rows:] == framed.tokens - 1).all()
+    assert group.real is not None and not group.real[rows:].any()
+
+
+def test_a_second_pack_leaves_nothing_of_the_first(layout: Layout) -> None:
+    other = Layout([[row(3), row(9)], [row(1)], [row(2)], [row(6, 7)]], CPU, layout.noise)
+    frame = Frame(Shape.of(layout), CPU)
+    frame.fill(layout)
+    frame.fill(other)
+    alone = Frame(Shape.of(layout), CPU)
+    alone.fill(other)
+    assert torch.equal(frame.places().ids, alone.places().ids)
+    assert torch.equal(frame.places().lengths, alone.places().lengths)
+
+
+def test_sums_and_means(layout: Layout, framed: Framed) -> None:
+    values = torch.randn(framed.tokens, 5, dtype=torch.float64)
+    values[layout.tokens :] = 0.0
+    torch.testing.assert_close(framed.summed(values)[:2], layout.summed(values[: layout.tokens])[:2])
+    torch.testing.assert_close(framed.mean(values)[: len(layout.lengths)], layout.mean(values[: layout.tokens]))
+
+
+def test_masks_are_those_of_the_line(layout: Layout, framed: Framed) -> None:
+    """A trial's masks depend neither on the shape nor on the groups of its rows."""
+    mine, theirs = Counted(layout.keys, layout), framed.draws
+    for width in (4, 7):
+        wanted = mine.tokens(3, width, 0.5, torch.float32)
+        assert torch.equal(theirs.tokens(3, width, 0.5, torch.float32)[: layout.tokens], wanted)
+    heads, (wide,) = 2, framed.groups
+    found = theirs.scores(3, wide, heads, 0.5, torch.float32).view(wide.rows, heads, wide.length, wide.length)
+    number = 0
+    for group in layout.groups:
+        wanted = mine.scores(3, group, heads, 0.5, torch.float32).view(group.rows, heads, group.length, group.length)
+        for place in range(group.rows):
+            own = int(torch.nonzero((layout.first == group.index[place, 0]))[0])
+            cut = min(group.length, wide.length)
+            assert torch.equal(found[own, :, :cut, :cut], wanted[place, :, :cut, :cut])
+            number += 1
+    assert number == len(layout.lengths)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "bert", "qwen2"])
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+@pytest.mark.usefixtures("in_double")
+def test_vectors_and_gradients_are_those_of_the_line(
+    model: str, method: str, data: TokenisedData, tmp_path: Path
+) -> None:
+    adapter = {"lora_dropout": 0.2} if method == "lora" else {"method": "ia3"}
+    plans, bench = pair(tiny(model, tmp_path, dropout=0.2), **adapter), Bench("cpu")
+    labels = data.splits.labels
+    with bench.model(plans[0].config, labels) as first, bench.model(plans[1].config, labels) as second:
+        passengers = [Passenger(first), Passenger(second)]
+        carrier = Carrier(bench.frozen(plans[0].config, labels))
+        for passenger in passengers:
+            carrier.board(passenger, *agreeing(carrier, passenger), longest=12)
+        leaves = carrier.load(passengers)
+        for leaf in leaves:
+            torch.nn.init.normal_(leaf.stacked, std=0.3)
+        carrier.train(True)
+        rows = [[row(length) for length in one] for one in ([3, 9], [6, 2, 5])]
+        layout = carrier.layout(rows, [Noise(number, 1, CPU) for number in range(2)])
+        vars(layout)["draws"] = Counted(layout.keys, layout)
+
+        def through(places: Places) -> tuple[Tensor, list[Tensor]]:
+            vectors = carrier._vectors(places)[: len(layout.lengths)]
+            weights = torch.linspace(-1, 1, vectors.numel(), dtype=vectors.dtype).view_as(vectors)
+            found = torch.autograd.grad((vectors * weights).sum(), [leaf.stacked for leaf in leaves])
+            carrier.clear()
+            return vectors, list(found)
+
+        vectors, gradients = through(layout)
+        framed_vectors, framed_gradients = through(framed_of(layout))
+    torch.testing.assert_close(framed_vectors, vectors, rtol=1e-10, atol=1e-10)
+    for one, other in zip(framed_gradients, gradients, strict=True):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
