@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from packs import pair, tiny
-from sweep.data.tokenise import TokenisedData
-from sweep.model.bench import Bench
-from sweep.model.packed.carrier import Carrier, Passenger
 from sweep.model.packed.frame import Frame, Framed, Shape, rounded
-from sweep.model.packed.layout import Layout, Places, Row
+from sweep.model.packed.layout import Layout, Row
 from sweep.model.packed.noise import Counted, Noise
 
 CPU = torch.device("cpu")
@@ -111,40 +103,3 @@ def test_masks_are_those_of_the_line(layout: Layout, framed: Framed) -> None:
             assert torch.equal(found[own, :, :cut, :cut], wanted[place, :, :cut, :cut])
             number += 1
     assert number == len(layout.lengths)
-
-
-@pytest.mark.parametrize("model", ["gpt2", "bert", "qwen2"])
-@pytest.mark.parametrize("method", ["lora", "ia3"])
-@pytest.mark.usefixtures("in_double")
-def test_vectors_and_gradients_are_those_of_the_line(
-    model: str, method: str, data: TokenisedData, tmp_path: Path
-) -> None:
-    adapter = {"lora_dropout": 0.2} if method == "lora" else {"method": "ia3"}
-    plans, bench = pair(tiny(model, tmp_path, dropout=0.2), **adapter), Bench("cpu")
-    labels = data.splits.labels
-    with bench.model(plans[0].config, labels) as first, bench.model(plans[1].config, labels) as second:
-        passengers = [Passenger(first), Passenger(second)]
-        carrier = Carrier(bench.frozen(plans[0].config, labels))
-        for passenger in passengers:
-            carrier.board(passenger, *agreeing(carrier, passenger), longest=12)
-        leaves = carrier.load(passengers)
-        for leaf in leaves:
-            torch.nn.init.normal_(leaf.stacked, std=0.3)
-        carrier.train(True)
-        rows = [[row(length) for length in one] for one in ([3, 9], [6, 2, 5])]
-        layout = carrier.layout(rows, [Noise(number, 1, CPU) for number in range(2)])
-        vars(layout)["draws"] = Counted(layout.keys, layout)
-
-        def through(places: Places) -> tuple[Tensor, list[Tensor]]:
-            vectors = carrier._vectors(places)[: len(layout.lengths)]
-            weights = torch.linspace(-1, 1, vectors.numel(), dtype=vectors.dtype).view_as(vectors)
-            found = torch.autograd.grad((vectors * weights).sum(), [leaf.stacked for leaf in leaves])
-            carrier.clear()
-            return vectors, list(found)
-
-        vectors, gradients = through(layout)
-        framed_vectors, framed_gradients = through(framed_of(layout))
-    torch.testing.assert_close(framed_vectors, vectors, rtol=1e-10, atol=1e-10)
-    for one, other in zip(framed_gradients, gradients, strict=True):
-        assert one.abs().max() > 0
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
