@@ -1,6 +1,6 @@
 """Memory growth over a hundred short trials, by engine.
 
-    python -m benchmarks.memory [--engines packed trainer] [--trials 100] [--warm-up 20]
+    python -m benchmarks.memory [--engines packed trainer] [--trials 100] [--warm-up 20] [OVERRIDES…]
 
 LoRA on MiniLM over 32 rows of the help-desk task, one epoch, one evaluation, random values, W&B offline. After each trial: the
 bytes resident in the process (on Linux without the pages of files, which come and go as the system likes), in its children (W&B's
@@ -61,7 +61,9 @@ def main() -> None:
     rows: list[Row] = []
     notes: dict[str, float | str] = {"trials": str(given.trials), "left out as warm-up": str(given.warm_up)}
     for engine in given.engines:
-        side = project(points, EXPERIMENT, engine=engine, slots=given.slots, limit=given.limit, weigh=True)
+        side = project(
+            points, [*EXPERIMENT, *given.overrides], engine=engine, slots=given.slots, limit=given.limit, weigh=True
+        )
         notes["device"] = side.device
         for index, kind in enumerate(KINDS):
             values = [sample[index] / MIB for sample in side.memory[given.warm_up :]]
@@ -72,7 +74,8 @@ def main() -> None:
             rows.append(Row(name, values, unit="MiB"))
             notes[f"{name}: MiB a trial"] = f"{found.slope:+.4f} ± {found.margin:.4f}"
             notes[f"{name}: last ten trials less first ten, MiB"] = f"{found.risen:+.2f}"
-    publish("memory", rows, notes)
+    notes |= {"overrides": " ".join(given.overrides)} if given.overrides else {}
+    publish("memory_gpu" if notes["device"] != "cpu" else "memory", rows, notes)
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,7 +85,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=int, default=20, help="first trials that are left out")
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--limit", type=float, default=1800, help="seconds that one engine's search may take")
-    given = parser.parse_args()
+    parser.add_argument("overrides", nargs="*", help="such as trainer.bf16=true, on a GPU")
+    given = parser.parse_intermixed_args()
     if given.trials - given.warm_up < LEAST:
         parser.error(f"--trials is {given.trials} and --warm-up {given.warm_up}, but {LEAST} trials must be left")
     return given

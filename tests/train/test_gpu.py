@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from packs import PACKABLE, Run, packed, steady_plan, tiny
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
+from sweep.model.packed.graphs import CudaPlayer
 from sweep.records import Completed, Failed, FailureReason, TrialPlan
 from sweep.train.arguments import device_faults
 from trials import Watcher
@@ -56,3 +59,74 @@ def test_divergence_shows_when_the_loss_is_logged(
     assert isinstance(outcome, Failed)
     assert outcome.reason is FailureReason.DIVERGED
     assert outcome.message == "training loss is nan at step 4 of 10"
+
+
+BF16 = {"bf16": True, "num_train_epochs": 4}
+
+
+def pack(model: Path, quantization: str, **trainer: Any) -> list[TrialPlan]:
+    """Unlike ranks, batches and lengths of training; the last one joins when another has left."""
+    settings = [{"r": 4}, {"r": 16}, {"method": "ia3"}, {"lora_dropout": 0.2}]
+    own = [{}, {"per_device_train_batch_size": 5}, {"num_train_epochs": 2}, {"gradient_accumulation_steps": 2}]
+    return [
+        steady_plan(
+            model,
+            number,
+            adapter={**settings[number], "quantization": quantization},
+            trainer={**BF16, "seed": number, **own[number], **trainer},
+        )  # fmt: skip
+        for number in range(4)
+    ]
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each graph that runs."""
+    found: list[str] = []
+    record = CudaPlayer.record
+
+    def counted(self: CudaPlayer, work: Callable[[], None]) -> Callable[[], object]:
+        replay = record(self, work)
+
+        def play() -> None:
+            found.append("played")
+            replay()
+
+        return play
+
+    monkeypatch.setattr(CudaPlayer, "record", counted)
+    return found
+
+
+def with_and_without(trials: list[TrialPlan], data: TokenisedData, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
+    found = packed(*trials, data=data, bench=Bench("cuda"), slots=3)
+    monkeypatch.setattr("sweep.train.packed.graphs_for", lambda *_, **__: None)
+    return found, packed(*trials, data=data, bench=Bench("cuda"), slots=3)
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("name", PACKABLE)
+def test_graphs_give_the_numbers_of_passes_without(
+    name: str, checkpointing: bool, quantization: str, data: TokenisedData, tmp_path: Path, played: list[str],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    if checkpointing and name not in ("gpt2", "bert"):
+        pytest.skip("as the others")
+    trials = pack(tiny(name, tmp_path / name, dropout=0.1), quantization, gradient_checkpointing=checkpointing)
+    found, plain = with_and_without(trials, data, monkeypatch)
+    assert len(played) > 10
+    assert "graphs" not in caplog.text
+    for number in range(len(trials)):
+        assert isinstance(found.outcome(number), Completed)
+        assert found.losses(number) == pytest.approx(plain.losses(number), rel=0.05, abs=0.02)
+
+
+def test_diverging_leaves_the_others(data: TokenisedData, tmp_path: Path, played: list[str]) -> None:
+    model = tiny("gpt2", tmp_path / "gpt2")
+    good, other = steady_plan(model, 0, trainer=BF16), steady_plan(model, 1, trainer={**BF16, "seed": 3})
+    bad = steady_plan(model, 1, optimizer={"learning_rate": 1e30}, trainer={**BF16, "max_grad_norm": 0.0, "seed": 3})
+    beside = packed(good, bad, data=data, bench=Bench("cuda"))
+    assert isinstance(beside.outcome(1), Failed)
+    assert played
+    assert beside.losses(0) == pytest.approx(packed(good, other, data=data, bench=Bench("cuda")).losses(0), rel=0.02)

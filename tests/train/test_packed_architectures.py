@@ -200,6 +200,15 @@ def loss_of(model: Any, tokenizer: Any, trial: TrialPlan, data: TokenisedData) -
     return predict(model, rows, collate=collate, batch_size=32, loss=mean_loss(trial.config)).loss
 
 
+@pytest.mark.parametrize("name", PACKABLE)
+def test_under_autocast(data: TokenisedData, tmp_path: Path, name: str) -> None:
+    """Rotary embeddings leave queries and keys in float32, while values are in bfloat16."""
+    trials = [steady_plan(tiny(name, tmp_path / name), trainer={"num_train_epochs": 1, "bf16": True})]
+    found, expected = packed(*trials, data=data), one_by_one(*trials, data=data)
+    assert found.outcome(0).cost.engine == "packed"
+    assert found.losses(0) == pytest.approx(expected.losses(0), rel=0.05)
+
+
 def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
     """Each comes out as it would alone, and no base is there beside another."""
     model, other = tiny("gpt2", tmp_path / "gpt2"), tiny("bert", tmp_path / "bert")

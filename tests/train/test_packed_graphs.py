@@ -117,7 +117,7 @@ def test_what_cannot_be_recorded_is_run_as_it_is(
     class Refusing(Calls):
         asked: list[str] = field(default_factory=list)
 
-        def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        def record(self, _: Callable[[], None]) -> Callable[[], None]:
             self.asked.append("record")
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
 

@@ -209,6 +209,8 @@ class _Trip:
     def _tick(self) -> None:
         """A batch of every trial; the evaluations that are due; the ends."""
         due = self._train(self.seats)
+        if due:
+            self._settle()
         self._evaluate([seat for seat in due if not seat.reporting.course.ended])
         for seat in [seat for seat in self.seats if seat.ended]:
             self.seats.remove(seat)
@@ -238,6 +240,16 @@ class _Trip:
                     evaluates = self._took(seat, loss, stepped)
                 due += [seat] if evaluates else []
         return due
+
+    def _settle(self) -> None:
+        """What a GPU still has to do is training, not the evaluation that waits for it."""
+        if self.engine.bench.device.type != "cuda":
+            return
+        started = time.perf_counter()
+        torch.cuda.synchronize(self.engine.bench.device)
+        share = (time.perf_counter() - started) / len(self.seats)
+        for seat in self.seats:
+            seat.clock.charge(training=share)
 
     def _took(self, seat: Seat, loss: Tensor, stepped: Stepped | BaseException | None) -> bool:
         """True where an evaluation is due. An optimizer that finds no memory for its state has changed the weights by half:
@@ -337,8 +349,8 @@ def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tu
     with autocast(seats[0].plan.config.trainer, carrier.device):
         forward = carrier.forward(layout)
         entering = forward.vectors.detach().requires_grad_()
-        chosen = upload(np.concatenate(numbers), carrier.device).split(counts)
-        parts = zip(seats, entering.split(counts), chosen, strict=True)
+        chosen = upload(np.concatenate(numbers), carrier.device)
+        parts = zip(seats, torch.split(entering, counts), torch.split(chosen, counts), strict=True)
         losses = [seat.loss(vectors, batch) for seat, vectors, batch in parts]
     heads = [seat.passenger.head_weights for seat in seats]
     wanted = [entering, *(weight for weights in heads for weight in weights)]

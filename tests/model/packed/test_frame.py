@@ -98,7 +98,7 @@ def test_masks_are_those_of_the_line(layout: Layout, framed: Framed) -> None:
     for group in layout.groups:
         wanted = mine.scores(3, group, heads, 0.5, torch.float32).view(group.rows, heads, group.length, group.length)
         for place in range(group.rows):
-            own = int(torch.nonzero((layout.first == group.index[place, 0]))[0])
+            own = int(torch.nonzero(layout.first == group.index[place, 0])[0])
             cut = min(group.length, wide.length)
             assert torch.equal(found[own, :, :cut, :cut], wanted[place, :, :cut, :cut])
             number += 1

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from sweep.model.features import Unsuited
 from sweep.model.packed import products
-from sweep.model.packed.attention import Line
+from sweep.model.packed.attention import Line, compute_type
 from sweep.model.packed.layout import Places
 from sweep.model.packed.noise import Rates
 
@@ -151,7 +151,7 @@ class Site(nn.Module):
 
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: Places) -> Tensor:
         down, up = lora.down.stacked, lora.up.stacked
-        kind = _compute_type(values, down)
+        kind = compute_type(down)  # as PEFT multiplies in
         mask = self._mask(values.shape[-1], kind, lora.rates) if self.training and self.drops else None
         added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
             result, values.reshape(-1, values.shape[-1]).to(kind), mask, down.to(kind), up.to(kind),
@@ -239,12 +239,6 @@ def _scaled(values: Tensor, vectors: Tensor, layout: Places) -> Tensor:
     flat = values.reshape(-1, values.shape[-1])
     scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
-
-
-def _compute_type(values: Tensor, weight: Tensor) -> torch.dtype:
-    """What PEFT multiplies in: autocast's type, or that of the adapter's weights."""
-    kind = values.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 class _LoraSum(torch.autograd.Function):

@@ -94,19 +94,26 @@ def attend(
         raise Unsuited(f"the attention of {type(module).__name__} asks for {', '.join(asked)}")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Under autocast rotary embeddings leave queries and keys in another type than values.
+    kind = compute_type(value)
+    query, key, value = (part.to(kind) for part in (query, key, value))
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
     drawn = None
     if dropout > 0 and layout.draws is not None:
         if module not in line.masks:
-            place, kind = line.place(module), _at_least_float32(query)
-            line.masks[module] = [
-                layout.draws.scores(place, group, query.shape[1], dropout, kind) for group in layout.groups
-            ]
+            asked_for = query.shape[1], dropout, _at_least_float32(query)
+            line.masks[module] = [layout.draws.scores(line.place(module), group, *asked_for) for group in layout.groups]
         drawn = line.masks[module]
     result: Tensor = _Attention.apply(query, key, value, layout, scale, causal, drawn)  # type: ignore[no-untyped-call]
     return result, None
+
+
+def compute_type(values: Tensor) -> torch.dtype:
+    """What products are computed in: autocast's type, or that of the values."""
+    kind = values.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else values.dtype
 
 
 class _Attention(torch.autograd.Function):

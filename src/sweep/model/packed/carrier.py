@@ -111,7 +111,9 @@ class Carrier:
 
     def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
         """Take the adapters of the trials of the next pack, in its order."""
-        if len(passengers) != len(self._aboard) or any(a is not b for a, b in zip(passengers, self._aboard, strict=True)):
+        if len(passengers) != len(self._aboard) or any(
+            a is not b for a, b in zip(passengers, self._aboard, strict=True)
+        ):
             self._make_room(passengers)
         with torch.no_grad():
             torch._foreach_copy_(*self._copies)
@@ -153,7 +155,9 @@ class Carrier:
     @property
     def _signature(self) -> Signature:
         """All that decides which kernels a pass runs, beside the shape of its layout."""
-        return tuple((name, site.drops, *(id(leaf.stacked) for leaf in site.leaves)) for name, site in self._sites.items())
+        return tuple(
+            (name, site.drops, *(id(leaf.stacked) for leaf in site.leaves)) for name, site in self._sites.items()
+        )
 
     def _make_room(self, passengers: Sequence[Passenger]) -> None:
         keep = self._graphs is not None

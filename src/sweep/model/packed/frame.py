@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.model.packed.layout import ByHead, Group, Layout, edge_of, upload
+from sweep.model.packed.layout import ByHead, Group, Layout, edge_of
 from sweep.model.packed.noise import Counted, Draws
 
 _ROWS = 8
@@ -109,7 +109,7 @@ class Framed:
 
     @cached_property
     def position_ids(self) -> Tensor:
-        return torch.where(self._real, self._position, 0)[None]
+        return self._position[None]
 
     @cached_property
     def trial(self) -> Tensor:
@@ -117,8 +117,7 @@ class Framed:
 
     @cached_property
     def within(self) -> Tensor:
-        ends = self._token_ends
-        return torch.arange(self.tokens, device=self.device) - torch.where(self.trial > 0, ends[self.trial - 1], 0)
+        return torch.arange(self.tokens, device=self.device) - _before(self._token_ends, self.trial)
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -152,10 +151,9 @@ class Framed:
         """One for all rows. A row of no trial sees the line's last token."""
         steps = torch.arange(self.shape.length, device=self.device)
         real = steps < self.lengths[:, None]
-        index = self._starts[:, None] + torch.where(real, steps, 0)
+        index = self._starts[:, None] + steps * real
         rows = torch.arange(self.shape.rows, device=self.device)
-        ends = torch.cumsum(self.row_counts, 0)
-        within = rows - torch.where(self._trial_of_row > 0, ends[self._trial_of_row - 1], 0)
+        within = rows - _before(torch.cumsum(self.row_counts, 0), self._trial_of_row)
         return [Group(index, real, self._trial_of_row, within, seen=real | (steps == 0))]
 
     def by_head(self, heads: int) -> ByHead:
@@ -165,8 +163,7 @@ class Framed:
             each = torch.arange(heads, device=self.device)
             index = (group.index[:, None, :] * heads + each[None, :, None]).reshape(-1)
             padding = ~group.real[:, None, :].expand(-1, heads, -1).reshape(-1, 1)
-            place = torch.where(self._real, self._position, 0)[:, None]
-            back = ((self._row[:, None] * heads + each) * group.length + place).reshape(-1)
+            back = ((self._row[:, None] * heads + each) * group.length + self._position[:, None]).reshape(-1)
             self._by_head[heads] = ByHead([index], [padding], back)
         return self._by_head[heads]
 
@@ -197,13 +194,14 @@ class Framed:
 
     @cached_property
     def _position(self) -> Tensor:
-        return torch.arange(self.tokens, device=self.device) - self._starts[self._row]
+        """Of each token in its row; 0 where the token is no trial's."""
+        return (torch.arange(self.tokens, device=self.device) - self._starts[self._row]) * self._real
 
     @cached_property
     def _starts(self) -> Tensor:
         """Of each row; of one without tokens, the line's last place."""
         lengths = self.lengths
-        return torch.where(lengths > 0, torch.cumsum(lengths, 0) - lengths, self.tokens - 1)
+        return (torch.cumsum(lengths, 0) - lengths).masked_fill(lengths == 0, self.tokens - 1)
 
     @cached_property
     def _trial_of_row(self) -> Tensor:
@@ -214,12 +212,15 @@ class Framed:
     @cached_property
     def _token_ends(self) -> Tensor:
         """Of each trial."""
-        rows = torch.cumsum(self.row_counts, 0)
-        tokens = torch.cumsum(self.lengths, 0)
-        return torch.where(rows > 0, tokens[rows - 1], 0)
+        return _before(torch.cumsum(self.lengths, 0), torch.cumsum(self.row_counts, 0))
+
+
+def _before(ends: Tensor, numbers: Tensor) -> Tensor:
+    """Where the one with each number begins, which is where the one before it ends."""
+    return ends[numbers - 1].masked_fill(numbers == 0, 0)
 
 
 def rounded(count: int) -> int:
     """Up to four steps between a power of two and the next: few shapes, and no more than a quarter too much."""
-    step = max(2 ** (count.bit_length() - 3), 1)
+    step = max(1 << count.bit_length() >> 3, 1)
     return -(-count // step) * step

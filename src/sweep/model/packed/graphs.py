@@ -50,7 +50,7 @@ class CudaPlayer:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm(self, work: Callable[[], None]) -> None:
         """Libraries set themselves up the first time, which a capture cannot hold."""
@@ -79,9 +79,7 @@ class Graphs:
         self._met: set[Shape] = set()
         self._passes: OrderedDict[Shape, _Pass] = OrderedDict()
 
-    def forward(
-        self, layout: Layout, signature: Signature, compute: Compute, leaves: Sequence[Leaf]
-    ) -> Forward | None:
+    def forward(self, layout: Layout, signature: Signature, compute: Compute, leaves: Sequence[Leaf]) -> Forward | None:
         """None where the pass is to be run as it is. `compute` gives the vectors of a pack, (rows, width), from `leaves`, and
         `signature` tells all else that it depends on."""
         if self._off or layout.draws is None:
