@@ -255,7 +255,7 @@ class PublishedTrial(Section):
     params: dict[str, Scalar] = Field({}, description="by config key, as in a search space")
     eval: dict[str, float] = Field({}, description="last evaluation, `eval/…`")
     best: dict[str, float] = Field({}, description="best evaluation, or that of the model chosen, `eval/…`")
-    eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an evaluation")
+    eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an epoch, at its end")
 
 
 class PublishedTraining(Section):
@@ -270,7 +270,7 @@ class PublishedTraining(Section):
     train_loss: float | None = Field(None, description="mean over all steps")
     train_loss_first: float | None = Field(None, description="first that was logged")
     train_loss_last: float | None = Field(None, description="last that was logged")
-    train_loss_by_epoch: tuple[float, ...] = ()
+    train_loss_by_epoch: tuple[float, ...] = Field((), description="mean over the steps of each epoch")
 
 
 class PublishedParameters(Section):
