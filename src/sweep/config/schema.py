@@ -30,9 +30,10 @@ PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperban
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, an unknown key is a fault, and no value changes after parsing."""
+    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
+    it. An unknown key is a fault, and no value changes after parsing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ShrinkConfig(Section):
