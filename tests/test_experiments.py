@@ -18,6 +18,7 @@ from sweep.config.compose import Composer
 from sweep.config.folders import conf_dir
 from sweep.config.parse import parse
 from sweep.config.schema import Config
+from sweep.methods import never_stopped
 from sweep.plan import Plan, make_plan
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
@@ -155,8 +156,14 @@ def test_adapters_are_compared_on_equal_terms(name: str, data: dict[str, Path]) 
 def test_early_evaluations_are_for_searches_that_prune_and_repeat_no_published_table(
     name: str, data: dict[str, Path]
 ) -> None:
-    config = plan(name, data).config
-    if config.published is not None or config.study.pruner == "none" or config.trainer.early_stopping_patience:
+    made = plan(name, data)
+    config = made.config
+    assert not [note for note in made.notes if "eval_strategy" in note]
+    if (
+        config.published is not None
+        or never_stopped(config.study) >= config.study.n_trials
+        or config.trainer.early_stopping_patience
+    ):
         assert config.trainer.eval_strategy in ("epoch", "steps")
 
 

@@ -156,6 +156,23 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
             "study.sampler_options.n_startup_trials",
             "must be a number",
         ),
+        (
+            ["study.pruner_options={reduction_factor: inf}"],
+            "study.pruner_options.reduction_factor",
+            "is inf, but must be a finite number  (from the command line)",
+        ),
+        (
+            ["study.pruner_options={finalists: nan}"],
+            "study.pruner_options.finalists",
+            "is nan, but must be a finite number",
+        ),
+        (
+            ["study.sampler=cmaes", "study.sampler_options={x0: {optimizer.weight_decay: -inf}}"],
+            "study.sampler_options.x0",
+            "is {'optimizer.weight_decay': -inf}, but must be finite",
+        ),
+        (["trainer.num_train_epochs=1e999"], "trainer.num_train_epochs", "is Infinity, but must be a finite number"),
+        (["optimizer.warmup_steps=inf"], "optimizer.warmup_steps", "is Infinity, but must be a finite number"),
         (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
         (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
@@ -226,6 +243,18 @@ def test_rules_that_a_missing_option_decides_have_to_wait() -> None:
 def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:
     found = faults_of(QUICK, space_file(tmp_path, "adapter.lora_dropout: {low: 0.0, high: 1.5}"))
     assert "search space space.yaml: adapter.lora_dropout=1.5" in found["adapter.lora_dropout"]
+
+
+def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "optimizer.weight_decay: {choices: [0.1, .inf]}"))
+    assert "must be a finite number  (from search space space.yaml" in found["optimizer.weight_decay"]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(
+        "# @package _global_\ndefaults: [quickstart]\nstudy: {pruner_options: {reduction_factor: .inf}}\n"
+    )
+    found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
+    assert set(found) == {"study.pruner_options.reduction_factor"}
+    assert "is inf, but must be a finite number  (from conf/experiment/mine.yaml)" in found.popitem()[1]
 
 
 def test_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
@@ -320,20 +349,6 @@ def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(SystemExit) as done:
         make_plan([QUICK, "--multirun"])
     assert done.value.code == 2
-
-
-def test_a_warmup_of_most_of_the_trial_is_told() -> None:
-    plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
-    (note,) = plan.notes
-    assert note == "optimizer.warmup_steps is 150, more than a third of the 207 steps of this trial"
-    assert not make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=69", "trainer.num_train_epochs=3"]).notes
-
-
-def test_a_warmup_that_the_search_could_draw_is_told(tmp_path: Path) -> None:
-    space = "optimizer.warmup_steps: {low: 0.0, high: 0.5}\ntrainer.num_train_epochs: {low: 1, high: 4}\n"
-    (note,) = make_plan([QUICK, space_file(tmp_path, space)]).notes
-    rule = "is 0.5, which is 35 steps, more than a third of the 69 steps of the shortest trial of this search"
-    assert note == f"optimizer.warmup_steps {rule}"
 
 
 def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:

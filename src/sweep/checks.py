@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from math import isfinite
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
@@ -193,8 +194,10 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
         yield "study.pruner_options", "is set, but study.pruner is none"
     elif study.pruner != "none":
         yield from _options("study.pruner_options", study.pruner_options, pruner_class(study.pruner))
-    yield from _refused("study.sampler_options", lambda: sampler(study, Space(), 0))
-    yield from _refused("study.pruner_options", lambda: pruner(study))
+    if _finite(study.sampler_options):
+        yield from _refused("study.sampler_options", lambda: sampler(study, Space(), 0))
+    if _finite(study.pruner_options):
+        yield from _refused("study.pruner_options", lambda: pruner(study))
 
 
 def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]:
@@ -213,8 +216,26 @@ def _options(path: str, given: dict[str, object], owner: Callable[..., object]) 
         if name not in allowed:
             rule = f"is no argument of {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
             yield f"{path}.{name}", rule
+        elif not _finite(value):
+            yield (
+                f"{path}.{name}",
+                f"is {value}, but must be {'a finite number' if isinstance(value, float) else 'finite'}",
+            )
         elif isinstance(parameters[name].default, int | float) and not isinstance(value, int | float):
             yield f"{path}.{name}", f"is {value!r}, but must be a number"
+
+
+def _finite(value: object) -> bool:
+    """Whether each number in an option, however deep, is one that JSON can hold: the lock would have null for another."""
+    match value:
+        case float():
+            return isfinite(value)
+        case dict():
+            return all(map(_finite, value.values()))
+        case list():
+            return all(map(_finite, value))
+        case _:
+            return True
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import optuna
@@ -115,6 +116,25 @@ def pruner(study: StudyConfig) -> BasePruner:
         options["wrapped_pruner"] = optuna.pruners.MedianPruner(**_PRUNER_DEFAULTS["median"])
     with _no_warning_of_novelty():
         return pruner_class(study.pruner)(**options)
+
+
+def never_stopped(study: StudyConfig) -> float:
+    """The most trials of which the pruner stops none, whatever they score; infinite without a pruner. In a group run, of each
+    method's. Options are taken to be right."""
+    options: dict[str, Any] = {**_PRUNER_DEFAULTS.get(study.pruner, {}), **study.pruner_options}
+    match study.pruner:
+        case "none":
+            return inf
+        case "racing":
+            return RacingPruner(**options).finalists
+        case "median" | "percentile":
+            # They compare with trials that completed, one at least.
+            return float(max(1, options["n_startup_trials"], options.get("n_min_trials", 1)))
+        case "patient":
+            return int(_PRUNER_DEFAULTS["median"]["n_startup_trials"])
+        case "successive_halving" | "hyperband":
+            # With it they stop all trials that come to a rung before so many have.
+            return 0 if options.get("bootstrap_count", 0) > 0 else 1
 
 
 @contextmanager

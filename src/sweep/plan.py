@@ -26,11 +26,13 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
+from sweep.methods import never_stopped
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,9 @@ class Plan:
         config = _variant(self.composer, self.composed, self.request.overrides, params)
         overrides = merged(self.composer, self.request.overrides, params)
         return TrialPlan(
-            number, dict(params), config, total_steps(len(self.splits.train), config), self._command(number, overrides)
-        )
+            number, dict(params), config, total_steps(len(self.splits.train), config),
+            self._command(number, overrides, config),
+        )  # fmt: skip
 
     @property
     def command(self) -> str:
@@ -65,11 +68,13 @@ class Plan:
     def _folders(self) -> list[str]:
         return [part for folder in self.request.config_dirs for part in ("--config-dir", str(folder))]
 
-    def _command(self, number: int, overrides: Sequence[str]) -> str:
-        """A study of this one point, in a run directory of its own."""
+    def _command(self, number: int, overrides: Sequence[str], config: Config) -> str:
+        """A study of this one point, whose config it is, in a run directory of its own."""
         name = f"{self.config.study.study_name}-trial-{number}"
         alone: dict[str, Any] = {"study.study_name": name, "study.n_trials": 1, "study.space": None, "study.enqueue": [],
                                  "run_dir": f"runs/{name}"}  # fmt: skip
+        if config.trainer.eval_strategy == "early":
+            alone["trainer.eval_strategy"] = "early"  # asked for: the plan of a trial alone does not advise against it
         study = self.config.study
         if study.sampler == "grid":
             alone["study.sampler"] = "random"
@@ -113,6 +118,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
+    notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
 
@@ -306,6 +312,34 @@ def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Ite
         if 3 * steps > total and (said, total) not in told:
             told.add((said, total))
             yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
+
+
+def _idle_evaluations(
+    config: Config, space: Space, corners: Sequence[Config], *, rows: int, origin: Origins
+) -> Iterator[str]:
+    """Where evaluations within the first epoch come from the default alone, and there is no trial that they could stop."""
+    key = "trainer.eval_strategy"
+    if config.trainer.eval_strategy != "early" or key in space or origin(key) not in _DEFAULT_TRAINER:
+        return
+    if all(evaluation_steps(rows, corner) == evaluation_steps(rows, _by_epoch(corner)) for corner in corners):
+        return
+    study = config.study
+    methods = space.methods(study.compare_by) if study.compare_by else ()
+    most = -(-study.n_trials // max(len(methods), 1))
+    if most > never_stopped(study):
+        return
+    reason, unless = "study.pruner is none", ""
+    if study.pruner != "none":
+        trials = f"{most} trial{'s' if most > 1 else ''}{f' of each {study.compare_by}' if methods else ''}"
+        reason, unless = (
+            f"of {trials} study.pruner={study.pruner} stops none",
+            ", unless a larger study.n_trials is to follow",
+        )
+    yield f"{key} is early, but {reason}: evaluations within the first epoch only cost time; set {key}=epoch{unless}"
+
+
+def _by_epoch(config: Config) -> Config:
+    return config.model_copy(update={"trainer": config.trainer.model_copy(update={"eval_strategy": "epoch"})})
 
 
 def _shortest(configs: Sequence[Config], config: Config) -> Config:

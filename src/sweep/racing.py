@@ -34,7 +34,7 @@ class RacingPruner(BasePruner):
             raise ValueError(f"finalists is {finalists}, but must be at least 1")
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
-        self._finalists = finalists
+        self.finalists = finalists
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
@@ -49,7 +49,7 @@ class RacingPruner(BasePruner):
         rung, kept = self._min_resource, arrived / self._reduction_factor
         while rung <= step:
             against = others if _first_at(trial, rung) == step else racing
-            if _better(trial, against, rung, sign) >= max(self._finalists, kept):
+            if _better(trial, against, rung, sign) >= max(self.finalists, kept):
                 return True
             rung, kept = rung * 2, kept / 2
         return False

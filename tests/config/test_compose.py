@@ -31,6 +31,13 @@ def test_the_command_line_wins_over_the_experiment() -> None:
     assert tree["optimizer"]["learning_rate"] == 3e-4
 
 
+@pytest.mark.parametrize("group", sorted({*Composer().groups} - {"experiment"}))
+def test_every_option_that_ships_composes_alone(group: str) -> None:
+    for option in Composer().groups[group]:
+        composed = Composer().compose([f"{group}={option}"])
+        assert composed.choices[group] == option and composed.resolved()
+
+
 def test_an_experiment_without_its_plus_is_explained() -> None:
     assert faults_of("experiment=quickstart")["experiment"].startswith("write +experiment=quickstart")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -51,6 +52,44 @@ def test_a_list_of_names_holds_one_at_least(key: str) -> None:
 )
 def test_nothing_is_coerced(section_name: str, key: str, value: object) -> None:
     assert f"{section_name}.{key}" in faults_of({section_name: {key: value}})
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_key_takes_a_number_that_json_cannot_hold(value: float) -> None:
+    for key in keys():
+        tree: Any = value
+        for name in reversed(key.split(".")):
+            tree = {name: tree}
+        assert faults_of(tree), key
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "rule"),
+    [
+        (
+            {"optimizer": {"learning_rate": math.inf}},
+            "optimizer.learning_rate",
+            "is Infinity, but must be a finite number",
+        ),
+        (
+            {"dataset": {"max_train_samples": math.nan}},
+            "dataset.max_train_samples",
+            "is NaN, but must be a finite number",
+        ),
+        (
+            {"study": {"enqueue": [{}, {"adapter.r": math.nan}]}},
+            "study.enqueue",
+            "is NaN, but must be a finite number (element 1)",
+        ),
+        (
+            {"published": {"trials": [{"eval": {"eval/loss": math.inf}}]}},
+            "published.trials",
+            "is Infinity, but must be a finite number (element 0)",
+        ),
+    ],
+)
+def test_such_a_number_is_named_with_one_rule_wherever_it_is(tree: dict[str, Any], path: str, rule: str) -> None:
+    assert faults_of(tree) == {path: rule}
 
 
 def test_a_section_given_as_a_plain_value_is_a_fault() -> None:

@@ -53,6 +53,8 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("optimizer.learning_rate: {low: 0, high: 1, step: 0}", "optimizer.learning_rate.step", "above 0"),
         ("optimizer.learning_rate: {low: 1, high: 2, logg: true}", "optimizer.learning_rate.logg", "did you mean log?"),
         ("optimizer.learning_rate: {low: 1, high: .inf}", "optimizer.learning_rate", "finite"),
+        ("optimizer.learning_rate: {low: 1, high: 2, step: .inf}", "optimizer.learning_rate.step", "finite"),
+        ("optimizer.learning_rate: {low: 1, high: 2, step: .nan}", "optimizer.learning_rate.step", "finite"),
         ("trainer.device: {choices: [cpu]}", "trainer.device", "the same for all trials"),
         ("optimizer.learning_rate: 0.1", "optimizer.learning_rate", "must be a range"),
         ("adapter.r: {choices: []}", "adapter.r.choices", "at least one value"),

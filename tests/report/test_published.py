@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.config.schema import PublishedConfig, PublishedParameters, PublishedTraining, PublishedTrial
+from sweep.records import Completed, EvalPoint, Step
 from sweep.report.facts import read
 from sweep.report.published import matches, published
 
-from .conftest import BATCH, LR, PUBLISHED, config, final, six_trials, words
+from .conftest import BATCH, LR, PUBLISHED, config, cost, final, six_trials, words
 from .test_write import rows, section
 
 
@@ -60,6 +61,47 @@ def test_one_published_setting_stands_beside_its_trial_key_by_key(make):
     assert ["training loss, first logged", "2.2000", "2.0571"] in found
     assert ["published", "1.9000", "0.9000", "0.5000", "0.4000"] in found
     assert next(row for row in found if row[0] == "measured")[-1] == "–"
+
+
+BY_EPOCH = PublishedConfig(
+    trials=(PublishedTrial(params={LR: 1.5e-3, BATCH: 16}, eval_by_epoch={"eval/accuracy": (0.5, 0.6, 0.7)}),),
+    train=PublishedTraining(train_loss_by_epoch=(1.9, 0.9, 0.5)),
+)
+
+
+def evaluated_at(make, *epochs):
+    """The rows of the section, of a winner that scored its epoch / 10, sixty steps an epoch. Its training loss is the number of its
+    epoch in the first half of each, and two more in the second."""
+    points = tuple(
+        EvalPoint(index, round(60 * epoch), epoch, {"eval/accuracy": epoch / 10, "eval/loss": 1.0})
+        for index, epoch in enumerate(epochs, 1)
+    )
+    trials = list(six_trials())
+    trials[1] = replace(trials[1], outcome=Completed(best=points[-1], evals=points, cost=cost(24.0, 180)))
+    settings = config().model_copy(update={"published": BY_EPOCH})
+    facts = read(make(trials, settings=settings, ending=final(trials[1])))
+    steps = range(10, points[-1].step + 1, 10)
+    losses = {step: (step - 1) // 60 + (1.0 if (step - 1) % 60 < 30 else 3.0) for step in steps}
+    logged = tuple(Step(step, 180, step / 60, {"train/loss": loss}) for step, loss in losses.items())
+    return rows(published(replace(facts, training={1: logged})))
+
+
+def test_figures_of_epochs_stand_beside_those_of_epochs_whatever_was_evaluated(make):
+    ends = ["epoch 1", "epoch 2", "epoch 3"]
+    for epochs in ((1.0, 2.0, 3.0), (0.125, 0.25, 0.5, 1.0, 2.0, 3.0), (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)):
+        found = evaluated_at(make, *epochs)
+        assert ["published trial", "eval/accuracy", *ends] in found
+        assert ["0", "published", "0.5000", "0.6000", "0.7000"] in found
+        assert ["0", "measured (trial 1)", "0.1000", "0.2000", "0.3000"] in found
+        assert ["training loss", *ends] in found
+        assert ["measured", "2.0000", "3.0000", "4.0000"] in found
+
+
+def test_an_epoch_without_an_evaluation_at_its_end_has_no_score_and_one_that_did_not_end_no_figure(make):
+    found = evaluated_at(make, 0.75, 1.5, 2.25)
+    assert ["0", "measured (trial 1)", "–", "–", "–"] in found
+    assert ["measured", "2.0000", "3.0000", "–"] in found
+    assert ["0", "measured (trial 1)", "0.1000", "–", "–"] in evaluated_at(make, 1.0, 1.3)
 
 
 def test_what_was_not_measured_is_a_dash(make):

@@ -11,7 +11,12 @@ from sweep.config.schema import Config
 from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.mock import MockServer
+from sweep.track.mock.records import Run as Received
 from sweep.track.tracker import Run
+
+
+def received(server: MockServer, name: str) -> Received:
+    return next(run for run in server.backend.runs.values() if run.display_name == name)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from sweep.errors import Fault, closest
 Origin = Callable[[str], str]
 
 _SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
+_FINITE = "a finite number"  # its rule for NaN and infinity, which says it all where a union has others too
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -89,6 +90,7 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
 def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
     if path not in values:
         return texts[0]
+    texts = [text for text in texts if text.startswith(_FINITE)] or texts
     be = "" if texts[0].startswith("have ") else "be "
     return f"is {json.dumps(values[path])}, but must {be}{' or '.join(dict.fromkeys(texts))}"
 

@@ -30,9 +30,10 @@ PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperban
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, an unknown key is a fault, and no value changes after parsing."""
+    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
+    it. An unknown key is a fault, and no value changes after parsing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ShrinkConfig(Section):
@@ -255,7 +256,7 @@ class PublishedTrial(Section):
     params: dict[str, Scalar] = Field({}, description="by config key, as in a search space")
     eval: dict[str, float] = Field({}, description="last evaluation, `eval/…`")
     best: dict[str, float] = Field({}, description="best evaluation, or that of the model chosen, `eval/…`")
-    eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an evaluation")
+    eval_by_epoch: dict[str, tuple[float, ...]] = Field({}, description="`eval/…`, one value an epoch, at its end")
 
 
 class PublishedTraining(Section):
@@ -270,7 +271,7 @@ class PublishedTraining(Section):
     train_loss: float | None = Field(None, description="mean over all steps")
     train_loss_first: float | None = Field(None, description="first that was logged")
     train_loss_last: float | None = Field(None, description="last that was logged")
-    train_loss_by_epoch: tuple[float, ...] = ()
+    train_loss_by_epoch: tuple[float, ...] = Field((), description="mean over the steps of each epoch")
 
 
 class PublishedParameters(Section):

@@ -266,7 +266,9 @@ class _Reader:
             self._fault(f"{key}.low", f"is {low}, but must be above 0 on a log scale")
         if step is not None and log:
             self._fault(f"{key}.step", f"is {step}, but a log scale has no step")
-        if step is not None and step <= 0:
+        if step is not None and not isfinite(step):
+            self._fault(f"{key}.step", f"is {step}, but must be a finite number")
+        elif step is not None and step <= 0:
             self._fault(f"{key}.step", f"is {step}, but must be above 0")
         return Range(low, high, bool(log), step)
 

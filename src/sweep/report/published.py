@@ -93,23 +93,22 @@ def _by_epoch(facts: Facts, entries: Sequence[PublishedTrial], matched: Sequence
     names = list(dict.fromkeys(name for entry in entries for name in entry.eval_by_epoch))
     parts = []
     for name in names:
-        pairs = zip(entries, matched, strict=True)
-        longest = max(max(len(entry.eval_by_epoch.get(name, ())), len(_points(facts, one))) for entry, one in pairs)
-        rows = []
+        labelled: list[tuple[str, str, Sequence[float | None]]] = []
         for number, (entry, trial) in enumerate(zip(entries, matched, strict=True)):
-            reported = entry.eval_by_epoch.get(name, ())
-            if reported:
-                rows.append([str(number), "published", *_padded(reported, longest)])
+            if reported := entry.eval_by_epoch.get(name, ()):
+                labelled.append((str(number), "published", reported))
             if trial is not None:
-                measured = [point.metric(name) for point in _points(facts, trial)]
-                rows.append([str(number), f"measured (trial {trial.number})", *_padded(measured, longest)])
-        columns = [
-            "published trial",
-            name,
-            *(f"evaluation {index + 1}" for index in range(longest)),
-        ]
-        parts += [f"{name}, evaluation by evaluation:", table(columns, rows)]
+                labelled.append((str(number), f"measured (trial {trial.number})", _ends(facts, trial, name)))
+        longest = max(len(values) for *_, values in labelled)
+        rows = [[number, who, *_padded(values, longest)] for number, who, values in labelled]
+        parts += [f"{name}, epoch by epoch:", table(["published trial", name, *_epochs(longest)], rows)]
     return parts
+
+
+def _ends(facts: Facts, trial: TrialRecord, name: str) -> Sequence[float | None]:
+    """The metric at the end of each epoch; None where there was no evaluation then."""
+    found = {point.eval.epoch: point.metric(name) for point in _points(facts, trial)}
+    return [found.get(epoch) for epoch in range(1, math.floor(max(found, default=0)) + 1)]
 
 
 def _best(facts: Facts, known: PublishedConfig) -> list[str]:
@@ -142,8 +141,8 @@ def _training(facts: Facts, known: PublishedConfig, final: FinalRecord) -> list[
         ["evaluation, samples/s", score(known.eval_samples_per_second, 2), score(cost.eval_samples_per_second, 2)],
         ["FLOPs", flops(train.flops), flops(cost.flops)],
         ["training loss", score(train.train_loss), score(cost.train_loss)],
-        ["training loss, first logged", score(train.train_loss_first), score(logged[0] if logged else None)],
-        ["training loss, last logged", score(train.train_loss_last), score(logged[-1] if logged else None)],
+        ["training loss, first logged", score(train.train_loss_first), score(logged[0][1] if logged else None)],
+        ["training loss, last logged", score(train.train_loss_last), score(logged[-1][1] if logged else None)],
     ]
     shown = [row for row in rows if row[1] != MISSING]
     return ["### Final training", table(["what", "published", "measured"], shown)] if shown else []
@@ -153,11 +152,20 @@ def _losses(facts: Facts, known: PublishedConfig, final: FinalRecord) -> list[st
     reported = known.train.train_loss_by_epoch
     if not reported:
         return []
-    measured = [point.train_loss for point in facts.points.get(final.number, ())]
+    measured = _means(facts, final)
     longest = max(len(reported), len(measured))
-    columns = ["training loss", *(f"epoch {index + 1}" for index in range(longest))]
     rows = [["published", *_padded(reported, longest)], ["measured", *_padded(measured, longest)]]
-    return ["Training loss, epoch by epoch (measured: the mean up to each evaluation):", table(columns, rows)]
+    said = "Training loss, epoch by epoch (measured: the mean of what was logged in each):"
+    return [said, table(["training loss", *_epochs(longest)], rows)]
+
+
+def _means(facts: Facts, final: FinalRecord) -> Sequence[float | None]:
+    """The mean training loss of each epoch that the winner's trial went through; None where none was logged in it."""
+    logged, means = _logged(facts, final), []
+    for epoch in range(1, math.floor(final.trial_evals[-1].epoch) + 1):
+        losses = [loss for at, loss in logged if epoch - 1 < at <= epoch]
+        means.append(math.fsum(losses) / len(losses) if losses else None)
+    return means
 
 
 def _tests(known: PublishedConfig, final: FinalRecord) -> list[str]:
@@ -186,10 +194,10 @@ def _tests(known: PublishedConfig, final: FinalRecord) -> list[str]:
     ]
 
 
-def _logged(facts: Facts, final: FinalRecord) -> list[float]:
-    """Training losses of the winner's trial, whose retraining repeats it."""
-    losses = (row.metrics.get("train/loss") for row in facts.training.get(final.number, ()))
-    return [loss for loss in losses if loss is not None]
+def _logged(facts: Facts, final: FinalRecord) -> list[tuple[float, float]]:
+    """Epochs and training losses of the winner's trial, whose retraining repeats it."""
+    rows = ((row.epoch, row.metrics.get("train/loss")) for row in facts.training.get(final.number, ()))
+    return [(epoch, loss) for epoch, loss in rows if loss is not None]
 
 
 def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]) -> list[str]:
@@ -290,6 +298,10 @@ def _minus(measured: float | None, reported: float | None) -> str:
 
 def _per(amount: float, duration: float, digits: int = 3) -> str:
     return f"{amount / duration:,.{digits}f}" if duration > 0 else MISSING
+
+
+def _epochs(number: int) -> list[str]:
+    return [f"epoch {index + 1}" for index in range(number)]
 
 
 def _padded(values: Sequence[float | None], length: int) -> list[str]:

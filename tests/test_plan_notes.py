@@ -1,0 +1,86 @@
+"""What a plan tells its user beside faults."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sweep.plan import make_plan
+from test_plan import QUICK, space_file
+
+
+def test_a_warmup_of_most_of_the_trial_is_told() -> None:
+    plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
+    (note,) = plan.notes
+    assert note == "optimizer.warmup_steps is 150, more than a third of the 207 steps of this trial"
+    assert not make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=69", "trainer.num_train_epochs=3"]).notes
+
+
+def test_a_warmup_that_the_search_could_draw_is_told(tmp_path: Path) -> None:
+    space = "optimizer.warmup_steps: {low: 0.0, high: 0.5}\ntrainer.num_train_epochs: {low: 1, high: 4}\n"
+    (note,) = make_plan([QUICK, space_file(tmp_path, space)]).notes
+    rule = "is 0.5, which is 35 steps, more than a third of the 69 steps of the shortest trial of this search"
+    assert note == f"optimizer.warmup_steps {rule}"
+
+
+IDLE = "evaluations within the first epoch only cost time; set trainer.eval_strategy=epoch"
+MORE = f"{IDLE}, unless a larger study.n_trials is to follow"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["study.pruner=none"], f"study.pruner is none: {IDLE}"),
+        (["study.pruner=none", "study.timeout=3600", "study.n_trials=500"], f"study.pruner is none: {IDLE}"),
+        (["study=exhaustive", "study.space=grid"], f"study.pruner is none: {IDLE}"),
+        (["study.n_trials=3"], f"of 3 trials study.pruner=racing stops none: {MORE}"),
+        (["study.n_trials=1", "study.pruner=median"], f"of 1 trial study.pruner=median stops none: {MORE}"),
+        (
+            ["study.n_trials=9", "study.space=adapters", "study.compare_by=adapter"],
+            f"of 3 trials of each adapter study.pruner=racing stops none: {MORE}",
+        ),
+    ],
+)
+def test_early_evaluations_that_stop_no_trial_are_told(arguments: list[str], told: str) -> None:
+    assert make_plan([QUICK, *arguments]).notes == (f"trainer.eval_strategy is early, but {told}",)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["study.n_trials=4"],
+        ["study.n_trials=4", "study.timeout=60"],
+        ["study.n_trials=3", "study.pruner=median"],
+        ["study.n_trials=2", "study.pruner_options={finalists: 1}"],
+        ["study.n_trials=10", "study.space=adapters", "study.compare_by=adapter"],
+        ["study.n_trials=1", "trainer.eval_strategy=epoch"],
+        ["study.n_trials=1", "trainer.eval_strategy=early"],  # asked for
+        ["study.n_trials=1", "trainer.per_device_train_batch_size=1000"],  # an epoch is one step
+    ],
+    ids=str,
+)
+def test_early_evaluations_that_were_asked_for_or_can_stop_a_trial_or_cost_nothing_are_not(
+    arguments: list[str],
+) -> None:
+    assert not [note for note in make_plan([QUICK, *arguments]).notes if "eval_strategy is early" in note]
+
+
+def test_early_evaluations_that_a_space_or_an_experiment_asks_for_are_not_told(tmp_path: Path) -> None:
+    searched = space_file(tmp_path, "trainer.eval_strategy: {choices: [early, epoch]}")
+    assert make_plan([QUICK, searched, "study.pruner=none"]).notes == ()
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(
+        "# @package _global_\ndefaults: [quickstart]\nstudy: {pruner: none}\ntrainer: {eval_strategy: early}\n"
+    )
+    assert make_plan(["+experiment=mine", "--config-dir", str(tmp_path)]).notes == ()
+
+
+def test_the_command_of_one_trial_evaluates_as_the_search_did_and_is_told_nothing(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, space_file(tmp_path, "trainer.eval_strategy: {choices: [early, epoch]}")])
+    for strategy in ("early", "epoch"):
+        again = make_plan(shlex.split(plan.trial(0, {"trainer.eval_strategy": strategy}).command)[3:])
+        assert (again.config.trainer.eval_strategy, again.notes) == (strategy, ())
+    alone = make_plan(shlex.split(make_plan([QUICK]).trial(0, {}).command)[3:])
+    assert (alone.config.trainer.eval_strategy, alone.notes) == ("early", ())
