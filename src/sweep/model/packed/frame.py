@@ -122,7 +122,7 @@ class Framed:
     @cached_property
     def offsets(self) -> Tensor:
         ends = self._token_ends.to(torch.int32)
-        ends[-1] = self.tokens
+        ends[-1:].fill_(self.tokens)  # `ends[-1] = …` copies from the host, which a graph cannot hold
         return ends
 
     @cached_property
