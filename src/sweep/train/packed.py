@@ -11,16 +11,14 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
@@ -28,16 +26,14 @@ from sweep.errors import first_line
 from sweep.model.base import BaseSpec
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
-from sweep.model.packed.adapters import Leaf
 from sweep.model.packed.carrier import Carrier
 from sweep.model.packed.graphs import graphs_for
-from sweep.model.packed.layout import Row, chunks, upload
 from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
 from sweep.train import frozen, memory
 from sweep.train.arguments import autocast
 from sweep.train.engine import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.train.lanes import Lanes
-from sweep.train.loss import wide
+from sweep.train.passes import learn, scores
 from sweep.train.room import Room
 from sweep.train.seat import Seat, Seating
 from sweep.train.trial import OneByOne
@@ -227,7 +223,7 @@ class _Trip:
             seat.next_batch()
         started, tokens = time.perf_counter(), [seat.batch_tokens for seat in seats]
         with self.room.measured(seats):
-            passes = self.lanes.run(_learn, self._open, self.room.parts(seats, tokens))
+            passes = self.lanes.run(learn, self._open, self.room.parts(seats, tokens))
         second = (time.perf_counter() - started) / sum(tokens)
         due: list[Seat] = []
         for part, done in passes:
@@ -282,16 +278,16 @@ class _Trip:
 
     def _score(self, seats: Sequence[Seat]) -> None:
         started = time.perf_counter()
-        scoring = partial(_scores, tokens=self.room.eval_tokens)
+        scoring = partial(scores, tokens=self.room.eval_tokens)
         passes = self.lanes.run(scoring, self._open, self.room.parts(seats, [1] * len(seats)))
         share = (time.perf_counter() - started) / len(seats)
         for part, done in passes:
             if isinstance(done, BaseException):
                 self._score_again(part, done)
                 continue
-            for seat, scores in zip(part, done, strict=True):
+            for seat, found in zip(part, done, strict=True):
                 seat.clock.charge(evaluating=share)
-                seat.evaluated(scores, started=started)
+                seat.evaluated(found, started=started)
 
     def _score_again(self, seats: Sequence[Seat], error: BaseException) -> None:
         self._reclaim(error)
@@ -325,80 +321,6 @@ def unpackable(config: Config) -> str | None:
     if config.trainer.fp16:
         return "trainer.fp16 scales the gradients of a whole pass"
     return None
-
-
-def _learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Stepped | BaseException | None]]:
-    """The batch in hand of each trial: its loss, and the optimizer step that it ends, or what that step raises. Nothing of a
-    trial has changed when memory runs out before."""
-    return [
-        (loss, memory.tried(partial(seat.learn, gradients)))
-        for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
-    ]
-
-
-def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
-    """Forward and back: each trial's loss, and the gradients of its weights."""
-    for seat in seats:
-        seat.passenger.train(True)
-    carrier.train(True)
-    leaves = carrier.load([seat.passenger for seat in seats])
-    numbers = [seat.waiting[0] for seat in seats]
-    rows = [[seat.train.rows[row] for row in batch] for seat, batch in zip(seats, numbers, strict=True)]
-    layout = carrier.layout(rows, [seat.noise() for seat in seats])
-    counts = [len(batch) for batch in numbers]
-    with autocast(seats[0].plan.config.trainer, carrier.device):
-        forward = carrier.forward(layout)
-        entering = forward.vectors.detach().requires_grad_()
-        chosen = upload(np.concatenate(numbers), carrier.device)
-        parts = zip(seats, torch.split(entering, counts), torch.split(chosen, counts), strict=True)
-        losses = [seat.loss(vectors, batch) for seat, vectors, batch in parts]
-    heads = [seat.passenger.head_weights for seat in seats]
-    wanted = [entering, *(weight for weights in heads for weight in weights)]
-    into, *own = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
-    found = forward.back(into)
-    carrier.clear()
-    shares, rest = _shares(leaves, found, len(seats)), iter(own)
-    for share, weights in zip(shares, heads, strict=True):
-        pairs = zip(weights, islice(rest, len(weights)), strict=True)
-        share += [(weight, gradient) for weight, gradient in pairs if gradient is not None]
-    return [(loss.detach(), share) for loss, share in zip(losses, shares, strict=True)]
-
-
-def _shares(
-    leaves: Sequence[Leaf], found: Iterable[Tensor | None], trials: int
-) -> list[list[tuple[nn.Parameter, Tensor]]]:
-    """Each trial's part of the gradients of stacked weights, cut to the shape of its own."""
-    shares: list[list[tuple[nn.Parameter, Tensor]]] = [[] for _ in range(trials)]
-    for leaf, gradient in zip(leaves, found, strict=True):
-        if gradient is None:
-            continue
-        for share, weight, one in zip(shares, leaf.weights[:trials], gradient[:trials], strict=True):
-            if weight is not None:
-                shape = weight.squeeze().shape if one.ndim == 1 else weight.shape
-                share.append((weight, one[tuple(slice(size) for size in shape)]))
-    return shares
-
-
-def _scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Tensor]:
-    """Of each trial for all rows of the validation split they share, in the rows' order."""
-    rows = seats[0].validation.rows
-    order = seats[0].validation.longest_first
-    lined: list[Row] = [rows[row] for row in order]
-    at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
-    carrier.train(False)
-    for seat in seats:
-        seat.passenger.train(False)
-    found: list[list[Tensor]] = [[] for _ in seats]
-    with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
-        carrier.load([seat.passenger for seat in seats])
-        for part in chunks(lined, at_most=at_most, tokens=max(tokens // len(seats), 1)):
-            vectors = carrier.vectors(carrier.layout([lined[part]] * len(seats)))
-            for scores, seat, one in zip(found, seats, vectors[: len(seats)], strict=True):
-                scores.append(wide(seat.passenger.head(one)))
-    carrier.clear()
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    return [torch.cat(scores)[back.to(carrier.device)] for scores in found]
 
 
 @cache

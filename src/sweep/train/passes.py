@@ -1,0 +1,94 @@
+"""What one carrier does for the seats of a pack: a batch of each trial forward and back, or the validation rows they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sweep.model.packed.adapters import Leaf
+from sweep.model.packed.carrier import Carrier
+from sweep.model.packed.layout import Row, chunks, upload
+from sweep.train import memory
+from sweep.train.arguments import autocast
+from sweep.train.loss import wide
+from sweep.train.seat import Seat
+from sweep.train.updates import Stepped
+
+
+def learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Stepped | BaseException | None]]:
+    """The batch in hand of each trial: its loss, and the optimizer step that it ends, or what that step raises. Nothing of a
+    trial has changed when memory runs out before."""
+    return [
+        (loss, memory.tried(partial(seat.learn, gradients)))
+        for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
+    ]
+
+
+def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
+    """Forward and back: each trial's loss, and the gradients of its weights."""
+    for seat in seats:
+        seat.passenger.train(True)
+    carrier.train(True)
+    leaves = carrier.load([seat.passenger for seat in seats])
+    numbers = [seat.waiting[0] for seat in seats]
+    rows = [[seat.train.rows[row] for row in batch] for seat, batch in zip(seats, numbers, strict=True)]
+    layout = carrier.layout(rows, [seat.noise() for seat in seats])
+    counts = [len(batch) for batch in numbers]
+    with autocast(seats[0].plan.config.trainer, carrier.device):
+        forward = carrier.forward(layout)
+        entering = forward.vectors.detach().requires_grad_()
+        chosen = upload(np.concatenate(numbers), carrier.device)
+        parts = zip(seats, torch.split(entering, counts), torch.split(chosen, counts), strict=True)
+        losses = [seat.loss(vectors, batch) for seat, vectors, batch in parts]
+    heads = [seat.passenger.head_weights for seat in seats]
+    wanted = [entering, *(weight for weights in heads for weight in weights)]
+    into, *own = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
+    found = forward.back(into)
+    carrier.clear()
+    shares, rest = _shares(leaves, found, len(seats)), iter(own)
+    for share, weights in zip(shares, heads, strict=True):
+        pairs = zip(weights, islice(rest, len(weights)), strict=True)
+        share += [(weight, gradient) for weight, gradient in pairs if gradient is not None]
+    return [(loss.detach(), share) for loss, share in zip(losses, shares, strict=True)]
+
+
+def _shares(
+    leaves: Sequence[Leaf], found: Iterable[Tensor | None], trials: int
+) -> list[list[tuple[nn.Parameter, Tensor]]]:
+    """Each trial's part of the gradients of stacked weights, cut to the shape of its own."""
+    shares: list[list[tuple[nn.Parameter, Tensor]]] = [[] for _ in range(trials)]
+    for leaf, gradient in zip(leaves, found, strict=True):
+        if gradient is None:
+            continue
+        for share, weight, one in zip(shares, leaf.weights[:trials], gradient[:trials], strict=True):
+            if weight is not None:
+                shape = weight.squeeze().shape if one.ndim == 1 else weight.shape
+                share.append((weight, one[tuple(slice(size) for size in shape)]))
+    return shares
+
+
+def scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Tensor]:
+    """Of each trial for all rows of the validation split they share, in the rows' order."""
+    rows = seats[0].validation.rows
+    order = seats[0].validation.longest_first
+    lined: list[Row] = [rows[row] for row in order]
+    at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
+    carrier.train(False)
+    for seat in seats:
+        seat.passenger.train(False)
+    found: list[list[Tensor]] = [[] for _ in seats]
+    with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
+        carrier.load([seat.passenger for seat in seats])
+        for part in chunks(lined, at_most=at_most, tokens=max(tokens // len(seats), 1)):
+            vectors = carrier.vectors(carrier.layout([lined[part]] * len(seats)))
+            for logits, seat, one in zip(found, seats, vectors[: len(seats)], strict=True):
+                logits.append(wide(seat.passenger.head(one)))
+    carrier.clear()
+    back = torch.empty(len(order), dtype=torch.long)
+    back[torch.tensor(order)] = torch.arange(len(order))
+    return [torch.cat(logits)[back.to(carrier.device)] for logits in found]
