@@ -130,3 +130,16 @@ def test_diverging_leaves_the_others(data: TokenisedData, tmp_path: Path, played
     assert isinstance(beside.outcome(1), Failed)
     assert played
     assert beside.losses(0) == pytest.approx(packed(good, other, data=data, bench=Bench("cuda")).losses(0), rel=0.02)
+
+
+def test_a_capture_that_fails_leaves_the_device_as_it_was() -> None:
+    player, stream, values = CudaPlayer(), torch.cuda.current_stream(), torch.zeros(3, device="cuda")
+    with pytest.raises(RuntimeError):
+        player.record(torch.cuda.synchronize)
+    assert torch.cuda.current_stream() == stream
+    assert torch.rand(3, device="cuda").sum() > 0
+    player.forget()
+    play = CudaPlayer().record(lambda: values.add_(1))
+    play()
+    play()
+    assert values.tolist() == [2, 2, 2]

@@ -29,18 +29,24 @@ class Calls:
 
     recorded: int = 0
     played: int = 0
+    forgotten: int = 0
 
     def warm(self, work: Callable[[], None]) -> None:
         work()
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         self.recorded += 1
+        forgotten = self.forgotten
 
         def play() -> None:
+            assert self.forgotten == forgotten
             self.played += 1
             work()
 
         return play
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 @pytest.fixture
@@ -129,6 +135,15 @@ def test_what_cannot_be_recorded_is_run_as_it_is(
     assert caplog.messages == ["CUDA graphs are off: operation not permitted when stream is capturing"]
     assert all(isinstance(found.outcome(number), Completed) for number in range(2))
     assert_same_losses(found, plain, 2)
+
+
+def test_long_texts_beside_short_ones_are_not_filled_up(
+    calls: Calls, data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.model.packed.frame._SCORES", 1)
+    run = packed(*mixed(tiny("gpt2", tmp_path / "gpt2"))[:2], data=data)
+    assert all(isinstance(run.outcome(number), Completed) for number in range(2))
+    assert calls.recorded == 0
 
 
 def assert_same_losses(found: Run, expected: Run, trials: int) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sweep.model.packed.adapters import Leaf
+from sweep.model.packed.adapters import Share
 from sweep.model.packed.carrier import Carrier
 from sweep.model.packed.layout import Row, chunks, upload
 from sweep.train import memory
@@ -29,12 +29,12 @@ def learn(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, Stepped
     ]
 
 
-def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]]:
+def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[Share]]]:
     """Forward and back: each trial's loss, and the gradients of its weights."""
     for seat in seats:
         seat.passenger.train(True)
     carrier.train(True)
-    leaves = carrier.load([seat.passenger for seat in seats])
+    carrier.load([seat.passenger for seat in seats])
     numbers = [seat.waiting[0] for seat in seats]
     rows = [[seat.train.rows[row] for row in batch] for seat, batch in zip(seats, numbers, strict=True)]
     layout = carrier.layout(rows, [seat.noise() for seat in seats])
@@ -48,28 +48,14 @@ def _pass(carrier: Carrier, seats: Sequence[Seat]) -> list[tuple[Tensor, list[tu
     heads = [seat.passenger.head_weights for seat in seats]
     wanted = [entering, *(weight for weights in heads for weight in weights)]
     into, *own = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
-    found = forward.back(into)
+    shares = carrier.shares(forward.back(into))
     carrier.clear()
-    shares, rest = _shares(leaves, found, len(seats)), iter(own)
-    for share, weights in zip(shares, heads, strict=True):
-        pairs = zip(weights, islice(rest, len(weights)), strict=True)
-        share += [(weight, gradient) for weight, gradient in pairs if gradient is not None]
-    return [(loss.detach(), share) for loss, share in zip(losses, shares, strict=True)]
-
-
-def _shares(
-    leaves: Sequence[Leaf], found: Iterable[Tensor | None], trials: int
-) -> list[list[tuple[nn.Parameter, Tensor]]]:
-    """Each trial's part of the gradients of stacked weights, cut to the shape of its own."""
-    shares: list[list[tuple[nn.Parameter, Tensor]]] = [[] for _ in range(trials)]
-    for leaf, gradient in zip(leaves, found, strict=True):
-        if gradient is None:
-            continue
-        for share, weight, one in zip(shares, leaf.weights[:trials], gradient[:trials], strict=True):
-            if weight is not None:
-                shape = weight.squeeze().shape if one.ndim == 1 else weight.shape
-                share.append((weight, one[tuple(slice(size) for size in shape)]))
-    return shares
+    rest = iter(own)
+    of_heads = [list(zip(weights, islice(rest, len(weights)), strict=True)) for weights in heads]
+    return [
+        (loss.detach(), [*share, *((weight, one) for weight, one in head if one is not None)])
+        for loss, share, head in zip(losses, shares, of_heads, strict=True)
+    ]
 
 
 def scores(carrier: Carrier, seats: Sequence[Seat], *, tokens: int) -> list[Tensor]:

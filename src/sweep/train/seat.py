@@ -19,6 +19,7 @@ from sweep.data.tokenise import TokenisedData, name_of
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
+from sweep.model.packed.adapters import Share
 from sweep.model.packed.carrier import Passenger
 from sweep.model.packed.layout import Row
 from sweep.model.packed.noise import Noise
@@ -145,17 +146,17 @@ class Seat:
         labels = self.train.labels[rows]
         return summed(config.dataset.task, scores, labels, smoothing=config.trainer.label_smoothing_factor) / self.items
 
-    def learn(self, gradients: Sequence[tuple[nn.Parameter, Tensor]]) -> Stepped | None:
+    def learn(self, gradients: Sequence[Share]) -> Stepped | None:
         """Take in what the batch in hand gives and, if it is the last of its optimizer step, that step. Seats may do so at the same
         time; `took` follows."""
         last = len(self.waiting) == 1
         for weight, gradient in gradients:
-            shaped = gradient.reshape(weight.shape).contiguous()  # the optimizers' kernels take them for so
+            found = gradient.contiguous()  # the optimizers' kernels take them for so
             if weight.grad is not None:
-                shaped = weight.grad + shaped
+                found = weight.grad + found
             elif not last:
-                shaped = shaped.clone()  # a graph's gradients hold until the next pass
-            weight.grad = shaped
+                found = found.clone()  # a graph's gradients hold until the next pass
+            weight.grad = found
         return self.updates.step() if last else None
 
     def took(self, loss: Tensor, stepped: Stepped | None) -> bool:

@@ -38,12 +38,22 @@ def framed_of(layout: Layout) -> Framed:
 
 def test_a_shape_has_room_for_a_token_and_a_row_of_no_trial(layout: Layout) -> None:
     shape = Shape.of(layout)
-    assert (shape.trials, shape.tokens, shape.rows, shape.length, shape.typed) == (4, 28, 8, 16, True)
+    assert (shape.trials, shape.tokens, shape.rows, shape.length, shape.typed) == (4, 32, 8, 32, True)
     full = Layout([[row(4)] * 8], CPU)
-    assert (Shape.of(full).tokens, Shape.of(full).rows) == (40, 16)
+    assert (Shape.of(full).tokens, Shape.of(full).rows) == (64, 16)
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(1, 1), (7, 7), (8, 8), (9, 10), (11, 12), (1025, 1280), (2305, 2560)])
+@pytest.mark.parametrize(
+    ("lengths", "wasteful"),
+    [([24] * 128, False), ([10] * 127 + [64], False), ([60] * 127 + [512], True), ([480] * 4, False), ([20] * 64 + [480], True)],
+)  # fmt: skip
+def test_one_long_row_among_short_ones_is_not_worth_a_shape(lengths: list[int], wasteful: bool) -> None:
+    assert Shape.of(Layout([[row(length) for length in lengths]], CPU)).wasteful is wasteful
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(1, 1), (7, 8), (8, 8), (9, 16), (1024, 1024), (1025, 2048), (2305, 3072)]
+)
 def test_token_counts_are_rounded_up_to_few(count: int, wanted: int) -> None:
     assert rounded(count) == wanted
 
@@ -56,7 +66,7 @@ def test_real_tokens_lie_where_they_did(layout: Layout, framed: Framed) -> None:
         assert torch.equal(getattr(framed, name)[:, :real], getattr(layout, name)), name
     for name in ("first", "last"):
         assert torch.equal(getattr(framed, name)[: len(layout.lengths)], getattr(layout, name)), name
-    assert framed.offsets.tolist() == [12, 13, 13, 28]
+    assert framed.offsets.tolist() == [12, 13, 13, 32]
     assert framed.keys.tolist() == [source.key for source in layout.noise]
 
 

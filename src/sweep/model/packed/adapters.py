@@ -89,6 +89,9 @@ def _quantised(kind: type) -> type:
     return lora.Linear4bit if kind is LoraLayer else ia3.Linear4bit
 
 
+Share = tuple[nn.Parameter, Tensor]  # a trial's weights and their gradient
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """Weights of all trials of a pack, stacked. What its gradient holds for trial i is of the i-th of `weights`."""
@@ -103,6 +106,16 @@ class Leaf:
                 if weight is not None:
                     flat = weight.detach().flatten() if room.ndim == 1 else weight.detach()
                     yield room[tuple(slice(size) for size in flat.shape)], flat
+
+    def shares(self, gradient: Tensor) -> Iterator[Share | None]:
+        """Each trial's part of the gradient of the stack, in the shape of its weights."""
+        for weight, part in zip(self.weights, gradient, strict=True):
+            if weight is None:
+                yield None
+            elif part.ndim == 1:
+                yield weight, part[: weight.numel()].view(weight.shape)
+            else:
+                yield weight, part[tuple(slice(size) for size in weight.shape)]
 
 
 class Site(nn.Module):

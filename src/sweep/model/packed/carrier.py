@@ -18,8 +18,8 @@ from sweep.model.account import unwrapped
 from sweep.model.architecture import body
 from sweep.model.features import HeadModel, Unsuited
 from sweep.model.packed import activations, attention, dropout
-from sweep.model.packed.adapters import Adapter, Leaf, Site, adapters_of
-from sweep.model.packed.graphs import Forward, Graphs, Signature
+from sweep.model.packed.adapters import Adapter, Leaf, Share, Site, adapters_of
+from sweep.model.packed.graphs import Forward, Gradients, Graphs, Signature
 from sweep.model.packed.layout import Layout, Places, Row
 from sweep.model.packed.noise import Noise
 
@@ -79,6 +79,7 @@ class Carrier:
         self._aboard: tuple[Passenger, ...] = ()
         self._leaves: list[Leaf] = []
         self._copies: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._cut: tuple[Gradients, list[list[Share]]] = ((), [])
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +110,7 @@ class Carrier:
     def train(self, mode: bool) -> None:
         _set_mode(self._trunk, mode)
 
-    def load(self, passengers: Sequence[Passenger]) -> list[Leaf]:
+    def load(self, passengers: Sequence[Passenger]) -> None:
         """Take the adapters of the trials of the next pack, in its order."""
         if len(passengers) != len(self._aboard) or any(
             a is not b for a, b in zip(passengers, self._aboard, strict=True)
@@ -117,7 +118,6 @@ class Carrier:
             self._make_room(passengers)
         with torch.no_grad():
             torch._foreach_copy_(*self._copies)
-        return self._leaves
 
     def layout(self, rows: Sequence[Sequence[Row]], noise: Sequence[Noise] = ()) -> Layout:
         """Of the trials that were loaded, each with its rows."""
@@ -134,8 +134,22 @@ class Carrier:
         stacks = [leaf.stacked for leaf in self._leaves]
         return Forward(vectors, lambda given: torch.autograd.grad(vectors, stacks, given, allow_unused=True))
 
+    def shares(self, gradients: Gradients) -> list[list[Share]]:
+        """What `Forward.back` gave, by the trials that were loaded; they hold as long. A graph's are at one place in memory, and
+        cut once."""
+        known, shares = self._cut
+        if len(known) != len(gradients) or any(a is not b for a, b in zip(known, gradients, strict=True)):
+            shares = [[] for _ in self._aboard]
+            for leaf, gradient in zip(self._leaves, gradients, strict=True):
+                if gradient is not None:
+                    for share, one in zip(shares, leaf.shares(gradient), strict=False):
+                        share += [] if one is None else [one]
+            if self._graphs is not None:
+                self._cut = gradients, shares
+        return shares
+
     def vectors(self, layout: Layout) -> list[Tensor]:
-        """The same for each trial, without a way back."""
+        """What enters the head of each trial, without a way back."""
         return list(torch.split(self._vectors(layout), [len(rows) for rows in layout.rows]))
 
     def clear(self) -> None:
@@ -144,6 +158,7 @@ class Carrier:
     def release(self) -> None:
         """Give back what graphs hold."""
         self.clear()
+        self._cut = (), []
         if self._graphs is not None:
             self._graphs.release()
 
@@ -168,7 +183,7 @@ class Carrier:
         self._leaves = [leaf for site in self._sites.values() for leaf in site.leaves]
         parts = [part for leaf in self._leaves for part in leaf.parts()]
         self._copies = [place for place, _ in parts], [weight for _, weight in parts]
-        self._aboard = tuple(passengers)
+        self._aboard, self._cut = tuple(passengers), ((), [])
 
     def _vectors(self, layout: Places) -> Tensor:
         """(rows, width)"""

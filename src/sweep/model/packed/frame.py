@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.model.packed.layout import ByHead, Group, Layout, edge_of
+from sweep.model.packed.layout import ByHead, Group, Layout
 from sweep.model.packed.noise import Counted, Draws
 
+_TOKENS = 1024
 _ROWS = 8
+_LENGTH = 32
+_SCORES = 1024  # a token and head; what else a layer keeps of a token is about as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,15 @@ class Shape:
 
     @classmethod
     def of(cls, layout: Layout) -> Shape:
-        """The smallest that holds a pack."""
+        """The smallest that holds a pack. There are few: each costs a recording."""
         rows = (len(layout.lengths) // _ROWS + 1) * _ROWS
-        typed = layout.token_type_ids is not None
-        return cls(len(layout.rows), rounded(layout.tokens + 1), rows, edge_of(layout.longest), typed)
+        length = max(_power(layout.longest), _LENGTH)
+        return cls(len(layout.rows), rounded(layout.tokens + 1), rows, length, layout.token_type_ids is not None)
+
+    @property
+    def wasteful(self) -> bool:
+        """Attention, for which all rows are as long as the longest, would be most of the work."""
+        return self.rows * self.length**2 > _SCORES * self.tokens
 
 
 class Frame:
@@ -142,7 +150,7 @@ class Framed:
 
     @cached_property
     def of_first(self) -> Framed:
-        shape = replace(self.shape, tokens=self.shape.rows, length=edge_of(1), typed=False)
+        shape = replace(self.shape, tokens=self.shape.rows, length=1, typed=False)
         lengths = self.lengths.clamp(max=1)
         return Framed(shape, self.keys, self.row_counts, lengths, self.ids[self._starts], self.types[:0])
 
@@ -221,6 +229,10 @@ def _before(ends: Tensor, numbers: Tensor) -> Tensor:
 
 
 def rounded(count: int) -> int:
-    """Up to four steps between a power of two and the next: few shapes, and no more than a quarter too much."""
-    step = max(1 << count.bit_length() >> 3, 1)
-    return -(-count // step) * step
+    """To a multiple of what a large GPU takes no longer for than for less; to a power of two below that."""
+    return -(-count // _TOKENS) * _TOKENS if count > _TOKENS else _power(count)
+
+
+def _power(count: int) -> int:
+    """Of two; at least `count`."""
+    return 1 << (count - 1).bit_length()

@@ -44,6 +44,9 @@ class Player(Protocol):
     def record(self, work: Callable[[], None]) -> Callable[[], object]:
         """What runs it again."""
 
+    def forget(self) -> None:
+        """None of what was recorded is run again."""
+
 
 class CudaPlayer:
     """All graphs share the memory of what they compute on the way: one runs at a time."""
@@ -61,14 +64,25 @@ class CudaPlayer:
 
     def record(self, work: Callable[[], None]) -> Callable[[], object]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-            work()
+        stream, generator = torch.cuda.current_stream(), torch.cuda.default_generators[torch.cuda.current_device()]
+        numbers = generator.clone_state()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                work()
+        except RuntimeError:
+            # A capture that fails leaves both as they are in the middle of one.
+            torch.cuda.set_stream(stream)
+            generator.graphsafe_set_state(numbers)
+            raise
         return graph.replay
+
+    def forget(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()  # a pool ends with the last of its graphs
 
 
 class Graphs:
-    """The passes of one carrier. A shape is recorded when it is met the second time; all are dropped when the carrier's
-    adapters have moved. Where a pass cannot be recorded, a line says so and none is from then on."""
+    """The passes of one carrier. All are dropped when its adapters have moved. Where a pass cannot be recorded, a line says so
+    and none is from then on."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
@@ -76,7 +90,6 @@ class Graphs:
         self._signature: Signature = ()
         self._leaves: Sequence[Leaf] = ()  # held, so that a signature stays theirs
         self._gradients: list[Tensor] = []
-        self._met: set[Shape] = set()
         self._passes: OrderedDict[Shape, _Pass] = OrderedDict()
 
     def forward(self, layout: Layout, signature: Signature, compute: Compute, leaves: Sequence[Leaf]) -> Forward | None:
@@ -88,18 +101,14 @@ class Graphs:
             self.release()
             self._signature, self._leaves = signature, leaves
         shape = Shape.of(layout)
-        if shape not in self._passes:
-            if shape not in self._met:
-                self._met.add(shape)
-                return None
-            if not self._record(shape, layout, compute):
-                return None
+        if shape.wasteful or (shape not in self._passes and not self._record(shape, layout, compute)):
+            return None
         self._passes.move_to_end(shape)
         return self._passes[shape].run(layout)
 
     def release(self) -> None:
         self._passes.clear()
-        self._met.clear()
+        self._player.forget()
         self._gradients, self._leaves, self._signature = [], (), ()
 
     def _record(self, shape: Shape, layout: Layout, compute: Compute) -> bool:
