@@ -1,4 +1,4 @@
-"""Group runs: each method as if it had a study to itself, all with the same number of trials."""
+"""What a sampler and a pruner see: in group runs, each method as if it had a study to itself; never a trial that is tried again."""
 
 from __future__ import annotations
 
@@ -75,6 +75,24 @@ def test_a_good_method_prunes_no_trial_of_another(tmp_path: Path) -> None:
     engine = ToyEngine(luck=engine.luck)
     grouped = searched(tmp_path / "b", *GROUP, "study.pruner=median", "study.n_trials=9", engine=engine)
     assert {record.state for record in grouped} == {"completed"}
+
+
+def test_a_trial_that_is_tried_again_races_once(tmp_path: Path) -> None:
+    options = ("study.sampler=random", "study.pruner=racing", "study.n_trials=8")
+
+    def states(records: list[TrialRecord]) -> list[str]:
+        return [record.state for record in records if record.state != "interrupted"]
+
+    def interrupt(trial: TrialPlan, epoch: int) -> None:
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    whole = searched(tmp_path / "a", *options)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            searched(tmp_path / "b", *options, engine=ToyEngine(interrupt))
+    assert states(searched(tmp_path / "b", *options)) == states(whole)
+    assert "pruned" in states(whole)
 
 
 def test_a_method_s_own_weak_trial_is_pruned(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
-"""A group run's methods, each searched as if it had a study to itself.
+"""Which trials of a study its sampler and its pruner are shown.
 
-One adapter learns in an epoch what another needs three for, and at another learning rate: what is known of the one must
-neither steer nor prune the other. So a sampler and a pruner see those trials alone that share the value of `key`.
+A trial that is tried again is not part of a race: its point comes once more, and would count twice. Of a group run each method
+is searched as if it had a study to itself: one adapter learns in an epoch what another needs three for, and at another
+learning rate, so that what is known of the one must neither steer nor prune the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config.schema import Scalar
 
+RETRIED = "retried"  # a user attribute of trials whose point is tried again
 _FIXED = "fixed_params"  # where Optuna keeps the values that a trial was enqueued with
 
 
@@ -52,23 +54,27 @@ class OwnSampler(BaseSampler):
         self._inner.after_trial(self._own(study), trial, state, values)
 
     def _own(self, study: Study) -> Study:
-        return _OwnStudy(study, self._key, self._value)
+        return _PartOf(study, lambda trial: value_of(trial, self._key) == self._value)
 
 
 class OwnPruner(BasePruner):
-    """`inner`, shown the trials that share the judged one's value of `key`."""
+    """`inner`, shown the trials that are not tried again and, with a `key`, share the judged one's value of it."""
 
-    def __init__(self, inner: BasePruner, key: str) -> None:
+    def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._inner.prune(_OwnStudy(study, self._key, value_of(trial, self._key)), trial)
+        def shown(other: FrozenTrial) -> bool:
+            same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
+            return same and RETRIED not in other.user_attrs
+
+        return self._inner.prune(_PartOf(study, shown), trial)
 
 
-class _OwnStudy(Study):
-    def __init__(self, study: Study, key: str, value: Scalar) -> None:
+class _PartOf(Study):
+    def __init__(self, study: Study, shown: Callable[[FrozenTrial], bool]) -> None:
         super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
-        self._key, self._value = key, value
+        self._shown = shown
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
         return self._get_trials(deepcopy, states)
@@ -77,4 +83,4 @@ class _OwnStudy(Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
-        return [trial for trial in trials if value_of(trial, self._key) == self._value]
+        return [trial for trial in trials if self._shown(trial)]

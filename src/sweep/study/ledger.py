@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -25,10 +24,10 @@ from sweep.errors import UserError, first_line
 from sweep.methods import pruner, sampler
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
-from sweep.study.among import OwnPruner, OwnSampler, value_of
+from sweep.study.among import RETRIED, OwnPruner, OwnSampler, value_of
 
 # User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
-_OUTCOME, _EPOCH, _RETRIED, _TOGETHER = "outcome", "best_epoch", "retried", "lost_together"
+_OUTCOME, _EPOCH, _TOGETHER = "outcome", "best_epoch", "lost_together"
 _EXPERIMENT = "experiment"
 
 # A point that has taken its process down this often is not tried again: it may well be why. Of trials that went down
@@ -58,8 +57,8 @@ class Ledger:
         try:
             storage = _storage(address)
             study = optuna.create_study(
-                study_name=config.study_name, storage=storage, direction=config.direction, pruner=_pruner(config),
-                load_if_exists=True,
+                study_name=config.study_name, storage=storage, direction=config.direction,
+                pruner=OwnPruner(pruner(config), config.compare_by), load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             reason = first_line(error.__cause__ or error)
@@ -98,7 +97,7 @@ class Ledger:
     def _asked(self) -> list[FrozenTrial]:
         """Every point asked for once: trials that ended or still run, without those that are tried again."""
         trials = self.study.get_trials(deepcopy=False)
-        return [one for one in trials if one.state is not TrialState.WAITING and _RETRIED not in one.user_attrs]
+        return [one for one in trials if one.state is not TrialState.WAITING and RETRIED not in one.user_attrs]
 
     def _sampler(self) -> BaseSampler:
         asked, key = self._asked(), self.config.compare_by
@@ -139,7 +138,7 @@ class Ledger:
                     trial.set_user_attr(_TOGETHER, together)
                 again = reason.retried and not self._takes_down(trial, reason)
                 if again:
-                    trial.set_user_attr(_RETRIED, True)
+                    trial.set_user_attr(RETRIED, True)
                 # Optuna refuses a value, NaN included, together with FAIL.
                 self.study.tell(trial, state=TrialState.FAIL)
                 if again and trial.params:
@@ -159,11 +158,6 @@ class Ledger:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
-
-
-def _pruner(config: StudyConfig) -> BasePruner:
-    made = pruner(config)
-    return made if config.compare_by is None else OwnPruner(made, config.compare_by)
 
 
 def _storage(address: str) -> RDBStorage:
