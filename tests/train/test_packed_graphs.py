@@ -13,12 +13,25 @@ from typing import Any
 
 import pytest
 
-from packs import EXACT, PACKABLE, Run, assert_alike, both, packed, steady_plan, tiny
+from packs import (
+    EXACT,
+    PACKABLE,
+    Judge,
+    Run,
+    assert_alike,
+    assert_identical,
+    both,
+    finite,
+    go_on,
+    packed,
+    steady_plan,
+    tiny,
+)
 from sweep.data.tokenise import TokenisedData
 from sweep.model.packed.graphs import Graphs
 from sweep.model.packed.layout import Layout
 from sweep.model.packed.noise import Counted
-from sweep.records import Completed, TrialPlan
+from sweep.records import Completed, EvalPoint, Failed, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 
@@ -114,6 +127,35 @@ def test_masks_do_not_depend_on_the_rest_of_the_pack(calls: Calls, data: Tokenis
     alone = packed(shaky(2), data=data)
     beside = packed(shaky(1, per_device_train_batch_size=3), shaky(2), shaky(3), data=data)
     assert beside.losses(2) == pytest.approx(alone.losses(2), rel=EXACT)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_trial_that_diverges_leaves_the_others_untouched(
+    calls: Calls, data: TokenisedData, tmp_path: Path, pooling: str
+) -> None:
+    """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
+    model = tiny("gpt2", tmp_path / "gpt2")
+
+    def run(name: str, rate: float, judge: Judge) -> Run:
+        sections: dict[str, Any] = {
+            "model": {"path": str(model), "pooling": pooling},
+            "trainer": {"max_grad_norm": 0.0, "num_train_epochs": 1},
+        }
+        kinds = [{"r": 4}, {"method": "ia3"}, {"r": 4}, {"method": "ia3"}]
+        trials = [
+            steady_plan(model, number, adapter=kind, optimizer={"learning_rate": rate if number in (1, 2) else 1e-3}, **sections)
+            for number, kind in enumerate(kinds)
+        ]  # fmt: skip
+        return packed(*trials, data=data, judge=judge, folder=tmp_path / name)
+
+    def prune(plan: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        return Verdict.PRUNE if plan.number in (1, 2) and event.step == 2 else Verdict.CONTINUE
+
+    mad, sane = run("mad", 1e30, go_on), run("sane", 1e-3, prune)
+    assert [type(mad.outcome(number)) for number in range(4)] == [Completed, Failed, Failed, Completed]
+    assert calls.played > 0
+    assert finite(mad)
+    assert_identical(mad, sane, 0, 3)
 
 
 def test_what_cannot_be_recorded_is_run_as_it_is(

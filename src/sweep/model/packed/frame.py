@@ -177,12 +177,18 @@ class Framed:
 
     def summed(self, values: Tensor) -> Tensor:
         trials = torch.arange(self.shape.trials, device=self.device)
-        return (self.trial[None] == trials[:, None]).to(values.dtype) @ values
+        others = self._trial_of_row != trials[:, None]
+        return self._of_rows(values).expand(len(trials), -1, -1).masked_fill(others[..., None], 0.0).sum(dim=1)
 
     def mean(self, values: Tensor) -> Tensor:
-        rows, lengths = torch.arange(self.shape.rows, device=self.device), self.lengths.clamp(min=1)
-        own = (self._row[None] == rows[:, None]) & self._real[None]
-        return (own / lengths[:, None]).to(values.dtype) @ values
+        return self._of_rows(values) / self.lengths.clamp(min=1)[:, None]
+
+    def _of_rows(self, values: Tensor) -> Tensor:
+        """Sums, (rows, width). A product with a matrix of ones and zeros would carry what is not finite to other rows."""
+        (group,) = self.groups
+        assert group.real is not None
+        found = values.index_select(0, group.index.reshape(-1)).view(*group.index.shape, -1)
+        return found.masked_fill(~group.real[..., None], 0.0).sum(dim=1)
 
     @cached_property
     def _by_head(self) -> dict[int, ByHead]:
