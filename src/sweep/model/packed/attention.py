@@ -34,6 +34,7 @@ class Line:
         self._places: dict[nn.Module, int] = {}
         self.masks: dict[nn.Module, Any] = {}
         self.window = math.inf  # tokens that the narrowest attention so far sees at once
+        self.attended = 0  # attentions that the layout in hand has gone through
 
     @property
     def layout(self) -> Places:
@@ -57,6 +58,7 @@ class Line:
     def lay(self, layout: Places | None) -> None:
         self._layout = layout
         self.masks = {}
+        self.attended = 0
 
     @contextmanager
     def meanwhile(self, layout: Places) -> Iterator[None]:
@@ -84,6 +86,7 @@ def attend(
     """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads; the result is
     (1, tokens, heads, width). Raises Unsuited where a module asks for more than scaled dot products."""
     line: Line = vars(module)[_LINE]
+    line.attended += 1
     layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
     if sliding_window is not None:

@@ -17,7 +17,7 @@ from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
 from sweep.model.features import HeadModel, Unsuited
-from sweep.model.packed import activations, attention, dropout
+from sweep.model.packed import activations, attention, dropout, narrow
 from sweep.model.packed.adapters import Adapter, Leaf, Share, Site, adapters_of
 from sweep.model.packed.graphs import Forward, Gradients, Graphs, Signature
 from sweep.model.packed.layout import Layout, Places, Row
@@ -243,11 +243,14 @@ class Carrier:
         self.load([passenger])
         layout = self.layout([rows])
         with torch.no_grad():
-            hidden = self._hidden(layout)
-            for pool in _POOLS:
+            with narrow.behind_attention(self._trunk, self._line) as linears:
+                hidden = self._hidden(layout)
+            for pool, chosen in _POOLS.items():
                 found = self._logits(pool, passenger, hidden, layout)
                 if found is not None and _agree(found, expected):
                     self.clear()
+                    if chosen is not None:
+                        narrow.replace(self._trunk, linears, self._line, chosen)
                     return pool
         raise Unsuited(f"{type(self._model).__name__} gives other logits when its rows are laid end to end")
 
@@ -277,8 +280,14 @@ class Carrier:
         return layout.mean(wide).to(hidden.dtype)
 
 
-# In this order, because what a pooler gives could also be taken for a first token's vector.
-_POOLS: tuple[Pool, ...] = (Carrier._pooler, Carrier._first, Carrier._last, Carrier._mean)
+# In this order, because what a pooler gives could also be taken for a first token's vector. With the tokens that are read, where
+# they are not all.
+_POOLS: dict[Pool, narrow.Chosen | None] = {
+    Carrier._pooler: lambda layout: layout.first,
+    Carrier._first: lambda layout: layout.first,
+    Carrier._last: lambda layout: layout.last,
+    Carrier._mean: None,
+}
 
 
 def _set_mode(module: nn.Module, mode: bool) -> None:
