@@ -36,9 +36,11 @@ class Shape:
     @classmethod
     def of(cls, layout: Layout) -> Shape:
         """The smallest that holds a pack. There are few: each costs a recording."""
-        rows = (len(layout.lengths) // _ROWS + 1) * _ROWS
+        rows = len(layout.lengths) + 1
+        step = max(_ROWS, _power(rows) // 8)  # as trials come and go, rows become more and fewer
         length = max(_power(layout.longest), _LENGTH)
-        return cls(len(layout.rows), rounded(layout.tokens + 1), rows, length, layout.token_type_ids is not None)
+        typed = layout.token_type_ids is not None
+        return cls(len(layout.rows), rounded(layout.tokens + 1), -(-rows // step) * step, length, typed)
 
     @property
     def wasteful(self) -> bool:
