@@ -177,8 +177,8 @@ def _model(config: Config) -> Iterator[tuple[str, str]]:
 
 def _study(config: Config) -> Iterator[tuple[str, str]]:
     study = config.study
-    if not study.study_name.strip() or "/" in study.study_name:
-        yield "study.study_name", f"is {study.study_name!r}, but must be a name without slashes"
+    if not study.study_name.strip(" .") or "/" in study.study_name:
+        yield "study.study_name", f"is {study.study_name!r}, but must be a name without slashes, and not of dots alone"
     if study.storage and "://" not in study.storage:
         yield (
             "study.storage",

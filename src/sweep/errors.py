@@ -68,7 +68,7 @@ def reported() -> Iterator[None]:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
             raise
         print(f"sweep: {error.filename or 'a file'} could not be written: {error.strerror}. What was recorded is kept; "
               "the same command goes on from there.", file=sys.stderr)  # fmt: skip

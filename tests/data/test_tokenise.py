@@ -9,7 +9,8 @@ from sweep.config.schema import DatasetConfig
 from sweep.data import tokenise as module
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, load_splits
-from sweep.data.tokenise import TokenisedData, token_limit, tokenise
+from sweep.data.tokenise import TokenisedData, check_length, token_limit, tokenise
+from sweep.errors import UserError
 
 TWO = LabelSpace("single_label", ("a", "b"))
 ROWS = Rows(("hello there", "a much longer text than the other one, by far"), None, (0, 1))
@@ -55,6 +56,16 @@ def test_more_rows_than_a_batch_keep_their_order(run, monkeypatch):
 
 def test_rows_are_cut_to_the_length(run):
     assert list(run(max_length=5)["length"]) == [4, 5]
+
+
+@pytest.mark.parametrize(("pair", "least"), [(None, 3), ("other", 5)])
+def test_a_length_that_leaves_no_text_is_refused(tokenizer, pair, least):
+    """Tokenizers cut nothing at all where special tokens are more than the length."""
+    assert len(tokenizer("one two", truncation=True, max_length=1)["input_ids"]) > 1
+    check_length(DatasetConfig(text_pair_column=pair, max_length=least), tokenizer)
+    check_length(DatasetConfig(text_pair_column=pair), tokenizer)
+    with pytest.raises(UserError, match=f"dataset.max_length: is {least - 1}, but must be at least {least}"):
+        check_length(DatasetConfig(text_pair_column=pair, max_length=least - 1), tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,6 +130,24 @@ def test_the_card_says_how_to_load(
     assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
 
 
+def test_texts_are_cut_where_those_of_the_study_were(
+    configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever the card shows, and the tokenizer that other trials share is left as it was."""
+    config, bench = configure("gpt2", "lora", dataset={"max_length": 3}), Bench("cpu")
+    tokenizer, long = bench.tokenizer(config.model), "card fees balance card fees"
+    with bench.model(config, labels) as model:
+        save(model, tokenizer, tmp_path, config=config, labels=labels)
+        rows = tokenizer([long], truncation=True, max_length=3, return_tensors="pt")
+        expected = model.eval()(**rows).logits
+    assert tokenizer.model_max_length > 3
+    monkeypatch.chdir(tmp_path)
+    for code in (tmp_path / "README.md").read_text().split("```python\n")[1:]:
+        found: dict[str, Any] = {}
+        exec(code.split("```")[0].replace("your text", long), found)
+        assert torch.equal(found["logits"], expected)
+
+
 def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     config = configure("gpt2", "qlora", optimizer={"learning_rate": 3e-4}, dataset={"path": "banking77"})
     trained(tmp_path, config, labels, Bench("cpu"))
@@ -203,6 +223,29 @@ def test_a_base_that_has_moved(
         load(tmp_path / "model")
     model, tokenizer = load(tmp_path / "model", base=str(folders["bert"]))
     assert torch.equal(logits(model, tokenizer), scores)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_weights_that_the_disk_does_not_take(
+    adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    config, bench = configure("gpt2", adapter), Bench("cpu")
+    tokenizer, limits = bench.tokenizer(config.model), resource.getrlimit(resource.RLIMIT_FSIZE)
+    with bench.model(config, labels) as model, pytest.raises(OSError) as found:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            save(model, tokenizer, tmp_path, config=config, labels=labels)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (found.value.errno, found.value.filename) == (errno.EFBIG, str(tmp_path))
+
+
+def test_a_tokenizer_that_the_disk_does_not_take(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    config, bench = configure("gpt2"), Bench("cpu")
+    (tmp_path / "tokenizer.json").symlink_to("/dev/full")
+    with bench.model(config, labels) as model, pytest.raises(OSError) as found:
+        save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+    assert found.value.errno == errno.ENOSPC
 
 
 def test_not_a_saved_model(tmp_path: Path) -> None:

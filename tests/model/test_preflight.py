@@ -190,6 +190,11 @@ def test_attention_that_is_not_there(configure: Configure, labels: LabelSpace) -
     assert "model.attn_implementation: is flash_attention_9, which this model cannot use here" in message
 
 
+def test_a_length_that_leaves_no_text(configure: Configure, labels: LabelSpace) -> None:
+    message = refused(configure("bert", dataset={"max_length": 2}), labels)
+    assert "dataset.max_length: is 2, but must be at least 3" in message
+
+
 def test_every_fault_at_once(configure: Configure, labels: LabelSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight_module, "find_spec", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -13,7 +13,8 @@ from .conftest import config, final, six_trials
 def test_a_model_that_answers_in_words_is_asked_with_its_prompt(make):
     trials = six_trials()
     ending = final(trials[0])
-    assert 'model(**tokenizer(["your text"], return_tensors="pt"))' in repeat(read(make(trials, ending=ending)))
+    plain = 'model(**tokenizer(["your text"], padding=True, truncation=True, return_tensors="pt"))'
+    assert plain in repeat(read(make(trials, ending=ending)))
     prompted = ending.config.model_copy(update={"prompt": PromptConfig(template="{text}")})
     text = repeat(read(make(trials, ending=replace(ending, config=prompted))))
     assert 'model(**model.prompt.batch(tokenizer, ["your text"]))' in text

@@ -15,8 +15,10 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
+from sweep.config.schema import DatasetConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
+from sweep.errors import UserError
 from sweep.provenance import Fingerprint
 
 if TYPE_CHECKING:
@@ -96,6 +98,16 @@ def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+
+
+def check_length(dataset: DatasetConfig, tokenizer: Tokenizer) -> None:
+    """Raises UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text."""
+    paired = dataset.text_pair_column is not None
+    special = tokenizer.num_special_tokens_to_add(pair=paired)
+    least = special + (2 if paired else 1)
+    if dataset.max_length is not None and dataset.max_length < least:
+        rule = f"{special} of a row are the tokenizer's own, and {'each' if paired else 'the'} text needs one"
+        raise UserError.of("dataset.max_length", f"is {dataset.max_length}, but must be at least {least}: {rule}")
 
 
 def _tokens(

@@ -12,6 +12,10 @@ README.md          the model card
 from __future__ import annotations
 
 import copy
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from peft import PeftModel
@@ -64,30 +68,25 @@ def save(
     refit: Refit | None = None,
 ) -> None:
     """Write a model of a `Bench`; `metrics` and `refit` go into its card. `thresholds` are probabilities, one for each label of a
-    multi-label task, and where there are none, that of the config. Files that are there already are replaced."""
+    multi-label task, and where there are none, that of the config. The tokenizer is saved with the length that texts were cut
+    at. Files that are there already are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    inner, adapted = unwrapped(model), without_words(model)
+    inner = unwrapped(model)
+    longest = token_limit(tokenizer, config.dataset.max_length)
     manifest = Manifest(
         method=config.adapter.method,
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
         head=(*trained_head(inner), *language_head(inner)),
-        max_length=token_limit(tokenizer, config.dataset.max_length),
+        max_length=longest,
         pad_token_id=inner.config.get_text_config().pad_token_id,
         thresholds=thresholds or _configured(config, labels),
         prompt=config.prompt,
     )
-    if isinstance(adapted, PeftModel):
-        adapted.save_pretrained(str(folder), save_embedding_layers=False)
-    elif manifest.method == "head":
-        save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
-    if manifest.method == "full":
-        with quiet():
-            inner.save_pretrained(folder)
-    else:
-        _plain_config(inner).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with _system_errors(folder):
+        _save_weights(model, manifest, folder)
+        _cutting_at(longest, tokenizer).save_pretrained(folder)
     manifests.write(manifest, folder)
     (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit))
 
@@ -118,14 +117,50 @@ def thresholds(folder: Path | str) -> tuple[float, ...] | None:
     return manifests.read(Path(folder)).thresholds
 
 
+def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
+    """With transformers' config beside them."""
+    inner, adapted = unwrapped(model), without_words(model)
+    if isinstance(adapted, PeftModel):
+        adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    elif manifest.method == "head":
+        save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
+    if manifest.method == "full":
+        with quiet():
+            inner.save_pretrained(folder)
+    else:
+        _plain_config(inner).save_pretrained(folder)
+
+
+@contextmanager
+def _system_errors(folder: Path) -> Iterator[None]:
+    """As such, and with a name: safetensors and tokenizers tell of a full disk in errors of their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from error
+
+
 def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
     return (config.trainer.search_threshold,) * len(labels) if labels.task == "multi_label" else None
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
     trusted = manifest.base.trust_remote_code
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
-    return tokenizer
+    return _cutting_at(manifest.max_length, AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted))
+
+
+def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A copy that, asked to truncate, does so as rows of data were; `longest` is in tokens."""
+    found = copy.copy(tokenizer)
+    found.model_max_length = longest
+    return found
 
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:

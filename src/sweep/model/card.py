@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from sweep.config.schema import Config
+from sweep.data.example import batch
 from sweep.data.labels import LabelSpace
-from sweep.data.template import PAIR, label_words, placeholders
+from sweep.data.template import label_words
 from sweep.model.base import Quantization, auto_class
 from sweep.model.manifest import Manifest
 from sweep.records import Metrics, Refit
@@ -38,7 +39,7 @@ _SETTINGS = {
 def card(config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None) -> str:
     """`metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation are of the model
     before it. The code in it runs in the model's own folder."""
-    labels = manifest.labels
+    labels, asked = manifest.labels, batch(config)
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",
@@ -48,8 +49,8 @@ def card(config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | No
         f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
         _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned", refit=refit),
         _prompt(manifest),
-        f"## Loading\n\nThe model exactly as it was evaluated:\n\n{_code(_with_sweep(manifest))}",
-        _without_sweep(manifest),
+        f"## Loading\n\nThe model exactly as it was evaluated{_cut(manifest)}:\n\n{_code(_with_sweep(manifest, asked))}",
+        _without_sweep(manifest, asked),
         _settings(config),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -139,25 +140,27 @@ def _thresholds(manifest: Manifest, *, tuned: bool, refit: Refit | None) -> str:
     return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
 
 
-def _with_sweep(manifest: Manifest) -> str:
+def _cut(manifest: Manifest) -> str:
+    """A prompt is cut by code that knows its template."""
+    return "" if manifest.prompt else f", on texts cut at {manifest.max_length} tokens as `truncation=True` does it"
+
+
+def _with_sweep(manifest: Manifest, asked: str) -> str:
     scores = "logits.softmax(-1)" if manifest.labels.task == "single_label" else "logits.sigmoid()"
-    batch = 'tokenizer(["a text"], return_tensors="pt")'
-    if manifest.prompt is not None:
-        pair = ', ["the other one"]' if PAIR in placeholders(manifest.prompt) else ""
-        batch = f'model.prompt.batch(tokenizer, ["a text"]{pair})'
     several = manifest.thresholds is not None
     decided = '\nlabels = scores >= scores.new_tensor(thresholds("."))' if several else ""
     return f"""from sweep.model.artifact import load{", thresholds" if several else ""}
 
 model, tokenizer = load(".")
-logits = model(**{batch}).logits
+logits = model(**{asked}).logits
 scores = {scores}{decided}"""
 
 
-def _without_sweep(manifest: Manifest) -> str:
+def _without_sweep(manifest: Manifest, asked: str) -> str:
+    scored = "" if manifest.prompt else f"\nlogits = model(**{asked}).logits"
     if manifest.method == "full":
         code = _FULL.format(_auto_class(manifest), pooling=_pooling(manifest, "model"))
-        return f"With transformers alone:\n\n{_code(code)}"
+        return f"With transformers alone:\n\n{_code(code + scored)}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
     if manifest.base.gguf_file:
@@ -172,7 +175,7 @@ base = {_auto_class(manifest)}.from_pretrained(
     {_options(manifest)}
 )
 {_KEEP_PACKING if manifest.quantization else ""}{_pooling(manifest, "base")}{ending}
-tokenizer = AutoTokenizer.from_pretrained(".")"""
+tokenizer = AutoTokenizer.from_pretrained("."){scored}"""
     note = "" if manifest.base.dtype == "float32" else f"\n\n{_INEXACT}"
     return f"Without sweep:\n\n{_code(code)}{note}"
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
+from sweep.data.tokenise import check_length
 from sweep.errors import Fault, UserError
 from sweep.model.account import count
 from sweep.model.adapter import attach
@@ -41,6 +42,8 @@ def preflight(config: Config, labels: LabelSpace) -> Parameters:
         _collect(faults, lambda: check_head(config.model, architecture, causal=causal))
     _collect(faults, checkpoint.weights)
     tokenizer = _collect(faults, lambda: load_tokenizer(config.model, checkpoint))
+    if tokenizer is not None and config.prompt is None:
+        _collect(faults, lambda: check_length(config.dataset, tokenizer))
     if tokenizer is not None and config.prompt is not None:
         prompt = config.prompt
         _collect(faults, lambda: bind(prompt, labels, tokenizer, max_length=config.dataset.max_length))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.config.schema import Config
+from sweep.data.example import batch
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, code, details, join, table
 
@@ -21,7 +21,7 @@ def repeat(facts: Facts) -> str:
         loading = (
             "from sweep.model.artifact import load\n\n"
             f"model, tokenizer = load({run_dir + '/final/model'!r})\n"
-            f"scores = model(**{_batch(facts.final.config)}).logits"
+            f"scores = model(**{batch(facts.final.config)}).logits"
         )
         which = "refitted model" if facts.final.refit else "model"
         parts += [f"The winner's {which}, from the folder the study was started in:", block(loading, "python")]
@@ -31,15 +31,6 @@ def repeat(facts: Facts) -> str:
         _places(facts),
     ]
     return join(parts)
-
-
-def _batch(config: Config) -> str:
-    """What makes of texts what the model takes."""
-    pairs = config.dataset.text_pair_column is not None
-    texts = '["your text"], ["its pair"]' if pairs else '["your text"]'
-    if config.prompt is not None:
-        return f"model.prompt.batch(tokenizer, {texts})"
-    return f'tokenizer({texts}, return_tensors="pt")'
 
 
 def _places(facts: Facts) -> str:

@@ -118,7 +118,7 @@ def _accounted(account: Parameters) -> list[str]:
 
 
 def _distinct(configs: Iterable[Config]) -> list[Config]:
-    """One config for each model, adapter and optimizer among `configs`, in order."""
+    """One config for each model, adapter, optimizer and length among `configs`, in order."""
     found: dict[str, Config] = {}
     for config in configs:
         trainer = config.trainer
@@ -126,6 +126,7 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
             config.model,
             config.adapter,
             config.prompt,
+            config.dataset.max_length,
             config.optimizer.name,
             trainer.bf16,
             trainer.fp16,
