@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.errors import UserError
 from sweep.plan import make_plan
 from test_plan import QUICK, space_file
 
@@ -84,3 +85,15 @@ def test_the_command_of_one_trial_evaluates_as_the_search_did_and_is_told_nothin
         assert (again.config.trainer.eval_strategy, again.notes) == (strategy, ())
     alone = make_plan(shlex.split(make_plan([QUICK]).trial(0, {}).command)[3:])
     assert (alone.config.trainer.eval_strategy, alone.notes) == ("early", ())
+
+
+def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+    """Each is right alone."""
+    text = "adapter: {choices: [lora, ia3]}\nadapter.r: {choices: [4, 8]}\noptimizer.learning_rate: {low: 1.0e-4, high: 1.0e-3}\n"
+    (note,) = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"]).notes
+    assert "allows adapter=ia3, adapter.r=4, but adapter.r is 4, but adapter.method is ia3: only LoRA has it" in note
+    fine = text.replace("[4, 8]", "[4, 8], when: {adapter: lora}")
+    assert not make_plan([QUICK, space_file(tmp_path, fine), "study.n_trials=4"]).notes
+    plan = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"])
+    with pytest.raises(UserError, match=r"only LoRA has it  \(from search space"):
+        plan.trial(0, {"adapter": "ia3", "adapter.r": 4})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,11 @@ class Plan:
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
-        config = _variant(self.composer, self.composed, self.request.overrides, params)
+        try:
+            config = _variant(self.composer, self.composed, self.request.overrides, params)
+        except UserError as error:
+            where = f"search space {self.space.source}"
+            raise UserError([replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]) from None
         overrides = merged(self.composer, self.request.overrides, params)
         return TrialPlan(
             number, dict(params), config, total_steps(len(self.splits.train), config),
@@ -117,6 +121,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         raise UserError(faults)
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
     searched = config.study.n_trials > len(config.study.enqueue)
+    notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
     notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
     notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
@@ -250,6 +255,22 @@ def _corners(
                 Fault(fault.path, fault.message, f"search space {space.source}: {point}") for fault in error.faults
             ]
     return found
+
+
+def _unfit_together(composer: Composer, composed: Composed, overrides: Sequence[str], space: Space) -> Iterator[str]:
+    """Of each two searched keys, the first values that break a rule together."""
+    told: set[frozenset[str]] = set()
+    for params in space.pairs():
+        try:
+            if frozenset(params) not in told:
+                _variant(composer, composed, overrides, params)
+        except UserError as error:
+            told.add(frozenset(params))
+            point = ", ".join(f"{key}={value}" for key, value in params.items())
+            yield (
+                f"search space {space.source} allows {point}, but {error.faults[0].path} {error.faults[0].message}; such trials "
+                "are used up as infeasible: search the one key only where the other allows it (when:)"
+            )
 
 
 def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,13 +82,24 @@ class Store:
             rule = f"{self.root} is in use by another sweep process; wait for it, or name another run_dir"
             raise UserError.of("run_dir", rule) from None
         except OSError as error:
-            raise UserError.of(
-                "run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}"
-            ) from None
+            raise self._unwritable(error) from None
         try:
             yield
         finally:
             lock.release()
+
+    def check_place(self) -> None:
+        """Raises UserError where the run directory could not be made or written to. Leaves nothing behind."""
+        root = self.root.absolute()
+        there = next(path for path in (root, *root.parents) if path.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError.of("run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}")
 
     def lock(self) -> Lock | None:
         return _read(_LOCK, self.root / "lock.json")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
+
 import toys
-from sweep.records import ParameterGroup, Parameters
+from sweep.errors import UserError
+from sweep.provenance import now
+from sweep.records import Cost, Failed, FailureReason, ParameterGroup, Parameters, TrialRecord
 from sweep.study.prepare import describe
+from sweep.study.session import check_place, opened
 
 
 def test_the_account_is_a_table(tmp_path: Path) -> None:
@@ -19,3 +25,36 @@ def test_the_account_is_a_table(tmp_path: Path) -> None:
         ["attention", "3,000,000", "0", "1.0"],
         ["adapter", "1,000,000", "1,000,000", "4.0"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("run_dir=/dev/null/x", "run_dir: is /dev/null/x, but cannot be written to: Not a directory"),
+        ("study.storage=sqlite:////no/such/place/x.db", "study.storage: is sqlite:////no/such/place/x.db, but cannot be used"),
+        ("study.storage=oracle+none://host/x", "study.storage: is oracle+none://host/x, but cannot be used"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path, override: str, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        check_place(toys.plan(tmp_path, override))
+
+
+def test_a_dry_run_beside_another_experiment(tmp_path: Path) -> None:
+    """Nothing is written where there is none, and the same experiment may go on."""
+    plan = toys.plan(tmp_path)
+    check_place(plan)
+    assert not (tmp_path / "run").exists()
+    with opened(plan) as session:
+        session.store.write_trial(TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now()))
+    check_place(plan)
+    with pytest.raises(UserError, match="holds another experiment"):
+        check_place(toys.plan(tmp_path, "optimizer.weight_decay=0.1"))
+
+
+def test_what_a_pack_cannot_carry_is_said_beforehand(tmp_path: Path) -> None:
+    account = Parameters(1, 1, 1)
+    plan = toys.plan(tmp_path, "engine=packed", "study.space=adapters")
+    assert "one trial at a time" not in describe(plan, account)
+    plan = toys.plan(tmp_path, "engine=packed", "adapter=full", "study.space=null")
+    assert "one trial at a time, by the Trainer: adapter.method full" in describe(plan, account)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,17 @@ class Space:
             needed = self._conditions(parameter)
             for value in parameter.domain.ends():
                 yield {**needed, parameter.key: value}
+
+    def pairs(self) -> Iterator[dict[str, Scalar]]:
+        """Each end of each parameter with each of another one that can be asked for beside it, where one of the two has choices:
+        values that are right one by one may not go together."""
+        for first, second in combinations(self.parameters, 2):
+            if isinstance(first.domain, Choices) or isinstance(second.domain, Choices):
+                needed = {**self._conditions(first), **self._conditions(second)}
+                for one, other in product(first.domain.ends(), second.domain.ends()):
+                    point = {**needed, first.key: one, second.key: other}
+                    if all(self[key].active(point) for key in point):
+                        yield point
 
     def grid_size(self) -> int | None:
         """Points of the full grid, None where a range has no step. Conditions are not taken off."""

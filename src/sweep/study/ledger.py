@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -14,7 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
@@ -61,8 +62,7 @@ class Ledger:
                 pruner=OwnPruner(pruner(config), config.compare_by), load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
-            reason = first_line(error.__cause__ or error)
-            raise UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}")) from None
+            raise _unusable(address, error) from None
         _refuse_another_study(study, store)
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
@@ -158,6 +158,29 @@ class Ledger:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
+
+
+def check_storage(address: str) -> None:
+    """Raises UserError where it cannot be reached. Writes nothing, so that of SQLite only the folder is looked at."""
+    try:
+        url = make_url(address)
+        if url.get_backend_name() == "sqlite":
+            folder = Path(url.database or "").absolute().parent
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {folder}")
+            return
+        engine = create_engine(url)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise _unusable(address, error) from None
+
+
+def _unusable(address: str, error: BaseException) -> UserError:
+    reason = first_line(error.__cause__ or error)
+    return UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}"))
 
 
 def _storage(address: str) -> RDBStorage:

@@ -17,7 +17,9 @@ from sweep.model.preflight import preflight
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
+from sweep.study.session import check_place
 from sweep.train.arguments import device_faults
+from sweep.train.packed import unpackable
 
 
 def prepare(plan: Plan) -> None:
@@ -37,6 +39,7 @@ def prepare(plan: Plan) -> None:
     for note in (*plan.notes, *plan.splits.warnings):
         print(f"note: {note}", file=sys.stderr)
     if plan.config.study.dry_run:
+        check_place(plan)
         print(describe(plan, account))
         raise SystemExit(0)
 
@@ -54,6 +57,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         OmegaConf.to_yaml(OmegaConf.create(scrubbed(config))).rstrip(),
         "",
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
+        *_unpacked(plan),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
         f"{config.study.direction} {config.study.metric}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
@@ -65,6 +69,14 @@ def describe(plan: Plan, account: Parameters) -> str:
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
         "dry run: nothing was trained and nothing was written",
     ])  # fmt: skip
+
+
+def _unpacked(plan: Plan) -> list[str]:
+    """What a pack that was asked for cannot carry."""
+    if plan.config.engine.name != "packed":
+        return []
+    reasons = dict.fromkeys(filter(None, map(unpackable, plan.corners)))
+    return [f"one trial at a time, by the Trainer: {reason}" for reason in reasons]
 
 
 def _afterwards(plan: Plan) -> list[str]:

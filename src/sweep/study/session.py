@@ -15,13 +15,14 @@ from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
-from sweep.model.bench import Bench
+from sweep.model.bench import Bench, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records import TrialPlan, TrialRecord, best_metrics
 from sweep.store import Lock, Store
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
+from sweep.study.ledger import check_storage
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
@@ -121,14 +122,32 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     )  # fmt: skip
 
 
-def _write_or_compare(store: Store, new: Lock, view: View) -> None:
+def check_place(plan: Plan) -> None:
+    """Raises UserError where the run directory cannot be written to or holds another experiment, or the storage cannot be
+    reached. Nothing is written."""
+    store = Store(Path(plan.config.run_dir))
+    store.check_place()
+    _begun(store, _lock(plan, pick_device(plan.config.trainer.device)))
+    if plan.config.study.storage is not None:
+        check_storage(plan.config.study.storage)
+
+
+def _begun(store: Store, new: Lock) -> Lock | None:
+    """The lock of the study that this run goes on with; None where it begins one."""
     old, trials = store.lock(), store.trials()
     if old is None and trials:
         raise UserError.of("run_dir", f"{store.root} holds trials but no lock.json to say of what; name a new run_dir")
     if old is None or not trials:
+        return None
+    refuse_if_changed(old, new)
+    return old
+
+
+def _write_or_compare(store: Store, new: Lock, view: View) -> None:
+    old = _begun(store, new)
+    if old is None:
         store.write_lock(new)
         return
-    refuse_if_changed(old, new)
     for name, before, after in changed_surroundings(old, new):
         view.say(
             f"note: {name} was {before} when this study began and is {after} now; its trials may not compare exactly"
