@@ -57,7 +57,9 @@ class Plan:
             config = _variant(self.composer, self.composed, self.request.overrides, params)
         except UserError as error:
             where = f"search space {self.space.source}"
-            raise UserError([replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]) from None
+            raise UserError(
+                [replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]
+            ) from None
         overrides = merged(self.composer, self.request.overrides, params)
         return TrialPlan(
             number, dict(params), config, total_steps(len(self.splits.train), config),

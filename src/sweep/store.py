@@ -3,6 +3,7 @@
 lock.json                what repeats the run
 study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
+trials/0003/tracker_run  the address of its run, from its start on
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial only (in a group run each method's)
 trials/0003/newest/      and at its newest, with `trainer.save_newest`
@@ -117,6 +118,18 @@ class Store:
     def events(self, number: int) -> list[Step | EvalPoint]:
         """The trial's rows in order. A last line cut off by a crash is left out."""
         return _events(self.trial_dir(number))
+
+    def note_run(self, number: int, address: str) -> None:
+        """Where the tracker shows the trial, should its process die."""
+        self.trial_dir(number).mkdir(parents=True, exist_ok=True)
+        self._run_path(number).write_text(address)
+
+    def run_address(self, number: int) -> str:
+        path = self._run_path(number)
+        return path.read_text() if path.exists() else ""
+
+    def _run_path(self, number: int) -> Path:
+        return self.trial_dir(number) / "tracker_run"
 
     def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
         """The rows of the winner's retraining, or of that in another folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sweep.records import total
+from sweep.records import Cost, Failed, FailureReason, total
 from sweep.report.facts import read
 from sweep.report.winner import winner
 
@@ -59,3 +59,14 @@ def test_a_sum_of_costs_names_every_engine():
     assert total([total(parts[:2]), total(parts[2:])]).engine == "packed, trainer"
     assert total(parts).account["cost/engine"] == "packed, trainer"
     assert "cost/engine" not in cost(1.0, 1).account
+
+
+def test_what_a_lost_trial_had_cost_is_not_known(make):
+    lost = Failed(FailureReason.LOST, "the process ended before the trial did", (), Cost())
+    trials = (*six_trials()[:5], replace(six_trials()[5], outcome=lost))
+    text = words(make(trials))
+    assert "not counting 1 trial lost" in text
+    costs = section(text, "What it cost")
+    assert "| trial 5, lost | – | – | – |" in costs and "0.0 | 0.0" not in costs
+    assert "What 1 trial had cost when the process ended is not known, and in no sum." in costs
+    assert "5 trials took" in costs

@@ -46,7 +46,9 @@ def test_a_dry_run_beside_another_experiment(tmp_path: Path) -> None:
     check_place(plan)
     assert not (tmp_path / "run").exists()
     with opened(plan) as session:
-        session.store.write_trial(TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now()))
+        session.store.write_trial(
+            TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now())
+        )
     check_place(plan)
     with pytest.raises(UserError, match="holds another experiment"):
         check_place(toys.plan(tmp_path, "optimizer.weight_decay=0.1"))

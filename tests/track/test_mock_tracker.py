@@ -165,13 +165,45 @@ def test_a_trial_that_died_with_its_process_need_not_have_sent_its_last_rows(
     assert [record.state for record in store.trials()] == ["completed", "lost"] and receipt.missing == ()
 
 
+def test_the_run_of_a_trial_that_died_with_its_process_is_gone_on_with(
+    study, make_config, make_trial, train, store, run_dir
+):
+    """By the server of the study's second part. Half of its rows had been sent."""
+    config, first = make_config("mock"), study("completed")
+    run, trial = first.open(make_trial(config, 1)), make_trial(config, 1)
+    record = replace(train(trial, NullRun(), "lost"), tracker_run=run.address)
+    store.write_trial(record)
+    for event in store.events(1)[:2]:
+        run.log(event.step, event.metrics)
+    first.close(store)
+    second = study()
+    assert second.complete(record, store.events(1))
+    assert second.close(store).missing == ()
+    backend = Backend.open(run_dir / "wandb-mock")
+    (held,) = (one for one in backend.runs.values() if one.display_name == "tiny-0001")
+    assert len(held.history) == 4 and held.exit_code == 1
+    assert (held.summary["state"], held.summary["optuna/state"], held.summary["best/step"]) == ("lost", "FAIL", 2)
+    assert held.config["trial"]["number"] == 1 and len(backend.runs) == 2
+
+
+def test_a_run_that_is_nowhere_cannot_be_gone_on_with(study, make_config, make_trial, train, store, said):
+    record = train(make_trial(make_config("mock"), 1), NullRun(), "lost")
+    tracker = study()
+    assert not tracker.complete(record, store.events(1))
+    assert not tracker.complete(replace(record, tracker_run="/somewhere/wandb/offline-run-1"), store.events(1))
+    assert said == [said[0]]
+    assert not tracker.complete(replace(record, tracker_run="http://elsewhere/a/b/runs/unknown"), store.events(1))
+    assert "W&B: the run of trial 1 cannot be gone on with" in said[1]
+    assert tracker.close(store).missing == ()
+
+
 def test_nothing_of_the_process_is_changed_after_the_end(study, store, monkeypatch):
     import os
 
     import wandb
 
     before = wandb.setup().settings.model_copy()
-    environment = dict(os.environ)
+    environment = {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"}
     study("completed").close(store)
     after = wandb.setup().settings
     assert (after.base_url, after.api_key) == (before.base_url, before.api_key)

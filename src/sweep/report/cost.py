@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sweep.records import Completed, Cost, Pruned, total
+from sweep.records import Completed, Cost, Failed, FailureReason, Pruned, TrialRecord, total
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, join, table
 from sweep.report.tables import state
@@ -43,9 +43,19 @@ def spent_in_all(facts: Facts) -> str:
     spent = facts.spent
     device = f" on {escape(spent.device)}" if spent.device else ""
     repeats = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
-    runs = len(facts.trials) + repeats + sum(len(one.costs) for one in facts.finals)
+    runs = len(facts.trials) - len(_lost(facts)) + repeats + sum(len(one.costs) for one in facts.finals)
     seeds = f", {repeats} of them with fresh seeds," if repeats else ""
-    return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}."
+    lost = f", not counting {plural(len(_lost(facts)), 'trial')} lost" if _lost(facts) else ""
+    return f"{plural(runs, 'training run')}{seeds} took {_hours(spent)}{device}{lost}."
+
+
+def _lost(facts: Facts) -> list[TrialRecord]:
+    """Trials that died with their process, which took with it what they had cost."""
+    return [
+        trial
+        for trial in facts.trials
+        if isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.LOST
+    ]
 
 
 def _parts(facts: Facts) -> list[tuple[str, Cost]]:
@@ -79,6 +89,8 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str
 
 
 def _time(spent: Cost) -> list[str]:
+    if spent == Cost():
+        return [MISSING] * (len(_TIME) - 1)
     times = (spent.seconds, spent.train_seconds, spent.eval_seconds)
     rates = (spent.samples_per_second, spent.steps_per_second, spent.eval_samples_per_second or None)
     hours = f"{spent.device_hours:.3g}" if spent.seconds else MISSING
@@ -86,6 +98,8 @@ def _time(spent: Cost) -> list[str]:
 
 
 def _work(spent: Cost) -> list[str]:
+    if spent == Cost():
+        return [MISSING] * (len(_WORK) - 1)
     counts = [count(spent.steps), count(spent.samples), flops(spent.flops)]
     memory = [size(spent.peak_host_bytes), size(spent.peak_device_bytes)]
     return [*counts, *memory, score(spent.train_loss), escape(spent.device) or MISSING]
@@ -104,11 +118,16 @@ def _observations(facts: Facts) -> list[str]:
     spent = total([trial.outcome.cost for trial in facts.trials])
     lines = [_where_time_went(facts.spent), *_engines(facts)]
     if not facts.alone:
-        each = spent.seconds / len(facts.trials)
+        counted = len(facts.trials) - len(_lost(facts))
+        each = spent.seconds / max(counted, 1)
         lines.append(
-            f"{plural(len(facts.trials), 'trial')} took {seconds(spent.seconds)} in all, {seconds(each)} each on average; "
+            f"{plural(counted, 'trial')} took {seconds(spent.seconds)} in all, {seconds(each)} each on average; "
             f"{_elapsed(facts)}."
         )
+        if lost := _lost(facts):
+            lines.append(
+                f"What {plural(len(lost), 'trial')} had cost when the process ended is not known, and in no sum."
+            )
         lines += _wasted(facts, spent)
     return lines
 

@@ -25,7 +25,12 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
 
 
 def standard_error(share: float, rows: int) -> float:
-    return math.sqrt(share * (1 - share) / rows) if rows > 0 else math.nan
+    """Of a proportion, as if two more rows had been right and two wrong (Agresti and Coull, 1998): that of no mistake in sixty
+    rows is not 0."""
+    if rows <= 0:
+        return math.nan
+    likely = (share * rows + 2) / (rows + 4)
+    return math.sqrt(likely * (1 - likely) / (rows + 4))
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
-from sweep.records import Completed, Failed, Metrics, Pruned, TrialRecord
+from sweep.records import Completed, Cost, Failed, Metrics, Pruned, TrialRecord
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import code, escape, table
 from sweep.report.units import MISSING, count, score, signed, value
@@ -91,9 +91,10 @@ def key_values(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _trial(facts: Facts, trial: TrialRecord) -> list[str]:
-    best, mark = facts.best_eval(trial), facts.mark(trial)
+    best, mark, cost = facts.best_eval(trial), facts.mark(trial), trial.outcome.cost
+    took = MISSING if cost == Cost() else f"{cost.seconds:,.1f}"  # of a trial that was lost or never began
     cells = [f"{trial.number} ({mark})" if mark else str(trial.number), score(facts.score(trial))]
-    cells += [f"{best.epoch:.4g}" if best else MISSING, escape(state(trial)), f"{trial.outcome.cost.seconds:,.1f}"]
+    cells += [f"{best.epoch:.4g}" if best else MISSING, escape(state(trial)), took]
     cells += [_searched(trial, key) for key in facts.searched]
     return [f"**{cell}**" for cell in cells] if trial is facts.winner else cells
 

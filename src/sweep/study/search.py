@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted, UserError
@@ -83,13 +83,24 @@ class _Loop:
         for trial, frozen in left:
             record = records.get(trial.number)
             if record is None:
-                evals = tuple(event for event in store.events(trial.number) if isinstance(event, EvalPoint))
-                lost = Failed(FailureReason.LOST, "the process ended before the trial did", evals, Cost())
-                record = self._unplanned(trial.number, frozen.params, lost, utc(frozen.datetime_start))
-                store.write_trial(record)
-                store.drop_best(trial.number)
-                self.session.view.say(f"trial {trial.number}: lost when the process ended")
+                record = self._lost(trial.number, frozen)
             self.ledger.tell(trial, record.outcome, together=together)
+
+    def _lost(self, number: int, frozen: FrozenTrial) -> TrialRecord:
+        store = self.session.store
+        events = store.events(number)
+        evals = tuple(event for event in events if isinstance(event, EvalPoint))
+        lost = Failed(FailureReason.LOST, "the process ended before the trial did", evals, Cost())
+        record = replace(
+            self._unplanned(number, frozen.params, lost, utc(frozen.datetime_start)),
+            total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
+            tracker_run=store.run_address(number),
+        )
+        store.write_trial(record)
+        store.drop_best(number)
+        self.session.view.say(f"trial {number}: lost when the process ended")
+        self.session.tracker.complete(record, events)
+        return record
 
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
@@ -110,6 +121,7 @@ class _Loop:
                 self._infeasible(trial, params, error)
                 continue
             run = self.session.tracker.open(plan)
+            self.session.store.note_run(plan.number, run.address)
             self.running[plan.number] = _Running(trial, plan, run, now())
             self.shares.begin(plan.number)
             self.session.view.begin(plan, _title(plan))

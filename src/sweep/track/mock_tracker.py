@@ -47,6 +47,12 @@ class MockTracker:
         self._opened.add((job_type, trial.number))
         return self._wandb.open(trial, job_type)
 
+    def complete(self, record: TrialRecord, events: Sequence[Event]) -> bool:
+        completed = self._wandb.complete(record, events)
+        if completed:
+            self._opened.add((JobType.TRIAL, record.number))
+        return completed
+
     def open_study(self, config: Config) -> Run:
         return self._wandb.open_study(config)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import Config
-from sweep.records import Metrics, TrialPlan
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.tracker import Ending, JobType, Receipt, Run
 
@@ -23,6 +23,9 @@ class NullRun:
 class NullTracker:
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:  # noqa: ARG002
         return NullRun()
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:  # noqa: ARG002
+        return False
 
     def open_study(self, config: Config) -> Run:  # noqa: ARG002
         return NullRun()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.records import Completed, EvalPoint, Failed, Metrics, Outcome, TrialPlan, TrialRecord
+from sweep.records import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 
 # Takes a single line for the user.
@@ -96,6 +96,10 @@ class Receipt:
 class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         """Start the run of a trial, of its repetition with a fresh seed, of the winner's retraining, or of its refit."""
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        """Go on with the run of a trial that died with its process: the rows that did not arrive, and how it ended. False where
+        that run cannot be had again."""
 
     def open_study(self, config: Config) -> Run:
         """Start the run that sums the study up."""

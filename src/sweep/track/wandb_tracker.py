@@ -14,14 +14,14 @@ from typing import Any
 
 import wandb
 
-from sweep.config.schema import Config
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub, scrubbed
 from sweep.errors import first_line
-from sweep.records import Metrics, TrialPlan, TrialRecord
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, best_evaluation
+from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, best_evaluation, trial_ending
 
 STEP = "train/global_step"
 
@@ -135,7 +135,11 @@ def _run_name(trial: TrialPlan, job_type: JobType) -> str:
         case JobType.CONFIRM:
             return f"{study.study_name}-{trial.number:04d}-seed-{trial.config.trainer.seed}"
         case _:
-            return f"{study.study_name}-{trial.number:04d}"
+            return _trial_name(study, trial.number)
+
+
+def _trial_name(study: StudyConfig, number: int) -> str:
+    return f"{study.study_name}-{number:04d}"
 
 
 class WandbTracker:
@@ -162,6 +166,24 @@ class WandbTracker:
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub(trial.command)}
         config = {**scrubbed(trial.config), "trial": about, "params": _shown(trial.params)}
         return self._start(name, job_type, config, {"optuna/number": trial.number})
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        """Rows have the order of `events`, so that the server need only say how many it holds."""
+        _, there, run_id = record.tracker_run.rpartition("/runs/")
+        if not there or not self._online():
+            return False
+        settings = self._settings(_trial_name(self.config.study, record.number), JobType.TRIAL, online=True)
+        settings.run_id, settings.resume = run_id, "must"
+        try:
+            run = wandb.init(settings=settings)
+        except Exception as error:  # see `WandbRun.attempt`
+            self.say(f"W&B: the run of trial {record.number} cannot be gone on with: {scrub(first_line(error))}")
+            return False
+        resumed = self._started(run, JobType.TRIAL, {})
+        for event in [event for event in events if event.metrics][run.starting_step :]:
+            resumed.log(event.step, event.metrics)
+        resumed.finish(trial_ending(record, self.config.study))
+        return True
 
     def open_study(self, config: Config) -> Run:
         return self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
@@ -202,8 +224,9 @@ class WandbTracker:
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         run = self._init(name, job_type, config, online=True) if self._online() else None
         run = run or self._init(name, job_type, config, online=False)
-        if run is None:
-            return NullRun()
+        return NullRun() if run is None else self._started(run, job_type, summary)
+
+    def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
         started = WandbRun(run, self, job_type)
         self.runs.append(started)
         started.attempt("could not be set up", lambda: _prepare(run, summary))
