@@ -116,6 +116,18 @@ def test_a_broken_file_is_named(folder, only_fault, name, content, part):
     assert fault.path == "dataset.train_split" and name in fault.message and part in fault.message
 
 
+def test_a_text_file_that_is_another_kind_is_told_how_it_was_read(folder, only_fault):
+    (folder / "train.csv").write_text("text;label\na;b\nc, d;e\n")
+    taken = "it was taken for UTF-8 with fields parted by ',' (dataset.delimiter)"
+    assert taken in only_fault(folder, test_split=None).message
+
+
+def test_two_columns_of_one_name(folder, only_fault):
+    (folder / "train.csv").write_text("text,label,label\na,b,c\n")
+    fault = only_fault(folder, test_split=None)
+    assert fault.path == "dataset.path" and "more than one column of the name label" in fault.message
+
+
 def test_an_unknown_ending(folder, only_fault):
     (folder / "train.xlsx").write_bytes(b"")
     assert ".csv .tsv .txt" in only_fault(folder, train_split="train.xlsx", test_split=None).message

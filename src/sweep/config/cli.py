@@ -18,7 +18,7 @@ _EXAMPLES = """\
 examples:
   python -m sweep +experiment=quickstart tracker=mock           a first result: no GPU, no account
   python -m sweep +experiment=quickstart study.dry_run=true     the plan; nothing is trained
-  python -m sweep +experiment=quickstart study.n_trials=20 optimizer.weight_decay=0
+  python -m sweep +experiment=quickstart study.study_name=longer study.n_trials=20 optimizer.weight_decay=0
   python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
   python -m sweep.report runs/quickstart                        the report again, from the records
   python -m sweep.compare runs/one runs/two                     finished runs side by side

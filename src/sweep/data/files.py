@@ -66,8 +66,19 @@ def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> R
         if path.suffix == ".parquet":
             return _read_parquet(path, wanted)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError.of(key, f"{path} cannot be read: {first_line(error)}") from None
+        raise UserError.of(key, f"{path} cannot be read: {first_line(error)}{_taken_for(path, config)}") from None
     raise UserError.of(key, f"{path} has an ending that is not known; known are {' '.join(ENDINGS)}")
+
+
+def _taken_for(path: Path, config: DatasetConfig) -> str:
+    """How a text file was read: as something else than it is, most often."""
+    if path.suffix not in DELIMITERS:
+        return ""
+    return f"; it was taken for UTF-8 with fields parted by {_delimiter(path, config)!r} (dataset.delimiter)"
+
+
+def _delimiter(path: Path, config: DatasetConfig) -> str:
+    return config.delimiter or DELIMITERS[path.suffix]
 
 
 def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
@@ -80,13 +91,15 @@ def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
         # Arrow cannot read a row that is longer than a block.
         read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, ONE_BLOCK)),
         parse_options=csv.ParseOptions(
-            delimiter=config.delimiter or DELIMITERS[path.suffix],
+            delimiter=_delimiter(path, config),
             quote_char='"' if config.quoting else False,
             newlines_in_values=config.quoting,
         ),
         convert_options=csv.ConvertOptions(column_types={name: pa.string() for name in wanted}),
     )
     held = [index for index, name in enumerate(table.column_names) if name in wanted]
+    if twice := [name for name in sorted(wanted) if table.column_names.count(name) > 1]:
+        raise UserError.of("dataset.path", f"{path} has more than one column of the name {listed(twice)}")
     return Raw(table.select(held), tuple(table.column_names), typed=False)
 
 

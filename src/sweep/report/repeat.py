@@ -6,6 +6,8 @@ from sweep.data.example import batch
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, code, details, join, table
 
+_ROUNDING = "A trial of a pack is repeated to rounding: its products were added up in another order beside others."
+
 
 def repeat(facts: Facts) -> str:
     each = "\n".join(f"# trial {trial.number}\n{trial.command}" for trial in facts.trials)
@@ -16,7 +18,8 @@ def repeat(facts: Facts) -> str:
         also = ", its refit among it" if facts.final.refit else ""
         parts += [f"The winner, trial {facts.final.number}, alone{also}:", block(facts.final.command, "sh")]
     if not facts.alone:
-        parts.append(details("Each trial alone", body=[block(each, "sh")]))
+        packed = any(trial.outcome.cost.engine == "packed" for trial in facts.trials)
+        parts.append(details("Each trial alone", body=[_ROUNDING if packed else "", block(each, "sh")]))
     if facts.final:
         loading = (
             "from sweep.model.artifact import load\n\n"
