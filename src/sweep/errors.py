@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +55,17 @@ def render(error: UserError) -> str:
     lines = [f"  - {fault}" for fault in error.faults]
     head = "sweep: 1 thing to mend" if len(lines) == 1 else f"sweep: {len(lines)} things to mend"
     return "\n".join([f"{head}:", *lines])
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a system error of this path, where it names none: writing to an open file does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

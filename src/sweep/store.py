@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from sweep.config.schema import Config, Scalar
-from sweep.errors import UserError
+from sweep.errors import UserError, naming
 from sweep.provenance import DataState, GitState, ModelState, now
 from sweep.records import EvalPoint, FinalRecord, Repeat, RetrainRecord, Step, TrialRecord
 
@@ -122,7 +122,8 @@ class Store:
     def note_run(self, number: int, address: str) -> None:
         """Where the tracker shows the trial, should its process die."""
         self.trial_dir(number).mkdir(parents=True, exist_ok=True)
-        self._run_path(number).write_text(address)
+        with naming(self._run_path(number)):
+            self._run_path(number).write_text(address)
 
     def run_address(self, number: int) -> str:
         path = self._run_path(number)
@@ -243,7 +244,8 @@ def _append(event: Step | EvalPoint, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = "train" if isinstance(event, Step) else "eval"
     row = {"type": kind, **_EVENT.dump_python(event, mode="json")}
-    with (folder / "events.jsonl").open("a") as file:
+    path = folder / "events.jsonl"
+    with naming(path), path.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -264,7 +266,8 @@ def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
     """Replace `path` in one step: a reader, or a crash, never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
+    with naming(path):
+        scratch.write_text(json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
     scratch.replace(path)
 
 

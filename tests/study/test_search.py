@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -215,3 +218,33 @@ def test_the_report_is_written_after_a_loss(tmp_path: Path) -> None:
     records = searched(tmp_path, "study.n_trials=1", *PLAIN)
     assert records[0].state == "lost"
     assert datetime.fromisoformat(records[0].started).tzinfo is not None
+
+
+def test_a_storage_that_fails_on_the_way_is_told(tmp_path: Path) -> None:
+    """Here a table is gone, as it may be a server or the room on a disk. With it back the study goes on."""
+    database = tmp_path / "run" / "study.db"
+
+    def rename(old: str, new: str) -> None:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    def lose(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 2):
+            rename("trial_intermediate_values", "gone")
+
+    with pytest.raises(UserError, match=r"study.storage: SQLite in run_dir failed: .*no such table"):
+        searched(tmp_path, "study.n_trials=3", *PLAIN, engine=ToyEngine(before=lose))
+    rename("gone", "trial_intermediate_values")
+    records = searched(tmp_path, "study.n_trials=3", *PLAIN)
+    assert [record.state for record in records] == ["completed", "crashed", "completed", "completed"]
+    assert records[2].params == records[1].params
+
+
+def test_what_ends_a_study_is_told_though_its_storage_fails_too(tmp_path: Path) -> None:
+    def lose(trial: TrialPlan, _epoch: int) -> None:
+        with closing(sqlite3.connect(tmp_path / "run" / "study.db")) as connection, connection:
+            connection.execute("ALTER TABLE trials RENAME TO gone")
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    with pytest.raises(OSError, match="somewhere"):
+        searched(tmp_path, "study.n_trials=3", *PLAIN, engine=ToyEngine(before=lose))

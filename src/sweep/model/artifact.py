@@ -33,6 +33,7 @@ from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import token_limit
+from sweep.errors import naming
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
 from sweep.model.account import trained_head, unwrapped, without_words
@@ -135,11 +136,8 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
 def _system_errors(folder: Path) -> Iterator[None]:
     """As such, and with a name: safetensors and tokenizers tell of a full disk in errors of their own."""
     try:
-        yield
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+        with naming(folder):
+            yield
     except Exception as error:
         found = re.search(r"\(os error (\d+)\)", str(error))
         if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -158,6 +159,17 @@ class Ledger:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
+
+
+@contextmanager
+def failures_told(config: StudyConfig) -> Iterator[None]:
+    """A storage that fails on the way, as a full disk or a server that has gone makes it, is the user's to mend."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        rule = f"{config.storage or 'SQLite in run_dir'} failed: {first_line(error.__cause__ or error)}"
+        rest = "What was recorded is kept; the same command goes on from there"
+        raise UserError.of("study.storage", scrub(f"{rule}. {rest}")) from None
 
 
 def check_storage(address: str) -> None:

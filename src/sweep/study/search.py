@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial
 
 from sweep.config.schema import Scalar
@@ -25,7 +26,7 @@ from sweep.records import (
     TrialRecord,
     Verdict,
 )
-from sweep.study.ledger import Ledger
+from sweep.study.ledger import Ledger, failures_told
 from sweep.study.milestones import Milestones
 from sweep.study.session import Session
 from sweep.study.shares import Shares
@@ -39,7 +40,7 @@ def search(session: Session) -> list[TrialRecord]:
     Raises Interrupted after Ctrl-C or SIGTERM, with everything kept; an exception that is no failure of a point stops
     the study, its trial being recorded as crashed and tried again on resuming.
     """
-    with session.view:
+    with session.view, failures_told(session.plan.config.study):
         loop = _Loop(session, Ledger.open(session.plan.config.study, session.plan.space, session.store))
         with closing(loop.ledger):
             loop.settle()
@@ -235,8 +236,9 @@ class _Loop:
             raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
-            for running, record in self._settle_all(FailureReason.CRASHED, message):
-                self._close(running, record)
+            with suppress(OSError, StorageInternalError):  # `settle` does on resuming what cannot be done now
+                for running, record in self._settle_all(FailureReason.CRASHED, message):
+                    self._close(running, record)
             raise
 
     def _settle_all(self, reason: FailureReason, message: str) -> list[tuple[_Running, TrialRecord]]:
