@@ -110,6 +110,11 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["+adapter.rank=8"], "adapter.rank", "adapter has: method"),
         (["optimizer.learning_rate=fast"], "optimizer.learning_rate", "must be a valid number"),
         (["study.n_trials=0"], "study.n_trials", "greater than or equal to 1"),
+        (
+            ["study.space=adapters", "study.compare_by=adapter", "study.pruner=hyperband"],
+            "study.pruner",
+            "mix the methods",
+        ),
         (["study.study_name=.."], "study.study_name", "not of dots alone"),
         (["study.metric=eval/jaccard"], "study.metric", "a single_label task has"),
         (["study.metric=test/accuracy"], "study.metric", "no choice may look at"),

@@ -262,6 +262,11 @@ def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
         rule = f"is {study.compare_by}, but must be a searched key with two or more choices"
         yield path, f"{rule}; this search has: {', '.join(choices) or 'none'}{closest(study.compare_by, choices)}"
         return
+    if study.pruner == "hyperband":
+        yield (
+            "study.pruner",
+            "is hyperband, whose brackets mix the methods of study.compare_by; use racing or another one",
+        )
     if space[study.compare_by].when:
         yield path, f"is {study.compare_by}, which is searched only under a condition (when:)"
     if study.sampler == "grid":

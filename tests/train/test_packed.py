@@ -152,6 +152,7 @@ def test_in_bf16(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
     trials = [trial(0, trainer={"bf16": True}), trial(1, trainer={"bf16": True, "seed": 1}, adapter=IA3)]
     found, expected = both(*trials, data=data, folder=tmp_path)
     for number in range(2):
+        assert found.outcome(number).cost.engine == "packed"
         assert found.losses(number) == pytest.approx(expected.losses(number), abs=3e-2)
 
 
@@ -162,6 +163,7 @@ def test_on_a_base_in_bfloat16(trial: Plan, data: TokenisedData, tmp_path: Path)
     found, expected = both(*trials, data=data, folder=tmp_path)
     for number in range(2):
         assert found.losses(number) == pytest.approx(expected.losses(number), abs=3e-2)
+        assert found.outcome(number).cost.engine == "packed"
         for name, weight in found.newest[number].items():
             assert weight.dtype == expected.newest[number][name].dtype
 

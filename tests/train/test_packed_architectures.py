@@ -99,6 +99,7 @@ def test_a_quantised_base_that_computes_in_half(data: TokenisedData, tmp_path: P
     found, expected = both(*trials, data=data, folder=tmp_path)
     for number in range(2):
         assert found.losses(number) == pytest.approx(expected.losses(number), abs=5e-2)
+        assert found.outcome(number).cost.engine == "packed"
 
 
 @pytest.mark.usefixtures("in_double")

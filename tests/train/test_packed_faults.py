@@ -15,7 +15,10 @@ from torch.nn import functional
 from packs import Run, assert_alike, assert_identical, finite, go_on, one_by_one, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model import bench as benches
+from sweep.model.packed import adapters
+from sweep.model.packed.carrier import Carrier
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.train.room import Room
 
 Plan = Callable[..., TrialPlan]
 
@@ -263,3 +266,51 @@ def test_our_own_mistakes_are_not_a_trials_failure(
     monkeypatch.setattr(functional, "embedding", break_down)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         packed(*crowd(trial), data=data)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_no_memory_while_room_is_made_for_a_second_trial(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of its layers; the first one, which had trained alone, goes on as it was."""
+    trials = [trial(0), trial(1, trainer={"seed": 1, "num_train_epochs": 1})]
+    of, made = adapters._Loras.of.__func__, []  # type: ignore[attr-defined]
+
+    def once(cls: Any, loras: Any, known: Any) -> Any:
+        made.append(len(loras))
+        if len(loras) == 2 and made.count(2) == 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return of(cls, loras, known)
+
+    monkeypatch.setattr(adapters._Loras, "of", classmethod(once))
+    slots = iter([1, 1])
+    monkeypatch.setattr(Room, "slots", property(lambda _: next(slots, 2)))
+    assert_alike(packed(*trials, data=data), one_by_one(*trials, data=data))
+    assert made.count(2) >= 3
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_no_memory_while_a_second_lane_looks_how_its_base_pools(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, calls = Carrier._find_pool, []
+
+    def once(carrier: Carrier, *args: Any) -> Any:
+        calls.append(carrier)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return find(carrier, *args)
+
+    monkeypatch.setattr(Carrier, "_find_pool", once)
+    found = packed(*(trial(number, trainer={"seed": number}) for number in range(3)), data=data, slots=2)
+    assert len({id(carrier) for carrier in calls}) > 1
+    ends = [found.outcome(number) for number in range(3)]
+    assert isinstance(ends[0], Failed) and ends[0].reason is FailureReason.OUT_OF_MEMORY
+    assert [type(end) for end in ends[1:]] == [Completed, Completed]
+
+
+def test_a_pack_that_shrank_does_not_grow_again() -> None:
+    room = Room(torch.device("cpu"), 8, 2)
+    for trials, most in ((4, 4), (1, 1), (3, 1)):
+        room.shrink(trials)
+        assert room.at_once == most

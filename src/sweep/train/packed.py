@@ -53,9 +53,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on the
-    pack's base, else when the pack has come to its end. With `announce` a line says why. `most` bounds `slots` where that
-    is auto."""
+    """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on
+    the pack's base, else when the pack has come to its end. A line says why, with `announce` also where the config
+    tells. `most` bounds `slots` where that is auto."""
 
     bench: Bench
     data: TokenisedData
@@ -141,7 +141,7 @@ class _Trip:
         try:
             seat = self.seating.take(trial, self.on_step, self.on_eval)
         except Unsuited as error:
-            self._alone(trial, str(error))
+            self._alone(trial, str(error), found_out=True)
             return
         except (RuntimeError, MemoryError) as error:
             self._no_room(trial, error)
@@ -151,15 +151,16 @@ class _Trip:
             return
         try:
             self._make_carriers(trial.config, kind)
-            rows, logits = seat.sample() if self.carriers[0].pristine else ([], None)
+            new = [carrier for carrier in self.carriers if carrier.pristine]
+            rows, logits = seat.sample() if new else ([], None)
             with autocast(trial.config.trainer, self.engine.bench.device):
                 for carrier in self.carriers:
-                    carrier.board(seat.passenger, rows, logits, longest=seat.longest)
+                    carrier.board(seat.passenger, rows, logits if carrier in new else None, longest=seat.longest)
         except Unsuited as error:
             seat.leave()
             if not self.seats:
                 self.carriers, self.kind = [], None
-            self._alone(trial, str(error))
+            self._alone(trial, str(error), found_out=True)
             return
         except (RuntimeError, MemoryError) as error:
             seat.leave()
@@ -180,8 +181,9 @@ class _Trip:
             if kind.checkpointing:
                 carrier.checkpointing()
 
-    def _alone(self, trial: TrialPlan, reason: str) -> None:
-        if reason and self.engine.announce:
+    def _alone(self, trial: TrialPlan, reason: str, *, found_out: bool = False) -> None:
+        """What was `found_out` no config tells beforehand, so that it is said whatever engine was asked for."""
+        if found_out or reason and self.engine.announce:
             _say(f"{reason}: the Trainer trains it, one trial at a time")
         one = iter([trial])
         alone = OneByOne(self.engine.bench, self.engine.data, self.engine.best_dir)

@@ -51,7 +51,7 @@ class Room:
         return list(found)
 
     def shrink(self, trials: int) -> None:
-        self.at_once = max(1, trials)
+        self.at_once = max(1, min(self.at_once or trials, trials))
         self.lanes = min(self.lanes, self.at_once)
 
     def shrink_evaluation(self, longest: int) -> bool:

@@ -231,6 +231,8 @@ class Seating:
             tokenizer, labels = bench.tokenizer(config.model), self.data.splits.labels
             train = self._table(self.data.train(tokenizer, config.dataset.max_length, None))
             held_out = self._table(self.data.validation(tokenizer, config.dataset.max_length, None))
+            if min(*train.lengths, *held_out.lengths) < 1:
+                raise Unsuited("a text has no token at all")
             model = stack.enter_context(bench.model(config, labels))
             passenger = Passenger(model)
             _refuse_uncarried(passenger)

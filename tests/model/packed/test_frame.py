@@ -113,3 +113,21 @@ def test_masks_are_those_of_the_line(layout: Layout, framed: Framed) -> None:
             assert torch.equal(found[own, :, :cut, :cut], wanted[place, :, :cut, :cut])
             number += 1
     assert number == len(layout.lengths)
+
+
+@pytest.mark.parametrize("token", [None, 2, 0, 33])
+def test_the_last_token_but_one(layout: Layout, framed: Framed, token: int | None) -> None:
+    """Of rows 0 1 2, 0 … 8, 10, 30 … 35, 30 31 and 30 … 33: by hand, where the last other than the token lies."""
+    ends = {
+        None: [2, 11, 12, 18, 20, 24],
+        2: [1, 11, 12, 18, 20, 24],
+        0: [2, 11, 12, 18, 20, 24],
+        33: [2, 11, 12, 18, 20, 23],
+    }
+    assert layout.last_but(token).tolist() == ends[token]
+    assert framed.last_but(token)[: len(ends[token])].tolist() == ends[token]
+
+
+def test_a_row_of_that_token_alone_is_read_at_its_first() -> None:
+    alone = Layout([[Row(np.array([7, 7, 7])), Row(np.array([1, 7]))]], CPU, [Noise(0, 0, CPU)])
+    assert alone.last_but(7).tolist() == framed_of(alone).last_but(7)[:2].tolist() == [0, 3]

@@ -39,3 +39,7 @@ def test_neighbours_change_nothing() -> None:
 def test_one_source_draws_anew_for_each_layer() -> None:
     noise = Noise(0, 0, CPU)
     assert not torch.equal(mask(noise), mask(noise))
+
+
+def test_a_rate_of_nearly_one_keeps_something() -> None:
+    assert torch.isfinite(mask(Noise(0, 0, CPU), probability=0.999999)).all()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from sweep.config.schema import PoolingKind
 from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
@@ -23,9 +25,18 @@ from sweep.model.packed.graphs import Forward, Gradients, Graphs, Signature
 from sweep.model.packed.layout import Layout, Places, Row
 from sweep.model.packed.noise import Noise
 
-_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+# Of the largest distance of a row's logits from the mean row's.
+_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
+_APART = 2.0  # how much farther any other pooling must be
 
-Pool = Callable[["Carrier", Tensor, Places], Tensor]
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """`vectors` are of rows, (rows, width), from hidden states, (tokens, width); `read` are the tokens they come from, None
+    where it is all of them."""
+
+    vectors: Callable[[Carrier, Tensor, Places], Tensor]
+    read: Callable[[Carrier, Places], Tensor] | None = None
 
 
 @dataclass(slots=True)
@@ -63,7 +74,9 @@ class Carrier:
         if not model._can_set_attn_implementation():
             raise Unsuited(f"{type(model).__name__} computes attention in a way of its own")
         self._trunk = cast(PreTrainedModel, model.get_submodule(body(model)))
-        pooling.remove(model)  # it would take the line for one text
+        hook = pooling.remove(model)  # it would take the line for one text
+        self._pools = _POOLS if hook is None else (_BY_KIND[hook.kind],)
+        self._pad: int | None = model.config.get_text_config().pad_token_id
         self._line = attention.Line()
         self._given = inspect.signature(self._trunk.forward).parameters
         if "position_ids" not in self._given:
@@ -158,7 +171,7 @@ class Carrier:
     def release(self) -> None:
         """Give back what graphs hold."""
         self.clear()
-        self._cut = (), []
+        self._aboard, self._cut = (), ((), [])
         if self._graphs is not None:
             self._graphs.release()
 
@@ -175,6 +188,7 @@ class Carrier:
         )
 
     def _make_room(self, passengers: Sequence[Passenger]) -> None:
+        self._aboard = ()  # memory may run out between two sites
         keep = self._graphs is not None
         room = max(len(passengers), self._room if keep else 0)
         none: list[Adapter | None] = [None] * (room - len(passengers))
@@ -188,7 +202,7 @@ class Carrier:
     def _vectors(self, layout: Places) -> Tensor:
         """(rows, width)"""
         assert self._pool is not None, "a trial has boarded"
-        return self._pool(self, self._hidden(layout), layout)
+        return self._pool.vectors(self, self._hidden(layout), layout)
 
     def _hidden(self, layout: Places) -> Tensor:
         """(tokens, width)"""
@@ -245,18 +259,26 @@ class Carrier:
         with torch.no_grad():
             with narrow.behind_attention(self._trunk, self._line) as linears:
                 hidden = self._hidden(layout)
-            for pool, chosen in _POOLS.items():
-                found = self._logits(pool, passenger, hidden, layout)
-                if found is not None and _agree(found, expected):
-                    self.clear()
-                    if chosen is not None:
-                        narrow.replace(self._trunk, linears, self._line, chosen)
-                    return pool
-        raise Unsuited(f"{type(self._model).__name__} gives other logits when its rows are laid end to end")
+            logits = [self._logits(pool, passenger, hidden, layout) for pool in self._pools]
+        self.clear()
+        pool = self._pools[_fitting(type(self._model).__name__, logits, expected, self._tolerance(expected))]
+        if pool.read is not None:
+            narrow.replace(self._trunk, linears, self._line, partial(pool.read, self))
+        return pool
+
+    def _tolerance(self, logits: Tensor) -> float:
+        """Of the coarsest type that logits go through: heads are wider than half a base, and products of one in 4 bits, or
+        under autocast, coarser than its weights."""
+        kind = self.device.type
+        types = {logits.dtype, *(weight.dtype for weight in self._trunk.parameters())}
+        computed = (getattr(module, "compute_dtype", None) for module in self._trunk.modules())
+        types |= {one for one in computed if isinstance(one, torch.dtype)}
+        types |= {torch.get_autocast_dtype(kind)} if torch.is_autocast_enabled(kind) else set()
+        return max(_TOLERANCE.get(one, 0.0) for one in types)
 
     def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Places) -> Tensor | None:
         try:
-            logits: Tensor = passenger.head(pool(self, hidden, layout))
+            logits: Tensor = passenger.head(pool.vectors(self, hidden, layout))
         except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -275,18 +297,27 @@ class Carrier:
     def _last(self, hidden: Tensor, layout: Places) -> Tensor:
         return hidden[layout.last]
 
+    def _last_unpadded(self, hidden: Tensor, layout: Places) -> Tensor:
+        """As the heads of causal models look for it: texts may end with the token that pads."""
+        return hidden[layout.last_but(self._pad)]
+
     def _mean(self, hidden: Tensor, layout: Places) -> Tensor:
         wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
         return layout.mean(wide).to(hidden.dtype)
 
 
-# In this order, because what a pooler gives could also be taken for a first token's vector. With the tokens that are read, where
-# they are not all.
-_POOLS: dict[Pool, narrow.Chosen | None] = {
-    Carrier._pooler: lambda layout: layout.first,
-    Carrier._first: lambda layout: layout.first,
-    Carrier._last: lambda layout: layout.last,
-    Carrier._mean: None,
+# A pooler's come first: where its vectors are a first token's, they are its own.
+_POOLS = (
+    Pool(Carrier._pooler, lambda _, layout: layout.first),
+    Pool(Carrier._first, lambda _, layout: layout.first),
+    Pool(Carrier._last_unpadded, lambda carrier, layout: layout.last_but(carrier._pad)),
+    Pool(Carrier._mean),
+)
+_BY_KIND: dict[PoolingKind, Pool] = {
+    "pooler": _POOLS[0],
+    "cls": _POOLS[1],
+    "last": Pool(Carrier._last, lambda _, layout: layout.last),
+    "mean": _POOLS[3],
 }
 
 
@@ -295,9 +326,17 @@ def _set_mode(module: nn.Module, mode: bool) -> None:
         module.train(mode)
 
 
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Rows whose logits are all alike, as those of a head that starts at zero, would agree with anything."""
-    if found.shape != expected.shape or bool((expected == expected[0]).all()):
-        return False
-    slack = _TOLERANCE[expected.dtype] * max(float(expected.abs().max()), 1.0)
-    return torch.allclose(found.to(expected.dtype), expected, rtol=0.0, atol=slack)
+def _fitting(model: str, found: Sequence[Tensor | None], expected: Tensor, tolerance: float) -> int:
+    """Which of the logits are those expected, to a share of what sets rows apart. Raises Unsuited where none are, or where others
+    are nearly as close: rows of one token, or all alike, do not tell one pooling from another."""
+    spread = float((expected - expected.mean(dim=0)).abs().max())
+    if not spread:
+        raise Unsuited(f"{model} gives all rows that it was tried on the same logits, which tell nothing of a pack's")
+    far = [math.inf if one is None or one.shape != expected.shape else float((one - expected).abs().max())
+           for one in found]  # fmt: skip
+    best, *others = sorted(range(len(far)), key=far.__getitem__)
+    if not far[best] <= tolerance * spread:
+        raise Unsuited(f"{model} gives other logits when its rows are laid end to end")
+    if others and far[others[0]] <= _APART * max(far[best], tolerance * spread):
+        raise Unsuited(f"how {model} pools cannot be told by the rows that it was tried on; set model.pooling")
+    return best

@@ -150,6 +150,15 @@ class Framed:
     def last(self) -> Tensor:
         return self._starts + (self.lengths - 1).clamp(min=0)
 
+    def last_but(self, token: int | None) -> Tensor:
+        if token is None:
+            return self.last
+        (group,) = self.groups
+        assert group.real is not None
+        counts = group.real & (self.ids[group.index] != token)
+        steps = torch.arange(group.length, device=self.device)
+        return self._starts + (steps * counts).amax(dim=1)
+
     @cached_property
     def of_first(self) -> Framed:
         shape = replace(self.shape, tokens=self.shape.rows, length=1, typed=False)

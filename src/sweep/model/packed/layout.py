@@ -83,6 +83,9 @@ class Places(Protocol):
     @property
     def last(self) -> Tensor: ...
 
+    def last_but(self, token: int | None) -> Tensor:
+        """Of each row, where its last token other than `token` lies; its first one where there is no other."""
+
     @property
     def of_first(self) -> Places:
         """The same rows, each with its first token alone."""
@@ -243,6 +246,11 @@ class Layout:
     @cached_property
     def last(self) -> Tensor:
         return self._tensor(self.starts + self.lengths - 1)
+
+    def last_but(self, token: int | None) -> Tensor:
+        ids = np.concatenate([row.tokens for one in self.rows for row in one])
+        steps = np.arange(self.tokens) - np.repeat(self.starts, self.lengths)
+        return self._tensor(self.starts + np.maximum.reduceat(np.where(ids != token, steps, 0), self.starts))
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -138,8 +138,8 @@ def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence
 
 
 def levels_of(probability: float) -> int:
-    """Of 65,536 draws, how many are dropped."""
-    return round(probability * _LEVELS)
+    """Of 65,536 draws, how many are dropped: never all, since what is kept is divided by its share."""
+    return min(round(probability * _LEVELS), _LEVELS - 1)
 
 
 def splitmix64(state: int) -> int:
