@@ -49,16 +49,31 @@ def test_the_head_on_its_features_gives_the_model_s_own_logits(make: object, tmp
     torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_a_head_that_pools_for_itself(pooling: str) -> None:
+def pools_for_itself(pooling: str) -> ModernBertForSequenceClassification:
     torch.manual_seed(0)
     shape = ModernBertConfig(
         vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         classifier_pooling=pooling, pad_token_id=0, attn_implementation="eager",
     )  # fmt: skip
-    model = frozen(ModernBertForSequenceClassification(shape))
+    return frozen(ModernBertForSequenceClassification(shape))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_head_that_pools_for_itself(pooling: str) -> None:
+    model = pools_for_itself(pooling)
     (found,) = states(model, [batch()])
     torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
+
+
+def test_logits_so_small_that_rounding_allows_any_pooling() -> None:
+    model = pools_for_itself("mean").bfloat16()
+    with torch.no_grad():
+        model.classifier.weight *= 0.02
+        model.classifier.bias.zero_()
+        logits = model(**batch()).logits
+    (found,) = states(model, [batch()])
+    assert logits.abs().max() < 2e-2
+    torch.testing.assert_close(HeadModel(model).eval()(found), logits, rtol=0.02, atol=1e-5)
 
 
 def test_a_pooler_that_is_trained_is_part_of_the_head(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from sweep.model import bench as benches
 from sweep.model.packed import adapters
 from sweep.model.packed.carrier import Carrier
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.train.huggingface import ReportingTrainer
 from sweep.train.room import Room
 
 Plan = Callable[..., TrialPlan]
@@ -250,6 +252,30 @@ def test_a_trial_that_finds_no_room_waits_for_one(
     monkeypatch.setattr(benches, "attach", attach_with_luck)
     found = packed(*crowd(trial), data=data, slots=3)
     assert_alike(found, expected)
+
+
+def test_a_trial_for_the_trainer_finds_the_memory_of_the_pack_free(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training every weight takes memory that there is only where no adapter of another trial is there."""
+    taken, attach, training_step = [], benches.attach, ReportingTrainer.training_step
+
+    def attached(base: Any, config: Any) -> Any:
+        made = attach(base, config)
+        if config.adapter.method == "lora":
+            taken.append(weakref.ref(made))
+        return made
+
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(made() is not None for made in taken):
+            raise torch.OutOfMemoryError("out of memory")
+        return training_step(self, *args, **kwargs)
+
+    monkeypatch.setattr(benches, "attach", attached)
+    monkeypatch.setattr(ReportingTrainer, "training_step", step)
+    trials = around(trial, trial(1, adapter={"method": "full"}))
+    found = packed(*trials, data=data, slots=3)
+    assert all(isinstance(found.outcome(number), Completed) for number in range(4))
 
 
 def test_our_own_mistakes_are_not_a_trials_failure(

@@ -14,6 +14,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps
+from sweep.study.shares import Shares
 from sweep.train import memory
 from sweep.train.packed import Packed
 from trials import HELD_OUT, ROWS, Remembering
@@ -86,6 +87,86 @@ def test_no_more_trials_are_open_than_there_are_slots(trial: Plan, data: Tokenis
     found = packed(*trials, data=data, slots=slots)
     assert max(found.open) <= slots
     assert all(isinstance(found.outcome(number), Completed) for number in range(5))
+
+
+def kinds(trial: Plan, *methods: str) -> list[TrialPlan]:
+    """Two epochs each."""
+    nf4 = {"quantization": "nf4", "compute_dtype": "float32"}
+    adapters = {"lora": {}, "nf4": nf4, "full": {"method": "full"}, "head": {"method": "head"}}
+    return [trial(number, adapter=adapters[method]) for number, method in enumerate(methods)]
+
+
+def open_at_first_step(found: Run, number: int) -> set[int]:
+    """Of the others, those that had begun to train and had not ended when this one began to."""
+    said = found.said[: index(found, "step", number)]
+    begun = {one.number for one in said if one.kind == "step"}
+    return begun - {one.number for one in said if one.kind == "ended"}
+
+
+@pytest.mark.parametrize("method", ["full", "head"])
+def test_what_no_pack_carries_waits_for_its_end(trial: Plan, data: TokenisedData, method: str) -> None:
+    """Its slot stays taken, and as many trials as there are slots may overtake it in the others."""
+    trials = kinds(trial, "lora", method, *["lora"] * 6)
+    trials[0] = of_length(trial, 0, 5)
+    found = packed(*trials, data=data, slots=3)
+    assert open_at_first_step(found, 1) == set()
+    begun = [number for number in range(8) if index(found, "step", number) < index(found, "ended", 1)]
+    assert begun == [0, 1, 2, 3, 4]  # two, three and four overtook
+    assert open_at_first_step(found, 4) == {3}
+    assert all(isinstance(found.outcome(number), Completed) for number in range(8))
+
+
+@pytest.mark.parametrize("slow", ["full", "head"])
+def test_time_that_a_trial_has_to_itself_counts_for_no_other(
+    trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """A second for each of its steps, and none for a step of the others: as a study shares time out."""
+    clock, shares, taken = [0.0], Shares(), {}
+    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
+    trials = kinds(trial, "lora", slow, "nf4", slow, "lora", "lora")
+    queue = iter(trials)
+
+    def pull() -> TrialPlan | None:
+        plan = next(queue, None)
+        if plan is not None:
+            shares.begin(plan.number)
+        return plan
+
+    def step(plan: TrialPlan, event: Event) -> Verdict:
+        shares.trains(plan.number)
+        clock[0] += plan.config.adapter.method == slow
+        return Verdict.CONTINUE
+
+    def end(plan: TrialPlan, _: Any) -> None:
+        taken[plan.number] = shares.seconds(plan.number)
+        shares.end(plan.number)
+
+    Packed(Bench("cpu"), data, lambda _: None, slots=4).run(pull, step, lambda *_: Verdict.CONTINUE, end)
+    assert {number for number, seconds in taken.items() if seconds} == {1, 3}
+    assert min(taken[1], taken[3]) > 10
+
+
+def test_trials_on_another_base_wait_for_each_other(trial: Plan, data: TokenisedData) -> None:
+    found = packed(*kinds(trial, "lora", "nf4", "full", "lora", "nf4", "nf4"), data=data, slots=6)
+    assert open_at_first_step(found, 3) == {0}
+    assert open_at_first_step(found, 1) == set()
+    assert (open_at_first_step(found, 4), open_at_first_step(found, 5)) == ({1}, {1, 4})
+    assert open_at_first_step(found, 2) == set()
+
+
+def test_a_trial_that_waited_is_asked_for_before_its_model_is_made(trial: Plan, data: TokenisedData) -> None:
+    bench = Remembering("cpu")
+
+    def judge(plan: TrialPlan, _: Event) -> Verdict:
+        return Verdict.INTERRUPT if plan.number else Verdict.CONTINUE
+
+    found = packed(*kinds(trial, "lora", "full"), data=data, bench=bench, judge=judge, slots=2)
+    outcome, made = found.outcome(1), len(bench.modules)
+    assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED
+    assert outcome.cost.seconds == outcome.cost.steps == 0
+    bench = Remembering("cpu")
+    packed(*kinds(trial, "lora"), data=data, bench=bench, slots=2)
+    assert len(bench.modules) == made
 
 
 def test_the_number_of_slots_can_be_left_to_the_engine(trial: Plan, data: TokenisedData) -> None:

@@ -28,9 +28,10 @@ from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
 from sweep.model.packed.carrier import Carrier
 from sweep.model.packed.graphs import graphs_for
-from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
+from sweep.records import Cost, Failed, FailureReason, Outcome, Step, TrialPlan
 from sweep.train import frozen, memory
 from sweep.train.arguments import autocast
+from sweep.train.course import Course
 from sweep.train.engine import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.train.lanes import Lanes
 from sweep.train.passes import learn, scores
@@ -53,9 +54,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne`: at once if it stands on
-    the pack's base, else when the pack has come to its end. A line says why, with `announce` also where the config
-    tells. `most` bounds `slots` where that is auto."""
+    """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne` when the pack has come to its
+    end, and has all memory and time to itself. A line says why, with `announce` also where the config tells. `most`
+    bounds `slots` where that is auto."""
 
     bench: Bench
     data: TokenisedData
@@ -90,7 +91,8 @@ class _Trip:
     seats: list[Seat] = field(default_factory=list)
     carriers: list[Carrier] = field(default_factory=list)  # one a lane
     kind: Kind | None = None
-    later: TrialPlan | None = None  # stands on another base than the pack, or does not fit beside it
+    waiting: list[TrialPlan] = field(default_factory=list)  # for the pack's end; each takes up a slot
+    overtaken: int = 0  # how often, by a trial that took a seat
     asked_dry: bool = False  # no further trial, as long as none ends
 
     def run(self) -> None:
@@ -98,17 +100,22 @@ class _Trip:
             self._fill()
             if self.seats:
                 self._tick()
-            elif self.later is None:
+            elif not self.waiting:
                 return
 
     def _fill(self) -> None:
-        while len(self.seats) < self.room.slots:
-            if self.later is not None and self.seats:
-                return
-            trial = self.later or self._ask()
+        if not self.seats:
+            self._call_up()
+        while len(self.seats) + len(self.waiting) < self.room.slots and self.overtaken < self.room.slots:
+            trial = self._ask()
             if trial is None:
                 return
-            self.later = None
+            self._place(trial)
+
+    def _call_up(self) -> None:
+        """Those that waited, in their order; some wait again, for the pack that others make."""
+        waited, self.waiting, self.overtaken = self.waiting, [], 0
+        for trial in waited:
             self._place(trial)
 
     def _ask(self) -> TrialPlan | None:
@@ -119,19 +126,22 @@ class _Trip:
         return trial
 
     def _place(self, trial: TrialPlan) -> None:
-        kind = self._kind(trial.config)
-        if self.kind is not None and kind.base != self.kind.base:
-            if self.seats:
-                self.later = trial
-                return
-            self.carriers, self.kind = [], None  # two bases may not fit
         reason = unpackable(trial.config)
         if reason is not None:
             self._alone(trial, reason)
-        elif self.seats and kind != self.kind:
-            self.later = trial
-        else:
-            self._board(trial, kind)
+            return
+        kind = self._kind(trial.config)
+        if self.seats and kind != self.kind:
+            self.waiting.append(trial)
+            return
+        if self.kind is not None and kind.base != self.kind.base:  # two may not fit
+            self._disband()
+        self._board(trial, kind)
+
+    def _disband(self) -> None:
+        if self.kind is not None:
+            self.carriers, self.kind = [], None
+            memory.release(self.engine.bench.device)
 
     def _kind(self, config: Config) -> Kind:
         base = self.engine.bench.spec(config, self.engine.data.splits.labels)
@@ -158,8 +168,6 @@ class _Trip:
                     carrier.board(seat.passenger, rows, logits if carrier in new else None, longest=seat.longest)
         except Unsuited as error:
             seat.leave()
-            if not self.seats:
-                self.carriers, self.kind = [], None
             self._alone(trial, str(error), found_out=True)
             return
         except (RuntimeError, MemoryError) as error:
@@ -167,27 +175,43 @@ class _Trip:
             self._no_room(trial, error)
             return
         self.seats.append(seat)
+        self.overtaken += len(self.waiting) > 0
 
     def _make_carriers(self, config: Config, kind: Kind) -> None:
-        if self.carriers and self.kind == kind:
+        if self.kind == kind:
             return
-        labels, self.kind = self.engine.data.splits.labels, kind
-        bench = self.engine.bench
+        self.carriers, self.kind = [], None  # none is left where memory runs out
+        labels, bench = self.engine.data.splits.labels, self.engine.bench
         self.carriers = [
             Carrier(bench.frozen(config, labels), graphs_for(bench.device, bf16=kind.bf16))
             for _ in range(self.lanes.count)
         ]
+        self.kind = kind
         for carrier in self.carriers:
             if kind.checkpointing:
                 carrier.checkpointing()
 
     def _alone(self, trial: TrialPlan, reason: str, *, found_out: bool = False) -> None:
         """What was `found_out` no config tells beforehand, so that it is said whatever engine was asked for."""
+        if self.seats:
+            self.waiting.append(trial)
+            return
+        self._disband()
+        if self._called_off(trial):
+            return
         if found_out or reason and self.engine.announce:
             _say(f"{reason}: the Trainer trains it, one trial at a time")
         one = iter([trial])
         alone = OneByOne(self.engine.bench, self.engine.data, self.engine.best_dir)
         alone.run(lambda: next(one, None), self.on_step, self.on_eval, self._ended)
+
+    def _called_off(self, trial: TrialPlan) -> bool:
+        """Whether the study wants it no more: it may have waited for long. From here on the trial's time counts."""
+        course = Course(trial.config)
+        course.obey(self.on_step(trial, Step(0, total_steps=trial.total_steps, epoch=0.0)), 0)
+        if course.ended:
+            self._ended(trial, course.outcome(Cost()))
+        return course.ended
 
     def _no_room(self, trial: TrialPlan, error: BaseException) -> None:
         """A further trial does not fit: it waits until the others have left, or fails where it is the only one."""
@@ -195,7 +219,8 @@ class _Trip:
             raise error
         memory.release(self.engine.bench.device)
         if self.seats:
-            self.later = trial
+            self.waiting.append(trial)
+            self.overtaken = self.room.slots  # nor does any other
             return
         message = f"while loading the model: {first_line(error)}"
         self._ended(trial, Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(engine="packed")))
@@ -206,7 +231,7 @@ class _Trip:
 
     def _tick(self) -> None:
         """A batch of every trial; the evaluations that are due; the ends."""
-        due = self._train(self.seats)
+        due = sorted(self._train(self.seats), key=self.seats.index)
         if due:
             self._settle()
         self._evaluate([seat for seat in due if not seat.reporting.course.ended])
