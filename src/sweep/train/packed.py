@@ -55,8 +55,8 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class Packed:
     """An `Engine` with many slots. A trial that a pack cannot carry is trained by `OneByOne` when the pack has come to its
-    end, and has all memory and time to itself. A line says why, with `announce` also where the config tells. `most`
-    bounds `slots` where that is auto."""
+    end, and has all memory and time to itself; a head on a frozen base, which takes little of both, at once. A line
+    says why, with `announce` also where the config tells. `most` bounds `slots` where that is auto."""
 
     bench: Bench
     data: TokenisedData
@@ -126,17 +126,21 @@ class _Trip:
         return trial
 
     def _place(self, trial: TrialPlan) -> None:
-        reason = unpackable(trial.config)
-        if reason is not None:
-            self._alone(trial, reason)
-            return
-        kind = self._kind(trial.config)
-        if self.seats and kind != self.kind:
+        reason, kind = unpackable(trial.config), self._kind(trial.config)
+        if self.seats and not self._fits(kind, reason):
             self.waiting.append(trial)
             return
-        if self.kind is not None and kind.base != self.kind.base:  # two may not fit
+        if self.kind is not None and (reason or kind.base != self.kind.base):  # two bases may not fit
             self._disband()
-        self._board(trial, kind)
+        if reason is None:
+            self._board(trial, kind)
+        else:
+            self._alone(trial, reason)
+
+    def _fits(self, kind: Kind, reason: str | None) -> bool:
+        """Beside the pack, which a head on its frozen base does not keep waiting for long."""
+        assert self.kind is not None, "a pack has a base"
+        return kind == self.kind if reason is None else not reason and kind.base == self.kind.base
 
     def _disband(self) -> None:
         if self.kind is not None:
@@ -151,7 +155,7 @@ class _Trip:
         try:
             seat = self.seating.take(trial, self.on_step, self.on_eval)
         except Unsuited as error:
-            self._alone(trial, str(error), found_out=True)
+            self._unsuited(trial, error)
             return
         except (RuntimeError, MemoryError) as error:
             self._no_room(trial, error)
@@ -168,7 +172,7 @@ class _Trip:
                     carrier.board(seat.passenger, rows, logits if carrier in new else None, longest=seat.longest)
         except Unsuited as error:
             seat.leave()
-            self._alone(trial, str(error), found_out=True)
+            self._unsuited(trial, error)
             return
         except (RuntimeError, MemoryError) as error:
             seat.leave()
@@ -193,10 +197,6 @@ class _Trip:
 
     def _alone(self, trial: TrialPlan, reason: str, *, found_out: bool = False) -> None:
         """What was `found_out` no config tells beforehand, so that it is said whatever engine was asked for."""
-        if self.seats:
-            self.waiting.append(trial)
-            return
-        self._disband()
         if self._called_off(trial):
             return
         if found_out or reason and self.engine.announce:
@@ -204,6 +204,13 @@ class _Trip:
         one = iter([trial])
         alone = OneByOne(self.engine.bench, self.engine.data, self.engine.best_dir)
         alone.run(lambda: next(one, None), self.on_step, self.on_eval, self._ended)
+
+    def _unsuited(self, trial: TrialPlan, error: Unsuited) -> None:
+        if self.seats:
+            self.waiting.append(trial)
+            return
+        self._disband()
+        self._alone(trial, str(error), found_out=True)
 
     def _called_off(self, trial: TrialPlan) -> bool:
         """Whether the study wants it no more: it may have waited for long. From here on the trial's time counts."""
