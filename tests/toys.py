@@ -35,8 +35,8 @@ EPOCHS = 3
 @dataclass
 class ToyEngine:
     """Three evaluations of a score that is best at a learning rate of 1e-3, `slots` trials in turn, an epoch at a time.
-    `before` runs ahead of each epoch; `luck` is added to the score, and a trial whose luck is NaN diverges. `together`
-    counts the trials that ran at once, at each epoch."""
+    A trial takes a second. `before` runs ahead of each epoch; `luck` is added to the score, and a trial whose luck is
+    NaN diverges. `together` counts the trials that ran at once, at each epoch."""
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
     trained: list[TrialPlan] = field(default_factory=list)
@@ -66,7 +66,7 @@ class ToyEngine:
         for epoch in range(1, EPOCHS + 1):
             self.before(trial, epoch)
             step = epoch * per_epoch if epoch < EPOCHS else trial.total_steps
-            verdict = on_step(trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}))
+            verdict = on_step(trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS))
             if verdict is Verdict.CONTINUE:
                 accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
                 if math.isnan(accuracy):

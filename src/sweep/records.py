@@ -18,12 +18,14 @@ Metrics = Mapping[str, float]
 @dataclass(frozen=True, slots=True)
 class Step:
     """An optimizer step just finished. `metrics` (`train/loss`, `train/learning_rate`, `train/grad_norm`, …) is empty
-    between logging steps; `epoch` is fractional."""
+    between logging steps; `epoch` is fractional; `seconds` is what the trial has taken up to then, of trials that train
+    at once its share."""
 
     step: int
     total_steps: int
     epoch: float
     metrics: Metrics = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

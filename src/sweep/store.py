@@ -243,7 +243,7 @@ def _readings(noted: Iterable[Mapping[str, Any]]) -> int:
 def _append(event: Step | EvalPoint, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind = "train" if isinstance(event, Step) else "eval"
-    row = {"type": kind, **_EVENT.dump_python(event, mode="json")}
+    row = {"type": kind, **_EVENT.dump_python(event, mode="json", exclude={"seconds"})}
     path = folder / "events.jsonl"
     with naming(path), path.open("a") as file:
         file.write(json.dumps(row) + "\n")

@@ -15,7 +15,6 @@ from sweep.errors import Interrupted
 from sweep.records import Failed, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
 from sweep.study.search import _Loop, search
-from sweep.study.shares import Shares
 from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
@@ -195,38 +194,12 @@ def test_after_the_timeout_what_runs_ends_and_nothing_starts(tmp_path: Path) -> 
         assert [record.state for record in opened.store.trials()] == ["completed"] * 3
 
 
-def test_time_is_shared_among_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
-    shares = Shares()
-    shares.begin(0)
-    clock[0] = 6.0
-    shares.begin(1)
-    shares.begin(2)
-    clock[0] = 9.0
-    assert [shares.seconds(number) for number in (0, 1, 2)] == [7.0, 1.0, 1.0]
-    shares.end(1)
-    clock[0] = 11.0
-    assert [shares.seconds(number) for number in (0, 2)] == [8.0, 2.0]
-    shares.trains(2)  # and 0 waits
-    clock[0] = 14.0
-    assert [shares.seconds(number) for number in (0, 2)] == [8.0, 5.0]
-    shares.end(2)
-    clock[0] = 15.0
-    assert shares.seconds(0) == 9.0
-
-
-def test_a_trial_has_its_time_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three trials of six seconds each take eighteen together: none is beyond ten."""
-    clock = [0.0]
-    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
-
-    def pass_time(trial: TrialPlan, epoch: int) -> None:
-        clock[0] += 2.0
-
-    engine = ToyEngine(pass_time, slots=3)
-    records = searched(tmp_path, "study.trial_timeout=10", "study.n_trials=3", *PLAIN, engine=engine)
-    assert [record.state for record in records] == ["completed"] * 3 and clock[0] == 18.0
+@pytest.mark.parametrize(("limit", "state", "evaluated"), [(1.5, "completed", 3), (0.5, "timed_out", 1)])
+def test_a_trial_has_its_time_to_itself(tmp_path: Path, limit: float, state: str, evaluated: int) -> None:
+    """Three trials of a second each: what the others take counts for none."""
+    records = searched(tmp_path, f"study.trial_timeout={limit}", "study.n_trials=3", *PLAIN)
+    assert [record.state for record in records] == [state] * 3
+    assert [len(record.outcome.evals) for record in records] == [evaluated] * 3
 
 
 def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -> None:

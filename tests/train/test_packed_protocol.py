@@ -14,7 +14,6 @@ from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps
-from sweep.study.shares import Shares
 from sweep.train import memory
 from sweep.train.packed import Packed
 from trials import HELD_OUT, ROWS, Remembering
@@ -126,30 +125,22 @@ def test_a_head_does_not_wait_for_a_pack_on_its_base(trial: Plan, data: Tokenise
 def test_time_that_a_trial_has_to_itself_counts_for_no_other(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second for each of its steps, and none for a step of the others: as a study shares time out."""
-    clock, shares, taken = [0.0], Shares(), {}
-    monkeypatch.setattr("sweep.study.shares.time.monotonic", lambda: clock[0])
-    trials = kinds(trial, "lora", "full", "nf4", "full", "lora", "lora")
-    queue = iter(trials)
+    """A second for each step of those that no pack carries, and none for a step of the others."""
+    clock, alone = [0.0], ("full", "head")
 
-    def pull() -> TrialPlan | None:
-        plan = next(queue, None)
-        if plan is not None:
-            shares.begin(plan.number)
-        return plan
-
-    def step(plan: TrialPlan, event: Event) -> Verdict:
-        shares.trains(plan.number)
-        clock[0] += plan.config.adapter.method == "full"
+    def judge(plan: TrialPlan, _: Event) -> Verdict:
+        clock[0] += plan.config.adapter.method in alone
         return Verdict.CONTINUE
 
-    def end(plan: TrialPlan, _: Any) -> None:
-        taken[plan.number] = shares.seconds(plan.number)
-        shares.end(plan.number)
-
-    Packed(Bench("cpu"), data, lambda _: None, slots=4).run(pull, step, lambda *_: Verdict.CONTINUE, end)
-    assert {number for number, seconds in taken.items() if seconds} == {1, 3}
-    assert taken[1] == taken[3] > 10
+    monkeypatch.setattr("sweep.train.course.time.perf_counter", lambda: clock[0])
+    methods = ("lora", "full", "head", "nf4", "full", "lora", "lora")
+    found = packed(*kinds(trial, *methods), data=data, judge=judge, slots=4)
+    for number, method in enumerate(methods):
+        seconds = [step.seconds for step in found.steps(number)]
+        if method in alone:
+            assert seconds[-1] - seconds[0] >= 9
+        else:
+            assert {*seconds, found.outcome(number).cost.seconds} == {0.0}
 
 
 def test_trials_on_another_base_wait_for_each_other(trial: Plan, data: TokenisedData) -> None:

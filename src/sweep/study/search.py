@@ -29,7 +29,6 @@ from sweep.records import (
 from sweep.study.ledger import Ledger, failures_told
 from sweep.study.milestones import Milestones
 from sweep.study.session import Session
-from sweep.study.shares import Shares
 from sweep.track.tracker import Run, trial_ending
 from sweep.train.engine import Engine
 
@@ -59,6 +58,7 @@ class _Running:
     run: Run
     started: str
     evals: list[EvalPoint] = field(default_factory=list)
+    seconds: float = 0.0
     reported: int = 0  # the milestone that Optuna has the latest score of
 
 
@@ -67,7 +67,6 @@ class _Loop:
     session: Session
     ledger: Ledger
     running: dict[int, _Running] = field(default_factory=dict)
-    shares: Shares = field(default_factory=Shares)
     began: float = field(default_factory=time.monotonic)
     milestones: Milestones = field(init=False)
 
@@ -124,7 +123,6 @@ class _Loop:
             run = self.session.tracker.open(plan)
             self.session.store.note_run(plan.number, run.address)
             self.running[plan.number] = _Running(trial, plan, run, now())
-            self.shares.begin(plan.number)
             self.session.view.begin(plan, _title(plan))
             return plan
         return None
@@ -138,7 +136,7 @@ class _Loop:
         self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
-        self.shares.trains(plan.number)
+        self.running[plan.number].seconds = step.seconds
         if step.metrics:
             self.session.store.append_event(plan.number, step)
             self.running[plan.number].run.log(step.step, step.metrics)
@@ -182,7 +180,6 @@ class _Loop:
     def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
         """The record first: if the process dies in between, `settle` tells Optuna from it."""
         del self.running[running.plan.number]
-        self.shares.end(running.plan.number)
         record = self._record(running.plan, outcome, running.started, running.run.address)
         self.session.store.write_trial(record)
         self.ledger.tell(running.trial, outcome)
@@ -192,7 +189,7 @@ class _Loop:
         limit = plan.config.study.trial_timeout
         if self.session.stop.raised:
             return Verdict.INTERRUPT
-        if limit is not None and self.shares.seconds(plan.number) > limit:
+        if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT
         return Verdict.CONTINUE
 
@@ -244,8 +241,8 @@ class _Loop:
     def _settle_all(self, reason: FailureReason, message: str) -> list[tuple[_Running, TrialRecord]]:
         """All records first: the dashboard of one trial may keep the next one waiting for long."""
         settled = []
-        for number, running in list(self.running.items()):
-            cost = Cost(seconds=self.shares.seconds(number))
+        for running in list(self.running.values()):
+            cost = Cost(seconds=running.seconds)
             settled.append((running, self._settled(running, Failed(reason, message, tuple(running.evals), cost))))
         return settled
 

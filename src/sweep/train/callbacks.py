@@ -165,7 +165,7 @@ class Reporting(TrainerCallback):
 
     def _report(self, metrics: Metrics, state: TrainerState, control: TrainerControl) -> None:
         total = state.max_steps if self.stop is None else self.stop
-        step = Step(state.global_step, total_steps=total, epoch=float(state.epoch), metrics=metrics)
+        step = Step(state.global_step, total, float(state.epoch), metrics, self.clock.total())
         with self.clock.set_aside():
             verdict = self.on_step(step)
         self.course.obey(verdict, state.global_step)

@@ -20,6 +20,7 @@ class Clock:
     loop: float | None = None  # when the training loop began
     evaluating: float = 0.0
     aside: float = 0.0  # inside the loop, but neither: reporting, keeping the best weights
+    since: float | None = None  # when what is being set aside began
 
     @contextmanager
     def on_evaluation(self) -> Iterator[None]:
@@ -29,9 +30,9 @@ class Clock:
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
-        begun = time.perf_counter()
+        self.since = begun = time.perf_counter()
         yield
-        self.aside += time.perf_counter() - begun
+        self.aside, self.since = self.aside + time.perf_counter() - begun, None
 
     def begin_loop(self) -> None:
         self.loop = time.perf_counter()
@@ -62,7 +63,8 @@ class ShareClock(Clock):
         self.evaluating += evaluating
 
     def total(self) -> float:
-        return self.trained + self.evaluating + self.aside
+        going_on = 0.0 if self.since is None else time.perf_counter() - self.since
+        return self.trained + self.evaluating + self.aside + going_on
 
     def training(self) -> float:
         return self.trained

@@ -197,7 +197,7 @@ def heeding(reporting: Reporting, total: int) -> Callable[[], None]:
     """What `Features` asks after each batch: a step 0 goes to the study, whose verdict ends the trial."""
 
     def heed() -> None:
-        reporting.course.obey(reporting.on_step(Step(0, total_steps=total, epoch=0.0)), 0)
+        reporting.course.obey(reporting.on_step(Step(0, total, 0.0, seconds=reporting.clock.total())), 0)
         if reporting.course.ended:
             raise Halted
 

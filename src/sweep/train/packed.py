@@ -213,9 +213,9 @@ class _Trip:
         self._alone(trial, str(error), found_out=True)
 
     def _called_off(self, trial: TrialPlan) -> bool:
-        """Whether the study wants it no more: it may have waited for long. From here on the trial's time counts."""
+        """Whether the study wants it no more: it may have waited for long."""
         course = Course(trial.config)
-        course.obey(self.on_step(trial, Step(0, total_steps=trial.total_steps, epoch=0.0)), 0)
+        course.obey(self.on_step(trial, Step(0, trial.total_steps, 0.0)), 0)
         if course.ended:
             self._ended(trial, course.outcome(Cost()))
         return course.ended
