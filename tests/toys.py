@@ -66,7 +66,9 @@ class ToyEngine:
         for epoch in range(1, EPOCHS + 1):
             self.before(trial, epoch)
             step = epoch * per_epoch if epoch < EPOCHS else trial.total_steps
-            verdict = on_step(trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS))
+            verdict = on_step(
+                trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS)
+            )
             if verdict is Verdict.CONTINUE:
                 accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
                 if math.isnan(accuracy):
