@@ -101,12 +101,11 @@ def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[st
         model.train(False)
         for batch in batches:
             logits = model(**batch).logits
-            for name, pool in known.items():
-                apart[name] = max(apart[name], _apart(top, pool, seen[-1], batch, pad, logits))
-            closest = min(apart, key=apart.__getitem__, default=None)
-            if closest is None or apart[closest] > 1:
+            found = {name: _apart(top, known[name], seen[-1], batch, pad, logits) for name in apart}
+            apart = {name: max(apart[name], far) for name, far in found.items() if far <= 1}
+            if not apart:
                 raise Unsuited(f"the head of {type(model).__name__} reads more of the base than one vector a row")
-            yield known[closest](seen[-1], batch, pad)
+            yield known[min(apart, key=apart.__getitem__)](seen[-1], batch, pad)
             seen.clear()
 
 

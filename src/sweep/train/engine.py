@@ -17,8 +17,8 @@ class Engine(Protocol):
     """Pulls the next trial whenever it has a free slot, and pushes what happens.
 
     `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other than CONTINUE ends
-    that trial before its next step; a step 0 only asks for a verdict, where much is computed ahead of the first step.
-    `on_end` comes once for each trial pulled, in any order.
+    that trial before its next step; a step 0 only asks for a verdict, where a trial has waited, or computes much ahead
+    of its first step. `on_end` comes once for each trial pulled, in any order.
     """
 
     def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None: ...

@@ -184,7 +184,7 @@ class _Trip:
     def _make_carriers(self, config: Config, kind: Kind) -> None:
         if self.kind == kind:
             return
-        self.carriers, self.kind = [], None  # none is left where memory runs out
+        self._disband()
         labels, bench = self.engine.data.splits.labels, self.engine.bench
         self.carriers = [
             Carrier(bench.frozen(config, labels), graphs_for(bench.device, bf16=kind.bf16))
