@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator
 
+from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 
 Metrics = Mapping[str, float]
@@ -80,6 +81,7 @@ class Cost:
     eval_samples: int = 0
     device: str = ""
     engine: str = ""  # what trained it: trainer, packed, or frozen for a head on cached features
+    trained_parameters: int = 0  # weights that were trained; 0 where that was not recorded
 
     @property
     def account(self) -> dict[str, float | int | str]:
@@ -215,6 +217,13 @@ def best_metrics(record: TrialRecord) -> Metrics:
     return record.best.metrics if record.best else {}
 
 
+def ranked(records: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """The completed trials, best first. Equal scores are ordered by `eval/loss`, then by how many parameters were
+    trained, then by number."""
+    by_number = sorted(records, key=lambda record: record.number)
+    return objective.ranked(by_number, best_metrics, lambda record: record.outcome.cost.trained_parameters)
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
     total: int
@@ -303,12 +312,13 @@ class FinalRecord:
 
     `trial_evals` and `retrain_evals` are the same evaluations measured twice. `baseline` is the zero-rule classifier
     (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
-    validation, keyed like the metrics. `confusion[i][j]` counts rows of true label i predicted as j, or, for
-    multi-label, holds one flat row [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials, fresh
-    seeds or a refit changed what was tested after a first reading, or what was read was lost. `before` is the model before
-    fine-tuning, where it can classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that
-    `test` and `confusion` were decided with in a multi-label task; where they were tuned, `untuned` holds the test
-    metrics at 0.5 and `tuned` the validation metrics at the thresholds, which were chosen to make those good.
+    validation, keyed like the metrics; `train_shares` holds the share of train rows that have each label.
+    `confusion[i][j]` counts rows of true label i predicted as j, or, for multi-label, holds one flat row
+    [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials, fresh seeds or a refit changed what was
+    tested after a first reading, or what was read was lost. `before` is the model before fine-tuning, where it can
+    classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that `test` and `confusion` were
+    decided with in a multi-label task; where they were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the
+    validation metrics at the thresholds, which were chosen to make those good.
 
     With a `refit` that model was tested and kept: `test`, `test_seconds`, `confusion` and `untuned` are its own. All else
     is still of the model that was trained on the train rows alone, the thresholds and `cost` among it.
@@ -338,6 +348,7 @@ class FinalRecord:
     untuned: Metrics = field(default_factory=dict)
     confirmation: Confirmation | None = None
     refit: Refit | None = None
+    train_shares: tuple[float, ...] = ()
 
     @property
     def retraining(self) -> RetrainRecord:

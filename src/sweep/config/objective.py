@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+LOSS = "eval/loss"  # what decides between evaluations that are equal in the metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,31 @@ class Objective:
         """How much better `new` is; negative if it is worse."""
         return new - over if self.maximize else over - new
 
+    def better(self, new: Mapping[str, float], over: Mapping[str, float]) -> bool:
+        """Whether `new` ranks above `over`: by the metric, and by the lower loss where the metric is equal."""
+        return self.key(new) < self.key(over)
+
+    def key(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """For sorting, best first: the metric, then the loss. A value that was not measured sorts last."""
+        value, loss = self.of(metrics), metrics.get(LOSS, math.inf)
+        return (
+            -self.gain(value, 0.0) if math.isfinite(value) else math.inf,
+            loss if math.isfinite(loss) else math.inf,
+        )
+
     def best(self, items: Iterable[T], metrics: Callable[[T], Mapping[str, float]]) -> T | None:
         """The first of the best; None where nothing has a finite value."""
         return next(iter(self.ranked(items, metrics)), None)
 
-    def ranked(self, items: Iterable[T], metrics: Callable[[T], Mapping[str, float]]) -> list[T]:
-        """Best first, equals in the order given; without those that have no finite value."""
-        valued = [(self.of(metrics(item)), item) for item in items]
-        usable = [(value, item) for value, item in valued if math.isfinite(value)]
-        return [item for _, item in sorted(usable, key=lambda pair: pair[0], reverse=self.maximize)]
+    def ranked(
+        self,
+        items: Iterable[T],
+        metrics: Callable[[T], Mapping[str, float]],
+        size: Callable[[T], float] = lambda _: 0,
+    ) -> list[T]:
+        """Best first, without items that have no finite value.
+
+        Items of equal value are ordered by their loss, then by `size` (the smaller first), then as they were given.
+        """
+        usable = [item for item in items if math.isfinite(self.of(metrics(item)))]
+        return sorted(usable, key=lambda item: (*self.key(metrics(item)), size(item)))

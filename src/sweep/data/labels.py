@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.config.schema import Task
@@ -24,6 +26,17 @@ class LabelSpace:
     def problem_type(self) -> str:
         """The value transformers expects in `config.problem_type`."""
         return "single_label_classification" if self.task == "single_label" else "multi_label_classification"
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names in one cell, separated by `|`; a `|` or a backslash inside a name is preceded by a backslash."""
+    return "|".join(re.sub(r"([\\|])", r"\\\1", name) for name in names)
+
+
+def separated(cell: str) -> tuple[str, ...]:
+    """The names that `joined` put into the cell."""
+    parts = re.findall(r"((?:[^\\|]|\\.)+)", cell, flags=re.DOTALL)
+    return tuple(re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in parts)
 
 
 def applying(label: Label) -> tuple[int, ...]:

@@ -8,24 +8,30 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit, softmax
 
-from sweep.data.labels import LabelSpace
+from sweep.data.labels import LabelSpace, joined
 from sweep.final.reading import Reading
 from sweep.records import FinalRecord
 from sweep.train.metrics import Labels, Scores
 
 
 def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:
-    """One line a test row. The confidence is of the predicted label; for multi-label, of the least sure decision."""
+    """One line a test row. The confidence is of the predicted label; for multi-label, of the least sure decision.
+
+    The loss is the row's share of `test/loss`, which is their mean. Several labels in a cell are joined by `|`, with a
+    backslash before each `|` or backslash in a name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, predictions, decided = reading.rows, reading.predictions, reading.decided
     sure = _confidence(predictions.scores, decided, labels)
     texts = zip(rows.texts, rows.pairs, strict=True) if rows.pairs else ((text,) for text in rows.texts)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "text", *(["text_pair"] if rows.pairs else []), "label", "predicted", "confidence"])
+        writer.writerow(
+            ["index", "text", *(["text_pair"] if rows.pairs else []), "label", "predicted", "confidence", "loss"]
+        )
         for index, text in enumerate(texts):
             named = (_names(predictions.labels[index], labels), _names(decided[index], labels))
-            writer.writerow([index, *text, *named, f"{sure[index]:.6f}"])
+            writer.writerow([index, *text, *named, f"{sure[index]:.6f}", f"{reading.losses[index]:.9g}"])
 
 
 def _confidence(scores: Scores, decided: Labels, labels: LabelSpace) -> Scores:
@@ -38,13 +44,13 @@ def _confidence(scores: Scores, decided: Labels, labels: LabelSpace) -> Scores:
 def _names(value: Labels, labels: LabelSpace) -> str:
     if labels.task == "single_label":
         return labels.names[int(value)]
-    return "|".join(name for name, on in zip(labels.names, value, strict=True) if on)
+    return joined(name for name, on in zip(labels.names, value, strict=True) if on)
 
 
 def write_confusion(path: Path, record: FinalRecord) -> None:
     single = len(record.confusion[0]) == len(record.label_names) and len(record.confusion) == len(record.label_names)
     header = record.label_names if single else ("true_negative", "false_positive", "false_negative", "true_positive")
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["true \\ predicted" if single else "label", *header])
         writer.writerows([name, *row] for name, row in zip(record.label_names, record.confusion, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.final.files import write_confusion, write_predictions
-from sweep.final.reading import Decisions, baselines, decisions, read_test
+from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
 from sweep.final.retrain import refit_plan, retrained, watched
 from sweep.final.watch import Watch
 from sweep.model.account import count
@@ -161,7 +161,8 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
         trial_best=one.record.best, retrain_best=again.best,
         trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
         test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
-        baseline=baselines(splits, reading.rows), cost=again.cost, parameters=count(kept.result.model),
+        baseline=baselines(splits, reading.rows), train_shares=shares(splits.train, splits.labels),
+        cost=again.cost, parameters=count(kept.result.model),
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,

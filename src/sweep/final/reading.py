@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
-from sweep.config.schema import Config
-from sweep.data.labels import LabelSpace
+from sweep.config.schema import Config, Task
+from sweep.data.labels import LabelSpace, applying
 from sweep.data.splits import Rows, Splits, baseline
 from sweep.data.tokenise import tokenise
 from sweep.errors import UserError
@@ -38,12 +41,13 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`untuned` are the metrics at 0.5, where other thresholds were tuned; `confusion` and `before` are as in
-    `FinalRecord`."""
+    """`losses` is (rows,), with `test/loss` as its mean; `untuned` are the metrics at 0.5, where other thresholds were
+    tuned; `confusion` and `before` are as in `FinalRecord`."""
 
     rows: Rows
     predictions: Predictions
     decided: Labels
+    losses: NDArray[np.float64]
     metrics: Metrics
     untuned: Metrics
     confusion: tuple[tuple[int, ...], ...]
@@ -76,11 +80,28 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         rows=rows,
         predictions=predictions,
         decided=predicted,
+        losses=row_losses(labels.task, predictions, words=prompt is not None),
         metrics=measure(labels.task, predictions, "test", decided.cuts),
         untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before(config, bench=session.bench, data=session.data, test=tokens),
     )
+
+
+def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[np.float64]:
+    """The loss of each row, (rows,), as `sweep.train.loss.mean_loss` takes their mean. `words` says that scores are
+    log-probabilities of label words."""
+    scores, truth = predictions.scores.astype(np.float64), predictions.labels
+    if task == "multi_label":
+        return np.asarray(-log_expit(np.where(truth == 1, scores, -scores)).mean(axis=1))
+    chances = scores if words else log_softmax(scores, axis=1)
+    return np.asarray(-np.take_along_axis(chances, truth[:, None], axis=1)[:, 0])
+
+
+def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
+    """The share of train rows that have each label."""
+    counts = Counter(code for label in train.labels for code in applying(label))
+    return tuple(counts[code] / len(train) for code in range(len(labels)))
 
 
 def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:

@@ -15,6 +15,11 @@ def trainable_state(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def trained_parameters(model: nn.Module) -> int:
+    """How many weights are trained."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
 def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put a `trainable_state` back, whatever device the model is on. Raises KeyError if it trains other weights."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sweep.config.metrics import proportion
-from sweep.config.schema import Config, ModelConfig, StudyConfig
+from sweep.config.schema import Config, ModelConfig, StudyConfig, Task
+from sweep.data.labels import separated
 from sweep.errors import UserError
 from sweep.records import (
     Completed,
@@ -21,9 +24,10 @@ from sweep.records import (
     Pruned,
     Step,
     TrialRecord,
-    best_metrics,
+    ranked,
     total,
 )
+from sweep.report.tested import Tested, coded, recorded, tested
 from sweep.store import Lock, Store
 
 
@@ -40,18 +44,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of the test split. `label` and `predicted` are names, several joined with `|` for multi-label."""
+    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label any number.
+
+    `loss` is the row's own, where the file holds it.
+    """
 
     index: str
     text: str
     pair: str | None
-    label: str
-    predicted: str
+    label: tuple[str, ...]
+    predicted: tuple[str, ...]
     confidence: float
+    loss: float | None = None
 
     @property
     def right(self) -> bool:
-        return set(self.label.split("|")) == set(self.predicted.split("|"))
+        return set(self.label) == set(self.predicted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Facts:
     finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other methods
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
+    tested: Tested | None = None
 
     @property
     def config(self) -> Config:
@@ -107,8 +116,8 @@ class Facts:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score; the earlier of two equals."""
-        return self.study.objective.best(self.trials, best_metrics)
+        """The completed trial with the best score, as `records.ranked` orders them."""
+        return next(iter(ranked(self.trials, self.study.objective)), None)
 
     @property
     def winner(self) -> TrialRecord | None:
@@ -171,7 +180,9 @@ def read(store: Store) -> Facts:
     if not trials:
         rule = "holds no finished trial yet; run the study's command again to go on, and report then"
         raise UserError.of(str(store.root), rule)
-    final, events = store.final(), {trial.number: store.events(trial.number) for trial in trials}
+    final, task = store.final(), lock.config.dataset.task
+    predictions = read_predictions(store.final_dir / "predictions.csv", task)
+    events = {trial.number: store.events(trial.number) for trial in trials}
     training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
     return Facts(
@@ -183,7 +194,8 @@ def read(store: Store) -> Facts:
         final=final,
         finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
-        predictions=read_predictions(store.final_dir / "predictions.csv"),
+        predictions=predictions,
+        tested=read_tested(task, final, predictions) if final else None,
     )
 
 
@@ -227,19 +239,53 @@ def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number not in ended))
 
 
-def read_predictions(path: Path) -> tuple[Prediction, ...]:
+def read_tested(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> Tested:
+    """From the predictions where they are those of the record; otherwise from the scores alone."""
+    metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
+    baseline = {name.removeprefix("test/"): value for name, value in final.baseline.items()}
+    names = {name for row in predictions for name in (*row.label, *row.predicted)}
+    if len(predictions) != final.test_rows or not final.train_shares or not names <= set(final.label_names):
+        return recorded(task, final.test_rows, metrics, baseline)
+    words = final.config.prompt is not None
+    return _tested(task, final.label_names, final.train_shares, tuple(metrics.items()), predictions, words)
+
+
+@lru_cache(maxsize=2)  # a report, its summary and the study's tracked run all ask for it
+def _tested(
+    task: Task,
+    names: tuple[str, ...],
+    shares: tuple[float, ...],
+    metrics: tuple[tuple[str, float], ...],
+    predictions: tuple[Prediction, ...],
+    words: bool,
+) -> Tested:
+    truth, predicted = (
+        coded(task, names, [getattr(row, side) for row in predictions]) for side in ("label", "predicted")
+    )
+    known = [row.loss for row in predictions if row.loss is not None]
+    losses = known if len(known) == len(predictions) else None
+    return tested(task, truth, predicted, shares, dict(metrics), losses, words=words)
+
+
+def read_predictions(path: Path, task: Task) -> tuple[Prediction, ...]:
     """Empty where there is no such file."""
     if not path.exists():
         return ()
+
+    def named(cell: str) -> tuple[str, ...]:
+        return (cell,) if task == "single_label" else separated(cell)
+
+    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
     with path.open(newline="", encoding="utf-8") as file:
         return tuple(
             Prediction(
                 index=row["index"],
                 text=row["text"],
                 pair=row.get("text_pair"),
-                label=row["label"],
-                predicted=row["predicted"],
+                label=named(row["label"]),
+                predicted=named(row["predicted"]),
                 confidence=float(row["confidence"] or "nan"),
+                loss=float(row["loss"]) if row.get("loss") else None,
             )
             for row in csv.DictReader(file)
         )

@@ -45,16 +45,15 @@ def _table(facts: Facts, found: Sequence[Prediction]) -> str:
 
 def _row(row: Prediction, *, pairs: bool, multi_label: bool) -> list[str]:
     texts = [escape(text, _CUT) for text in ((row.text, row.pair or "") if pairs else (row.text,))]
-    verdict = _labels(row) if multi_label else [escape(row.label), escape(row.predicted)]
+    verdict = _labels(row) if multi_label else [escape(row.label[0]), escape(row.predicted[0])]
     return [escape(row.index), *texts, *verdict, score(row.confidence, 3)]
 
 
 def _labels(row: Prediction) -> list[str]:
     """The true labels, those of them that were not predicted, and those predicted beside them."""
-    true, predicted = ([name for name in joined.split("|") if name] for joined in (row.label, row.predicted))
-    missed = [name for name in true if name not in predicted]
-    added = [name for name in predicted if name not in true]
-    return [escape(", ".join(names)) or MISSING for names in (true, missed, added)]
+    missed = [name for name in row.label if name not in row.predicted]
+    added = [name for name in row.predicted if name not in row.label]
+    return [escape(", ".join(names)) or MISSING for names in (row.label, missed, added)]
 
 
 def _confidence(predictions: Sequence[Prediction], wrong: Sequence[Prediction]) -> str:

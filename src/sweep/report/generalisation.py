@@ -11,7 +11,7 @@ from sweep.report.failures import failures
 from sweep.report.inference import wilson
 from sweep.report.markdown import bullets, details, join
 from sweep.report.mistaken import confused, labels
-from sweep.report.scores import against, every, guess, interval
+from sweep.report.scores import against, every, guess, interval, intervals
 from sweep.report.units import count, plural, score, seconds, signed
 
 
@@ -37,11 +37,22 @@ def generalisation(facts: Facts, drawn: Set[str]) -> str:
 def _said(facts: Facts, final: FinalRecord) -> list[str]:
     speed = f" ({final.test_rows / final.test_seconds:,.2f} rows a second)" if final.test_seconds > 0 else ""
     return [
-        f"{interval(facts, final)}, by Wilson's score interval." if interval(facts, final) else "",
+        _intervals(facts, final),
         _beside_validation(facts, final),
         _tuning(final),
         f"The test took {seconds(final.test_seconds)}{speed}; the {guess(facts.config.dataset.task)} is that of the training rows.",
     ]
+
+
+def _intervals(facts: Facts, final: FinalRecord) -> str:
+    found = intervals(facts, final)
+    if not found:
+        return ""
+    by = [
+        "Wilson's score interval" if name == facts.proportion else "bootstrap over the test rows"
+        for name, _, _ in found
+    ]
+    return f"{interval(facts, final)}, by {' and '.join(by)}."
 
 
 def _beside_validation(facts: Facts, final: FinalRecord) -> str:
@@ -56,7 +67,7 @@ def _beside_validation(facts: Facts, final: FinalRecord) -> str:
     chose = f"one of {plural(len(facts.completed), 'completed trial')} and" if len(facts.completed) > 1 else ""
     whose = " of the model trained on the train rows alone" if final.refit else ""
     return (
-        f"Validation, {score(validation)}{whose}, lies {inside} that interval; test is {apart}. Validation chose "
+        f"Validation {name}, {score(validation)}{whose}, lies {inside} the interval of test; test is {apart}. Validation chose "
         f"{f'{chose} ' if chose else ''}the best epoch{_also(final)}, which favours it."
     )
 

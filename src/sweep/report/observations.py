@@ -9,7 +9,8 @@ from statistics import median
 from typing import TypeGuard
 
 from sweep.config.metrics import BY_TASK
-from sweep.records import Completed, Failed, FailureReason, Pruned, TrialRecord
+from sweep.config.objective import LOSS
+from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, TrialRecord, best_metrics, ranked
 from sweep.report.facts import Facts, Point
 from sweep.report.inference import standard_error
 from sweep.report.markdown import escape
@@ -99,7 +100,7 @@ def lead(facts: Facts) -> str:
         return ""
     second = max(others) if facts.maximize else min(others)
     if top == second:
-        return f"The two best trials are equal in {facts.metric} ({score(top)}); the earlier one counts as the best."
+        return tie(facts, best, top)
     gap = score(abs(top - second))
     sentence = f"The best trial is {gap} better in {facts.metric} than the second best ({score(second)})"
     rows = facts.lock.data.rows.get("validation", 0)
@@ -108,6 +109,35 @@ def lead(facts: Facts) -> str:
     error = standard_error(top, rows)
     verdict = "within one" if abs(top - second) <= error else "beyond one"
     return f"{sentence}, {verdict} standard error of such a score on {count(rows)} validation rows ({score(error)})."
+
+
+def tie(facts: Facts, best: TrialRecord, top: float) -> str:
+    """Which trials share the best score, and by what the winner was chosen among them."""
+    equal = [trial for trial in facts.completed if facts.score(trial) == top]
+    runner_up = ranked([trial for trial in equal if trial is not best], facts.study.objective)[0]
+    numbers = ", ".join(str(trial.number) for trial in equal)
+    return f"Trials {numbers} are equal in {facts.metric} ({score(top)}): {_tie_broken(best, runner_up)}."
+
+
+def _tie_broken(best: TrialRecord, second: TrialRecord) -> str:
+    losses = [best_metrics(trial).get(LOSS) for trial in (best, second)]
+    sizes = [trial.outcome.cost.trained_parameters for trial in (best, second)]
+    if losses[0] != losses[1]:
+        return f"trial {best.number} counts as the best, for its {LOSS} is the lowest ({score(losses[0])})"
+    if sizes[0] != sizes[1]:
+        return f"trial {best.number} counts as the best, for it trains the fewest parameters ({count(sizes[0])})"
+    return f"trial {best.number} counts as the best, for it is the earliest of those with the same {LOSS}"
+
+
+def equal_evaluations(points: Sequence[Point], metric: str, best: EvalPoint) -> str:
+    """Says that several evaluations share the best score; empty where one has it alone."""
+    epochs = [f"{one.eval.epoch:.4g}" for one in points if one.metric(metric) == best.metrics.get(metric)]
+    if len(epochs) < 2:
+        return ""
+    return (
+        f"The evaluations of epochs {', '.join(epochs)} are equal in {metric}; that of epoch {best.epoch:.4g} counts, for "
+        f"its {LOSS} is the lowest, or the same and it is the earliest."
+    )
 
 
 def spread(facts: Facts) -> str:

@@ -11,6 +11,7 @@ from sweep.records import FinalRecord, Metrics
 from sweep.report.facts import Facts
 from sweep.report.inference import wilson
 from sweep.report.markdown import escape, table
+from sweep.report.tested import MAJORITY, Weighed
 from sweep.report.units import MISSING, count, score, signed
 
 AFTER, REFITTED, BEFORE = "after training", "after the refit", "before training"
@@ -42,8 +43,8 @@ def lines(facts: Facts, final: FinalRecord) -> tuple[Line, ...]:
 
 
 def guess(task: Task) -> str:
-    """The classifier that does not look at the text."""
-    return "majority class" if task == "single_label" else "most frequent value of each label"
+    """The classifier that always answers the same."""
+    return MAJORITY[task]
 
 
 def overview(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
@@ -73,21 +74,35 @@ def every(facts: Facts, final: FinalRecord, names: Sequence[str]) -> str:
     return table(["metric", *(_titled(line) for line in found)], rows)
 
 
+def intervals(facts: Facts, final: FinalRecord) -> tuple[tuple[str, float, tuple[float, float]], ...]:
+    """Metric, test score and 95 % interval: of what was searched for, and of the share of right rows."""
+    tested = facts.tested
+    sought = facts.metric.removeprefix("eval/")
+    found = []
+    for name in dict.fromkeys((sought, facts.proportion)):
+        measured, between = final.test.get(f"test/{name}"), tested.interval(name) if tested else None
+        if measured is not None and between is not None:
+            found.append((name, measured, between))
+    return tuple(found)
+
+
 def interval(facts: Facts, final: FinalRecord) -> str:
-    """`test/accuracy 0.9351 (95 % interval 0.9258 to 0.9432, 3,080 rows)`."""
-    name = f"test/{facts.proportion}"
-    measured = final.test.get(name)
-    if measured is None:
-        return ""
-    low, high = wilson(measured, final.test_rows)
-    return f"{name} {score(measured)} (95 % interval {score(low)} to {score(high)}, {count(final.test_rows)} rows)"
+    """`test/accuracy 0.9351 (95 % interval 0.9258 to 0.9432)`, of each metric of `intervals`; then the number of rows."""
+    found = [
+        f"test/{name} {score(measured)} (95 % interval {score(low)} to {score(high)}{{}})"
+        for name, measured, (low, high) in intervals(facts, final)
+    ]
+    rows = f", {count(final.test_rows)} rows"
+    return " and ".join(one.format("" if place else rows) for place, one in enumerate(found))
 
 
 def tested_as(facts: Facts, final: FinalRecord) -> str:
-    """What was searched for, measured on test; then the share of rows, which has an interval."""
-    name = f"test/{facts.metric.removeprefix('eval/')}"
-    sought = "" if name == f"test/{facts.proportion}" or name not in final.test else f"{name} {score(final.test[name])}"
-    return " and ".join(part for part in (sought, interval(facts, final)) if part) or "see below"
+    """What was searched for, measured on test, and the share of right rows, with their intervals."""
+    sought = facts.metric.removeprefix("eval/")
+    known = [name for name, _, _ in intervals(facts, final)]
+    alone = f"test/{sought} {score(final.test[f'test/{sought}'])}" if f"test/{sought}" in final.test else ""
+    parts = (alone if sought not in known else "", interval(facts, final))
+    return " and ".join(part for part in parts if part) or "see below"
 
 
 def beside_refit(final: FinalRecord) -> str:
@@ -101,24 +116,34 @@ def beside_refit(final: FinalRecord) -> str:
     )
 
 
-def beside_guessing(facts: Facts, final: FinalRecord) -> str:
-    """Empty where there is nothing to compare."""
-    name = f"test/{facts.proportion}"
-    measured, rule = final.test.get(name), final.baseline.get(name)
-    if measured is None or rule is None:
+def beside_guessing(facts: Facts, final: FinalRecord) -> str:  # noqa: ARG001
+    """The winner beside the best guess, in what was searched for; empty where there is nothing to compare."""
+    found = against_guessing(facts)
+    if found is None:
         return ""
-    low, high = wilson(measured, final.test_rows)
-    what = f"the {guess(facts.config.dataset.task)} scores {score(rule)} without looking at the text"
-    known = facts.proportion.replace("_", " ")
-    if rule < low:
-        said = (
-            f"**Better than guessing** in {known}: {what}, below the interval ({signed(measured - rule)} against it)."
-        )
-    elif rule <= high:
-        said = f"**No better than guessing** in {known}: {what}, and the interval includes that."
-    else:
-        said = f"**Worse than guessing** in {known}: {what}, above the interval ({signed(measured - rule)} against it)."
-    return said + _objective(facts, final)
+    verdict = {1: "Better than guessing", 0: "No better than guessing", -1: "Worse than guessing"}[found.better]
+    low, high = found.difference_interval
+    tried = len(facts.tested.guesses) if facts.tested else 0
+    best = (
+        f", the best of {tried} ways to guess without reading the text" if tried > 1 else ", without reading the text"
+    )
+    return (
+        f"**{verdict}** in {found.metric.replace('_', ' ')}: {score(found.value)} ({_between(found.interval)}) against "
+        f"{score(found.guess_value)} ({_between(found.guess_interval)}) of the {found.guess}{best}; the difference is "
+        f"{signed(found.difference)} ({signed(low)} to {signed(high)}). Intervals are of 95 %."
+    )
+
+
+def against_guessing(facts: Facts) -> Weighed | None:
+    """In what was searched for, or, where no interval of that is known, in the share of right rows."""
+    if facts.tested is None:
+        return None
+    sought = facts.metric.removeprefix("eval/")
+    return facts.tested.weighed(sought) or facts.tested.weighed(facts.proportion)
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return f"{score(interval[0])} to {score(interval[1])}"
 
 
 def beside_before(facts: Facts, final: FinalRecord) -> str:
@@ -134,15 +159,6 @@ def beside_before(facts: Facts, final: FinalRecord) -> str:
     if before <= high:
         return f"**Training changed little**: {said}, and the interval includes that."
     return f"**Training did harm**: {said}, above the interval."
-
-
-def _objective(facts: Facts, final: FinalRecord) -> str:
-    """The same comparison in what was searched for, where that is no share of rows and has no interval."""
-    name = facts.metric.removeprefix("eval/")
-    measured, rule = final.test.get(f"test/{name}"), final.baseline.get(f"test/{name}")
-    if name == facts.proportion or measured is None or rule is None:
-        return ""
-    return f" In {name} it scores {score(measured)} against {score(rule)}."
 
 
 def _references(facts: Facts, final: FinalRecord, split: str, prefix: str) -> tuple[Line, Line]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
-from sweep.report.inference import wilson
-from sweep.report.scores import Line, guess, lines
+from sweep.report.scores import Line, against_guessing, intervals, lines
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import plural, score, value
 from sweep.store import Store
@@ -133,14 +132,14 @@ def _refit(final: FinalRecord) -> list[str]:
 
 
 def _interval(facts: Facts, final: FinalRecord) -> list[str]:
-    name = facts.proportion
-    if f"test/{name}" not in final.test:
-        return []
-    low, high = wilson(final.test[f"test/{name}"], final.test_rows)
-    said = [f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"]
-    rule = final.baseline.get(f"test/{name}")
-    if rule is not None and rule >= low:
-        verdict = "worse than" if rule > high else "no better than"
-        what = f"the {guess(facts.config.dataset.task)} scores {score(rule)}"
-        said.append(f"          {verdict} guessing in {name}: {what}")
+    said = [
+        f"          test {name}: 95 % interval {score(low)} to {score(high)} on {final.test_rows:,} rows"
+        for name, _, (low, high) in intervals(facts, final)
+    ]
+    found = against_guessing(facts)
+    if found is not None and found.better < 1:
+        verdict = "worse than" if found.better else "no better than"
+        said.append(
+            f"          {verdict} guessing in {found.metric}: the {found.guess} scores {score(found.guess_value)}"
+        )
     return said

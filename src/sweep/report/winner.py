@@ -8,7 +8,7 @@ from sweep.records import FinalRecord
 from sweep.report import tables
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import bullets, code, details, escape, figure, join, table
-from sweep.report.observations import agreement, course, fit
+from sweep.report.observations import agreement, course, equal_evaluations, fit
 from sweep.report.search import tracked
 from sweep.report.units import count, plural, rate, score, seconds, value
 
@@ -43,6 +43,7 @@ def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
             picture,
             "### How training went",
             _said(facts, again),
+            equal_evaluations(again, facts.metric, final.retrain_best),
             "Training loss is averaged over the steps before an evaluation, with dropout on, so it can lie above "
             "eval/loss while the model learns quickly.",
             tracked(facts, final.tracker_run),

@@ -19,7 +19,7 @@ from sweep.model.bench import Bench, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
-from sweep.records import TrialPlan, TrialRecord, best_metrics
+from sweep.records import TrialPlan, TrialRecord, ranked
 from sweep.store import Lock, Store
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.ledger import check_storage
@@ -52,8 +52,8 @@ class Session:
         )  # fmt: skip
 
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score; the earlier one of two equals."""
-        return self._objective.best(self.store.trials(), best_metrics)
+        """The completed trial with the best score, as `records.ranked` orders them."""
+        return next(iter(ranked(self.store.trials(), self._objective)), None)
 
     def keep_best_only(self) -> None:
         """Bounded disk use: of all trials, only the best, or the best of each method, keeps its adapter."""
@@ -67,7 +67,7 @@ class Session:
         """The completed trials, best first: of each method in a group run, else all of them under None."""
         key = self.plan.config.study.compare_by
         groups: dict[Scalar, list[TrialRecord]] = {}
-        for record in self._objective.ranked(records, best_metrics):
+        for record in ranked(records, self._objective):
             groups.setdefault(record.params.get(key) if key else None, []).append(record)
         return groups
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sweep.config.schema import Config
+from sweep.model.state import trained_parameters
 from sweep.records import Cost, EvalPoint, FailureReason, Metrics, Step, Verdict
 from sweep.steps import evaluation_steps
 from sweep.train import memory
@@ -44,6 +45,7 @@ class Reporting(TrainerCallback):
     on_step: OnStep
     on_eval: OnEval
     stop: int | None = None
+    trained_parameters: int = 0
     bad_loss: float | None = None
 
     @classmethod
@@ -61,7 +63,10 @@ class Reporting(TrainerCallback):
     ) -> Reporting:
         """Of a trial that trains on so many rows; with a step to `stop` after, of a training without evaluations."""
         due = frozenset(evaluation_steps(rows, config) if stop is None else ())
-        return cls(Course(config), clock, due, evaluate, best.keep, best.keep_newest, on_step, on_eval, stop)
+        return cls(
+            Course(config), clock, due, evaluate, best.keep, best.keep_newest, on_step, on_eval, stop,
+            trained_parameters(best.model),
+        )  # fmt: skip
 
     def batch_done(self, rows: int, loss: Tensor) -> None:
         """On a GPU the loss stays where it is until it is logged: reading it would wait for the device."""
@@ -152,6 +157,7 @@ class Reporting(TrainerCallback):
             peak_device_bytes=memory.peak_device_bytes(device),
             device=memory.device_name(device),
             engine=engine,
+            trained_parameters=self.trained_parameters,
         )
 
     def _judge(self, verdict: Verdict, state: TrainerState, control: TrainerControl) -> None:

@@ -104,16 +104,21 @@ class Course:
         self.failure = self.failure or (reason, message)
 
     def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
-        """Take in an evaluation; True if it is the best so far. The earlier of two equal ones stays the best."""
+        """Take in an evaluation; True if it is the best so far.
+
+        Of evaluations with equal scores the one with the lowest loss is the best, and the earliest if the losses are
+        equal too. Patience counts gains of the score alone.
+        """
         point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
         self.evals.append(point)
         objective = self.config.study.objective
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
         idles = gain <= self.config.trainer.early_stopping_threshold and not self._early(epoch)
         self.idle = self.idle + 1 if idles else 0
-        if gain > 0:
+        best = self.best is None or objective.better(metrics, self.best.metrics)
+        if best:
             self.best = point
-        return gain > 0
+        return best
 
     def _early(self, epoch: float) -> bool:
         """Whether an evaluation is there for the pruner: patience is meant in epochs."""

@@ -181,7 +181,7 @@ def train(
         step = loop.updates.state.global_step if loop else 0
         course.fail(FailureReason.OUT_OF_MEMORY, f"after step {step}: {first_line(error)}")
     training = reporting.clock.training()
-    trained = sum(weight.numel() for weight in features.model.parameters() if weight.requires_grad)
+    trained = reporting.trained_parameters
     base = features.model.num_parameters(exclude_embeddings=True) - trained
     return reporting.cost(
         features.bench.device,

@@ -102,15 +102,13 @@ def _predictions(folder: Path, final: FinalRecord, task: Task) -> tuple[Predicti
     """Raises UserError where they are not those that the record tells of."""
     path = folder / "predictions.csv"
     try:
-        rows = read_predictions(path)
+        rows = read_predictions(path, task)
     except (KeyError, ValueError, csv.Error):
         raise UserError.of(str(path), "is damaged: it does not have the columns and values of predictions") from None
     if len(rows) != final.test_rows:
         have = f"holds {len(rows)} rows" if path.exists() else "is missing"
         raise UserError.of(str(path), f"{have}, but the run was tested on {final.test_rows} rows")
-    cells = {cell for row in rows for cell in (row.label, row.predicted)}
-    named = cells if task == "single_label" else {name for cell in cells for name in cell.split("|") if name}
-    strange = named - set(final.label_names)
+    strange = {name for row in rows for name in (*row.label, *row.predicted)} - set(final.label_names)
     if strange:
         raise UserError.of(str(path), f"names {min(strange)!r}, which is no label of the run")
     return rows

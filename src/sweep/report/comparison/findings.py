@@ -9,9 +9,8 @@ from sweep.report.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.report.comparison.contestants import Contestant
 from sweep.report.comparison.costs import COSTS, fronts
 from sweep.report.comparison.paired import p_value
-from sweep.report.facts import made
+from sweep.report.facts import made, read_tested
 from sweep.report.markdown import bullets, code, escape
-from sweep.report.scores import guess
 from sweep.report.units import count, plural, score, seconds, share, signed
 
 _NAMED = 4  # pairs named in a sentence; the table has all
@@ -29,7 +28,8 @@ def _best(comparison: Comparison) -> str:
     first, second = comparison.ranked[:2]
     top, next_best, metric = comparison.score(first), comparison.score(second), f"test/{comparison.main}"
     if top == next_best:
-        return f"**{escape(first.name)}** and **{escape(second.name)}** share the best {metric}, {score(top)}."
+        *some, last = [f"**{escape(one.name)}**" for one in comparison.ranked if comparison.score(one) == top]
+        return f"{', '.join(some)} and {last} share the best {metric}, {score(top)}."
     pair = comparison.pair(first.name, second.name)
     gap, p = pair.differences[0], comparison.p(pair)
     turned = gap.interval if pair.first == first.name else (-gap.interval[1], -gap.interval[0])
@@ -100,11 +100,14 @@ def _orders(comparison: Comparison) -> str:
 
 def _references(comparison: Comparison) -> Iterator[str]:
     key = f"test/{comparison.main}"
-    rule = comparison.contestants[0].final.baseline.get(key)
-    if rule is not None:
+    first = comparison.contestants[0]
+    tested = read_tested(comparison.task, first.final, first.predictions)
+    best = tested.best_guess(comparison.main)
+    if best is not None:
+        rule = tested.guesses[best].metrics[comparison.main]
         below = [one for one in comparison.ranked if comparison.interval(one, comparison.main)[0] <= rule]
         named = f"the interval of {', '.join(escape(one.name) for one in below)} does not lie above it" if below else ""
-        yield f"The {guess(comparison.task)} reaches {key} {score(rule)}; {named or 'every interval lies above it'}."
+        yield f"The {best} reaches {key} {score(rule)}; {named or 'every interval lies above it'}."
     for one in comparison.contestants:
         before = one.final.before.get(key)
         if before is not None:

@@ -57,5 +57,5 @@ def _cells(row: Failure, pairs: bool) -> list[str]:
             score(row.confidence, 3)]  # fmt: skip
 
 
-def _labels(names: str) -> str:
-    return escape(names.replace("|", ", ")) or "(none)"
+def _labels(names: Sequence[str]) -> str:
+    return escape(", ".join(names)) or "(none)"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.config.schema import Task
-from sweep.report.facts import Prediction
+
+if TYPE_CHECKING:
+    from sweep.report.facts import Prediction
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -47,8 +50,8 @@ def read_outcomes(task: Task, names: Sequence[str], predictions: Mapping[str, Se
     """`names` are the labels; the rows are the same, in the same order, for each method."""
     places = {name: place for place, name in enumerate(names)}
     rows = next(iter(predictions.values()))
-    truth = _marked(task, places, [row.label for row in rows])
-    found = {name: _marked(task, places, [row.predicted for row in given]) for name, given in predictions.items()}
+    truth = _marked(places, [row.label for row in rows])
+    found = {name: _marked(places, [row.predicted for row in given]) for name, given in predictions.items()}
     return Outcomes(task, truth, found)
 
 
@@ -70,10 +73,10 @@ def metric(task: Task, counts: Counts, name: str) -> Floats:
     return _ratio((by_label * weights).sum(axis=1), weights.sum(axis=1))
 
 
-def _marked(task: Task, places: Mapping[str, int], cells: Sequence[str]) -> Bools:
-    marks = np.zeros((len(cells), len(places)), dtype=np.bool_)
-    for row, cell in enumerate(cells):
-        for name in [cell] if task == "single_label" else filter(None, cell.split("|")):
+def _marked(places: Mapping[str, int], given: Sequence[Sequence[str]]) -> Bools:
+    marks = np.zeros((len(given), len(places)), dtype=np.bool_)
+    for row, names in enumerate(given):
+        for name in names:
             marks[row, places[name]] = True
     return marks
 

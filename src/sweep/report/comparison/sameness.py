@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from sweep.data.labels import joined
 from sweep.errors import Fault
 from sweep.report.comparison.contestants import Contestant
 from sweep.report.facts import Prediction
@@ -51,6 +52,8 @@ def _rows(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:
         if (one.text, one.pair) != (other.text, other.pair):
             shuffled = {(row.text, row.pair) for row in ours} == {(row.text, row.pair) for row in theirs}
             return f"their test rows {'are in another order' if shuffled else 'have other texts'}, from row {place} on"
-        if set(one.label.split("|")) != set(other.label.split("|")):
-            return f"test row {place} has the label {one.label!r} in one and {other.label!r} in the other"
+        if set(one.label) != set(other.label):
+            return (
+                f"test row {place} has the label {joined(one.label)!r} in one and {joined(other.label)!r} in the other"
+            )
     return ""
