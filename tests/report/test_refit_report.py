@@ -49,7 +49,10 @@ def test_its_length_is_told_beside_the_retraining(text):
 def test_test_is_held_against_the_retraining_and_that_is_said(text):
     told = section(text, "On the test split")
     assert ["test against validation", "-0.0433"] in [row[:2] for row in rows(told)]
-    assert "Validation, 0.8833 of the model trained on the train rows alone, lies inside that interval" in told
+    assert (
+        "Validation accuracy, 0.8833 of the model trained on the train rows alone, lies inside the interval of test"
+        in told
+    )
 
 
 def test_it_is_part_of_the_cost(text):

@@ -27,7 +27,7 @@ def ended(make, **changes):
 )
 def test_guessing_is_weighed_against_the_interval(make, rule, said):
     sentence = beside_guessing(*ended(make, baseline={"test/accuracy": rule}))
-    assert sentence.startswith(f"{said} in accuracy: the majority class scores {rule:.4f}")
+    assert sentence.startswith(f"{said} in accuracy: 0.8400 (0.7558 to 0.8990) against {rule:.4f} (")
 
 
 @pytest.mark.parametrize(

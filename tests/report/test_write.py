@@ -15,7 +15,21 @@ from sweep.report.summary import study_summary, summary_lines
 from sweep.report.write import write_report
 from sweep.store import Store
 
-from .conftest import BATCH, LR, completed, config, cost, evals, final, rows, section, six_trials, trial, words
+from .conftest import (
+    BATCH,
+    LR,
+    completed,
+    config,
+    cost,
+    evals,
+    final,
+    log_events,
+    rows,
+    section,
+    six_trials,
+    trial,
+    words,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +44,10 @@ def test_headline_names_the_winner_its_scores_and_what_is_missing(text):
     assert ["split", "model", "accuracy", "loss", "f1_weighted", "f1_macro"] in rows(head)
     assert ["validation", "after training", "0.8833", "0.5200", "0.8733", "0.8633"] in rows(head)
     assert ["test", "majority class", "0.1100", "–", "0.0218", "0.0165"] in rows(head)
-    assert "**Better than guessing** in accuracy: the majority class scores 0.1100" in head
+    assert (
+        "**Better than guessing** in accuracy: 0.8400 (0.7558 to 0.8990) against 0.1100 (0.0625 to 0.1863) of the majority class"
+        in head
+    )
     assert "No gain after evaluation 2 of 3" in head
     assert "7 training runs took 92.00 s, 0.0256 device-hours on A CPU." in head
     assert "2 completed, 1 pruned, 2 failed (1 diverged, 1 out of memory); 1 stopped on the way" in head
@@ -214,9 +231,32 @@ def test_devices_are_told_apart_where_they_differ(make):
     assert {row[-1] for row in spent if row[0] in ("trial 0", "trial 1")} >= {"A GPU", "A CPU"}
 
 
-def test_equal_trials_are_called_equal(make):
-    text = words(make([completed(n, [0.5, 0.6], [2.0, 1.5], {LR: 1e-3, BATCH: 8}) for n in range(2)]))
-    assert "The two best trials are equal in eval/accuracy (0.6000); the earlier one counts as the best." in text
+def sized(record, trained):
+    cost_of = replace(record.outcome.cost, trained_parameters=trained)
+    return replace(record, outcome=replace(record.outcome, cost=cost_of))
+
+
+@pytest.mark.parametrize(
+    ("losses", "sizes", "said"),
+    [
+        ((1.5, 1.4, 1.6), (9, 9, 9), "trial 1 counts as the best, for its eval/loss is the lowest (1.4000)"),
+        ((1.5, 1.4, 1.4), (9, 9, 5), "trial 2 counts as the best, for it trains the fewest parameters (5)"),
+        (
+            (1.5, 1.5, 1.5),
+            (9, 9, 9),
+            "trial 0 counts as the best, for it is the earliest of those with the same eval/loss",
+        ),
+    ],
+)
+def test_equal_trials_are_told_by_loss_then_size_then_number(make, losses, sizes, said):
+    tied = [sized(completed(n, [0.5, 0.6], [2.0, losses[n]], {LR: 1e-3, BATCH: 8}), sizes[n]) for n in range(3)]
+    assert f"Trials 0, 1, 2 are equal in eval/accuracy (0.6000): {said}." in words(make(tied))
+
+
+def test_equal_evaluations_of_the_winner_are_told(make):
+    winner = completed(1, [0.5, 0.9, 0.9], [1.0, 0.6, 0.5], {LR: 1e-3, BATCH: 8})
+    text = section(words(make([winner], ending=final(winner))), "The winner")
+    assert "The evaluations of epochs 2, 3 are equal in eval/accuracy; that of epoch 2 counts" in text
 
 
 def test_a_mock_address_is_no_link(make):
@@ -284,9 +324,16 @@ def test_no_run_directory(tmp_path, prepare, said):
         write_report(Store(root))
 
 
-def test_no_finished_trial(make):
-    with pytest.raises(UserError, match="no finished trial yet"):
-        write_report(make())
+def test_a_study_without_a_finished_trial_reports_what_there_is(make):
+    store, begun = make(), six_trials()[1]
+    assert "No trial has ended yet." in words(store)
+    log_events(store, begun, begun.outcome.evals[:2])
+    text = words(store)
+    assert "the end of trial 1, which is still running or was killed" in text
+    assert ["2", "120", "0.8833"] in [
+        [row[0], row[1], row[4]] for row in rows(section(text, "The trials")) if len(row) > 4
+    ]
+    assert "0 of 6" in summary_lines(store)[0]
 
 
 def test_a_folder_of_run_directories_names_them(make):

@@ -17,6 +17,7 @@ from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.train.course import Course
 from trials import Watcher
 
 Plan = Callable[..., TrialPlan]
@@ -154,12 +155,22 @@ def test_early_stopping_counts_evaluations_without_a_gain(
     assert isinstance(outcome, Completed)
     assert outcome.stopped_early
     assert [point.step for point in outcome.evals] == evaluated_at
-    assert outcome.best.index == 1
+    assert outcome.best == min(outcome.evals, key=lambda point: Config().study.objective.key(point.metrics))
 
 
-def test_the_best_of_the_study_metric_counts_the_earliest_of_equals(
-    plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher
-) -> None:
+def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count_it() -> None:
+    course = Course(Config())
+    points = [(0.5, 0.9), (0.8, 0.6), (0.8, 0.5), (0.8, 0.5)]
+    taken = [
+        course.add(step, float(step), {"eval/accuracy": accuracy, "eval/loss": loss})
+        for step, (accuracy, loss) in enumerate(points, start=1)
+    ]
+    assert taken == [True, True, True, False]
+    assert course.best is not None
+    assert (course.best.index, course.idle) == (3, 2)
+
+
+def test_the_best_goes_by_the_study_metric(plan: Plan, bench: Bench, data: TokenisedData, watcher: Watcher) -> None:
     study = {"metric": "eval/loss", "direction": "minimize"}
     outcome = watcher.run(plan(study=study, trainer={"num_train_epochs": 4}), bench=bench, data=data)
     assert isinstance(outcome, Completed)

@@ -27,6 +27,9 @@ Named = Sequence[tuple[str, Cost]]
 
 
 def cost(facts: Facts) -> str:
+    """Empty before any trial has ended: what a trial takes is recorded at its end."""
+    if not facts.trials:
+        return ""
     trials = [(_name(facts, place), trial.outcome.cost) for place, trial in enumerate(facts.trials)]
     folded = details("Each trial's cost", body=_tables(trials)) if len(trials) > 1 else ""
     parts = _parts(facts)

@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from sweep.records import (
     ranked,
     total,
 )
-from sweep.report.tested import Tested, coded, recorded, tested
+from sweep.report.tested import Tested, coded, recorded, weigh
 from sweep.store import Lock, Store
 
 
@@ -74,6 +74,7 @@ class Facts:
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
     tested: Tested | None = None
+    begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)  # evaluations of the unfinished trials
 
     @property
     def config(self) -> Config:
@@ -175,27 +176,26 @@ def made(model: ModelConfig) -> str:
 
 
 def read(store: Store) -> Facts:
-    """Raises UserError where `store` is no run directory, or one without a trial that has ended."""
+    """Raises UserError where `store` is no run directory."""
     lock, trials = read_lock(store), tuple(store.trials())
-    if not trials:
-        rule = "holds no finished trial yet; run the study's command again to go on, and report then"
-        raise UserError.of(str(store.root), rule)
     final, task = store.final(), lock.config.dataset.task
     predictions = read_predictions(store.final_dir / "predictions.csv", task)
     events = {trial.number: store.events(trial.number) for trial in trials}
     training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
+    unfinished = _unfinished(store, events)
     return Facts(
         lock=lock,
         trials=trials,
         training=training,
         points=points,
-        unfinished=_unfinished(store, events),
+        unfinished=unfinished,
         final=final,
         finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=predictions,
         tested=read_tested(task, final, predictions) if final else None,
+        begun={number: _begun(store.events(number)) for number in unfinished},
     )
 
 
@@ -215,6 +215,10 @@ def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoin
     match trial.outcome:
         case Completed(evals=evals) | Pruned(evals=evals) | Failed(evals=evals):
             return evals or tuple(row for row in events if isinstance(row, EvalPoint))
+
+
+def _begun(events: list[Step | EvalPoint]) -> tuple[Point, ...]:
+    return _points(tuple(row for row in events if isinstance(row, EvalPoint)), _logged(events))
 
 
 def _logged(rows: list[Step | EvalPoint]) -> tuple[Step, ...]:
@@ -264,7 +268,7 @@ def _tested(
     )
     known = [row.loss for row in predictions if row.loss is not None]
     losses = known if len(known) == len(predictions) else None
-    return tested(task, truth, predicted, shares, dict(metrics), losses, words=words)
+    return weigh(task, truth, predicted, shares, dict(metrics), losses, words=words)
 
 
 def read_predictions(path: Path, task: Task) -> tuple[Prediction, ...]:

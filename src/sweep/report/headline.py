@@ -53,7 +53,7 @@ def _notes(facts: Facts) -> list[str]:
     if not facts.alone:
         planned = f"{plural(len(counted(facts)), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
         found += [planned, chosen(facts, final) if final and final.confirmation else lead(facts)]
-    found.append(spent_in_all(facts))
+    found += [spent_in_all(facts)] if facts.trials else []
     if final:
         found += [_readings(final), _overtaken(facts, final)]
     return [note for note in found if note]

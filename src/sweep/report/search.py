@@ -16,6 +16,8 @@ def search(facts: Facts, drawn: Set[str]) -> str:
     """Empty for a single run that was retrained: what it did is told with the retraining."""
     if facts.alone and facts.final:
         return ""
+    if not facts.trials:
+        return join(["## The trials", "No trial has ended yet.", *_begun(facts)])
     return join(
         [
             "## The trials",
@@ -30,8 +32,18 @@ def search(facts: Facts, drawn: Set[str]) -> str:
             "### Trial by trial",
             "Training loss is the mean of what was logged since the evaluation before; the best evaluation is in bold.",
             *(_trial(facts, trial) for trial in facts.trials),
+            *_begun(facts),
         ]
     )
+
+
+def _begun(facts: Facts) -> list[str]:
+    """What trials reported that have not ended, or whose process was killed."""
+    found = []
+    for number, points in facts.begun.items():
+        table = tables.evaluations(facts, points) if points else "No evaluation was reached."
+        found.append(details(f"Trial {number}, unfinished", body=[table], unfolded=not facts.trials))
+    return found
 
 
 def _trial(facts: Facts, trial: TrialRecord) -> str:

@@ -112,7 +112,7 @@ class Tested:
         return Weighed(name, value, interval, guess, rule, theirs, sign * (value - rule), (low, high), better)
 
 
-def tested(
+def weigh(
     task: Task,
     truth: Labels,
     predicted: Labels,

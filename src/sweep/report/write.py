@@ -27,7 +27,7 @@ from sweep.store import Store
 def write_report(store: Store) -> Path:
     """Returns the path of report.md. Works on an unfinished study too, and then says what is missing.
 
-    Raises UserError where the folder is no run directory or holds no trial that has ended.
+    Raises UserError where the folder is no run directory.
     """
     facts = read(store)
     drawn = draw(facts, store.root / "figures")

@@ -42,7 +42,7 @@ def test_every_metric_is_the_one_of_scikit_learn(task):
 
 
 def test_predictions_become_marks():
-    rows = [Prediction("0", "x", None, "a|b", "b", 0.9), Prediction("1", "y", None, "", "", 0.9)]
+    rows = [Prediction("0", "x", None, ("a", "b"), ("b",), 0.9), Prediction("1", "y", None, (), (), 0.9)]
     outcomes = read_outcomes("multi_label", ("a", "b"), {"m": rows})
     assert outcomes.truth.tolist() == [[True, True], [False, False]]
     assert outcomes.right("m").tolist() == [False, True]
