@@ -26,7 +26,7 @@ def ended(make, **changes):
     [(0.11, "**Better than guessing**"), (0.8, "**No better than guessing**"), (0.95, "**Worse than guessing**")],
 )
 def test_guessing_is_weighed_against_the_interval(make, rule, said):
-    sentence = beside_guessing(*ended(make, baseline={"test/accuracy": rule}))
+    sentence = beside_guessing(ended(make, baseline={"test/accuracy": rule})[0])
     assert sentence.startswith(f"{said} in accuracy: 0.8400 (0.7558 to 0.8990) against {rule:.4f} (")
 
 

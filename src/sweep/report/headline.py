@@ -60,7 +60,7 @@ def _notes(facts: Facts) -> list[str]:
 
 
 def _measured(facts: Facts, final: FinalRecord) -> list[str]:
-    found = [beside_guessing(facts, final), beside_before(facts, final), beside_refit(final)]
+    found = [beside_guessing(facts), beside_before(facts, final), beside_refit(final)]
     if final.tuned:
         whose = ", for the model trained on the train rows alone" if final.refit else ""
         found.append(

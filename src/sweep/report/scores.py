@@ -87,13 +87,11 @@ def intervals(facts: Facts, final: FinalRecord) -> tuple[tuple[str, float, tuple
 
 
 def interval(facts: Facts, final: FinalRecord) -> str:
-    """`test/accuracy 0.9351 (95 % interval 0.9258 to 0.9432)`, of each metric of `intervals`; then the number of rows."""
-    found = [
-        f"test/{name} {score(measured)} (95 % interval {score(low)} to {score(high)}{{}})"
+    """`test/accuracy 0.9351 (95 % interval 0.9258 to 0.9432, 3,080 rows)`, of each metric of `intervals`."""
+    return " and ".join(
+        f"test/{name} {score(measured)} (95 % interval {score(low)} to {score(high)}, {count(final.test_rows)} rows)"
         for name, measured, (low, high) in intervals(facts, final)
-    ]
-    rows = f", {count(final.test_rows)} rows"
-    return " and ".join(one.format("" if place else rows) for place, one in enumerate(found))
+    )
 
 
 def tested_as(facts: Facts, final: FinalRecord) -> str:
@@ -116,7 +114,7 @@ def beside_refit(final: FinalRecord) -> str:
     )
 
 
-def beside_guessing(facts: Facts, final: FinalRecord) -> str:  # noqa: ARG001
+def beside_guessing(facts: Facts) -> str:
     """The winner beside the best guess, in what was searched for; empty where there is nothing to compare."""
     found = against_guessing(facts)
     if found is None:
