@@ -28,7 +28,7 @@ _CONVERT = {
     ".db .sqlite .sqlite3 .duckdb": "a database: save the table as CSV or Parquet",
     ".xml .html .yaml .yml .orc .avro .dta .sav .rdata .rds": "another format: save it as CSV, JSON lines or Parquet",
     ".ndjson": "JSON lines: rename it to .jsonl",
-    " ".join(COMPRESSED): f"compressed, but not named after what is inside, as in train.csv.gz; known are {KNOWN}",
+    " ".join(COMPRESSED): "compressed, but not named after what is inside, as in train.csv.gz",
 }
 _DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 _REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in endings.split()}
@@ -54,14 +54,14 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def reason_unread(path: Path) -> str:
-    """Why the file is not read, and what to do about it."""
+    """What it is instead, and what to do about it; empty where that is not known."""
     if path.is_dir():
         return "a folder: name it in dataset.path"
     if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):
         return _REASONS[".tar"]
     if path.suffix.lower() in COMPRESSED and path.with_suffix("").suffix.lower() == PARQUET:
         return "Parquet is compressed within: unpack it"
-    return _REASONS.get(path.suffix.lower(), f"has an ending that is not known; known are {KNOWN}")
+    return _REASONS.get(path.suffix.lower(), "")
 
 
 def read_bytes(path: Path, codec: str) -> bytes:

@@ -61,16 +61,19 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
 
 def _instead(there: list[Path], kinds: dict[Path, Kind]) -> str:
     """What the folder holds: what could be named, and what is not read, and why."""
-    unread = [path for path in there if path not in kinds and not path.name.startswith(".")]
-    reasons = [f"{path.name} ({reason_unread(path)})" for path in unread]
+    unread = {path.name: reason_unread(path) for path in there if path not in kinds and not path.name.startswith(".")}
+    told = [
+        f"{name} ({reason})" if reason else name for name, reason in sorted(unread.items(), key=lambda one: not one[1])
+    ]
     endings = f", nor with an ending of {KNOWN}; it holds: {listed([file.name for file in kinds])}"
-    return endings + (f"; not read: {listed(reasons, 5)}" if reasons else "")
+    return endings + (f"; not read: {listed(told, 5)}" if told else "")
 
 
 def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
     kind = kind_of(path)
     if kind is None:
-        raise UserError.of(key, f"{path} is not read: {reason_unread(path)}")
+        why = reason_unread(path) or "its ending is not known"
+        raise UserError.of(key, f"{path} is not read ({why}); known endings are {KNOWN}")
     try:
         if kind.ending in DELIMITERS:
             return read_delimited(path, kind, config, wanted)

@@ -49,7 +49,8 @@ def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
         if name in wanted
     }
     below = dict.fromkeys(name for row in rows[:_LISTED_ROWS] for name in _nested_names(row, "", _LISTED_DEPTH))
-    return Raw(pa.table(arrays), tuple(dict.fromkeys((*names, *below, *sorted(nested)))), typed=True)
+    columns = dict.fromkeys(map(_printable, (*names, *below, *sorted(nested))))
+    return Raw(pa.table(arrays), tuple(columns), typed=True)
 
 
 def _objects(text: str) -> Iterator[Row]:
@@ -107,6 +108,11 @@ def _constant(name: str) -> float | None:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _printable(name: str) -> str:
+    """JSON can name a field with half a character, which no terminal takes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _has(row: Row, name: str) -> bool:
