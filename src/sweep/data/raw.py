@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from sweep.config.schema import DatasetConfig
 from sweep.errors import UserError, first_line
 
 
@@ -36,6 +37,13 @@ class Source:
     read: Callable[[str, str], Raw]
     revision: str = ""
     notes: tuple[str, ...] = ()
+
+
+def without_encoding(config: DatasetConfig, what: str) -> tuple[str, ...]:
+    """A note where `dataset.encoding` is set for what is no text file."""
+    if config.encoding == DatasetConfig.model_fields["encoding"].default:
+        return ()
+    return (f"dataset.encoding ({config.encoding}) has no effect on {what}",)
 
 
 def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:

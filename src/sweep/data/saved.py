@@ -48,7 +48,15 @@ def _load(folder: Path, key: str):  # type: ignore[no-untyped-def]  # a Dataset,
 
     try:
         return datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, datasets.exceptions.DatasetsError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pa.ArrowException,
+        datasets.exceptions.DatasetsError,
+    ) as error:
         raise UserError.of(
             key, f"{folder} was written by save_to_disk, but cannot be read: {first_line(error)}"
         ) from None

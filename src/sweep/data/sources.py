@@ -11,7 +11,7 @@ from pathlib import Path
 from sweep.config.schema import DatasetConfig
 from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
-from sweep.data.raw import Source
+from sweep.data.raw import Source, without_encoding
 from sweep.data.saved import is_saved, open_saved
 from sweep.errors import UserError
 
@@ -22,17 +22,18 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
     if config.path and path.exists():
-        return replace(_local(path, config, wanted), notes=tuple(_without_effect(config)))
+        source = _local(path, config, wanted)
+        return replace(source, notes=(*source.notes, *_without_effect(config)))
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
-        return open_hub(config, wanted)
+        return replace(open_hub(config, wanted), notes=without_encoding(config, "a data set of the hub"))
     raise UserError.of("dataset.path", f"is {config.path!r}, but {path.absolute()} is no folder or file")
 
 
 def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
     if path.is_dir() and is_saved(path):
-        return open_saved(path, wanted)
+        return replace(open_saved(path, wanted), notes=without_encoding(config, "a saved Dataset"))
     read = read_from_folder if path.is_dir() else read_only_file
     return Source(partial(read, path, config=config, wanted=wanted))
 

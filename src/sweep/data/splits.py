@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from sweep.config.schema import DatasetConfig
-from sweep.data import duplicates, usable
+from sweep.data.choose import choose
 from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
+from sweep.data.duplicates import count_duplicates, told
 from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
 from sweep.data.raw import Raw, Source, listed
-from sweep.data.select import Indices, at_most, cut, every_nth
+from sweep.data.select import Indices
 from sweep.data.sources import open_source
-from sweep.data.stratify import stratified
 from sweep.errors import Fault, UserError
 from sweep.provenance import DataState, Fingerprint
 
@@ -52,17 +52,6 @@ class Rows:
         for (text, pair), label in zip(self.inputs(), self.labels, strict=True):
             digest.add(text).add(pair or "").add(repr(label))
         return digest.hex()
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The rows of each role as indices into stored columns; how many were left out, by role and reason; and what to
-    tell the user of it."""
-
-    columns: Mapping[str, Columns]
-    indices: Mapping[str, Indices]
-    dropped: Mapping[str, Mapping[str, int]]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +98,16 @@ def load_splits(config: DatasetConfig) -> Splits:
     """
     source = open_source(config, wanted(config))
     stored, encode, read = _read(config, source)
-    chosen = _chosen(config, stored, encode)
+    chosen = choose(config, stored, encode.codes.keys())
     rows = {role: _rows(encode, chosen.columns[role], chosen.indices[role]) for role in KEYS if role in chosen.indices}
-    repeated = duplicates.count_duplicates(
+    repeated = count_duplicates(
         {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
     )
     state = _state(config, source, encode.space, rows)
     unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
-    repeats = [*duplicates.told(repeated, state.rows)]
-    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *repeats)
+    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *told(repeated, state.rows))
+    if config.duplicates == "keep" and any(one.also_in == "train" != one.split for one in repeated):
+        notes += ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
     return Splits(
         labels=encode.space,
         train=rows["train"],
@@ -199,91 +189,6 @@ def _same_split_twice(named: dict[str, str]) -> list[Fault]:
                 faults.append(Fault(KEYS[role], f"is {split}, but {part} is in {seen[part]} already"))
             seen.setdefault(part, KEYS[role])
     return faults
-
-
-def _chosen(config: DatasetConfig, stored: Mapping[str, Columns], encode: Encoder) -> Selection:
-    """Raises `UserError` where a role is left without rows."""
-    steps = {
-        "train": config.train_every_nth,
-        "validation": config.eval_every_nth,
-        "test": config.test_every_nth,
-    }
-    limits = {"validation": config.max_eval_samples, "test": config.max_test_samples}
-    columns, indices, dropped, notes = dict(stored), dict[str, Indices](), dict[str, dict[str, int]](), list[str]()
-    for role, read in stored.items():
-        nth = every_nth(len(read.labels), steps[role])
-        indices[role], dropped[role] = usable.usable(read, nth, encode.codes.keys())
-        unknown = usable.unknown_among(read, nth, encode.codes.keys()) if dropped[role] else []
-        notes += [usable.told(role, count, reason, len(nth), unknown) for reason, count in dropped[role].items()]
-    cuts = [("validation", "train", config.validation_ratio)] if config.validation_split is None else []
-    cuts += [("test", "validation", config.test_ratio)] if config.test_ratio is not None else []
-    for role, source, ratio in cuts:
-        columns[role] = columns[source]
-        indices[source], indices[role], note = _cut_off(config, columns[source], indices[source], ratio, role)
-        notes += note
-    for role, _, _ in cuts:
-        indices[role] = indices[role][:: steps[role]]
-    if empty := [role for role in KEYS if role in indices and not indices[role]]:
-        raise UserError([_emptied(config, role, dropped.get(role, {})) for role in empty])
-    for role, limit in limits.items():
-        if role in indices:
-            indices[role] = at_most(indices[role], limit, seed=config.seed, stream=role)
-    if config.duplicates == "drop":
-        before = indices["train"]
-        indices["train"] = _unrepeated(columns, indices)
-        if count := len(before) - len(indices["train"]):
-            dropped["train"]["duplicates"] = count
-            notes.append(usable.told("train", count, "duplicates", len(before), []))
-        if not indices["train"]:
-            raise UserError([_emptied(config, "train", {"duplicates": count})])
-    indices["train"] = at_most(indices["train"], config.max_train_samples, seed=config.seed, stream="train")
-    return Selection(columns, indices, {role: counts for role, counts in dropped.items() if counts}, tuple(notes))
-
-
-def _unrepeated(columns: Mapping[str, Columns], indices: Mapping[str, Indices]) -> Indices:
-    """The train rows without those whose text a scored row or an earlier train row has."""
-    scored = [row for role in indices if role != "train" for row in _inputs(columns[role], indices[role])]
-    train = indices["train"]
-    return tuple(train[position] for position in duplicates.without(_inputs(columns["train"], train), scored))
-
-
-def _inputs(columns: Columns, indices: Indices) -> list[tuple[str, str | None]]:
-    pairs = columns.pairs
-    return [(columns.texts[index], None if pairs is None else pairs[index]) for index in indices]
-
-
-def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fault:
-    if config.test_ratio is not None and role != "train":
-        return Fault("dataset.test_ratio", f"is {config.test_ratio}, which leaves no {role} rows")
-    if config.validation_split is None and role != "test" and not dropped:
-        return Fault("dataset.validation_ratio", f"is {config.validation_ratio}, which leaves no {role} rows")
-    reason = max(dropped, key=dropped.__getitem__) if dropped else "unlabelled"
-    return Fault(f"dataset.{reason}", f"is drop, which leaves no {role} rows")
-
-
-def _cut_off(
-    config: DatasetConfig, columns: Columns, indices: Indices, ratio: float, stream: str
-) -> tuple[Indices, Indices, list[str]]:
-    """What stays, what is cut off, and a note where the labels could not all be cut in proportion."""
-    labels = [columns.labels[index] or () for index in indices]
-    if config.stratify == "auto":
-        kept, off, one_sided = stratified(indices, ratio, seed=config.seed, labels=labels, stream=stream)
-        return kept, off, [_stratified_in_part(one_sided, stream)] if one_sided else []
-    if config.stratify and config.task == "multi_label":
-        rule = "is true, but rows with several labels cannot be cut in exact proportion; auto does it as far as it goes"
-        raise UserError.of("dataset.stratify", rule)
-    names = ["".join(label) for label in labels] if config.stratify else None
-    try:
-        return *cut(indices, ratio, seed=config.seed, labels=names, stream=stream), []
-    except ValueError as error:
-        ratio_key = f"dataset.{stream}_ratio is {ratio:g}"
-        rule = f"is true, which {error} ({ratio_key}); auto does it as far as it goes"
-        raise UserError.of("dataset.stratify", rule) from None
-
-
-def _stratified_in_part(labels: Sequence[str], role: str) -> str:
-    rule = "dataset.stratify is auto: these labels (with their rows) are on one side alone of the cut for"
-    return f"{rule} {role}: {listed(labels, 5)}"
 
 
 def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
