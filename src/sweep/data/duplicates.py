@@ -6,6 +6,7 @@ A text that is both trained on and scored makes its score too good, and one that
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -22,8 +23,12 @@ def folded(row: Input) -> bytes:
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
     """Of each split within itself, then of each two splits: what there is. The rows of the later split are counted."""
-    exact = {split: [_digest(*row) for row in rows] for split, rows in inputs.items()}
     loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
+    often = Counter(key for keys in loose.values() for key in keys)
+    exact = {  # a row whose folded text is alone has a text that is alone
+        split: [_digest(*row) if often[key] > 1 else key for row, key in zip(rows, loose[split], strict=True)]
+        for split, rows in inputs.items()
+    }
     found = [_within(split, exact[split], loose[split], labels[split]) for split in inputs]
     for other, split in combinations(inputs, 2):
         texts, known = set(exact[other]), _labels_by_key(loose[other], labels[other])
