@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 from sweep.data.raw import Raw, Source, joined
 from sweep.errors import UserError, first_line
@@ -42,7 +43,8 @@ def read_saved(folder: Path, key: str, wanted: Set[str]) -> Raw:
     return from_dataset(_load(folder, key), wanted)
 
 
-def _load(folder: Path, key: str):  # type: ignore[no-untyped-def]  # a Dataset, or a mapping of them
+def _load(folder: Path, key: str) -> Any:
+    """A `Dataset`, or a mapping of them."""
     import datasets
     import pyarrow as pa
 

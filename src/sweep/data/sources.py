@@ -11,7 +11,7 @@ from pathlib import Path
 from sweep.config.schema import DatasetConfig
 from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
-from sweep.data.raw import Source, without_encoding
+from sweep.data.raw import Raw, Source, without_encoding
 from sweep.data.saved import is_saved, open_saved
 from sweep.errors import UserError
 
@@ -21,7 +21,7 @@ HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
-    if config.path and path.exists():
+    if config.path and _is_there(path):
         source = _local(path, config, wanted)
         return replace(source, notes=(*source.notes, *_without_effect(config)))
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
@@ -34,8 +34,25 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
 def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
     if path.is_dir() and is_saved(path):
         return replace(open_saved(path, wanted), notes=without_encoding(config, "a saved Dataset"))
-    read = read_from_folder if path.is_dir() else read_only_file
-    return Source(partial(read, path, config=config, wanted=wanted))
+    read = partial(read_from_folder if path.is_dir() else read_only_file, path, config=config, wanted=wanted)
+
+    def guarded(key: str, split: str) -> Raw:
+        try:
+            return read(key, split)
+        except OSError as error:
+            raise UserError.of(
+                key, f"is {split[:200]}, which cannot be looked for in {path}: {error.strerror}"
+            ) from None
+
+    return Source(guarded)
+
+
+def _is_there(path: Path) -> bool:
+    """Raises `UserError` where the system does not say."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UserError.of("dataset.path", f"is {str(path)[:200]}, which cannot be read: {error.strerror}") from None
 
 
 def _without_effect(config: DatasetConfig) -> Iterator[str]:

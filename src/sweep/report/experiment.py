@@ -102,7 +102,9 @@ def _data(facts: Facts) -> str:
     about = f"{code(data.source)}{_at(data.revision)}, {task}, {plural(len(data.label_names), 'label')}"
     about += f", texts cut at {count(dataset.max_length)} tokens" if dataset.max_length else ""
     about += f". Fingerprint {code(data.fingerprint)}." if data.fingerprint else "."
-    return join([about, splits, rows.notes(facts), details(f"The {plural(len(data.label_names), 'label')}", body=[names])])
+    return join(
+        [about, splits, rows.notes(facts), details(f"The {plural(len(data.label_names), 'label')}", body=[names])]
+    )
 
 
 def _whole(facts: Facts) -> str:
