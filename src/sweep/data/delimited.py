@@ -56,7 +56,8 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
 
 def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:
     """`usual`, or where the header has none of it, what it has most of."""
-    header = re.split(rb"[\r\n]", data.lstrip(b"\r\n"), maxsplit=1)[0].decode(errors="replace")
+    first = re.search(rb"[^\r\n]+", data)
+    header = first.group().decode(errors="replace") if first else ""
     header = _QUOTED.sub("", header) if quoting else header
     if usual in header:
         return usual

@@ -20,21 +20,9 @@ _OTHER_FILES = (
 )
 # What files come in: from all that Python knows, short texts seem to be in the rarest.
 _COMMON = [
-    "cp1252",
-    "cp1250",
-    "cp1251",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "cp1257",
-    "koi8_r",
-    "cp932",
-    "gb18030",
-    "big5",
-    "cp949",
-    "euc_jp",
-]
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932", "gb18030", "big5",
+    "cp949", "euc_jp",
+]  # fmt: skip
 _LATIN = 0.3  # share of bytes beyond ASCII among the letters below which a text is in the Latin alphabet
 _SAMPLE = 2**16  # bytes around a wrong one by which its encoding is guessed
 _SHOWN = 60  # characters of the line

@@ -53,7 +53,8 @@ def _one_sided(labels: Mapping[int, Names], off: Indices) -> tuple[str, ...]:
 def _quotas(counts: Mapping[str, int], size: int) -> dict[str, int]:
     """How many rows of each label are cut off, `size` in all: one after another to the label that lacks most."""
     share = size / sum(counts.values())
-    quota, most = {label: int(count > 1) for label, count in counts.items()}, {k: n - 1 for k, n in counts.items()}
+    quota = {label: int(count > 1) for label, count in counts.items()}
+    most = {label: count - 1 for label, count in counts.items()}
     if sum(quota.values()) > size:
         quota = dict.fromkeys(counts, 0)
     if sum(most.values()) < size:
