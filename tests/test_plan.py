@@ -360,3 +360,21 @@ def test_an_unknown_flag_is_refused() -> None:
 def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:
     found = faults_of(QUICK, "trainer.save_newest=true", "trainer.save_best=false")
     assert "trainer.save_best is false" in found["trainer.save_newest"]
+
+
+def test_a_separator_is_for_text_cells_of_several_labels(tmp_path: Path) -> None:
+    data = table(tmp_path, "text,label\na,x\nb,y\n")
+    plain = [
+        "dataset=custom",
+        data,
+        "model=custom",
+        "model.path=nowhere",
+        "dataset.test_ratio=0.5",
+        "dataset.test_split=null",
+    ]
+    found = faults_of(*plain, 'dataset.label_separator=";"')
+    assert "needs dataset.task=multi_label" in found["dataset.label_separator"]
+    found = faults_of(*plain, 'dataset.label_separator=";"', "dataset.task=multi_label", "dataset.label_columns=[x,y]")
+    assert "columns of 0 and 1" in found["dataset.label_separator"]
+    assert "a text encoding that Python knows" in faults_of(*plain, "dataset.encoding=klingon")["dataset.encoding"]
+    assert "command line" in faults_of(*plain, "dataset.stratify=maybe")["dataset.stratify"]

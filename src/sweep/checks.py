@@ -155,6 +155,11 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
         yield "dataset.path", "is empty, but must be a hub id, a folder or a file"
     if dataset.task == "single_label" and dataset.label_columns:
         yield "dataset.label_columns", "needs dataset.task=multi_label; a single label is in dataset.label_column"
+    if dataset.label_separator is not None and dataset.task == "single_label":
+        yield "dataset.label_separator", "needs dataset.task=multi_label; a single label is the whole cell"
+    elif dataset.label_separator is not None and dataset.label_columns:
+        rule = "is set, but dataset.label_columns are columns of 0 and 1, with nothing to part; set one of them to null"
+        yield "dataset.label_separator", rule
     if dataset.test_split is None and dataset.test_ratio is None and not config.study.dry_run:
         yield "dataset.test_split", "is null, but the winner is evaluated on it at the end (or set dataset.test_ratio)"
     if dataset.test_split is not None and dataset.test_ratio is not None:

@@ -27,14 +27,36 @@ class GitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Rows of the split `split` whose text is in the split `also_in` too; where the two are the same split, rows that repeat
+    an earlier row. `exact` have the same text, `folded` the same but for upper case and white space (the exact ones
+    included); `relabelled` of the folded ones have another label than some row with that text in `also_in`. Of a pair, both
+    texts count."""
+
+    split: str
+    also_in: str
+    exact: int
+    folded: int
+    relabelled: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataState:
-    """`rows` by split name (train, validation, test) after subsampling; `fingerprint` covers texts, labels and order."""
+    """`rows` by split name (train, validation, test) after subsampling; `fingerprint` covers texts, labels and order.
+
+    `label_rows` counts the rows of each label by split, in the order of `label_names`; `dropped` counts the rows left out
+    by split and reason; `notes` is what the user was told about the data. All four are empty in records that lack them.
+    """
 
     source: str
     revision: str
     fingerprint: str
     rows: Mapping[str, int]
     label_names: tuple[str, ...]
+    label_rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    duplicates: tuple[Duplicates, ...] = ()
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ def several(values: list[Any] | pa.Array, **config: Any) -> Any:
         ([True, False, True], ["True", "False", "True"]),
         (pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
         (pa.array(["a", "b", "a"], pa.large_string()), ["a", "b", "a"]),
+        ([Decimal(2**64), Decimal(7), Decimal(2**64)], [str(2**64), "7", str(2**64)]),
     ],
 )
 def test_single_labels_are_names_or_whole_numbers(values, expected):
@@ -42,7 +44,9 @@ def test_single_labels_are_names_or_whole_numbers(values, expected):
 @pytest.mark.parametrize(
     ("values", "part"),
     [
-        ([0.5, 1.0, 0.0], "double"),
+        ([0.5, 1.0, 0.0], "double, but labels must be names or whole numbers (0.5 in row 1)"),
+        ([1.0, None, 0.0], "all of these are whole, so save them as integers"),
+        ([1.0, float("nan"), 0.0], "nan in row 2"),
         ([datetime.date(2024, 1, 1)] * 3, "date32"),
         ([["a"], ["b"], ["a", "b"]], "set dataset.task=multi_label"),
         ([{"a": 1}] * 3, "struct"),
@@ -81,6 +85,32 @@ def test_lists_of_flags():
 def test_other_kinds_of_multi_label_column(values):
     message = several(values)
     assert "a multi-label task needs" in message and "dataset.label_columns" in message
+
+
+def test_names_in_a_text_cell():
+    assert several(["a|b", "", " b "], label_separator="|") == [("a", "b"), (), ("b",)]
+    assert several(["a, b", "a,,b", ","], label_separator=",") == [("a", "b"), ("a", "b"), ()]
+    assert "row 2" in several(["a|b", None, "b"], label_separator="|")
+    assert several(["a|b", None, "b"], label_separator="|", unlabelled="drop") == [("a", "b"), None, ("b",)]
+
+
+def test_an_empty_cell_of_names_is_told(folder, write):
+    write("train.csv", [{"text": f"t {i}", "label": ["x", "x;y", ""][i % 3]} for i in range(9)])
+    splits = load_splits(DatasetConfig(path=str(folder), task="multi_label", label_separator=";", test_split=None))
+    assert splits.labels.names == ("x", "y")
+    assert "3 of 9 rows of train have an empty label cell: no label applies" in splits.warnings
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        (["['a', 'b']", "['b']", "['a']"], "lists written out as"),
+        ([["a"], ["b"], []], "set it to null"),
+        ([1, 2, 3], "set it to null"),
+    ],
+)
+def test_what_a_separator_cannot_part(values, part):
+    assert part in several(values, label_separator=",")
 
 
 def test_as_many_names_as_flags():
@@ -142,3 +172,17 @@ def test_the_first_of_several_names_is_taken(toy, only_fault):
 @pytest.mark.parametrize("key", ["label_column", "text_pair_column"])
 def test_one_column_has_one_use(toy, only_fault, key):
     assert only_fault(toy, **{key: "text"}).path == f"dataset.{key}"
+
+
+def test_a_second_text_is_no_label(toy, only_fault):
+    fault = only_fault(toy, text_pair_column="label")
+    assert (fault.path, fault.message) == (
+        "dataset.label_column",
+        "is label, which is dataset.text_pair_column already",
+    )
+
+
+def test_a_column_of_flags_is_named_once(folder, write, only_fault):
+    write("train.csv", [{"text": f"t {i}", "a": i % 2, "b": 1} for i in range(9)])
+    fault = only_fault(folder, task="multi_label", label_columns=("a", "b", "a"), test_split=None)
+    assert (fault.path, fault.message) == ("dataset.label_columns", "is a, which is dataset.label_columns already")

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sweep.config.schema import DatasetConfig
@@ -17,6 +21,10 @@ def train(path: Path, **config: Any) -> Rows:
     left, right = list(splits.train.inputs()), list(splits.validation.inputs())
     assert len(right) == 1
     return Rows(tuple(text for text, _ in left + right), None, splits.train.labels + splits.validation.labels)
+
+
+def notes(path: Path, **config: Any) -> tuple[str, ...]:
+    return load_splits(DatasetConfig(path=str(path), test_split=None, **config)).warnings
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "jsonl", "json", "parquet"])
@@ -99,9 +107,9 @@ def test_two_files_of_one_name(toy, write, rows_of, only_fault):
     [
         ("train.csv", b"text,label\na,b\nc,d,e\n", "Expected 2 columns, got 3"),
         ("train.csv", b"", "Empty CSV"),
-        ("train.csv", b"text,label\n\xff\xfe,b\n", "UTF8"),
+        ("train.csv", b"text,label\n\xff\xfe,b\n", "not UTF-8: byte 0xff in line 2 (byte 12 of the file)"),
         ("train.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "line 2"),
-        ("train.jsonl", b'{"text": "a", "label": "b"}\n[]\n', "row 2"),
+        ("train.jsonl", b'{"text": "a", "label": "b"}\n[]\n', "line 2"),
         (
             "train.jsonl",
             b'{"text": "a", "label": "b"}\n{"text": "a", "label": 1}\n',
@@ -117,9 +125,33 @@ def test_a_broken_file_is_named(folder, only_fault, name, content, part):
 
 
 def test_a_text_file_that_is_another_kind_is_told_how_it_was_read(folder, only_fault):
-    (folder / "train.csv").write_text("text;label\na;b\nc, d;e\n")
-    taken = "it was taken for UTF-8 with fields parted by ',' (dataset.delimiter)"
+    (folder / "train.csv").write_text("text,label\na,b\nc, d,e\n")
+    taken = "it was taken for utf-8 with fields parted by ',' (dataset.delimiter)"
     assert taken in only_fault(folder, test_split=None).message
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("train.csv", ";"), ("train.csv", "\t"), ("train.csv", "|"), ("train.txt", ",")]
+)
+def test_another_delimiter_is_seen_by_the_header(folder, name, delimiter):
+    header = f'"a{"," if delimiter == ";" else ""}"{delimiter}text{delimiter}label'
+    (folder / name).write_text(f"{header}\nx{delimiter}one{delimiter}a\ny{delimiter}two{delimiter}b\n")
+    assert set(train(folder).texts) == {"one", "two"}
+    (note,) = [note for note in notes(folder) if "header" in note]
+    assert note.startswith(name) and f"read with {delimiter!r}" in note
+
+
+def test_a_header_with_the_usual_delimiter_decides(folder):
+    (folder / "train.csv").write_text("a;b;c,label\nx,y\nz,w\n")
+    assert set(train(folder, text_column="a;b;c").texts) == {"x", "z"}
+
+
+def test_a_delimiter_that_was_given_is_not_doubted(folder, faults):
+    (folder / "train.csv").write_text("text;label\na;b\n")
+    assert {fault.path for fault in faults(folder, test_split=None, delimiter=",")} == {
+        "dataset.text_column",
+        "dataset.label_column",
+    }
 
 
 def test_two_columns_of_one_name(folder, only_fault):
@@ -128,9 +160,71 @@ def test_two_columns_of_one_name(folder, only_fault):
     assert fault.path == "dataset.path" and "more than one column of the name label" in fault.message
 
 
-def test_an_unknown_ending(folder, only_fault):
-    (folder / "train.xlsx").write_bytes(b"")
-    assert ".csv .tsv .txt" in only_fault(folder, train_split="train.xlsx", test_split=None).message
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("train.xlsx", "save the sheet as CSV"),
+        ("train.zip", "unpack it"),
+        ("train.tar.gz", "unpack it"),
+        ("train.parquet.gz", "unpack it"),
+        ("train.gz", "not named after what is inside"),
+        ("train.pkl", "save them as Parquet"),
+        ("train.what", "its ending is not known"),
+    ],
+)
+def test_what_is_not_read_is_named_with_what_to_do(folder, only_fault, name, part):
+    (folder / name).write_bytes(b"")
+    whole = only_fault(folder, train_split=name, test_split=None).message
+    assert part in whole and ".csv .tsv .txt" in whole and ".gz .bz2 .xz .zst" in whole
+    listed = only_fault(folder, test_split=None).message
+    assert f"it holds: nothing; not read: {name}" in listed
+    assert part in listed or name == "train.what"
+
+
+def compressed(codec: str, data: bytes) -> bytes:
+    if codec == "zst":
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, "zstd") as file:
+            file.write(data)
+        return bytes(sink.getvalue())
+    return {"gz": gzip, "bz2": bz2, "xz": lzma}[codec].compress(data)
+
+
+@pytest.mark.parametrize("codec", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "jsonl", "json"])
+def test_compressed_files_are_read(write, folder, ending, codec):
+    plain = write(f"train.{ending}", [{"text": text, "label": f"l{i % 2}"} for i, text in enumerate(ODD)])
+    (folder / f"train.{ending}.{codec}").write_bytes(compressed(codec, plain.read_bytes()))
+    plain.unlink()
+    assert sorted(train(folder).texts) == sorted(ODD)
+    assert len(train(folder / f"train.{ending}.{codec}")) == len(ODD)
+
+
+@pytest.mark.parametrize("codec", ["gz", "bz2", "xz", "zst"])
+def test_a_compressed_file_that_is_cut_off_is_named(folder, only_fault, codec):
+    whole = compressed(codec, b"text,label\n" + b"".join(b"row %d,a\n" % (i * i) for i in range(3000)))
+    for content in (whole[:-9], b"text,label\na,b\n"):
+        (folder / f"train.csv.{codec}").write_bytes(content)
+        fault = only_fault(folder, test_split=None)
+        assert f"train.csv.{codec} cannot be read: it is no whole .{codec} file" in fault.message
+
+
+def test_a_compressed_file_under_a_plain_name(folder, only_fault):
+    (folder / "train.csv").write_bytes(gzip.compress(b"text,label\na,b\n"))
+    assert "it holds a .gz file" in only_fault(folder, test_split=None).message
+
+
+def test_endings_in_capitals(write, folder, rows_of):
+    write("train.csv", rows_of(4)).rename(folder / "train.CSV")
+    assert len(train(folder)) == 4
+
+
+def test_a_nul_in_a_column_that_is_used_is_named_by_its_row(folder, only_fault):
+    (folder / "train.csv").write_bytes(b"text,label,other\na,x,\0\nb \0,y,1\n")
+    fault = only_fault(folder, test_split=None)
+    assert "train.csv" in fault.message and "column text has a NUL character in row 2" in fault.message
+    (folder / "train.csv").write_bytes(b"text,label,other\na,x,\0\nb,y,1\n")
+    assert len(train(folder)) == 2
 
 
 def test_json_lines_may_lack_a_field(folder):

@@ -27,3 +27,14 @@ def test_a_relative_path_is_seen_from_here(toy, monkeypatch):
 
     monkeypatch.chdir(toy.parent)
     assert len(load_splits(DatasetConfig(path=Path("rows").as_posix())).train) == 16
+
+
+def test_names_that_the_system_does_not_take(toy, only_fault):
+    fault = only_fault("x" * 5000)
+    assert fault.path == "dataset.path" and "File name too long" in fault.message
+    fault = only_fault(toy, train_split="x" * 5000)
+    assert fault.path == "dataset.train_split" and "File name too long" in fault.message
+
+
+def test_a_file_with_a_known_ending_asks_no_hub(only_fault):
+    assert "is no folder or file" in only_fault("rows.csv.gz").message

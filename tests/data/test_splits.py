@@ -119,7 +119,11 @@ def test_repeated_texts_are_warned_of(toy, write, rows_of):
     write("test.csv", [*rows_of(3, start=200), *rows_of(20)[:10]])
     splits = load(toy)
     count = len({f"text {i}" for i in range(10)} & set(splits.train.texts))
-    assert splits.warnings == (f"{count} of 13 test rows have the exact text of a train row",)
+    assert splits.warnings == (
+        f"{count} of 13 test rows have the exact text of a train row",
+        f"{10 - count} of 13 test rows have the exact text of a validation row",
+        "dataset.duplicates=drop takes rows out of train whose text is in validation or test too",
+    )
 
 
 def test_the_fingerprint_covers_texts_labels_and_order(toy, write, rows_of):

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from sweep.config.schema import Config, ModelConfig, ShrinkConfig, StudyConfig
-from sweep.study.identity import fingerprint, identity
+from sweep.config.schema import Config, DatasetConfig, ModelConfig, ShrinkConfig, StudyConfig
+from sweep.errors import UserError
+from sweep.provenance import DataState, GitState, ModelState
+from sweep.store import Lock
+from sweep.study.identity import fingerprint, identity, refuse_if_changed
 
 
 def of(**model: Any) -> str:
@@ -23,6 +26,27 @@ def test_another_model(change: dict[str, Any]) -> None:
 def test_the_same_model_somewhere_else(change: dict[str, Any]) -> None:
     """What lies there counts, by the model's fingerprint."""
     assert of(**change) == of()
+
+
+def test_the_encoding_of_a_file_does_not_make_another_experiment() -> None:
+    """Its texts count, by the data's fingerprint."""
+    assert (
+        fingerprint(identity(Config(dataset=DatasetConfig(encoding="cp1252")), {}, data="data", model="model")) == of()
+    )
+
+
+def locked(config: Config, experiment: str) -> Lock:
+    return Lock(
+        experiment=experiment, config=config, space={}, command="", seeds={}, versions={}, machine={}, git=GitState(),
+        data=DataState("data", "", "data", {}, ()), model=ModelState("model", "", "model"), created="",
+    )  # fmt: skip
+
+
+def test_a_study_that_began_before_a_key_was_added_goes_on() -> None:
+    """Its fingerprint was counted without the key, whose default says what was done then."""
+    refuse_if_changed(locked(Config(), "of fewer keys"), locked(Config(), "of all keys"))
+    with pytest.raises(UserError, match="dataset.stratify: was False when this study began, and is 'auto' now"):
+        refuse_if_changed(locked(Config(dataset=DatasetConfig(stratify=False)), "before"), locked(Config(), "now"))
 
 
 def test_a_study_may_be_refitted_later() -> None:

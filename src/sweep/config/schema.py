@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from sweep.config.objective import Objective
 
@@ -20,6 +21,19 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 Samples = Count | Share | None
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise PydanticCustomError(
+            "encoding", "be a text encoding that Python knows, such as utf-8, utf-16, cp1252 or shift_jis"
+        ) from None
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
@@ -102,7 +116,9 @@ class PromptConfig(Section):
 
 
 class DatasetConfig(Section):
-    path: str = Field("", description="hub id, a directory of CSV / JSON lines / Parquet files, or one such file")
+    path: str = Field(
+        "", description="hub id, a directory of CSV / JSON lines / Parquet files, one such file, or a saved Dataset"
+    )
     name: str | None = Field(
         None, description="configuration of a hub data set that has several; local files have none"
     )
@@ -114,8 +130,18 @@ class DatasetConfig(Section):
         "label", description="or a list of names, of which a copy of the data has one; not used with label_columns"
     )
     label_columns: tuple[str, ...] = Field((), description="multi-label: one 0/1 column a label")
+    label_separator: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="multi-label: label_column is text, the names of a row's labels with this between them"
+    )
     label_names: Names | None = Field(None, description="label order; null sorts the labels of train")
     unlabelled: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no label")
+    unknown_labels: Literal["refuse", "drop"] = Field(
+        "refuse", description="what to do with rows that have a label which train or label_names does not have"
+    )
+    blank: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no text")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="drop: train loses rows whose text is in validation or test too, and repeated rows"
+    )
     train_split: str | Names = Field(
         "train", description="name of a split or of a file; A+B joins two; of a list, the first that the data has"
     )
@@ -125,7 +151,9 @@ class DatasetConfig(Section):
     test_ratio: Share | None = Field(
         None, description="with test_split null: the share of the validation rows that is the test split instead"
     )
-    stratify: bool = False
+    stratify: Literal["auto"] | bool = Field(
+        "auto", description="cut every label in the same ratio; true refuses where a label is too rare for that"
+    )
     seed: Seed = 0
     max_train_samples: Samples = Field(None, description="a count, or a share below 1")
     max_eval_samples: Samples = None
@@ -134,8 +162,13 @@ class DatasetConfig(Section):
     eval_every_nth: Count = 1
     test_every_nth: Count = 1
     max_length: Count | None = Field(None, description="tokens; null takes the model's own limit")
+    encoding: Encoding = Field(
+        "utf-8", description="of CSV, TSV and JSON files; utf-8 follows a byte order mark, of UTF-16 and UTF-32 too"
+    )
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
-        None, description="of a text file; null takes the comma for .csv, the tab for .tsv and .txt"
+        None,
+        description="of a text file; null takes the comma for .csv, the tab for .tsv and .txt, "
+        "or what the header has in its place",
     )
     quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")
 

@@ -16,7 +16,10 @@ from sweep.errors import Fault, closest
 
 Names = tuple[str, ...]
 
-MULTI_LABEL = "lists of label names, lists of a 0 or 1 for each label, or dataset.label_columns (a 0/1 column each)"
+MULTI_LABEL = (
+    "lists of label names, lists of a 0 or 1 for each label, dataset.label_columns (a 0/1 column each), or text cells "
+    "such as joy|fear with dataset.label_separator"
+)
 FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "False": 0, "True": 1}
 WHOLE = re.compile(r"[+-]?\d+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -26,12 +29,15 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 class Columns:
     """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for
     single-label) and None where a row has no label; an empty tuple is a multi-label row to which no label
-    applies. `names` is the whole label space in its order, where the columns themselves fix it."""
+    applies. `names` is the whole label space in its order, where the columns themselves fix it. `blank` are the indices
+    of rows that lack a text; `notes` is what the user should know of how the columns were read."""
 
     texts: Names
     pairs: Names | None
     labels: tuple[Names | None, ...]
     names: Names | None = None
+    blank: frozenset[int] = frozenset()
+    notes: Names = ()
 
 
 class WrongKind(Exception):
@@ -44,12 +50,20 @@ def wanted(config: DatasetConfig) -> frozenset[str]:
 
 
 def clashing_columns(config: DatasetConfig) -> list[Fault]:
-    """Keys that name the text column a second time."""
-    key = "dataset.label_columns" if config.label_columns else "dataset.label_column"
-    keys = [key] if config.text_column in _label_columns(config) else []
-    if config.text_pair_column == config.text_column:
-        keys.append("dataset.text_pair_column")
-    return [Fault(key, f"is {config.text_column}, which is dataset.text_column already") for key in keys]
+    """Keys that name a column which another key names already."""
+    uses: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
+    if config.text_pair_column is not None:
+        uses.append(("dataset.text_pair_column", (config.text_pair_column,)))
+    uses.append(("dataset.label_columns" if config.label_columns else "dataset.label_column", _label_columns(config)))
+    faults, seen = [], dict[str, str]()
+    for key, names in uses:
+        for name in names:
+            if key == "dataset.label_column" and seen.get(name) == key:
+                continue  # of several names the first that is there is taken, so that a second one does no harm
+            if name in seen:
+                faults.append(Fault(key, f"is {name}, which is {seen[name]} already"))
+            seen.setdefault(name, key)
+    return faults
 
 
 def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fault]:
@@ -73,10 +87,11 @@ def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns |
     """The split's rows and what is wrong with them; None where its labels cannot be read. What belongs to a
     column that is not there is empty, and no fault here. A multi-label row has no label if its list is null,
     or one of its 0/1 cells is empty."""
-    texts, faults = _texts(raw, "dataset.text_column", config.text_column, split)
+    texts, blank, faults = _texts(config, raw, "dataset.text_column", config.text_column, split)
     pairs = None
     if config.text_pair_column is not None:
-        pairs, more = _texts(raw, "dataset.text_pair_column", config.text_pair_column, split)
+        pairs, more_blank, more = _texts(config, raw, "dataset.text_pair_column", config.text_pair_column, split)
+        blank |= more_blank
         faults += more
     key = "dataset.label_columns" if config.label_columns else "dataset.label_column"
     try:
@@ -87,7 +102,8 @@ def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns |
     if unlabelled and config.unlabelled == "refuse":
         rule = f"finds no label in {_rows(unlabelled)} of {split}"
         faults.append(Fault(key, f"{rule}; dataset.unlabelled=drop leaves such rows out"))
-    return Columns(texts, pairs, tuple(labels), names), faults
+    notes = _empty_cells(labels, split) if config.label_separator is not None else ()
+    return Columns(texts, pairs, tuple(labels), names, blank, notes), faults
 
 
 def _label_columns(config: DatasetConfig) -> Names:
@@ -116,16 +132,23 @@ def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
     return names[0], None
 
 
-def _texts(raw: Raw, key: str, name: str, split: str) -> tuple[Names, list[Fault]]:
+def _texts(
+    config: DatasetConfig, raw: Raw, key: str, name: str, split: str
+) -> tuple[Names, frozenset[int], list[Fault]]:
+    """The texts of a column, the indices of those without a character that shows, and what is wrong."""
     _, column = _column(raw, (name,))
     if column is None:
-        return (), []
+        return (), frozenset(), []
     if not (_is_text(column.type) or types.is_null(column.type)):
-        return (), [Fault(key, f"is {name}, a column of {column.type} in {split}, but must be one of text")]
+        rule = f"is {name}, a column of {_kind(column.type)} in {split}, but must be one of text"
+        return (), frozenset(), [Fault(key, rule)]
     texts: list[str | None] = column.to_pylist()
-    blank = [row for row, text in enumerate(texts, start=1) if text is None or not text.strip()]
-    faults = [Fault(key, f"is {name}, which holds no text in {_rows(blank)} of {split}")] if blank else []
-    return tuple(text or "" for text in texts), faults
+    blank = [index for index, text in enumerate(texts) if text is None or not text.strip()]
+    faults = []
+    if blank and config.blank == "refuse":
+        rule = f"is {name}, which holds no text in {_rows([index + 1 for index in blank])} of {split}"
+        faults.append(Fault(key, f"{rule}; dataset.blank=drop leaves such rows out"))
+    return tuple(text or "" for text in texts), frozenset(blank), faults
 
 
 def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], Names | None]:
@@ -135,6 +158,8 @@ def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], 
     try:
         if config.task == "single_label":
             return [None if label is None else (label,) for label in _single(column, raw.typed)], None
+        if config.label_separator is not None:
+            return _separated(column, config.label_separator), None
         return _several(column, config.label_names)
     except WrongKind as wrong:
         raise WrongKind(f"is {name}, a column of {wrong}") from None
@@ -144,14 +169,46 @@ def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
     kind = column.type
     if _is_list(kind):
         raise WrongKind("lists, but a single-label task has one label a row; for several, set dataset.task=multi_label")
-    if not (_is_text(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind)):
-        raise WrongKind(f"{kind}, but labels must be names or whole numbers")
     values = column.to_pylist()
+    if types.is_floating(kind):
+        raise WrongKind(f"{kind}, but labels must be names or whole numbers{_example(values)}")
+    if not (_is_text(kind) or _is_whole(kind) or types.is_boolean(kind) or types.is_null(kind)):
+        raise WrongKind(f"{_kind(kind)}, but labels must be names or whole numbers")
     labels = [None if value is None or not str(value).strip() else str(value) for value in values]
     found = {label for label in labels if label is not None}
     if not typed and found and all(map(NUMBER.fullmatch, found)) and not all(map(WHOLE.fullmatch, found)):
         raise WrongKind(f"numbers with a fraction ({min(found)}), but labels must be names or whole numbers")
     return labels
+
+
+def _example(values: Sequence[float | None]) -> str:
+    """The first number that is not whole, else how to write whole ones."""
+    row, value = next(
+        ((row, value) for row, value in enumerate(values, start=1) if value is not None and not value.is_integer()),
+        (0, None),
+    )
+    return "; all of these are whole, so save them as integers" if value is None else f" ({value} in row {row})"
+
+
+def _separated(column: pa.ChunkedArray, separator: str) -> list[Names | None]:
+    """Text cells of label names with a separator between them. An empty cell is a row to which no label applies."""
+    kind = column.type
+    if not (_is_text(kind) or types.is_null(kind)):
+        raise WrongKind(f"{_kind(kind)}, but dataset.label_separator parts the names in text cells; set it to null")
+    cells: list[str | None] = column.to_pylist()
+    written = [cell.strip() for cell in cells if cell and cell.strip()]
+    if written and all(cell.startswith("[") and cell.endswith("]") for cell in written):
+        rule = f"lists written out as {written[0][:60]!r}, but dataset.label_separator wants names alone"
+        raise WrongKind(f"{rule}, such as joy{separator}fear; JSON lines and Parquet hold lists as they are")
+    return [
+        None if cell is None else tuple(name for part in cell.split(separator) if (name := part.strip()))
+        for cell in cells
+    ]
+
+
+def _empty_cells(labels: Sequence[Names | None], split: str) -> Names:
+    empty = sum(label == () for label in labels)
+    return (f"{empty} of {len(labels)} rows of {split} have an empty label cell: no label applies",) if empty else ()
 
 
 def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[Names | None], Names | None]:
@@ -160,7 +217,7 @@ def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[N
     if types.is_null(kind):
         return [None] * len(column), None
     if not _is_list(kind):
-        raise WrongKind(f"{kind}, but a multi-label task needs {MULTI_LABEL}")
+        raise WrongKind(f"{_kind(kind)}, but a multi-label task needs {MULTI_LABEL}")
     rows: list[list[Any] | None] = column.to_pylist()
     if _is_text(kind.value_type) or types.is_null(kind.value_type):
         if any(row is not None and None in row for row in rows):
@@ -168,7 +225,7 @@ def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[N
         return [None if row is None else tuple(row) for row in rows], None
     widths = {len(row) for row in rows if row is not None}
     if len(widths) > 1 or any(_flag(value) is None for row in rows if row is not None for value in row):
-        raise WrongKind(f"lists of {kind.value_type}, but a multi-label task needs {MULTI_LABEL}")
+        raise WrongKind(f"lists of {_kind(kind.value_type)}, but a multi-label task needs {MULTI_LABEL}")
     width = next(iter(widths), 0)
     names = label_names or tuple(map(str, range(width)))
     if len(names) != width:
@@ -203,6 +260,16 @@ def _flag(value: Any) -> int | None:
     if isinstance(value, str):
         return FLAGS.get(value)
     return int(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Its name, of nested types the beginning."""
+    said = str(kind)
+    return said if len(said) < 60 else f"{said[:60]}…"
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    return bool(types.is_integer(kind) or (types.is_decimal(kind) and kind.scale == 0))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -42,7 +42,9 @@ def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]
 
 
 def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, Columns]) -> list[Fault]:
-    """Labels that are not in the space: one fault a split."""
+    """Labels that are not in the space: one fault a split. None where rows with such labels are left out."""
+    if config.unknown_labels == "drop":
+        return []
     faults = []
     for split, columns in splits.items():
         first: dict[str, int] = {}
@@ -51,11 +53,32 @@ def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, 
                 if label not in encode.codes:
                     first.setdefault(label, row)
         if first:
-            found = listed([f"{label!r} (row {row} of {split})" for label, row in first.items()], 3)
+            known = {_loose(label): label for label in encode.codes}
+            found = listed(
+                [f"{label!r} (row {row} of {split}{_near(label, known)})" for label, row in first.items()], 3
+            )
             where = "dataset.label_names" if config.label_names else "train"
             rule = f"finds an unknown label: {found}; {where} has: {listed(encode.space.names)}"
-            faults.append(Fault(_key(config), rule))
+            faults.append(Fault(_key(config), f"{rule}; dataset.unknown_labels=drop leaves such rows out"))
     return faults
+
+
+def look_alikes(labels: LabelSpace) -> list[str]:
+    """A sentence on labels that differ in upper case or white space alone, without its full stop; empty where none do."""
+    groups: dict[str, list[str]] = {}
+    for name in labels.names:
+        groups.setdefault(_loose(name), []).append(name)
+    alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    return [f"labels differ in upper case or white space alone: {listed(alike, 5)}"] if alike else []
+
+
+def _loose(label: str) -> str:
+    return " ".join(label.casefold().split())
+
+
+def _near(label: str, known: Mapping[str, str]) -> str:
+    other = known.get(_loose(label))
+    return f", {other!r} but for upper case or white space" if other is not None else ""
 
 
 def _space_faults(config: DatasetConfig, train: Columns, names: Names, stored: set[str]) -> list[Fault]:

@@ -5,25 +5,29 @@ Read without `datasets`, which takes half a second to import and copies every fi
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Set
+import re
+from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.raw import Raw, concatenated, joined, listed
+from sweep.data.delimited import read_delimited
+from sweep.data.endings import DELIMITERS, JSON, KNOWN, Kind, kind_of, read_bytes, reason_unread
+from sweep.data.json_rows import read_json
+from sweep.data.nested import dotted_names, held_by, pick
+from sweep.data.raw import Raw, concatenated, joined, listed, without_encoding
+from sweep.data.saved import is_saved_split, read_saved
 from sweep.errors import UserError, first_line
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-JSON_LINES = (".jsonl", ".json")
-ENDINGS = (*DELIMITERS, *JSON_LINES, ".parquet")
-
-ONE_BLOCK = 2**31 - 1
+_PART = re.compile(r"-\d{5}-of-\d{5}")  # how the hub numbers the files of a split
 
 
 def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
     def read(name: str) -> Raw:
+        if name and is_saved_split(folder / name):
+            return read_saved(folder / name, key, wanted)
         files = _files(folder, key, name)
         return concatenated(key, split, [_read(file, key, config=config, wanted=wanted) for file in files])
 
@@ -42,102 +46,49 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
     split."""
     if name and (folder / name).is_file():
         return [folder / name]
-    named = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").is_file()]
+    there = sorted(folder.iterdir())
+    kinds = {file: kind for file in there if file.is_file() and (kind := kind_of(file))}
+    named = [file for file, kind in kinds.items() if kind.stem == name]
     if len(named) > 1:
         several = listed([file.name for file in named])
         raise UserError.of(
             key, f"is {name}, but {folder} has several such files: {several}; give the whole name of one"
         )
-    found = named or sorted(file for ending in ENDINGS for file in folder.glob(f"{name}-?????-of-?????{ending}"))
+    found = named or [file for file, kind in kinds.items() if _PART.fullmatch(kind.stem.removeprefix(name))]
     if not found:
-        there = sorted(file.name for file in folder.iterdir() if file.suffix in ENDINGS)
-        missing = f"{folder} has no file of that name, nor with an ending of {' '.join(ENDINGS)}"
-        rule = f"is {name}, but {missing}; it holds: {listed(there)}"
-        raise UserError.of(key, rule)
+        raise UserError.of(key, f"is {name}, but {folder} has no file of that name{_instead(there, kinds)}")
     return found
 
 
+def _instead(there: list[Path], kinds: dict[Path, Kind]) -> str:
+    """What the folder holds: what could be named, and what is not read, and why."""
+    unread = {path.name: reason_unread(path) for path in there if path not in kinds and not path.name.startswith(".")}
+    told = [
+        f"{name} ({reason})" if reason else name for name, reason in sorted(unread.items(), key=lambda one: not one[1])
+    ]
+    endings = f", nor with an ending of {KNOWN}; it holds: {listed([file.name for file in kinds])}"
+    return endings + (f"; not read: {listed(told, 5)}" if told else "")
+
+
 def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
+    kind = kind_of(path)
+    if kind is None:
+        why = reason_unread(path) or "its ending is not known"
+        raise UserError.of(key, f"{path} is not read ({why}); known endings are {KNOWN}")
     try:
-        if path.suffix in DELIMITERS:
-            return _read_delimited(path, config, wanted)
-        if path.suffix in JSON_LINES:
-            return _read_json(path, wanted)
-        if path.suffix == ".parquet":
-            return _read_parquet(path, wanted)
+        if kind.ending in DELIMITERS:
+            return read_delimited(path, kind, config, wanted)
+        if kind.ending in JSON:
+            return read_json(read_bytes(path, kind.codec), config, wanted)
+        return replace(_read_parquet(path, wanted), notes=without_encoding(config, path.name))
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError.of(key, f"{path} cannot be read: {first_line(error)}{_taken_for(path, config)}") from None
-    raise UserError.of(key, f"{path} has an ending that is not known; known are {' '.join(ENDINGS)}")
-
-
-def _taken_for(path: Path, config: DatasetConfig) -> str:
-    """How a text file was read: as something else than it is, most often."""
-    if path.suffix not in DELIMITERS:
-        return ""
-    return f"; it was taken for UTF-8 with fields parted by {_delimiter(path, config)!r} (dataset.delimiter)"
-
-
-def _delimiter(path: Path, config: DatasetConfig) -> str:
-    return config.delimiter or DELIMITERS[path.suffix]
-
-
-def _read_delimited(path: Path, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a
-    number."""
-    from pyarrow import csv
-
-    table = csv.read_csv(
-        path,
-        # Arrow cannot read a row that is longer than a block.
-        read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, ONE_BLOCK)),
-        parse_options=csv.ParseOptions(
-            delimiter=_delimiter(path, config),
-            quote_char='"' if config.quoting else False,
-            newlines_in_values=config.quoting,
-        ),
-        convert_options=csv.ConvertOptions(column_types={name: pa.string() for name in wanted}),
-    )
-    held = [index for index, name in enumerate(table.column_names) if name in wanted]
-    if twice := [name for name in sorted(wanted) if table.column_names.count(name) > 1]:
-        raise UserError.of("dataset.path", f"{path} has more than one column of the name {listed(twice)}")
-    return Raw(table.select(held), tuple(table.column_names), typed=False)
-
-
-def _read_json(path: Path, wanted: Set[str]) -> Raw:
-    """JSON lines, or one array of objects. By `json`: Arrow's reader would turn a text that looks like a date
-    into one."""
-    rows = list(_json_objects(path.read_text(encoding="utf-8-sig")))
-    columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    arrays = {}
-    for name in columns:
-        if name in wanted:
-            try:
-                arrays[name] = pa.array([row.get(name) for row in rows])
-            except pa.ArrowException as error:
-                raise ValueError(f"column {name} mixes kinds of values: {first_line(error)}") from None
-    return Raw(pa.table(arrays), columns, typed=True)
-
-
-def _json_objects(text: str) -> Iterator[dict[str, object]]:
-    for number, row in enumerate(json.loads(text), start=1) if text.lstrip().startswith("[") else _json_lines(text):
-        if not isinstance(row, dict):
-            raise ValueError(f"row {number} is no JSON object")
-        yield row
-
-
-def _json_lines(text: str) -> Iterator[tuple[int, object]]:
-    # Not splitlines: a JSON string may hold U+2028, which ends no line.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} is not JSON ({error.msg})") from None
+        raise UserError.of(key, f"{path} cannot be read: {first_line(error)}") from None
 
 
 def _read_parquet(path: Path, wanted: Set[str]) -> Raw:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        columns = tuple(file.schema_arrow.names)
-        return Raw(file.read(columns=[name for name in columns if name in wanted]), columns, typed=True)
+        schema = file.schema_arrow
+        table = file.read(columns=held_by(wanted, schema))
+    return Raw(pick(table, wanted), dotted_names(schema), typed=True)

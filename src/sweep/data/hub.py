@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
+from sweep.data.nested import dotted_names, held_by, pick
 from sweep.data.raw import Raw, Source, joined, listed
 from sweep.errors import Fault, UserError, first_line
 
@@ -19,7 +20,7 @@ SECONDS = 10
 CONVERTED = "refs/convert/parquet"
 LOCAL_COPY = (
     "To use a local copy, set dataset.path to a folder that holds one file a split, "
-    "such as train.csv and test.csv (or .tsv, .txt, .jsonl, .json, .parquet)"
+    "such as train.csv and test.csv (or .tsv, .txt, .jsonl, .json, .parquet), or that save_to_disk wrote"
 )
 
 
@@ -33,7 +34,7 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
             loaded = datasets.load_dataset(config.path, revision=commit or config.revision, **_configuration(config))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError([_fault(config, error, reached=commit is not None)]) from None
-    return Source(lambda key, split: joined(key, split, lambda name: _split(loaded, key, name, wanted)), commit or "")
+    return Source(lambda key, split: joined(key, split, lambda name: split_of(loaded, key, name, wanted)), commit or "")
 
 
 def _configuration(config: DatasetConfig) -> dict[str, str]:
@@ -85,7 +86,7 @@ def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
     return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
 
 
-def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: Set[str]) -> Raw:
+def split_of(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: Set[str]) -> Raw:
     if name not in loaded:
         raise UserError.of(key, f"is {name}, but the data set has the splits {listed(sorted(loaded))}")
     return from_dataset(loaded[name], wanted)
@@ -94,10 +95,10 @@ def _split(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted: 
 def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
     """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into
     null."""
-    held = [name for name in dataset.column_names if name in wanted]
-    table: pa.Table = dataset.select_columns(held).with_format("arrow")[:]
-    for index, name in enumerate(held):
-        feature = dataset.features[name]
+    schema = dataset.features.arrow_schema
+    table = pick(dataset.select_columns(held_by(wanted, schema)).with_format("arrow")[:], wanted)
+    for index, name in enumerate(table.column_names):
+        feature = _feature(dataset, name)
         if coded := getattr(feature, "names", None):
             labels = pa.array([_named(code, coded) for code in table[name].to_pylist()], pa.string())
         elif coded := getattr(getattr(feature, "feature", None), "names", None):
@@ -106,7 +107,17 @@ def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
         else:
             continue
         table = table.set_column(index, name, labels)
-    return Raw(table, tuple(dataset.column_names), typed=True)
+    return Raw(table, dotted_names(schema), typed=True)
+
+
+def _feature(dataset: datasets.Dataset, name: str) -> object:
+    """The type of a column, or of a field within one by its dotted name."""
+    if name in dataset.features:
+        return dataset.features[name]
+    found: Any = dataset.features
+    for part in name.split("."):
+        found = found[part]
+    return found
 
 
 def _named(code: int | None, names: list[str]) -> str | None:

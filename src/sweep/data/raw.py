@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from sweep.config.schema import DatasetConfig
 from sweep.errors import UserError, first_line
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
     """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false
-    where the format knows only text, so that the text of its cells must tell numbers from names."""
+    where the format knows only text, so that the text of its cells must tell numbers from names. `notes` is what
+    the user should know of how it was read."""
 
     table: pa.Table
     columns: tuple[str, ...]
     typed: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -28,10 +31,19 @@ class Raw:
 @dataclass(frozen=True, slots=True)
 class Source:
     """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
-    split. `revision` is the hub's commit, empty for local files."""
+    split. `revision` is the hub's commit, empty for local files; `notes` is what the user should know of the whole
+    source."""
 
     read: Callable[[str, str], Raw]
     revision: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def without_encoding(config: DatasetConfig, what: str) -> tuple[str, ...]:
+    """A note where `dataset.encoding` is set for what is no text file."""
+    if config.encoding == DatasetConfig.model_fields["encoding"].default:
+        return ()
+    return (f"dataset.encoding ({config.encoding}) has no effect on {what}",)
 
 
 def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:
@@ -49,7 +61,8 @@ def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
         table = pa.concat_tables([part.table.select(held) for part in parts], promote_options="permissive")
     except pa.ArrowException as error:
         raise UserError.of(key, f"is {split}, whose parts do not fit together: {first_line(error)}") from None
-    return Raw(table, shared, all(part.typed for part in parts))
+    notes = tuple(note for part in parts for note in part.notes)
+    return Raw(table, shared, all(part.typed for part in parts), notes)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

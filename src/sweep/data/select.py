@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 Indices = tuple[int, ...]
 
@@ -25,7 +26,7 @@ def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: s
     if limit is None:
         return indices
     size = limit if isinstance(limit, int) else math.ceil(limit * len(indices))
-    return tuple(sorted(_shuffled(indices, seed, stream)[:size]))
+    return tuple(sorted(shuffled(indices, seed, stream)[:size]))
 
 
 def cut(
@@ -33,19 +34,19 @@ def cut(
 ) -> tuple[Indices, Indices]:
     """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's
     `train_test_split`, both in file order. With `labels` (of each index), every label is cut in proportion.
-    `stream` as in `_shuffled`.
+    `stream` as in `shuffled`.
 
     Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in
     a part.
     """
     size = math.ceil(ratio * len(indices))
-    order = _shuffled(indices, seed, stream)
+    order = shuffled(indices, seed, stream)
     off = set(order[:size] if labels is None else _in_proportion(order, dict(zip(indices, labels, strict=True)), size))
     return tuple(index for index in indices if index not in off), tuple(sorted(off))
 
 
-def _shuffled(indices: Indices, seed: int, stream: str) -> list[int]:
-    """`stream` keeps draws for different purposes apart."""
+def shuffled(indices: Indices, seed: int, stream: str) -> list[int]:
+    """In random order; `stream` keeps draws for different purposes apart."""
     draw = random.Random(f"{seed}/{stream}").random
     return [index for _, index in sorted((draw(), index) for index in indices)]
 
@@ -65,9 +66,15 @@ def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int)
     by_remainder = sorted(counts, key=lambda label: quota[label] - exact[label])
     for label in by_remainder[: size - sum(quota.values())]:
         quota[label] += 1
-    taken = []
+    return taken(order, labels, quota)
+
+
+def taken(order: Sequence[int], labels: Mapping[int, Hashable], quota: Mapping[Any, int]) -> list[int]:
+    """The first rows in `order` of each label, as many as its quota."""
+    left = dict(quota)
+    found = []
     for index in order:
-        if quota[labels[index]]:
-            quota[labels[index]] -= 1
-            taken.append(index)
-    return taken
+        if left[labels[index]]:
+            left[labels[index]] -= 1
+            found.append(index)
+    return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.files import ENDINGS, read_from_folder, read_only_file
-from sweep.data.raw import Source
+from sweep.data.endings import kind_of
+from sweep.data.files import read_from_folder, read_only_file
+from sweep.data.raw import Raw, Source, without_encoding
+from sweep.data.saved import is_saved, open_saved
 from sweep.errors import UserError
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
@@ -18,12 +21,43 @@ HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
-    if config.path and path.is_dir():
-        return Source(partial(read_from_folder, path, config=config, wanted=wanted))
-    if config.path and path.is_file():
-        return Source(partial(read_only_file, path, config=config, wanted=wanted))
-    if HUB_ID.fullmatch(config.path) and path.suffix not in ENDINGS:
+    if config.path and _is_there(path):
+        source = _local(path, config, wanted)
+        return replace(source, notes=(*source.notes, *_without_effect(config)))
+    if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
-        return open_hub(config, wanted)
+        return replace(open_hub(config, wanted), notes=without_encoding(config, "a data set of the hub"))
     raise UserError.of("dataset.path", f"is {config.path!r}, but {path.absolute()} is no folder or file")
+
+
+def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
+    if path.is_dir() and is_saved(path):
+        return replace(open_saved(path, wanted), notes=without_encoding(config, "a saved Dataset"))
+    read = partial(read_from_folder if path.is_dir() else read_only_file, path, config=config, wanted=wanted)
+
+    def guarded(key: str, split: str) -> Raw:
+        try:
+            return read(key, split)
+        except OSError as error:
+            raise UserError.of(
+                key, f"is {split[:200]}, which cannot be looked for in {path}: {error.strerror}"
+            ) from None
+
+    return Source(guarded)
+
+
+def _is_there(path: Path) -> bool:
+    """Raises `UserError` where the system does not say."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UserError.of("dataset.path", f"is {str(path)[:200]}, which cannot be read: {error.strerror}") from None
+
+
+def _without_effect(config: DatasetConfig) -> Iterator[str]:
+    """Settings of a hub data set."""
+    given = {f"dataset.{name}": value for name in ("name", "revision") if (value := getattr(config, name)) is not None}
+    if given:
+        said = " and ".join(f"{key} ({value})" for key, value in given.items())
+        yield f"{said} {'has' if len(given) == 1 else 'have'} no effect: dataset.path is a folder or file here, not on the hub"

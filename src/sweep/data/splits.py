@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from sweep.config.schema import DatasetConfig
+from sweep.data.choose import choose
 from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
-from sweep.data.encode import Encoder, encoder, unknown_labels
+from sweep.data.duplicates import count_duplicates, told
+from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
 from sweep.data.raw import Raw, Source, listed
-from sweep.data.select import Indices, at_most, cut, every_nth
+from sweep.data.select import Indices
 from sweep.data.sources import open_source
 from sweep.errors import Fault, UserError
 from sweep.provenance import DataState, Fingerprint
-
-Chosen = tuple[Columns, Indices]
 
 KEYS = {
     "train": "dataset.train_split",
@@ -89,24 +89,32 @@ class Splits:
 def load_splits(config: DatasetConfig) -> Splits:
     """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
 
-    Rows are chosen in this order: every n-th row of a split as stored; rows without a label left out, if the
-    config says so; the validation rows cut off train, unless they are a split of their own, and the test rows
-    off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the rows cut
-    off); last, `max_train_samples`, `max_eval_samples` and `max_test_samples` of what a split has left. The
-    label space is that of the whole train split as stored,
-    so that none of this changes it.
+    Rows are chosen in this order: every n-th row of a split as stored; rows without a text, without a label or with an
+    unknown one left out, if the config says so; the validation rows cut off train, unless they are a split of their own,
+    and the test rows off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the
+    rows cut off); `max_eval_samples` and `max_test_samples` of what a split has left; the duplicates left out of train, if
+    the config says so; last, `max_train_samples`. The label space is that of the whole train split as stored, so that none
+    of this changes it.
     """
     source = open_source(config, wanted(config))
-    stored, encode = _read(config, source)
-    chosen, unlabelled = _chosen(config, stored)
-    rows = {role: _rows(encode, *chosen[role]) for role in KEYS if role in chosen}
+    stored, encode, read = _read(config, source)
+    chosen = choose(config, stored, encode.codes.keys())
+    rows = {role: _rows(encode, chosen.columns[role], chosen.indices[role]) for role in KEYS if role in chosen.indices}
+    repeated = count_duplicates(
+        {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
+    )
+    state = _state(config, source, encode.space, rows)
+    unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
+    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *told(repeated, state.rows))
+    if config.duplicates == "keep" and any(one.also_in == "train" != one.split for one in repeated):
+        notes += ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
     return Splits(
         labels=encode.space,
         train=rows["train"],
         validation=rows["validation"],
         test=LockedRows(rows["test"]) if "test" in rows else None,
-        state=_state(config, source, encode.space, rows),
-        warnings=(*unlabelled, *_untrained(encode.space, rows["train"]), *_repeated(rows)),
+        state=replace(state, duplicates=tuple(repeated), dropped=chosen.dropped, notes=notes),
+        warnings=notes,
     )
 
 
@@ -119,8 +127,9 @@ def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
     return (tuple(int(counts[code] > len(train) / 2) for code in range(len(labels))),) * len(rows)
 
 
-def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder]:
-    """Every split that the config names, by role: no validation yet if it is to be cut off train."""
+def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder, list[str]]:
+    """Every split that the config names, by role: no validation yet if it is to be cut off train. Last, what to tell the
+    user of how they were read."""
     named = {role: splits[0] for role, splits in _named_splits(config).items()}
     clashing = clashing_columns(config)
     faults = list(clashing)
@@ -149,7 +158,8 @@ def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], En
         faults += unknown_labels(config, encode, {named[role]: columns for role, columns in stored.items()})
     if faults or encode is None:
         raise UserError(faults)
-    return stored, encode
+    notes = [note for role in stored for note in (*raw[role].notes, *stored[role].notes)]
+    return stored, encode, list(dict.fromkeys(notes))
 
 
 def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
@@ -181,69 +191,6 @@ def _same_split_twice(named: dict[str, str]) -> list[Fault]:
     return faults
 
 
-def _chosen(config: DatasetConfig, stored: Mapping[str, Columns]) -> tuple[dict[str, Chosen], list[str]]:
-    """The rows of each role, and a warning for each split that lost rows. Raises `UserError`."""
-    steps = {
-        "train": config.train_every_nth,
-        "validation": config.eval_every_nth,
-        "test": config.test_every_nth,
-    }
-    limits = {
-        "train": config.max_train_samples,
-        "validation": config.max_eval_samples,
-        "test": config.max_test_samples,
-    }
-    chosen, warnings = {}, []
-    for role, columns in stored.items():
-        indices = every_nth(len(columns.labels), steps[role])
-        labelled = tuple(index for index in indices if columns.labels[index] is not None)
-        chosen[role] = columns, labelled
-        if len(labelled) < len(indices):
-            dropped = len(indices) - len(labelled)
-            warnings.append(f"{dropped} of {len(indices)} {role} rows have no label and are left out")
-    if config.validation_split is None:
-        columns, indices = chosen["train"]
-        train, cut_off = _cut_off(config, columns, indices, config.validation_ratio, "validation")
-        chosen |= {"train": (columns, train), "validation": (columns, cut_off)}
-    if config.test_ratio is not None:
-        columns, indices = chosen["validation"]
-        left, cut_off = _cut_off(config, columns, indices, config.test_ratio, "test")
-        chosen |= {"validation": (columns, left), "test": (columns, cut_off[:: steps["test"]])}
-    if config.validation_split is None:
-        columns, indices = chosen["validation"]
-        chosen["validation"] = columns, indices[:: steps["validation"]]
-    empty = [role for role, (_, indices) in chosen.items() if not indices]
-    if empty:
-        raise UserError([_emptied(config, role) for role in empty])
-    return {
-        role: (columns, at_most(indices, limits[role], seed=config.seed, stream=role))
-        for role, (columns, indices) in chosen.items()
-    }, warnings
-
-
-def _emptied(config: DatasetConfig, role: str) -> Fault:
-    if config.test_ratio is not None and role != "train":
-        return Fault("dataset.test_ratio", f"is {config.test_ratio}, which leaves no {role} rows")
-    if config.validation_split is None and role != "test":
-        return Fault("dataset.validation_ratio", f"is {config.validation_ratio}, which leaves no {role} rows")
-    return Fault("dataset.unlabelled", f"is {config.unlabelled}, which leaves no {role} rows")
-
-
-def _cut_off(
-    config: DatasetConfig, columns: Columns, indices: Indices, ratio: float, stream: str
-) -> tuple[Indices, Indices]:
-    if config.stratify and config.task == "multi_label":
-        rule = "is true, but rows with several labels cannot be stratified; set it to false"
-        raise UserError.of("dataset.stratify", rule)
-    labels = ["".join(columns.labels[index] or ()) for index in indices] if config.stratify else None
-    try:
-        return cut(indices, ratio, seed=config.seed, labels=labels, stream=stream)
-    except ValueError as error:
-        raise UserError.of(
-            "dataset.stratify", f"is true, which {error} (dataset.{stream}_ratio is {ratio:g})"
-        ) from None
-
-
 def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
     pairs = columns.pairs
     return Rows(
@@ -265,18 +212,15 @@ def _state(config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapp
         fingerprint=total.hex(),
         rows={role: len(one) for role, one in rows.items()},
         label_names=labels.names,
+        label_rows={role: _label_rows(labels, one) for role, one in rows.items()},
     )
 
 
-def _untrained(labels: LabelSpace, train: Rows) -> list[str]:
-    seen = {code for label in train.labels for code in applying(label)}
-    unseen = [name for code, name in enumerate(labels.names) if code not in seen]
-    return [f"{len(unseen)} of {len(labels)} labels have no train row: {listed(unseen, 5)}"] if unseen else []
+def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
+    unseen = [name for name, count in zip(names, counts, strict=True) if not count]
+    return f"{len(unseen)} of {len(names)} labels have no {role} row: {listed(unseen, 5)}" if unseen else ""
 
 
-def _repeated(rows: Mapping[str, Rows]) -> list[str]:
-    """A text that is both learnt and scored makes its score too good."""
-    learnt = set(rows["train"].inputs())
-    counts = {role: sum(key in learnt for key in rows[role].inputs()) for role in rows if role != "train"}
-    rule = "{} of {} {} rows have the exact text of a train row"
-    return [rule.format(count, len(rows[role]), role) for role, count in counts.items() if count]
+def _label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
+    counts = Counter(code for label in rows.labels for code in applying(label))
+    return tuple(counts[code] for code in range(len(labels)))

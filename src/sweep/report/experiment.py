@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from sweep.config.secrets import scrubbed
-from sweep.report import tables
+from sweep.report import rows, tables
 from sweep.report.facts import Facts, made
 from sweep.report.markdown import block, code, details, escape, join, table
 from sweep.report.parameters import parameters
@@ -96,13 +96,15 @@ def _device(facts: Facts) -> str:
 
 def _data(facts: Facts) -> str:
     data, dataset = facts.lock.data, facts.config.dataset
-    splits = table(["split", "rows"], [[escape(name), count(rows)] for name, rows in data.rows.items()])
+    splits = table(["split", "rows"], [[escape(name), count(number)] for name, number in data.rows.items()])
     task = "multi-label" if facts.multi_label else "single-label"
     names = ", ".join(escape(name) for name in data.label_names)
     about = f"{code(data.source)}{_at(data.revision)}, {task}, {plural(len(data.label_names), 'label')}"
     about += f", texts cut at {count(dataset.max_length)} tokens" if dataset.max_length else ""
     about += f". Fingerprint {code(data.fingerprint)}." if data.fingerprint else "."
-    return join([about, splits, details(f"The {plural(len(data.label_names), 'label')}", body=[names])])
+    return join(
+        [about, splits, rows.notes(facts), details(f"The {plural(len(data.label_names), 'label')}", body=[names])]
+    )
 
 
 def _whole(facts: Facts) -> str:

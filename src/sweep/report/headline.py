@@ -10,6 +10,7 @@ from sweep.report.cost import spent_in_all
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, bullets, code, escape, join
 from sweep.report.observations import lead, training
+from sweep.report.rows import cautions
 from sweep.report.scores import beside_before, beside_guessing, beside_refit, overview, tested_as
 from sweep.report.selection import chosen
 from sweep.report.tables import counted, ended, shown_metrics
@@ -49,7 +50,7 @@ def _confirmed(facts: Facts, final: FinalRecord) -> str:
 
 def _notes(facts: Facts) -> list[str]:
     final = facts.final
-    found = [*_measured(facts, final), *training(facts)] if final else []
+    found = [*_measured(facts, final), *cautions(facts), *training(facts)] if final else cautions(facts)
     if not facts.alone:
         planned = f"{plural(len(counted(facts)), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
         found += [planned, chosen(facts, final) if final and final.confirmation else lead(facts)]

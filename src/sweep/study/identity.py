@@ -14,7 +14,7 @@ from sweep.store import Lock
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
          "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
          "study.enqueue", "trainer.save_newest", "trainer.save_best", "engine",
-         "dataset.path", "model.path", "model.config", "model.tokenizer")  # fmt: skip
+         "dataset.path", "dataset.encoding", "model.path", "model.config", "model.tokenizer")  # fmt: skip
 
 
 def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
@@ -47,6 +47,8 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
         for key in sorted({*old_parts, *new_parts})
         if old_parts.get(key) != new_parts.get(key)
     ]
+    if not faults:  # a version that added keys, which the first run did not count
+        return
     way_out = (
         f"{new.config.run_dir} holds another experiment; put the values back, or name a new study.study_name or run_dir"
     )

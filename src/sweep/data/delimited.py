@@ -1,0 +1,81 @@
+"""CSV and its kin → `Raw`, by Arrow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set
+from pathlib import Path
+
+import pyarrow as pa
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.encoding import not_utf8, utf8
+from sweep.data.endings import DELIMITERS, Kind, read_bytes
+from sweep.data.raw import Raw, listed
+from sweep.errors import UserError, first_line
+
+ONE_BLOCK = 2**31 - 1
+_SNIFFED = ",;\t|"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[str]) -> Raw:
+    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a number. Raises
+    ValueError where the file cannot be read so, and `UserError`."""
+    data = utf8(read_bytes(path, kind.codec), config.encoding)
+    delimiter = config.delimiter or _delimiter(data, DELIMITERS[kind.ending], quoting=config.quoting)
+    try:
+        table = _table(data, delimiter, config, wanted)
+        columns = tuple(table.column_names)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        taken = f"it was taken for {config.encoding} with fields parted by {delimiter!r} (dataset.delimiter)"
+        raise ValueError(not_utf8(data) or f"{first_line(error)}; {taken}") from None
+    if twice := [name for name in sorted(wanted) if columns.count(name) > 1]:
+        raise UserError.of("dataset.path", f"{path} has more than one column of the name {listed(twice)}")
+    table = table.select([index for index, name in enumerate(columns) if name in wanted])
+    if b"\0" in data:
+        _refuse_nul(table)
+    return Raw(table, columns, typed=False, notes=_notes(path, kind, config, delimiter))
+
+
+def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str]) -> pa.Table:
+    from pyarrow import csv
+
+    return csv.read_csv(
+        pa.BufferReader(data),
+        # Arrow cannot read a row that is longer than a block.
+        read_options=csv.ReadOptions(block_size=min(len(data) + 1, ONE_BLOCK)),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter,
+            quote_char='"' if config.quoting else False,
+            newlines_in_values=config.quoting,
+        ),
+        convert_options=csv.ConvertOptions(column_types={name: pa.string() for name in wanted}),
+    )
+
+
+def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:
+    """`usual`, or where the header has none of it, what it has most of."""
+    first = re.search(rb"[^\r\n]+", data)
+    header = first.group().decode(errors="replace") if first else ""
+    header = _QUOTED.sub("", header) if quoting else header
+    if usual in header:
+        return usual
+    most = max(_SNIFFED, key=header.count)
+    return most if most in header else usual
+
+
+def _notes(path: Path, kind: Kind, config: DatasetConfig, delimiter: str) -> tuple[str, ...]:
+    usual = config.delimiter or DELIMITERS[kind.ending]
+    if delimiter == usual:
+        return ()
+    return (
+        f"{path.name} has no {usual!r} in its header, and is read with {delimiter!r} between its fields (dataset.delimiter)",
+    )
+
+
+def _refuse_nul(table: pa.Table) -> None:
+    for name in table.column_names:
+        for row, cell in enumerate(table[name].to_pylist(), start=1):
+            if cell and "\0" in cell:
+                raise ValueError(f"column {name} has a NUL character in row {row}; take it out of the file")

@@ -1,0 +1,98 @@
+"""Rows with the same text: within a split, and in two splits at once.
+
+A text that is both trained on and scored makes its score too good, and one that is in both validation and test makes the two agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from sweep.data.labels import Label
+from sweep.provenance import Duplicates
+
+Input = tuple[str, str | None]  # a text, and the second one of a pair
+
+
+def folded(row: Input) -> bytes:
+    """A key that rows share whose texts differ in upper case and white space alone. Of a pair, both texts count."""
+    return _digest(*(None if text is None else " ".join(text.casefold().split()) for text in row))
+
+
+def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
+    """Of each split within itself, then of each two splits: what there is. The rows of the later split are counted."""
+    loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
+    often = Counter(key for keys in loose.values() for key in keys)
+    exact = {  # a row whose folded text is alone has a text that is alone
+        split: [_digest(*row) if often[key] > 1 else key for row, key in zip(rows, loose[split], strict=True)]
+        for split, rows in inputs.items()
+    }
+    found = [_within(split, exact[split], loose[split], labels[split]) for split in inputs]
+    for other, split in combinations(inputs, 2):
+        texts, known = set(exact[other]), _labels_by_key(loose[other], labels[other])
+        same = [known.get(key, set()) for key in loose[split]]
+        found.append(
+            Duplicates(
+                split=split,
+                also_in=other,
+                exact=sum(key in texts for key in exact[split]),
+                folded=sum(map(bool, same)),
+                relabelled=sum(bool(seen - {label}) for seen, label in zip(same, labels[split], strict=True)),
+            )
+        )
+    return [one for one in found if one.folded]
+
+
+def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
+    """A sentence for each, without its full stop."""
+    for one in found:
+        share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
+        other = "an earlier row" if one.split == one.also_in else f"a {one.also_in} row"
+        if one.exact == one.folded:
+            what = f"have the exact text of {other}"
+        elif one.exact:
+            what = f"have the text of {other} ({one.exact} exactly, the others but for upper case and white space)"
+        else:
+            what = f"have the text of {other} but for upper case and white space"
+        relabelled = f", {one.relabelled} of them with another label" if one.relabelled else ""
+        yield f"{share} {what}{relabelled}"
+
+
+def without(train: Sequence[Input], scored: Iterable[Input]) -> list[int]:
+    """The positions of the train rows to keep, in order: the first of each text that no scored row has."""
+    seen = {folded(row) for row in scored}
+    kept = []
+    for position, row in enumerate(train):
+        key = folded(row)
+        if key not in seen:
+            seen.add(key)
+            kept.append(position)
+    return kept
+
+
+def _within(split: str, exact: Sequence[bytes], loose: Sequence[bytes], labels: Sequence[Label]) -> Duplicates:
+    before: dict[bytes, set[Label]] = {}
+    repeated = relabelled = 0
+    for key, label in zip(loose, labels, strict=True):
+        seen = before.setdefault(key, set())
+        repeated += bool(seen)
+        relabelled += bool(seen - {label})
+        seen.add(label)
+    return Duplicates(split, split, len(exact) - len(set(exact)), repeated, relabelled)
+
+
+def _labels_by_key(keys: Sequence[bytes], labels: Sequence[Label]) -> dict[bytes, set[Label]]:
+    found: dict[bytes, set[Label]] = {}
+    for key, label in zip(keys, labels, strict=True):
+        found.setdefault(key, set()).add(label)
+    return found
+
+
+def _digest(*texts: str | None) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        data = b"" if text is None else text.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()

@@ -1,0 +1,79 @@
+"""File names → format and compression, and why a file of another ending is not read."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from sweep.errors import first_line
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+JSON = (".jsonl", ".json")
+PARQUET = ".parquet"
+ENDINGS = (*DELIMITERS, *JSON, PARQUET)
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+KNOWN = f"{' '.join(ENDINGS)} (all but the last also with {' '.join(COMPRESSED)} behind)"
+
+_CONVERT = {
+    ".xlsx .xls .xlsm .xlsb .ods .numbers": "a spreadsheet: save the sheet as CSV",
+    ".zip .tar .tgz .7z .rar": "an archive: unpack it",
+    ".arrow .feather .ipc": "an Arrow file: save it as Parquet, or give the whole folder that save_to_disk wrote",
+    ".pkl .pickle .pt .npy .npz": "Python objects: save them as Parquet or JSON lines",
+    ".db .sqlite .sqlite3 .duckdb": "a database: save the table as CSV or Parquet",
+    ".xml .html .yaml .yml .orc .avro .dta .sav .rdata .rds": "another format: save it as CSV, JSON lines or Parquet",
+    ".ndjson": "JSON lines: rename it to .jsonl",
+    " ".join(COMPRESSED): "compressed, but not named after what is inside, as in train.csv.gz",
+}
+_DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in endings.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`stem` is the file's name without its endings, `codec` the ending of its compression or empty."""
+
+    stem: str
+    ending: str
+    codec: str = ""
+
+
+def kind_of(path: Path) -> Kind | None:
+    """None where no such file is read."""
+    codec = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
+    inner = path.with_suffix("") if codec else path
+    ending = inner.suffix.lower()
+    if ending not in ENDINGS or (codec and ending == PARQUET):
+        return None
+    return Kind(inner.stem, ending, codec)
+
+
+def reason_unread(path: Path) -> str:
+    """What it is instead, and what to do about it; empty where that is not known."""
+    if path.is_dir():
+        return "a folder: name it in dataset.path"
+    if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):
+        return _REASONS[".tar"]
+    if path.suffix.lower() in COMPRESSED and path.with_suffix("").suffix.lower() == PARQUET:
+        return "Parquet is compressed within: unpack it"
+    return _REASONS.get(path.suffix.lower(), "")
+
+
+def read_bytes(path: Path, codec: str) -> bytes:
+    """The whole file, decompressed. Raises ValueError where it is no whole file of that compression."""
+    if not codec:
+        return path.read_bytes()
+    try:
+        if codec == ".zst":
+            with pa.input_stream(str(path), compression="zstd") as stream:
+                return bytes(stream.read())
+        return _DECOMPRESS[codec](path.read_bytes())
+    except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"it is no whole {codec} file ({first_line(error)})") from None

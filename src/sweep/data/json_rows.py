@@ -1,0 +1,179 @@
+"""JSON lines, or one array of objects → `Raw`.
+
+By `json`: Arrow's reader would turn a text that looks like a date into one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence, Set
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from sweep.config.schema import DatasetConfig
+from sweep.data.encoding import not_utf8, utf8
+from sweep.data.raw import Raw
+from sweep.errors import first_line
+
+Row = dict[str, Any]
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_KINDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a fraction",
+    list: "a list",
+    dict: "an object",
+}
+_LISTED_ROWS = 100  # by which the nested fields that there are get named
+_LISTED_DEPTH = 4
+
+
+def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
+    """A wanted column `a.b` that no row has is the field `b` of the object `a`. NaN is null. Raises ValueError with
+    the line or row that cannot be read."""
+    data = utf8(data, config.encoding)
+    if wrong := not_utf8(data):
+        raise ValueError(wrong)
+    rows = list(_objects(data.decode()))
+    names = dict.fromkeys(name for row in rows for name in row)
+    nested = {name for name in wanted if name not in names and any(_has(row, name) for row in rows)}
+    arrays = {
+        name: _array(name, [_value(row, name) if name in nested else row.get(name) for row in rows])
+        for name in (*names, *sorted(nested))
+        if name in wanted
+    }
+    below = dict.fromkeys(name for row in rows[:_LISTED_ROWS] for name in _nested_names(row, "", _LISTED_DEPTH))
+    columns = dict.fromkeys(map(_printable, (*names, *below, *sorted(nested))))
+    return Raw(pa.table(arrays), tuple(columns), typed=True)
+
+
+def _objects(text: str) -> Iterator[Row]:
+    for where, row in _in_array(text) if text.lstrip().startswith("[") else _in_lines(text):
+        if not isinstance(row, dict):
+            raise ValueError(f"{where} is no JSON object")
+        yield row
+
+
+def _in_lines(text: str) -> Iterator[tuple[str, Any]]:
+    # Not splitlines: a JSON string may hold U+2028, which ends no line.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"line {number}", _one(f"line {number}", _DECODER.decode, line)
+
+
+def _in_array(text: str) -> Iterator[tuple[str, Any]]:
+    at = _skip(text, text.index("[") + 1)
+    if text[at : at + 1] == "]":
+        return
+    number = 0
+    while True:
+        number += 1
+        row, at = _one(f"row {number}", _DECODER.raw_decode, text, at)
+        yield f"row {number}", row
+        at = _skip(text, at)
+        sign, at = text[at : at + 1], _skip(text, at + 1)
+        if sign == "]" and at >= len(text):
+            return
+        if sign != ",":
+            rule = "something follows the array" if sign == "]" else "a comma or the end of the array should follow"
+            raise ValueError(f"row {number} is not followed by JSON ({rule})")
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _one(where: str, decode: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return decode(*arguments)
+    except json.JSONDecodeError as error:
+        way = "; a file holds one object a line, or one array of objects"
+        raise ValueError(f"{where} is not JSON ({error.msg}){way if where.endswith(' 1') else ''}") from None
+    except RecursionError:
+        raise ValueError(f"{where} is nested too deeply") from None
+    except ValueError:  # what `int` says of them
+        raise ValueError(f"{where} holds a whole number of thousands of digits") from None
+
+
+def _constant(name: str) -> float | None:
+    """NaN is what pandas writes where there is no value."""
+    return None if name == "NaN" else float(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _printable(name: str) -> str:
+    """JSON can name a field with half a character, which no terminal takes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _has(row: Row, name: str) -> bool:
+    head, _, last = name.rpartition(".")
+    inner = _value(row, head)
+    return isinstance(inner, dict) and last in inner
+
+
+def _value(row: Row, name: str) -> Any:
+    found: Any = row
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _nested_names(row: Row, prefix: str, depth: int) -> Iterator[str]:
+    for name, value in islice(row.items(), _LISTED_ROWS):
+        if isinstance(value, dict) and depth:
+            yield from (f"{prefix}{name}.{inner}" for inner in islice(value, _LISTED_ROWS))
+            yield from _nested_names(value, f"{prefix}{name}.", depth - 1)
+
+
+def _array(name: str, values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except OverflowError:
+        return _large(name, values)
+    except UnicodeEncodeError:
+        row = next(row for row, value in enumerate(values, start=1) if _half_character(value))
+        raise ValueError(
+            f"column {name} has half a character (a lone surrogate, \\ud800 to \\udfff) in row {row}"
+        ) from None
+    except (pa.ArrowException, RecursionError) as error:
+        raise ValueError(f"column {name} mixes kinds of values: {_mixed(values) or first_line(error)}") from None
+
+
+def _large(name: str, values: Sequence[Any]) -> pa.Array:
+    """Whole numbers beyond 64 bits, as decimals."""
+    try:
+        if all(value is None or type(value) is int for value in values):
+            return pa.array([None if value is None else Decimal(value) for value in values])
+    except pa.ArrowException:
+        pass
+    row, value = max(enumerate(values, start=1), key=lambda pair: len(repr(pair[1])))
+    raise ValueError(
+        f"column {name} holds {repr(value)[:40]} in row {row}, which is too large a number; put it in quotes"
+    )
+
+
+def _half_character(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _mixed(values: Sequence[Any]) -> str:
+    """The first row of each kind of value; empty where all are of one kind."""
+    first: dict[str, int] = {}
+    for row, value in enumerate(values, start=1):
+        if value is not None:
+            first.setdefault(_KINDS[type(value)], row)
+    return ", ".join(f"{kind} in row {row}" for kind, row in first.items()) if len(first) > 1 else ""

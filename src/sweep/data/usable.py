@@ -1,0 +1,45 @@
+"""Which rows of a stored split can be used, and how many are left out for what reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set
+
+from sweep.data.columns import Columns
+from sweep.data.raw import listed
+from sweep.data.select import Indices
+
+# By the config key that leaves them out.
+_SAYS = {
+    "blank": "have no text",
+    "unlabelled": "have no label",
+    "unknown_labels": "have a label that is not among those of the task",
+    "duplicates": "have the text of a validation or test row or of an earlier train row",
+}
+
+
+def usable(columns: Columns, indices: Indices, labels: Set[str]) -> tuple[Indices, dict[str, int]]:
+    """The indices of the rows with a text and a label of `labels`, and the number of the others by reason."""
+    reasons = {index: reason for index in indices if (reason := _reason(columns, index, labels))}
+    counts = Counter(reasons.values())
+    return tuple(index for index in indices if index not in reasons), {
+        reason: counts[reason] for reason in _SAYS if counts[reason]
+    }
+
+
+def unknown_among(columns: Columns, indices: Indices, labels: Set[str]) -> list[str]:
+    return sorted({name for index in indices for name in columns.labels[index] or () if name not in labels})
+
+
+def told(role: str, dropped: int, reason: str, total: int, unknown: list[str]) -> str:
+    names = f" ({listed([repr(name) for name in unknown], 5)})" if reason == "unknown_labels" else ""
+    return f"{dropped} of {total} {role} rows {_SAYS[reason]}{names} and are left out"
+
+
+def _reason(columns: Columns, index: int, labels: Set[str]) -> str:
+    names = columns.labels[index]
+    if index in columns.blank:
+        return "blank"
+    if names is None:
+        return "unlabelled"
+    return "" if all(name in labels for name in names) else "unknown_labels"
