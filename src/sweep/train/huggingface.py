@@ -14,6 +14,7 @@ from sweep.errors import first_line
 from sweep.records import Cost, FailureReason
 from sweep.train import memory
 from sweep.train.callbacks import Reporting
+from sweep.train.order import GroupedByLength
 
 
 class ReportingTrainer(transformers.Trainer):
@@ -26,10 +27,11 @@ class ReportingTrainer(transformers.Trainer):
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, *args: Any) -> Any:
-        """With lengths as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        """Where rows are grouped by length, the order of every engine: its generator is not the one that dropout draws from.
+        Lengths come as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
         sampler = super()._get_train_sampler(*args)
         if isinstance(sampler, LengthGroupedSampler):
-            sampler.lengths = sampler.lengths[:]
+            return GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
         return sampler
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
