@@ -55,6 +55,7 @@ class Line:
         self.masks: dict[tuple[nn.Module, int], Any] = {}
         self.turns: Counter[nn.Module] = Counter()
         self.recomputes = False
+        self._modules = 0  # of the base
         self.attended = 0  # attentions that the layout in hand has gone through
 
     @property
@@ -67,14 +68,23 @@ class Line:
         turn = 0 if self.recomputes else self.turns[module]
         self.turns[module] += 1
         if (module, turn) not in self.masks:
-            self.masks[module, turn] = draw(self._places[module] + turn * len(self._places))
+            self.masks[module, turn] = draw(self._places[module] + turn * self._modules)
         return self.masks[module, turn]
 
     def put_on(self, model: nn.Module) -> None:
         """Number the modules of a base, and let them find the line."""
-        for number, module in enumerate(model.modules()):
+        self.number(list(model.modules()))
+
+    def number(self, modules: Sequence[nn.Module]) -> None:
+        """`modules` are those of a base, in its order."""
+        self._modules = len(modules)
+        for number, module in enumerate(modules):
             vars(module)[_LINE] = self
             self._places[module] = number
+
+    def numbers(self, module: nn.Module) -> bool:
+        """Whether it is a module of the base."""
+        return module in self._places
 
     def replace(self, module: nn.Module, other: nn.Module) -> None:
         """The other one stands in the module's place."""
@@ -113,7 +123,7 @@ def attend(
 ) -> tuple[Tensor, None]:
     """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads; the result is
     (1, tokens, heads, width). Raises Unsuited where a module asks for more than scaled dot products."""
-    line: Line = vars(module)[_LINE]
+    line = line_of(module)
     line.attended += 1
     layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
@@ -136,6 +146,12 @@ def attend(
         drawn = line.mask(module, lambda place: [draws.scores(place, group, *asked_for) for group in layout.groups])
     result: Tensor = _Attention.apply(query, key, value, layout, rule, drawn)  # type: ignore[no-untyped-call]
     return result, None
+
+
+def line_of(module: nn.Module) -> Line:
+    """Of a module that a line was put on."""
+    line: Line = vars(module)[_LINE]
+    return line
 
 
 def compute_type(values: Tensor) -> torch.dtype:
