@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from packs import _byte_pair_tokenizer
 from trials import WORDS
 
 _SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
@@ -92,24 +93,23 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "t5": _T5,
     "xlm": {},
     "xlm-roberta": {},
-    "xlnet": {"d_inner": 64, "d_model": 32, "n_head": 2, "n_layer": 2},
 }  # fmt: skip
 
 
-def tiny_model(architecture: str, folder: Path) -> Path:
-    """Two layers, width 32, weights large enough to tell words apart, and no dropout but what the class always has."""
-    vocabulary = {word: index for index, word in enumerate([*_SPECIAL, *WORDS])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    if architecture in ("bart", "mbart", "t5", "mt5"):  # their heads read the end mark
-        words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+# Where PEFT has adapters for layers of attention alone: a router is a linear layer that gives several things.
+TARGETS = dict.fromkeys(("mixtral", "phimoe", "qwen2_moe"), ("q_proj", "v_proj"))
+
+
+def tiny_model(architecture: str, folder: Path, *, dropout: float = 0.0) -> Path:
+    """Two layers, width 32, weights large enough to tell words apart. `dropout` is every rate that its config knows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _byte_pair_tokenizer(folder) if architecture == "qwen2" else _words(architecture)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(tokenizer), **{**_COMMON, **ARCHITECTURES[architecture]}
     )
-    config = AutoConfig.for_model(architecture, vocab_size=len(vocabulary), **{**_COMMON, **ARCHITECTURES[architecture]})
     for name in vars(config):
-        if "dropout" in name or name.endswith("_pdrop"):
-            setattr(config, name, 0.0)
+        if isinstance(getattr(config, name), float) and ("dropout" in name or name.endswith(("_pdrop", "_drop"))):
+            setattr(config, name, dropout)
     for name in ("initializer_range", "init_std"):
         if hasattr(config, name):
             setattr(config, name, 0.2)
@@ -119,3 +119,14 @@ def tiny_model(architecture: str, folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _words(architecture: str) -> PreTrainedTokenizerFast:
+    vocabulary = {word: index for index, word in enumerate([*_SPECIAL, *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    if architecture in ("bart", "mbart", "t5", "mt5"):  # their heads read the end mark
+        words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ from sweep.model.bench import Bench
 from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 from sweep.train.engine import Engine
 from sweep.train.packed import Packed
-from sweep.train.trial import OneByOne
+from sweep.train.trial import OneByOne, trained
 from trials import WORDS, make_plan
 
 Judge = Callable[[TrialPlan, Step | EvalPoint], Verdict]
@@ -168,6 +169,22 @@ def one_by_one(
 ) -> Run:
     made = bench or Bench("cpu")
     return listen(lambda best_dir: OneByOne(made, data, best_dir), *trials, judge=judge, folder=folder)
+
+
+def repeated(*trials: TrialPlan, data: TokenisedData) -> Run:
+    """Each alone by the Trainer, with the dropout of a pack, as a packed winner is retrained."""
+    run = Run()
+
+    def hear(trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        run.said.append(Said("step" if isinstance(event, Step) else "eval", trial.number, event))
+        return Verdict.CONTINUE
+
+    for trial in trials:
+        run.said.append(Said("pulled", trial.number))
+        told = partial(hear, trial)
+        with trained(trial, bench=Bench("cpu"), data=data, on_step=told, on_eval=told, as_packed=True) as done:
+            run.said.append(Said("ended", trial.number, done.outcome))
+    return run
 
 
 def packed(

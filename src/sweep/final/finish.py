@@ -151,6 +151,7 @@ def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained,
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
+        as_packed=_packed(one),
     )  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
-        refit=kept.refit,
+        refit=kept.refit, as_packed=again.as_packed,
     )  # fmt: skip
 
     def write(folder: Path) -> None:

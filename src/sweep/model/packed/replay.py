@@ -7,7 +7,7 @@ padded forward pass, so that a trial trained both ways tells whether the pack wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -32,6 +32,14 @@ class Padded(Line):
     """A line that is laid out as a padded batch: `real` (rows, length) tells its tokens from padding, None before the first."""
 
     real: Tensor | None = None
+
+    def drawn(self, module: PaddedDropout, values: Tensor, shaped: Callable[[Tensor], Tensor]) -> Tensor:
+        """The module's mask for `values`, whose tokens are those of the layout in hand."""
+        draws = self.layout.draws
+        assert draws is not None, "a batch that is trained has noise"
+        width, kind, rate = values.shape[-1], values.dtype, module.p
+        found: Tensor = self.mask(module, lambda place: shaped(draws.tokens(place, width, rate, kind)))
+        return found
 
     def of_tokens(self, mask: Tensor) -> Tensor:
         """(tokens, width) → (rows, length, width), ones for padding."""
@@ -64,13 +72,12 @@ class PaddedDropout(nn.Dropout):
         line: Padded = self.line
         if not self.training or not self.p:
             return values
-        if line.real is None or values.shape[:-1] != line.real.shape:  # nothing that a pack would have drawn
-            return super().forward(values)
-        draws = line.layout.draws
-        assert draws is not None, "a batch that is trained has noise"
-        width, kind = values.shape[-1], values.dtype
-        mask: Tensor = line.mask(self, lambda place: line.of_tokens(draws.tokens(place, width, self.p, kind)))
-        return values * mask
+        if line.real is not None and values.shape[:-1] == line.real.shape:
+            return values * line.drawn(self, values, line.of_tokens)
+        if line.real is not None and values.shape[:-1] == line.real.shape[:1]:  # in a pooler, which reads the first tokens
+            with line.meanwhile(line.layout.of_first):
+                return values * line.drawn(self, values, lambda mask: mask)
+        return super().forward(values)
 
 
 class Replay:
