@@ -25,7 +25,14 @@ _BOTH_STACKS: dict[str, Any] = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
 }  # fmt: skip
-_T5: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
+_T5: dict[str, Any] = {
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 2,
+    "decoder_start_token_id": 0,
+}
 
 # What an architecture's config takes beside the common names. Windows are shorter than the rows of the tests.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -104,9 +111,7 @@ def tiny_model(architecture: str, folder: Path, *, dropout: float = 0.0) -> Path
     """Two layers, width 32, weights large enough to tell words apart. `dropout` is every rate that its config knows."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _byte_pair_tokenizer(folder) if architecture == "qwen2" else _words(architecture)
-    config = AutoConfig.for_model(
-        architecture, vocab_size=len(tokenizer), **{**_COMMON, **ARCHITECTURES[architecture]}
-    )
+    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **{**_COMMON, **ARCHITECTURES[architecture]})
     for name in vars(config):
         if isinstance(getattr(config, name), float) and ("dropout" in name or name.endswith(("_pdrop", "_drop"))):
             setattr(config, name, dropout)

@@ -53,7 +53,9 @@ def test_a_pack_with_dropout_drawn_at_random(seed: int, data: TokenisedData, tmp
     pooling = draw.choice([None, "mean", "last" if name in RIGHTWARD else "cls"])
     checkpointing, layers = draw.random() < 0.2, linear_layers(model)
     shared = {"model": {"path": str(model), "pooling": pooling}}
-    trials = [trial(draw, model, number, layers, checkpointing, shared, dropout=True) for number in range(draw.randint(1, 3))]
+    trials = [
+        trial(draw, model, number, layers, checkpointing, shared, dropout=True) for number in range(draw.randint(1, 3))
+    ]
     found, expected = packed(*trials, data=data, slots=2), repeated(*trials, data=data)
     assert_alike(found, expected, AMPLIFIED, weights=False)
     assert {found.outcome(one.number).cost.engine for one in trials} == {"packed"}

@@ -8,7 +8,7 @@ import torch
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 
 class GroupedByLength(LengthGroupedSampler):
@@ -27,7 +27,7 @@ class GroupedByLength(LengthGroupedSampler):
         sampler, so that dropout draws the same values beside either."""
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         torch.randperm(len(self.lengths))
-        return iter(super().__iter__())
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=self.generator))
 
 
 def row_order(lengths: Sequence[int], arguments: TrainingArguments) -> DataLoader[list[int]]:

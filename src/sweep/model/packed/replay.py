@@ -74,7 +74,7 @@ class PaddedDropout(nn.Dropout):
             return values
         if line.real is not None and values.shape[:-1] == line.real.shape:
             return values * line.drawn(self, values, line.of_tokens)
-        if line.real is not None and values.shape[:-1] == line.real.shape[:1]:  # in a pooler, which reads the first tokens
+        if line.real is not None and values.shape[:-1] == line.real.shape[:1]:  # in a pooler: of the first tokens
             with line.meanwhile(line.layout.of_first):
                 return values * line.drawn(self, values, lambda mask: mask)
         return super().forward(values)
