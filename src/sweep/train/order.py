@@ -27,7 +27,7 @@ class GroupedByLength(LengthGroupedSampler):
         sampler, so that dropout draws the same values beside either."""
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         torch.randperm(len(self.lengths))
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=self.generator))
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=self.generator))  # type: ignore[no-untyped-call]
 
 
 def row_order(lengths: Sequence[int], arguments: TrainingArguments) -> DataLoader[list[int]]:
