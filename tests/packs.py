@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,10 @@ from transformers import (
     BertTokenizerFast,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    Gemma2Config,
+    Gemma2ForSequenceClassification,
+    Gemma3TextConfig,
+    Gemma3TextForSequenceClassification,
     GemmaConfig,
     GemmaForSequenceClassification,
     GPT2Config,
@@ -30,11 +35,19 @@ from transformers import (
     LlamaForSequenceClassification,
     MistralConfig,
     MistralForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    Phi3Config,
+    Phi3ForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForSequenceClassification,
+    Qwen2MoeConfig,
+    Qwen2MoeForSequenceClassification,
     Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
@@ -44,7 +57,7 @@ from sweep.model.bench import Bench
 from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 from sweep.train.engine import Engine
 from sweep.train.packed import Packed
-from sweep.train.trial import OneByOne
+from sweep.train.trial import OneByOne, trained
 from trials import WORDS, make_plan
 
 Judge = Callable[[TrialPlan, Step | EvalPoint], Verdict]
@@ -156,6 +169,22 @@ def one_by_one(
 ) -> Run:
     made = bench or Bench("cpu")
     return listen(lambda best_dir: OneByOne(made, data, best_dir), *trials, judge=judge, folder=folder)
+
+
+def repeated(*trials: TrialPlan, data: TokenisedData) -> Run:
+    """Each alone by the Trainer, with the dropout of a pack, as a packed winner is retrained."""
+    run = Run()
+
+    def hear(trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        run.said.append(Said("step" if isinstance(event, Step) else "eval", trial.number, event))
+        return Verdict.CONTINUE
+
+    for trial in trials:
+        run.said.append(Said("pulled", trial.number))
+        told = partial(hear, trial)
+        with trained(trial, bench=Bench("cpu"), data=data, on_step=told, on_eval=told, as_packed=True) as done:
+            run.said.append(Said("ended", trial.number, done.outcome))
+    return run
 
 
 def packed(
@@ -340,6 +369,18 @@ def _distilbert(words: int, dropout: float) -> PreTrainedModel:
     )  # fmt: skip
 
 
+def _modernbert(words: int, dropout: float) -> PreTrainedModel:
+    """Its first layer sees all tokens, its second those that are at most two away."""
+    return ModernBertForSequenceClassification(
+        ModernBertConfig(
+            vocab_size=words, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=2, initializer_range=0.2, local_attention=4, global_attn_every_n_layers=2,
+            attention_dropout=dropout, embedding_dropout=dropout, mlp_dropout=dropout, classifier_dropout=dropout,
+            pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3,
+        )
+    )  # fmt: skip
+
+
 def _gpt2(words: int, dropout: float) -> PreTrainedModel:
     return GPT2ForSequenceClassification(
         GPT2Config(
@@ -362,6 +403,7 @@ def _decoder(kind: type[Any], config: type[Any], **own: Any) -> Callable[[int, f
     return make
 
 
+_HALF_WINDOWED = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 _ARCHITECTURES: dict[str, tuple[Callable[[Path], PreTrainedTokenizerFast], Callable[[int, float], PreTrainedModel]]] = {
     "bert": (_encoder_tokenizer, _bert),
     "roberta": (_word_tokenizer, _roberta),
@@ -369,10 +411,21 @@ _ARCHITECTURES: dict[str, tuple[Callable[[Path], PreTrainedTokenizerFast], Calla
     "gpt2": (_causal_tokenizer, _gpt2),
     "llama": (_causal_tokenizer, _decoder(LlamaForSequenceClassification, LlamaConfig)),
     "gemma": (_causal_tokenizer, _decoder(GemmaForSequenceClassification, GemmaConfig, head_dim=16)),
-    "mistral": (_causal_tokenizer, _decoder(MistralForSequenceClassification, MistralConfig, sliding_window=8)),
     "qwen2": (_byte_pair_tokenizer, _decoder(Qwen2ForSequenceClassification, Qwen2Config)),
-}
-PACKABLE = tuple(name for name in _ARCHITECTURES if name != "mistral")  # it looks back no further than 8 tokens
+    "mistral": (_causal_tokenizer, _decoder(MistralForSequenceClassification, MistralConfig, sliding_window=4)),
+    "phi3": (_causal_tokenizer, _decoder(Phi3ForSequenceClassification, Phi3Config, sliding_window=4)),
+    "qwen3": (_causal_tokenizer, _decoder(Qwen3ForSequenceClassification, Qwen3Config, head_dim=16, **_HALF_WINDOWED)),
+    "gemma2": (_causal_tokenizer, _decoder(Gemma2ForSequenceClassification, Gemma2Config, head_dim=16,
+                                           attn_logit_softcapping=2.0, query_pre_attn_scalar=16, sliding_window=4)),
+    "gemma3": (_causal_tokenizer, _decoder(Gemma3TextForSequenceClassification, Gemma3TextConfig, head_dim=16,
+                                           sliding_window=4, layer_types=["sliding_attention", "full_attention"])),
+    "modernbert": (_encoder_tokenizer, _modernbert),
+    "qwen2_moe": (_causal_tokenizer, _decoder(Qwen2MoeForSequenceClassification, Qwen2MoeConfig, num_experts=2,
+                                              num_experts_per_tok=1, moe_intermediate_size=32,
+                                              shared_expert_intermediate_size=32, **_HALF_WINDOWED)),
+}  # fmt: skip
+WINDOWED = ("mistral", "phi3", "qwen3", "gemma2", "gemma3", "modernbert")  # the rows of the tests are longer
+PACKABLE = tuple(name for name in _ARCHITECTURES if name != "qwen2_moe")  # does not tell attention of its window
 
 
 def tiny(architecture: str, folder: Path, *, dropout: float = 0.0, labels: tuple[str, ...] = ()) -> Path:

@@ -292,6 +292,7 @@ class RetrainRecord:
     thresholds: tuple[float, ...] | None
     tuned: Metrics
     tracker_run: str = ""
+    as_packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,8 @@ class FinalRecord:
     classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that `test` and `confusion` were
     decided with in a multi-label task; where they were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the
     validation metrics at the thresholds, which were chosen to make those good.
+
+    `as_packed`: the retraining dropped the values that the trial had dropped in a pack.
 
     With a `refit` that model was tested and kept: `test`, `test_seconds`, `confusion` and `untuned` are its own. All else
     is still of the model that was trained on the train rows alone, the thresholds and `cost` among it.
@@ -349,12 +352,14 @@ class FinalRecord:
     confirmation: Confirmation | None = None
     refit: Refit | None = None
     train_shares: tuple[float, ...] = ()
+    as_packed: bool = False
 
     @property
     def retraining(self) -> RetrainRecord:
         return RetrainRecord(
             number=self.number, trial_evals=self.trial_evals, best=self.retrain_best, evals=self.retrain_evals,
             cost=self.cost, thresholds=self.thresholds, tuned=self.tuned, tracker_run=self.tracker_run,
+            as_packed=self.as_packed,
         )  # fmt: skip
 
     @property

@@ -35,12 +35,13 @@ def test_records_that_tell_no_engine_say_nothing(make):
 
 
 def test_a_packed_winner_was_retrained_by_the_trainer(make):
-    def said(*engines, retrained="trainer"):
+    def said(*engines, retrained="trainer", as_packed=False):
         trials = trained(*engines)
         ending = final(trials[1])
         ending = replace(
             ending,
             cost=replace(ending.cost, engine=retrained),
+            as_packed=as_packed,
             retrain_evals=tuple(
                 replace(point, metrics={**point.metrics, "eval/loss": point.metrics["eval/loss"] + 2e-6})
                 for point in ending.retrain_evals
@@ -51,6 +52,8 @@ def test_a_packed_winner_was_retrained_by_the_trainer(make):
     text = said(*["packed"] * 6)
     assert "The trial was packed with others, and the retraining ran alone on the Trainer engine" in text
     assert "only rounding differs. Largest difference between trial and retraining: 2e-06, in eval/loss" in text
+    text = said(*["packed"] * 6, as_packed=True)
+    assert "It dropped the same values, so that only rounding differs. Largest difference" in text
     assert "packed" not in said("packed", "trainer", *["packed"] * 4)
 
 

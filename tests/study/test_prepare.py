@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import toys
 from sweep.errors import UserError
 from sweep.provenance import now
 from sweep.records import Cost, Failed, FailureReason, ParameterGroup, Parameters, TrialRecord
-from sweep.study.prepare import describe
+from sweep.study.prepare import _never_packed, describe
 from sweep.study.session import check_place, opened
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def test_the_account_is_a_table(tmp_path: Path) -> None:
@@ -60,3 +63,22 @@ def test_what_a_pack_cannot_carry_is_said_beforehand(tmp_path: Path) -> None:
     assert "one trial at a time" not in describe(plan, account)
     plan = toys.plan(tmp_path, "engine=packed", "adapter=full", "study.space=null")
     assert "one trial at a time, by the Trainer: adapter.method full" in describe(plan, account)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "told"),
+    [
+        ("t5", {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1}, "an encoder-decoder (t5) reads a text twice"),
+        ("deberta-v2", SMALL, "the architecture deberta-v2 computes attention in a way of its own"),
+        ("modernbert", SMALL, None),
+    ],
+)
+def test_a_model_whose_trials_never_pack(tmp_path: Path, kind: str, shape: dict[str, int], told: str | None) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": kind, **shape}))
+    model = [f"model.config={config}", "model.init=random", "model.path=some/model", "study.space=null"]
+    notes = _never_packed(toys.plan(tmp_path, *model))
+    rule = "its trials cannot be packed, and the Trainer trains them one at a time"
+    assert notes == ([] if told is None else [f"model.path is some/model, and {told}: {rule}"])
+    assert not _never_packed(toys.plan(tmp_path, *model, "engine=trainer"))
+    assert not _never_packed(toys.plan(tmp_path, *model, "adapter=full"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,13 @@ def test_a_model_of_another_make_comes_out_right(
     assert engines == {"packed"} or (engines == {"trainer"} and "Trainer" in caplog.text)
 
 
-def test_rows_longer_than_an_attention_sees(
+def test_rows_longer_than_any_that_were_compared(
     data: TokenisedData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Trials whose rows are cut to that length pack; one whose rows are not goes to the Trainer, and they go on."""
-    model, trainer = tiny("mistral", tmp_path / "mistral"), {"num_train_epochs": 1}
-    cut = {"max_length": 8}
+    """Of a model that windows its attention by a mask alone: trials whose rows are cut to the window pack; one whose rows are not
+    goes to the Trainer, and they go on."""
+    model, trainer = tiny("qwen2_moe", tmp_path / "qwen2_moe"), {"num_train_epochs": 1}
+    cut = {"max_length": 4}
     trials = [
         steady_plan(model, 0, trainer=trainer, dataset=cut),
         steady_plan(model, 1, trainer={**trainer, "seed": 1}),
@@ -150,7 +152,17 @@ def test_rows_longer_than_an_attention_sees(
     found, expected = both(*trials, data=data, folder=tmp_path)
     assert_alike(found, expected, 10 * CLOSE, weights=False)
     assert [found.outcome(number).cost.engine for number in range(3)] == ["packed", "trainer", "packed"]
-    assert "sees 8 tokens at once" in caplog.text
+    assert "gives other logits when its rows are laid end to end" in caplog.text
+
+
+def test_a_validation_row_longer_than_all_others(data: TokenisedData, tmp_path: Path) -> None:
+    """It is among the rows that are compared: what only it shows keeps the trial from being packed."""
+    model = tiny("qwen2_moe", tmp_path / "qwen2_moe")
+    train = replace(data.splits.train, texts=tuple(" ".join(text.split()[:4]) for text in data.splits.train.texts))
+    rows = TokenisedData(replace(data.splits, train=train), tmp_path / "tokens")
+    found, expected = both(steady_plan(model, trainer={"num_train_epochs": 1}), data=rows, folder=tmp_path)
+    assert_alike(found, expected, CLOSE)
+    assert found.outcome(0).cost.engine == "trainer"
 
 
 @pytest.mark.usefixtures("in_double")

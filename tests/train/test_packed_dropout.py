@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import AlbertConfig, AlbertForSequenceClassification, OPTConfig, OPTForSequenceClassification
 
 from packs import CLOSE, EXACT, Run, assert_identical, one_by_one, packed, steady_plan, tiny
 from sweep.data.tokenise import TokenisedData
@@ -123,12 +124,12 @@ def test_every_batch_draws_masks_of_its_own(shaky: Plan, data: TokenisedData) ->
 def test_every_layer_drops_what_its_config_says(
     shaky: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[nn.Module, Any] = {}
+    seen: dict[tuple[nn.Module, int], Any] = {}
     clear = Carrier.clear
     monkeypatch.setattr(Carrier, "clear", lambda self: (seen.update(self._line.masks), clear(self)))
     packed(shaky(0, adapter={"lora_dropout": 0.1}, trainer={**WHOLE, "num_train_epochs": 1}), data=data)
     by_kind: dict[str, list[Tensor]] = {}
-    for module, mask in seen.items():
+    for (module, _), mask in seen.items():
         parts = mask if isinstance(mask, list) else [mask]
         by_kind.setdefault(type(module).__name__, []).append(torch.cat([part.flatten() for part in parts]))
     assert {kind: len(drawn) for kind, drawn in by_kind.items()} == {
@@ -138,6 +139,55 @@ def test_every_layer_drops_what_its_config_says(
         for drawn in by_kind[kind]:
             assert (drawn == 0).double().mean().item() == pytest.approx(wanted, abs=0.03), kind
             assert drawn.max().item() == pytest.approx(1 / (1 - wanted), rel=1e-3), kind
+
+
+def test_a_layer_that_runs_twice_drops_other_values_each_time(
+    data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ALBERT has one layer, which it runs as often as its config says."""
+    seen: dict[tuple[nn.Module, int], Any] = {}
+    clear = Carrier.clear
+    monkeypatch.setattr(Carrier, "clear", lambda self: (seen.update(self._line.masks), clear(self)))
+    model = {"path": str(albert(tmp_path)), "pooling": "mean"}  # its pooler is spread over two modules
+    found = packed(steady_plan(tmp_path, model=model, trainer={**WHOLE, "num_train_epochs": 1}), data=data)
+    assert found.outcome(0).cost.engine == "packed"
+    assert {turn for _, turn in seen} == {0, 1}
+    for module, turn in seen:
+        if turn:
+            first, second = (seen[module, one] for one in (0, 1))
+            parts = zip(first, second, strict=True) if isinstance(first, list) else [(first, second)]
+            assert not any(torch.equal(one, other) for one, other in parts)
+
+
+@pytest.mark.parametrize(("dropout", "engine"), [(0.0, "packed"), (0.1, "trainer")])
+def test_random_numbers_that_no_trial_owns(
+    data: TokenisedData, tmp_path: Path, caplog: pytest.LogCaptureFixture, dropout: float, engine: str
+) -> None:
+    """OPT's layers call torch's dropout themselves, and draw a number to skip layers by, which without skipping decides nothing."""
+    model = tiny("gpt2", tmp_path / "opt")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(3)
+        shape = OPTConfig(
+            vocab_size=8, hidden_size=32, ffn_dim=64, word_embed_proj_dim=32, num_hidden_layers=2, init_std=0.2,
+            num_attention_heads=2, max_position_embeddings=32, dropout=dropout, pad_token_id=0, bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        OPTForSequenceClassification(shape).save_pretrained(model)
+    found = packed(steady_plan(model, trainer={"num_train_epochs": 1}), data=data)
+    assert found.outcome(0).cost.engine == engine
+    assert ("no trial's own" in caplog.text) == (engine == "trainer")
+
+
+def albert(folder: Path) -> Path:
+    model = tiny("bert", folder / "albert")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(3)
+        shape = AlbertConfig(
+            vocab_size=11, embedding_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=2, max_position_embeddings=32, initializer_range=0.2, hidden_dropout_prob=HEAVY,
+            attention_probs_dropout_prob=HEAVY, pad_token_id=0, bos_token_id=2, eos_token_id=3,
+        )  # fmt: skip
+        AlbertForSequenceClassification(shape).save_pretrained(model)
+    return model
 
 
 def test_equal_seeds_draw_equal_masks(shaky: Plan, data: TokenisedData) -> None:

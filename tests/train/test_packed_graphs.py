@@ -16,6 +16,7 @@ import pytest
 from packs import (
     EXACT,
     PACKABLE,
+    WINDOWED,
     Judge,
     Run,
     assert_alike,
@@ -91,7 +92,9 @@ def mixed(model: Path, **more: Any) -> list[TrialPlan]:
 
 
 @pytest.mark.usefixtures("in_double")
-@pytest.mark.parametrize("name", PACKABLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in WINDOWED[:-2] else ()) for name in PACKABLE]
+)
 def test_in_double_precision(calls: Calls, data: TokenisedData, tmp_path: Path, name: str) -> None:
     trials = mixed(tiny(name, tmp_path / name))
     found, expected = both(*trials, data=data, folder=tmp_path, slots=3)

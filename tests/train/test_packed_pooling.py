@@ -75,7 +75,8 @@ def test_in_half_precision_where_logits_are_small(
 def test_rows_of_one_token_do_not_tell_how_a_class_pools(
     data: TokenisedData, tmp_path: Path, pooling: str | None, engine: str
 ) -> None:
-    rows = edited(data, tmp_path / "tokens", train=lambda _, text: text.split()[0])
+    first = {split: lambda _, text: text.split()[0] for split in ("train", "validation")}
+    rows = edited(data, tmp_path / "tokens", **first)
     model = {"path": str(tiny("gpt2", tmp_path / "gpt2")), "pooling": pooling}
     found, expected = both(steady_plan(tmp_path, 0, model=model, trainer=SHORT), data=rows, folder=tmp_path)
     assert found.outcome(0).cost.engine == engine

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
-from packs import PACKABLE, assert_alike, both, steady_plan, tiny
+from packs import PACKABLE, assert_alike, both, packed, repeated, steady_plan, tiny
 from sweep.data.tokenise import TokenisedData
 from sweep.records import TrialPlan
 
@@ -20,7 +20,7 @@ from sweep.records import TrialPlan
 AMPLIFIED = 1e-5
 
 HEADS = ("classifier", "pre_classifier", "score")
-RIGHTWARD = ("gpt2", "llama", "gemma", "qwen2")
+RIGHTWARD = tuple(name for name in PACKABLE if name not in ("bert", "roberta", "distilbert", "modernbert"))
 
 
 @pytest.mark.slow
@@ -42,6 +42,25 @@ def test_a_pack_drawn_at_random(seed: int, data: TokenisedData, several: Tokenis
     assert {found.outcome(one.number).cost.engine for one in trials} == {"packed"}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("seed", range(100, 130))
+def test_a_pack_with_dropout_drawn_at_random(seed: int, data: TokenisedData, tmp_path: Path) -> None:
+    """Over several epochs, each trial again alone by the Trainer, as a winner is retrained."""
+    draw = random.Random(seed)
+    name = draw.choice(PACKABLE)
+    model = tiny(name, tmp_path / name, dropout=draw.choice([0.0, 0.1, 0.4]))
+    pooling = draw.choice([None, "mean", "last" if name in RIGHTWARD else "cls"])
+    checkpointing, layers = draw.random() < 0.2, linear_layers(model)
+    shared = {"model": {"path": str(model), "pooling": pooling}}
+    trials = [
+        trial(draw, model, number, layers, checkpointing, shared, dropout=True) for number in range(draw.randint(1, 3))
+    ]
+    found, expected = packed(*trials, data=data, slots=2), repeated(*trials, data=data)
+    assert_alike(found, expected, AMPLIFIED, weights=False)
+    assert {found.outcome(one.number).cost.engine for one in trials} == {"packed"}
+
+
 def linear_layers(model: Path) -> list[str]:
     modules = AutoModelForSequenceClassification.from_pretrained(model).named_modules()
     linear = [name for name, module in modules if isinstance(module, torch.nn.Linear | Conv1D)]
@@ -49,8 +68,9 @@ def linear_layers(model: Path) -> list[str]:
 
 
 def trial(
-    draw: random.Random, model: Path, number: int, layers: list[str], checkpointing: bool, shared: dict[str, Any]
-) -> TrialPlan:
+    draw: random.Random, model: Path, number: int, layers: list[str], checkpointing: bool, shared: dict[str, Any],
+    *, dropout: bool = False,
+) -> TrialPlan:  # fmt: skip
     batch = draw.choice([1, 2, 3, 7, 8, 16, 39, 40, 64])
     trainer = {
         "per_device_train_batch_size": batch,
@@ -69,7 +89,11 @@ def trial(
         "warmup_steps": draw.choice([0, 0.3]),
         "lr_scheduler_type": draw.choice(["linear", "cosine", "constant_with_warmup"]),
     }
-    return steady_plan(model, number, adapter=adapter(draw, layers), trainer=trainer, optimizer=optimizer, **shared)
+    kind = adapter(draw, layers)
+    if dropout:
+        trainer["num_train_epochs"] = 0.4 if batch < 3 else draw.choice([2, 3])
+        kind |= {"lora_dropout": draw.choice([0.0, 0.1, 0.5])} if kind["method"] == "lora" else {}
+    return steady_plan(model, number, adapter=kind, trainer=trainer, optimizer=optimizer, **shared)
 
 
 def adapter(draw: random.Random, layers: list[str]) -> dict[str, Any]:

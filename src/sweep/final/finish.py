@@ -86,7 +86,7 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
 
 def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: Sequence[int]) -> None:
     with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
-        with retrained(session, plan, watch) as result:
+        with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
             record = _tested(session, one, Kept(plan, result, again, watch.rows), together)
         summary = _summary(plan, again.cost) | {**record.test} | _best(again)
@@ -97,11 +97,15 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
     """For the refit, which is then all that is left to do after a stop."""
     with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
-        with retrained(session, plan, watch) as result:
+        with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
         session.store.write_retraining(again, watch.rows)
         watch.run.finish(Ending("completed", summary=_summary(plan, again.cost) | _best(again)))
     return again
+
+
+def _packed(one: Chosen) -> bool:
+    return one.record.outcome.cost.engine == "packed"
 
 
 def _known(session: Session, one: Chosen) -> FinalRecord | None:
@@ -131,7 +135,7 @@ def _refit_and_test(
     with watched(session, plan, f"refit: {one.title} on train and validation rows", JobType.REFIT) as watch:
         session.view.say(f"  {rows:,} rows; {plan.total_steps:,} of the {whole:,} steps of its schedule, "
                          f"for the retraining was best at epoch {again.best.epoch:.4g}")  # fmt: skip
-        with retrained(session, plan, watch, refit=True) as result:
+        with retrained(session, plan, watch, as_packed=_packed(one), refit=True) as result:
             refit = Refit(rows, plan.total_steps, whole, result.cost, watch.run.address)
             logged = session.store.final_events(session.store.retrain_dir(plan.number))
             record = _tested(session, one, Kept(plan, result, again, logged, refit, watch.rows), together)
@@ -147,6 +151,7 @@ def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained,
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
+        as_packed=_packed(one),
     )  # fmt: skip
 
 
@@ -166,7 +171,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
-        refit=kept.refit,
+        refit=kept.refit, as_packed=again.as_packed,
     )  # fmt: skip
 
     def write(folder: Path) -> None:

@@ -33,9 +33,11 @@ def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = J
 
 
 @contextmanager
-def retrained(session: Session, plan: TrialPlan, watch: Watch, *, refit: bool = False) -> Iterator[Trained]:
-    """The trained model, as long as the context lasts. A `refit` reads train and validation rows together, and nothing is
-    scored with it.
+def retrained(
+    session: Session, plan: TrialPlan, watch: Watch, *, as_packed: bool, refit: bool = False
+) -> Iterator[Trained]:
+    """The trained model, as long as the context lasts. What is retrained `as_packed`, because the trial was, drops the values
+    that the trial dropped. A `refit` reads train and validation rows together, and nothing is scored with it.
 
     Raises Interrupted after Ctrl-C, and UserError where the training fails, or where the memory that held the trial does
     not hold it again.
@@ -45,7 +47,7 @@ def retrained(session: Session, plan: TrialPlan, watch: Watch, *, refit: bool = 
     try:
         with trained(
             plan, bench=session.bench, data=data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None,
-            evaluated=not refit,
+            evaluated=not refit, as_packed=as_packed,
         ) as result:  # fmt: skip
             _raise_if_failed(result.failed, plan, done)
             yield result

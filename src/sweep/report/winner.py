@@ -76,9 +76,14 @@ def _engines(facts: Facts, final: FinalRecord) -> str:
     """Where the trial was packed and its retraining was not: what they share, and what may differ."""
     if facts.winner is None or facts.winner.outcome.cost.engine != "packed" or final.cost.engine == "packed":
         return ""
+    dropout = (
+        "It dropped the same values, so that only rounding differs. "
+        if final.as_packed
+        else "Dropout draws other numbers there; without dropout only rounding differs. "
+    )
     return (
         "The trial was packed with others, and the retraining ran alone on the Trainer engine, from the same initial weights "
-        "with the same rows in the same order. Dropout draws other numbers there; without dropout only rounding differs. "
+        f"with the same rows in the same order. {dropout}"
     )
 
 

@@ -13,6 +13,7 @@ from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
+from sweep.model.packed.suits import never_packed
 from sweep.model.preflight import preflight
 from sweep.plan import Plan
 from sweep.records import Parameters
@@ -36,7 +37,7 @@ def prepare(plan: Plan) -> None:
             faults += error.faults
     if faults:
         raise UserError(faults)
-    for note in (*plan.notes, *plan.splits.warnings):
+    for note in (*plan.notes, *plan.splits.warnings, *_never_packed(plan)):
         print(f"note: {note}", file=sys.stderr)
     if plan.config.study.dry_run:
         check_place(plan)
@@ -77,6 +78,18 @@ def _unpacked(plan: Plan) -> list[str]:
         return []
     reasons = dict.fromkeys(filter(None, map(unpackable, plan.corners)))
     return [f"one trial at a time, by the Trainer: {reason}" for reason in reasons]
+
+
+def _never_packed(plan: Plan) -> list[str]:
+    """Models whose trials would pack but for the architecture: the search takes longer than for others."""
+    if plan.config.engine.name == "trainer":
+        return []
+    models = {corner.model.model_dump_json(): corner.model for corner in plan.corners if unpackable(corner) is None}
+    reasons = {model.path or str(model.config): never_packed(model) for model in models.values()}
+    return [
+        f"model.path is {path}, and {why}: its trials cannot be packed, and the Trainer trains them one at a time"
+        for path, why in reasons.items() if why
+    ]  # fmt: skip
 
 
 def _afterwards(plan: Plan) -> list[str]:

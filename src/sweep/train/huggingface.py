@@ -11,29 +11,35 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.errors import first_line
+from sweep.model.packed.replay import Replay
 from sweep.records import Cost, FailureReason
 from sweep.train import memory
 from sweep.train.callbacks import Reporting
+from sweep.train.order import GroupedByLength
 
 
 class ReportingTrainer(transformers.Trainer):
-    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class."""
+    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class. With `replay` the
+    model drops what it would drop in a pack."""
 
-    def __init__(self, reporting: Reporting, **options: Any) -> None:
+    def __init__(self, reporting: Reporting, replay: Replay | None = None, **options: Any) -> None:
         super().__init__(callbacks=[reporting], **options)
-        self.reporting = reporting
+        self.reporting, self.replay = reporting, replay
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, *args: Any) -> Any:
-        """With lengths as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        """Where rows are grouped by length, the order of every engine: its generator is not the one that dropout draws from.
+        Lengths come as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
         sampler = super()._get_train_sampler(*args)
         if isinstance(sampler, LengthGroupedSampler):
-            sampler.lengths = sampler.lengths[:]
+            return GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
         return sampler
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         rows = len(inputs["labels"])
+        if self.replay is not None:
+            self.replay.next_batch(inputs["attention_mask"].to(self.args.device))
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         self.reporting.batch_done(rows, loss)
         return loss
@@ -53,6 +59,9 @@ def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
             raise
         step = f"after step {trainer.state.global_step}"
         reporting.course.fail(FailureReason.OUT_OF_MEMORY, f"{step}: {first_line(error)}")
+    finally:
+        if trainer.replay is not None:
+            trainer.replay.over()
     training = reporting.clock.training()
     trainer.optimizer = trainer.lr_scheduler = None
     if output is None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
+from sweep.model.account import unwrapped
 from sweep.model.base import BaseSpec
 from sweep.model.bench import Bench
 from sweep.model.features import Unsuited
@@ -41,6 +42,9 @@ from sweep.train.trial import OneByOne
 from sweep.train.updates import Stepped
 
 logger = logging.getLogger(__name__)
+
+# What the code of a model may raise, given what it was not written for.
+_OF_MODELS = (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +169,19 @@ class _Trip:
             return
         try:
             self._make_carriers(trial.config, kind)
-            new = [carrier for carrier in self.carriers if carrier.pristine]
-            rows, logits = seat.sample() if new else ([], None)
+            judges = [carrier for carrier in self.carriers if carrier.judges(seat.longest)]
+            rows, logits = seat.sample() if judges else ([], None)
             with autocast(trial.config.trainer, self.engine.bench.device):
                 for carrier in self.carriers:
-                    carrier.board(seat.passenger, rows, logits if carrier in new else None, longest=seat.longest)
-        except Unsuited as error:
+                    carrier.board(seat.passenger, rows, logits if carrier in judges else None)
+        except (Unsuited, MemoryError, *_OF_MODELS) as error:
             seat.leave()
-            self._unsuited(trial, error)
-            return
-        except (RuntimeError, MemoryError) as error:
-            seat.leave()
-            self._no_room(trial, error)
+            if memory.out_of_memory(error):
+                self._no_room(trial, error)
+            else:
+                model = type(unwrapped(seat.passenger.model)).__name__
+                why = f"{model} does not take a line of rows: {type(error).__name__}: {first_line(error)}"
+                self._unsuited(trial, error if isinstance(error, Unsuited) else Unsuited(why))
             return
         self.seats.append(seat)
         self.overtaken += len(self.waiting) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -64,20 +64,6 @@ class Table:
     def longest_first(self) -> list[int]:
         """The numbers of the rows."""
         return sorted(range(len(self.rows)), key=lambda row: -self.lengths[row])
-
-
-@dataclass(slots=True)
-class Numbers:
-    """The CPU's random numbers of one trial, while others draw from the same generator in between."""
-
-    state: Tensor
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with torch.random.fork_rng([]):
-            torch.set_rng_state(self.state)
-            yield
-            self.state = torch.get_rng_state()
 
 
 @dataclass(slots=True)
@@ -250,8 +236,7 @@ class Seating:
             updates = Updates(model, config, arguments, reporting, train.lengths, bench.device)
             with torch.random.fork_rng([]):
                 updates.begin()
-                updates.numbers = Numbers(torch.get_rng_state())
-        sample = partial(_sample, train, model, collator(tokenizer, labels), config)
+        sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), config)
         return Seat(plan, passenger, train, held_out, updates, best, clock, stack, sample, ahead)
 
     def _table(self, dataset: Any) -> Table:
@@ -273,19 +258,22 @@ def _refuse_uncarried(passenger: Passenger) -> None:
         raise Unsuited(f"{left[0]} is trained inside the base")
 
 
-def _sample(table: Table, model: nn.Module, collate: Any, config: Any) -> tuple[list[Row], Tensor]:
-    """Rows of different lengths, the longest among them, and their logits by the model's own forward pass: no more than
-    an evaluation has at once, but two, since one agrees with anything."""
+def _sample(train: Table, held_out: Table, model: nn.Module, collate: Any, config: Any) -> tuple[list[Row], Tensor]:
+    """Rows of different lengths, the longest of both tables among them, and their logits by the model's own forward pass: no
+    more than an evaluation has at once, but two, since one agrees with anything."""
     count = max(min(_SAMPLE, config.trainer.per_device_eval_batch_size), 2)
-    order = np.argsort(table.lengths, kind="stable")
+    order = np.argsort(train.lengths, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()
-    device = table.labels.device
-    batch = collate(table.dataset.__getitems__(chosen))
-    inputs = {name: value.to(device) for name, value in batch.items() if name != "labels"}
+    batch, rows = train.dataset.__getitems__(chosen), [train.rows[row] for row in chosen]
+    farthest = held_out.longest_first[0]
+    if held_out.lengths[farthest] > train.lengths[chosen[-1]]:
+        batch, rows = [*batch[:-1], *held_out.dataset.__getitems__([farthest])], [*rows[:-1], held_out.rows[farthest]]
+    device = train.labels.device
+    inputs = {name: value.to(device) for name, value in collate(batch).items() if name != "labels"}
     model.eval()
     with torch.no_grad(), autocast(config.trainer, device):
         logits: Tensor = model(**inputs).logits
-    return [table.rows[row] for row in chosen], logits
+    return rows, logits
 
 
 def _never() -> Predictions:

@@ -18,6 +18,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.bench import Bench
+from sweep.model.packed.replay import Replay
 from sweep.records import Cost, Failed, FailureReason, Outcome, TrialPlan
 from sweep.train import frozen, huggingface, memory
 from sweep.train.arguments import autocast, training_arguments
@@ -99,9 +100,11 @@ def trained(
     on_eval: OnEval,
     best_dir: Path | None = None,
     evaluated: bool = True,
+    as_packed: bool = False,
 ) -> Iterator[Trained]:
     """Train a trial to its end; its model is there until the context is left. One that is not `evaluated` reads no
-    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule.
+    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule. `as_packed`, of a
+    trial that a pack trained, drops the values that it dropped there.
 
     Divergence, memory that runs out while training, and verdicts make an outcome. Everything else is raised, memory
     that runs out while the model is loaded included.
@@ -134,8 +137,11 @@ def trained(
             features = frozen.Features(bench, unwrapped(model), config, collate, heed)
             cost = frozen.train(features, rows, held_out, reporting=reporting, arguments=arguments)
         if cost is None:
+            checkpoints = config.trainer.gradient_checkpointing
+            replay = Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None
             trainer = ReportingTrainer(
                 reporting,
+                replay,
                 model=model,
                 args=arguments,
                 data_collator=collator(tokenizer, labels, answers=prompt is not None),

@@ -4,8 +4,7 @@ and its schedule, and what is reported when. Whoever holds the model computes th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
@@ -35,7 +34,7 @@ class Stepped:
 class Updates:
     """Drives `reporting` as the Trainer drives its callbacks.
 
-    `lengths` are of the training rows, in tokens. `numbers` is entered where random numbers are drawn for the order of rows.
+    `lengths` are of the training rows, in tokens.
     """
 
     model: nn.Module
@@ -44,7 +43,6 @@ class Updates:
     reporting: Reporting
     lengths: Sequence[int]
     device: torch.device
-    numbers: Callable[[], AbstractContextManager[object]] = nullcontext
     state: TrainerState = field(default_factory=TrainerState)
     control: TrainerControl = field(default_factory=TrainerControl)
     weights: list[nn.Parameter] = field(init=False)
@@ -74,8 +72,7 @@ class Updates:
         """For each optimizer step the row numbers of its batches; between two of them `update` is due. Ends with the trial."""
         accumulation = self.arguments.gradient_accumulation_steps
         for epoch in count():
-            with self.numbers():
-                batches = list(self.order)
+            batches = list(self.order)
             for start in range(0, len(batches), accumulation):
                 part = batches[start : start + accumulation]
                 self.state.epoch = epoch + (start + len(part)) / len(batches)

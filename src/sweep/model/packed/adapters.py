@@ -174,12 +174,9 @@ class Site(nn.Module):
 
     def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
         """For the inputs, (tokens, in)."""
-        line = self.line
-        if self not in line.masks:
-            draws = line.layout.draws
-            assert draws is not None, "a pack that is trained has noise"
-            line.masks[self] = draws.tokens(line.place(self), width, rates, kind)
-        found: Tensor = line.masks[self]
+        draws = self.line.layout.draws
+        assert draws is not None, "a pack that is trained has noise"
+        found: Tensor = self.line.mask(self, lambda place: draws.tokens(place, width, rates, kind))
         return found
 
 

@@ -3,8 +3,8 @@ implementation of its own, so that no model class is changed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -21,19 +21,41 @@ from sweep.model.packed.layout import ByHead, Group, Places
 NAME = "sweep_packed"
 _LINE = "sweep_line"  # of a module, where its line is
 
-# What some attentions ask for beyond scaled dot products; a pack cannot give it.
-_UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
+# Arguments of attention functions that a pack cannot carry.
+_UNKNOWN = ("position_bias", "head_mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the scores of one attention become shares, beside the rows of the pack.
+
+    `scale` multiplies them. `causal`: a token sees none that come later. `window`: it sees those that are fewer than so many
+    tokens away (ModernBERT, Gemma 2 and 3, Mistral). `softcap` bounds the scaled scores by `softcap * tanh(scores / softcap)`
+    (Gemma 2). `sinks` (heads,) are scores that take part in the softmax and have no value (gpt-oss).
+    """
+
+    scale: float
+    causal: bool
+    window: int | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
 
 
 class Line:
-    """What the modules of one base share while a pack goes through: the layout, and the masks drawn for it by module, so
-    that a layer computed again under gradient checkpointing drops the same values."""
+    """What the modules of one base share while a pack goes through: the layout, and the dropout masks drawn for it.
+
+    `masks` are kept by module and turn, which counts how often the module has dropped in this pass: some classes have one
+    module for several layers (ALBERT). With `recomputes` a layer is computed again on the way back and drops the same
+    values, so that a module has one turn.
+    """
 
     def __init__(self) -> None:
         self._layout: Places | None = None
         self._places: dict[nn.Module, int] = {}
-        self.masks: dict[nn.Module, Any] = {}
-        self.window = math.inf  # tokens that the narrowest attention so far sees at once
+        self.masks: dict[tuple[nn.Module, int], Any] = {}
+        self.turns: Counter[nn.Module] = Counter()
+        self.recomputes = False
+        self._modules = 0  # of the base
         self.attended = 0  # attentions that the layout in hand has gone through
 
     @property
@@ -41,15 +63,28 @@ class Line:
         assert self._layout is not None, "a pack is laid out before it goes through"
         return self._layout
 
-    def place(self, module: nn.Module) -> int:
-        """A number of the module's own among those of the base."""
-        return self._places[module]
+    def mask(self, module: nn.Module, draw: Callable[[int], Any]) -> Any:
+        """The module's mask in this pass. `draw` makes it from a number that no other module and turn has."""
+        turn = 0 if self.recomputes else self.turns[module]
+        self.turns[module] += 1
+        if (module, turn) not in self.masks:
+            self.masks[module, turn] = draw(self._places[module] + turn * self._modules)
+        return self.masks[module, turn]
 
     def put_on(self, model: nn.Module) -> None:
         """Number the modules of a base, and let them find the line."""
-        for number, module in enumerate(model.modules()):
+        self.number(list(model.modules()))
+
+    def number(self, modules: Sequence[nn.Module]) -> None:
+        """`modules` are those of a base, in its order."""
+        self._modules = len(modules)
+        for number, module in enumerate(modules):
             vars(module)[_LINE] = self
             self._places[module] = number
+
+    def numbers(self, module: nn.Module) -> bool:
+        """Whether it is a module of the base."""
+        return module in self._places
 
     def replace(self, module: nn.Module, other: nn.Module) -> None:
         """The other one stands in the module's place."""
@@ -58,6 +93,7 @@ class Line:
     def lay(self, layout: Places | None) -> None:
         self._layout = layout
         self.masks = {}
+        self.turns.clear()
         self.attended = 0
 
     @contextmanager
@@ -81,36 +117,41 @@ def attend(
     dropout: float = 0.0,
     is_causal: bool | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads; the result is
     (1, tokens, heads, width). Raises Unsuited where a module asks for more than scaled dot products."""
-    line: Line = vars(module)[_LINE]
+    line = line_of(module)
     line.attended += 1
     layout = line.layout
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
-    if sliding_window is not None:
-        line.window = min(line.window, sliding_window)
-        if layout.longest > sliding_window:
-            asked.append("sliding_window")
+    if s_aux is not None and s_aux.requires_grad:
+        asked.append("s_aux that is trained")
     if asked:
         raise Unsuited(f"the attention of {type(module).__name__} asks for {', '.join(asked)}")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    rule = Rule(scale, causal, sliding_window, softcap, s_aux)
     # Under autocast rotary embeddings leave queries and keys in another type than values.
     kind = compute_type(value)
     query, key, value = (part.to(kind) for part in (query, key, value))
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
-    drawn = None
-    if dropout > 0 and layout.draws is not None:
-        if module not in line.masks:
-            asked_for = query.shape[1], dropout, _at_least_float32(query)
-            line.masks[module] = [layout.draws.scores(line.place(module), group, *asked_for) for group in layout.groups]
-        drawn = line.masks[module]
-    result: Tensor = _Attention.apply(query, key, value, layout, scale, causal, drawn)  # type: ignore[no-untyped-call]
+    drawn, draws = None, layout.draws
+    if dropout > 0 and draws is not None:
+        asked_for = query.shape[1], dropout, _at_least_float32(query)
+        drawn = line.mask(module, lambda place: [draws.scores(place, group, *asked_for) for group in layout.groups])
+    result: Tensor = _Attention.apply(query, key, value, layout, rule, drawn)  # type: ignore[no-untyped-call]
     return result, None
+
+
+def line_of(module: nn.Module) -> Line:
+    """Of a module that a line was put on."""
+    line: Line = vars(module)[_LINE]
+    return line
 
 
 def compute_type(values: Tensor) -> torch.dtype:
@@ -124,21 +165,20 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Places, scale: float, causal: bool,
-        masks: list[Tensor] | None,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Places, rule: Rule, masks: list[Tensor] | None
+    ) -> Tensor:
         heads, width = query.shape[1], query.shape[3]
         places = layout.by_head(heads)
-        flat = [_by_token(part) for part in (query * scale, key, value)]
+        flat = [_by_token(part) for part in (query * rule.scale, key, value)]
         result, saved = _Gathered(places, flat[0]), []
         for number, group in enumerate(layout.groups):
             q, k, v = (part.index_select(0, places.index[number]).view(-1, group.length, width) for part in flat)
-            shares = _shares(q, k, group, heads, causal=causal)
+            shares = _shares(q, k, group, heads, rule)
             seen = shares if masks is None else shares * masks[number]
             torch.bmm(seen.to(v.dtype), v, out=result.part(number, group.length))
             saved += [q, k, v, shares]
         ctx.save_for_backward(*saved)
-        ctx.layout, ctx.scale, ctx.masks, ctx.heads = layout, scale, masks, heads
+        ctx.layout, ctx.rule, ctx.masks, ctx.heads = layout, rule, masks, heads
         return result.back().view(1, -1, heads, width)
 
     @staticmethod
@@ -156,9 +196,9 @@ class _Attention(torch.autograd.Function):
                 g.masked_fill_(padding, 0.0)
             mask = None if ctx.masks is None else ctx.masks[number]
             outs = [one.part(number, group.length) for one in found]
-            _back(g.view(-1, group.length, width), q, k, v, shares, mask, outs)
+            _back(g.view(-1, group.length, width), q, k, v, shares, mask, ctx.rule.softcap, outs)
         for_query, for_key, for_value = (one.back().view(1, -1, heads, width).transpose(1, 2) for one in found)
-        return for_query.mul_(ctx.scale), for_key, for_value, None, None, None, None
+        return for_query.mul_(ctx.rule.scale), for_key, for_value, None, None, None
 
 
 @dataclass(slots=True)
@@ -192,27 +232,50 @@ def _at_least_float32(part: Tensor) -> torch.dtype:
     return torch.promote_types(part.dtype, torch.float32)
 
 
-def _shares(q: Tensor, k: Tensor, group: Group, heads: int, *, causal: bool) -> Tensor:
+def _shares(q: Tensor, k: Tensor, group: Group, heads: int, rule: Rule) -> Tensor:
     """The softmax of the scores, (rows x heads, length, length), at least in float32."""
     scores = torch.bmm(q, k.transpose(1, 2))
     scores = scores.to(_at_least_float32(scores))
+    if rule.softcap is not None:
+        scores = torch.tanh(scores / rule.softcap) * rule.softcap
+    by_row = scores.view(group.rows, heads, group.length, group.length)
     if group.unseen is not None:
-        scores.view(group.rows, heads, group.length, group.length).add_(group.unseen)
-    if causal:
+        by_row.add_(group.unseen)
+    if rule.causal:
         later = torch.ones(group.length, group.length, dtype=torch.bool, device=q.device).triu_(1)
         scores.masked_fill_(later, -torch.inf)
+    if rule.window is not None and rule.window < group.length:
+        by_row.masked_fill_(_too_far(group, rule.window), -torch.inf)
+    if rule.sinks is not None:
+        sinks = rule.sinks.to(scores.dtype).view(1, heads, 1, 1).expand(group.rows, -1, group.length, 1)
+        scores = torch.cat([by_row, sinks], dim=-1).view(-1, group.length, group.length + 1)
+        return torch.softmax(scores, dim=-1)[..., :-1].contiguous()
     return torch.softmax(scores, dim=-1)
 
 
+def _too_far(group: Group, window: int) -> Tensor:
+    """(rows or 1, 1, length, length), of each query the keys outside its window. Queries that only pad have no window: it
+    would hold nothing but padding, and a softmax over nothing is not a number."""
+    steps = torch.arange(group.length, device=group.index.device)
+    far = ((steps[:, None] - steps).abs() >= window)[None, None]
+    return far if group.real is None else far & group.real[:, None, :, None]
+
+
 def _back(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, shares: Tensor, mask: Tensor | None, outs: Sequence[Tensor]
-) -> None:
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, shares: Tensor, mask: Tensor | None, softcap: float | None,
+    outs: Sequence[Tensor],
+) -> None:  # fmt: skip
     """Fills `outs` with the gradients of the scaled queries, the keys and the values."""
     seen = shares if mask is None else shares * mask
     for_shares = torch.bmm(g, v.transpose(1, 2)).to(shares.dtype)
     if mask is not None:
         for_shares *= mask
-    for_scores = torch._softmax_backward_data(for_shares, shares, -1, shares.dtype).to(q.dtype)
+    # A sink has a share but no value, so that its part of the sum in a softmax's gradient is zero.
+    for_scores = torch._softmax_backward_data(for_shares, shares, -1, shares.dtype)
+    if softcap is not None:
+        capped = torch.tanh(torch.bmm(q, k.transpose(1, 2)).to(shares.dtype) / softcap)
+        for_scores *= 1 - capped**2
+    for_scores = for_scores.to(q.dtype)
     torch.bmm(for_scores, k, out=outs[0])
     torch.bmm(for_scores.transpose(1, 2), q, out=outs[1])
     torch.bmm(seen.to(g.dtype).transpose(1, 2), g, out=outs[2])

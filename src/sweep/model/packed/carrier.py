@@ -28,6 +28,7 @@ from sweep.model.packed.noise import Noise
 # Of the largest distance of a row's logits from the mean row's.
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
 _APART = 2.0  # how much farther any other pooling must be
+_TRIES = 4  # seeds, by which random numbers that decide something are told from those that are drawn and not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Carrier:
         self._model, self._prefix = model, f"{body(model)}."
         self._sites: dict[str, Site] = {}
         self._pool: Pool | None = None
+        self._judged = 0  # tokens of the longest row that logits were compared for
         self._graphs = graphs
         self._aboard: tuple[Passenger, ...] = ()
         self._leaves: list[Leaf] = []
@@ -101,24 +103,33 @@ class Carrier:
     def checkpointing(self) -> None:
         """Compute each layer again on the way back, instead of keeping what is inside. The global generators need not be
         set back for that, which a graph could not: masks are kept."""
+        self._line.recomputes = True
         options = {"use_reentrant": False, "preserve_rng_state": self._graphs is None}
         self._model.gradient_checkpointing_enable(options)  # type: ignore[no-untyped-call]
 
-    @property
-    def pristine(self) -> bool:
-        """No trial has boarded yet."""
-        return self._pool is None
+    def judges(self, longest: int) -> bool:
+        """Whether a trial with a row of so many tokens is boarded by its logits: none that boarded before had as long a row.
+        Windows and other masks of an attention show only beyond a certain length."""
+        return longest > self._judged
 
-    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None, *, longest: int) -> None:
-        """Make room for a trial's adapters. For the first one, `logits` are those of its own model for `rows`, padded and
-        in eval mode, by which the pack's are judged. Raises Unsuited where they differ, an adapter has no layer, or the
-        trial's `longest` row, in tokens, is longer than an attention sees."""
+    def board(self, passenger: Passenger, rows: Sequence[Row], logits: Tensor | None) -> None:
+        """Make room for a trial's adapters. Where the carrier `judges`, `logits` are those of the trial's own model for `rows`,
+        padded and in eval mode, by which the pack's are judged; its longest row is among them. Raises Unsuited where they
+        differ, an adapter has no layer, or the model draws random numbers that are no trial's; and whatever the model's own
+        code raises of a line of rows."""
         self._make_sites(passenger)
-        if logits is not None:
-            self._pool = self._find_pool(passenger, rows, logits)
-        if longest > self._line.window:
-            raise Unsuited(f"an attention of {type(self._model).__name__} sees {self._line.window:.0f} tokens at once, "
-                           f"fewer than the {longest} of the longest row")  # fmt: skip
+        if logits is None:
+            return
+        try:
+            if self._pool is None:
+                pool = self._find_pool(passenger, rows, logits)
+                self._try_training(pool, passenger, rows)
+                self._pool = pool
+            else:
+                self._judge(self._pool, passenger, rows, logits)
+        finally:
+            self.clear()
+        self._judged = max(len(row) for row in rows)
 
     def train(self, mode: bool) -> None:
         _set_mode(self._trunk, mode)
@@ -260,11 +271,51 @@ class Carrier:
             with narrow.behind_attention(self._trunk, self._line) as linears:
                 hidden = self._hidden(layout)
             logits = [self._logits(pool, passenger, hidden, layout) for pool in self._pools]
-        self.clear()
-        pool = self._pools[_fitting(type(self._model).__name__, logits, expected, self._tolerance(expected))]
+        pool = self._pools[_fitting(self._name, logits, expected, self._tolerance(expected))]
         if pool.read is not None:
             narrow.replace(self._trunk, linears, self._line, partial(pool.read, self))
         return pool
+
+    def _try_training(self, pool: Pool, passenger: Passenger, rows: Sequence[Row]) -> None:
+        """Forward and back in training mode, on few short rows. Raises Unsuited where a module draws random numbers in a way of its
+        own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
+        self.train(True)
+        self.load([passenger])
+        stacks = [leaf.stacked for leaf in self._leaves]
+        found = []
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            for seed in range(_TRIES):
+                torch.manual_seed(seed)
+                before = self._random_state()
+                layout = self.layout([rows[:2]], [Noise(0, 0, self.device)])
+                vectors = pool.vectors(self, self._hidden(layout), layout)
+                found.append(vectors.detach())
+                if self._random_state() == before:
+                    break
+        if self._line.recomputes and any(turns > 1 for turns in self._line.turns.values()):
+            raise Unsuited(f"{self._name} drops by one module in several layers, with trainer.gradient_checkpointing")
+        if stacks:
+            torch.autograd.grad(vectors.sum(), stacks, allow_unused=True)
+        slack = self._tolerance(found[0]) * float(found[0].abs().max())
+        if any(float((one - found[0]).abs().max()) > slack for one in found):
+            raise Unsuited(f"{self._name} draws random numbers in training that are no trial's own")
+
+    def _random_state(self) -> list[list[int]]:
+        on_gpu = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [state.tolist() for state in (torch.get_rng_state(), *on_gpu)]
+
+    def _judge(self, pool: Pool, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> None:
+        self.train(False)
+        passenger.head.eval()
+        self.load([passenger])
+        layout = self.layout([rows])
+        with torch.no_grad():
+            logits = self._logits(pool, passenger, self._hidden(layout), layout)
+        _fitting(self._name, [logits], expected, self._tolerance(expected))
+
+    @property
+    def _name(self) -> str:
+        return type(self._model).__name__
 
     def _tolerance(self, logits: Tensor) -> float:
         """Of the coarsest type that logits go through: heads are wider than half a base, and products of one in 4 bits, or

@@ -20,9 +20,8 @@ class LineDropout(nn.Dropout):
         draws = line.layout.draws
         if not self.training or not self.p or draws is None:
             return values
-        if self not in line.masks:
-            line.masks[self] = draws.tokens(line.place(self), values.shape[-1], self.p, values.dtype)
-        dropped: Tensor = values * line.masks[self].view(values.shape)
+        mask = line.mask(self, lambda place: draws.tokens(place, values.shape[-1], self.p, values.dtype))
+        dropped: Tensor = values * mask.view(values.shape)
         return dropped
 
 

@@ -100,11 +100,6 @@ class Framed:
     def tokens(self) -> int:
         return self.shape.tokens
 
-    @property
-    def longest(self) -> int:
-        """No more is known on the host. Attentions looked at the rows when their trials boarded."""
-        return 1
-
     @cached_property
     def draws(self) -> Draws:
         return Counted(self.keys, self)

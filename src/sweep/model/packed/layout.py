@@ -40,10 +40,6 @@ class Places(Protocol):
     def tokens(self) -> int: ...
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest row."""
-
-    @property
     def draws(self) -> Draws | None:
         """None where the pack is evaluated."""
 
