@@ -4,8 +4,6 @@ study."""
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
@@ -15,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
+from sweep import cached
 from sweep.config.schema import DatasetConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
@@ -79,17 +78,15 @@ def tokenise(
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
-    file = cache / f"{_fingerprint(rows, tokenizer, limit, labels, prompt)}.arrow"
-    try:
-        return Dataset.from_file(str(file))
-    except (OSError, ValueError):  # not there, or damaged
-        _write(_batches(rows, partial(_tokens, tokenizer, limit, prompt), labels), file)
+    key = _fingerprint(rows, tokenizer, limit, labels, prompt)
+    batches = _batches(rows, partial(_tokens, tokenizer, limit, prompt), labels)
+    file = cached.find(cache, key, ".arrow") or cached.keep(cache, key, ".arrow", partial(_write, batches))
     return Dataset.from_file(str(file))
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
     """A fingerprint of all that the columns of `tokenise` depend on."""
-    return Path(tokenised.cache_files[0]["filename"]).stem
+    return cached.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
@@ -134,18 +131,11 @@ def _batches(
 
 
 def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
-    """Appears whole or not at all: several processes may share the cache."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".tmp")
-    try:
-        first = next(batches)
-        with os.fdopen(handle, "wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
-            stream.write_batch(first)
-            for batch in batches:
-                stream.write_batch(batch)
-        Path(scratch).replace(file)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+    first = next(batches)
+    with file.open("wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
+        stream.write_batch(first)
+        for batch in batches:
+            stream.write_batch(batch)
 
 
 def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace, prompt: Prompt | None) -> str:
