@@ -3,10 +3,8 @@ study."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -15,6 +13,7 @@ import pyarrow as pa
 
 from sweep import cached
 from sweep.config.schema import DatasetConfig
+from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.errors import UserError
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 FALLBACK_LENGTH = 512
 UNLIMITED = 1_000_000  # a tokenizer that knows no limit says 10**30
-LAYOUT = "1"  # of the columns in the cache: change it with them
+LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
@@ -142,15 +141,4 @@ def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpac
     digest = Fingerprint().add(LAYOUT).add(rows.fingerprint()).add(labels.task).add(str(limit))
     if prompt is not None:
         digest.add("prompt").add(prompt.template).add(repr(prompt.start))
-    for package in ("transformers", "tokenizers"):
-        digest.add(metadata.version(package))
-    digest.add(type(tokenizer).__name__).add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names))
-    return digest.add(repr(sorted(tokenizer.special_tokens_map.items()))).add(_definition(tokenizer)).hex()
-
-
-def _definition(tokenizer: Tokenizer) -> str:
-    """Vocabulary, merges and rules of a fast tokenizer, less the truncation and padding that its last call
-    left."""
-    if not tokenizer.is_fast:
-        return repr(sorted(tokenizer.get_vocab().items()))
-    return json.dumps({**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None})
+    return digest.add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names)).add(definition(tokenizer)).hex()
