@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 FALLBACK_LENGTH = 512
 UNLIMITED = 1_000_000  # a tokenizer that knows no limit says 10**30
+PADDED_IN_FULL = "pad_to_max_length"  # a tokenizer's own setting, saved with it
 LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
@@ -71,7 +72,8 @@ def tokenise(
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
     """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
-    int, or for multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair,
+    int, or for multi-label a float for each label) and `length` in tokens, padding included where the tokenizer asks for
+    it (`padded_in_full`). Rows keep their order; of a pair,
     the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
     template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
     from datasets import Dataset
@@ -96,6 +98,11 @@ def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
+def padded_in_full(tokenizer: Tokenizer) -> bool:
+    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to the longest of a batch."""
+    return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
+
+
 def check_length(dataset: DatasetConfig, tokenizer: Tokenizer) -> None:
     """Raises UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text."""
     paired = dataset.text_pair_column is not None
@@ -110,7 +117,8 @@ def _tokens(
     tokenizer: Tokenizer, limit: int, prompt: Prompt | None, texts: list[str], pairs: list[str] | None
 ) -> Mapping[str, Any]:
     if prompt is None:
-        return tokenizer(texts, pairs, truncation=True, max_length=limit)  # type: ignore[no-any-return]
+        padding = "max_length" if padded_in_full(tokenizer) else False
+        return tokenizer(texts, pairs, truncation=True, max_length=limit, padding=padding)  # type: ignore[no-any-return]
     ids = prompt.encode(tokenizer, texts, pairs)
     return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
 
@@ -141,4 +149,6 @@ def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpac
     digest = Fingerprint().add(LAYOUT).add(rows.fingerprint()).add(labels.task).add(str(limit))
     if prompt is not None:
         digest.add("prompt").add(prompt.template).add(repr(prompt.start))
+    elif padded_in_full(tokenizer):
+        digest.add("padded").add(repr((tokenizer.pad_token_id, tokenizer.padding_side)))
     return digest.add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names)).add(definition(tokenizer)).hex()
