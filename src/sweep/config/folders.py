@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sweep.errors import Fault
+
+CACHE = "SWEEP_CACHE"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +28,28 @@ def sweeps_dir() -> Path:
 def cache_dir() -> Path:
     """`SWEEP_CACHE`, or the user's cache folder: tokens, converted models and vectors of frozen bases, found again by
     fingerprint."""
-    named = os.environ.get("SWEEP_CACHE")
+    named = os.environ.get(CACHE)
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else base / "sweep"
+
+
+def token_cache() -> Path:
+    return cache_dir() / "tokenised"
+
+
+def cache_faults(_: object = None) -> list[Fault]:
+    """What keeps the cache folder from being written to: a file in its place or above it, or its permissions. Nothing is
+    made."""
+    try:
+        folder = cache_dir().absolute()
+    except RuntimeError:  # a user without a home
+        return [Fault(CACHE, "is not set, and there is no home folder to keep a cache in; name a folder")]
+    said = f"is {folder}" if os.environ.get(CACHE) else f"is not set, so that {folder} is the cache"
+    try:
+        nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+            return []
+        what = f"{nearest} cannot be written to" if nearest.is_dir() else f"{nearest} is no folder"
+    except OSError as error:
+        what = f"it cannot be looked at: {error.strerror}"
+    return [Fault(CACHE, f"{said}, but {what}; name a folder that can be made or written to", "the environment")]

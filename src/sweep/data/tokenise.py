@@ -49,6 +49,16 @@ class TokenisedData:
     ) -> datasets.Dataset:
         return self._shared("validation", tokenizer, max_length, prompt)
 
+    def test_texts(
+        self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
+    ) -> datasets.Dataset | None:
+        """Without their labels; None where there is no test split."""
+        locked, labels = self.splits.test, self.splits.labels
+        if locked is None:
+            return None
+        rows = locked.unlabelled()
+        return tokenise(rows, tokenizer, labels=labels, max_length=max_length, cache=self.cache, prompt=prompt)
+
     def _shared(
         self, role: Literal["train", "validation"], tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None
     ) -> datasets.Dataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sweep.config.folders import cache_dir, conf_dir
+from sweep.config.folders import cache_dir, conf_dir, token_cache
 from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
@@ -93,7 +93,7 @@ def opened(plan: Plan) -> Iterator[Session]:
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
-        data = TokenisedData(plan.splits, cache_dir() / "tokenised")
+        data = TokenisedData(plan.splits, token_cache())
         try:
             yield Session(plan, store, tracker, bench, data, view, stop)
         finally:
