@@ -14,7 +14,12 @@ from sweep.config.schema import ModelConfig
 from sweep.model.end_mark import take_for_text
 from sweep.model.tokenizer import load_tokenizer
 
-PIECES = [("<pad>", 0.0), (END, 0.0), ("<unk>", 0.0), *((one, -3.0) for one in ("▁", "a", "b", "s", "<", "/", ">", "▁a"))]
+PIECES = [
+    ("<pad>", 0.0),
+    (END, 0.0),
+    ("<unk>", 0.0),
+    *((one, -3.0) for one in ("▁", "a", "b", "s", "<", "/", ">", "▁a")),
+]
 
 
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
@@ -33,7 +38,9 @@ def test_a_batch_with_an_end_mark_in_one_text_is_scored(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "made", [lambda: T5Tokenizer(vocab=PIECES, extra_ids=2), ByT5Tokenizer, word_tokenizer], ids=["pieces", "bytes", "words"]
+    "made",
+    [lambda: T5Tokenizer(vocab=PIECES, extra_ids=2), ByT5Tokenizer, word_tokenizer],
+    ids=["pieces", "bytes", "words"],
 )
 def test_a_mark_is_the_tokenizers_own_alone(made: Any, tmp_path: Path) -> None:
     plain = made()

@@ -37,19 +37,33 @@ def token_cache() -> Path:
     return cache_dir() / "tokenised"
 
 
+def feature_cache() -> Path:
+    return cache_dir() / "features"
+
+
+def gguf_cache() -> Path:
+    return cache_dir() / "gguf"
+
+
 def cache_faults(_: object = None) -> list[Fault]:
-    """What keeps the cache folder from being written to: a file in its place or above it, or its permissions. Nothing is
-    made."""
+    """What keeps the cache folder from being written to: a file in its place, above it or in it, or its permissions.
+    Nothing is made."""
     try:
-        folder = cache_dir().absolute()
+        folders = [kind().absolute() for kind in (token_cache, feature_cache, gguf_cache)]
     except RuntimeError:  # a user without a home
         return [Fault(CACHE, "is not set, and there is no home folder to keep a cache in; name a folder")]
-    said = f"is {folder}" if os.environ.get(CACHE) else f"is not set, so that {folder} is the cache"
+    found = dict.fromkeys(filter(None, map(_unwritable, folders)))
+    cache = folders[0].parent
+    said = f"is {cache}" if os.environ.get(CACHE) else f"is not set, so that {cache} is the cache"
+    rule = "name a folder that can be made or written to"
+    return [Fault(CACHE, f"{said}, but {what}; {rule}", "the environment") for what in found]
+
+
+def _unwritable(folder: Path) -> str | None:
     try:
         nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-        if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-            return []
-        what = f"{nearest} cannot be written to" if nearest.is_dir() else f"{nearest} is no folder"
+        if not nearest.is_dir():
+            return f"{nearest} is no folder"
     except OSError as error:
-        what = f"it cannot be looked at: {error.strerror}"
-    return [Fault(CACHE, f"{said}, but {what}; name a folder that can be made or written to", "the environment")]
+        return f"it cannot be looked at: {error.strerror}"
+    return None if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} cannot be written to"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import cached
-from sweep.config.folders import cache_dir
+from sweep.config.folders import gguf_cache
 from sweep.errors import Fault, UserError, first_line
 from sweep.model.checkpoint import Checkpoint, blamed, locate
 from sweep.model.quiet import quiet
@@ -49,7 +49,7 @@ def converted(found: Checkpoint, name: str) -> Checkpoint:
     """
     check(found.location, name)
     file = _file(found, name)
-    folder = cache_dir() / "gguf" / _name(file, file.stat().st_mtime_ns)
+    folder = gguf_cache() / _name(file, file.stat().st_mtime_ns)
     if folder.is_dir() and not _whole(folder, _changes(folder)):
         cached.tell_damaged(folder)
         with suppress(FileNotFoundError):  # another process was first
