@@ -81,7 +81,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         *_accounted(account),
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
-        "dry run: nothing was trained and nothing was written",
+        "dry run: nothing was trained, and nothing written outside the cache",
     ])  # fmt: skip
 
 
