@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from sweep.config.folders import cache_faults
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
 from sweep.numerics import tell_libraries
@@ -22,7 +23,7 @@ def main() -> None:
         return
     with reported():
         plan = make_plan(
-            sys.argv[1:], checks=(tracker_faults, model_faults), last=(hub_faults,)
+            sys.argv[1:], checks=(tracker_faults, model_faults, cache_faults), last=(hub_faults,)
         )  # --help and --cfg end here
 
         # Imported only now: torch takes seconds, and a mistake in the config should not.

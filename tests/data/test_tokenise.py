@@ -97,11 +97,18 @@ def test_anything_that_changes_tokens_is_another_file(run, tokenizer, tmp_path):
     assert len(files(tmp_path)) == 5
 
 
-def test_a_damaged_file_is_made_again(run, tmp_path):
+@pytest.mark.parametrize("damage", ["cut short", "a bit flipped"])
+def test_a_damaged_file_is_made_again(run, tmp_path, capsys, damage):
     whole = list(run())
     (file,) = (tmp_path / "tokens").iterdir()
-    file.write_bytes(file.read_bytes()[:100])
+    content = file.read_bytes()
+    token = content.index(int(whole[0]["input_ids"][1]).to_bytes(4, "little"))
+    flipped = bytes([*content[:token], content[token] ^ 1, *content[token + 1 :]])
+    file.write_bytes(content[:100] if damage == "cut short" else flipped)
     assert list(run()) == whole
+    assert capsys.readouterr().err == f"sweep: {file} is damaged, and is made again\n"
+    assert list(run()) == whole and not capsys.readouterr().err
+    assert file.read_bytes() == content
 
 
 def test_a_failure_leaves_nothing_behind(run, tmp_path):

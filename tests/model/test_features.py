@@ -119,12 +119,15 @@ def test_nothing_is_kept_of_features_that_were_not_finished(tmp_path: Path) -> N
     assert cache.get("base", "rows", 2, CPU, lambda: torch.ones(2, 3)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("damage", ["cut short", "other rows"])
-def test_a_damaged_file_is_computed_again(damage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut short", "a bit flipped", "other rows"])
+def test_a_damaged_file_is_computed_again(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     FeatureCache(tmp_path / "features").get("base", "rows", 2, CPU, lambda: torch.ones(2, 3))
     (file,) = tmp_path.glob("features/*")
     if damage == "cut short":
         file.write_bytes(file.read_bytes()[:-4])
+    elif damage == "a bit flipped":
+        content = file.read_bytes()
+        file.write_bytes(bytes([*content[:-1], content[-1] ^ 1]))
     else:
         save_file({"states": torch.zeros(1, 3)}, file)
     for _ in range(2):  # the second time, from the file that replaced it
@@ -132,6 +135,7 @@ def test_a_damaged_file_is_computed_again(damage: str, tmp_path: Path) -> None:
             FeatureCache(tmp_path / "features").get("base", "rows", 2, CPU, lambda: torch.ones(2, 3)), torch.ones(2, 3)
         )
     assert load_file(file)["states"].shape == (2, 3)
+    assert capsys.readouterr().err.count(f"{file} is damaged, and is made again") == 1
 
 
 def test_a_folder_that_takes_no_file_stops_no_trial(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

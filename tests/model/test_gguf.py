@@ -63,3 +63,13 @@ def test_converted_once_trained_and_loaded_again(
     assert fingerprint(MODEL).revision == ""
     again, same_tokenizer = load(tmp_path / "model")
     assert torch.equal(logits(again, same_tokenizer), scores)
+    assert_made_again(next((cache_dir() / "gguf").iterdir()) / "model.safetensors", capsys)
+
+
+def assert_made_again(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a bit of a converted model has flipped."""
+    whole = file.read_bytes()
+    file.write_bytes(bytes([*whole[:-1], whole[-1] ^ 1]))
+    find(MODEL)
+    assert "is damaged, and is made again" in capsys.readouterr().err
+    assert file.read_bytes() == whole

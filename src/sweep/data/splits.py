@@ -29,11 +29,13 @@ KEYS = {
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the
-    index of its label, or for multi-label a 0 or 1 for each label."""
+    index of its label, or for multi-label a 0 or 1 for each label. `numbers[i]` is its number in the split
+    that it was stored in, from 1; empty where that is not known."""
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
     labels: tuple[Label, ...]
+    numbers: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -44,7 +46,7 @@ class Rows:
     def __add__(self, others: Rows) -> Rows:
         """Both have pairs, or neither has."""
         pairs = None if self.pairs is None or others.pairs is None else self.pairs + others.pairs
-        return Rows(self.texts + others.texts, pairs, self.labels + others.labels)
+        return Rows(self.texts + others.texts, pairs, self.labels + others.labels, self.numbers + others.numbers)
 
     def fingerprint(self) -> str:
         """Of the texts and labels, in order."""
@@ -56,8 +58,8 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LockedRows:
-    """Rows whose number is known, and that nobody looks at before the winner is chosen: `sweep.final` alone
-    opens them."""
+    """Rows whose number is known, and whose labels nobody looks at before the winner is chosen: `sweep.final`
+    alone opens them."""
 
     _rows: Rows = field(repr=False)
 
@@ -66,6 +68,12 @@ class LockedRows:
 
     def open(self) -> Rows:
         return self._rows
+
+    def unlabelled(self) -> Rows:
+        """The texts, to be checked for what a model cannot take; every row has the first label, or none."""
+        labels = self._rows.labels
+        none: Label = 0 if isinstance(labels[0], int) else (0,) * len(labels[0])
+        return replace(self._rows, labels=(none,) * len(labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +205,7 @@ def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
         texts=tuple(columns.texts[index] for index in indices),
         pairs=None if pairs is None else tuple(pairs[index] for index in indices),
         labels=tuple(encode.label(columns.labels[index] or ()) for index in indices),
+        numbers=tuple(index + 1 for index in indices),
     )
 
 

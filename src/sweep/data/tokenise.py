@@ -3,19 +3,17 @@ study."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
+from sweep import cached
 from sweep.config.schema import DatasetConfig
+from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.errors import UserError
@@ -30,7 +28,8 @@ if TYPE_CHECKING:
 BATCH = 1000
 FALLBACK_LENGTH = 512
 UNLIMITED = 1_000_000  # a tokenizer that knows no limit says 10**30
-LAYOUT = "1"  # of the columns in the cache: change it with them
+PADDED_IN_FULL = "pad_to_max_length"  # a tokenizer's own setting, saved with it
+LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
@@ -49,6 +48,16 @@ class TokenisedData:
         self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
     ) -> datasets.Dataset:
         return self._shared("validation", tokenizer, max_length, prompt)
+
+    def test_texts(
+        self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
+    ) -> datasets.Dataset | None:
+        """Without their labels; None where there is no test split."""
+        locked, labels = self.splits.test, self.splits.labels
+        if locked is None:
+            return None
+        rows = locked.unlabelled()
+        return tokenise(rows, tokenizer, labels=labels, max_length=max_length, cache=self.cache, prompt=prompt)
 
     def _shared(
         self, role: Literal["train", "validation"], tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None
@@ -73,23 +82,22 @@ def tokenise(
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
     """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
-    int, or for multi-label a float for each label) and `length` in tokens. Rows keep their order; of a pair,
+    int, or for multi-label a float for each label) and `length` in tokens, padding included where the tokenizer asks for
+    it (`padded_in_full`). Rows keep their order; of a pair,
     the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
     template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
-    file = cache / f"{_fingerprint(rows, tokenizer, limit, labels, prompt)}.arrow"
-    try:
-        return Dataset.from_file(str(file))
-    except (OSError, ValueError):  # not there, or damaged
-        _write(_batches(rows, partial(_tokens, tokenizer, limit, prompt), labels), file)
+    key = _fingerprint(rows, tokenizer, limit, labels, prompt)
+    batches = _batches(rows, partial(_tokens, tokenizer, limit, prompt), labels)
+    file = cached.find(cache, key, ".arrow") or cached.keep(cache, key, ".arrow", partial(_write, batches))
     return Dataset.from_file(str(file))
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
     """A fingerprint of all that the columns of `tokenise` depend on."""
-    return Path(tokenised.cache_files[0]["filename"]).stem
+    return cached.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
@@ -98,6 +106,11 @@ def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+
+
+def padded_in_full(tokenizer: Tokenizer) -> bool:
+    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to the longest of a batch."""
+    return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
 def check_length(dataset: DatasetConfig, tokenizer: Tokenizer) -> None:
@@ -114,7 +127,8 @@ def _tokens(
     tokenizer: Tokenizer, limit: int, prompt: Prompt | None, texts: list[str], pairs: list[str] | None
 ) -> Mapping[str, Any]:
     if prompt is None:
-        return tokenizer(texts, pairs, truncation=True, max_length=limit)  # type: ignore[no-any-return]
+        padding = "max_length" if padded_in_full(tokenizer) else False
+        return tokenizer(texts, pairs, truncation=True, max_length=limit, padding=padding)  # type: ignore[no-any-return]
     ids = prompt.encode(tokenizer, texts, pairs)
     return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
 
@@ -134,33 +148,17 @@ def _batches(
 
 
 def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
-    """Appears whole or not at all: several processes may share the cache."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".tmp")
-    try:
-        first = next(batches)
-        with os.fdopen(handle, "wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
-            stream.write_batch(first)
-            for batch in batches:
-                stream.write_batch(batch)
-        Path(scratch).replace(file)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+    first = next(batches)
+    with file.open("wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
+        stream.write_batch(first)
+        for batch in batches:
+            stream.write_batch(batch)
 
 
 def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpace, prompt: Prompt | None) -> str:
     digest = Fingerprint().add(LAYOUT).add(rows.fingerprint()).add(labels.task).add(str(limit))
     if prompt is not None:
         digest.add("prompt").add(prompt.template).add(repr(prompt.start))
-    for package in ("transformers", "tokenizers"):
-        digest.add(metadata.version(package))
-    digest.add(type(tokenizer).__name__).add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names))
-    return digest.add(repr(sorted(tokenizer.special_tokens_map.items()))).add(_definition(tokenizer)).hex()
-
-
-def _definition(tokenizer: Tokenizer) -> str:
-    """Vocabulary, merges and rules of a fast tokenizer, less the truncation and padding that its last call
-    left."""
-    if not tokenizer.is_fast:
-        return repr(sorted(tokenizer.get_vocab().items()))
-    return json.dumps({**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None})
+    elif padded_in_full(tokenizer):
+        digest.add("padded").add(repr((tokenizer.pad_token_id, tokenizer.padding_side)))
+    return digest.add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names)).add(definition(tokenizer)).hex()

@@ -32,7 +32,7 @@ from transformers import (
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
-from sweep.data.tokenise import token_limit
+from sweep.data.tokenise import padded_in_full, token_limit
 from sweep.errors import naming
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
@@ -89,7 +89,8 @@ def save(
         _save_weights(model, manifest, folder)
         _cutting_at(longest, tokenizer).save_pretrained(folder)
     manifests.write(manifest, folder)
-    (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit))
+    padding = "'max_length'" if padded_in_full(tokenizer) else "True"
+    (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit, padding=padding))
 
 
 def load(

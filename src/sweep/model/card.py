@@ -36,10 +36,12 @@ _SETTINGS = {
 }  # fmt: skip
 
 
-def card(config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None) -> str:
+def card(
+    config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None, *, padding: str = "True"
+) -> str:
     """`metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation are of the model
-    before it. The code in it runs in the model's own folder."""
-    labels, asked = manifest.labels, batch(config)
+    before it. The code in it runs in the model's own folder; `padding` is as it is written there."""
+    labels, asked = manifest.labels, batch(config, padding=padding)
     parts = [
         _front_matter(config, manifest),
         f"# {config.title or config.study.study_name}",

@@ -9,12 +9,11 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
+from sweep import cached
 from sweep.model.account import trained_head
 from sweep.model.architecture import body
 from sweep.model.pooling import pooled, pooling_of
@@ -32,6 +32,7 @@ from sweep.model.pooling import pooled, pooling_of
 logger = logging.getLogger(__name__)
 
 _STATES = "states"
+_SUFFIX = ".safetensors"
 _TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 2e-3}
 _FINEST = 1e-5
 
@@ -206,26 +207,28 @@ class FeatureCache:
         return self._held[key]
 
     def _stored(self, key: str, count: int, compute: Callable[[], Tensor], base: str) -> Tensor:
-        file = self.folder / f"{key}.safetensors" if self.folder else None
-        if file is not None and (known := _read(file, count)) is not None:
+        if self.folder is not None and (known := _read(self.folder, key, count)) is not None:
             return known
         try:
             found = compute()
         except Unsuited as error:
             self._unsuited[base] = str(error)
             raise
-        if file is not None:
+        if self.folder is not None:
             try:
-                _write(found, file)
+                cached.keep(self.folder, key, _SUFFIX, partial(_write, found))
             except (OSError, SafetensorError) as error:
                 logger.warning(
-                    f"{file.parent}: the features of a frozen base could not be kept for later runs: {error}"
+                    f"{self.folder}: the features of a frozen base could not be kept for later runs: {error}"
                 )
         return found
 
 
-def _read(file: Path, count: int) -> Tensor | None:
+def _read(folder: Path, key: str, count: int) -> Tensor | None:
     """None where there is no file of `count` rows, or a damaged one."""
+    file = cached.find(folder, key, _SUFFIX)
+    if file is None:
+        return None
     try:
         found = load_file(file)[_STATES]  # memory-mapped
     except (OSError, SafetensorError, KeyError):
@@ -234,12 +237,4 @@ def _read(file: Path, count: int) -> Tensor | None:
 
 
 def _write(found: Tensor, file: Path) -> None:
-    """Appears whole or not at all: several processes may share the cache."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-    os.close(handle)
-    try:
-        save_file({_STATES: found.cpu().contiguous()}, scratch)
-        Path(scratch).replace(file)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+    save_file({_STATES: found.cpu().contiguous()}, file)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
 import sys
 import tempfile
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from copy import deepcopy
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,7 +16,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.config.folders import cache_dir
+from sweep import cached
+from sweep.config.folders import gguf_cache
 from sweep.errors import Fault, UserError, first_line
 from sweep.model.checkpoint import Checkpoint, blamed, locate
 from sweep.model.quiet import quiet
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 KEY = "model.gguf_file"
+_CHECKSUMS = "sweep_checksums.json"  # of all other files of a converted model
 
 
 def check(location: str, name: str) -> None:
@@ -45,7 +49,11 @@ def converted(found: Checkpoint, name: str) -> Checkpoint:
     """
     check(found.location, name)
     file = _file(found, name)
-    folder = cache_dir() / "gguf" / _name(file, file.stat().st_mtime_ns)
+    folder = gguf_cache() / _name(file, file.stat().st_mtime_ns)
+    if folder.is_dir() and not _whole(folder, _changes(folder)):
+        cached.tell_damaged(folder)
+        with suppress(FileNotFoundError):  # another process was first
+            shutil.rmtree(folder)
     if not folder.is_dir():
         print(f"sweep: converting {name} to safetensors, once; it is kept in {folder}", file=sys.stderr)
         _convert(file, folder)
@@ -71,6 +79,23 @@ def _name(file: Path, _changed: int) -> str:
     return digest.add(version("transformers")).add(version("gguf")).hex()
 
 
+@lru_cache(maxsize=32)
+def _whole(folder: Path, _changed: tuple[tuple[str, int], ...]) -> bool:
+    """Whether every file holds the bytes that were written. Asked once a process: models are large."""
+    try:
+        return bool(json.loads((folder / _CHECKSUMS).read_bytes()) == _checksums(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _changes(folder: Path) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((file.name, file.stat().st_mtime_ns) for file in folder.iterdir()))
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {file.name: cached.checksum(file) for file in sorted(folder.iterdir()) if file.name != _CHECKSUMS}
+
+
 def _convert(file: Path, folder: Path) -> None:
     """Appears whole or not at all: several processes may share the cache."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -89,6 +114,7 @@ def _convert(file: Path, folder: Path) -> None:
             raise UserError.of(KEY, f"is {file.name}, but it cannot be read: {first_line(error)}") from error
         _plain(model).save_pretrained(inner)
         tokenizer.save_pretrained(inner)
+        (inner / _CHECKSUMS).write_text(json.dumps(_checksums(inner)))
         try:
             inner.rename(folder)
         except OSError:

@@ -9,19 +9,21 @@ from sweep.errors import UserError, first_line
 from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.model.end_mark import take_for_text
+from sweep.model.padding import set_padding
+from sweep.model.positions import position_limit
 from sweep.model.source import find, tokenizer_checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
-
 
 def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> PreTrainedTokenizerBase:
     """Raises UserError if the model cannot be reached or has no tokenizer that can be loaded.
 
-    Where there is no pad token, or one that the embeddings do not cover, the end-of-text token pads. `model_max_length`
-    is at most the number of positions that the model has.
+    Where there is no pad token, or one that the embeddings do not cover, the end-of-text token pads, and on the side
+    where the architecture wants it (`sweep.model.padding`). An end mark in a text is text where the head reads one
+    (`sweep.model.end_mark`). `model_max_length` is at most the number of tokens that the model has positions for.
     """
     found = checkpoint or find(model)
     own = tokenizer_checkpoint(model)
@@ -31,9 +33,10 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
     if own is not None or found.drawn:
         _check_ids(model, tokenizer, config)
     _set_padding(tokenizer, config, model)
-    text = config.get_text_config()
-    positions = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
-    tokenizer.model_max_length = min(tokenizer.model_max_length, *positions, 10**9)
+    tokenizer = take_for_text(tokenizer, config)
+    set_padding(tokenizer, config)
+    positions = position_limit(config, tokenizer, trusted=model.trust_remote_code)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions or 10**9)
     return tokenizer
 
 

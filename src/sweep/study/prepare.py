@@ -7,14 +7,17 @@ from collections.abc import Iterable
 
 from omegaconf import OmegaConf
 
+from sweep.config.folders import token_cache
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
+from sweep.data.tokenise import TokenisedData
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
 from sweep.model.packed.suits import never_packed
 from sweep.model.preflight import preflight
+from sweep.model.rows import look
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
@@ -29,7 +32,8 @@ def prepare(plan: Plan) -> None:
     """
     faults: list[Fault] = []
     account = Parameters(0, 0, 0)
-    for config in reversed(_distinct(plan.corners)):
+    configs = _distinct(plan.corners)
+    for config in reversed(configs):
         try:
             faults += device_faults(config, pick_device(config.trainer.device))
             account = preflight(config, plan.splits.labels)
@@ -37,12 +41,22 @@ def prepare(plan: Plan) -> None:
             faults += error.faults
     if faults:
         raise UserError(faults)
-    for note in (*plan.notes, *plan.splits.warnings, *_never_packed(plan)):
+    for note in (*plan.notes, *plan.splits.warnings, *_never_packed(plan), *_look_at_rows(plan, configs)):
         print(f"note: {note}", file=sys.stderr)
     if plan.config.study.dry_run:
         check_place(plan)
         print(describe(plan, account))
         raise SystemExit(0)
+
+
+def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
+    """Notes on the rows as tokens of each tokenizer and length. Raises UserError where a model cannot take them."""
+    data = TokenisedData(plan.splits, token_cache())
+    asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
+    found = [look(config, data) for config in asked.values()]
+    if faults := [fault for one in found for fault in one.faults]:
+        raise UserError(faults)
+    return list(dict.fromkeys(note for one in found for note in one.notes))
 
 
 def describe(plan: Plan, account: Parameters) -> str:
@@ -68,7 +82,7 @@ def describe(plan: Plan, account: Parameters) -> str:
         *_accounted(account),
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
-        "dry run: nothing was trained and nothing was written",
+        "dry run: nothing was trained, and nothing written outside the cache",
     ])  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sweep.config.folders import cache_dir, conf_dir
+from sweep.config.folders import conf_dir, feature_cache, token_cache
 from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
@@ -89,11 +89,11 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device, features=cache_dir() / "features")
+        bench = Bench(plan.config.trainer.device, features=feature_cache())
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
-        data = TokenisedData(plan.splits, cache_dir() / "tokenised")
+        data = TokenisedData(plan.splits, token_cache())
         try:
             yield Session(plan, store, tracker, bench, data, view, stop)
         finally:

@@ -1,0 +1,172 @@
+"""Whether a model can take the rows of a data set: looked at as tokens, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from sweep.config.schema import Config
+from sweep.data.prompt import Prompt, bind
+from sweep.data.raw import listed
+from sweep.data.splits import Rows
+from sweep.data.tokenise import TokenisedData, padded_in_full, token_limit
+from sweep.errors import Fault
+from sweep.model.architecture import read_config
+from sweep.model.checkpoint import KEY
+from sweep.model.end_mark import end_mark
+from sweep.model.source import find
+from sweep.model.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+TEXT = "dataset.text_column"
+_NAMED = 3  # rows, of those that have the same fault
+_SHOWN = 30  # characters of a text
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is wrong with the rows for a model; `notes` are for the user."""
+
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def look(config: Config, data: TokenisedData) -> Looked:
+    """Tokenise the rows of every split as a trial of `config` would, with their tokens kept for it. Of the test split only
+    the texts are looked at. Raises UserError where model or tokenizer cannot be had."""
+    checkpoint = find(config.model)
+    architecture, tokenizer = read_config(config.model, checkpoint), load_tokenizer(config.model, checkpoint)
+    length, prompt = config.dataset.max_length, None
+    if config.prompt is not None:
+        prompt = bind(config.prompt, data.splits.labels, tokenizer, max_length=length)
+    given = (tokenizer, length, prompt)
+    tokens = {"train": data.train(*given), "validation": data.validation(*given), "test": data.test_texts(*given)}
+    splits = [
+        _Split(role, _rows(data, role), found.data.column("input_ids"))
+        for role, found in tokens.items()
+        if found is not None
+    ]
+    faults = [
+        *_beyond_the_embeddings(config, architecture, tokenizer, splits, prompt),
+        *(_without_a_token(tokenizer, splits) if prompt is None else ()),
+        *(_end_marks(config, architecture, tokenizer, splits) if prompt is None else ()),
+    ]
+    return Looked(tuple(faults), tuple(_notes(config, architecture, tokenizer)))
+
+
+def _rows(data: TokenisedData, role: str) -> Rows:
+    splits = data.splits
+    if role == "test" and splits.test is not None:
+        return splits.test.unlabelled()
+    return splits.train if role == "train" else splits.validation
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """`tokens` are the rows' ids as an Arrow column of lists, read a chunk at a time: there may be very many."""
+
+    role: str
+    rows: Rows
+    tokens: pa.ChunkedArray
+
+    def count(self, chosen: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """How many of the ids that `chosen` marks each row has."""
+        found = [np.empty(0, dtype=np.int64)]
+        for chunk in self.tokens.chunks:
+            row = np.repeat(np.arange(len(chunk)), chunk.value_lengths().to_numpy(zero_copy_only=False))
+            found.append(np.bincount(row[chosen(_ids(chunk))], minlength=len(chunk)))
+        return np.concatenate(found)
+
+    def distinct(self, chosen: Callable[[np.ndarray], np.ndarray]) -> set[int]:
+        return {int(one) for chunk in self.tokens.chunks for one in np.unique(_ids(chunk)[chosen(_ids(chunk))])}
+
+    def named(self, found: np.ndarray) -> list[str]:
+        """Rows by the number that they are stored under, with how their texts begin."""
+        numbers = self.rows.numbers or range(1, len(self.rows) + 1)
+        return [f"row {numbers[row]} of {self.role} ({_short(self.rows.texts[row])})" for row in found]
+
+
+def _ids(chunk: pa.ListArray) -> np.ndarray:
+    found: np.ndarray = chunk.flatten().to_numpy(zero_copy_only=False)
+    return found
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:
+    """Special tokens say nothing of a text; an unknown word is one."""
+    special = [one for one in tokenizer.all_special_ids if one != tokenizer.unk_token_id]
+    for split in splits:
+        bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)
+        if len(bare):
+            rule = f"holds {len(bare)} texts that the tokenizer makes no token of: {listed(split.named(bare), _NAMED)}"
+            yield Fault(TEXT, f"{rule}; leave such rows out, or choose a model whose tokenizer knows their characters")
+
+
+def _beyond_the_embeddings(
+    config: Config,
+    architecture: PreTrainedConfig,
+    tokenizer: Tokenizer,
+    splits: Sequence[_Split],
+    prompt: Prompt | None,
+) -> Iterator[Fault]:
+    size = getattr(architecture.get_text_config(), "vocab_size", None)
+    if not isinstance(size, int) or size < 1:
+        return
+    words = [one for ids in prompt.words for one in ids] if prompt else []
+    beyond, rows = {one for one in words if one >= size}, list[str]()
+    for split in splits:
+        if found := split.distinct(lambda ids: ids >= size):
+            rows += split.named(np.flatnonzero(split.count(lambda ids: ids >= size)))
+            beyond |= found
+    if beyond:
+        key, name = ("model.tokenizer", config.model.tokenizer) if config.model.tokenizer else (KEY, config.model.path)
+        said = listed([f"{token} ({one})" for one, token in _spelt(tokenizer, beyond).items()], _NAMED)
+        where = f", in {listed(rows, _NAMED)}" if rows else ", in prompt.label_words"
+        rule = f"is {name}, whose tokenizer gives ids that the model has no embeddings for (they end at {size - 1}): {said}"
+        yield Fault(key, f"{rule}{where}; use the tokenizer or the checkpoint that belongs to the other one")
+
+
+def _spelt(tokenizer: Tokenizer, ids: set[int]) -> dict[int, str]:
+    return {one: str(tokenizer.convert_ids_to_tokens(one)) for one in sorted(ids)}
+
+
+def _end_marks(
+    config: Config, architecture: PreTrainedConfig, tokenizer: Tokenizer, splits: Sequence[_Split]
+) -> Iterator[Fault]:
+    """A head that reads the last end mark needs one, and as many in each row."""
+    mark = end_mark(architecture)
+    if mark is None:
+        return
+    spelt, usual = tokenizer.convert_ids_to_tokens(mark), 0
+    for split in splits:
+        counts = split.count(lambda ids: ids == mark)
+        usual = usual or int(np.bincount(counts).argmax())
+        odd = np.flatnonzero(counts != usual)
+        if usual == 0:
+            rule = f"is {config.model.path}, whose head reads the end mark {spelt} ({mark}), which its tokenizer adds to no text"
+            yield Fault(KEY, f"{rule}; name one that does (model.tokenizer)")
+            return
+        if len(odd):
+            rule = f"holds rows with another number of end marks ({spelt}) than {usual}, which its head cannot read"
+            yield Fault(TEXT, f"{rule}: {listed(split.named(odd), _NAMED)}; take the mark out of these texts")
+
+
+def _notes(config: Config, architecture: PreTrainedConfig, tokenizer: Tokenizer) -> Iterator[str]:
+    asked, limit = config.dataset.max_length, token_limit(tokenizer, config.dataset.max_length)
+    if asked is not None and asked > limit:
+        yield f"dataset.max_length is {asked}, but {config.model.path} takes {limit} tokens: texts are cut there"
+    if padded_in_full(tokenizer):
+        yield (
+            f"{architecture.model_type} reads padding as if it were text: every row is padded to {limit} tokens, so that no "
+            "score depends on its batch; dataset.max_length sets less"
+        )
