@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -202,7 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _fault(self, operation: str = "") -> Fault | None:
         if self.server.closed:
             return Fault.drop()
-        return self.server.faults.take(f"{self.command} {self.path} {operation}")
+        fault = self.server.faults.take(f"{self.command} {self.path} {operation}")
+        if fault is None or fault.kind is not Kind.LATE:
+            return fault
+        time.sleep(fault.late_s)
+        return None
 
     def _fail(self, fault: Fault) -> None:
         if fault.kind is Kind.DROP:
