@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from sweep import interrupts
 from sweep.errors import reported
 
 # What `sweep NAME …` does without a search; each answers without torch.
@@ -12,29 +13,32 @@ _COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:
-    with reported():
-        if module := _COMMANDS.get(next(iter(sys.argv[1:]), "")):
-            import_module(module).main(sys.argv[2:])
+    with reported(), interrupts.as_one_error():
+        if name := _COMMANDS.get(next(iter(sys.argv[1:]), "")):
+            with interrupts.at_once():
+                module = import_module(name)
+            module.main(sys.argv[2:])
         else:
-            _run(sys.argv[1:])
+            _search(sys.argv[1:])
 
 
-def _run(arguments: list[str]) -> None:
-    # Imported only now: a Ctrl-C in the meantime is to be told, and no traceback.
-    from sweep.model.source import hub_faults, model_faults
-    from sweep.numerics import tell_libraries
-    from sweep.plan import make_plan
-    from sweep.track.open import tracker_faults
+def _search(arguments: list[str]) -> None:
+    with interrupts.at_once():
+        from sweep.model.source import hub_faults, model_faults
+        from sweep.numerics import tell_libraries
+        from sweep.plan import make_plan
+        from sweep.track.open import tracker_faults
 
     tell_libraries()
     plan = make_plan(arguments, checks=(tracker_faults, model_faults), last=(hub_faults,))  # --help and --cfg end here
 
     # Imported only now: torch takes seconds, and a mistake in the config should not.
-    from sweep.final.confirm import confirm
-    from sweep.report.publish import published
-    from sweep.study.prepare import prepare
-    from sweep.study.search import search
-    from sweep.study.session import opened
+    with interrupts.at_once():
+        from sweep.final.confirm import confirm
+        from sweep.report.publish import published
+        from sweep.study.prepare import prepare
+        from sweep.study.search import search
+        from sweep.study.session import opened
 
     prepare(plan)  # a dry run ends here
     with opened(plan) as session, published(session.store, session.tracker, plan.config):
