@@ -156,7 +156,9 @@ class WandbTracker:
     def refused(self, run: WandbRun, reason: str) -> None:
         """Told of the first run at once, and of all in the end."""
         if not self._refused:
-            self.tell(f"W&B at {self._base_url} refused part of {run.name} for good ({reason}); its folder holds all of it.")
+            self.tell(
+                f"W&B at {self._base_url} refused part of {run.name} for good ({reason}); its folder holds all of it."
+            )
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
         self._refused = True
 
