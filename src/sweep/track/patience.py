@@ -10,8 +10,10 @@ from typing import Protocol
 
 # Seconds that the start or the end of a run takes with a server that is well. A longer wait counts as lost time.
 USUAL = 3.0
+# Seconds more for the end of a run where the server answers at once: it may be this machine that is slow.
+LONGER = 7.0
 # Seconds for all runs together to arrive after Ctrl-C or SIGTERM: clusters kill 30 s after they ask.
-STOPPED = 10.0
+STOPPED = 8.0
 
 # A server that was slow or failed is left alone for ten times what it cost; for twice as long each time in a row.
 _PAUSE, _LONGEST_PAUSE = 10.0, 600.0

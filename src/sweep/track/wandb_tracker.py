@@ -19,7 +19,7 @@ from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
-from sweep.track.patience import STOPPED, Patience
+from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
 from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending
 from sweep.track.wandb_run import STEP, WandbRun, clean, told
@@ -30,6 +30,8 @@ SEND_EVERY = 5
 INIT_TIMEOUT = 10
 # Seconds for the server to say who we are.
 PROBE_TIMEOUT = 5
+# Seconds in which a server that is well says it.
+PROMPT = 1
 
 _LONGEST_ID = 64
 
@@ -169,6 +171,8 @@ class WandbTracker:
             return
         extra, began = run.upload, time.monotonic()
         closed = patience.wait(run.closed, min(patience.usual + extra, patience.left))
+        if not closed and not patience.stop.raised and self._prompt():
+            closed = patience.wait(run.closed, min(LONGER, patience.left))
         if closed and run.arrived:
             self._doubted = False
         if not patience.stop.raised:
@@ -259,11 +263,18 @@ class WandbTracker:
         return found.answer is Answer.ALIVE
 
     def _spent(self, seconds: float, *, extra: float = 0.0, failed: bool) -> None:
-        """Take note of a wait for the server."""
+        """Take note of a wait for the server. One that was long without a fault of the server's does not count."""
+        if not failed and seconds > self.patience.usual + extra and self._prompt():
+            return
         if self.patience.count(seconds, extra=extra, failed=failed):
             self._doubted = True
             if seconds >= 1:
                 self._note_away(f"is slow: the start or the end of a run took more than {seconds:.0f} s")
+
+    def _prompt(self) -> bool:
+        """Whether the server answers at once: if so, a wait may have been long because this machine is busy."""
+        assert self._account is not None
+        return probe(self._base_url, self._account.api_key, timeout=PROMPT).answer is Answer.ALIVE
 
     def _note_away(self, reason: str, until: str = "for now, and it is asked again later") -> None:
         if not self._away:
