@@ -15,8 +15,10 @@ LONGER = 7.0
 # Seconds for all runs together to arrive after Ctrl-C or SIGTERM: clusters kill 30 s after they ask.
 STOPPED = 8.0
 
-# A server that was slow or failed is left alone for ten times what it cost; for twice as long each time in a row.
+# A server that was slow, or failed after a second or more, is left alone for ten times what it cost; for twice as long each
+# time in a row.
 _PAUSE, _LONGEST_PAUSE = 10.0, 600.0
+_QUICK = 1.0
 _POLL = 0.05
 
 
@@ -70,9 +72,10 @@ class Patience:
             return False
         if slow or failed:
             self.lost += seconds
-            length = min(_PAUSE * seconds * 2**self._in_a_row, _LONGEST_PAUSE)
-            self._paused_until = time.monotonic() + length
-            self._in_a_row += slow
+            if seconds >= _QUICK:
+                length = min(_PAUSE * seconds * 2**self._in_a_row, _LONGEST_PAUSE)
+                self._paused_until = time.monotonic() + length
+                self._in_a_row += 1
         else:
             self._in_a_row = 0
         return slow or failed

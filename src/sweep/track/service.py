@@ -55,8 +55,8 @@ class Service:
             os.environ.pop(name, None)
 
 
-def abandon(runs: Sequence[str]) -> None:
-    """Have the process write to disk what it holds of these runs, by their ids, and end it without a wait for a server.
+def abandon(runs: Sequence[wandb.Run]) -> None:
+    """Have the process write to disk what it holds of these runs, and end it without a wait for a server.
 
     At the end of the program it would wait until every run has arrived. Its parts are not exported, so that any of them
     may be missing: then the process is ended by the client's own means.
@@ -64,7 +64,9 @@ def abandon(runs: Sequence[str]) -> None:
     with suppress(Exception):
         connection = wandb.setup().assert_service()
         for run in runs:
-            connection.inform_finish(run)
+            if run._run_status_checker is not None:
+                run._run_status_checker.stop()
+            connection.inform_finish(run.id)
         ending = Thread(target=_tear_down, daemon=True)
         ending.start()
         ending.join(_ENDING)

@@ -50,7 +50,7 @@ class WandbRun:
     nothing more will be sent."""
 
     def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType) -> None:
-        self._run = run
+        self._run = self.client = run
         self._owner = owner
         self._lost = False
         self._ending: Ending | None = None

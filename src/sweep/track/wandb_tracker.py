@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import wandb
 
 from sweep.config.schema import Config, StudyConfig
-from sweep.config.secrets import scrub, scrubbed
+from sweep.config.secrets import scrub_typed, scrubbed
 from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.store import Store
 from sweep.track.credentials import Account, Answer, probe
@@ -71,6 +72,7 @@ class WandbTracker:
         self._worn_out = False
         self._refused = False
         self._over = False
+        self._notes = scrub_typed(notes) if (notes := os.environ.get("WANDB_NOTES")) else None
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
         self._service = Service.set_up(self._root / "wandb")
@@ -78,7 +80,7 @@ class WandbTracker:
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         name = _run_name(trial, job_type)
-        about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub(trial.command)}
+        about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
         config = {**scrubbed(trial.config), "trial": about, "params": clean(trial.params)}
         return self._start(name, job_type, config, {"optuna/number": trial.number})
 
@@ -112,7 +114,7 @@ class WandbTracker:
         finally:
             self._over = True
             self._service.put_back()
-            if left := [run.id for run in self.runs if not run.closed.is_set()]:
+            if left := [run.client for run in self.runs if not run.closed.is_set()]:
                 abandon(left)
         return Receipt(tuple(self._lines()))
 
@@ -219,11 +221,13 @@ class WandbTracker:
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """New ones for each run, since the client changes those it is given."""
-        tracker = self.config.tracker
+        tracker, name = self.config.tracker, scrub_typed(name)
         settings = wandb.Settings(
             mode="online" if online else "offline", base_url=self._base_url, root_dir=str(self._root),
-            project=tracker.project, run_group=self.config.study.study_name, run_name=name, run_job_type=job_type.value,
-            run_tags=tracker.tags, run_id=_run_id(name), reinit="create_new", symlink=False, console="off", silent=True,
+            project=tracker.project, run_group=scrub_typed(self.config.study.study_name), run_name=name,
+            run_job_type=job_type.value,
+            run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=_run_id(name),
+            reinit="create_new", symlink=False, console="off", silent=True,
             init_timeout=max(1.0, min(INIT_TIMEOUT, self.patience.left)),
             finish_timeout=tracker.finish_timeout, finish_timeout_raises=True,
             x_file_stream_transmit_interval=self._send_every,
