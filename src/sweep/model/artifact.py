@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
+from sweep.config.secrets import shown
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import token_limit
@@ -89,7 +90,7 @@ def save(
         _save_weights(model, manifest, folder)
         _cutting_at(longest, tokenizer).save_pretrained(folder)
     manifests.write(manifest, folder)
-    (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit))
+    (folder / "README.md").write_text(card(shown(config), manifest, metrics or {}, refit))
 
 
 def load(
