@@ -124,10 +124,8 @@ class WandbTracker:
             run.start_to_end(Ending("interrupted"))
         pending = [run for run in self.runs if not run.closed.is_set()]
         patience = self.patience
-        limit = (
-            STOPPED if patience.stop.raised else max(patience.usual, patience.left) + sum(run.upload for run in pending)
-        )
-        end = time.monotonic() + limit
+        in_time = max(patience.usual, patience.left) + sum(run.upload for run in pending)
+        end = time.monotonic() + (STOPPED if patience.stop.raised else in_time)
         for run in pending:
             patience.wait(run.closed, end - time.monotonic())
 
@@ -173,7 +171,7 @@ class WandbTracker:
             return
         extra, began = run.upload, time.monotonic()
         closed = patience.wait(run.closed, min(patience.usual + extra, patience.left))
-        if not closed and not patience.stop.raised and self._prompt():
+        if not closed and patience.left and not patience.stop.raised and self._prompt():
             closed = patience.wait(run.closed, min(LONGER, patience.left))
         if closed and run.arrived:
             self._doubted = False
