@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep.errors import STOPPED_AT_ONCE
 from sweep.store import Store
+from sweep.track.mock import MockServer
+from sweep.track.mock.faults import Fault
 from tiny import tiny_bert
 
 pytestmark = pytest.mark.slow
@@ -21,13 +24,14 @@ pytestmark = pytest.mark.slow
 AT_ONCE = {"trainer": 1, "packed": 2}  # of two trials
 
 
-def start(folder: Path, engine: str) -> subprocess.Popen[str]:
+def start(folder: Path, engine: str, *more: str, **environment: str) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "sweep", "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}",
         "study.n_trials=2", "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock",
-        f"engine={engine}",
+        f"engine={engine}", *more,
     ]  # fmt: skip
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    env = {**os.environ, **environment}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
 def evaluated(folder: Path, number: int) -> bool:
@@ -76,3 +80,58 @@ def test_a_killed_process_leaves_its_rows_and_the_next_one_goes_on(
     trials = Store(tmp_path / "run").trials()
     assert [trial.state for trial in trials] == ["lost"] * len(rows) + ["completed"] * 2
     assert [Store(tmp_path / "run").events(number) for number in range(len(rows))] == rows
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MockServer]:
+    with MockServer(tmp_path / "elsewhere") as running:
+        yield running
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_server_that_hangs_keeps_no_stop_waiting(tmp_path: Path, server: MockServer, signals: int) -> None:
+    """The client would wait 600 s for each of two runs."""
+    tiny_bert(tmp_path / "bert")
+    process = start(
+        tmp_path, "packed", "tracker=wandb", "tracker.mode=online", "tracker.finish_timeout=600", "tracker.max_wait=600",
+        WANDB_BASE_URL=server.url, WANDB_API_KEY=server.api_key,
+    )  # fmt: skip
+    try:
+        while not all(evaluated(tmp_path, number) for number in (0, 1)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        server.faults.add(Fault.late(600, times=10**6))
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+        _, message = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, message
+    assert "Traceback" not in message and ("stopped at once" in message) == (signals == 2)
+    assert "did not take all of quickstart-0000" in message
+    assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["interrupted"] * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("imported", ["hydra", "torch", "transformers", "sweep.study.search"])
+def test_a_signal_during_the_imports_is_one_line(tmp_path: Path, number: int, imported: str) -> None:
+    """Sent by the import itself, from a finder that finds nothing."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imported!r}:\n"
+        f"            os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from sweep.__main__ import main\n"
+        "main()\n"
+    )
+    tiny_bert(tmp_path / "bert")
+    command = [sys.executable, str(script), "+experiment=quickstart", f"model.path={tmp_path / 'bert'}", "tracker=none",
+               f"run_dir={tmp_path / 'run'}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == f"{STOPPED_AT_ONCE}\n"
+    assert not (tmp_path / "run").exists()

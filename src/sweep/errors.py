@@ -47,6 +47,9 @@ def closest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+STOPPED_AT_ONCE = "sweep: stopped at once. What was recorded is kept; the same command goes on from there."
+
+
 class Interrupted(Exception):
     """The user stopped the study; everything done so far is kept."""
 
@@ -86,7 +89,5 @@ def reported() -> Iterator[None]:
               "the same command goes on from there.", file=sys.stderr)  # fmt: skip
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print(
-            "sweep: stopped at once. What was recorded is kept; the same command goes on from there.", file=sys.stderr
-        )
+        print(STOPPED_AT_ONCE, file=sys.stderr)
         raise SystemExit(130) from None

@@ -21,7 +21,7 @@ from sweep.config.compose import Composed, Composer
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.config.secrets import scrub
+from sweep.config.secrets import scrub_typed
 from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
@@ -69,7 +69,7 @@ class Plan:
     @property
     def command(self) -> str:
         """What the user typed, without passwords."""
-        return scrub(shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()]))
+        return scrub_typed(shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()]))
 
     def _folders(self) -> list[str]:
         return [part for folder in self.request.config_dirs for part in ("--config-dir", str(folder))]
@@ -88,7 +88,9 @@ class Plan:
             alone["study.compare_by"] = None
         if study.confirm_seeds > 1:
             alone |= {"study.confirm_seeds": 1, "study.confirm_top": StudyConfig.model_fields["confirm_top"].default}
-        return scrub(shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()]))
+        return scrub_typed(
+            shlex.join(["python", "-m", "sweep", *merged(self.composer, overrides, alone), *self._folders()])
+        )
 
 
 def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequence[Check] = ()) -> Plan:

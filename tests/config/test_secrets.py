@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.config.schema import Config
-from sweep.config.secrets import scrub, scrubbed
+from sweep.config.secrets import scrub, scrub_typed, scrubbed, shown
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,44 @@ def test_config():
     assert clean["study"]["storage"] == "postgresql://me:***@db/x"
     assert clean["study"]["sampler_options"] == {"api_key": "***", "n_startup_trials": 3}
     assert clean["optimizer"] == config.optimizer.model_dump(mode="json")
+
+
+KEY = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (f"title={KEY}", "title=***"),
+        (f"dataset.path=/data/{KEY}/rows", "dataset.path=/data/***/rows"),
+        ("tracker.tags=[wandb_v1_abcdefghij-klmnopqrst]", "tracker.tags=[***]"),
+        ("my_sk-abcdefghijklmnopqrstuvwx", "my_***"),
+        ("run_ghp_abcdefghijklmnopqrstuvwxyz0123456789", "run_***"),
+        (f"model.revision={KEY}", f"model.revision={KEY}"),
+        (f"'model.revision={KEY}'", f"'model.revision={KEY}'"),
+        (f"/hub/models--a--b/snapshots/{KEY}", f"/hub/models--a--b/snapshots/{KEY}"),
+        (f"org/name@{KEY}", f"org/name@{KEY}"),
+        (KEY * 2, KEY * 2),  # a fingerprint is longer
+        (KEY[:12], KEY[:12]),
+    ],
+)
+def test_what_a_user_typed(text, clean):
+    assert scrub_typed(text) == clean
+
+
+def test_a_diff_or_a_message_holds_hashes_of_its_own():
+    assert scrub(f"index {KEY}") == f"index {KEY}"
+
+
+def test_keys_in_titles_tags_and_notes_are_masked_and_revisions_are_not():
+    config = Config.model_validate(
+        {
+            "title": f"with {KEY}", "tracker": {"tags": ("hf_abcdefghijklmnopqrstuvwxyz", KEY)},
+            "published": {"notes": f"key {KEY}"}, "model": {"path": "org/name", "revision": KEY},
+            "dataset": {"revision": KEY, "path": f"/data/{KEY}"},
+        }
+    )  # fmt: skip
+    clean = shown(config)
+    assert (clean.title, clean.tracker.tags) == ("with ***", ("***", "***"))
+    assert clean.published is not None and clean.published.notes == "key ***"
+    assert (clean.model.revision, clean.dataset.revision, clean.dataset.path) == (KEY, KEY, "/data/***")

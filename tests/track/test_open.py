@@ -20,7 +20,7 @@ KEY = "a1b2c3d4" * 5
 
 def is_online(tracker: object) -> bool:
     assert isinstance(tracker, WandbTracker)
-    return tracker._online()
+    return tracker._may_ask() and tracker._answers()
 
 
 @pytest.mark.parametrize(("name", "mode"), [("none", "auto"), ("wandb", "disabled"), ("mock", "disabled")])

@@ -223,7 +223,7 @@ def test_the_environment_cannot_redirect_a_run(logged_in, make_config, make_tria
     import wandb
 
     wandb.teardown()  # so that the client reads the environment anew
-    config = make_config()
+    config = make_config(project="sweep")
     before = dict(os.environ)
     tracker = open_tracker(config, run_dir)
     for number in (0, 1):

@@ -276,12 +276,13 @@ class StudyConfig(Section):
 class TrackerConfig(Section):
     name: Literal["wandb", "mock", "none"] = "wandb"
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
-    project: str = "sweep"
-    entity: str | None = None
+    project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
+    entity: str | None = Field(None, description="null takes WANDB_ENTITY, else the account's default")
     tags: tuple[str, ...] = ()
     finish_timeout: Annotated[float, Field(gt=0)] = Field(
-        60, description="seconds to wait for the server at a run's end"
+        60, description="seconds for the client to send what is left at a run's end, beside what follows"
     )
+    max_wait: NonNegative = Field(60, description="seconds that a study may lose to a slow or failing server, in all")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 

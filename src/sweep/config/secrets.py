@@ -14,7 +14,14 @@ MASK = "***"
 # The user part of an address ends at the last `@`: a password may hold any other character.
 _ADDRESS = re.compile(r"(?P<head>://[^/?#\s:@'\"]*:)[^\s'\"]*(?=@)")
 _ARGUMENT = re.compile(r"(?i)(?P<head>[?&](?:password|passwd|pwd|secret|[\w-]*token|[\w-]*key)=)[^&\s'\"]+")
-_KNOWN_SHAPE = re.compile(r"\b(?:hf_\w{20,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|wandb_v\d_\w{20,})")
+_KNOWN_SHAPE = re.compile(
+    r"(?<![A-Za-z0-9])(?:hf_\w{20,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|wandb_v\d_[\w-]{20,})"
+)
+# W&B's older keys look like the commits that revisions and the folders of a hub's cache are named by.
+_HEX_KEY = re.compile(
+    r"(?<![\w@])(?<!revision=)(?<!revision=')(?<!snapshots/)(?<!blobs/)(?<!commit )(?<!commit=)[0-9a-f]{40}(?!\w)"
+)
+_COMMIT_NAME = re.compile(r"(?:^|_)(?:revision|commit)$")
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
 # A shorter value may be an ordinary word, which would be masked wherever it stands.
@@ -28,6 +35,12 @@ def scrub(text: str) -> str:
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
     text = _ARGUMENT.sub(rf"\g<head>{MASK}", text)
     return _KNOWN_SHAPE.sub(MASK, text)
+
+
+def scrub_typed(text: str) -> str:
+    """What a user typed, without secrets of any shape: 40 hexadecimal digits count as a key, unless they stand where a
+    commit does (`revision=…`, `name@…`, `snapshots/…`). Diffs, locks and messages hold hashes of their own: `scrub`."""
+    return _HEX_KEY.sub(MASK, scrub(text))
 
 
 def scrubbed(config: Config) -> dict[str, Any]:
@@ -48,8 +61,10 @@ def _clean(value: Any, name: str = "") -> Any:
             return [_clean(item, name) for item in value]
         case str() if value and _SECRET_NAME.search(name):
             return MASK
-        case str():
+        case str() if _COMMIT_NAME.search(name):
             return scrub(value)
+        case str():
+            return scrub_typed(value)
         case _:
             return value
 

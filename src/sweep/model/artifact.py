@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
+from sweep.config.secrets import shown
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import padded_in_full, token_limit
@@ -90,7 +91,7 @@ def save(
         _cutting_at(longest, tokenizer).save_pretrained(folder)
     manifests.write(manifest, folder)
     padding = "'max_length'" if padded_in_full(tokenizer) else "True"
-    (folder / "README.md").write_text(card(config, manifest, metrics or {}, refit, padding=padding))
+    (folder / "README.md").write_text(card(shown(config), manifest, metrics or {}, refit, padding=padding))
 
 
 def load(

@@ -92,7 +92,7 @@ def opened(plan: Plan) -> Iterator[Session]:
         bench = Bench(plan.config.trainer.device, features=feature_cache())
         view = View(plan.config.study)
         _write_or_compare(store, _lock(plan, bench.device), view)
-        tracker = open_tracker(plan.config, store.root, say=view.say)
+        tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
         data = TokenisedData(plan.splits, token_cache())
         try:
             yield Session(plan, store, tracker, bench, data, view, stop)

@@ -11,7 +11,10 @@ from types import FrameType
 
 @dataclass(slots=True)
 class StopFlag:
+    """`raised` by the first signal, `at_once` by the second: from then on nothing waits for a server."""
+
     raised: bool = False
+    at_once: bool = False
 
 
 @contextmanager
@@ -22,7 +25,11 @@ def stop_on_signals() -> Iterator[StopFlag]:
     def first(_number: int, _frame: FrameType | None) -> None:
         flag.raised = True
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, second)
+
+    def second(_number: int, _frame: FrameType | None) -> None:
+        flag.at_once = True
+        raise KeyboardInterrupt
 
     before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -125,8 +125,8 @@ class Probe:
 def probe(base_url: str, api_key: str | None, *, timeout: float = 5) -> Probe:
     """Ask the server who we are. The client itself would retry a server that is away for as long as it is let.
 
-    Only a plain refusal counts: with any other answer the client has the last word, whose certificates and proxies may
-    differ from ours.
+    Only a plain refusal counts, and an error of the server's own, which may pass: with any other answer the client has the
+    last word, whose certificates and proxies may differ from ours.
     """
     head = {"Content-Type": "application/json", "User-Agent": "sweep"}
     if api_key is not None:
@@ -138,11 +138,16 @@ def probe(base_url: str, api_key: str | None, *, timeout: float = 5) -> Probe:
         with build_opener(*[ProxyHandler({})] if local else []).open(request, timeout=timeout):
             return Probe(Answer.ALIVE)
     except HTTPError as error:
-        rejected = error.code in (401, 403) and api_key is not None
-        return Probe(Answer.REJECTED if rejected else Answer.ALIVE, f"HTTP {error.code}")
+        return Probe(_answer(error.code, with_key=api_key is not None), f"HTTP {error.code}")
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):
             return Probe(Answer.ALIVE, str(error.reason))
         return Probe(Answer.AWAY, str(getattr(error.reason, "strerror", None) or error.reason))
     except (OSError, HTTPException) as error:
         return Probe(Answer.AWAY, str(error) or type(error).__name__)
+
+
+def _answer(status: int, *, with_key: bool) -> Answer:
+    if status in (401, 403) and with_key:
+        return Answer.REJECTED
+    return Answer.AWAY if status >= 500 or status == 429 else Answer.ALIVE

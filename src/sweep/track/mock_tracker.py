@@ -17,8 +17,10 @@ from sweep.track.credentials import Account
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Run as Received
 from sweep.track.mock.server import MockServer
+from sweep.track.patience import NeverStopped, Patience, Stop
 from sweep.track.tracker import Ending, JobType, Receipt, Run, Say
-from sweep.track.wandb_tracker import STEP, WandbRun, WandbTracker
+from sweep.track.wandb_run import STEP, WandbRun
+from sweep.track.wandb_tracker import WandbTracker
 
 FOLDER = "wandb-mock"
 
@@ -30,7 +32,7 @@ Event = Step | EvalPoint
 class MockTracker:
     """A study taken up again goes on with the backend that the first part filled."""
 
-    def __init__(self, config: Config, run_dir: Path, *, say: Say) -> None:
+    def __init__(self, config: Config, run_dir: Path, *, say: Say, stop: Stop | None = None) -> None:
         self._folder = run_dir / FOLDER
         self._study = config.study.study_name
         try:
@@ -39,7 +41,8 @@ class MockTracker:
             rule = f"is {config.tracker.port}, but the mock backend cannot listen there: {error.strerror or error}"
             raise UserError.of("tracker.port", rule) from None
         account = Account(self.server.url, self.server.api_key, "the mock backend")
-        self._wandb = WandbTracker(config, run_dir, account=account, say=say, send_every=1)
+        patience = Patience.endless(stop or NeverStopped())
+        self._wandb = WandbTracker(config, run_dir, account=account, say=say, patience=patience, send_every=1)
         self._opened: set[tuple[JobType, int]] = set()
         say(f"mock W&B backend: {self.server.url}")
 

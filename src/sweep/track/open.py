@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from sweep.config.schema import Config, TrackerConfig
 from sweep.errors import Fault, UserError
 from sweep.track.credentials import Client, netrc_path, read_client
+from sweep.track.environment import resolved, switched_off, without_effect
 from sweep.track.null import NullTracker
+from sweep.track.patience import NeverStopped, Patience, Stop
 from sweep.track.tracker import Say, Tracker
 
 # The client's older words for the same modes, which it still takes.
@@ -30,8 +32,9 @@ class Mode:
     source: str
 
 
-def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None) -> Tracker:
-    """`say` takes single lines for the user; without it they go to standard error.
+def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop: Stop | None = None) -> Tracker:
+    """`say` takes single lines for the user; without it they go to standard error. After a `stop` no server is waited for
+    but for a few seconds, or not at all.
 
     Raises UserError for every fault that `tracker_faults` knows, for a key that the server rejects where online mode
     was asked for, and for a port that is taken. A server that does not answer is no error: runs are kept offline.
@@ -42,12 +45,17 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None) -> Tr
     client = read_client()
     mode = _mode(config.tracker, client)
     if config.tracker.name == "none" or mode.name == "disabled":
+        if config.tracker.name == "wandb" and mode.source != "tracker.mode":
+            say(f"W&B: {mode.source} switches tracking off; the run directory has everything.")
         return NullTracker()
+    for line in without_effect(config.tracker):
+        say(line)
+    config = config.model_copy(update={"tracker": resolved(config.tracker)})
     if config.tracker.name == "mock":
         from sweep.track.mock_tracker import MockTracker
 
-        return MockTracker(config, run_dir, say=say)
-    return _open_wandb(config, run_dir, client=client, mode=mode, say=say)
+        return MockTracker(config, run_dir, say=say, stop=stop)
+    return _open_wandb(config, run_dir, client=client, mode=mode, say=say, stop=stop)
 
 
 def tracker_faults(config: Config) -> list[Fault]:
@@ -55,7 +63,7 @@ def tracker_faults(config: Config) -> list[Fault]:
     tracker = config.tracker
     if tracker.name == "none" or tracker.mode == "disabled":
         return []
-    faults = list(_name_faults(tracker))
+    faults = list(_name_faults(tracker, resolved(tracker)))
     if tracker.name == "mock":
         if tracker.mode == "offline":
             faults.append(Fault("tracker.mode", "is offline, but the mock backend is streamed to; use auto"))
@@ -73,14 +81,15 @@ def tracker_faults(config: Config) -> list[Fault]:
     return faults
 
 
-def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, say: Say) -> Tracker:
+def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, say: Say, stop: Stop | None) -> Tracker:
     from sweep.track.wandb_tracker import WandbTracker
 
     trouble = _account_trouble(client)
     online = mode.name == "online" and not trouble
     if client.account and trouble and mode.name == "online":
         say(f"W&B: {trouble}. Runs are kept offline.")
-    tracker = WandbTracker(config, run_dir, account=client.account if online else None, say=say)
+    patience = Patience(config.tracker.max_wait, stop or NeverStopped())
+    tracker = WandbTracker(config, run_dir, account=client.account if online else None, say=say, patience=patience)
     if rejected := tracker.sign_in():
         if mode.asked:
             rule = f"is online, but {rejected}; run `wandb login --relogin`, or use offline"
@@ -93,6 +102,8 @@ def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, sa
 def _mode(tracker: TrackerConfig, client: Client) -> Mode:
     if tracker.mode != "auto" or tracker.name != "wandb":
         return Mode(tracker.mode, True, "tracker.mode")
+    if off := switched_off():
+        return Mode("disabled", True, off)
     if client.mode:
         return Mode(_MODES.get(client.mode, client.mode), True, client.mode_source)
     return Mode("online" if client.account else "offline", False, "the credentials found")
@@ -105,15 +116,20 @@ def _account_trouble(client: Client) -> str | None:
     return client.account.problem
 
 
-def _name_faults(tracker: TrackerConfig) -> list[Fault]:
+def _name_faults(given: TrackerConfig, tracker: TrackerConfig) -> list[Fault]:
+    """Of the project and the tags as they are used: those of the environment where the config has none."""
     faults = []
-    name = tracker.project
+    name = tracker.project or ""
+    project_from = "" if given.project else "WANDB_PROJECT"
+    tags_from = "" if given.tags else "WANDB_TAGS"
     if not 1 <= len(name) <= _LONGEST_PROJECT or set(name) & set(_NOT_IN_PROJECT):
         rule = f"is {name!r}, but must have 1 to {_LONGEST_PROJECT} characters, none of them in {_NOT_IN_PROJECT}"
-        faults.append(Fault("tracker.project", rule))
+        faults.append(Fault("tracker.project", rule, project_from))
     for tag in tracker.tags:
         if not re.fullmatch(rf".{{1,{_LONGEST_TAG}}}", tag):
-            faults.append(Fault("tracker.tags", f"holds {tag!r}, but a tag must have 1 to {_LONGEST_TAG} characters"))
+            faults.append(
+                Fault("tracker.tags", f"holds {tag!r}, but a tag must have 1 to {_LONGEST_TAG} characters", tags_from)
+            )
     return faults
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Backend:
         self.artifacts: dict[str, Artifact] = {}
         self.sweeps: dict[str, Sweep] = {}
         self.unknown_operations: Counter[str] = Counter()
+        self.skipped: list[Path] = []
         self._resuming: set[RunKey] = set()
         self._load()
 
@@ -71,33 +73,35 @@ class Backend:
                 self.disk.drop_streams(run.key)
 
     def update_run(self, run: Run, changes: Mapping[str, Any]) -> None:
-        """Set the fields that are in `changes` and not None there."""
+        """Set the fields that are in `changes` and not None there; ValueError, and nothing is set, if one is malformed."""
         with self.lock:
-            for name, value in changes.items():
-                if value is not None:
-                    setattr(run, name, value)
+            given = {name: value for name, value in changes.items() if value is not None}
+            replace(run, **given).check()
+            for name, value in given.items():
+                setattr(run, name, value)
             run.heartbeat_at = now()
             self._keep_run(run)
 
     def stream(self, key: RunKey, message: Mapping[str, Any]) -> None:
-        """Take one file_stream message: chunks of files, a sign of life, or the end of the run."""
+        """Take one file_stream message: chunks of files, a sign of life, or the end of the run.
+
+        ValueError, and nothing is taken, if it is malformed.
+        """
+        chunks, exit_code = _chunks(message), int(message.get("exitcode") or 0)
         with self.lock:
             run, _ = self.ensure_run(*key)
             self._resuming.discard(key)
-            for name, chunk in (message.get("files") or {}).items():
-                self._stream_file(run, name, int(chunk.get("offset") or 0), chunk.get("content") or [])
+            for name, (offset, lines) in chunks.items():
+                self._stream_file(run, name, offset, lines)
             run.ended = bool(message.get("complete"))
-            run.exit_code = int(message.get("exitcode") or 0) if run.ended else None
+            run.exit_code = exit_code if run.ended else None
             run.heartbeat_at = now()
             self._keep_run(run)
 
-    def _stream_file(self, run: Run, name: str, offset: int, content: list[str]) -> None:
-        if not content:
-            return
+    def _stream_file(self, run: Run, name: str, offset: int, lines: list[Any]) -> None:
         if name == _SUMMARY:
-            run.summary = json.loads(content[-1])  # always the whole summary
+            run.summary = lines[-1]  # always the whole summary
             return
-        lines = [json.loads(line) for line in content] if name.endswith(".jsonl") else content
         if fresh := run.stream(name).put(offset, lines):
             self.disk.append_lines(run.key, name, fresh)
 
@@ -212,22 +216,54 @@ class Backend:
     # loading
 
     def _load(self) -> None:
+        """A record that cannot be read is left out, and named in `skipped`: the others are as good as before."""
         for path in self.disk.run_records():
-            run = Run(**read_json(path))
-            for name, lines in self.disk.streams(run.key):
-                for place, line in lines:
-                    run.stream(name).put(place, [line])
-            self.runs[run.key] = run
+            with self._skipping(path):
+                run = Run(**read_json(path))
+                run.check()
+                for name, lines in self.disk.streams(run.key):
+                    for place, line in lines:
+                        run.stream(name).put(place, [line])
+                self.runs[run.key] = run
         for path in self.disk.artifact_records():
-            artifact = Artifact(**read_json(path))
-            artifact.logged_by = [(one[0], one[1], one[2]) for one in artifact.logged_by]
-            artifact.used_by = [(one[0], one[1], one[2]) for one in artifact.used_by]
-            self.artifacts[artifact.id] = artifact
+            with self._skipping(path):
+                artifact = Artifact(**read_json(path))
+                artifact.logged_by = [(one[0], one[1], one[2]) for one in artifact.logged_by]
+                artifact.used_by = [(one[0], one[1], one[2]) for one in artifact.used_by]
+                self.artifacts[artifact.id] = artifact
         for path in self.disk.sweep_records():
-            sweep = Sweep(**read_json(path))
-            self.sweeps[sweep.name] = sweep
+            with self._skipping(path):
+                sweep = Sweep(**read_json(path))
+                self.sweeps[sweep.name] = sweep
         if self.disk.unknown_operations.exists():
-            self.unknown_operations.update(read_json(self.disk.unknown_operations))
+            with self._skipping(self.disk.unknown_operations):
+                self.unknown_operations.update(read_json(self.disk.unknown_operations))
+
+    @contextmanager
+    def _skipping(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            self.skipped.append(path)
+
+
+def _chunks(message: Mapping[str, Any]) -> dict[str, tuple[int, list[Any]]]:
+    """The lines of each file, with the place of the first; rows and summaries as objects."""
+    files = message.get("files") or {}
+    if not isinstance(files, Mapping) or not all(isinstance(chunk, Mapping) for chunk in files.values()):
+        raise ValueError("not the chunks of files")
+    found = {}
+    for name, chunk in files.items():
+        content = chunk.get("content") or []
+        if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
+            raise ValueError(f"{name}: not a list of lines")
+        objects = name == _SUMMARY or name.endswith(".jsonl")
+        lines = [json.loads(line) for line in content] if objects else content
+        if objects and not all(isinstance(line, dict) for line in lines):
+            raise ValueError(f"{name}: not an object in each line")
+        if lines:
+            found[name] = int(chunk.get("offset") or 0), lines
+    return found
 
 
 def _same_content(kept: Artifact, wanted: Artifact) -> bool:

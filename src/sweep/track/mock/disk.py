@@ -65,12 +65,14 @@ class Disk:
 
 
 def _journal(path: Path) -> Iterator[tuple[int, Any]]:
-    for text in path.read_text(encoding="utf-8").splitlines():
+    """The lines that are whole: the process may have ended within the write of one."""
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            entry = json.loads(text)
-        except json.JSONDecodeError:
-            return  # the process ended within the write of the last line
-        yield entry["offset"], entry["line"]
+            match json.loads(text):
+                case {"offset": int(place), "line": line} if isinstance(line, dict) or not path.name.endswith(".jsonl"):
+                    yield place, line
+        except (ValueError, RecursionError):
+            continue
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     ERROR = "error"
     THROTTLE = "throttle"
     DROP = "drop"
+    LATE = "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Fault:
 
     A label is `METHOD PATH OPERATION`, the operation being that of a GraphQL request. A request with
     `applied` takes effect before it fails: the answer is lost, not the request, and the client sends the
-    same thing twice.
+    same thing twice. A request that is `LATE` by `late_s` seconds is answered as it should be.
     """
 
     kind: Kind = Kind.ERROR
@@ -30,6 +31,11 @@ class Fault:
     status: int = 500
     retry_after_s: float = 0
     applied: bool = False
+    late_s: float = 0
+
+    @classmethod
+    def late(cls, seconds: float, *, times: int = 1, match: str = "") -> Fault:
+        return cls(Kind.LATE, times, match, late_s=seconds)
 
     @classmethod
     def error(cls, status: int = 500, *, times: int = 1, match: str = "", applied: bool = False) -> Fault:

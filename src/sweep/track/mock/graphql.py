@@ -19,7 +19,7 @@ _NAMED = re.compile(r"\b(?:query|mutation|subscription)\s+(\w+)")
 
 def operation_name(request: JSON) -> str:
     """The public API sends no operation name beside its query, so the query has to tell it."""
-    found = _NAMED.search(request.get("query") or "")
+    found = _NAMED.search(str(request.get("query") or ""))
     return str(request.get("operationName") or (found and found[1]) or "unnamed")
 
 
@@ -34,7 +34,7 @@ def answer(backend: Backend, url: str, request: JSON) -> JSON:
     try:
         with backend.lock:
             return {"data": operation(call)}
-    except (UnknownFilterError, LookupError) as error:
+    except (UnknownFilterError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return _error(f"{name}: {error}")
 
 

@@ -54,7 +54,7 @@ def _page(title: str, *body: str) -> str:
 
 def _index(backend: Backend, projects: Sequence[tuple[str, str]], title: str) -> str:
     sections = [_project(backend, entity, project) for entity, project in projects]
-    return _page(title, *(sections or ["<p>Nothing has arrived yet.</p>"]), _unknown(backend))
+    return _page(title, *(sections or ["<p>Nothing has arrived yet.</p>"]), _unknown(backend), _skipped(backend))
 
 
 def _project(backend: Backend, entity: str, project: str) -> str:
@@ -131,10 +131,19 @@ def _charts(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
     return [
-        (float(row.get("_step", at)), float(row[name]))
+        (x, y)
         for at, row in enumerate(rows)
-        if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+        if (x := _finite(row.get("_step", at))) is not None and (y := _finite(row.get(name))) is not None
     ]
+
+
+def _finite(value: Any) -> float | None:
+    """None for what has no place on an axis; JSON knows integers that no float holds."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _chart(name: str, points: Sequence[tuple[float, float]]) -> str:
@@ -185,6 +194,12 @@ def _artifacts(backend: Backend, artifacts: Sequence[Artifact]) -> str:
 def _artifact_files(backend: Backend, artifact: Artifact) -> str:
     files = backend.artifact_files(artifact)
     return "<br>".join(_link(views.artifact_file_url("", birth, name), name) for name, birth in files.items())
+
+
+def _skipped(backend: Backend) -> str:
+    """Records of an earlier process that are malformed."""
+    names = "".join(f"<li>{escape(str(path.relative_to(backend.disk.folder)))}</li>" for path in backend.skipped)
+    return f"<h2>Records that cannot be read</h2><ul>{names}</ul>" if names else ""
 
 
 def _unknown(backend: Backend) -> str:

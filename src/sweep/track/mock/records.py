@@ -84,6 +84,22 @@ class Run:
     heartbeat_at: str = field(default_factory=now)
     streams: dict[str, Stream] = field(default_factory=dict, repr=False)
 
+    def check(self) -> None:
+        """Raises ValueError where a field holds what no client sends; the pages and answers rely on it."""
+        kinds = {
+            str: ("entity", "project", "id", "display_name", "group", "job_type", "notes", "sweep", "host", "program",
+                  "commit", "repo", "created_at", "heartbeat_at"),
+            dict: ("raw_config", "summary"),
+            list: ("tags",),
+            bool: ("ended",),
+            int: ("number",),
+        }  # fmt: skip
+        wrong = [name for kind, names in kinds.items() for name in names if not isinstance(getattr(self, name), kind)]
+        if wrong or not all(isinstance(tag, str) for tag in self.tags) or not isinstance(self.exit_code, int | None):
+            raise ValueError(f"not a run: {', '.join(wrong) or 'tags or exit_code'}")
+        for moment in (self.created_at, self.heartbeat_at):
+            datetime.fromisoformat(moment).astimezone(UTC)
+
     @property
     def key(self) -> RunKey:
         return self.entity, self.project, self.id

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import mimetypes
 import shutil
 import socket
 import sys
 import tempfile
 import threading
+import time
+import zlib
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,11 +21,17 @@ from urllib.parse import unquote, urlsplit
 from sweep.track.mock import graphql, page
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.faults import Fault, Faults, Kind
+from sweep.track.mock.intake import LARGEST, TooLargeError, foreign, unpacked
 
 # Forty characters, as the client demands, and plainly no secret: every key is let in and none is looked at.
 API_KEY = "0badc0de" * 5
 
 _CHUNK = 1 << 20
+_LONGEST_NUMBER = 18
+
+# A file that came from anywhere is no page of this server.
+_DOWNLOAD = {"Content-Disposition": "attachment"}
+_PAGE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 class MockServer:
@@ -84,6 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the pages show what arrived."""
 
+    def parse_request(self) -> bool:
+        """Refuse, before anything is read, what no client sends but a page in a browser may: a name that was made to lead
+        here (DNS rebinding), and a request that a page of another origin makes."""
+        if not super().parse_request():
+            return False
+        trouble = foreign(self.command, self.headers)
+        if trouble:
+            self.close_connection = True
+            self._send_json(HTTPStatus.FORBIDDEN, {"error": trouble})
+        return not trouble
+
     def do_GET(self) -> None:
         parts = self._parts()
         if fault := self._fault():
@@ -91,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts[:1] == ["storage"]:
             self._send_file(self._stored(parts[1:]))
         elif found := page.render(self.server.backend, parts):
-            self._send(HTTPStatus.OK, found.encode(), "text/html; charset=utf-8")
+            self._send(HTTPStatus.OK, found.encode(errors="replace"), "text/html; charset=utf-8", _PAGE)
         else:
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 
@@ -104,7 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._keep(arrived if received else None)
 
     def do_POST(self) -> None:
-        message = self._message()
+        try:
+            message = self._message()
+        except TooLargeError:
+            self._send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"a message has at most {LARGEST} bytes"})
+            return
         if not self._is_known():
             # Whatever the body: the client asks so whether a server takes its telemetry, and goes without if not.
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
@@ -123,13 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(status, answer)
 
     def _message(self) -> dict[str, Any] | None:
+        if (self._length() or 0) > LARGEST:
+            self.close_connection = True
+            raise TooLargeError
         buffer = io.BytesIO()
         if not self._receive(buffer):
             return None
         body = buffer.getvalue()
         try:
-            message = json.loads(gzip.decompress(body) if self._is_gzip() else body)
-        except (ValueError, OSError, EOFError):
+            message = json.loads(unpacked(body) if self._is_gzip() else body)
+        except (ValueError, RecursionError, zlib.error):
             return None
         return message if isinstance(message, dict) else None
 
@@ -145,7 +169,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, message: dict[str, Any]) -> tuple[HTTPStatus, dict[str, Any]]:
         match self._parts():
             case ["files", entity, project, run, _]:
-                self.server.backend.stream((entity, project, run), message)
+                try:
+                    self.server.backend.stream((entity, project, run), message)
+                except (ValueError, TypeError, RecursionError) as error:
+                    return HTTPStatus.BAD_REQUEST, {"error": str(error)}
                 return HTTPStatus.OK, {"exitcode": None, "limits": {}}
         return HTTPStatus.OK, graphql.answer(self.server.backend, self.server.url, message)
 
@@ -184,11 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _receive(self, target: IO[bytes]) -> bool:
         """Read the body into `target`; False where its length is not given."""
-        length = self.headers.get("Content-Length")
-        if length is None:
+        left = self._length()
+        if left is None:
             self.close_connection = True
             return False
-        left = int(length)
         while left > 0:
             chunk = self.rfile.read(min(left, _CHUNK))
             if not chunk:
@@ -197,12 +223,20 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(chunk)
         return True
 
+    def _length(self) -> int | None:
+        given = self.headers.get("Content-Length", "")
+        return int(given) if given.isascii() and given.isdigit() and len(given) <= _LONGEST_NUMBER else None
+
     # faults
 
     def _fault(self, operation: str = "") -> Fault | None:
         if self.server.closed:
             return Fault.drop()
-        return self.server.faults.take(f"{self.command} {self.path} {operation}")
+        fault = self.server.faults.take(f"{self.command} {self.path} {operation}")
+        if fault is None or fault.kind is not Kind.LATE:
+            return fault
+        time.sleep(fault.late_s)
+        return None
 
     def _fail(self, fault: Fault) -> None:
         if fault.kind is Kind.DROP:
@@ -225,13 +259,13 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None or not path.is_file():
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
             return
-        mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         with path.open("rb") as file:
-            self._head(HTTPStatus.OK, path.stat().st_size, mime)
+            self._head(HTTPStatus.OK, path.stat().st_size, "application/octet-stream", _DOWNLOAD)
             shutil.copyfileobj(file, self.wfile)
 
     def _head(self, status: HTTPStatus, length: int, mime: str, extra: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": mime, "Content-Length": str(length), **(extra or {})}.items():
+        head = {"Content-Type": mime, "Content-Length": str(length), "X-Content-Type-Options": "nosniff"}
+        for name, value in {**head, **(extra or {})}.items():
             self.send_header(name, value)
         self.end_headers()

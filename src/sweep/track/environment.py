@@ -1,0 +1,69 @@
+"""The W&B client's own environment variables: which of them count, in place of a config that names nothing, and which do
+not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from sweep.config.schema import TrackerConfig
+from sweep.config.secrets import scrub
+
+PROJECT = "sweep"
+
+# The client takes these words for true, as `transformers` does.
+_TRUE = ("1", "true", "yes", "on")
+
+_STUDY = "runs and their group are named after the study; type study.study_name=NAME"
+_NO_EFFECT = {
+    "WANDB_NAME": _STUDY,
+    "WANDB_RUN_GROUP": _STUDY,
+    "WANDB_DIR": "W&B's files are kept in the run directory; type run_dir=DIR",
+    "WANDB_JOB_TYPE": "the job type says what a run is: trial, confirm, final, refit, study or compare",
+    "WANDB_RUN_ID": "each trial is a run of its own",
+    "WANDB_RESUME": "the same command goes on with a study; runs of lost trials are completed then",
+    "WANDB_SWEEP_ID": "Optuna chooses the points, and W&B agents are not joined; type study.space=FILE",
+    "WANDB_LOG_MODEL": "the winner's model becomes an artifact, and no other does",
+    "WANDB_WATCH": "gradients are not logged",
+}
+
+
+def switched_off(environment: Mapping[str, str] = os.environ) -> str:
+    """What in the environment says that nothing is to be tracked, such as `WANDB_DISABLED=true`; empty if nothing does."""
+    if (value := environment.get("WANDB_DISABLED", "")).strip().lower() in _TRUE:
+        return f"WANDB_DISABLED={value}"
+    return ""
+
+
+def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> TrackerConfig:
+    """The project, the entity and the tags that runs get: the config's own, else those of the environment."""
+    tags = tuple(tag.strip() for tag in environment.get("WANDB_TAGS", "").split(",") if tag.strip())
+    found = {
+        "project": tracker.project or environment.get("WANDB_PROJECT") or PROJECT,
+        "entity": tracker.entity or environment.get("WANDB_ENTITY") or None,
+        "tags": tracker.tags or tags,
+    }
+    return tracker.model_copy(update=found)
+
+
+def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """A line for each variable that is set and does nothing here: what holds instead, and what to type."""
+    for name, instead in _NO_EFFECT.items():
+        if value := environment.get(name):
+            yield f"note: {name}={scrub(value)} has no effect: {instead}"
+    ours = {"WANDB_PROJECT": tracker.project, "WANDB_ENTITY": tracker.entity, "WANDB_TAGS": ",".join(tracker.tags)}
+    for name, named in ours.items():
+        value, key = environment.get(name), name.removeprefix("WANDB_").lower()
+        if value and named and value != named:
+            yield f"note: {name}={scrub(value)} has no effect: tracker.{key} is {scrub(named)}"
+    if tracker.name == "mock" or tracker.mode not in ("auto", "disabled"):
+        yield from _still_on(tracker, environment)
+
+
+def _still_on(tracker: TrackerConfig, environment: Mapping[str, str]) -> Iterator[str]:
+    off = switched_off(environment)
+    if not off and environment.get("WANDB_MODE") == "disabled":
+        off = "WANDB_MODE=disabled"
+    if off:
+        chosen = "tracker is mock" if tracker.name == "mock" else f"tracker.mode is {tracker.mode}"
+        yield f"note: {off} has no effect: {chosen}; type tracker=none to track nothing"

@@ -1,0 +1,109 @@
+"""The W&B client's process of its own: its settings while a study runs, its log of a run, and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import wandb
+
+# The client would take a run's sweep, id or way to resume from the environment in place of ours.
+_DISTURBING = ("sweep_id", "sweep_param_path", "run_id", "resume", "resume_from", "fork_from", "launch", "config_paths")
+# What the client itself changes as soon as a run brings a key.
+_CHANGED_BY_CLIENT = ("api_key", "base_url")
+
+# Where the client gives up on something for good, it says so in its log of the run alone.
+_GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error", "runupserter: failed to upload")
+_STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
+
+# Seconds for the process to end by itself after everything it holds was written to disk.
+_ENDING = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The client's settings of the whole process, what they were before the study, and the environment's names that are
+    set as long as the study runs."""
+
+    settings: Any
+    before: Mapping[str, Any]
+    places: tuple[str, ...]
+
+    @classmethod
+    def set_up(cls, folder: Path) -> Service:
+        """The client stages what it is about to upload in `folder`, unless the user has named a place."""
+        settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
+        before = {name: getattr(settings, name) for name in (*_DISTURBING, *_CHANGED_BY_CLIENT)}
+        for name in _DISTURBING:
+            setattr(settings, name, False if name == "launch" else None)
+        places = {"WANDB_DATA_DIR": folder / "staging", "WANDB_CACHE_DIR": folder / "cache"}
+        ours = {name: str(place) for name, place in places.items() if name not in os.environ}
+        os.environ.update(ours)
+        return cls(settings, before, tuple(ours))
+
+    def put_back(self) -> None:
+        for name, value in self.before.items():
+            setattr(self.settings, name, value)
+        for name in self.places:
+            os.environ.pop(name, None)
+
+
+def abandon(runs: Sequence[wandb.Run]) -> None:
+    """Have the process write to disk what it holds of these runs, and end it without a wait for a server.
+
+    At the end of the program it would wait until every run has arrived. Its parts are not exported, so that any of them
+    may be missing: then the process is ended by the client's own means.
+    """
+    with suppress(Exception):
+        connection = wandb.setup().assert_service()
+        for run in runs:
+            if run._run_status_checker is not None:
+                run._run_status_checker.stop()
+            connection.inform_finish(run.id)
+        ending = Thread(target=_tear_down, daemon=True)
+        ending.start()
+        ending.join(_ENDING)
+        if ending.is_alive() and connection._proc is not None:
+            connection._proc._process.kill()
+
+
+def _tear_down() -> None:
+    with suppress(Exception, SystemExit):
+        wandb.teardown()
+
+
+def given_up(folder: Path) -> str:
+    """Why the client gave up on sending something of the run in `folder`; empty where it did not.
+
+    The HTTP status where the server answered with one.
+    """
+    entries = list(_log(folder))
+    failed = [entry for entry in entries if str(entry.get("msg", "")).startswith(_GIVEN_UP)]
+    if not failed:
+        return ""
+    said = f"{failed[0].get('msg')} {failed[0].get('error', '')}"
+    return f"HTTP {status[1]}" if (status := _STATUS.search(said)) else said.partition(": ")[2] or said
+
+
+def last_status(folder: Path) -> str:
+    """The status of the last answer that the client took for an error, such as `HTTP 503`; empty where there is none."""
+    statuses = [
+        entry["status"] for entry in _log(folder) if entry.get("msg") == "api: HTTP error" and "status" in entry
+    ]
+    return f"HTTP {statuses[-1]}" if statuses else ""
+
+
+def _log(folder: Path) -> Iterator[Mapping[str, Any]]:
+    with suppress(OSError):
+        for line in (folder / "logs" / "debug-internal.log").read_text(errors="replace").splitlines():
+            with suppress(json.JSONDecodeError):
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    yield entry

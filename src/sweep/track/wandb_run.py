@@ -1,0 +1,195 @@
+"""One W&B run: rows while it trains, and its end, which goes on beside what follows where the server is slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Protocol
+
+import wandb
+
+from sweep.config.schema import Config
+from sweep.config.secrets import scrub
+from sweep.errors import first_line
+from sweep.records import Metrics, TrialRecord
+from sweep.track.service import given_up, last_status
+from sweep.track.tracker import Ending, JobType, best_evaluation
+
+STEP = "train/global_step"
+
+_OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
+
+# Bytes a second that a server which is well takes of a model.
+_UPLOAD = 5e6
+
+# What the client says of an answer without a text.
+_SAYS_NOTHING = "<no message>"
+
+
+class Owner(Protocol):
+    """What a run needs of its tracker."""
+
+    config: Config
+
+    def tell(self, line: str) -> None: ...
+
+    def doubt(self, trouble: str) -> None:
+        """Take note that the server may be away, and tell the user."""
+
+    def refused(self, run: WandbRun, reason: str) -> None:
+        """Take note that the server has refused something of the run for good."""
+
+    def wait_for(self, run: WandbRun) -> None:
+        """Wait for the end of the run, as long as that is worth it."""
+
+
+class WandbRun:
+    """`arrived` once the server has confirmed all of it, `refused` once it has refused some of it for good; `closed` once
+    nothing more will be sent."""
+
+    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType) -> None:
+        self._run = self.client = run
+        self._owner = owner
+        self._lost = False
+        self._ending: Ending | None = None
+        self.rows = 0
+        self.name = str(run.name)
+        self.id = str(run.id)
+        self.job_type = job_type
+        self.folder = Path(run.settings.sync_dir)
+        self.offline = bool(run.offline)
+        self.arrived = False
+        self.refused = False
+        self.closed = Event()
+
+    @property
+    def address(self) -> str:
+        return self._run.url or str(self.folder)
+
+    @property
+    def upload(self) -> float:
+        """Seconds that a server which is well needs for the files of the run."""
+        folder = self._ending.artifact if self._ending else None
+        files = (path for path in folder.rglob("*") if path.is_file()) if folder and not self.offline else ()
+        return sum(path.stat().st_size for path in files) / _UPLOAD
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        if self.attempt("took no more rows", lambda: self._run.log({STEP: step, **metrics})):
+            self.rows += 1
+
+    def finish(self, ending: Ending) -> None:
+        if self.start_to_end(ending):
+            self._owner.wait_for(self)
+
+    def start_to_end(self, ending: Ending) -> bool:
+        """Return at once; False where the run has an end already."""
+        if self._ending is not None:
+            return False
+        self._ending = ending
+        # The client waits within its calls for as long as its own settings say, and a signal does not end that.
+        Thread(target=self._end, args=(ending,), daemon=True, name=f"end of {self.name}").start()
+        return True
+
+    def _end(self, ending: Ending) -> None:
+        try:
+            self.attempt("could not be given its summary", lambda: self._describe(ending))
+            self.attempt("could not be given its files", lambda: self._attach(ending))
+            self._close(ending.code)
+        finally:
+            self.closed.set()
+
+    def _describe(self, ending: Ending) -> None:
+        if self.job_type is JobType.TRIAL:
+            kind = () if ending.code == 0 else ("failed",)
+            self._run.tags = (*(self._run.tags or ()), ending.state, *kind)
+            self._run.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")
+        self._run.summary.update({"state": ending.state, **clean(ending.summary or {})})
+
+    def _attach(self, ending: Ending) -> None:
+        for path in ending.files:
+            self._run.save(str(path), base_path=str(path.parent), policy="now")
+        if ending.trials:
+            self._run.log({"trials": _table(ending.trials, self._owner.config)})
+        for name, rows in ending.tables.items():
+            self._run.log({name: _plain_table(rows)})
+        if ending.artifact is not None:
+            self._attach_artifact(ending.artifact)
+
+    def _attach_artifact(self, folder: Path) -> None:
+        name = re.sub(r"[^\w.-]", "-", f"{self._owner.config.study.study_name}-model")
+        artifact = wandb.Artifact(name, type="model")
+        # Immutable and uncached: the files go out from where they lie, and no second copy of the weights is made.
+        artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
+        self._run.log_artifact(artifact, aliases=["best"])
+        if self.offline:
+            return
+        try:
+            artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
+        except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
+            self._owner.tell(
+                f"W&B has not confirmed the artifact {name}: {told(error, self.folder)}. The model is in {folder}."
+            )
+
+    def _close(self, exit_code: int) -> None:
+        try:
+            self._run.finish(exit_code=exit_code)
+            reason = "" if self.offline else given_up(self.folder)
+            self.refused = bool(reason)
+            self.arrived = not self._lost and not self.offline and not self.refused
+            if reason:
+                self._owner.refused(self, reason)
+        except TimeoutError:
+            seconds = self._owner.config.tracker.finish_timeout
+            self._owner.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
+        except Exception as error:  # see `attempt`
+            self._owner.doubt(f"W&B could not close {self.name}: {told(error, self.folder)}")
+
+    def attempt(self, failure: str, action: Callable[[], object]) -> bool:
+        """Whether it went well. After the first failure nothing more is tried.
+
+        The client raises its own errors, those of the pipe to its service, and internal ones that it does not export:
+        none of them may end a study.
+        """
+        if self._lost:
+            return False
+        try:
+            action()
+        except Exception as error:
+            self._lost = True
+            self._owner.tell(f"W&B: {self.name} {failure}: {told(error, self.folder)}")
+        return not self._lost
+
+
+def told(error: Exception, folder: Path | None) -> str:
+    """What an error of the client says; the HTTP status, from the log of the run in `folder`, where it says nothing."""
+    said = first_line(error)
+    if said == _SAYS_NOTHING or said == type(error).__name__:
+        said = (last_status(folder) if folder else "") or type(error).__name__
+    return scrub(said)
+
+
+def _table(trials: tuple[TrialRecord, ...], config: Config) -> wandb.Table:
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
+    columns: list[str | int] = ["number", "state", *keys, config.study.metric, "best epoch"]
+    rows: list[Iterable[Any]] = [
+        [trial.number, trial.state, *(trial.params.get(key) for key in keys), *_score(trial, config)]
+        for trial in trials
+    ]
+    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+
+
+def _plain_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
+    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
+    data: list[Iterable[Any]] = [[row.get(str(column)) for column in columns] for row in rows]
+    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
+
+
+def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | None]:
+    best = best_evaluation(trial.outcome, config.study)
+    return (best.metrics[config.study.metric], best.epoch) if best else (None, None)
+
+
+def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: scrub(value) if isinstance(value, str) else value for name, value in values.items()}
