@@ -26,7 +26,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.methods import never_stopped
+from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
@@ -347,13 +347,12 @@ def _idle_evaluations(
     if all(evaluation_steps(rows, corner) == evaluation_steps(rows, _by_epoch(corner)) for corner in corners):
         return
     study = config.study
-    methods = space.methods(study.compare_by) if study.compare_by else ()
-    most = -(-study.n_trials // max(len(methods), 1))
-    if most > never_stopped(study):
+    most = trials_of_each(study, space)
+    if most > never_stopped(study, most):
         return
     reason, unless = "study.pruner is none", ""
     if study.pruner != "none":
-        trials = f"{most} trial{'s' if most > 1 else ''}{f' of each {study.compare_by}' if methods else ''}"
+        trials = f"{most} trial{'s' if most > 1 else ''}{f' of each {study.compare_by}' if study.compare_by else ''}"
         reason, unless = (
             f"of {trials} study.pruner={study.pruner} stops none",
             ", unless a larger study.n_trials is to follow",

@@ -23,7 +23,7 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Choices, Parameter, Space
 from sweep.errors import UserError, first_line
-from sweep.methods import pruner, sampler
+from sweep.methods import pruner, sampler, trials_of_each
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
 from sweep.study.among import RETRIED, OwnPruner, OwnSampler, value_of
@@ -60,7 +60,7 @@ class Ledger:
             storage = _storage(address)
             study = optuna.create_study(
                 study_name=config.study_name, storage=storage, direction=config.direction,
-                pruner=OwnPruner(pruner(config), config.compare_by), load_if_exists=True,
+                pruner=OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by), load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             raise _unusable(address, error) from None
