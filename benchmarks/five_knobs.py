@@ -2,11 +2,12 @@
 
     python -m benchmarks.five_knobs [--draws 200]
 
-`results/five_knobs_quickstart.json` holds random points of the quickstart's search space (learning rate, weight decay, warmup, batch
-size, 3 to 6 epochs), each trained to its end, with its score on 139 validation rows at each evaluation. Studies of 6 trials in
-one slot, of 8 in two, and of 10 and 32 in eight draw points at random, none twice, and are replayed as `benchmarks.replay` says. Of each
-pruner: the share of train rows saved against the same trials at full length; the share of draws whose best score is within one
-validation row of those trials' best; how far it is behind them, in points; and the fewest trials of a draw that ended their first epoch.
+`results/five_knobs_quickstart.json` holds random points of the quickstart's search space (learning rate, weight decay, warmup,
+batch size, 3 to 6 epochs), each trained to its end, with its score on 139 validation rows at each evaluation. Studies of 6 trials
+in one slot, of 8 in two, and of 10 and 32 in eight draw points at random, none twice, and are replayed as `benchmarks.replay`
+says. Of each pruner: the share of train rows saved against the same trials at full length; the share of draws whose best score is
+within one validation row of those trials' best; how far it is behind them, in points; and the fewest trials of a draw that ended
+their first epoch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _DATA = RESULTS / "five_knobs_quickstart.json"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pruner, and whether a trial in its warmup is spared; its `finalists` where it is racing that does not take the default."""
+    """A pruner, and whether it leaves trials alone within their warmup."""
 
     name: str
     policy: Policy
@@ -108,7 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=200)
     found = list(measure(read(), draws=parser.parse_args().draws))
-    print("| trials | slots | pruner | rows saved | within one row | behind, points | end their first epoch, at least |")
+    print(
+        "| trials | slots | pruner | rows saved | within one row | behind, points | end their first epoch, at least |"
+    )
     print("|---|---|---|---|---|---|---|")
     for one in found:
         print(one.line())

@@ -94,7 +94,7 @@ def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
 
 
 def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
-    """At the first evaluation one of two is ahead; the other is still in its warmup there, and level with it afterwards."""
+    """At the first evaluation it is behind, within its warmup; afterwards it is level with the best."""
     race = study()
     told(race, 0.9, 0.9, 0.9, 0.9)
     slow = race.ask()
@@ -103,7 +103,7 @@ def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
         assert not is_stopped(slow, step, warm=step > 1)
     other = race.ask()
     other.report(0.1, 1)
-    assert is_stopped(other, 1, warm=True), "its warmup is over, and there its score is the lowest of three"
+    assert is_stopped(other, 1, warm=True), "without a warmup that score stops it"
 
 
 def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:

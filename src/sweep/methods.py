@@ -44,8 +44,8 @@ _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
     "patient": {"patience": 1},
     "successive_halving": {"min_resource": 1},
 }
-# On trials of 3 to 6 epochs that searched their warmup too (`benchmarks/five_knobs.py`), keeping half of seven to nine trials missed the
-# best score by more than one validation row in 0 to 5 % of the draws, and keeping three of them in 12 to 15 %.
+# On trials of 3 to 6 epochs that searched their warmup too (`benchmarks/five_knobs.py`), racing that kept half of seven to nine
+# trials missed the best score by more than one validation row in 0 to 5 % of the draws, and racing that kept three in 12 to 15 %.
 _FEW = 10
 # These walk one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")

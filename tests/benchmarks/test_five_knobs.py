@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.five_knobs import RULES, Measured, read
+from benchmarks.five_knobs import RULES, Measured, Rule, read
 from benchmarks.replay import replay
 
 TABLE = read()
@@ -17,9 +17,9 @@ def test_the_recorded_trials_are_whole() -> None:
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule.spared], ids=lambda rule: rule.name)
-def test_no_trial_ends_within_its_warmup(rule: object) -> None:
+def test_no_trial_ends_within_its_warmup(rule: Rule) -> None:
     for seed in range(4):
-        run = replay(TABLE, rule.policy, trials=10, slots=8, seed=seed)  # type: ignore[attr-defined]
+        run = replay(TABLE, rule.policy, trials=10, slots=8, seed=seed)
         for trained, curve in zip(run.lengths, run.curves, strict=True):
             assert trained > curve.warmup_share * curve.at[-1]
 
