@@ -160,7 +160,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (
             ["study.sampler_options={n_startup_trials: abc}"],
             "study.sampler_options.n_startup_trials",
-            "must be a number",
+            "must be a whole number",
         ),
         (
             ["study.pruner_options={reduction_factor: inf}"],

@@ -9,13 +9,13 @@ from math import ceil, inf
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config.schema import PrunerName, SamplerName, StudyConfig
-from sweep.config.space import Space
+from sweep.config.space import Choices, Parameter, Space
 from sweep.provenance import Fingerprint
 from sweep.racing import FINALISTS, RacingPruner
 
@@ -109,6 +109,16 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
         if study.sampler == "grid":
             return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter.domain:
+        case Choices(values=values):
+            return CategoricalDistribution(values)
+        case domain if domain.whole:
+            return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+        case domain:
+            return FloatDistribution(float(domain.low), float(domain.high), log=domain.log, step=domain.step)
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:
