@@ -103,9 +103,9 @@ def test_pruners_that_make_sense_are_taken(pruner: Any, options: dict[str, Any])
 
 @pytest.mark.parametrize(("start", "part"), [
     ({RATE: 1e-3}, "lacks trainer.num_train_epochs, optimizer.weight_decay"),
-    ({RATE: 1.0, EPOCHS: 4}, "has optimizer.learning_rate = 1.0, but the search space allows 0.0001 to 0.01"),
-    ({RATE: 1e-3, EPOCHS: "x"}, "has trainer.num_train_epochs = 'x'"),
-    ({RATE: 1e-3, EPOCHS: 4, "adapter": "lora"}, "names adapter, which is no searched range"),
+    ({RATE: 1.0, EPOCHS: 4, DECAY: 0.0}, "has optimizer.learning_rate = 1.0, but the search space allows 0.0001 to 0.01"),
+    ({RATE: 1e-3, EPOCHS: "x", DECAY: 0.0}, "has trainer.num_train_epochs = 'x'"),
+    ({RATE: 1e-3, EPOCHS: 4, DECAY: 0.0, "adapter": "lora"}, "names adapter, which is no searched range"),
 ])  # fmt: skip
 def test_a_start_is_a_point_of_the_space(start: dict[str, Any], part: str) -> None:
     assert part in sampled("cmaes", x0=start)["study.sampler_options.x0"]

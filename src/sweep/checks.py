@@ -15,6 +15,7 @@ from sweep.options import option_faults, trial_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
+MOST_POINTS = 100_000  # of a grid
 LORA_ONLY = ("r", "lora_alpha", "lora_dropout")
 
 
@@ -202,8 +203,13 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     if study.sampler == "grid" and any(parameter.when for parameter in space):
         yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
     for parameter in space:
-        if study.sampler == "grid" and parameter.domain.grid() is None:
+        if study.sampler == "grid" and parameter.domain.count() is None:
             yield parameter.key, f"is {parameter.domain}, but the grid sampler needs a step or choices"
+    if study.sampler == "grid" and (size := space.grid_size()) is not None and size > MOST_POINTS:
+        rule = (
+            f"is grid, but the search space has {size:,} points, and a grid is laid out whole: {MOST_POINTS:,} at most"
+        )
+        yield "study.sampler", f"{rule}; give larger steps, or use qmc or random"
 
 
 def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_MOST_PAIRS = 2_000  # of values of two keys, tried for a note: some milliseconds each
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
 
@@ -262,7 +264,7 @@ def _corners(
 def _unfit_together(composer: Composer, composed: Composed, overrides: Sequence[str], space: Space) -> Iterator[str]:
     """Of each two searched keys, the first values that break a rule together."""
     told: set[frozenset[str]] = set()
-    for params in space.pairs():
+    for params in islice(space.pairs(), _MOST_PAIRS):
         try:
             if frozenset(params) not in told:
                 _variant(composer, composed, overrides, params)
