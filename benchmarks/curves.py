@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from benchmarks.table import RESULTS
 from sweep.config.schema import Scalar
@@ -17,23 +18,30 @@ from sweep.records import Completed
 
 SPACES = Path(__file__).parent / "spaces"
 EVALUATION = 1 / 3  # of what training the same rows costs
-_METRIC = "eval/accuracy"
+_METRIC, _WARMUP = "eval/accuracy", "optimizer.warmup_steps"
 _GROUPS = {"adapter": ("lora", "ia3")}
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One point: its score at each evaluation, and the seconds of training and evaluation."""
+    """One point: its score at each evaluation, and the seconds of training and evaluation. `at` are the milestones of its
+    evaluations, where they are not those of its table."""
 
     params: Mapping[str, Scalar]
     scores: tuple[float, ...]
     seconds: float = 0.0
+    at: tuple[int, ...] = ()
+
+    @property
+    def warmup_share(self) -> float:
+        """Of its steps. The spaces of all tables search the warmup as a share, if at all."""
+        return float(self.params.get(_WARMUP, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All curves are evaluated at the milestones `at`, of `unit` epochs each, the last one at their end. `rows` are trained in an
-    epoch."""
+    """Curves are evaluated at the milestones `at`, of `unit` epochs each, the last one at their end, unless they have milestones
+    of their own; `at` is then that of the longest. `rows` are trained in an epoch."""
 
     name: str
     rows: int
@@ -48,10 +56,13 @@ class Table:
         """In milestones."""
         return self.at[-1]
 
+    def at_of(self, curve: Curve) -> tuple[int, ...]:
+        return curve.at or self.at
+
     @property
     def gaps(self) -> list[int]:
         """Milestones to each evaluation from the one before."""
-        return [at - before for before, at in pairwise((0, *self.at))]
+        return gaps(self.at)
 
     @property
     def epochs(self) -> int:
@@ -77,6 +88,10 @@ class Table:
         curves = tuple(replace(curve, scores=tuple(curve.scores[place] for place in places)) for curve in self.curves)
         at = tuple(round(self.at[place] * self.unit) for place in places)
         return replace(self, name=f"{self.name}, after epochs", curves=curves, at=at, unit=1.0)
+
+
+def gaps(at: tuple[int, ...]) -> list[int]:
+    return [here - before for before, here in pairwise((0, *at))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +203,16 @@ def _curve(params: Mapping[str, Scalar], outcome: Completed) -> Curve:
     return Curve(params, scores, round(outcome.cost.train_seconds + outcome.cost.eval_seconds, 2))
 
 
+def _entry(curve: Curve) -> dict[str, Any]:
+    return {name: value for name, value in asdict(curve).items() if name != "at"}
+
+
 def _write(table: Table) -> None:
     whole = {
         "name": table.name, "about": about(table.name), "metric": _METRIC, "date": now(), "machine": machine(),
         "versions": package_versions(), "rows": table.rows, "validation_rows": table.validation_rows,
         "unit": table.unit, "at": list(table.at),
     }  # fmt: skip
-    lines = ",\n".join(f"  {json.dumps(asdict(curve))}" for curve in table.curves)
+    lines = ",\n".join(f"  {json.dumps(_entry(curve))}" for curve in table.curves)
     head = json.dumps(whole, indent=1)[:-2]
     path_of(table.name).write_text(f'{head},\n "curves": [\n{lines}\n ]\n}}\n')

@@ -19,10 +19,11 @@ from optuna.pruners import BasePruner
 from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 
-from benchmarks.curves import Curve, Table
+from benchmarks.curves import Curve, Table, gaps
 from sweep import methods
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
+from sweep.study.among import is_stopped
 from sweep.study.ledger import Ledger
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
@@ -38,10 +39,10 @@ class Policy:
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     pruner_options: Mapping[str, Any] = field(default_factory=dict)
 
-    def study(self, seed: int) -> StudyConfig:
+    def study(self, seed: int, trials: int) -> StudyConfig:
         return StudyConfig(
             sampler=self.sampler, sampler_options=dict(self.sampler_options), pruner=self.pruner,
-            pruner_options=dict(self.pruner_options), seed=seed,
+            pruner_options=dict(self.pruner_options), seed=seed, n_trials=trials,
         )  # fmt: skip
 
 
@@ -49,14 +50,17 @@ class Policy:
 class Replayed:
     """`points` is the best evaluation of each point in the order of the asks, had none been stopped; `course` each score of the
     trials that ran to their end, with the milestones trained in all slots when it came. `trained` are the milestones trained in
-    all slots together, `evaluations` the evaluations there, `ticks` the milestones that went by."""
+    all slots together, `whole` those of the same trials at full length, `evaluations` the evaluations there, `ticks` the
+    milestones that went by. `curves` are those of the trials in the order of the asks, `lengths` the milestones each trained."""
 
-    length: int
+    whole: int
     trained: int
     evaluations: int
     ticks: int
     points: tuple[float, ...]
     course: tuple[tuple[float, int], ...]
+    curves: tuple[Curve, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -73,7 +77,12 @@ class Replayed:
     @property
     def saved(self) -> float:
         """Share of the rows that the same trials would have trained at full budget."""
-        return 1 - self.trained / (self.trials * self.length)
+        return 1 - self.trained / self.whole
+
+    @property
+    def length(self) -> float:
+        """Of a trial, in the mean."""
+        return self.whole / self.trials
 
     @property
     def reached(self) -> int | None:
@@ -83,11 +92,11 @@ class Replayed:
     @property
     def saved_until_there(self) -> float:
         """As `saved`, of the rows until `reached`: what came after it is not counted. A search that never had it saves nothing."""
-        return 0.0 if self.reached is None else 1 - self.reached / (self.trials * self.length)
+        return 0.0 if self.reached is None else 1 - self.reached / self.whole
 
     def trials_until(self, score: float) -> float:
         """Rows trained until the first such score, in trials at full length. A search that never had it counts as all of them."""
-        there = min((trained for found, trained in self.course if found >= score), default=self.trials * self.length)
+        there = min((trained for found, trained in self.course if found >= score), default=self.whole)
         return there / self.length
 
     @property
@@ -100,54 +109,72 @@ class _Running:
     trial: Trial
     curve: Curve
     began: int
+    at: tuple[int, ...]
     spent: list[int] = field(default_factory=list)  # milestones trained in all slots when it was scored
+
+    def is_stopped(self, place: int, *, spared: bool) -> bool:
+        milestone = self.at[place]
+        warm = not spared or milestone > self.curve.warmup_share * self.at[-1]
+        return is_stopped(self.trial, milestone, warm=warm)
 
 
 def replay(
-    table: Table, policy: Policy, *, trials: int, slots: int = 1, seed: int = 0, pruner: BasePruner | None = None
+    table: Table,
+    policy: Policy,
+    *,
+    trials: int,
+    slots: int = 1,
+    seed: int = 0,
+    pruner: BasePruner | None = None,
+    spared: bool = True,
 ) -> Replayed:
-    """`pruner` is put in the place of the policy's. Raises ValueError where the table has fewer rows than `trials`."""
+    """`pruner` is put in the place of the policy's. `spared`: no trial is stopped before its warmup is over, as in a study.
+    Raises ValueError where the table has fewer rows than `trials`."""
     if trials > len(table.curves):
         raise ValueError(f"{trials} trials of a table of {len(table.curves)}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the Gaussian process names each conditional key at each ask
-    config, storage, space = policy.study(seed), InMemoryStorage(), table.space
+    config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     study = optuna.create_study(
         study_name=f"seed {seed}", storage=storage, direction="maximize", pruner=pruner or methods.pruner(config)
     )
-    asking = _Asking(Ledger(study, config, space, storage), list(table.curves), random.Random(seed))  # type: ignore[arg-type]
+    asking = _Asking(Ledger(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
-    asked: list[Curve] = []
-    whole: list[_Running] = []
-    gaps, trained, evaluations, now = table.gaps, 0, 0, 0
+    asked: list[_Running] = []
+    ended: list[_Running] = []
+    trained, evaluations, now = 0, 0, 0
     while running or len(asked) < trials:
         while len(running) < slots and len(asked) < trials:
             running.append(asking.next(now))
-            asked.append(running[-1].curve)
-        due = [one.began + table.at[len(one.spent)] for one in running]
+            asked.append(running[-1])
+        due = [one.began + one.at[len(one.spent)] for one in running]
         now = min(due)
         for one in [one for one, at in zip(running, due, strict=True) if at == now]:
             place = len(one.spent)
-            trained += gaps[place]
+            trained += gaps(one.at)[place]
             evaluations += 1
             one.spent.append(trained)
-            one.trial.report(one.curve.scores[place], table.at[place])
-            if table.at[place] == table.length:
-                whole.append(one)
+            one.trial.report(one.curve.scores[place], one.at[place])
+            if one.at[place] == one.at[-1]:
+                ended.append(one)
                 study.tell(one.trial, max(one.curve.scores))
-            elif one.trial.should_prune():
+            elif one.is_stopped(place, spared=spared):
                 study.tell(one.trial, state=TrialState.PRUNED)
             else:
                 continue
             running.remove(one)
-    points = tuple(max(curve.scores) for curve in asked)
-    course = tuple(pair for one in whole for pair in zip(one.curve.scores, one.spent, strict=True))
-    return Replayed(table.length, trained, evaluations, now, points, course)
+    return Replayed(
+        whole=sum(one.at[-1] for one in asked), trained=trained, evaluations=evaluations, ticks=now,
+        points=tuple(max(one.curve.scores) for one in asked),
+        course=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
+        curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
 class _Asking:
     ledger: Ledger
+    table: Table
     left: list[Curve]
     draw: random.Random
 
@@ -163,7 +190,7 @@ class _Asking:
         self.ledger.study.enqueue_trial(dict(curve.params))
         trial, params = self.ledger.ask()
         assert params == curve.params, (params, curve.params)
-        return _Running(trial, curve, now)
+        return _Running(trial, curve, now, self.table.at_of(curve))
 
 
 def distance(space: Space, one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:

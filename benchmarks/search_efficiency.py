@@ -119,7 +119,7 @@ def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], se
         going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
     points = tuple(max(curve.scores) for curve in chosen)
     course = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
-    return Replayed(table.length, spent[-1], evaluations, table.length, points, course)
+    return Replayed(trials * table.length, spent[-1], evaluations, table.length, points, course)
 
 
 def _stages(table: Table, trials: int) -> dict[str, tuple[tuple[int, int], ...]]:

@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from sweep.config.schema import StudyConfig
-from sweep.methods import never_stopped, pruner
+from sweep.config.space import Choices, Parameter, Space
+from sweep.methods import never_stopped, pruner, trials_of_each
 
 STEPS = (1, 2, 4, 8, 16, 24)  # in eighths of an epoch: those of three epochs with early evaluations
 
@@ -64,3 +65,18 @@ def test_the_most_trials_of_which_none_is_stopped(name: Any, given: dict[str, An
 def test_without_a_pruner_none_is_stopped() -> None:
     config = StudyConfig(pruner="none")
     assert never_stopped(config) == inf and not stopped(config, 40, at_once=False)
+
+
+@pytest.mark.parametrize(("trials", "kept"), [(3, 3), (6, 3), (7, 4), (9, 5), (10, 3), (40, 3)])
+def test_racing_keeps_half_of_fewer_than_ten_trials(trials: int, kept: int) -> None:
+    """Each trial is worse than the one before it."""
+    assert never_stopped(StudyConfig(pruner="racing", n_trials=trials)) == kept
+    config = StudyConfig(pruner="racing", n_trials=trials, pruner_options={"finalists": 2})
+    assert never_stopped(config) == 2, "what the user says holds"
+
+
+def test_each_choice_of_a_group_run_has_its_own_race() -> None:
+    space = Space((Parameter("adapter", Choices(("lora", "ia3"))),))
+    config = StudyConfig(pruner="racing", n_trials=18, compare_by="adapter")
+    assert trials_of_each(config, space) == 9 and never_stopped(config, 9) == 5
+    assert trials_of_each(config.model_copy(update={"compare_by": None}), space) == 18

@@ -160,7 +160,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (
             ["study.sampler_options={n_startup_trials: abc}"],
             "study.sampler_options.n_startup_trials",
-            "must be a number",
+            "must be a whole number",
         ),
         (
             ["study.pruner_options={reduction_factor: inf}"],
@@ -290,6 +290,18 @@ def test_a_label_that_train_lacks_is_refused(tmp_path: Path) -> None:
     table(tmp_path, "text,label\na,x\nb,zebra\n", "test.csv")
     found = faults_of(QUICK, table(tmp_path, "text,label\n" + "a,x\nb,y\n" * 5))
     assert "zebra" in " ".join(found.values())
+
+
+def test_a_text_is_no_second_way_to_write_a_number(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "adapter.r: {choices: [4, 8, '8']}"))
+    assert set(found) == {"adapter.r"} and 'is "8", but must be a valid integer' in found["adapter.r"]
+
+
+def test_a_grid_is_counted_before_it_is_laid_out(tmp_path: Path) -> None:
+    space = space_file(
+        tmp_path, "optimizer.weight_decay: {low: 0.0, high: 1.0, step: 1.0e-12}\nadapter.r: {choices: [4, 8]}"
+    )
+    assert "2,000,000,000,002 points" in faults_of(QUICK, space, "study.sampler=grid")["study.sampler"]
 
 
 def test_quoting_survives_hydra() -> None:

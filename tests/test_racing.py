@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 
 import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
 from sweep.racing import RacingPruner
+from sweep.study.among import is_stopped
 
 
 def study(direction: str = "maximize", finalists: int = 1, **options: float) -> optuna.Study:
@@ -89,6 +91,57 @@ def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
     told(race, 0.9, state=TrialState.PRUNED)
     last = race.ask()
     assert not reported(last, e1=0.1)
+
+
+def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
+    """At the first evaluation it is behind, within its warmup; afterwards it is level with the best."""
+    race = study()
+    told(race, 0.9, 0.9, 0.9, 0.9)
+    slow = race.ask()
+    for step, score in enumerate((0.1, 0.9, 0.9, 0.9), 1):
+        slow.report(score, step)
+        assert not is_stopped(slow, step, warm=step > 1)
+    other = race.ask()
+    other.report(0.1, 1)
+    assert is_stopped(other, 1, warm=True), "without a warmup that score stops it"
+
+
+def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:
+    race = study()
+    told(race, 0.9, 0.9, 0.9, 0.9)
+    slow = race.ask()
+    for step in (1, 2, 3):
+        slow.report(0.1, step)
+        assert not is_stopped(slow, step, warm=False)
+    slow.report(0.1, 4)
+    assert is_stopped(slow, 4, warm=True)
+
+
+def survivors(finalists: int, trials: int, slots: int, draw: random.Random) -> int:
+    """Of trials with scores and a course at random."""
+    race, running, asked, left = study(finalists=finalists), [], 0, trials
+    while running or asked < trials:
+        while len(running) < slots and asked < trials:
+            running.append((race.ask(), iter((1, 2, 4, 8)), draw.choice((0, 0, 1, 2))))
+            asked += 1
+        trial, steps, warmup = one = draw.choice(running)
+        if (step := next(steps, None)) is None:
+            race.tell(trial, draw.random())
+            running.remove(one)
+            continue
+        trial.report(draw.random(), step)
+        if is_stopped(trial, step, warm=step > warmup):
+            race.tell(trial, state=TrialState.PRUNED)
+            running.remove(one)
+            left -= 1
+    return left
+
+
+def test_so_many_come_to_their_end_whatever_they_score() -> None:
+    draw = random.Random(0)
+    for trials in (4, 6, 9):
+        for slots in (1, 3, trials):
+            assert min(survivors(trials // 2, trials, slots, draw) for _ in range(20)) >= trials // 2
 
 
 def test_smaller_is_better_where_it_is_minimised() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
-from math import isfinite
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
@@ -12,11 +10,12 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.template import template_faults
-from sweep.errors import Fault, closest, first_line
-from sweep.methods import pruner, pruner_class, sampler, sampler_class
+from sweep.errors import Fault, closest
+from sweep.options import option_faults, trial_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
+MOST_POINTS = 100_000  # of a grid
 LORA_ONLY = ("r", "lora_alpha", "lora_dropout")
 
 
@@ -27,7 +26,10 @@ def check(config: Config, origin: Origin) -> list[Fault]:
 
 def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
-    found = (*_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space))
+    found = (
+        *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
+        *trial_faults(config.study, space),
+    )  # fmt: skip
     return [Fault(path, rule, origin(path)) for path, rule in found]
 
 
@@ -194,53 +196,7 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
         )
-    yield from _options("study.sampler_options", study.sampler_options, sampler_class(study.sampler))
-    if study.pruner == "none" and study.pruner_options:
-        yield "study.pruner_options", "is set, but study.pruner is none"
-    elif study.pruner != "none":
-        yield from _options("study.pruner_options", study.pruner_options, pruner_class(study.pruner))
-    if _finite(study.sampler_options):
-        yield from _refused("study.sampler_options", lambda: sampler(study, Space(), 0))
-    if _finite(study.pruner_options):
-        yield from _refused("study.pruner_options", lambda: pruner(study))
-
-
-def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]:
-    """What the sampler or pruner itself says of the values. A name that it does not know is told by `_options`."""
-    try:
-        make()
-    except (ValueError, TypeError) as error:
-        if "unexpected keyword argument" not in str(error):
-            yield path, f"is refused: {first_line(error)}"
-
-
-def _options(path: str, given: dict[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:
-    parameters = inspect.signature(owner).parameters
-    allowed = [name for name in parameters if name not in ("seed", "search_space", "wrapped_pruner")]
-    for name, value in given.items():
-        if name not in allowed:
-            rule = f"is no argument of {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed)}"
-            yield f"{path}.{name}", rule
-        elif not _finite(value):
-            yield (
-                f"{path}.{name}",
-                f"is {value}, but must be {'a finite number' if isinstance(value, float) else 'finite'}",
-            )
-        elif isinstance(parameters[name].default, int | float) and not isinstance(value, int | float):
-            yield f"{path}.{name}", f"is {value!r}, but must be a number"
-
-
-def _finite(value: object) -> bool:
-    """Whether each number in an option, however deep, is one that JSON can hold: the lock would have null for another."""
-    match value:
-        case float():
-            return isfinite(value)
-        case dict():
-            return all(map(_finite, value.values()))
-        case list():
-            return all(map(_finite, value))
-        case _:
-            return True
+    yield from option_faults(study)
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
@@ -252,8 +208,13 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     if study.sampler == "grid" and any(parameter.when for parameter in space):
         yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
     for parameter in space:
-        if study.sampler == "grid" and parameter.domain.grid() is None:
+        if study.sampler == "grid" and parameter.domain.count() is None:
             yield parameter.key, f"is {parameter.domain}, but the grid sampler needs a step or choices"
+    if study.sampler == "grid" and (size := space.grid_size()) is not None and size > MOST_POINTS:
+        rule = (
+            f"is grid, but the search space has {size:,} points, and a grid is laid out whole: {MOST_POINTS:,} at most"
+        )
+        yield "study.sampler", f"{rule}; give larger steps, or use qmc or random"
 
 
 def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:

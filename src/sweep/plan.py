@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.methods import never_stopped
+from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_MOST_PAIRS = 2_000  # of values of two keys, tried for a note: some milliseconds each
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
 
@@ -264,7 +266,7 @@ def _corners(
 def _unfit_together(composer: Composer, composed: Composed, overrides: Sequence[str], space: Space) -> Iterator[str]:
     """Of each two searched keys, the first values that break a rule together."""
     told: set[frozenset[str]] = set()
-    for params in space.pairs():
+    for params in islice(space.pairs(), _MOST_PAIRS):
         try:
             if frozenset(params) not in told:
                 _variant(composer, composed, overrides, params)
@@ -349,13 +351,12 @@ def _idle_evaluations(
     if all(evaluation_steps(rows, corner) == evaluation_steps(rows, _by_epoch(corner)) for corner in corners):
         return
     study = config.study
-    methods = space.methods(study.compare_by) if study.compare_by else ()
-    most = -(-study.n_trials // max(len(methods), 1))
-    if most > never_stopped(study):
+    most = trials_of_each(study, space)
+    if most > never_stopped(study, most):
         return
     reason, unless = "study.pruner is none", ""
     if study.pruner != "none":
-        trials = f"{most} trial{'s' if most > 1 else ''}{f' of each {study.compare_by}' if methods else ''}"
+        trials = f"{most} trial{'s' if most > 1 else ''}{f' of each {study.compare_by}' if study.compare_by else ''}"
         reason, unless = (
             f"of {trials} study.pruner={study.pruner} stops none",
             ", unless a larger study.n_trials is to follow",

@@ -8,6 +8,9 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+FINALISTS = 3
+WARMUP = "warmup"  # a user attribute of a trial: the last step at which it was scored within its warmup
+
 
 class RacingPruner(BasePruner):
     """Stops a trial that is not among the best at a rung it has passed.
@@ -21,11 +24,14 @@ class RacingPruner(BasePruner):
     is compared with nothing, goes on, and is never asked again. Here each later evaluation compares it, at the rungs behind
     it, with those that are still in the race or came to their end. One trial after the other, that changes nothing.
 
-    The last ones in the race are not stopped before any trial has come to its end. A score that is not a number is
-    worse than any other.
+    A rung that a trial passed within its warmup does not stop it; there its score still counts against others, which were as
+    far at that rung as it was. The last step reported within the warmup is in the trial's user attribute `WARMUP`.
+
+    The last `finalists` in the race, those that came to their end among them, are not stopped. A score that is not a number
+    is worse than any other.
     """
 
-    def __init__(self, min_resource: int = 1, reduction_factor: float = 3, finalists: int = 3) -> None:
+    def __init__(self, min_resource: int = 1, reduction_factor: float = 3, finalists: int = FINALISTS) -> None:
         if min_resource < 1:
             raise ValueError(f"min_resource is {min_resource}, but must be at least 1")
         if reduction_factor <= 1:
@@ -42,14 +48,15 @@ class RacingPruner(BasePruner):
             return False
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         racing = [other for other in others if other.state in (TrialState.COMPLETE, TrialState.RUNNING)]
-        if not any(other.intermediate_values for other in racing):
+        if sum(bool(other.intermediate_values) for other in racing) < self.finalists:
             return False
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         arrived = 1 + sum(_score(other, self._min_resource) is not None for other in others)
         rung, kept = self._min_resource, arrived / self._reduction_factor
         while rung <= step:
             against = others if _first_at(trial, rung) == step else racing
-            if _better(trial, against, rung, sign) >= max(self.finalists, kept):
+            warm = rung > trial.user_attrs.get(WARMUP, 0)
+            if warm and _better(trial, against, rung, sign) >= max(self.finalists, kept):
                 return True
             rung, kept = rung * 2, kept / 2
         return False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,18 @@ def test_keys_are_known_by_their_dotted_path() -> None:
     assert section("adapter") is AdapterConfig
     assert section("adapter.r") is None
     assert "trainer.per_device_train_batch_size" in keys()
+
+
+@pytest.mark.parametrize("name", ["optimizer.rate", "a.b.c", 1, 2.5, True, None])
+def test_an_unknown_key_with_dots_or_of_another_kind_is_told_once(name: object) -> None:
+    """It has to be found again in the tree to go on without it."""
+    config, faults = parse({"optimizer": {name: 2, "learning_rate": 0.5}}, lambda _: "")
+    assert config.optimizer.learning_rate == 0.5
+    assert ["is not a config key" in fault.message for fault in faults] == [True]
+
+
+@pytest.mark.parametrize("value", [b"bytes", Path("a"), {1, 2}, "half \ud800"])
+def test_values_that_yaml_gives_and_json_cannot_hold(value: object) -> None:
+    config, faults = parse({"title": "x", "tracker": {"tags": ["a", value]}}, lambda _: "here")
+    assert config.title == "x"
+    assert [(fault.path, fault.origin) for fault in faults] == [("tracker.tags[1]", "here")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.space import Choices, Range, Space, find, load
+from sweep.config.space import Choices, Parameter, Range, Space, find, load
 from sweep.errors import UserError
 
 GROUPS = {"adapter": ("lora", "ia3"), "experiment": ("quickstart",)}
@@ -59,6 +59,21 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("optimizer.learning_rate: 0.1", "optimizer.learning_rate", "must be a range"),
         ("adapter.r: {choices: []}", "adapter.r.choices", "at least one value"),
         ("adapter.r: {choices: [4, 4]}", "adapter.r.choices", "twice"),
+        ("adapter.r: {choices: [1, 1.0]}", "adapter.r.choices", "1 and 1.0 are the same value"),
+        ("adapter.r: {choices: [true, 1]}", "adapter.r.choices", "true and 1 are the same value"),
+        ("adapter.r: {choices: [0.0, false]}", "adapter.r.choices", "0.0 and false are the same value"),
+        ("adapter.r: {choices: [.nan, .nan]}", "adapter.r.choices", "twice"),
+        ("adapter.r: {low: 1, high: 10000000000000000000000000}", "adapter.r.high", "between -2^53 and 2^53"),
+        ("adapter.r: {low: 1, high: 9, step: 10000000000000000000000000}", "adapter.r.step", "between -2^53 and 2^53"),
+        ("adapter.r: {low: 1, high: 9, step: 20}", "adapter.r.step", "must be at most 8"),
+        ("optimizer.weight_decay: {low: 0.0, high: 1.0, step: 1.0e-20}", "optimizer.weight_decay.step", "too small"),
+        (
+            "optimizer.weight_decay: {low: 1.0e+8, high: 1.0e+9, step: 1.0e-9}",
+            "optimizer.weight_decay.step",
+            "too small",
+        ),
+        ("optimizer.weight_decay: {low: -1.0e+308, high: 1.0e+308}", "optimizer.weight_decay", "wider than a number"),
+        (f"adapter.r: {{choices: {[*range(1001)]}}}", "adapter.r.choices", "may have 1000 at most; give a range"),
         ("adapter: {choices: [lora, dora]}", "adapter.choices", "adapter has: lora, ia3"),
         ("adapter: {low: 1, high: 2}", "adapter", "give choices"),
         ("adapter.r: {choices: [4], when: {adapter: lora}}", "adapter.r.when", "a key searched above it"),
@@ -77,7 +92,9 @@ def test_every_fault_of_a_file_is_found_at_once(tmp_path: Path) -> None:
     assert set(faults) == {"adapter.r.choices", "optimizer.weight_decay.low"}
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [b"])
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2]", "a: [b", "a: !!int b", "a: !!timestamp 2001-99-99", "? [1]\n: 2", "a: ${"]
+)
 def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text: str) -> None:
     _, faults = read(tmp_path, text)
     assert len(faults) == 1
@@ -108,3 +125,13 @@ def test_a_range_knows_what_the_sampler_gives(tmp_path: Path) -> None:
     assert Range(2, 6, step=2).contains(4) and not Range(2, 6, step=2).contains(3)
     assert not Range(2, 6).contains(3.5)
     assert Range(0.0, 0.3, step=0.1).contains(0.2)
+
+
+def test_values_are_counted_before_they_are_made() -> None:
+    wide = Space(
+        (Parameter("a", Range(0, 10**12)), Parameter("b", Range(0.0, 1.0, step=0.25)), Parameter("c", Choices((1, 2))))
+    )
+    assert wide.grid_size() == (10**12 + 1) * 5 * 2
+    assert Range(4, 16, step=0.5).count() == 25 and Range(1e-3, 1.0, log=True).count() is None
+    for one in (Range(2, 7, step=2), Range(0.0, 0.3, step=0.1), Range(1, 3)):
+        assert len(one.grid() or ()) == one.count()

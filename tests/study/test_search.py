@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from sweep.errors import Interrupted, UserError
-from sweep.records import Completed, TrialPlan, TrialRecord, Verdict
+from sweep.records import Completed, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
 from sweep.study.search import _Loop, search
 from toys import ToyEngine, session
@@ -39,6 +39,31 @@ def test_every_trial_has_a_record_and_is_scored_by_its_best_evaluation(tmp_path:
         assert record.outcome.best.index == 2
         assert trial.value == record.outcome.best.metrics["eval/accuracy"]
         assert trial.user_attrs == {"outcome": "completed", "best_epoch": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("racing", "finalists: 1"),
+        ("median", "n_startup_trials: 1, n_warmup_steps: 0"),
+        ("percentile", "percentile: 10.0, n_startup_trials: 1, n_warmup_steps: 0"),
+        ("successive_halving", "reduction_factor: 2"),
+        ("hyperband", "min_resource: 1, max_resource: 9, reduction_factor: 3"),
+    ],
+)
+def test_no_pruner_stops_a_trial_within_its_warmup(tmp_path: Path, name: str, options: str) -> None:
+    """Each trial is worse than the one before, and the warmup ends between the first evaluation and the second."""
+    scarce = ("study.n_trials=8", "study.sampler=random", "trainer.eval_strategy=epoch", f"study.pruner={name}")
+    scarce = (*scarce, f"study.pruner_options={{{options}}}")
+    stopped = {}
+    for warmup in (0.0, 0.5):
+        engine = ToyEngine(luck=lambda trial: -float(trial.number))
+        records = searched(tmp_path / str(warmup), *scarce, f"optimizer.warmup_steps={warmup}", engine=engine)
+        stopped[warmup] = {len(record.outcome.evals) for record in records if isinstance(record.outcome, Pruned)}
+        for record in records:
+            if isinstance(record.outcome, Pruned):
+                assert record.outcome.evals[-1].step > warmup * record.total_steps
+    assert 1 in stopped[0.0] and stopped[0.5] == {2}
 
 
 def test_the_same_command_goes_on_to_the_total(tmp_path: Path) -> None:

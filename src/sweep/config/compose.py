@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +17,17 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from sweep.config.folders import conf_dir
+from sweep.config.yamlfile import UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, first_line
 
 COMMAND_LINE = "the command line"
+_DEPTHS = (
+    "*.yaml",
+    "*/*.yaml",
+    "*/*/*.yaml",
+)  # of a user's folder: where Hydra finds configs, and options of nested groups
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,31 @@ class Composer:
                 found.setdefault(file.parent.name, set()).add(file.stem)
         return {group: tuple(sorted(options)) for group, options in found.items()}
 
+    @cached_property
+    def _hazards(self) -> tuple[Fault, ...]:
+        """Of the user's own files: Hydra would hang on them, or not name them. One that cannot be opened is left to Hydra, which
+        may not need it."""
+        found = []
+        for path in self._own_files():
+            with suppress(OSError):
+                if rule := hazard(path):
+                    found.append(Fault(str(path), rule))
+        return tuple(found)
+
+    def _unreadable(self) -> str:
+        """The first of the user's own files that cannot be loaded; empty where all can be."""
+        for path in self._own_files():
+            try:
+                OmegaConf.load(path)
+            except (OmegaConfBaseException, *UNREADABLE):
+                return str(path)
+        return ""
+
+    def _own_files(self) -> Iterator[Path]:
+        for path in (path for folder in self.config_dirs for depth in _DEPTHS for path in sorted(folder.glob(depth))):
+            if path.is_file():
+                yield path
+
     def file(self, group: str, option: str) -> Path | None:
         return next((path for folder in self.folders if (path := folder / group / f"{option}.yaml").exists()), None)
 
@@ -80,7 +111,7 @@ class Composer:
         while `parse` names all of them.
         """
         _register_resolvers()
-        faults = list(self._folder_faults())
+        faults = [*self._folder_faults(), *self._hazards]
         accepted = [text for raw in overrides if (text := self._accept(raw, faults)) is not None]
         if faults:
             raise UserError(faults)
@@ -91,9 +122,11 @@ class Composer:
                     "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
                 )
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError.of("", first_line(error), COMMAND_LINE) from None
-        except YAMLError as error:
-            raise UserError.of("", f"a config file is no YAML: {' '.join(str(error).split())}") from None
+            told = error if str(error).strip() else error.__cause__ or error
+            raise UserError.of("", first_line(told), COMMAND_LINE) from None
+        except UNREADABLE as error:
+            rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
+            raise UserError.of(self._unreadable() or "a config file", rule) from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from sweep.config.schema import Config, Section
-from sweep.errors import Fault, closest
+from sweep.errors import Fault, UserError, closest
 
 Origin = Callable[[str], str]
 
@@ -22,15 +22,18 @@ _FINITE = "a finite number"  # its rule for NaN and infinity, which says it all 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
     """The config with each faulty value replaced by its default, so that later checks can look for more faults."""
     left = copy.deepcopy(dict(tree))
-    faults: list[Fault] = []
+    faults = [Fault(fault.path, fault.message, origin(fault.path)) for fault in _foreign(left, "")]
+    for fault in faults:
+        _remove(left, fault.path.split("[")[0])
     while True:
         try:
             return Config.model_validate_json(json.dumps(left)), faults
         except ValidationError as error:
             found = _faults(error, origin)
             faults += found
-            for fault in found:
-                _remove(left, fault.path)
+            removed = [_remove(left, fault.path) for fault in found]
+            if not any(removed):
+                raise UserError(faults) from None
 
 
 def section(path: str) -> type[Section] | None:
@@ -116,15 +119,39 @@ def _unknown(path: str) -> str:
     return f"is not a config key{closest(name, allowed)}; {parent or 'the top level'} has: {', '.join(allowed)}"
 
 
-def _remove(tree: dict[str, Any], path: str) -> None:
-    """A value, or, where one is missing that must be there, the section that needs it."""
-    *parents, name = path.split(".")
-    owner = tree
-    for parent in parents:
-        if parent not in owner:
-            return
-        owner = owner[parent]
-    if name in owner:
-        del owner[name]
-    elif parents:
-        _remove(tree, ".".join(parents))
+def _remove(tree: dict[Any, Any], path: str) -> bool:
+    """Take out a value, or, where one is missing that must be there, the section that needs it. False where nothing was found.
+
+    A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a text.
+    """
+    for key, value in tree.items():
+        name = key if isinstance(key, str) else json.dumps(key)
+        within = path.startswith(f"{name}.")
+        if path == name or (within and not _removed_within(value, path[len(name) + 1 :])):
+            del tree[key]
+            return True
+        if within:
+            return True
+    return False
+
+
+def _removed_within(value: Any, path: str) -> bool:
+    return isinstance(value, dict) and _remove(value, path)
+
+
+def _foreign(value: Any, path: str) -> Iterable[Fault]:
+    """Values that only YAML's tags give, such as bytes and sets: no config key takes one."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield from _foreign(inner, f"{path}.{key}" if path else str(key))
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                yield from _foreign(inner, f"{path}[{index}]")
+        case str():
+            if any("\ud800" <= letter <= "\udfff" for letter in value):
+                yield Fault(path, f"is {value!a}, which holds half of a character (a surrogate)")
+        case None | int() | float():
+            pass
+        case _:
+            yield Fault(path, f"is {value!r}, but must be a number, a text, true, false, null, a list or a mapping")

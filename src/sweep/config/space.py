@@ -18,15 +18,17 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
+from sweep.config.yamlfile import UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float
+MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
+_EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,21 @@ class Range:
         steps = (value - self.low) / self.step if self.step else 0.0
         return abs(steps - round(steps)) < 1e-8
 
+    def count(self) -> int | None:
+        """How many values there are, None where they have no step."""
+        step = self._grid_step
+        return None if step is None else int((self.high - self.low) / step + 1e-9) + 1
+
     def grid(self) -> tuple[Scalar, ...] | None:
-        """Every value, if there are finitely many."""
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None:
+        """Every value, if there are finitely many. Ask for the `count` first."""
+        step, count = self._grid_step, self.count()
+        if step is None or count is None:
             return None
-        count = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(self.low + index * step for index in range(count))
+
+    @property
+    def _grid_step(self) -> Number | None:
+        return self.step or (1 if self.whole and not self.log else None)
 
     def __str__(self) -> str:
         notes = [text for text in ("log" if self.log else "", f"step {self.step}" if self.step else "") if text]
@@ -79,6 +89,9 @@ class Choices:
 
     def contains(self, value: Scalar) -> bool:
         return any(value == known and type(value) is type(known) for known in self.values)
+
+    def count(self) -> int:
+        return len(self.values)
 
     def grid(self) -> tuple[Scalar, ...]:
         return self.values
@@ -143,10 +156,10 @@ class Space:
         """Points of the full grid, None where a range has no step. Conditions are not taken off."""
         size = 1
         for parameter in self.parameters:
-            values = parameter.domain.grid()
-            if values is None:
+            count = parameter.domain.count()
+            if count is None:
                 return None
-            size *= len(values)
+            size *= count
         return size
 
     def without(self, fixed: Mapping[str, Scalar]) -> Space:
@@ -191,9 +204,11 @@ def find(name: str, config_dirs: Sequence[Path]) -> Path:
 def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[Fault]]:
     """The space without its faulty parameters, and their faults. `groups` are the config groups and their options."""
     try:
+        if rule := hazard(path):
+            return Space(source=path.name), [Fault(str(path), rule)]
         tree = OmegaConf.to_container(OmegaConf.load(path))
-    except (OmegaConfBaseException, YAMLError, OSError) as error:
-        return Space(source=path.name), [Fault(str(path), f"cannot be read: {error}")]
+    except (OmegaConfBaseException, *UNREADABLE) as error:
+        return Space(source=path.name), [Fault(str(path), f"cannot be read: {' '.join(str(error).split())}")]
     if not isinstance(tree, dict) or not tree:
         return Space(source=path.name), [Fault(str(path), "must map config keys to ranges, and holds none")]
     reader = _Reader(groups, path.name)
@@ -224,7 +239,9 @@ class _Reader:
         elif key in ("trainer.device", "trainer.save_best", "title"):
             self._fault(key, "is the same for all trials of a study, and cannot be searched")
         if not isinstance(entry, dict):
-            self._fault(key, f"is {entry!r}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}")
+            self._fault(
+                key, f"is {_short(entry)}, but must be a range such as {{low: 1, high: 8}} or {{choices: [4, 8]}}"
+            )
             return
         for name in entry:
             if name not in _RANGE_FIELDS:
@@ -243,14 +260,20 @@ class _Reader:
         if extra := [name for name in ("low", "high", "log", "step") if name in entry]:
             self._fault(key, f"has choices, so it cannot have {', '.join(extra)}")
         if not isinstance(values, list) or not values:
-            self._fault(f"{key}.choices", f"is {values!r}, but must be a list of at least one value")
+            self._fault(f"{key}.choices", f"is {_short(values)}, but must be a list of at least one value")
+            return None
+        if len(values) > MOST_CHOICES:
+            self._fault(
+                f"{key}.choices", f"has {len(values)} values, but may have {MOST_CHOICES} at most; give a range"
+            )
             return None
         if nested := [value for value in values if not isinstance(value, Scalar)]:
             self._fault(
-                f"{key}.choices", f"holds {nested[0]!r}, but must hold plain values; name a config group instead"
+                f"{key}.choices", f"holds {_short(nested[0])}, but must hold plain values; name a config group instead"
             )
-        if len({repr(value) for value in values}) < len(values):
-            self._fault(f"{key}.choices", f"is {values!r}, but holds a value twice")
+            return None
+        if twice := _twice(values):
+            self._fault(f"{key}.choices", twice)
         if key in self.groups and (unknown := [v for v in values if v not in self.groups[key]]):
             self._fault(f"{key}.choices", f"holds {unknown[0]}, but {key} has: {', '.join(self.groups[key])}")
         return Choices(tuple(values))
@@ -262,11 +285,19 @@ class _Reader:
             name for name, value in numbers.items() if isinstance(value, bool) or not isinstance(value, int | float)
         ]:
             for name in wrong:
-                self._fault(f"{key}.{name}", f"is {numbers[name]!r}, but must be a number (or give choices)")
+                self._fault(f"{key}.{name}", f"is {_short(numbers[name])}, but must be a number (or give choices)")
+            return None
+        if large := [name for name, value in numbers.items() if isinstance(value, int) and abs(value) > _EXACT]:
+            for name in large:
+                rule = f"is {numbers[name]}, but a whole number must lie between -2^53 and 2^53, to be drawn exactly"
+                self._fault(f"{key}.{name}", rule)
             return None
         assert low is not None and high is not None
         if not (isfinite(low) and isfinite(high)):
             self._fault(key, f"goes from {low} to {high}, but both ends must be finite")
+            return None
+        if not isfinite(float(high) - float(low)):
+            self._fault(key, f"goes from {low} to {high}, which is wider than a number can be")
             return None
         if key in self.groups:
             self._fault(key, "is a config group: give choices")
@@ -282,7 +313,18 @@ class _Reader:
             self._fault(f"{key}.step", f"is {step}, but must be a finite number")
         elif step is not None and step <= 0:
             self._fault(f"{key}.step", f"is {step}, but must be above 0")
+        elif step is not None and low < high:
+            self._steps(key, low, high, step)
         return Range(low, high, bool(log), step)
+
+    def _steps(self, key: str, low: Number, high: Number, step: Number) -> None:
+        width = high - low
+        if step > width:
+            self._fault(f"{key}.step", f"is {step}, but must be at most {width}, from low to high")
+        elif width / step > _EXACT or low + step == low or high - step == high:
+            self._fault(
+                f"{key}.step", f"is {step}, which is too small beside {low} and {high} to tell two values apart"
+            )
 
     def _when(self, key: str, entry: Any) -> dict[str, tuple[Scalar, ...]]:
         if entry is None:
@@ -306,6 +348,32 @@ class _Reader:
 
     def _fault(self, path: str, message: str) -> None:
         self.faults.append(Fault(path, message, f"search space {self.source}"))
+
+
+def _twice(values: Sequence[Scalar]) -> str:
+    """The rule broken by two values that Optuna takes for the same one: 1, 1.0 and true are. Empty if none is broken."""
+    known: dict[Scalar, Scalar] = {}
+    for value in values:
+        if (value != value and any(other != other for other in known)) or value in known:
+            first = known.get(value, value)
+            same = (
+                "holds a value twice"
+                if repr(first) == repr(value)
+                else f"{_said(first)} and {_said(value)} are the same value"
+            )
+            return f"is {_short(list(values))}, but {same}"
+        known[value] = value
+    return ""
+
+
+def _said(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _short(value: object) -> str:
+    """For a message."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _plain(parameter: Parameter) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
+from sweep.racing import WARMUP
 
 RETRIED = "retried"  # a user attribute of trials whose point is tried again
 _FIXED = "fixed_params"  # where Optuna keeps the values that a trial was enqueued with
@@ -26,6 +27,17 @@ def value_of(trial: FrozenTrial, key: str) -> Scalar:
     """The trial's value, of one that was only asked for too; None where it has none."""
     found: Scalar = {**trial.system_attrs.get(_FIXED, {}), **trial.params}.get(key)
     return found
+
+
+def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
+    """Whether the pruner stops the trial for what it has reported at `step`. Never before its warmup is over (`warm`).
+
+    The pruner is asked within the warmup too. Successive halving and hyperband take note of the rungs that a trial has passed
+    when they are asked; later they would compare it there by its first score after the warmup, which the others lacked.
+    """
+    if not warm:
+        trial.set_user_attr(WARMUP, step)
+    return trial.should_prune() and warm
 
 
 class OwnSampler(BaseSampler):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.config.space import Choices, Parameter, Space
+from sweep.config.space import Parameter, Space
 from sweep.errors import UserError, first_line
-from sweep.methods import pruner, sampler
+from sweep.methods import distribution, pruner, sampler, trials_of_each
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Store
 from sweep.study.among import RETRIED, OwnPruner, OwnSampler, value_of
@@ -60,7 +60,7 @@ class Ledger:
             storage = _storage(address)
             study = optuna.create_study(
                 study_name=config.study_name, storage=storage, direction=config.direction,
-                pruner=OwnPruner(pruner(config), config.compare_by), load_if_exists=True,
+                pruner=OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by), load_if_exists=True,
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             raise _unusable(address, error) from None
@@ -238,13 +238,3 @@ def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
             return float(trial.suggest_float(key, low, high, log=log, step=step))
         case other:
             raise AssertionError(other)
-
-
-def distribution(parameter: Parameter) -> BaseDistribution:
-    match parameter.domain:
-        case Choices(values=values):
-            return CategoricalDistribution(values)
-        case domain if domain.whole:
-            return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
-        case domain:
-            return FloatDistribution(float(domain.low), float(domain.high), log=domain.log, step=domain.step)

@@ -26,6 +26,8 @@ from sweep.records import (
     TrialRecord,
     Verdict,
 )
+from sweep.steps import warmup_steps
+from sweep.study.among import is_stopped
 from sweep.study.ledger import Ledger, failures_told
 from sweep.study.milestones import Milestones
 from sweep.study.session import Session
@@ -153,7 +155,8 @@ class _Loop:
         if (verdict := self._verdict(plan)) is not Verdict.CONTINUE:
             return verdict
         judged = reported and point.step < plan.total_steps
-        return Verdict.PRUNE if judged and running.trial.should_prune() else Verdict.CONTINUE
+        warm = point.step > warmup_steps(plan.total_steps, plan.config.optimizer.warmup_steps)
+        return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
 
     def _report(self, running: _Running, point: EvalPoint) -> bool:
         """False where Optuna has a score of this milestone already, as it may of a trial's last evaluation."""
