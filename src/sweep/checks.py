@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from math import isfinite
+from urllib.parse import parse_qsl, unquote
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
@@ -184,6 +185,9 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             f"is {study.storage}, but must be an address such as postgresql://HOST/DATABASE; null is SQLite in run_dir",
         )
+    if study.storage and in_memory(study.storage):
+        rule = f"is {study.storage}, which is kept in memory and lost when the process ends"
+        yield "study.storage", f"{rule}; use sqlite:///FILE, or null, which is a file in run_dir"
     if study.storage and scrub(study.storage) != study.storage:
         yield (
             "study.storage",
@@ -198,6 +202,18 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
         yield from _refused("study.sampler_options", lambda: sampler(study, Space(), 0))
     if _finite(study.pruner_options):
         yield from _refused("study.pruner_options", lambda: pruner(study))
+
+
+def in_memory(address: str) -> bool:
+    """Whether this is the address of an SQLite database that has no file."""
+    backend, _, rest = address.partition("://")
+    if backend.partition("+")[0].strip().lower() != "sqlite":
+        return False
+    place, _, query = rest.partition("?")
+    database = unquote(place.partition("/")[2])
+    inner, _, inner_query = database.removeprefix("file:").partition("?")
+    options = {(name, value.lower()) for name, value in [*parse_qsl(query), *parse_qsl(inner_query)]}
+    return inner.strip("/") in ("", ":memory:") or bool(options & {("mode", "memory"), ("vfs", "memdb")})
 
 
 def _refused(path: str, make: Callable[[], object]) -> Iterator[tuple[str, str]]:

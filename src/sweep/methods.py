@@ -49,7 +49,24 @@ _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
 
 class _Grid(optuna.samplers.GridSampler):
-    """Without the call that ends `Study.optimize` after the last point: the loop here is the project's own."""
+    """Whose place on the grid is told. Optuna's own goes by the trial's number, which is another one after a trial that was
+    tried again. It also lacks the call that ends `Study.optimize` after the last point: the loop here is the project's own.
+    """
+
+    def __init__(self, place: int, search_space: Mapping[str, Sequence[Any]], seed: int) -> None:
+        super().__init__(search_space, seed=seed)
+        self._place = place
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.system_attrs.get("fixed_params"):
+            return
+        left = sorted(self._get_unvisited_grid_ids(study)) or list(range(len(self._all_grids)))
+        chosen = self._place if self._place in left else left[0]
+        study._storage.set_trial_system_attr(trial._trial_id, "search_space", self._search_space)
+        study._storage.set_trial_system_attr(trial._trial_id, "grid_id", chosen)
+
+    def point(self, place: int) -> dict[str, Any]:
+        return dict(zip(self._param_names, self._all_grids[place], strict=True))
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
@@ -104,8 +121,16 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
             options.setdefault("independent_sampler", optuna.samplers.RandomSampler(seed=drawn))
             return _Sequence(max(0, (asked if own is None else own) - 1), seed=seed, **options)
         if study.sampler == "grid":
-            return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
+            grid = {parameter.key: parameter.domain.grid() or () for parameter in space}
+            return _Grid(asked, grid, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)
+
+
+def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
+    """The whole point that the grid has for a trial, though the trial may have but some of its values; None for trials of
+    other samplers."""
+    made, place = sampler(study, space, 0), trial.system_attrs.get("grid_id")
+    return made.point(place) if isinstance(made, _Grid) and place is not None else None
 
 
 def pruner(study: StudyConfig) -> BasePruner:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sweep.config.schema import Config
 
@@ -14,6 +15,9 @@ MASK = "***"
 # The user part of an address ends at the last `@`: a password may hold any other character.
 _ADDRESS = re.compile(r"(?P<head>://[^/?#\s:@'\"]*:)[^\s'\"]*(?=@)")
 _ARGUMENT = re.compile(r"(?i)(?P<head>[?&](?:password|passwd|pwd|secret|[\w-]*token|[\w-]*key)=)[^&\s'\"]+")
+# An option of an address. PostgreSQL's `options=-c name=value` holds options in turn. Names may be percent-encoded.
+_OPTION = re.compile(r"(?P<head>[?&](?P<name>[^=&\s'\"?]+)=)(?P<value>[^&'\"\n]*)")
+_SECRET_OPTION = re.compile(r"(?i)(?:(?:password|passwd|pwd|secret)|(?:^|[^a-z])pass)\s*(?:=|$)")
 _KNOWN_SHAPE = re.compile(r"\b(?:hf_\w{20,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|wandb_v\d_\w{20,})")
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
@@ -27,7 +31,17 @@ def scrub(text: str) -> str:
         text = text.replace(secret, MASK)
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
     text = _ARGUMENT.sub(rf"\g<head>{MASK}", text)
+    if "://" in text:
+        text = _OPTION.sub(_masked_option, text)
     return _KNOWN_SHAPE.sub(MASK, text)
+
+
+def _masked_option(found: re.Match[str]) -> str:
+    name, value = unquote_plus(found["name"]), found["value"]
+    if _SECRET_OPTION.search(name):
+        _, blank, rest = value.partition(" ")  # a blank ends the address
+        return f"{found['head']}{MASK}{blank}{rest}"
+    return f"{found['head']}{MASK}" if _SECRET_OPTION.search(unquote_plus(value)) else found[0]
 
 
 def scrubbed(config: Config) -> dict[str, Any]:
