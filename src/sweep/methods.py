@@ -44,6 +44,9 @@ _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
     "patient": {"patience": 1},
     "successive_halving": {"min_resource": 1},
 }
+# A trial's user attribute: how many points the study had asked for before this one, when it first asked for it.
+PLACE = "place"
+
 # These walk one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
@@ -89,11 +92,16 @@ class _Sequence(optuna.samplers.QMCSampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         others = study._get_trials(deepcopy=False, states=states)
-        earlier = [other for other in others if other.number < trial.number and other.distributions]
-        return dict(min(earlier, key=lambda other: other.number).distributions) if earlier else {}
+        asked = [other for other in others if other.number != trial.number and other.distributions]
+        return dict(min(asked, key=_asked_at).distributions) if asked else {}
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
         return self._place
+
+
+def _asked_at(trial: FrozenTrial) -> int:
+    """A trial of an earlier version has no place, and was asked for by its number."""
+    return int(trial.user_attrs.get(PLACE, trial.number))
 
 
 def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:

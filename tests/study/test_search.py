@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from sweep.errors import Interrupted, UserError
-from sweep.records import Completed, TrialPlan, TrialRecord, Verdict
+from sweep.records import Completed, Failed, TrialPlan, TrialRecord, Verdict
 from sweep.study.ledger import Ledger
 from sweep.study.search import _Loop, search
 from toys import ToyEngine, session
@@ -38,7 +38,11 @@ def test_every_trial_has_a_record_and_is_scored_by_its_best_evaluation(tmp_path:
         assert isinstance(record.outcome, Completed)
         assert record.outcome.best.index == 2
         assert trial.value == record.outcome.best.metrics["eval/accuracy"]
-        assert trial.user_attrs == {"outcome": "completed", "best_epoch": 2.0}
+        assert trial.user_attrs == {
+            "outcome": "completed", "best_epoch": 2.0, "place": record.number, "seconds": 1.0, **record.outcome.best.metrics
+        }  # fmt: skip
+    assert study.metric_names == ["eval/accuracy"]
+    assert study.user_attrs["run_directory"] == str(tmp_path / "run")
 
 
 def test_the_same_command_goes_on_to_the_total(tmp_path: Path) -> None:
@@ -191,15 +195,45 @@ def test_values_that_break_a_rule_together_are_an_answer(tmp_path: Path) -> None
         assert (record.state == "infeasible") == broken
 
 
-def test_a_point_that_takes_the_process_down_twice_is_given_up(tmp_path: Path) -> None:
-    for _ in range(2):
-        with session(tmp_path, *PLAIN) as opened:
-            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-            _Loop(opened, ledger).settle()
-            ledger.ask()
+def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, object]]:
+    """What a process leaves that is killed while it trains so many trials; their points."""
+    with session(folder, *PLAIN) as opened:
+        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+        _Loop(opened, ledger).settle()
+        asked = [ledger.ask() for _ in range(trials)]
+        for trial, _ in asked:
+            if begun:
+                opened.store.begin_trial(trial.number)
+        ledger.close()
+    return [params for _, params in asked]
+
+
+def test_a_point_that_takes_the_process_down_twice_is_given_up_and_the_record_says_so(tmp_path: Path) -> None:
+    die(tmp_path, 1)
+    die(tmp_path, 1)
     records = searched(tmp_path, "study.n_trials=2", *PLAIN)
     assert [record.state for record in records] == ["lost", "lost", "completed"]
     assert records[0].params == records[1].params != records[2].params
+    first, second = records[0].outcome, records[1].outcome
+    assert isinstance(first, Failed) and isinstance(second, Failed)
+    assert (first.given_up, second.given_up) == (False, True)
+    assert "not tried again" in second.message
+
+
+def test_a_point_is_not_given_up_for_what_others_may_have_done(tmp_path: Path) -> None:
+    (together, beside), (again, _) = die(tmp_path, 2), die(tmp_path, 2)
+    assert together == again
+    die(tmp_path, 1)
+    records = searched(tmp_path, "study.n_trials=2", *PLAIN)
+    completed = [record.params for record in records if record.state == "completed"]
+    assert together in completed and beside in completed
+
+
+def test_a_process_that_dies_before_its_trial_begins_says_nothing_about_the_point(tmp_path: Path) -> None:
+    points = [die(tmp_path, 1, begun=False) for _ in range(3)]
+    records = searched(tmp_path, "study.n_trials=1", *PLAIN)
+    assert [record.state for record in records] == ["lost", "lost", "lost", "completed"]
+    assert [[record.params] for record in records[1:]] == points
 
 
 def test_a_study_of_another_experiment_in_the_storage_is_refused(tmp_path: Path) -> None:

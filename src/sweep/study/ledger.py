@@ -24,12 +24,12 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Choices, Parameter, Space
 from sweep.errors import UserError, first_line
-from sweep.methods import grid_point, pruner, sampler
+from sweep.methods import PLACE, grid_point, pruner, sampler
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
 from sweep.store import Lock, Store
 from sweep.study.among import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
 from sweep.study.claim import claim
-from sweep.study.whole import PLACE, InOrder, whole
+from sweep.study.whole import InOrder, whole
 
 # User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
 _OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"

@@ -132,7 +132,7 @@ class _Loop:
         )
         store.write_trial(record)
         store.drop_best(number)
-        self.session.view.say(f"trial {number}: {message}")
+        self.session.view.say(f"trial {number}: {str(reason).replace('_', ' ')}, {message}")
         self.session.tracker.complete(record, events)
         return record
 

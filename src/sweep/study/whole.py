@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-PLACE = "place"  # a user attribute: how many points the study had asked for before this one
+from sweep.methods import PLACE
 
 
 @contextmanager
