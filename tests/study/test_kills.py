@@ -116,7 +116,7 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
         study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
         assert points(opened.store.trials()) == whole
     assert [len(one.params) for one in study.trials[:2]] == [1, len(study.trials[2].params)]
-    assert "lost" == opened.store.trials()[0].state
+    assert opened.store.trials()[0].state == "lost"
 
 
 def test_a_trial_tried_again_keeps_its_place(tmp_path: Path) -> None:

@@ -67,7 +67,10 @@ class Ledger:
                 study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
             )
             study = InOrder(
-                made.study_name, made._storage, sampler=made.sampler, pruner=OwnPruner(pruner(config), config.compare_by)
+                made.study_name,
+                made._storage,
+                sampler=made.sampler,
+                pruner=OwnPruner(pruner(config), config.compare_by),
             )
             _make_own(study, storage, store)
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
@@ -204,7 +207,9 @@ def failures_told(config: StudyConfig) -> Iterator[None]:
         rest = "What was recorded is kept; the same command goes on from there"
         raise UserError.of("study.storage", scrub(f"{rule}. {rest}")) from error
     except optuna.exceptions.UpdateFinishedTrialError as error:
-        rule = f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
+        rule = (
+            f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
+        )
         way_out = "One run directory at a time may use a study; name a new study.study_name"
         raise UserError.of("study.storage", scrub(f"{rule}. {way_out}")) from error
 

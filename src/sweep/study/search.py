@@ -114,7 +114,9 @@ class _Loop:
         store.write_trial(
             replace(record, finished=utc(told.datetime_complete), tracker_run=store.run_address(told.number))
         )
-        self.session.view.say(f"trial {told.number}: its record is made again, from Optuna's storage and the trial's events")
+        self.session.view.say(
+            f"trial {told.number}: its record is made again, from Optuna's storage and the trial's events"
+        )
 
     def _lost(self, number: int, frozen: FrozenTrial, *, alone: bool) -> TrialRecord:
         store = self.session.store

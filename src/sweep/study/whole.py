@@ -47,7 +47,9 @@ class InOrder(Study):
 
     def waiting(self) -> list[FrozenTrial]:
         found = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return sorted(found, key=lambda trial: (PLACE not in trial.user_attrs, trial.user_attrs.get(PLACE), trial.number))
+        return sorted(
+            found, key=lambda trial: (PLACE not in trial.user_attrs, trial.user_attrs.get(PLACE), trial.number)
+        )
 
     def _pop_waiting_trial_id(self) -> int | None:
         for trial in self.waiting():
