@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from sweep.records import Completed, Cost, EvalPoint, Repeat, TrialRecord
-from sweep.recovery import recover
+from sweep.recovery import clear_old, recover
 from sweep.store import Left, Store
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
@@ -101,3 +103,33 @@ def test_how_a_trial_without_a_record_ended_is_known(tmp_path: Path) -> None:
     assert store.left(3) is Left.DISK_FAILED
     store.write_trial(record(3))
     assert [path.name for path in store.trial_dir(3).iterdir()] == ["record.json"]
+
+
+def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "run")
+    store.begin_trial(3)
+    store.identity()
+
+    def read_only(self: Path, _target: Path) -> Path:
+        if self.name == "running":
+            raise OSError(errno.EROFS, "Read-only file system")
+        return Path(os.rename(self, _target) or _target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", read_only)
+        store.stop_for_disk(3)
+    assert store.left(3) is Left.DISK_FAILED
+    store.write_trial(record(3))
+    assert store.left(3) is Left.NOT_BEGUN
+
+
+def test_what_was_half_written_to_the_cache_goes_after_a_day(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    old, new = tmp_path / "features" / "old.tmp", tmp_path / "features" / "new.tmp"
+    for file in (old, new):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    clear_old(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +15,14 @@ from sweep.store import RECORDS, Store
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
 _HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
                  "wandb-mock/**/*.partial")  # fmt: skip
+_DAY = 24 * 3600.0
 
 
 def recover(store: Store) -> list[str]:
     """Clear temporary files, bring folders that were half replaced to one of their states, and set aside records that
     cannot be read. Returns a line for each of these records. Only the holder of the run directory may call this."""
-    shutil.rmtree(store.scratch, ignore_errors=True)
+    for folder in (store.scratch, *store.root.glob("wandb-mock/incoming/*/")):
+        shutil.rmtree(folder, ignore_errors=True)
     for pattern in _HALF_WRITTEN:
         for file in store.root.glob(pattern):
             with suppress(OSError):
@@ -28,6 +31,15 @@ def recover(store: Store) -> list[str]:
         for leftover in (*store.root.glob(f"{pattern}.new"), *store.root.glob(f"{pattern}.old")):
             _end_replacing(leftover.with_suffix(""))
     return list(_set_aside(store))
+
+
+def clear_old(cache: Path) -> None:
+    """Remove what killed processes left half written in the user's cache. Others may be writing to it now: what is younger
+    than a day stays."""
+    for file in (*cache.glob("*/*.tmp"), *cache.glob("*.tmp")):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > _DAY:
+                file.unlink()
 
 
 def _end_replacing(folder: Path) -> None:

@@ -37,6 +37,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
+from sweep.config.folders import cache_dir
 from sweep.config.schema import Config, Scalar
 from sweep.disk import append_line, write_whole
 from sweep.errors import UserError, naming
@@ -120,10 +121,17 @@ class Store:
 
     def identity(self) -> str:
         """A name that no other run directory has, and that stays where this one is moved."""
-        path = self.root / ".id"
-        if not path.exists() or not path.read_text(errors="replace").strip():
-            write_whole(path, uuid.uuid4().hex + "\n")
-        return path.read_text(errors="replace").strip()
+        if not self._known_identity():
+            write_whole(self._identity_path, uuid.uuid4().hex + "\n")
+        return self._known_identity()
+
+    def _known_identity(self) -> str:
+        path = self._identity_path
+        return path.read_text(errors="replace").strip() if path.exists() else ""
+
+    @property
+    def _identity_path(self) -> Path:
+        return self.root / ".id"
 
     def check_place(self) -> None:
         """Raises UserError where the run directory could not be made or written to. Leaves nothing behind."""
@@ -168,16 +176,21 @@ class Store:
         write_whole(self._running_path(number), now())
 
     def stop_for_disk(self, number: int) -> None:
-        """Keep in mind that the disk failed. A full one has no room for a record, but lets a file be renamed."""
-        path = self._running_path(number)
+        """Keep in mind that the disk failed. A full one has no room for a record, but lets a file be renamed; of one that
+        became read-only the user's cache keeps it in mind, if that is on another disk."""
         with suppress(OSError):
-            path.replace(path.with_name(_DISK_FAILED))
+            try:
+                self._running_path(number).replace(self.trial_dir(number) / _DISK_FAILED)
+            except OSError:
+                write_whole(self._noted_elsewhere(number), now())
 
     def left(self, number: int) -> Left:
-        path = self._running_path(number)
-        if path.exists():
-            return Left.KILLED
-        return Left.DISK_FAILED if path.with_name(_DISK_FAILED).exists() else Left.NOT_BEGUN
+        if any(path.exists() for path in (self.trial_dir(number) / _DISK_FAILED, self._noted_elsewhere(number))):
+            return Left.DISK_FAILED
+        return Left.KILLED if self._running_path(number).exists() else Left.NOT_BEGUN
+
+    def _noted_elsewhere(self, number: int) -> Path:
+        return cache_dir() / "disk_failed" / f"{self._known_identity()}-{number:04d}"
 
     def _running_path(self, number: int) -> Path:
         return self.trial_dir(number) / "running"
@@ -192,7 +205,8 @@ class Store:
     def write_trial(self, record: TrialRecord) -> None:
         folder = self.trial_dir(record.number)
         _write(_TRIAL, record, folder / "record.json")
-        for mark in (self._running_path(record.number), folder / _DISK_FAILED):
+        marks = (self._running_path(record.number), folder / _DISK_FAILED, self._noted_elsewhere(record.number))
+        for mark in marks:
             mark.unlink(missing_ok=True)
 
     def trials(self) -> list[TrialRecord]:

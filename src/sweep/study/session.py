@@ -20,7 +20,7 @@ from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records import TrialPlan, TrialRecord, best_metrics
-from sweep.recovery import recover
+from sweep.recovery import clear_old, recover
 from sweep.store import Lock, Store
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.ledger import check_storage, known_experiment
@@ -92,6 +92,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     with store.held(), stop_on_signals() as stop:
         bench = Bench(plan.config.trainer.device, features=cache_dir() / "features", scratch=store.scratch)
         view = View(plan.config.study)
+        clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, bench.device), view)
