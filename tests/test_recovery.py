@@ -115,7 +115,7 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
     def read_only(self: Path, _target: Path) -> Path:
         if self.name == "running":
             raise OSError(errno.EROFS, "Read-only file system")
-        return Path(os.rename(self, _target) or _target)
+        return self.rename(_target)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", read_only)

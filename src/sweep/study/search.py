@@ -38,7 +38,7 @@ from sweep.train.engine import Engine
 _CAUSES = {
     Left.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
     Left.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
-    Left.DISK_FAILED: (FailureReason.DISK_FAILED, "the disk failed, and had no room for how the trial ended"),
+    Left.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
 }
 
 
