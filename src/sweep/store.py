@@ -121,11 +121,12 @@ class Store:
 
     def identity(self) -> str:
         """A name that no other run directory has, and that stays where this one is moved."""
-        if not self._known_identity():
+        if not self.known_identity():
             write_whole(self._identity_path, uuid.uuid4().hex + "\n")
-        return self._known_identity()
+        return self.known_identity()
 
-    def _known_identity(self) -> str:
+    def known_identity(self) -> str:
+        """Empty where the run directory has none yet."""
         path = self._identity_path
         return path.read_text(errors="replace").strip() if path.exists() else ""
 
@@ -190,7 +191,7 @@ class Store:
         return Left.KILLED if self._running_path(number).exists() else Left.NOT_BEGUN
 
     def _noted_elsewhere(self, number: int) -> Path:
-        return cache_dir() / "disk_failed" / f"{self._known_identity()}-{number:04d}"
+        return cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}"
 
     def _running_path(self, number: int) -> Path:
         return self.trial_dir(number) / "running"

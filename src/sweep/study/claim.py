@@ -36,4 +36,4 @@ def _given_up(study: Study, known: dict[str, str]) -> bool:
     if study.get_trials(deepcopy=False) or known.get(_HOST) != socket.gethostname():
         return False
     folder = Path(known.get(_FOLDER, ""))
-    return not folder.is_dir() or Store(folder).identity() != known[_OWNER]
+    return Store(folder).known_identity() != known[_OWNER]

@@ -39,7 +39,7 @@ _EXPERIMENT = "experiment"
 # A point whose process died this often with no other trial beside it is not tried again: it may well be why.
 _LOSSES = 2
 
-_LONGEST = 1000  # characters of a message; MySQL's columns for attributes have room for 2,048
+_LONGEST = 1000  # characters of a message in a column of a dashboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,12 @@ class Ledger:
                 sampler=made.sampler,
                 pruner=OwnPruner(pruner(config), config.compare_by),
             )
-            _make_own(study, storage, store)
+            with whole(storage):
+                claim(study, store)
+                _refuse_another_study(study, store)
+                describe(study, config.metric, store.lock())
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             raise _unusable(address, error) from None
-        describe(study, config.metric, store.lock())
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
         ledger = cls(study, config, space, storage)
@@ -248,12 +250,17 @@ def _shown(outcome: Outcome) -> dict[str, Scalar]:
 
 
 def known_experiment(config: StudyConfig, store: Store) -> str:
-    """The fingerprint of the experiment that the storage holds trials of; empty where it has none."""
+    """The fingerprint of the experiment that the storage holds trials of; empty where it has none. Writes nothing."""
+    if config.storage is None and not _own_file(store).exists():
+        return ""
     try:
-        study = optuna.load_study(study_name=config.study_name, storage=config.storage or _own_address(store))
+        storage = _storage(config.storage or _own_address(store))
+        study = optuna.load_study(study_name=config.study_name, storage=storage)
+        known = str(study.user_attrs.get(_EXPERIMENT, ""))
+        storage.engine.dispose()
     except (KeyError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError):
         return ""
-    return str(study.user_attrs.get(_EXPERIMENT, ""))
+    return known
 
 
 def check_storage(address: str) -> None:
@@ -295,14 +302,11 @@ def _storage(address: str) -> RDBStorage:
 
 def _own_address(store: Store) -> str:
     """SQLite in the run directory, whatever characters its path has."""
-    path = str(store.root / "study.db")
-    return URL.create("sqlite", database=path).render_as_string(hide_password=False)
+    return URL.create("sqlite", database=str(_own_file(store))).render_as_string(hide_password=False)
 
 
-def _make_own(study: Study, storage: RDBStorage, store: Store) -> None:
-    with whole(storage):
-        claim(study, store)
-        _refuse_another_study(study, store)
+def _own_file(store: Store) -> Path:
+    return store.root / "study.db"
 
 
 def _refuse_another_study(study: Study, store: Store) -> None:

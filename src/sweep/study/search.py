@@ -122,7 +122,9 @@ class _Loop:
         store = self.session.store
         events = store.events(number)
         given_up = alone and self.ledger.gives_up(frozen.params)
-        reason, message = _CAUSES[store.left(number)]
+        left = store.left(number)
+        # A trial of an earlier version has rows, but never had a mark.
+        reason, message = _CAUSES[Left.KILLED if events and left is Left.NOT_BEGUN else left]
         if given_up:
             message += "; with this trial alone it ended so before, and the point is not tried again"
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
