@@ -361,6 +361,7 @@ def test_any_character_of_a_path_may_be_in_the_run_directory(tmp_path: Path) -> 
     with session(tmp_path, *PLAIN) as opened:
         for name in ("a?b", "a#b", "a%41b", "a{b}c", "a b&c=d;e", "a[b]"):
             store = Store(tmp_path / name)
+            store.root.mkdir()
             ledger = Ledger.open(opened.plan.config.study, opened.plan.space, store)
             assert ledger.ask()[0].number == 0
             ledger.close()
