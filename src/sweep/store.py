@@ -208,7 +208,8 @@ class Store:
         _write(_TRIAL, record, folder / "record.json")
         marks = (self._running_path(record.number), folder / _DISK_FAILED, self._noted_elsewhere(record.number))
         for mark in marks:
-            mark.unlink(missing_ok=True)
+            with suppress(OSError):  # the record is there, and comes before any mark
+                mark.unlink(missing_ok=True)
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that has ended, by number."""
