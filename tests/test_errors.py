@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import errno
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
-from sweep.errors import Fault, Interrupted, UserError, reported
+from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 def test_every_fault_is_printed_once_with_its_origin_and_ends_in_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,3 +44,32 @@ def test_a_second_interrupt_ends_in_130_without_a_traceback(capsys: pytest.Captu
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), reported():
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "model.bin"),
+        OSError(errno.EROFS, "Read-only file system"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        _caused(RuntimeError("the storage failed"), OSError(errno.EDQUOT, "Disk quota exceeded")),
+    ],
+)
+def test_a_disk_that_fails_ends_in_2(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    assert disk_failure(error)
+    with pytest.raises(SystemExit) as done, reported():
+        raise error
+    assert done.value.code == 2
+    assert "What was recorded is kept" in capsys.readouterr().err
+
+
+def test_a_full_sqlite_is_a_failure_of_the_disk_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "full.db")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.Error) as full:
+            connection.execute("CREATE TABLE one (value)")
+        with pytest.raises(sqlite3.Error) as wrong:
+            connection.execute("SELECT nothing")
+    assert disk_failure(full.value) == "SQLite: database or disk is full"
+    assert disk_failure(wrong.value) is None
+    assert disk_failure(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None

@@ -183,6 +183,8 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
         (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
+        (["study.storage=sqlite://"], "study.storage", "kept in memory and lost"),
+        (["study.storage='postgresql://h/d?sslpassword=hush'"], "study.storage", "holds a password"),
         (["prompt=labels"], "prompt", "must be one of: label, none, sentiment, snli (did you mean label?)"),
         (["prompt.scoring=mean"], "prompt.template", "is missing, and must be given"),
         (["prompt.template=Text"], "prompt.template", "lacks {text}"),

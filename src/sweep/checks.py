@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl, unquote
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
@@ -191,12 +192,27 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             f"is {study.storage}, but must be an address such as postgresql://HOST/DATABASE; null is SQLite in run_dir",
         )
+    if study.storage and in_memory(study.storage):
+        rule = f"is {study.storage}, which is kept in memory and lost when the process ends"
+        yield "study.storage", f"{rule}; use sqlite:///FILE, or null, which is a file in run_dir"
     if study.storage and scrub(study.storage) != study.storage:
         yield (
             "study.storage",
             "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
         )
     yield from option_faults(study)
+
+
+def in_memory(address: str) -> bool:
+    """Whether this is the address of an SQLite database that has no file."""
+    backend, _, rest = address.partition("://")
+    if backend.partition("+")[0].strip().lower() != "sqlite":
+        return False
+    place, _, query = rest.partition("?")
+    database = unquote(place.partition("/")[2])
+    inner, _, inner_query = database.removeprefix("file:").partition("?")
+    options = {(name, value.lower()) for name, value in [*parse_qsl(query), *parse_qsl(inner_query)]}
+    return inner.strip("/") in ("", ":memory:") or bool(options & {("mode", "memory"), ("vfs", "memdb")})
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:

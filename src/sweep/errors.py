@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +52,38 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 STOPPED_AT_ONCE = "sweep: stopped at once. What was recorded is kept; the same command goes on from there."
 
+# Failures of a disk, and of a server's disk as PostgreSQL tells it: full, over quota, read-only, broken.
+_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE,
+)  # fmt: skip
+_SQLITE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_SQLSTATE_DISK = ("53100", "58030", "25006")
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust, safetensors among them, tell it
+
+
+def disk_failure(error: BaseException) -> str | None:
+    """What the disk failed with, where `error` or what caused it is a failure of the disk; None for any other error."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        if (said := _of_disk(found)) is not None:
+            return said
+        seen.add(id(found))
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return None
+
+
+def _of_disk(error: BaseException) -> str | None:
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and (told := _OS_ERROR.search(str(error))):
+        code = int(told[1])
+    if code in _DISK:
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        return f"{where}{os.strerror(code)}"
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_DISK:
+        return f"SQLite: {first_line(error)}"
+    return first_line(error) if getattr(error, "sqlstate", None) in _SQLSTATE_DISK else None
+
 
 class Interrupted(Exception):
     """The user stopped the study; everything done so far is kept."""
@@ -82,11 +117,12 @@ def reported() -> Iterator[None]:
     except Interrupted as stop:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+    except Exception as error:
+        failure = disk_failure(error)
+        if failure is None:
             raise
-        print(f"sweep: {error.filename or 'a file'} could not be written: {error.strerror}. What was recorded is kept; "
-              "the same command goes on from there.", file=sys.stderr)  # fmt: skip
+        kept = "What was recorded is kept; the same command goes on from there."
+        print(f"sweep: a file could not be read or written: {failure}. {kept}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print(STOPPED_AT_ONCE, file=sys.stderr)

@@ -47,12 +47,32 @@ _PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
 # On trials of 3 to 6 epochs that searched their warmup too (`benchmarks/five_knobs.py`), racing that kept half of seven to nine
 # trials missed the best score by more than one validation row in 0 to 5 % of the draws, and racing that kept three in 12 to 15 %.
 _FEW = 10
+# A trial's user attribute: how many points the study had asked for before this one, when it first asked for it.
+PLACE = "place"
+
 # These walk one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
 
 class _Grid(optuna.samplers.GridSampler):
-    """Without the call that ends `Study.optimize` after the last point: the loop here is the project's own."""
+    """Whose place on the grid is told. Optuna's own goes by the trial's number, which is another one after a trial that was
+    tried again. It also lacks the call that ends `Study.optimize` after the last point: the loop here is the project's own.
+    """
+
+    def __init__(self, place: int, search_space: Mapping[str, Sequence[Any]], seed: int) -> None:
+        super().__init__(search_space, seed=seed)
+        self._place = place
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.system_attrs.get("fixed_params"):
+            return
+        left = sorted(self._get_unvisited_grid_ids(study)) or list(range(len(self._all_grids)))
+        chosen = self._place if self._place in left else left[0]
+        study._storage.set_trial_system_attr(trial._trial_id, "search_space", self._search_space)
+        study._storage.set_trial_system_attr(trial._trial_id, "grid_id", chosen)
+
+    def point(self, place: int) -> dict[str, Any]:
+        return dict(zip(self._param_names, self._all_grids[place], strict=True))
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
@@ -75,11 +95,16 @@ class _Sequence(optuna.samplers.QMCSampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         others = study._get_trials(deepcopy=False, states=states)
-        earlier = [other for other in others if other.number < trial.number and other.distributions]
-        return dict(min(earlier, key=lambda other: other.number).distributions) if earlier else {}
+        asked = [other for other in others if other.number != trial.number and other.distributions]
+        return dict(min(asked, key=_asked_at).distributions) if asked else {}
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
         return self._place
+
+
+def _asked_at(trial: FrozenTrial) -> int:
+    """A trial of an earlier version has no place, and was asked for by its number."""
+    return int(trial.user_attrs.get(PLACE, trial.number))
 
 
 def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:
@@ -107,8 +132,16 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
             options.setdefault("independent_sampler", optuna.samplers.RandomSampler(seed=drawn))
             return _Sequence(max(0, (asked if own is None else own) - 1), seed=seed, **options)
         if study.sampler == "grid":
-            return _Grid({parameter.key: parameter.domain.grid() or () for parameter in space}, seed=seed, **options)
+            grid = {parameter.key: parameter.domain.grid() or () for parameter in space}
+            return _Grid(asked, grid, seed=seed, **options)
         return sampler_class(study.sampler)(seed=seed, **options)
+
+
+def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
+    """The whole point that the grid has for a trial, though the trial may have but some of its values; None for trials of
+    other samplers."""
+    made, place = sampler(study, space, 0), trial.system_attrs.get("grid_id")
+    return made.point(place) if isinstance(made, _Grid) and place is not None else None
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

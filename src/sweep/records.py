@@ -54,13 +54,16 @@ class FailureReason(StrEnum):
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"  # stopped by the user: the point is tried again on resuming
     LOST = "lost"  # the process died: likewise, but not for ever
+    DISK_FAILED = "disk_failed"  # full, over quota, read-only or broken: likewise
     CRASHED = "crashed"  # our bug or a broken setup: stops the study, and is tried again once that is mended
     INFEASIBLE = "infeasible"  # values that are right one by one, but together break a rule
 
     @property
     def retried(self) -> bool:
         """Says nothing about the point: it is tried again, and the trial does not count."""
-        return self in (FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.CRASHED)
+        return self in (
+            FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.DISK_FAILED, FailureReason.CRASHED
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,20 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """`alone` is of a lost trial that had no other beside it; `given_up` of one whose point is not tried again, though its
+    reason says nothing about the point."""
+
     reason: FailureReason
     message: str
     evals: tuple[EvalPoint, ...]
     cost: Cost
     kind: Literal["failed"] = "failed"
+    alone: bool = False
+    given_up: bool = False
+
+    @property
+    def again(self) -> bool:
+        return self.reason.retried and not self.given_up
 
 
 Outcome = Completed | Pruned | Failed

@@ -4,6 +4,7 @@ lock.json                what repeats the run
 study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/tracker_run  the address of its run, from its start on
+trials/0003/running      there while the trial is trained: one that is left tells that its process was killed
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial only (in a group run each method's)
 trials/0003/newest/      and at its newest, with `trainer.save_newest`
@@ -13,6 +14,10 @@ retrained/0003/          trial 3 retrained, for the refit that goes by it (`stud
 methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
 test_readings.jsonl      each reading of the test split: one, unless more trials or a refit brought another model
 report.md, figures/      built from the files above alone
+.scratch/                temporary folders of the process that holds the run directory
+.id                      by which a storage that several run directories use knows this one
+
+Files are written whole or not at all. What a killed process or a failing disk left otherwise, `sweep.recovery` mends.
 """
 
 from __future__ import annotations
@@ -20,9 +25,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -30,7 +37,9 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
+from sweep.config.folders import cache_dir
 from sweep.config.schema import Config, Scalar
+from sweep.disk import append_line, write_whole
 from sweep.errors import UserError, naming
 from sweep.provenance import DataState, GitState, ModelState, now
 from sweep.records import EvalPoint, FinalRecord, Repeat, RetrainRecord, Step, TrialRecord
@@ -55,6 +64,8 @@ class Lock:
 
 T = TypeVar("T")
 
+_DISK_FAILED = "disk_failed"  # the name that a trial's `running` gets
+
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -63,6 +74,20 @@ _RETRAIN = TypeAdapter(RetrainRecord)
 _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
 _EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
+
+# Every file that one object is read from, and a key that each version of it has.
+RECORDS: Mapping[str, str] = {
+    "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
+    "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
+}  # fmt: skip
+
+
+class Left(StrEnum):
+    """What is known of a trial that has no record, though its process has ended."""
+
+    KILLED = "killed"  # while it was trained
+    DISK_FAILED = "disk failed"
+    NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +113,26 @@ class Store:
             yield
         finally:
             lock.release()
+
+    @property
+    def scratch(self) -> Path:
+        """Where temporary folders go: the next holder of the run directory clears what a killed process left there."""
+        return self.root / ".scratch"
+
+    def identity(self) -> str:
+        """A name that no other run directory has, and that stays where this one is moved."""
+        if not self.known_identity():
+            write_whole(self._identity_path, uuid.uuid4().hex + "\n")
+        return self.known_identity()
+
+    def known_identity(self) -> str:
+        """Empty where the run directory has none yet."""
+        path = self._identity_path
+        return path.read_text(errors="replace").strip() if path.exists() else ""
+
+    @property
+    def _identity_path(self) -> Path:
+        return self.root / ".id"
 
     def check_place(self) -> None:
         """Raises UserError where the run directory could not be made or written to. Leaves nothing behind."""
@@ -121,13 +166,35 @@ class Store:
 
     def note_run(self, number: int, address: str) -> None:
         """Where the tracker shows the trial, should its process die."""
-        self.trial_dir(number).mkdir(parents=True, exist_ok=True)
-        with naming(self._run_path(number)):
-            self._run_path(number).write_text(address)
+        write_whole(self._run_path(number), address)
 
     def run_address(self, number: int) -> str:
         path = self._run_path(number)
-        return path.read_text() if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def begin_trial(self, number: int) -> None:
+        """From here on a process that ends without a word was killed while it trained this trial."""
+        write_whole(self._running_path(number), now())
+
+    def stop_for_disk(self, number: int) -> None:
+        """Keep in mind that the disk failed. A full one has no room for a record, but lets a file be renamed; of one that
+        became read-only the user's cache keeps it in mind, if that is on another disk."""
+        with suppress(OSError):
+            try:
+                self._running_path(number).replace(self.trial_dir(number) / _DISK_FAILED)
+            except OSError:
+                write_whole(self._noted_elsewhere(number), now())
+
+    def left(self, number: int) -> Left:
+        if any(path.exists() for path in (self.trial_dir(number) / _DISK_FAILED, self._noted_elsewhere(number))):
+            return Left.DISK_FAILED
+        return Left.KILLED if self._running_path(number).exists() else Left.NOT_BEGUN
+
+    def _noted_elsewhere(self, number: int) -> Path:
+        return cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}"
+
+    def _running_path(self, number: int) -> Path:
+        return self.trial_dir(number) / "running"
 
     def _run_path(self, number: int) -> Path:
         return self.trial_dir(number) / "tracker_run"
@@ -137,7 +204,12 @@ class Store:
         return _events(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
-        _write(_TRIAL, record, self.trial_dir(record.number) / "record.json")
+        folder = self.trial_dir(record.number)
+        _write(_TRIAL, record, folder / "record.json")
+        marks = (self._running_path(record.number), folder / _DISK_FAILED, self._noted_elsewhere(record.number))
+        for mark in marks:
+            with suppress(OSError):  # the record is there, and comes before any mark
+                mark.unlink(missing_ok=True)
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that has ended, by number."""
@@ -155,13 +227,15 @@ class Store:
         The models of all trials that were `chosen` together share one reading. It counts anew for another choice, and
         where one of them reads again because its record was lost.
         """
-        with self._readings_path.open("a") as file:
-            file.write(json.dumps({"trial": number, "chosen": sorted(chosen), "at": now()}) + "\n")
+        note = {"trial": number, "chosen": sorted(chosen), "at": now()}
+        append_line(self._readings_path, json.dumps(note))
         return self.test_readings()
 
     def test_readings(self) -> int:
+        """A last line without its break is left out: the reading comes after its line is on the disk. A line that is
+        damaged otherwise counts as a reading."""
         path = self._readings_path
-        return _readings(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else 0
+        return _readings(map(_noted, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
 
     @property
     def _readings_path(self) -> Path:
@@ -194,7 +268,9 @@ class Store:
     def method_dir(self, method: Scalar) -> Path:
         """Where a group run keeps the retrained best of a method that did not win."""
         name = quote(str(method), safe=" ")
-        # Dots alone would name this folder or the one above.
+        # Dots alone would name this folder or the one above, and with these ends a folder that is about to be replaced.
+        if name.endswith((".new", ".old")):
+            name = f"{name[:-4]}%2E{name[-3:]}"
         return self.root / "methods" / (name if name.strip(".") else f"value{len(name)}")
 
     @property
@@ -231,12 +307,21 @@ def refit_dir(final: Path) -> Path:
     return final / "refit"
 
 
+def _noted(line: bytes) -> Mapping[str, Any]:
+    """Empty for a line that cannot be read."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and {"trial", "chosen"} <= found.keys() else {}
+
+
 def _readings(noted: Iterable[Mapping[str, Any]]) -> int:
-    count, choice, read = 0, list[int](), set[int]()
+    count, choice, read = 0, None, set[Any]()
     for one in noted:
-        if not count or one["chosen"] != choice or one["trial"] in read:
-            count, choice, read = count + 1, one["chosen"], set()
-        read.add(one["trial"])
+        if not one or one["chosen"] != choice or one["trial"] in read:
+            count, choice, read = count + 1, one.get("chosen"), set()
+        read.add(one.get("trial"))
     return count
 
 
@@ -251,24 +336,22 @@ def _append(event: Step | EvalPoint, folder: Path) -> None:
 
 def _events(folder: Path) -> list[Step | EvalPoint]:
     path = folder / "events.jsonl"
-    rows: list[Step | EvalPoint] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> Step | EvalPoint | None:
+    """None for a line that was cut off or damaged."""
+    try:
+        row = json.loads(line)
         adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
-        rows.append(adapter.validate_python(row))
-    return rows
+        return adapter.validate_python(row)
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
-    """Replace `path` in one step: a reader, or a crash, never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    with naming(path):
-        scratch.write_text(json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
-    scratch.replace(path)
+    write_whole(path, json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
 
 
 def _read(adapter: TypeAdapter[T], path: Path) -> T | None:

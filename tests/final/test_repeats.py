@@ -14,8 +14,8 @@ import pytest
 
 from sweep.errors import Interrupted
 from sweep.final.candidates import confirmed
-from sweep.final.repeats import fresh_seed
-from sweep.records import Confirmation, TrialPlan
+from sweep.final.repeats import fresh_seed, seed_by_number
+from sweep.records import Confirmation, Cost, EvalPoint, Repeat, TrialPlan
 from sweep.study.search import search
 from toys import ToyEngine, session
 
@@ -171,6 +171,37 @@ def test_a_seed_is_fresh_even_where_seeds_are_searched(tmp_path: Path) -> None:
     space.write_text("optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2}\ntrainer.seed: {choices: [1, 2, 3]}\n")
     made = run(tmp_path, f"study.space={space}", "study.confirm_seeds=3", "study.confirm_top=4")
     assert len(made.trained) == 9 and not {seed for _, seed in made.trained} & {1, 2, 3}
-    drawn = fresh_seed(0, 5, 1, taken=-1)
-    assert fresh_seed(0, 5, 1, taken=drawn) != drawn
-    assert len({fresh_seed(study, number, 1, 0) for study in (0, 1) for number in (0, 1)}) == 4
+    point = {"optimizer.learning_rate": 1e-3, "adapter": "lora"}
+    drawn = fresh_seed(0, point, 1, taken=-1)
+    assert fresh_seed(0, point, 1, taken=drawn) != drawn
+    other = {**point, "adapter": "ia3"}
+    seeds = {fresh_seed(study, one, index, 0) for study in (0, 1) for one in (point, other) for index in (1, 2)}
+    assert len(seeds) == 8
+    assert fresh_seed(0, dict(reversed(point.items())), 1, taken=-1) == drawn
+
+
+def test_a_trial_that_was_stopped_in_the_search_has_the_same_fresh_seeds(tmp_path: Path) -> None:
+    options = ("study.confirm_seeds=2", "study.confirm_top=2", "study.sampler=qmc")
+    whole = run(tmp_path / "a", *options)
+
+    def interrupt(trial: TrialPlan, _epoch: int) -> None:
+        if trial.number == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(tmp_path / "b", *options, engine=ToyEngine(interrupt))
+    resumed = run(tmp_path / "b", *options)
+    assert resumed.trained != whole.trained  # other numbers
+    assert [seed for _, seed in resumed.trained] == [seed for _, seed in whole.trained]
+
+
+def test_repeats_of_an_earlier_version_still_count(tmp_path: Path) -> None:
+    """It drew their seeds from the trial's number."""
+    options = ("study.confirm_seeds=2", "study.confirm_top=1")
+    best = order(tmp_path)[0]
+    with session(tmp_path, *SEARCH) as opened:
+        for index in (1, 2):
+            point = EvalPoint(1, 1, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.5})
+            seed = seed_by_number(opened.plan.config.study.seed, best, index, opened.plan.config.trainer.seed)
+            opened.store.write_repeat(Repeat(best, seed, point, Cost()), index)
+    assert run(tmp_path, *options).trained == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -13,8 +14,10 @@ import optuna
 import pytest
 
 from sweep.errors import Interrupted, UserError
-from sweep.records import Completed, Pruned, TrialPlan, TrialRecord, Verdict
-from sweep.study.ledger import Ledger
+from sweep.records import Completed, Failed, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.recovery import recover
+from sweep.store import Store
+from sweep.study.ledger import Ledger, known_experiment
 from sweep.study.search import _Loop, search
 from toys import ToyEngine, session
 
@@ -38,7 +41,11 @@ def test_every_trial_has_a_record_and_is_scored_by_its_best_evaluation(tmp_path:
         assert isinstance(record.outcome, Completed)
         assert record.outcome.best.index == 2
         assert trial.value == record.outcome.best.metrics["eval/accuracy"]
-        assert trial.user_attrs == {"outcome": "completed", "best_epoch": 2.0}
+        assert trial.user_attrs == {
+            "outcome": "completed", "best_epoch": 2.0, "place": record.number, "seconds": 1.0, **record.outcome.best.metrics
+        }  # fmt: skip
+    assert study.metric_names == ["eval/accuracy"]
+    assert study.user_attrs["run_directory"] == str(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -216,15 +223,45 @@ def test_values_that_break_a_rule_together_are_an_answer(tmp_path: Path) -> None
         assert (record.state == "infeasible") == broken
 
 
-def test_a_point_that_takes_the_process_down_twice_is_given_up(tmp_path: Path) -> None:
-    for _ in range(2):
-        with session(tmp_path, *PLAIN) as opened:
-            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-            _Loop(opened, ledger).settle()
-            ledger.ask()
+def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, object]]:
+    """What a process leaves that is killed while it trains so many trials; their points."""
+    with session(folder, *PLAIN) as opened:
+        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
+        _Loop(opened, ledger).settle()
+        asked = [ledger.ask() for _ in range(trials)]
+        for trial, _ in asked:
+            if begun:
+                opened.store.begin_trial(trial.number)
+        ledger.close()
+    return [params for _, params in asked]
+
+
+def test_a_point_that_takes_the_process_down_twice_is_given_up_and_the_record_says_so(tmp_path: Path) -> None:
+    die(tmp_path, 1)
+    die(tmp_path, 1)
     records = searched(tmp_path, "study.n_trials=2", *PLAIN)
     assert [record.state for record in records] == ["lost", "lost", "completed"]
     assert records[0].params == records[1].params != records[2].params
+    first, second = records[0].outcome, records[1].outcome
+    assert isinstance(first, Failed) and isinstance(second, Failed)
+    assert (first.given_up, second.given_up) == (False, True)
+    assert "not tried again" in second.message
+
+
+def test_a_point_is_not_given_up_for_what_others_may_have_done(tmp_path: Path) -> None:
+    (together, beside), (again, _) = die(tmp_path, 2), die(tmp_path, 2)
+    assert together == again
+    die(tmp_path, 1)
+    records = searched(tmp_path, "study.n_trials=2", *PLAIN)
+    completed = [record.params for record in records if record.state == "completed"]
+    assert together in completed and beside in completed
+
+
+def test_a_process_that_dies_before_its_trial_begins_says_nothing_about_the_point(tmp_path: Path) -> None:
+    points = [die(tmp_path, 1, begun=False) for _ in range(3)]
+    records = searched(tmp_path, "study.n_trials=1", *PLAIN)
+    assert [record.state for record in records] == ["lost", "lost", "lost", "completed"]
+    assert [[record.params] for record in records[1:]] == points
 
 
 def test_a_study_of_another_experiment_in_the_storage_is_refused(tmp_path: Path) -> None:
@@ -273,3 +310,87 @@ def test_what_ends_a_study_is_told_though_its_storage_fails_too(tmp_path: Path) 
 
     with pytest.raises(OSError, match="somewhere"):
         searched(tmp_path, "study.n_trials=3", *PLAIN, engine=ToyEngine(before=lose))
+
+
+class FullDisk:
+    """From trial `number`'s third epoch on nothing more can be written to files, until there is room again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.number, self.full = number, False
+        real = os.fsync
+
+        def fsync(handle: int) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    def __call__(self, trial: TrialPlan, epoch: int) -> None:
+        self.full = self.full or (trial.number, epoch) == (self.number, 3)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_full_disk_says_nothing_about_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    """Three times there is no room for the record of the same point, and it comes again each time."""
+    options = ("study.n_trials=3", *PLAIN)
+    whole = searched(tmp_path / "whole", *options)
+    disk = FullDisk(monkeypatch, slots)
+    for number in (0, slots, 2 * slots):
+        disk.number, disk.full = number, False
+        with pytest.raises(OSError, match="No space left"):
+            searched(tmp_path, *options, engine=ToyEngine(before=disk, slots=slots))
+        disk.full = False
+    records = searched(tmp_path, *options)
+    assert [record.state for record in records if record.state != "completed"] == ["disk_failed"] * (3 * slots)
+    completed = [record for record in records if record.state == "completed"]
+    assert sorted(points(completed)) == sorted(points(whole))
+
+
+def test_a_damaged_record_is_made_again_from_the_storage_and_the_events(tmp_path: Path) -> None:
+    options = ("study.n_trials=4", "study.pruner=median", "trainer.eval_strategy=epoch")
+    whole = searched(tmp_path, *options)
+    with session(tmp_path, *options) as opened:
+        for record in whole[:3]:
+            (opened.store.trial_dir(record.number) / "record.json").write_text("")
+        assert len(recover(opened.store)) == 3
+    again = searched(tmp_path, *options)
+    for record, made in zip(whole, again, strict=True):
+        assert (made.number, made.params, made.state, made.command) == (
+            record.number, record.params, record.state, record.command
+        )  # fmt: skip
+        assert made.outcome.evals == record.outcome.evals
+        assert made.best == record.best
+
+
+def test_two_run_directories_cannot_share_a_study_at_the_same_time(tmp_path: Path) -> None:
+    storage = f"study.storage=sqlite:///{tmp_path / 'shared.db'}"
+    with session(tmp_path / "a", storage, *PLAIN) as first:
+        Ledger.open(first.plan.config.study, first.plan.space, first.store).close()
+        with pytest.raises(UserError, match="belongs to the run directory .*/a/run"):
+            searched(tmp_path / "b", storage, "study.n_trials=1", *PLAIN)
+        assert len(search(first)) == 6
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert len(searched(tmp_path / "moved", storage, "study.n_trials=7", *PLAIN)) == 7
+
+
+def test_a_run_directory_that_is_gone_and_has_left_nothing_keeps_no_study(tmp_path: Path) -> None:
+    storage = f"study.storage=sqlite:///{tmp_path / 'shared.db'}"
+    with session(tmp_path / "a", storage, *PLAIN) as first:
+        Ledger.open(first.plan.config.study, first.plan.space, first.store).close()
+    shutil.rmtree(tmp_path / "a")
+    assert len(searched(tmp_path / "b", storage, "study.n_trials=1", *PLAIN)) == 1
+
+
+def test_any_character_of_a_path_may_be_in_the_run_directory(tmp_path: Path) -> None:
+    with session(tmp_path, *PLAIN) as opened:
+        for name in ("a?b", "a#b", "a%41b", "a{b}c", "a b&c=d;e", "a[b]"):
+            store = Store(tmp_path / name)
+            store.root.mkdir()
+            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, store)
+            assert ledger.ask()[0].number == 0
+            ledger.close()
+            assert (store.root / "study.db").exists()
+            assert known_experiment(opened.plan.config.study, store) == ""
+    names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert names == {"a?b", "a#b", "a%41b", "a{b}c", "a b&c=d;e", "a[b]", "run"}

@@ -115,7 +115,8 @@ class Composer:
         accepted = [text for raw in overrides if (text := self._accept(raw, faults)) is not None]
         if faults:
             raise UserError(faults)
-        search_path = ",".join(f"'file://{folder}'" for folder in self.folders[1:])
+        folders = (str(folder).replace("'", "\\'") for folder in self.folders[1:])
+        search_path = ",".join(f"'file://{folder}'" for folder in folders)
         try:
             with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
                 tree = compose(

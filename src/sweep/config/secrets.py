@@ -6,6 +6,7 @@ import json
 import os
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sweep.config.schema import Config
 
@@ -22,6 +23,9 @@ _HEX_KEY = re.compile(
     r"(?<![\w@])(?<!revision=)(?<!revision=')(?<!snapshots/)(?<!blobs/)(?<!commit )(?<!commit=)[0-9a-f]{40}(?!\w)"
 )
 _COMMIT_NAME = re.compile(r"(?:^|_)(?:revision|commit)$")
+# An option of an address. PostgreSQL's `options=-c name=value` holds options in turn. Names may be percent-encoded.
+_OPTION = re.compile(r"(?P<head>[?&](?P<name>[^=&\s'\"?]+)=)(?P<value>[^&'\"\n]*)")
+_SECRET_OPTION = re.compile(r"(?i)(?:(?:password|passwd|pwd|secret)|(?:^|[^a-z])pass)\s*(?:=|$)")
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
 # A shorter value may be an ordinary word, which would be masked wherever it stands.
@@ -34,6 +38,8 @@ def scrub(text: str) -> str:
         text = text.replace(secret, MASK)
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
     text = _ARGUMENT.sub(rf"\g<head>{MASK}", text)
+    if "://" in text:
+        text = _OPTION.sub(_masked_option, text)
     return _KNOWN_SHAPE.sub(MASK, text)
 
 
@@ -41,6 +47,14 @@ def scrub_typed(text: str) -> str:
     """What a user typed, without secrets of any shape: 40 hexadecimal digits count as a key, unless they stand where a
     commit does (`revision=…`, `name@…`, `snapshots/…`). Diffs, locks and messages hold hashes of their own: `scrub`."""
     return _HEX_KEY.sub(MASK, scrub(text))
+
+
+def _masked_option(found: re.Match[str]) -> str:
+    name, value = unquote_plus(found["name"]), found["value"]
+    if _SECRET_OPTION.search(name):
+        _, blank, rest = value.partition(" ")  # a blank ends the address
+        return f"{found['head']}{MASK}{blank}{rest}"
+    return f"{found['head']}{MASK}" if _SECRET_OPTION.search(unquote_plus(value)) else found[0]
 
 
 def scrubbed(config: Config) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.final.watch import Watch, ended_early
 from sweep.provenance import Fingerprint
@@ -47,9 +49,19 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     return found
 
 
-def fresh_seed(study_seed: int, number: int, index: int, taken: int) -> int:
-    """Of the `index`-th repeat of a trial; never the seed that the trial had (`taken`)."""
-    digest = Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index))
+def fresh_seed(study_seed: int, point: Mapping[str, Scalar], index: int, taken: int) -> int:
+    """Of the `index`-th repeat of a point; never the seed that its trial had (`taken`). It does not depend on the trial's
+    number, which is another one after the trial was stopped and tried again."""
+    named = json.dumps(sorted(point.items()))
+    return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add("point").add(named).add(str(index)), taken)
+
+
+def seed_by_number(study_seed: int, number: int, index: int, taken: int) -> int:
+    """What an earlier version trained the `index`-th repeat with. Repeats that are there already still count."""
+    return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index)), taken)
+
+
+def _drawn(digest: Fingerprint, taken: int) -> int:
     drawn = int(digest.hex()[:8], 16)
     return drawn if drawn != taken else (drawn + 1) % 2**32
 
@@ -59,6 +71,7 @@ class _Due:
     plan: TrialPlan
     index: int
     of: int
+    earlier_seed: int
 
     @property
     def key(self) -> tuple[int, int]:
@@ -70,7 +83,7 @@ class _Due:
 
     def known(self, session: Session) -> Repeat | None:
         found = session.store.repeat(self.plan.number, self.index)
-        return found if found is not None and found.seed == self.plan.config.trainer.seed else None
+        return found if found is not None and found.seed in (self.plan.config.trainer.seed, self.earlier_seed) else None
 
 
 def _key(plan: TrialPlan) -> tuple[int, int]:
@@ -81,12 +94,12 @@ def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
     study = session.plan.config.study
     own = session.plan.trial(record.number, record.params).config.trainer.seed
     for index in range(1, study.confirm_seeds + 1):
-        params = {**record.params, SEED_KEY: fresh_seed(study.seed, record.number, index, own)}
+        params = {**record.params, SEED_KEY: fresh_seed(study.seed, record.params, index, own)}
         plan = session.plan.trial(record.number, params)
         # Of the models of a trial only the search's own is kept.
         trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
         plan = replace(plan, config=plan.config.model_copy(update={"trainer": trainer}))
-        yield _Due(plan, index, study.confirm_seeds)
+        yield _Due(plan, index, study.confirm_seeds, seed_by_number(study.seed, record.number, index, own))
 
 
 @dataclass(slots=True)

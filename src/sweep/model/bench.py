@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +37,10 @@ class Bench:
     does reaches the next. With `full` every weight is owned, and on a GPU the untouched base waits on the CPU.
     """
 
-    def __init__(self, device: str = "auto", *, features: Path | None = None) -> None:
+    def __init__(self, device: str = "auto", *, features: Path | None = None, scratch: Path | None = None) -> None:
         """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None to keep that in memory
-        alone. Raises UserError for cuda on a machine without."""
+        alone; `scratch` one for temporary folders, None for the system's. Raises UserError for cuda on a machine without."""
+        self._scratch = scratch
         self.device = pick_device(device)
         self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
         self._stored: dict[ModelConfig, str] = {}
@@ -46,6 +48,12 @@ class Bench:
         self._base: Base | None = None
         self._fingerprint: str | None = None
         self.features = FeatureCache(features)
+
+    def temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
+        """One that is gone when its context ends."""
+        if self._scratch is not None:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="sweep-", dir=self._scratch)
 
     def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
         """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""

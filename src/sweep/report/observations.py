@@ -27,6 +27,7 @@ _FAILURES = {
     FailureReason.TIMED_OUT: "Ran out of time",
     FailureReason.INTERRUPTED: "Interrupted by the user, to be tried again on resuming",
     FailureReason.LOST: "Lost: its process ended without a word, to be tried again on resuming",
+    FailureReason.DISK_FAILED: "The disk failed, which says nothing about the values; to be tried again on resuming",
     FailureReason.CRASHED: "Crashed",
     FailureReason.INFEASIBLE: "Not trained, since its values break a rule together",
 }
@@ -51,6 +52,8 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> str:
             return ""
         case Pruned():
             return f"Pruned {done}: the pruner judged it weak beside the trials before it."
+        case Failed(given_up=True):
+            return f"Given up: twice its process died while it trained this trial and no other ({done})."
         case Failed(reason=reason, message=message):
             said = f", with the message “{escape(message, 300)}”" if message else ""
             return f"{_FAILURES[reason]} ({done}{said})."

@@ -148,4 +148,4 @@ def ended(facts: Facts) -> str:
 
 def counted(facts: Facts) -> list[TrialRecord]:
     """Without the trials that were stopped and tried again, which do not count towards `study.n_trials`."""
-    return [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.reason.retried)]
+    return [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.again)]

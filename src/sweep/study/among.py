@@ -25,7 +25,13 @@ _FIXED = "fixed_params"  # where Optuna keeps the values that a trial was enqueu
 
 def value_of(trial: FrozenTrial, key: str) -> Scalar:
     """The trial's value, of one that was only asked for too; None where it has none."""
-    found: Scalar = {**trial.system_attrs.get(_FIXED, {}), **trial.params}.get(key)
+    found: Scalar = {**fixed_values(trial), **trial.params}.get(key)
+    return found
+
+
+def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
+    """What the trial was enqueued with."""
+    found: dict[str, Scalar] = trial.system_attrs.get(_FIXED, {})
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,36 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Parameter, Space
 from sweep.errors import UserError, first_line
-from sweep.methods import distribution, pruner, sampler, trials_of_each
+from sweep.methods import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
 from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
-from sweep.store import Store
-from sweep.study.among import RETRIED, OwnPruner, OwnSampler, value_of
+from sweep.store import Lock, Store
+from sweep.study.among import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
+from sweep.study.claim import claim
+from sweep.study.whole import InOrder, whole
 
 # User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
-_OUTCOME, _EPOCH, _TOGETHER = "outcome", "best_epoch", "lost_together"
+_OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
+_ALONE, _TOGETHER = "lost_alone", "lost_together"  # the second one is what an earlier version noted
 _EXPERIMENT = "experiment"
 
-# A point that has taken its process down this often is not tried again: it may well be why. Of trials that went down
-# together each is so with its share only.
+# A point whose process died this often with no other trial beside it is not tried again: it may well be why.
 _LOSSES = 2
+
+_LONGEST = 1000  # characters of a message in a column of a dashboard
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """`counting` has the numbers of the trials that count towards `n_trials`: all that ended for a reason of their own."""
 
-    study: Study
+    study: InOrder
     config: StudyConfig
     space: Space
     storage: RDBStorage
@@ -55,16 +60,24 @@ class Ledger:
         records are in the run directory.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        address = config.storage or f"sqlite:///{store.root / 'study.db'}"
+        address = config.storage or _own_address(store)
         try:
             storage = _storage(address)
-            study = optuna.create_study(
-                study_name=config.study_name, storage=storage, direction=config.direction,
-                pruner=OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by), load_if_exists=True,
-            )  # fmt: skip
+            made = optuna.create_study(
+                study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
+            )
+            study = InOrder(
+                made.study_name,
+                made._storage,
+                sampler=made.sampler,
+                pruner=OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by),
+            )
+            with whole(storage):
+                claim(study, store)
+                _refuse_another_study(study, store)
+                describe(study, config.metric, store.lock())
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             raise _unusable(address, error) from None
-        _refuse_another_study(study, store)
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
         ledger = cls(study, config, space, storage)
@@ -87,12 +100,17 @@ class Ledger:
         return self.config.n_trials if size is None else min(size, self.config.n_trials)
 
     def ask(self) -> tuple[Trial, dict[str, Scalar]]:
-        self.study.sampler = self._sampler()
-        trial = self.study.ask()
-        chosen: dict[str, Scalar] = {}
-        for parameter in self.space:
-            if parameter.active(chosen):
-                chosen[parameter.key] = _suggest(trial, parameter)
+        """The next point: the first that waits, else a new one. A process that is killed meanwhile leaves no trace of it, and
+        the same point is asked for again."""
+        with whole(self.storage):
+            place, self.study.sampler = self._prepared()
+            trial = self.study.ask()
+            if trial.user_attrs.get(PLACE) != place:
+                trial.set_user_attr(PLACE, place)
+            chosen: dict[str, Scalar] = {}
+            for parameter in self.space:
+                if parameter.active(chosen):
+                    chosen[parameter.key] = _suggest(trial, parameter)
         return trial, chosen
 
     def _asked(self) -> list[FrozenTrial]:
@@ -100,18 +118,24 @@ class Ledger:
         trials = self.study.get_trials(deepcopy=False)
         return [one for one in trials if one.state is not TrialState.WAITING and RETRIED not in one.user_attrs]
 
-    def _sampler(self) -> BaseSampler:
-        asked, key = self._asked(), self.config.compare_by
+    def _prepared(self) -> tuple[int, BaseSampler]:
+        """The place of the point that comes next, and the sampler for it."""
+        key = self.config.compare_by
+        value = None if key is None else self._next_method(key)
+        waiting = self.study.waiting()
+        points = [*self._asked(), *(trial for trial in waiting if PLACE in trial.user_attrs)]
+        place = waiting[0].user_attrs.get(PLACE) if waiting else None
+        if place is None:
+            place = _free_place(points)
         if key is None:
-            return sampler(self.config, self.space, len(asked))
-        value = self._next_method(key)
-        own = sum(value_of(trial, key) == value for trial in asked)
-        return OwnSampler(sampler(self.config, self.space, len(asked), own), key, value)
+            return place, sampler(self.config, self.space, place)
+        before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
+        own = sum(value_of(point, key) == value for point in before)
+        return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
 
     def _next_method(self, key: str) -> Scalar:
         """That of the first point that waits; where none does, one is made to wait for the method that is due."""
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if waiting:
+        if waiting := self.study.waiting():
             return value_of(waiting[0], key)
         due = self._due(key)
         self.study.enqueue_trial({key: due})
@@ -122,38 +146,52 @@ class Ledger:
         taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.methods(key), key=lambda value: taken[value])
 
-    def tell(self, trial: Trial, outcome: Outcome, *, together: int = 1) -> None:
-        """`together` is how many trials were lost in one go, where this is one of them."""
-        again = False
-        match outcome:
-            case Completed(best=best):
-                trial.set_user_attr(_OUTCOME, "completed")
-                trial.set_user_attr(_EPOCH, best.epoch)
-                self.study.tell(trial, best.metrics[self.config.metric])
-            case Pruned():
-                trial.set_user_attr(_OUTCOME, "pruned")
-                self.study.tell(trial, state=TrialState.PRUNED)
-            case Failed(reason=reason):
-                trial.set_user_attr(_OUTCOME, str(reason))
-                if reason is FailureReason.LOST and together > 1:
-                    trial.set_user_attr(_TOGETHER, together)
-                again = reason.retried and not self._takes_down(trial, reason)
-                if again:
-                    trial.set_user_attr(RETRIED, True)
-                # Optuna refuses a value, NaN included, together with FAIL.
-                self.study.tell(trial, state=TrialState.FAIL)
-                if again and trial.params:
-                    self.study.enqueue_trial(dict(trial.params))
-        if not again:
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """The trial's end. A point to be tried again waits from then on, with the place that it has."""
+        with whole(self.storage):
+            for name, value in _shown(outcome).items():
+                trial.set_user_attr(name, value)
+            match outcome:
+                case Completed(best=best):
+                    self.study.tell(trial, best.metrics[self.config.metric])
+                case Pruned():
+                    self.study.tell(trial, state=TrialState.PRUNED)
+                case Failed(again=again):
+                    if again:
+                        self._try_again(trial)
+                    # Optuna refuses a value, NaN included, together with FAIL.
+                    self.study.tell(trial, state=TrialState.FAIL)
+        if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
 
-    def _takes_down(self, trial: Trial, reason: FailureReason) -> bool:
-        """Whether the point was lost before, and is now again, and may well be why."""
-        losses = [
-            Fraction(1, other.user_attrs.get(_TOGETHER, 1)) for other in self.study.get_trials(deepcopy=False)
-            if other.user_attrs.get(_OUTCOME) == FailureReason.LOST and other.params == trial.params
-        ]  # fmt: skip
-        return reason is FailureReason.LOST and sum(losses) >= _LOSSES
+    def _try_again(self, trial: Trial) -> None:
+        """A point whose asking was cut short keeps only what it was enqueued with: the rest is drawn again, from the same seed."""
+        trial.set_user_attr(RETRIED, True)
+        frozen = next(one for one in self.study.get_trials(deepcopy=False) if one.number == trial.number)
+        known = {**fixed_values(frozen), **frozen.params}
+        drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
+        point = known if self._is_whole(known) else drawn
+        place = frozen.user_attrs.get(PLACE)
+        self.study.enqueue_trial(dict(point), user_attrs={} if place is None else {PLACE: place})
+
+    def _is_whole(self, values: Mapping[str, Scalar]) -> bool:
+        return all(parameter.key in values for parameter in self.space if parameter.active(values))
+
+    def losses_alone(self, params: Mapping[str, Scalar]) -> int:
+        """How often the process died while it trained this point and no other."""
+        return sum(
+            other.user_attrs.get(_OUTCOME) == FailureReason.LOST and other.params == params
+            and other.user_attrs.get(_ALONE, _TOGETHER not in other.user_attrs)
+            for other in self.study.get_trials(deepcopy=False)
+        )  # fmt: skip
+
+    def gives_up(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether a point that was lost alone once more is not tried again."""
+        return self.losses_alone(params) + 1 >= _LOSSES
+
+    def told(self) -> list[FrozenTrial]:
+        """The trials whose end Optuna knows."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
     def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
         """Trials that a killed process left running. Only the holder of the run directory may settle them."""
@@ -169,7 +207,60 @@ def failures_told(config: StudyConfig) -> Iterator[None]:
     except optuna.exceptions.StorageInternalError as error:
         rule = f"{config.storage or 'SQLite in run_dir'} failed: {first_line(error.__cause__ or error)}"
         rest = "What was recorded is kept; the same command goes on from there"
-        raise UserError.of("study.storage", scrub(f"{rule}. {rest}")) from None
+        raise UserError.of("study.storage", scrub(f"{rule}. {rest}")) from error
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        rule = (
+            f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
+        )
+        way_out = "One run directory at a time may use a study; name a new study.study_name"
+        raise UserError.of("study.storage", scrub(f"{rule}. {way_out}")) from error
+
+
+def describe(study: Study, metric: str, lock: Lock | None) -> None:
+    """Name the score and the study for whoever reads the storage, in `optuna-dashboard` for example."""
+    shown = {} if lock is None else {
+        "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
+        "versions": dict(lock.versions), "commit": lock.git.commit,
+    }  # fmt: skip
+    known = study.user_attrs
+    for name, value in shown.items():
+        if value and known.get(name) != value:
+            study.set_user_attr(name, value)
+    if study.metric_names != [metric]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric])
+
+
+def _shown(outcome: Outcome) -> dict[str, Scalar]:
+    """What a trial's row on a dashboard says beside its values and its score."""
+    found: dict[str, Scalar] = {}
+    if outcome.cost.seconds:
+        found[_SECONDS] = round(outcome.cost.seconds, 3)
+    if outcome.cost.engine:
+        found[_ENGINE] = outcome.cost.engine
+    match outcome:
+        case Completed(best=best):
+            return {_OUTCOME: "completed", _EPOCH: best.epoch, **best.metrics, **found}
+        case Pruned():
+            return {_OUTCOME: "pruned", **found}
+        case Failed(reason=reason, message=message):
+            lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
+            return {_OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
+
+
+def known_experiment(config: StudyConfig, store: Store) -> str:
+    """The fingerprint of the experiment that the storage holds trials of; empty where it has none. Writes nothing."""
+    if config.storage is None and not _own_file(store).exists():
+        return ""
+    try:
+        storage = _storage(config.storage or _own_address(store))
+        study = optuna.load_study(study_name=config.study_name, storage=storage)
+        known = str(study.user_attrs.get(_EXPERIMENT, ""))
+        storage.engine.dispose()
+    except (KeyError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError):
+        return ""
+    return known
 
 
 def check_storage(address: str) -> None:
@@ -209,8 +300,18 @@ def _storage(address: str) -> RDBStorage:
     return storage
 
 
+def _own_address(store: Store) -> str:
+    """SQLite in the run directory, whatever characters its path has."""
+    return URL.create("sqlite", database=str(_own_file(store))).render_as_string(hide_password=False)
+
+
+def _own_file(store: Store) -> Path:
+    return store.root / "study.db"
+
+
 def _refuse_another_study(study: Study, store: Store) -> None:
-    """The run directory and the study in the storage belong together, or neither has anything yet."""
+    """The run directory and the study in the storage belong together, or neither has anything yet. A trial that has a folder
+    and no record is not missing: its record was damaged."""
     lock = store.lock()
     experiment = lock.experiment if lock else ""
     known = study.user_attrs.get(_EXPERIMENT)
@@ -220,11 +321,19 @@ def _refuse_another_study(study: Study, store: Store) -> None:
     told = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     recorded = {record.number for record in store.trials()}
     running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    if known != experiment or told - recorded or recorded - told - running:
+    missing = {number for number in told - recorded if not store.trial_dir(number).exists()}
+    if known != experiment or missing or recorded - told - running:
         rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
         raise UserError.of(
             "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
         )
+
+
+def _free_place(points: list[FrozenTrial]) -> int:
+    """The first place that no point has. Points of an earlier version, which have none written down, hold the first ones."""
+    taken = {point.user_attrs[PLACE] for point in points if PLACE in point.user_attrs}
+    unnamed = sum(PLACE not in point.user_attrs for point in points)
+    return next(islice((place for place in count() if place not in taken), unnamed, None))
 
 
 def _suggest(trial: Trial, parameter: Parameter) -> Scalar:

@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial
 
 from sweep.config.schema import Scalar
-from sweep.errors import Interrupted, UserError
+from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now, utc
 from sweep.records import (
     Completed,
@@ -27,12 +27,21 @@ from sweep.records import (
     Verdict,
 )
 from sweep.steps import warmup_steps
+from sweep.store import Left
 from sweep.study.among import is_stopped
 from sweep.study.ledger import Ledger, failures_told
 from sweep.study.milestones import Milestones
+from sweep.study.salvage import salvaged
 from sweep.study.session import Session
 from sweep.track.tracker import Run, trial_ending
 from sweep.train.engine import Engine
+
+# What is said of a trial that has no record, by what its process left.
+_CAUSES = {
+    Left.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
+    Left.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
+    Left.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
+}
 
 
 def search(session: Session) -> list[TrialRecord]:
@@ -80,19 +89,48 @@ class _Loop:
         """Take up what a killed process left: by its record if there is one, otherwise as lost and to be tried again."""
         store = self.session.store
         records = {record.number: record for record in store.trials()}
+        for told in self.ledger.told():
+            if told.number not in records:
+                self._salvage(told)
         left = list(self.ledger.unsettled())
-        together = sum(trial.number not in records for trial, _ in left)
+        killed = [trial.number for trial, _ in left if trial.number not in records and self._killed(trial.number)]
         for trial, frozen in left:
             record = records.get(trial.number)
             if record is None:
-                record = self._lost(trial.number, frozen)
-            self.ledger.tell(trial, record.outcome, together=together)
+                record = self._lost(trial.number, frozen, alone=killed == [trial.number])
+            self.ledger.tell(trial, record.outcome)
+        self.session.keep_best_only()
 
-    def _lost(self, number: int, frozen: FrozenTrial) -> TrialRecord:
+    def _killed(self, number: int) -> bool:
+        return self.session.store.left(number) is Left.KILLED
+
+    def _salvage(self, told: FrozenTrial) -> None:
+        store, study = self.session.store, self.session.plan.config.study
+        events = store.events(told.number)
+        record = self._unplanned(
+            told.number, told.params, salvaged(told, events, study.metric), utc(told.datetime_start)
+        )
+        with suppress(UserError):  # values that break a rule together have no plan
+            plan = self.session.plan.trial(told.number, told.params)
+            record = replace(record, command=plan.command, total_steps=plan.total_steps)
+        store.write_trial(
+            replace(record, finished=utc(told.datetime_complete), tracker_run=store.run_address(told.number))
+        )
+        self.session.view.say(
+            f"trial {told.number}: its record is made again, from Optuna's storage and the trial's events"
+        )
+
+    def _lost(self, number: int, frozen: FrozenTrial, *, alone: bool) -> TrialRecord:
         store = self.session.store
         events = store.events(number)
+        given_up = alone and self.ledger.gives_up(frozen.params)
+        left = store.left(number)
+        # A trial of an earlier version has rows, but never had a mark.
+        reason, message = _CAUSES[Left.KILLED if events and left is Left.NOT_BEGUN else left]
+        if given_up:
+            message += "; with this trial alone it ended so before, and the point is not tried again"
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        lost = Failed(FailureReason.LOST, "the process ended before the trial did", evals, Cost())
+        lost = Failed(reason, message, evals, Cost(), alone=alone, given_up=given_up)
         record = replace(
             self._unplanned(number, frozen.params, lost, utc(frozen.datetime_start)),
             total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
@@ -100,7 +138,7 @@ class _Loop:
         )
         store.write_trial(record)
         store.drop_best(number)
-        self.session.view.say(f"trial {number}: lost when the process ended")
+        self.session.view.say(f"trial {number}: {str(reason).replace('_', ' ')}, {message}")
         self.session.tracker.complete(record, events)
         return record
 
@@ -125,6 +163,7 @@ class _Loop:
             run = self.session.tracker.open(plan)
             self.session.store.note_run(plan.number, run.address)
             self.running[plan.number] = _Running(trial, plan, run, now())
+            self.session.store.begin_trial(plan.number)
             self.session.view.begin(plan, _title(plan))
             return plan
         return None
@@ -182,9 +221,14 @@ class _Loop:
 
     def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
         """The record first: if the process dies in between, `settle` tells Optuna from it."""
-        del self.running[running.plan.number]
         record = self._record(running.plan, outcome, running.started, running.run.address)
-        self.session.store.write_trial(record)
+        try:
+            self.session.store.write_trial(record)
+        except OSError:
+            for number in self.running:
+                self.session.store.stop_for_disk(number)
+            raise
+        del self.running[running.plan.number]
         self.ledger.tell(running.trial, outcome)
         return record
 
@@ -196,9 +240,9 @@ class _Loop:
             return Verdict.TIME_OUT
         return Verdict.CONTINUE
 
-    def _unplanned(self, number: int, params: Mapping[str, Scalar], failed: Failed, started: str) -> TrialRecord:
+    def _unplanned(self, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str) -> TrialRecord:
         """The record of a trial without a plan: its values may not compose, now or ever."""
-        return TrialRecord(number, dict(params), failed, "", 0, started, now())
+        return TrialRecord(number, dict(params), outcome, "", 0, started, now())
 
     def _record(self, plan: TrialPlan, outcome: Outcome, started: str, address: str) -> TrialRecord:
         return TrialRecord(
@@ -235,9 +279,11 @@ class _Loop:
             self._settle_all(FailureReason.INTERRUPTED, "stopped at once")
             raise
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
+            failure = disk_failure(error)
+            reason = FailureReason.DISK_FAILED if failure else FailureReason.CRASHED
+            message = failure or f"{type(error).__name__}: {error}"
             with suppress(OSError, StorageInternalError):  # `settle` does on resuming what cannot be done now
-                for running, record in self._settle_all(FailureReason.CRASHED, message):
+                for running, record in self._settle_all(reason, message):
                     self._close(running, record)
             raise
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sweep.config.folders import conf_dir, feature_cache, token_cache
+from sweep.config.folders import cache_dir, conf_dir, feature_cache, token_cache
 from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub, shown
@@ -20,9 +20,10 @@ from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records import TrialPlan, TrialRecord, ranked
+from sweep.recovery import clear_old, recover
 from sweep.store import Lock, Store
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
-from sweep.study.ledger import check_storage
+from sweep.study.ledger import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
@@ -89,8 +90,11 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device, features=feature_cache())
+        bench = Bench(plan.config.trainer.device, features=feature_cache(), scratch=store.scratch)
         view = View(plan.config.study)
+        clear_old(cache_dir())
+        for line in recover(store):
+            view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
         data = TokenisedData(plan.splits, token_cache())
@@ -133,10 +137,12 @@ def check_place(plan: Plan) -> None:
 
 
 def _begun(store: Store, new: Lock) -> Lock | None:
-    """The lock of the study that this run goes on with; None where it begins one."""
+    """The lock of the study that this run goes on with; None where it begins one, or where the lock was damaged and Optuna's
+    storage says that it is of the same experiment."""
     old, trials = store.lock(), store.trials()
-    if old is None and trials:
-        raise UserError.of("run_dir", f"{store.root} holds trials but no lock.json to say of what; name a new run_dir")
+    if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
+        rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"
+        raise UserError.of("run_dir", f"{rule}; name a new run_dir")
     if old is None or not trials:
         return None
     refuse_if_changed(old, new)

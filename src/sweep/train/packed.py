@@ -9,7 +9,6 @@ follows the gradients is each trial's own. Packing adapters of a search is the i
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +69,7 @@ class Packed:
     announce: bool = False
 
     def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
-        with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        with self.bench.temporary_folder() as folder:
             seating = Seating(self.bench, self.data, self.best_dir, Path(folder))
             with Lanes.open(self.bench.device) as lanes:
                 room = Room(self.bench.device, self.slots, lanes.count, self.most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -116,7 +115,7 @@ def trained(
     rows = data.train(tokenizer, config.dataset.max_length, prompt)
     held_out = data.validation(tokenizer, config.dataset.max_length, prompt) if evaluated else None
     collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
-    with bench.model(config, labels) as model, tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+    with bench.model(config, labels) as model, bench.temporary_folder() as folder:
         best = Best.of(model, tokenizer, config, labels, best_dir)
 
         def scored(dataset: Any) -> Predictions:

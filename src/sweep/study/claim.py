@@ -1,0 +1,39 @@
+"""Which run directory a study in a storage belongs to: two at once would end each other's trials."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from optuna.study import Study
+
+from sweep.errors import UserError
+from sweep.store import Store
+
+# User attributes of the study, shown by `optuna-dashboard`.
+_OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "opened_by"
+
+
+def claim(study: Study, store: Store) -> None:
+    """Make the study this run directory's own, to be called within one transaction. Raises UserError where it is
+    another's, unless that one never came to a trial and is gone."""
+    mine = store.identity()
+    study.set_user_attr(_OPENED, mine)  # a write, so that a second process waits here until the first has claimed
+    known = study.user_attrs
+    if known.get(_OWNER, mine) != mine and not _given_up(study, known):
+        where = f"{known.get(_FOLDER)} on {known.get(_HOST)}"
+        rule = f"holds a study {study.study_name} that is not the one in {store.root}: it belongs to the run directory {where}"
+        raise UserError.of(
+            "study.storage", f"{rule}, and two of them must not share one; go on there, or name a new study.study_name"
+        )
+    for name, value in ((_OWNER, mine), (_FOLDER, str(store.root.absolute())), (_HOST, socket.gethostname())):
+        if known.get(name) != value:
+            study.set_user_attr(name, value)
+
+
+def _given_up(study: Study, known: dict[str, str]) -> bool:
+    """Whether the owner was on this machine, is not there any more, and has left nothing."""
+    if study.get_trials(deepcopy=False) or known.get(_HOST) != socket.gethostname():
+        return False
+    folder = Path(known.get(_FOLDER, ""))
+    return Store(folder).known_identity() != known[_OWNER]

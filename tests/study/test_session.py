@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweep.errors import UserError
+from sweep.recovery import recover
+from sweep.study.search import search
+from sweep.study.session import _begun, _lock
+from toys import session
+
+
+@pytest.mark.parametrize("damage", ["", '{"exper', "[]"])
+def test_a_damaged_lock_is_made_again_where_the_storage_knows_the_experiment(tmp_path: Path, damage: str) -> None:
+    with session(tmp_path, "study.n_trials=1", "study.pruner=none") as opened:
+        store, lock = opened.store, _lock(opened.plan, torch.device("cpu"))
+        store.write_lock(lock)
+        search(opened)
+    (store.root / "lock.json").write_text(damage)
+    assert "lock.json is damaged" in recover(store)[0]
+    assert _begun(store, lock) is None
+    with pytest.raises(UserError, match="no lock.json"):
+        _begun(store, replace(lock, experiment="another"))
+    (store.root / "study.db").unlink()
+    with pytest.raises(UserError, match="no lock.json"):
+        _begun(store, lock)
+    assert not (store.root / "study.db").exists()
