@@ -85,3 +85,10 @@ def test_what_is_remembered_is_what_composing_gives_whatever_was_made_of_it() ->
     assert again.resolved() == composer.compose(overrides).resolved()
     assert again.choices["adapter"] == "ia3"
     assert composer.remembered(overrides[:1]).choices["adapter"] == "lora"
+
+
+@pytest.mark.parametrize("opened", ["[", "{a:", "[{a:"])
+def test_an_override_nested_too_deep_is_refused(opened: str) -> None:
+    closed = "".join({"[": "]", "{": "}"}.get(letter, "") for letter in reversed(opened))
+    found = faults_of(f"study.enqueue={opened * 300}1{closed * 300}")
+    assert found == {"study.enqueue": "is nested more than 40 deep"}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.folders import conf_dir
-from sweep.config.yamlfile import UNREADABLE, hazard
+from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, first_line
 
 COMMAND_LINE = "the command line"
@@ -169,6 +170,9 @@ class Composer:
 
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
+        if _depth(raw) > DEEPEST:
+            faults.append(Fault(raw.partition("=")[0], f"is nested more than {DEEPEST} deep", COMMAND_LINE))
+            return None
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
@@ -207,6 +211,12 @@ class Composer:
             # `+adapter=lora` would be a second choice for a group that has one already.
             return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)
         return None
+
+
+def _depth(text: str) -> int:
+    """How deep lists and mappings are nested in an override: Hydra reads them by recursion."""
+    levels = accumulate((letter in "[{(") - (letter in "]})") for letter in text)
+    return max(levels, default=0)
 
 
 def _register_resolvers() -> None:
