@@ -353,8 +353,30 @@ def test_the_config_is_printed_resolved_and_in_part(capsys: pytest.CaptureFixtur
 
 def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(SystemExit) as done:
-        make_plan([QUICK, "--multirun"])
+        make_plan([QUICK, "--no-such-flag"])
     assert done.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "path", "instead"),
+    [
+        (["-m"], "-m", "study.space=FILE"),
+        (["--multirun"], "--multirun", "study.space=FILE"),
+        (["--info=defaults"], "--info", "--cfg job"),
+        (["-i"], "-i", "--cfg job"),
+        (["-sc", "install=bash"], "-sc", "--help"),
+        (["-cn", "mine"], "-cn", "--config-dir"),
+        (["--config-path=mine"], "--config-path", "--config-dir"),
+        (["--run"], "--run", "leave it out"),
+        (["--cfg", "all"], "--cfg", "must be job"),
+        (["-c", "hydra"], "--cfg", "must be job"),
+        (["--package=nope"], "--package", "--cfg job --package nope"),
+        (["--cfg", "job", "--package=nope"], "--package", "which the config does not have"),
+        (["--resolve"], "--resolve", "--cfg job --resolve"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_with_what_to_type(flags: list[str], path: str, instead: str) -> None:
+    assert instead in faults_of(QUICK, *flags)[path]
 
 
 def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:
