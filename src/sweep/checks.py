@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.template import template_faults
@@ -189,6 +189,10 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
         )
+    for index, point in enumerate(study.enqueue):
+        if not point:
+            rule = "is empty, but a point must give at least one searched key a value, such as {optimizer.learning_rate: 1.0e-4}"
+            yield f"study.enqueue[{index}]", rule
     yield from _options("study.sampler_options", study.sampler_options, sampler_class(study.sampler))
     if study.pruner == "none" and study.pruner_options:
         yield "study.pruner_options", "is set, but study.pruner is none"
@@ -298,8 +302,18 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                     f"study.enqueue[{index}]",
                     f"names {key}, which is not searched; searched are: {', '.join(p.key for p in space) or 'none'}",
                 )
+            elif not space[key].active(_met(space, point, key)):
+                conditions = " and ".join(
+                    f"{name} is {' or '.join(map(str, wanted))}" for name, wanted in space[key].when.items()
+                )
+                yield f"study.enqueue[{index}]", f"has {key}, which is searched only where {conditions}"
             elif not space[key].domain.contains(value):
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
+
+
+def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scalar]:
+    """The values that decide whether `key` is asked for; one that the point leaves to the sampler may meet its condition."""
+    return {name: point.get(name, wanted[0]) for name, wanted in space[key].when.items()}
 
 
 def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:

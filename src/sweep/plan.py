@@ -34,6 +34,8 @@ Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
+_MOST_STEPS, _MOST_EVALUATIONS = 10**9, 100_000  # of one trial
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -292,7 +294,11 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
 def _schedule_faults(
     config: Config, space: Space, configs: Sequence[Config], *, rows: int, origin: Origins
 ) -> Iterator[Fault]:
-    """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
+    """The longest trial there can be against what can be counted, warmup against the shortest one, and pruning against the
+    fewest evaluations."""
+    if uncountable := list(_uncountable(configs, config, rows=rows, origin=origin)):
+        yield from uncountable
+        return
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
     warmup = max(
         configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)
@@ -312,6 +318,21 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
+
+
+def _uncountable(configs: Sequence[Config], config: Config, *, rows: int, origin: Origins) -> Iterator[Fault]:
+    """Trials of more steps or evaluations than anyone trains: a plan lists each evaluation."""
+    longest = total_steps(rows, _longest(configs, config))
+    if longest > _MOST_STEPS:
+        key = "trainer.num_train_epochs"
+        rule = f"makes trials of up to {longest:,} steps, but must make at most {_MOST_STEPS:,}; use fewer epochs or larger batches"
+        yield Fault(key, rule, origin(key))
+    often = [corner.trainer.eval_steps for corner in configs if corner.trainer.eval_strategy == "steps"]
+    least = min((steps for steps in often if steps is not None), default=None)
+    if least is not None and longest // least > _MOST_EVALUATIONS:
+        key, wanted = "trainer.eval_steps", -(-longest // _MOST_EVALUATIONS)
+        rule = f"is {least}, which makes {longest // least:,} evaluations in {longest:,} steps; it must be at least {wanted:,}"
+        yield Fault(key, rule, origin(key))
 
 
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
@@ -371,6 +392,16 @@ def _shortest(configs: Sequence[Config], config: Config) -> Config:
         "num_train_epochs": min(c.trainer.num_train_epochs for c in configs),
         "per_device_train_batch_size": max(c.trainer.per_device_train_batch_size for c in configs),
         "gradient_accumulation_steps": max(c.trainer.gradient_accumulation_steps for c in configs),
+    })  # fmt: skip
+    return config.model_copy(update={"trainer": trainer})
+
+
+def _longest(configs: Sequence[Config], config: Config) -> Config:
+    """`config` with the most epochs and the smallest batches that any corner has."""
+    trainer = config.trainer.model_copy(update={
+        "num_train_epochs": max(c.trainer.num_train_epochs for c in configs),
+        "per_device_train_batch_size": min(c.trainer.per_device_train_batch_size for c in configs),
+        "gradient_accumulation_steps": min(c.trainer.gradient_accumulation_steps for c in configs),
     })  # fmt: skip
     return config.model_copy(update={"trainer": trainer})
 

@@ -77,8 +77,24 @@ def test_an_override_without_effect_is_refused_with_what_to_type(override: str, 
     assert told in faults_of("+experiment=quickstart", override)[path]
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (f"study.n_trials={'1' * 5000}", "too many digits"),
+        (f"title={'[' * 300}{']' * 300}", "nested too deeply"),
+        (f"study.sampler_options={'{a:' * 1500}1{'}' * 1500}", "nested too deeply"),
+        ("=3", "has no key"),
+    ],
+)
+def test_an_override_that_python_cannot_hold_is_a_fault(override: str, told: str) -> None:
+    (message,) = faults_of(override, "adapter=lora").values()
+    assert told in message
+
+
 def test_an_entry_of_an_open_mapping_can_be_taken_away() -> None:
-    composed = Composer().compose(["study.sampler_options={gamma:1,n_startup_trials:2}", "~study.sampler_options.gamma"])
+    composed = Composer().compose(
+        ["study.sampler_options={gamma:1,n_startup_trials:2}", "~study.sampler_options.gamma"]
+    )
     assert composed.resolved()["study"]["sampler_options"] == {"n_startup_trials": 2}
 
 

@@ -23,6 +23,8 @@ from sweep.config.parse import is_key, section
 from sweep.errors import Fault, UserError, closest, first_line
 
 COMMAND_LINE = "the command line"
+_DEEPEST, _LONGEST = 16, 80  # levels within a value; characters of an override that a message shows
+_NESTED = f"is nested too deeply; no value here needs more than {_DEEPEST} levels"
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
 # Of Hydra's own settings: what does their work here.
 _INSTEAD = {
@@ -133,7 +135,7 @@ class Composer:
     def _key(self, override: str) -> str:
         try:
             return str(self._parser.parse_override(override).key_or_group)
-        except HydraException:
+        except (HydraException, ValueError, RecursionError):
             return ""
 
     def _folder_faults(self) -> Iterator[Fault]:
@@ -159,15 +161,28 @@ class Composer:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
         try:
             override = self._parser.parse_override(raw)
+            depth = _depth(override.value())
         except HydraException as error:
             faults.append(
                 Fault(
-                    raw,
+                    _shortened(raw),
                     f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
                     f"{first_line(error)}",
                     COMMAND_LINE,
                 )
             )
+            return None
+        except ValueError:  # Python reads no integer of more than 4,300 digits
+            faults.append(Fault(_shortened(raw), "holds a number with too many digits", COMMAND_LINE))
+            return None
+        except RecursionError:
+            faults.append(Fault(_shortened(raw), _NESTED, COMMAND_LINE))
+            return None
+        if not override.key_or_group:
+            faults.append(Fault(_shortened(raw), "has no key before =", COMMAND_LINE))
+            return None
+        if depth > _DEEPEST:
+            faults.append(Fault(override.key_or_group, _NESTED, COMMAND_LINE))
             return None
         if fault := _without_effect(override, self.groups):
             faults.append(fault)
@@ -217,6 +232,19 @@ def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -
         rule = f"takes a value away, and sweep's default would take its place; write {key}=VALUE"
         return Fault(f"~{key}", f"{rule} (null where it may be empty)", COMMAND_LINE)
     return None
+
+
+def _shortened(raw: str) -> str:
+    return raw if len(raw) <= _LONGEST else f"{raw[:_LONGEST]}…"
+
+
+def _depth(value: object) -> int:
+    """Of lists and mappings within each other; 0 of a plain value. Counts no further than a level past what is allowed."""
+    depth, level = 0, list[object]([value])
+    while depth <= _DEEPEST and (inner := [part for part in level if isinstance(part, list | dict)]):
+        depth += 1
+        level = [item for part in inner for item in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 def _start(key: str) -> str:
