@@ -54,6 +54,11 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_a_value_that_was_cut_is_told_beside_the_one_asked_for() -> None:
+    cut = TrialPlan(0, {"optimizer.warmup_steps": 300}, Config(), 40, "", {"optimizer.warmup_steps": 39})
+    assert printed(lambda view: view.begin(cut, "trial 0")) == "trial 0: warmup_steps=300 (39 used)\n"
+
+
 def test_a_terminal_shows_progress_and_the_best_so_far() -> None:
     text = printed(one, terminal=True)
     for part in ("trials 1/4", "best eval/accuracy 0.5000 (trial 1)", "step 5/10", "epoch 1.0"):

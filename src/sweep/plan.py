@@ -26,6 +26,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
+from sweep.lengths import WARMUP, cut_warmup, long_warmups, uncountable
 from sweep.methods import never_stopped
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -33,8 +34,6 @@ from sweep.steps import evaluation_steps, total_steps, warmup_steps
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
-
-_MOST_STEPS, _MOST_EVALUATIONS = 10**9, 100_000  # of one trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,10 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
-        """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
+        """The trial composed as if the user had typed its values; a searched warmup is cut to the trial's length.
+
+        Raises UserError if together the values break a rule.
+        """
         try:
             config = _variant(self.composer, self.composed, self.request.overrides, params)
         except UserError as error:
@@ -62,11 +64,10 @@ class Plan:
             raise UserError(
                 [replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]
             ) from None
-        overrides = merged(self.composer, self.request.overrides, params)
-        return TrialPlan(
-            number, dict(params), config, total_steps(len(self.splits.train), config),
-            self._command(number, overrides, config),
-        )  # fmt: skip
+        steps = total_steps(len(self.splits.train), config)
+        config, used = cut_warmup(config, params, steps)
+        overrides = merged(self.composer, self.request.overrides, {**params, **used})
+        return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
 
     @property
     def command(self) -> str:
@@ -126,6 +127,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
+    notes += long_warmups(config, space, corners, _shortest(corners, config), rows=len(splits.train))
     notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
     notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
@@ -296,21 +298,15 @@ def _schedule_faults(
 ) -> Iterator[Fault]:
     """The longest trial there can be against what can be counted, warmup against the shortest one, and pruning against the
     fewest evaluations."""
-    if uncountable := list(_uncountable(configs, config, rows=rows, origin=origin)):
-        yield from uncountable
+    if too_many := list(uncountable(configs, config, rows=rows)):
+        yield from (_with_origin(fault, origin) for fault in too_many)
         return
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
-    warmup = max(
-        configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)
-    ).optimizer.warmup_steps
-    if warmup_steps(shortest, warmup) >= shortest:
-        where = (
-            f"search space {space.source}" if "optimizer.warmup_steps" in space else origin("optimizer.warmup_steps")
-        )
+    warmup = config.optimizer.warmup_steps
+    if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
-        yield Fault(
-            "optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where
-        )
+        rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
+        yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1
@@ -318,21 +314,6 @@ def _schedule_faults(
     ):
         rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
-
-
-def _uncountable(configs: Sequence[Config], config: Config, *, rows: int, origin: Origins) -> Iterator[Fault]:
-    """Trials of more steps or evaluations than anyone trains: a plan lists each evaluation."""
-    longest = total_steps(rows, _longest(configs, config))
-    if longest > _MOST_STEPS:
-        key = "trainer.num_train_epochs"
-        rule = f"makes trials of up to {longest:,} steps, but must make at most {_MOST_STEPS:,}; use fewer epochs or larger batches"
-        yield Fault(key, rule, origin(key))
-    often = [corner.trainer.eval_steps for corner in configs if corner.trainer.eval_strategy == "steps"]
-    least = min((steps for steps in often if steps is not None), default=None)
-    if least is not None and longest // least > _MOST_EVALUATIONS:
-        key, wanted = "trainer.eval_steps", -(-longest // _MOST_EVALUATIONS)
-        rule = f"is {least}, which makes {longest // least:,} evaluations in {longest:,} steps; it must be at least {wanted:,}"
-        yield Fault(key, rule, origin(key))
 
 
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
@@ -353,7 +334,7 @@ def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Ite
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if 3 * steps > total and (said, total) not in told:
+        if total > steps > total / 3 and (said, total) not in told:
             told.add((said, total))
             yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 
@@ -392,16 +373,6 @@ def _shortest(configs: Sequence[Config], config: Config) -> Config:
         "num_train_epochs": min(c.trainer.num_train_epochs for c in configs),
         "per_device_train_batch_size": max(c.trainer.per_device_train_batch_size for c in configs),
         "gradient_accumulation_steps": max(c.trainer.gradient_accumulation_steps for c in configs),
-    })  # fmt: skip
-    return config.model_copy(update={"trainer": trainer})
-
-
-def _longest(configs: Sequence[Config], config: Config) -> Config:
-    """`config` with the most epochs and the smallest batches that any corner has."""
-    trainer = config.trainer.model_copy(update={
-        "num_train_epochs": max(c.trainer.num_train_epochs for c in configs),
-        "per_device_train_batch_size": min(c.trainer.per_device_train_batch_size for c in configs),
-        "gradient_accumulation_steps": min(c.trainer.gradient_accumulation_steps for c in configs),
     })  # fmt: skip
     return config.model_copy(update={"trainer": trainer})
 

@@ -67,7 +67,7 @@ class View:
 
     def begin(self, trial: TrialPlan, title: str) -> None:
         self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
-        values = ", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in trial.params.items())
+        values = ", ".join(_setting(trial, key) for key in trial.params)
         self._heading = title
         self.say(f"{title}: {values or 'as configured'}")
         self._last_line = time.monotonic()
@@ -135,6 +135,11 @@ def _left(tasks: Sequence[Task]) -> str:
     left = [task.time_remaining for task in tasks]
     known = [seconds for seconds in left if seconds is not None]
     return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""
+
+
+def _setting(trial: TrialPlan, key: str) -> str:
+    used = f" ({_short(trial.used[key])} used)" if key in trial.used else ""
+    return f"{key.rpartition('.')[2]}={_short(trial.params[key])}{used}"
 
 
 def _short(value: object) -> str:

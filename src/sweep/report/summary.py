@@ -9,7 +9,7 @@ from sweep.report.facts import Facts, read
 from sweep.report.inference import wilson
 from sweep.report.scores import Line, guess, lines
 from sweep.report.tables import counted, ended, shown_metrics
-from sweep.report.units import plural, score, value
+from sweep.report.units import plural, score, searched_value
 from sweep.store import Store
 
 
@@ -85,7 +85,8 @@ def _winner(facts: Facts) -> list[str]:
         return ["Winner    none: no trial has completed"]
     number = facts.final.number if facts.final else facts.best.number if facts.best else -1
     params = facts.final.params if facts.final else facts.best.params if facts.best else {}
-    chosen = [f"          {key}={value(setting)}" for key, setting in params.items()]
+    used = facts.winner.used if facts.winner else {}
+    chosen = [f"          {key}={searched_value(params, used, key)}" for key in params]
     return [f"Winner    trial {number}", *chosen]
 
 

@@ -201,6 +201,7 @@ class _Loop:
         return TrialRecord(
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
             total_steps=plan.total_steps, started=started, finished=now(), tracker_run=address,
+            used=plan.used,
         )  # fmt: skip
 
     def _detail(self, outcome: Outcome) -> str:
