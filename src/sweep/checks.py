@@ -80,7 +80,7 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _precision(config: Config) -> Iterator[tuple[str, str]]:
-    if config.trainer.bf16 and config.trainer.fp16:
+    if config.trainer.in_bf16 and config.trainer.fp16:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
 
 

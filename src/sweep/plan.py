@@ -40,7 +40,8 @@ _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the tra
 class Plan:
     """An experiment that can be run: composed, checked, and its data at hand.
 
-    `corners` are the config as it stands, then with each end of each searched range; `notes` are for the user.
+    `corners` are the config as it stands, then with each end of each searched range; `notes` are for the user. `bf16` is what
+    `trainer.bf16=auto` stands for on the device at hand, which only `settled` knows.
     """
 
     request: Request
@@ -51,6 +52,12 @@ class Plan:
     corners: tuple[Config, ...]
     splits: Splits
     notes: tuple[str, ...] = ()
+    bf16: bool = False
+
+    def settled(self, *, bf16: bool) -> Plan:
+        """With `bf16` in place of each `trainer.bf16=auto`."""
+        corners = tuple(_settled(corner, bf16=bf16) for corner in self.corners)
+        return replace(self, config=_settled(self.config, bf16=bf16), corners=corners, bf16=bf16)
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """The trial composed as if the user had typed its values; a searched warmup is cut to the trial's length.
@@ -64,9 +71,11 @@ class Plan:
             raise UserError(
                 [replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]
             ) from None
+        auto, config = config.trainer.bf16 == "auto", _settled(config, bf16=self.bf16)
         steps = total_steps(len(self.splits.train), config)
         config, used = cut_warmup(config, params, steps)
-        overrides = merged(self.composer, self.request.overrides, {**params, **used})
+        exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
+        overrides = merged(self.composer, self.request.overrides, {**params, **used, **exact})
         return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
 
     @property
@@ -201,6 +210,10 @@ def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], p
     if faults := [*faults, *_new(check(config, origin), faults)]:
         raise UserError(faults)
     return config
+
+
+def _settled(config: Config, *, bf16: bool) -> Config:
+    return config.model_copy(update={"trainer": config.trainer.settled(bf16=bf16)})
 
 
 def _show(request: Request, composed: Composed) -> None:

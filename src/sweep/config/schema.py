@@ -169,7 +169,10 @@ class TrainerConfig(Section):
     )
     eval_steps: Count | None = None
     logging_steps: Count = 10
-    bf16: bool = False
+    bf16: bool | Literal["auto"] = Field(
+        "auto",
+        description="auto: on where the device is a GPU that has it and fp16 is off; records say what it came to",
+    )
     fp16: bool = False
     gradient_checkpointing: bool = False
     train_sampling_strategy: Literal["random", "group_by_length"] = "group_by_length"
@@ -183,6 +186,15 @@ class TrainerConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether trials train under bf16 autocast; an `auto` that nobody has settled is off."""
+        return self.bf16 is True
+
+    def settled(self, *, bf16: bool) -> TrainerConfig:
+        """With `bf16` in place of an `auto`, unless fp16 is on."""
+        return self.model_copy(update={"bf16": bf16 and not self.fp16}) if self.bf16 == "auto" else self
 
     @property
     def search_threshold(self) -> float:

@@ -122,12 +122,12 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     )  # fmt: skip
 
 
-def check_place(plan: Plan) -> None:
+def check_place(plan: Plan, device: torch.device | None = None) -> None:
     """Raises UserError where the run directory cannot be written to or holds another experiment, or the storage cannot be
-    reached. Nothing is written."""
+    reached. Nothing is written. `device` is that of the trials; None takes the one that the config names."""
     store = Store(Path(plan.config.run_dir))
     store.check_place()
-    _begun(store, _lock(plan, pick_device(plan.config.trainer.device)))
+    _begun(store, _lock(plan, device or pick_device(plan.config.trainer.device)))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
 
