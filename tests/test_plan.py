@@ -183,7 +183,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         ([f"trainer.per_device_train_batch_size={10**23}"], "trainer.per_device_train_batch_size", "equal to 65536"),
         (["adapter.r=1000000000"], "adapter.r", "less than or equal to 65536"),
         (["adapter.target_modules=[]"], "adapter.target_modules", "is [], but must have at least 1 item"),
-        (["optimizer.learning_rate=1e300"], "optimizer.learning_rate", "less than or equal to 100"),
+        (["optimizer.learning_rate=1e300"], "optimizer.learning_rate", "is 1e+300, but must be at most 100"),
         (["study.timeout=1e300"], "study.timeout", "less than or equal to 100000000"),
         (["engine.slots=1000000000"], "engine.slots", "less than or equal to 1024"),
         (

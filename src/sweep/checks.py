@@ -79,6 +79,13 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.early_stopping_threshold", "is set, but counts only with trainer.early_stopping_patience"
 
 
+def _reach(config: Config) -> Iterator[tuple[str, str]]:
+    """Steps so long that no training survives them. A record of one that was tried can be read all the same."""
+    for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
+        if (value := getattr(config.optimizer, name)) > most:
+            yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"
+
+
 def _precision(config: Config) -> Iterator[tuple[str, str]]:
     if config.trainer.in_bf16 and config.trainer.fp16:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
@@ -332,6 +339,7 @@ CHECKS: tuple[Check, ...] = (
     _prompt,
     _evaluations,
     _ignored,
+    _reach,
     _precision,
     _engine,
     _metric,

@@ -147,8 +147,8 @@ class DatasetConfig(Section):
 class OptimizerConfig(Section):
     name: OptimizerName = "adamw_torch"
     on_missing: Literal["fallback", "refuse"] = Field("fallback", description="where the device lacks the optimizer")
-    learning_rate: Annotated[float, Field(gt=0, le=100)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: NonNegative = 0.0
     warmup_steps: Annotated[float, Field(ge=0, le=10**9)] = Field(
         0, description="optimizer steps; below 1 a share of the trial's steps"
     )

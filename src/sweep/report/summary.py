@@ -16,8 +16,21 @@ from sweep.store import Store
 def summary_lines(store: Store) -> tuple[str, ...]:
     """What a user wants to see at the end of a study. Raises UserError as `write_report` does."""
     facts = read(store)
-    trials = f"Trials    {len(counted(facts))} of {facts.study.n_trials}: {ended(facts)}"
-    return (trials, *_winner(facts), *_scores(facts), f"Report    {store.root / 'report.html'} (and report.md)")
+    return (
+        f"Trials    {_of(len(counted(facts)), facts.study.n_trials)}: {ended(facts)}",
+        *_winner(facts),
+        *_scores(facts),
+        f"Report    {store.root / 'report.html'} (and report.md)",
+    )
+
+
+def _of(done: int, wanted: int) -> str:
+    """A study that went on for longer before may have more trials than its last command asks for."""
+    return (
+        f"{done} of {wanted}"
+        if done <= wanted
+        else f"{done}, {done - wanted} more than study.n_trials={wanted} asks for"
+    )
 
 
 def study_summary(store: Store) -> dict[str, float | int | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from sweep.study.ledger import check_storage
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
+from sweep.train import memory
 from sweep.train.engine import Engine
 from sweep.train.packed import Packed
 from sweep.train.trial import OneByOne
@@ -90,7 +92,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
         bench = Bench(plan.config.trainer.device, features=cache_dir() / "features")
-        view = View(plan.config.study)
+        view = View(plan.config.study, memory=partial(memory.in_use, bench.device))
         _write_or_compare(store, _lock(plan, bench.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say)
         data = TokenisedData(plan.splits, cache_dir() / "tokenised")
