@@ -176,7 +176,7 @@ def _arguments(config: Config, folder: str, device: torch.device, *, grouped: bo
         folder, per_device_train_batch_size=trainer.per_device_train_batch_size,
         per_device_eval_batch_size=trainer.per_device_eval_batch_size, num_train_epochs=trainer.num_train_epochs,
         gradient_accumulation_steps=trainer.gradient_accumulation_steps, max_grad_norm=trainer.max_grad_norm,
-        gradient_checkpointing=trainer.gradient_checkpointing, bf16=trainer.bf16, fp16=trainer.fp16, seed=trainer.seed,
+        gradient_checkpointing=trainer.gradient_checkpointing, bf16=trainer.in_bf16, fp16=trainer.fp16, seed=trainer.seed,
         learning_rate=optimizer.learning_rate, weight_decay=optimizer.weight_decay, warmup_steps=optimizer.warmup_steps,
         lr_scheduler_type=optimizer.lr_scheduler_type, optim=optimizer.name, logging_steps=trainer.logging_steps,
         eval_strategy="epoch", save_strategy="no", report_to="wandb", disable_tqdm=True, use_cpu=device.type == "cpu",

@@ -120,7 +120,7 @@ def main() -> None:
         from sweep.study.search import search
         from sweep.study.session import opened
 
-        prepare(plan)
+        plan = prepare(plan)
         with opened(plan) as session:
             watch = Watch(session.bench.device, weighing)
             began = time.perf_counter()

@@ -177,6 +177,31 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
             "study.sampler_options.x0",
             "is {'optimizer.weight_decay': -inf}, but must be finite",
         ),
+        (["trainer.num_train_epochs=1e9"], "trainer.num_train_epochs", "less than or equal to 10000"),
+        (["study.n_trials=1e24"], "study.n_trials", "is 1e+24, but must be"),
+        ([f"study.n_trials={10**24}"], "study.n_trials", "less than or equal to 100000"),
+        ([f"trainer.per_device_train_batch_size={10**23}"], "trainer.per_device_train_batch_size", "equal to 65536"),
+        (["adapter.r=1000000000"], "adapter.r", "less than or equal to 65536"),
+        (["adapter.target_modules=[]"], "adapter.target_modules", "is [], but must have at least 1 item"),
+        (["optimizer.learning_rate=1e300"], "optimizer.learning_rate", "is 1e+300, but must be at most 100"),
+        (["study.timeout=1e300"], "study.timeout", "less than or equal to 100000000"),
+        (["engine.slots=1000000000"], "engine.slots", "less than or equal to 1024"),
+        (
+            [
+                "trainer.eval_strategy=steps",
+                "trainer.eval_steps=1",
+                "trainer.num_train_epochs=10000",
+                "study.space=null",
+            ],
+            "trainer.eval_steps",
+            "it must be at least",
+        ),
+        (["study.enqueue=[{}]"], "study.enqueue[0]", "is empty, but a point must give"),
+        (
+            ["study.space=adapters", "study.enqueue=[{adapter: ia3, adapter.r: 4}]"],
+            "study.enqueue[0]",
+            "adapter.r, which is searched only where adapter is lora",
+        ),
         (["trainer.num_train_epochs=1e999"], "trainer.num_train_epochs", "is Infinity, but must be a finite number"),
         (["optimizer.warmup_steps=inf"], "optimizer.warmup_steps", "is Infinity, but must be a finite number"),
         (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
@@ -265,14 +290,36 @@ def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path)
     assert "is inf, but must be a finite number  (from conf/experiment/mine.yaml)" in found.popitem()[1]
 
 
-def test_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
+def test_a_fixed_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "trainer.num_train_epochs: {low: 1, high: 9}")
+    told = faults_of(QUICK, space, "trainer.per_device_train_batch_size=16", "optimizer.warmup_steps=60")
+    assert "is 60, but must be below the 35 steps" in told["optimizer.warmup_steps"]
+    assert "type optimizer.warmup_steps=0.1" in told["optimizer.warmup_steps"]
+
+
+def test_a_searched_warmup_is_cut_to_each_trial_s_length(tmp_path: Path) -> None:
     space = space_file(
         tmp_path, "optimizer.warmup_steps: {low: 0, high: 60}\ntrainer.num_train_epochs: {low: 1, high: 9}"
     )
-    assert (
-        "is 60, but must be below the"
-        in faults_of(QUICK, space, "trainer.per_device_train_batch_size=16")["optimizer.warmup_steps"]
+    plan = make_plan([QUICK, space, "trainer.per_device_train_batch_size=16"])
+    assert any(
+        "is searched up to 60, but the shortest trial of this search has 35 steps" in note for note in plan.notes
     )
+    short = plan.trial(0, {"optimizer.warmup_steps": 60, "trainer.num_train_epochs": 1})
+    assert (short.params["optimizer.warmup_steps"], short.config.optimizer.warmup_steps) == (60, 34)
+    assert dict(short.used) == {"optimizer.warmup_steps": 34} and "optimizer.warmup_steps=34" in short.command
+    again = make_plan(shlex.split(short.command)[3:])
+    assert again.config.optimizer == short.config.optimizer
+    long = plan.trial(1, {"optimizer.warmup_steps": 60, "trainer.num_train_epochs": 9})
+    assert (long.config.optimizer.warmup_steps, dict(long.used)) == (60, {})
+
+
+def test_a_point_that_is_tried_first_has_its_warmup_cut_too(tmp_path: Path) -> None:
+    point = "study.enqueue=[{optimizer.warmup_steps: 60}]"
+    space = space_file(tmp_path, "optimizer.warmup_steps: {low: 0, high: 60}")
+    few = ["trainer.num_train_epochs=1", "trainer.per_device_train_batch_size=16", "study.n_trials=1"]
+    (note,) = (note for note in make_plan([QUICK, space, point, *few]).notes if "warmup" in note)
+    assert "searched up to 60" in note
 
 
 @pytest.mark.parametrize(
@@ -367,8 +414,30 @@ def test_the_config_is_printed_resolved_and_in_part(capsys: pytest.CaptureFixtur
 
 def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(SystemExit) as done:
-        make_plan([QUICK, "--multirun"])
+        make_plan([QUICK, "--no-such-flag"])
     assert done.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "path", "instead"),
+    [
+        (["-m"], "-m", "study.space=FILE"),
+        (["--multirun"], "--multirun", "study.space=FILE"),
+        (["--info=defaults"], "--info", "--cfg job"),
+        (["-i"], "-i", "--cfg job"),
+        (["-sc", "install=bash"], "-sc", "--help"),
+        (["-cn", "mine"], "-cn", "--config-dir"),
+        (["--config-path=mine"], "--config-path", "--config-dir"),
+        (["--run"], "--run", "leave it out"),
+        (["--cfg", "all"], "--cfg", "must be job"),
+        (["-c", "hydra"], "--cfg", "must be job"),
+        (["--package=nope"], "--package", "--cfg job --package nope"),
+        (["--cfg", "job", "--package=nope"], "--package", "which the config does not have"),
+        (["--resolve"], "--resolve", "--cfg job --resolve"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_with_what_to_type(flags: list[str], path: str, instead: str) -> None:
+    assert instead in faults_of(QUICK, *flags)[path]
 
 
 def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:

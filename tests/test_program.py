@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from program import final, run
 from sweep.model.artifact import load
@@ -161,14 +164,11 @@ def test_a_model_that_cannot_be_reached_says_how_to_give_a_path(
 def test_diverging_trials_are_failures_of_their_points(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = arguments(
-        model,
-        tmp_path,
-        "study.space=null",
-        "optimizer.learning_rate=1e30",
-        "trainer.max_grad_norm=0",
-        "study.n_trials=2",
-    )
+    broken = shutil.copytree(model, tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"].fill_(math.nan)
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    argv = arguments(broken, tmp_path, "study.space=null", "study.n_trials=2")
     assert run(monkeypatch, *argv) == 2
     assert "no trial completed" in capsys.readouterr().err
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["diverged", "diverged"]

@@ -54,6 +54,47 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_a_value_that_was_cut_is_told_beside_the_one_asked_for() -> None:
+    cut = TrialPlan(0, {"optimizer.warmup_steps": 300}, Config(), 40, "", {"optimizer.warmup_steps": 39})
+    assert printed(lambda view: view.begin(cut, "trial 0")) == "trial 0: warmup_steps=300 (39 used)\n"
+
+
+def test_a_point_that_is_tried_again_names_the_trial_that_was_stopped() -> None:
+    lines = printed(lambda view: view.begin(trial(3), "trial 3", again=2)).splitlines()
+    assert lines == ["trial 3: trial 2 was stopped, and its point is tried again: r=3"]
+
+
+def _two_of_four(view: View, clock: list[float]) -> None:
+    view.memory = lambda: 3 * 2**29
+    view.count(1, 4, BEST, 0.5)
+    view.standing()
+    view.begin(trial(1), "trial 1")
+    clock[0] = 120.0
+    view.ended("trial 1", "completed", "")
+    view.count(2, 4, BEST, 0.5)
+    view.begin(trial(2), "trial 2")
+    view.step("trial 2", Step(5, 10, 1.0))
+    view.standing()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_time_left_of_the_search_and_the_memory_are_told(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("sweep.view.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    text = printed(lambda view: _two_of_four(view, clock), terminal=terminal)
+    assert "about 2 min left" in text and "1.5 GiB in use" in text  # 1.5 trials in 120 s, 1.5 to go
+    if not terminal:
+        assert "1/4 trials, best eval/accuracy 0.5000 (trial 1), 1.5 GiB in use" in text
+
+
+def test_a_study_with_more_trials_than_are_wanted_now() -> None:
+    def act(view: View) -> None:
+        view.count(4, 2, BEST, 0.5)
+        view.standing()
+
+    assert "4 trials (2 wanted)" in printed(act) and "trials 4/2" not in printed(act, terminal=True)
+
+
 def test_a_terminal_shows_progress_and_the_best_so_far() -> None:
     text = printed(one, terminal=True)
     for part in ("trials 1/4", "best eval/accuracy 0.5000 (trial 1)", "step 5/10", "epoch 1.0"):

@@ -42,7 +42,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.study.search import search
         from sweep.study.session import opened
 
-    prepare(plan)  # a dry run ends here
+    plan = prepare(plan)  # a dry run ends here
     with opened(plan) as session, published(session.store, session.tracker, plan.config):
         trials = search(session)
         confirm(session, trials)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.parse import Origin
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Space
 from sweep.data.template import template_faults
@@ -82,8 +82,15 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
         yield "trainer.early_stopping_threshold", "is set, but counts only with trainer.early_stopping_patience"
 
 
+def _reach(config: Config) -> Iterator[tuple[str, str]]:
+    """Steps so long that no training survives them. A record of one that was tried can be read all the same."""
+    for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
+        if (value := getattr(config.optimizer, name)) > most:
+            yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"
+
+
 def _precision(config: Config) -> Iterator[tuple[str, str]]:
-    if config.trainer.bf16 and config.trainer.fp16:
+    if config.trainer.in_bf16 and config.trainer.fp16:
         yield "trainer.fp16", "is true, but trainer.bf16 is too; choose one"
 
 
@@ -200,6 +207,10 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             "study.storage",
             "holds a password; leave it out and use PGPASSWORD or a .pgpass file, so that no record holds it",
         )
+    for index, point in enumerate(study.enqueue):
+        if not point:
+            rule = "is empty, but a point must give at least one searched key a value, such as {optimizer.learning_rate: 1.0e-4}"
+            yield f"study.enqueue[{index}]", rule
     yield from option_faults(study)
 
 
@@ -280,8 +291,18 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
                     f"study.enqueue[{index}]",
                     f"names {key}, which is not searched; searched are: {', '.join(p.key for p in space) or 'none'}",
                 )
+            elif not space[key].active(_met(space, point, key)):
+                conditions = " and ".join(
+                    f"{name} is {' or '.join(map(str, wanted))}" for name, wanted in space[key].when.items()
+                )
+                yield f"study.enqueue[{index}]", f"has {key}, which is searched only where {conditions}"
             elif not space[key].domain.contains(value):
                 yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
+
+
+def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scalar]:
+    """The values that decide whether `key` is asked for; one that the point leaves to the sampler may meet its condition."""
+    return {name: point.get(name, wanted[0]) for name, wanted in space[key].when.items()}
 
 
 def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
@@ -300,6 +321,7 @@ CHECKS: tuple[Check, ...] = (
     _prompt,
     _evaluations,
     _ignored,
+    _reach,
     _precision,
     _engine,
     _metric,

@@ -27,6 +27,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
+from sweep.lengths import WARMUP, cut_warmup, long_warmups, uncountable
 from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -41,7 +42,8 @@ _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the tra
 class Plan:
     """An experiment that can be run: composed, checked, and its data at hand.
 
-    `corners` are the config as it stands, then with each end of each searched range; `notes` are for the user.
+    `corners` are the config as it stands, then with each end of each searched range; `notes` are for the user. `bf16` is what
+    `trainer.bf16=auto` stands for on the device at hand, which only `settled` knows.
     """
 
     request: Request
@@ -52,9 +54,18 @@ class Plan:
     corners: tuple[Config, ...]
     splits: Splits
     notes: tuple[str, ...] = ()
+    bf16: bool = False
+
+    def settled(self, *, bf16: bool) -> Plan:
+        """With `bf16` in place of each `trainer.bf16=auto`."""
+        corners = tuple(_settled(corner, bf16=bf16) for corner in self.corners)
+        return replace(self, config=_settled(self.config, bf16=bf16), corners=corners, bf16=bf16)
 
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
-        """The trial composed as if the user had typed its values. Raises UserError if together they break a rule."""
+        """The trial composed as if the user had typed its values; a searched warmup is cut to the trial's length.
+
+        Raises UserError if together the values break a rule.
+        """
         try:
             config = _variant(self.composer, self.composed, self.request.overrides, params)
         except UserError as error:
@@ -62,11 +73,12 @@ class Plan:
             raise UserError(
                 [replace(fault, origin=where) if fault.path in params else fault for fault in error.faults]
             ) from None
-        overrides = merged(self.composer, self.request.overrides, params)
-        return TrialPlan(
-            number, dict(params), config, total_steps(len(self.splits.train), config),
-            self._command(number, overrides, config),
-        )  # fmt: skip
+        auto, config = config.trainer.bf16 == "auto", _settled(config, bf16=self.bf16)
+        steps = total_steps(len(self.splits.train), config)
+        config, used = cut_warmup(config, params, steps)
+        exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
+        overrides = merged(self.composer, self.request.overrides, {**params, **used, **exact})
+        return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
 
     @property
     def command(self) -> str:
@@ -128,6 +140,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
+    notes += long_warmups(config, space, corners, _shortest(corners, config), rows=len(splits.train))
     notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
     notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
@@ -201,6 +214,10 @@ def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], p
     if faults := [*faults, *_new(check(config, origin), faults)]:
         raise UserError(faults)
     return config
+
+
+def _settled(config: Config, *, bf16: bool) -> Config:
+    return config.model_copy(update={"trainer": config.trainer.settled(bf16=bf16)})
 
 
 def _show(request: Request, composed: Composed) -> None:
@@ -296,19 +313,17 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
 def _schedule_faults(
     config: Config, space: Space, configs: Sequence[Config], *, rows: int, origin: Origins
 ) -> Iterator[Fault]:
-    """Warmup against the shortest trial there can be, and pruning against the fewest evaluations."""
+    """The longest trial there can be against what can be counted, warmup against the shortest one, and pruning against the
+    fewest evaluations."""
+    if too_many := list(uncountable(configs, config, rows=rows)):
+        yield from (_with_origin(fault, origin) for fault in too_many)
+        return
     shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
-    warmup = max(
-        configs, key=lambda config: warmup_steps(shortest, config.optimizer.warmup_steps)
-    ).optimizer.warmup_steps
-    if warmup_steps(shortest, warmup) >= shortest:
-        where = (
-            f"search space {space.source}" if "optimizer.warmup_steps" in space else origin("optimizer.warmup_steps")
-        )
+    warmup = config.optimizer.warmup_steps
+    if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
-        yield Fault(
-            "optimizer.warmup_steps", f"is {warmup:g}, but must be below the {shortest} steps of {trial}", where
-        )
+        rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
+        yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1
@@ -336,7 +351,7 @@ def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Ite
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if 3 * steps > total and (said, total) not in told:
+        if total > steps > total / 3 and (said, total) not in told:
             told.add((said, total))
             yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 

@@ -186,18 +186,21 @@ Outcome = Completed | Pruned | Failed
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """One trial, ready to train. `params` are the searched values; `command` repeats the trial."""
+    """One trial, ready to train. `params` are the searched values, `used` those that the config has in their place because the
+    trial is too short for them; `command` repeats the trial."""
 
     number: int
     params: Mapping[str, Scalar]
     config: Config
     total_steps: int
     command: str
+    used: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """What is kept of a trial that has ended. Times are ISO 8601 in UTC; `tracker_run` is an address or a run's name."""
+    """What is kept of a trial that has ended. Times are ISO 8601 in UTC; `tracker_run` is an address or a run's name; `params`
+    and `used` are those of its plan."""
 
     number: int
     params: Mapping[str, Scalar]
@@ -207,6 +210,7 @@ class TrialRecord:
     started: str
     finished: str
     tracker_run: str = ""
+    used: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def best(self) -> EvalPoint | None:

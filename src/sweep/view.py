@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from sweep.config.schema import StudyConfig
 from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
 
+_ENOUGH = 0.1  # trials that have to be done before the time of the others can be told
 PLAIN_SECONDS = 15.0  # without a plain line, until one says how far all that runs is
 
 
@@ -28,6 +29,7 @@ class View:
 
     study: StudyConfig
     console: Console = field(default_factory=lambda: Console(file=sys.stderr, highlight=False))
+    memory: Callable[[], int] | None = None  # gives the bytes in use
     _bar: Progress = field(init=False)
     _live: Live | None = field(init=False, default=None)
     _done: int = field(init=False, default=0)
@@ -36,6 +38,8 @@ class View:
     _last_line: float = field(init=False, default=0.0)
     _running: dict[str, TaskID] = field(init=False, default_factory=dict)
     _heading: str = field(init=False, default="")
+    _began: float | None = field(init=False, default=None)  # when the first training did
+    _at_first: int = field(init=False, default=0)  # trials that were done before it
 
     def __post_init__(self) -> None:
         self._bar = Progress(
@@ -65,11 +69,15 @@ class View:
             self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
         self._refresh()
 
-    def begin(self, trial: TrialPlan, title: str) -> None:
+    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None) -> None:
+        """`again` is the number of a stopped trial whose point this one tries once more."""
+        if self._began is None:
+            self._began, self._at_first = time.monotonic(), self._done
         self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
-        values = ", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in trial.params.items())
+        values = ", ".join(_setting(trial, key) for key in trial.params)
         self._heading = title
-        self.say(f"{title}: {values or 'as configured'}")
+        before = f"trial {again} was stopped, and its point is tried again: " if again is not None else ""
+        self.say(f"{title}: {before}{values or 'as configured'}")
         self._last_line = time.monotonic()
         self._refresh()
 
@@ -102,7 +110,22 @@ class View:
     def standing(self) -> None:
         """How far the study is: in a terminal the live block says so anyway."""
         if self._live is None:
-            self.say(f"{self._done}/{self._wanted} trials{f', {self._best}' if self._best else ''}")
+            self.say(", ".join([f"{_trials(self._done, self._wanted)}", *self._facts()]))
+
+    def _facts(self) -> list[str]:
+        """The best score, the time left of the search, and the memory in use: each where it is known."""
+        left = self._seconds_left()
+        memory = f"{self.memory() / 2**30:.1f} GiB in use" if self.memory else ""
+        return [fact for fact in (self._best, f"about {_clock(left)} left" if left else "", memory) if fact]
+
+    def _seconds_left(self) -> float | None:
+        """If the trials to come take as long as those since the first began, running ones by how far they are; None where too
+        little was trained to tell. Weak trials are stopped early, so what the sampler learns to avoid is counted too."""
+        far = self._done - self._at_first + sum(task.percentage for task in self._bar.tasks) / 100
+        to_do = self._wanted - self._at_first - far
+        if self._began is None or far < _ENOUGH or to_do <= 0:
+            return None
+        return (time.monotonic() - self._began) / far * to_do
 
     def _whose(self, title: str) -> str:
         """What a line of a training begins with: its name, unless it runs alone and the line stands below its heading."""
@@ -126,8 +149,20 @@ class View:
             self._live.update(self._block())
 
     def _block(self) -> Group:
-        head = Text(f"{self.study.study_name}  trials {self._done}/{self._wanted}  {self._best}", style="bold")
+        counted = f"trials {self._done}/{self._wanted}" if self._done <= self._wanted else f"trials {self._done}"
+        head = Text("  ".join([f"{self.study.study_name}  {counted}", *self._facts()]), style="bold")
         return Group(head, self._bar)
+
+
+def _trials(done: int, wanted: int) -> str:
+    """A study that had more trials than are asked for now has all it wants."""
+    return f"{done}/{wanted} trials" if done <= wanted else f"{done} trials ({wanted} wanted)"
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _left(tasks: Sequence[Task]) -> str:
@@ -135,6 +170,11 @@ def _left(tasks: Sequence[Task]) -> str:
     left = [task.time_remaining for task in tasks]
     known = [seconds for seconds in left if seconds is not None]
     return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""
+
+
+def _setting(trial: TrialPlan, key: str) -> str:
+    used = f" ({_short(trial.used[key])} used)" if key in trial.used else ""
+    return f"{key.rpartition('.')[2]}={_short(trial.params[key])}{used}"
 
 
 def _short(value: object) -> str:

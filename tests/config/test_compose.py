@@ -56,6 +56,55 @@ def test_an_override_that_cannot_be_read_is_a_fault() -> None:
     assert "key=value" in faults_of("optimizer.learning_rate")["optimizer.learning_rate"]
 
 
+@pytest.mark.parametrize(
+    ("override", "path", "told"),
+    [
+        ("~trainer", "~trainer", "trainer=NAME, one of: default, gpu_bf16"),
+        ("~adapter=lora", "~adapter", "adapter=NAME"),
+        ("~prompt", "~prompt", "one of: label, none"),
+        ("~experiment", "~experiment", "leave both out"),
+        ("~optimizer.learning_rate", "~optimizer.learning_rate", "optimizer.learning_rate=VALUE"),
+        ("~model.shrink", "~model.shrink", "model.shrink=VALUE"),
+        ("hydra.run.dir=x", "hydra.run.dir", "use run_dir=DIR"),
+        ("+hydra.zzz=1", "hydra.zzz", "leave it out"),
+        ("++hydra.searchpath=[x]", "hydra.searchpath", "--config-dir"),
+        ("hydra/launcher=joblib", "hydra/launcher", "engine.slots"),
+        ("hydra/sweeper=optuna", "hydra/sweeper", "study.sampler"),
+        ("~hydra.verbose", "hydra.verbose", "Hydra's own runner"),
+    ],
+)
+def test_an_override_without_effect_is_refused_with_what_to_type(override: str, path: str, told: str) -> None:
+    assert told in faults_of("+experiment=quickstart", override)[path]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (f"study.n_trials={'1' * 5000}", "too many digits"),
+        (f"title={'[' * 300}{']' * 300}", "is nested more than 40 deep"),
+        (f"study.sampler_options={'{a:' * 1500}1{'}' * 1500}", "is nested more than 40 deep"),
+        ("=3", "has no key"),
+    ],
+)
+def test_an_override_that_python_cannot_hold_is_a_fault(override: str, told: str) -> None:
+    (message,) = faults_of(override, "adapter=lora").values()
+    assert told in message
+
+
+def test_an_entry_of_an_open_mapping_can_be_taken_away() -> None:
+    composed = Composer().compose(
+        ["study.sampler_options={gamma:1,n_startup_trials:2}", "~study.sampler_options.gamma"]
+    )
+    assert composed.resolved()["study"]["sampler_options"] == {"n_startup_trials": 2}
+
+
+def test_an_own_config_that_sets_up_hydra_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text("# @package _global_\nhydra: {run: {dir: x}}\n")
+    assert "run_dir" in faults_of("+experiment=mine", config_dirs=(tmp_path,))["hydra"]
+
+
 def test_own_configs_add_to_the_shipped_ones(tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "mine.yaml").write_text("method: lora\nr: 3\n")

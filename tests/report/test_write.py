@@ -155,6 +155,22 @@ def test_passwords_in_addresses_are_masked(make):
     assert "hidden" not in (store.root / "report.md").read_text() + (store.root / "report.html").read_text()
 
 
+def test_more_trials_than_the_last_command_asked_for(make):
+    trials = [completed(number, [0.5], [1.0], {LR: 0.1}) for number in range(2)]
+    store = make(trials, settings=config(n_trials=1))
+    assert summary_lines(store)[0].startswith("Trials    2, 1 more than study.n_trials=1 asks for: 2 completed")
+    write_report(store)
+    assert "2 trials ended, more than the 1 asked for now" in (store.root / "report.md").read_text()
+
+
+def test_a_value_that_was_cut_is_told_beside_the_one_asked_for(make):
+    cut = completed(0, [0.5], [1.0], {"optimizer.warmup_steps": 300})
+    store = make([replace(cut, used={"optimizer.warmup_steps": 39}), completed(1, [0.4], [1.0], {})])
+    assert "          optimizer.warmup_steps=300 (39 used)" in summary_lines(store)
+    write_report(store)
+    assert "300 (39 used)" in (store.root / "report.md").read_text()
+
+
 def test_summary_lines(reported):
     lines = summary_lines(reported)
     assert (

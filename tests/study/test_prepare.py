@@ -12,7 +12,7 @@ import toys
 from sweep.errors import UserError
 from sweep.provenance import now
 from sweep.records import Cost, Failed, FailureReason, ParameterGroup, Parameters, TrialRecord
-from sweep.study.prepare import _never_packed, describe
+from sweep.study.prepare import _never_packed, describe, prepare
 from sweep.study.session import check_place, opened
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
@@ -82,3 +82,59 @@ def test_a_model_whose_trials_never_pack(tmp_path: Path, kind: str, shape: dict[
     assert notes == ([] if told is None else [f"model.path is some/model, and {told}: {rule}"])
     assert not _never_packed(toys.plan(tmp_path, *model, "engine=trainer"))
     assert not _never_packed(toys.plan(tmp_path, *model, "adapter=full"))
+
+
+def test_a_dry_run_tells_what_this_machine_cannot_do_and_a_run_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    lacking = ["trainer.fp16=true", "trainer.device=cuda", "optimizer=paged_adamw_8bit", "optimizer.on_missing=refuse"]
+    with pytest.raises(SystemExit) as done:
+        prepare(toys.plan(tmp_path, *lacking, "study.dry_run=true"))
+    lines = capsys.readouterr().out.splitlines()
+    assert done.value.code == 0
+    above = lines[: lines.index("title: Help-desk intents, MiniLM, LoRA")]
+    for key in ("trainer.device", "trainer.fp16", "optimizer.name"):
+        assert any(line.startswith(f"note: this machine cannot run it: {key}: is ") for line in above)
+    assert lines[-1] == "dry run: nothing was trained, and nothing written outside the cache; 3 notes above the config"
+    with pytest.raises(UserError) as refused:
+        prepare(toys.plan(tmp_path, *lacking))
+    assert {fault.path for fault in refused.value.faults} == {"trainer.device", "trainer.fp16", "optimizer.name"}
+    assert "type trainer.fp16=false" in str(refused.value)
+
+
+def test_bf16_is_off_on_a_cpu_and_every_record_says_so(tmp_path: Path) -> None:
+    made = toys.plan(tmp_path, "trainer.device=cpu")
+    assert made.config.trainer.bf16 == "auto"
+    plan = prepare(made)
+    assert {corner.trainer.bf16 for corner in plan.corners} == {False}
+    trial = plan.trial(0, {"optimizer.learning_rate": 1e-3})
+    assert trial.config.trainer.bf16 is False and "trainer.bf16=false" in trial.command
+    with opened(plan) as session:
+        lock = session.store.lock()
+    assert lock is not None and lock.config.trainer.bf16 is False
+
+
+def test_bf16_is_on_where_a_gpu_has_it_unless_fp16_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.study.prepare._has_bf16", lambda _: True)
+    plan = prepare(toys.plan(tmp_path, "trainer.device=cpu"))
+    assert plan.config.trainer.in_bf16 and "trainer.bf16=true" in plan.trial(0, {}).command
+    assert plan.trial(0, {"adapter": "ia3"}).config.trainer.in_bf16
+    half = toys.plan(tmp_path, "trainer.device=cpu", "trainer.fp16=true").settled(bf16=True)
+    assert not half.config.trainer.in_bf16
+    assert not prepare(toys.plan(tmp_path, "trainer.device=cpu", "trainer.bf16=false")).config.trainer.in_bf16
+
+
+def test_a_study_goes_on_in_the_precision_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(prepare(toys.plan(tmp_path, "trainer.device=cpu"))) as session:
+        session.store.write_trial(
+            TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now())
+        )
+    monkeypatch.setattr("sweep.study.prepare._has_bf16", lambda _: True)
+    plan = prepare(toys.plan(tmp_path, "trainer.device=cpu"))
+    assert plan.config.trainer.bf16 is False
+    assert "trainer.bf16 is auto: off, for the study in" in capsys.readouterr().err
+    with opened(plan):
+        pass

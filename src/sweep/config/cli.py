@@ -7,11 +7,12 @@ its own. Composition itself is Hydra's.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.errors import Fault, UserError
 
 _USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
 _EXAMPLES = """\
@@ -26,6 +27,26 @@ examples:
 The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
 130 interrupted, 1 anything else."""
 
+_SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
+_CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
+# Flags of Hydra's own command line that sweep does not have, and what does their work here.
+_OF_HYDRA = {
+    "-m": _SEARCH,
+    "--multirun": _SEARCH,
+    "--experimental-rerun": "the same command goes on where it stopped",
+    "-i": "use --cfg job, which prints the composed config",
+    "--info": "use --cfg job, which prints the composed config",
+    "-r": "leave it out: a command without --cfg runs",
+    "--run": "leave it out: a command without --cfg runs",
+    "-sc": "there is no shell completion; --help lists groups, experiments and search spaces",
+    "--shell-completion": "there is no shell completion; --help lists groups, experiments and search spaces",
+    "-cn": _CONFIG_DIR,
+    "--config-name": _CONFIG_DIR,
+    "-cp": _CONFIG_DIR,
+    "--config-path": _CONFIG_DIR,
+    "--hydra-help": "use --help; key=value follows Hydra's grammar of overrides",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -39,11 +60,16 @@ class Request:
 
 
 def read_arguments(argv: Sequence[str]) -> Request:
-    """Raises SystemExit after `--help` and `--version`, and for flags that are not known."""
+    """Raises SystemExit after `--help` and `--version`, and for flags that are not known; UserError for flags of Hydra's
+    that sweep does not have, and for flags that would have no effect."""
     parser = _parser()
     if not argv:
         parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")
+    if faults := [Fault(name, _OF_HYDRA[name]) for name in (word.split("=")[0] for word in argv) if name in _OF_HYDRA]:
+        raise UserError(faults)
     found = parser.parse_intermixed_args(argv)
+    if faults := list(_without_effect(found)):
+        raise UserError(faults)
     return Request(
         overrides=tuple(found.overrides),
         config_dirs=tuple(Path(folder) for folder in found.config_dir),
@@ -51,6 +77,17 @@ def read_arguments(argv: Sequence[str]) -> Request:
         resolve=found.resolve,
         package=found.package,
     )
+
+
+def _without_effect(found: argparse.Namespace) -> Iterator[Fault]:
+    if found.cfg in ("hydra", "all"):
+        rule = f"is {found.cfg}, but must be job: sweep does not use Hydra's own settings, so there are none to print"
+        yield Fault("--cfg", rule)
+    if found.cfg is None and found.resolve:
+        yield Fault("--resolve", "has no effect without --cfg; write --cfg job --resolve to print the config")
+    if found.cfg is None and found.package is not None:
+        rule = f"is {found.package}, but has no effect without --cfg"
+        yield Fault("--package", f"{rule}; write --cfg job --package {found.package} to print that part of the config")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-dir", "-cd", action="append", default=[], metavar="DIR", help="a folder of your own configs"
     )
-    parser.add_argument("--cfg", choices=("job",), help="print the composed config and stop")
+    parser.add_argument(
+        "--cfg", "-c", choices=("job", "hydra", "all"), metavar="job", help="print the composed config and stop"
+    )
     parser.add_argument("--resolve", action="store_true", help="with --cfg: interpolations filled in")
     parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")
     parser.add_argument("--version", action="version", version=_version())

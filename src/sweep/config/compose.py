@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.folders import conf_dir
+from sweep.config.parse import is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, first_line
 
@@ -29,6 +30,18 @@ _DEPTHS = (
     "*/*.yaml",
     "*/*/*.yaml",
 )  # of a user's folder: where Hydra finds configs, and options of nested groups
+_LONGEST = 80  # characters of an override that a message shows
+_OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
+# Of Hydra's own settings: what does their work here.
+_INSTEAD = {
+    "hydra.run": "use run_dir=DIR",
+    "hydra.job": "use study.study_name=NAME",
+    "hydra.searchpath": "use --config-dir DIR",
+    "hydra.sweep": "use study.space=FILE",
+    "hydra.sweeper": "use study.sampler=NAME and study.space=FILE",
+    "hydra.mode": "sweep searches by itself, by study.space=FILE",
+    "hydra.launcher": "use engine.slots=N for trials at once",
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,8 @@ class Composer:
             rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
             raise UserError.of(self._unreadable() or "a config file", rule) from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
+        if faults := list(self._hydra_faults(choices)):
+            raise UserError(faults)
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
@@ -154,7 +169,7 @@ class Composer:
     def _key(self, override: str) -> str:
         try:
             return str(self._parser.parse_override(override).key_or_group)
-        except HydraException:
+        except (HydraException, ValueError, RecursionError):
             return ""
 
     def _folder_faults(self) -> Iterator[Fault]:
@@ -168,22 +183,39 @@ class Composer:
                         "--config-dir", f"{file} has the name of a config that ships with sweep; give it another"
                     )
 
+    def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
+        """Settings of Hydra's own runner in the user's configs, which come to nothing, as on the command line."""
+        for group, option in choices.items():
+            file = self.file(group, option)
+            if file is not None and file.parent.parent != conf_dir() and "hydra" in (tree := OmegaConf.load(file)):
+                assert isinstance(tree, DictConfig)
+                yield Fault("hydra", f"{_OF_HYDRA}; use run_dir, study.study_name and study.space", str(file))
+
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
         if _depth(raw) > DEEPEST:
-            faults.append(Fault(raw.partition("=")[0], f"is nested more than {DEEPEST} deep", COMMAND_LINE))
+            faults.append(Fault(_shortened(raw.partition("=")[0]), f"is nested more than {DEEPEST} deep", COMMAND_LINE))
             return None
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
             faults.append(
                 Fault(
-                    raw,
+                    _shortened(raw),
                     f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
                     f"{first_line(error)}",
                     COMMAND_LINE,
                 )
             )
+            return None
+        except ValueError:  # Python reads no integer of more than 4,300 digits
+            faults.append(Fault(_shortened(raw), "holds a number with too many digits", COMMAND_LINE))
+            return None
+        if not override.key_or_group:
+            faults.append(Fault(_shortened(raw), "has no key before =", COMMAND_LINE))
+            return None
+        if fault := _without_effect(override, self.groups):
+            faults.append(fault)
             return None
         if override.is_sweep_override():
             rule = "holds several values; a search space belongs in a file (study.space=FILE), not on the command line"
@@ -217,6 +249,34 @@ def _depth(text: str) -> int:
     """How deep lists and mappings are nested in an override: Hydra reads them by recursion."""
     levels = accumulate((letter in "[{(") - (letter in "]})") for letter in text)
     return max(levels, default=0)
+
+
+def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -> Fault | None:
+    """Overrides that Hydra takes and that change nothing, or not what they say. Deleting is for entries of mappings that are
+    open, such as study.sampler_options: any other value that is taken away is replaced by the schema's default."""
+    key = override.key_or_group
+    if key.split(".")[0].split("/")[0] == "hydra":
+        return Fault(key, f"{_OF_HYDRA}; {_INSTEAD.get(_start(key), 'leave it out')}", COMMAND_LINE)
+    if override.type != OverrideType.DEL:
+        return None
+    if key == "experiment":
+        return Fault("~experiment", "takes away what +experiment=NAME adds; leave both out", COMMAND_LINE)
+    if key in groups:
+        rule = f"takes a config group away, and sweep's defaults would take its place; write {key}=NAME"
+        return Fault(f"~{key}", f"{rule}, one of: {', '.join(groups[key])}", COMMAND_LINE)
+    if is_key(key) or section(key) is not None:
+        rule = f"takes a value away, and sweep's default would take its place; write {key}=VALUE"
+        return Fault(f"~{key}", f"{rule} (null where it may be empty)", COMMAND_LINE)
+    return None
+
+
+def _shortened(raw: str) -> str:
+    return raw if len(raw) <= _LONGEST else f"{raw[:_LONGEST]}…"
+
+
+def _start(key: str) -> str:
+    """The first two names of a key of Hydra's, or the name of its group."""
+    return ".".join(re.split(r"[./]", key)[:2])
 
 
 def _register_resolvers() -> None:

@@ -86,7 +86,8 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
             continue
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
-        rules.setdefault(path, []).append(_SUBJECT.sub("", found["msg"]).removeprefix("be ") + element)
+        rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
+        rules.setdefault(path, []).append(rule + element)
     return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
 
 

@@ -2,6 +2,7 @@
 
 Field names are those of the libraries behind them: `transformers.TrainingArguments`, `peft`, Optuna and W&B.
 Rules that need a single value live here, as constraints; rules across values live in `sweep.checks`.
+Upper bounds are far above what anyone trains with: they keep a slip of the keyboard from what no machine can count or hold.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from pydantic_core import PydanticCustomError
 from sweep.config.objective import Objective
 
 Scalar = bool | int | float | str | None
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 NonNegative = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
+Tokens = Annotated[int, Field(ge=1, le=10**7)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Samples = Count | Share | None
@@ -88,11 +92,11 @@ class AdapterConfig(Section):
     quantization: Literal["none", "nf4"] = "none"
     double_quantization: bool = True
     compute_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    r: Count | None = None
-    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    r: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    lora_alpha: Annotated[float, Field(gt=0, le=10**6)] | None = None
     lora_dropout: Probability | None = None
     use_rslora: bool = False
-    target_modules: tuple[str, ...] | Literal["all-linear"] | None = Field(
+    target_modules: Names | Literal["all-linear"] | None = Field(
         None, description="module name endings; null takes PEFT's default for the architecture"
     )
     feedforward_modules: tuple[str, ...] | None = Field(
@@ -161,7 +165,7 @@ class DatasetConfig(Section):
     train_every_nth: Count = 1
     eval_every_nth: Count = 1
     test_every_nth: Count = 1
-    max_length: Count | None = Field(None, description="tokens; null takes the model's own limit")
+    max_length: Tokens | None = Field(None, description="tokens; null takes the model's own limit")
     encoding: Encoding = Field(
         "utf-8", description="of CSV, TSV and JSON files; utf-8 follows a byte order mark, of UTF-16 and UTF-32 too"
     )
@@ -178,30 +182,35 @@ class OptimizerConfig(Section):
     on_missing: Literal["fallback", "refuse"] = Field("fallback", description="where the device lacks the optimizer")
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.0
-    warmup_steps: NonNegative = Field(0, description="optimizer steps; below 1 a share of the trial's steps")
+    warmup_steps: Annotated[float, Field(ge=0, le=10**9)] = Field(
+        0, description="optimizer steps; below 1 a share of the trial's steps"
+    )
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     adam_beta1: Probability = 0.9
     adam_beta2: Probability = 0.999
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
 
 
 class TrainerConfig(Section):
-    per_device_train_batch_size: Count = 8
-    per_device_eval_batch_size: Count = 32
-    num_train_epochs: Annotated[float, Field(gt=0)] = 3
-    gradient_accumulation_steps: Count = 1
-    max_grad_norm: NonNegative = 1.0
+    per_device_train_batch_size: Batch = 8
+    per_device_eval_batch_size: Batch = 32
+    num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
+    gradient_accumulation_steps: Batch = 1
+    max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = 1.0
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
         "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"
     )
     eval_steps: Count | None = None
     logging_steps: Count = 10
-    bf16: bool = False
+    bf16: bool | Literal["auto"] = Field(
+        "auto",
+        description="auto: on where the device is a GPU that has it and fp16 is off; records say what it came to",
+    )
     fp16: bool = False
     gradient_checkpointing: bool = False
     train_sampling_strategy: Literal["random", "group_by_length"] = "group_by_length"
-    early_stopping_patience: Count | None = None
-    early_stopping_threshold: NonNegative = 0.0
+    early_stopping_patience: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    early_stopping_threshold: Annotated[float, Field(ge=0, le=1000)] = 0.0
     label_smoothing_factor: Probability = 0.0
     save_best: bool = Field(True, description="keep the adapter of the study's best trial on disk")
     save_newest: bool = Field(False, description="and that of its newest evaluation beside it")
@@ -210,6 +219,15 @@ class TrainerConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether trials train under bf16 autocast; an `auto` that nobody has settled is off."""
+        return self.bf16 is True
+
+    def settled(self, *, bf16: bool) -> TrainerConfig:
+        """With `bf16` in place of an `auto`, unless fp16 is on."""
+        return self.model_copy(update={"bf16": bf16 and not self.fp16}) if self.bf16 == "auto" else self
 
     @property
     def search_threshold(self) -> float:
@@ -225,7 +243,7 @@ class EngineConfig(Section):
     name: Literal["auto", "packed", "trainer"] = Field(
         "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
     )
-    slots: Count | Literal["auto"] = Field(
+    slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
         description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler",
     )
@@ -233,11 +251,9 @@ class EngineConfig(Section):
 
 class StudyConfig(Section):
     study_name: str = "study"
-    n_trials: Count = Field(10, description="in total, over all runs of the study")
-    timeout: Annotated[float, Field(gt=0)] | None = Field(None, description="seconds after which no trial starts")
-    trial_timeout: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="seconds of its own until a trial fails"
-    )
+    n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
+    timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
+    trial_timeout: Seconds | None = Field(None, description="seconds of its own until a trial fails")
     metric: str = "eval/accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
     space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
@@ -248,11 +264,13 @@ class StudyConfig(Section):
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
     seed: Seed = 0
     enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
-    confirm_seeds: Count = Field(
+    confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
         description="1 retrains the best trial as it was; more: the best few with so many fresh seeds, and their mean decides",
     )
-    confirm_top: Count = Field(3, description="how many configurations the fresh seeds are spent on")
+    confirm_top: Annotated[int, Field(ge=1, le=1000)] = Field(
+        3, description="how many configurations the fresh seeds are spent on"
+    )
     compare_by: str | None = Field(
         None, description="a searched key with choices: equal trials for each, each one's best retrained and compared"
     )
@@ -279,7 +297,7 @@ class TrackerConfig(Section):
     project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
     entity: str | None = Field(None, description="null takes WANDB_ENTITY, else the account's default")
     tags: tuple[str, ...] = ()
-    finish_timeout: Annotated[float, Field(gt=0)] = Field(
+    finish_timeout: Seconds = Field(
         60, description="seconds for the client to send what is left at a run's end, beside what follows"
     )
     max_wait: NonNegative = Field(60, description="seconds that a study may lose to a slow or failing server, in all")
@@ -309,8 +327,8 @@ class PublishedTraining(Section):
 
 
 class PublishedParameters(Section):
-    total: Count | None = None
-    trainable: Count | None = None
+    total: Annotated[int, Field(ge=1, le=10**15)] | None = None
+    trainable: Annotated[int, Field(ge=1, le=10**15)] | None = None
 
 
 class PublishedConfig(Section):

@@ -76,7 +76,7 @@ def base_dtype(config: Config, stored: str, device: torch.device) -> str:
     adapter, trainer = config.adapter, config.trainer
     if config.model.dtype != "auto":
         return config.model.dtype
-    unscaled = stored == "float16" and not (trainer.fp16 or trainer.bf16)
+    unscaled = stored == "float16" and not (trainer.fp16 or trainer.in_bf16)
     widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu" or unscaled
     return "float32" if widened and stored in _HALF else stored
 

@@ -52,7 +52,9 @@ def _notes(facts: Facts) -> list[str]:
     final = facts.final
     found = [*_measured(facts, final), *cautions(facts), *training(facts)] if final else cautions(facts)
     if not facts.alone:
-        planned = f"{plural(len(counted(facts)), 'trial')} ended, {facts.study.n_trials} were planned: {ended(facts)}."
+        done, wanted = len(counted(facts)), facts.study.n_trials
+        asked = f"{wanted} were planned" if done <= wanted else f"more than the {wanted} asked for now"
+        planned = f"{plural(done, 'trial')} ended, {asked}: {ended(facts)}."
         found += [planned, chosen(facts, final) if final and final.confirmation else lead(facts)]
     found += [spent_in_all(facts)] if facts.trials else []
     if final:

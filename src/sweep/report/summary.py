@@ -8,15 +8,28 @@ from sweep.records import Completed, Failed, FinalRecord, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.scores import Line, against_guessing, intervals, lines
 from sweep.report.tables import counted, ended, shown_metrics
-from sweep.report.units import plural, score, value
+from sweep.report.units import plural, score, searched_value
 from sweep.store import Store
 
 
 def summary_lines(store: Store) -> tuple[str, ...]:
     """What a user wants to see at the end of a study. Raises UserError as `write_report` does."""
     facts = read(store)
-    trials = f"Trials    {len(counted(facts))} of {facts.study.n_trials}: {ended(facts)}"
-    return (trials, *_winner(facts), *_scores(facts), f"Report    {store.root / 'report.html'} (and report.md)")
+    return (
+        f"Trials    {_of(len(counted(facts)), facts.study.n_trials)}: {ended(facts)}",
+        *_winner(facts),
+        *_scores(facts),
+        f"Report    {store.root / 'report.html'} (and report.md)",
+    )
+
+
+def _of(done: int, wanted: int) -> str:
+    """A study that went on for longer before may have more trials than its last command asks for."""
+    return (
+        f"{done} of {wanted}"
+        if done <= wanted
+        else f"{done}, {done - wanted} more than study.n_trials={wanted} asks for"
+    )
 
 
 def study_summary(store: Store) -> dict[str, float | int | str]:
@@ -84,7 +97,8 @@ def _winner(facts: Facts) -> list[str]:
         return ["Winner    none: no trial has completed"]
     number = facts.final.number if facts.final else facts.best.number if facts.best else -1
     params = facts.final.params if facts.final else facts.best.params if facts.best else {}
-    chosen = [f"          {key}={value(setting)}" for key, setting in params.items()]
+    used = facts.winner.used if facts.winner else {}
+    chosen = [f"          {key}={searched_value(params, used, key)}" for key in params]
     return [f"Winner    trial {number}", *chosen]
 
 

@@ -9,7 +9,7 @@ from sweep.config.schema import Task
 from sweep.records import Completed, Cost, Failed, Metrics, Pruned, TrialRecord
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import code, escape, table
-from sweep.report.units import MISSING, count, score, signed, value
+from sweep.report.units import MISSING, count, score, searched_value, signed, value
 
 _SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),
@@ -100,7 +100,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> list[str]:
 
 
 def _searched(trial: TrialRecord, key: str) -> str:
-    return escape(value(trial.params[key])) if key in trial.params else MISSING
+    return escape(searched_value(trial.params, trial.used, key)) if key in trial.params else MISSING
 
 
 def _evaluation_metrics(facts: Facts, points: Sequence[Point]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from sweep.config.schema import Scalar
 
@@ -68,6 +69,11 @@ def value(searched: Scalar) -> str:
     if isinstance(searched, bool):
         return str(searched).lower()
     return f"{searched:.5g}" if isinstance(searched, float) else str(searched)
+
+
+def searched_value(params: Mapping[str, Scalar], used: Mapping[str, Scalar], key: str) -> str:
+    """The value that was asked for, and the one that the trial had room for where that is another."""
+    return value(params[key]) + (f" ({value(used[key])} used)" if key in used else "")
 
 
 def _clock(value: float) -> str:

@@ -10,7 +10,7 @@ from sweep.report.facts import Facts, Point
 from sweep.report.markdown import bullets, code, details, escape, figure, join, table
 from sweep.report.observations import agreement, course, equal_evaluations, fit
 from sweep.report.search import tracked
-from sweep.report.units import count, plural, rate, score, seconds, value
+from sweep.report.units import count, plural, rate, score, searched_value, seconds
 
 
 def winner(facts: Facts, drawn: Set[str]) -> str:
@@ -27,7 +27,8 @@ def winner(facts: Facts, drawn: Set[str]) -> str:
 def _retrained(facts: Facts, final: FinalRecord, picture: str) -> str:
     title = "## The training, twice" if facts.alone else f"## The winner, trial {final.number}, and its retraining"
     trial, again = tuple(Point(found, None) for found in final.trial_evals), facts.retrained
-    values = [[code(key), escape(value(chosen))] for key, chosen in final.params.items()]
+    used = facts.winner.used if facts.winner else {}
+    values = [[code(key), escape(searched_value(final.params, used, key))] for key in final.params]
     beside, every = tables.side_by_side(facts, trial, again), tables.evaluations(facts, again)
     agreed = f"{_engines(facts, final)}{agreement(trial, again)}"
     if facts.alone:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import torch
 from omegaconf import OmegaConf
 
 from sweep.config.folders import token_cache
-from sweep.config.schema import Config
+from sweep.config.schema import Config, TrainerConfig
 from sweep.config.secrets import scrub, scrubbed
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
@@ -21,32 +23,47 @@ from sweep.model.rows import look
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
+from sweep.store import Store
+from sweep.study.expected import expected, memory_faults, memory_notes, told
 from sweep.study.session import check_place
+from sweep.train import memory
 from sweep.train.arguments import device_faults
 from sweep.train.packed import unpackable
 
 
-def prepare(plan: Plan) -> None:
-    """Look at every model and adapter that the search can reach. Raises UserError with all that is wrong with them,
-    and SystemExit(0) once a dry run has printed its plan.
+def prepare(plan: Plan) -> Plan:
+    """Look at every model and adapter that the search can reach, and settle what depends on the machine.
+
+    Raises UserError with all that is wrong with them, and SystemExit(0) once a dry run has printed its plan. A dry run tells
+    what this machine cannot do, and goes on: the run may be meant for another one.
     """
     faults: list[Fault] = []
+    machine: list[Fault] = []
     account = Parameters(0, 0, 0)
+    device = _device(plan.config.trainer, machine)
+    plan, notes = _settled(plan, device)
     configs = _distinct(plan.corners)
     for config in reversed(configs):
+        machine += device_faults(config, device)
         try:
-            faults += device_faults(config, pick_device(config.trainer.device))
-            account = preflight(config, plan.splits.labels)
+            account = preflight(_on(config, device), plan.splits.labels)
+            machine += memory_faults(config, account, device)
+            notes += memory_notes(config, account, device)
         except UserError as error:
             faults += error.faults
-    if faults:
-        raise UserError(faults)
-    for note in (*plan.notes, *plan.splits.warnings, *_never_packed(plan), *_look_at_rows(plan, configs)):
-        print(f"note: {note}", file=sys.stderr)
-    if plan.config.study.dry_run:
-        check_place(plan)
-        print(describe(plan, account))
+    dry = plan.config.study.dry_run
+    if faults or (machine and not dry):
+        raise UserError([*faults, *machine])
+    notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
+    notes += [*plan.notes, *plan.splits.warnings, *_never_packed(plan), *_look_at_rows(plan, configs)]
+    if dry:
+        check_place(plan, device)
+        found = "this machine cannot run it" if machine else expected(plan, account, device)
+        print(describe(plan, account, notes=notes, lines=told(plan, found)))
         raise SystemExit(0)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return plan
 
 
 def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
@@ -59,8 +76,43 @@ def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
     return list(dict.fromkeys(note for one in found for note in one.notes))
 
 
-def describe(plan: Plan, account: Parameters) -> str:
-    """The plan in words: what would run, on what, for how long, and where it would be written."""
+def _device(trainer: TrainerConfig, machine: list[Fault]) -> torch.device:
+    """That of the trials; the CPU where the one asked for is not there, with the reason added to `machine`."""
+    try:
+        return pick_device(trainer.device)
+    except UserError as error:
+        machine += error.faults
+        return torch.device("cpu")
+
+
+def _on(config: Config, device: torch.device) -> Config:
+    return config.model_copy(update={"trainer": config.trainer.model_copy(update={"device": device.type})})
+
+
+def _settled(plan: Plan, device: torch.device) -> tuple[Plan, list[str]]:
+    """With what `trainer.bf16=auto` comes to: what the study in the run directory began with, or what the device has."""
+    if all(corner.trainer.bf16 != "auto" for corner in plan.corners):
+        return plan, []
+    bf16, why = _has_bf16(device), f"{memory.device_name(device)} has it"
+    store = Store(Path(plan.config.run_dir))
+    if (lock := store.lock()) is not None and store.trials():
+        began = lock.config.trainer.in_bf16
+        why = why if began == bf16 else "the study in run_dir began with it"
+        off = f"trainer.bf16 is auto: off, for the study in {store.root} began without it"
+        if bf16 and not began and not plan.config.trainer.fp16:
+            return plan.settled(bf16=False), [f"{off}; a new study.study_name or run_dir trains in bf16"]
+        bf16 = began
+    plan = plan.settled(bf16=bf16)
+    return plan, [f"trainer.bf16 is auto: on, for {why}"] if plan.config.trainer.in_bf16 else []
+
+
+def _has_bf16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), lines: Sequence[str] = ()) -> str:
+    """The plan in words: what would run, on what, for how long, and where it would be written. `notes` stand above it, `lines`
+    are of the time and memory that it takes."""
     config, splits = plan.config, plan.splits
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
     steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
@@ -68,7 +120,9 @@ def describe(plan: Plan, account: Parameters) -> str:
     space = [
         f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
     ]
+    end = "dry run: nothing was trained, and nothing written outside the cache"
     return "\n".join([
+        *(f"note: {note}" for note in notes), *([""] if notes else []),
         OmegaConf.to_yaml(OmegaConf.create(scrubbed(config))).rstrip(),
         "",
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
@@ -80,9 +134,10 @@ def describe(plan: Plan, account: Parameters) -> str:
         *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
         *_accounted(account),
+        *lines,
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
         f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
-        "dry run: nothing was trained, and nothing written outside the cache",
+        f"{end}; {len(notes)} note{'s' if len(notes) > 1 else ''} above the config" if notes else end,
     ])  # fmt: skip
 
 
@@ -167,7 +222,7 @@ def _distinct(configs: Iterable[Config]) -> list[Config]:
             config.prompt,
             config.dataset.max_length,
             config.optimizer.name,
-            trainer.bf16,
+            trainer.in_bf16,
             trainer.fp16,
             trainer.gradient_checkpointing,
         )

@@ -164,9 +164,17 @@ class _Loop:
             self.session.store.note_run(plan.number, run.address)
             self.running[plan.number] = _Running(trial, plan, run, now())
             self.session.store.begin_trial(plan.number)
-            self.session.view.begin(plan, _title(plan))
+            self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
             return plan
         return None
+
+    def _stopped_before(self, plan: TrialPlan) -> int | None:
+        """The number of the last trial that was stopped on the way at the same point, if there is one."""
+        stopped = [
+            record.number for record in self.session.store.trials()
+            if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
+        ]  # fmt: skip
+        return max(stopped, default=None)
 
     def _infeasible(self, trial: Trial, params: Mapping[str, Scalar], error: UserError) -> None:
         """Values that are right one by one may break a rule together: that is an answer about the point."""
@@ -248,6 +256,7 @@ class _Loop:
         return TrialRecord(
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
             total_steps=plan.total_steps, started=started, finished=now(), tracker_run=address,
+            used=plan.used,
         )  # fmt: skip
 
     def _detail(self, outcome: Outcome) -> str:

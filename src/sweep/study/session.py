@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from sweep.study.ledger import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
+from sweep.train import memory
 from sweep.train.engine import Engine
 from sweep.train.packed import Packed
 from sweep.train.trial import OneByOne
@@ -91,7 +93,7 @@ def opened(plan: Plan) -> Iterator[Session]:
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
         bench = Bench(plan.config.trainer.device, features=feature_cache(), scratch=store.scratch)
-        view = View(plan.config.study)
+        view = View(plan.config.study, memory=partial(memory.in_use, bench.device))
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
@@ -126,12 +128,12 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     )  # fmt: skip
 
 
-def check_place(plan: Plan) -> None:
+def check_place(plan: Plan, device: torch.device | None = None) -> None:
     """Raises UserError where the run directory cannot be written to or holds another experiment, or the storage cannot be
-    reached. Nothing is written."""
+    reached. Nothing is written. `device` is that of the trials; None takes the one that the config names."""
     store = Store(Path(plan.config.run_dir))
     store.check_place()
-    _begun(store, _lock(plan, pick_device(plan.config.trainer.device)))
+    _begun(store, _lock(plan, device or pick_device(plan.config.trainer.device)))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
 

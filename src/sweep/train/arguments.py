@@ -45,13 +45,16 @@ def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
 def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
     trainer = config.trainer
     if trainer.fp16 and device.type == "cpu":
-        yield "trainer.fp16", "is true, but the device is cpu, which cannot train in fp16; use trainer.bf16 or neither"
+        yield "trainer.fp16", "is true, but the device is cpu, which cannot train in fp16; type trainer.fp16=false"
     if trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
         rule = "gradients of weights that are fp16 themselves cannot be scaled; use model.dtype=float32"
         yield "trainer.fp16", f"is true, with adapter.method full and model.dtype float16, but {rule}"
-    if trainer.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if trainer.in_bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name(device)
-        yield "trainer.bf16", f"is true, but {name} has no bf16, which needs compute capability 8.0; use trainer.fp16"
+        yield (
+            "trainer.bf16",
+            f"is true, but {name} has no bf16, which needs compute capability 8.0; type trainer.bf16=auto",
+        )
 
 
 def _lacking(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
@@ -78,7 +81,7 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
         gradient_accumulation_steps=trainer.gradient_accumulation_steps,
         max_grad_norm=trainer.max_grad_norm,
         train_sampling_strategy=trainer.train_sampling_strategy,
-        bf16=trainer.bf16,
+        bf16=trainer.in_bf16,
         fp16=trainer.fp16,
         optim=chosen.name,
         learning_rate=optimizer.learning_rate,
@@ -106,7 +109,7 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
 def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
     """The precision that a trial computes in, as the Trainer sets it."""
     dtype = torch.float16 if trainer.fp16 else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=trainer.bf16 or trainer.fp16)
+    return torch.autocast(device.type, dtype, enabled=trainer.in_bf16 or trainer.fp16)
 
 
 @cache

@@ -82,7 +82,7 @@ class Features:
 
     def _base(self) -> str:
         digest = Fingerprint().add(self.bench.fingerprint()).add(repr(self.bench.head))
-        digest.add(self.bench.device.type).add(f"{self.config.trainer.bf16} {self.config.trainer.fp16}")
+        digest.add(self.bench.device.type).add(f"{self.config.trainer.in_bf16} {self.config.trainer.fp16}")
         digest.add(str(self.config.trainer.per_device_eval_batch_size))  # padding tells in the last digits
         for package in ("torch", "transformers", "bitsandbytes"):
             digest.add(metadata.version(package))

@@ -152,7 +152,7 @@ class _Trip:
 
     def _kind(self, config: Config) -> Kind:
         base = self.engine.bench.spec(config, self.engine.data.splits.labels)
-        return Kind(base, config.trainer.bf16, config.trainer.gradient_checkpointing)
+        return Kind(base, config.trainer.in_bf16, config.trainer.gradient_checkpointing)
 
     def _board(self, trial: TrialPlan, kind: Kind) -> None:
         try:
