@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
-from sweep.errors import UserError, first_line
-from sweep.model import blueprint
+from sweep.errors import UserError
+from sweep.model import blueprint, facts
 from sweep.model.checkpoint import KEY, Checkpoint
 
 if TYPE_CHECKING:
@@ -27,14 +28,38 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
+        facts.check(_config_file(checkpoint), KEY, model.path)
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.location, revision=checkpoint.revision, trust_remote_code=model.trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
-        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {first_line(error)}") from None
+        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
+    _check_quantization(model, config)
     return config
+
+
+def _config_file(checkpoint: Checkpoint) -> Path:
+    folder = Path(checkpoint.location)
+    if folder.is_dir():
+        return folder / "config.json"
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(checkpoint.location, "config.json", revision=checkpoint.revision))
+
+
+def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
+    """transformers would load the weights as if they were not quantised."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    asked = getattr(config, "quantization_config", None)
+    method = asked.get("quant_method") if isinstance(asked, dict) else getattr(asked, "quant_method", None)
+    if asked is not None and str(getattr(method, "value", method)) not in KNOWN:
+        rule = f"its config.json says quant_method: {method}, which transformers does not know"
+        raise UserError.of(KEY, f"is {model.path}, but {rule}")
 
 
 def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.errors import Fault, UserError
-from sweep.model import blueprint, gguf
-from sweep.model.checkpoint import Checkpoint, blamed, locate
+from sweep.model import blueprint, facts, gguf
+from sweep.model.checkpoint import KEY, Checkpoint, blamed, locate
 from sweep.model.paths import resolve
 from sweep.provenance import Fingerprint, ModelState
 
@@ -113,7 +113,10 @@ def _look(model: ModelConfig) -> None:
     if model.gguf_file:
         gguf.check(location, model.gguf_file)
     elif Path(location).is_dir():
-        locate(location, None).weights()
+        found = locate(location, None)
+        if "config.json" in found.files:
+            facts.check(Path(location) / "config.json", KEY, model.path)
+        found.weights()
 
 
 def _faults(look: Callable[[], object]) -> list[Fault]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError
+from sweep.model import facts
 from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
@@ -41,12 +43,14 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     key, said = _named(model)
+    if (file := Path(place.location) / "config.json").is_file():  # which transformers reads for a tokenizer too
+        facts.check(file, key, model.tokenizer or model.path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise UserError.of(key, f"{said} cannot be loaded: {first_line(error)}") from None
+    except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
+        raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
     return tokenizer

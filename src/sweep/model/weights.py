@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +24,9 @@ def download(checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.drawn or Path(checkpoint.location).is_dir():
         return checkpoint
     folder = _fetched(checkpoint.location, checkpoint.revision)
-    return replace(checkpoint, location=folder, revision=None, at_hand=True)
+    found = replace(checkpoint, location=folder, revision=None, at_hand=True)
+    found.weights()
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -49,11 +50,13 @@ def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
     folder = Path(checkpoint.location)
     if checkpoint.drawn or not folder.is_dir():
         return "float32"
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     file = folder / checkpoint.weights()[0]
-    if file.suffix == ".json":
-        file = folder / next(iter(json.loads(file.read_text())["weight_map"].values()))
-    with safe_open(file, framework="pt") as tensors:
-        kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())  # noqa: SIM118 - no mapping
-        return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())  # noqa: SIM118 - no mapping
+            return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")
+    except (OSError, SafetensorError) as error:
+        rule = f"is {checkpoint.location}, but {file.name} cannot be read as safetensors: {first_line(error)}"
+        raise UserError.of(KEY, rule) from None
