@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
+_COUNTING = "create_position_ids_from_input_ids"  # by this name wherever transformers has it
 _AUTO_CLASSES = {False: "AutoModelForSequenceClassification", True: "AutoModelForCausalLM"}
 
 
@@ -65,14 +67,31 @@ def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
 def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None:
     """Set what transformers reads from the config when it builds the head and computes the loss.
 
-    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one).
+    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one). Positions that
+    are counted from the id that pads keep the one that the model was trained with, whatever its tokenizer pads with.
     """
+    counted = counts_from_padding(config)
     config.id2label = dict(enumerate(labels.names))
     config.label2id = {name: index for index, name in enumerate(labels.names)}
     config.problem_type = labels.problem_type  # type: ignore[assignment]
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
-        part.pad_token_id = pad_token_id
+        if not (counted and _is_word(part.pad_token_id, part)):
+            part.pad_token_id = pad_token_id
         part.use_cache = False
+
+
+def counts_from_padding(config: PreTrainedConfig) -> bool:
+    """Whether positions are counted from behind `pad_token_id`, over the tokens that are not it: RoBERTa and its kin."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as KNOWN
+
+    if type(config) not in KNOWN:
+        return False
+    parts = vars(sys.modules[KNOWN[type(config)].__module__])
+    return _COUNTING in parts or any(_COUNTING in vars(part) for part in parts.values() if isinstance(part, type))
+
+
+def _is_word(token: Any, config: PreTrainedConfig) -> bool:
+    return isinstance(token, int) and 0 <= token < getattr(config, "vocab_size", 0)
 
 
 def label_names(config: PreTrainedConfig) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
 from sweep.model import facts
-from sweep.model.architecture import read_config
+from sweep.model.architecture import counts_from_padding, read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.source import find, tokenizer_checkpoint
@@ -79,6 +79,8 @@ def _named(model: ModelConfig) -> tuple[str, str]:
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, model: ModelConfig) -> None:
+    if counts_from_padding(config) and config.pad_token_id != tokenizer.pad_token_id:
+        tokenizer.padding_side = "right"  # what does not pad for the model is counted, and moves what is behind it
     vocabulary = getattr(config.get_text_config(), "vocab_size", None) or len(tokenizer)
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < vocabulary:
         return
