@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from sweep.shortage import ADVICE, out_of_memory
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
@@ -79,7 +81,15 @@ def reported() -> Iterator[None]:
     except Interrupted as stop:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"sweep: out of memory: {first_line(error)}. {ADVICE}.", file=sys.stderr)
+        raise SystemExit(2) from None
     except OSError as error:
+        if out_of_memory(error):
+            print(f"sweep: out of memory: {first_line(error)}. {ADVICE}.", file=sys.stderr)
+            raise SystemExit(2) from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
             raise
         print(f"sweep: {error.filename or 'a file'} could not be written: {error.strerror}. What was recorded is kept; "

@@ -38,6 +38,14 @@ def model_faults(config: Config) -> list[Fault]:
     return faults
 
 
+def idle(model: ModelConfig) -> tuple[str, ...]:
+    """What is set and has no effect, in words for the user."""
+    local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
+    if not local or model.revision is None:
+        return ()
+    return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)
+
+
 def hub_faults(config: Config) -> list[Fault]:
     """Whether hub ids can be had at all: one question each to the hub, or to its cache."""
     model, faults = config.model, list[Fault]()

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.model import facts
 from sweep.model.architecture import counts_from_padding, read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.source import find, tokenizer_checkpoint
+from sweep.shortage import out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -50,6 +51,8 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
     except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
+        if out_of_memory(error):
+            raise MemoryError(first_line(error)) from error
         raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")

@@ -14,6 +14,7 @@ from sweep.data.template import filled, label_words
 from sweep.errors import Fault, UserError
 from sweep.model.bench import pick_device
 from sweep.model.preflight import preflight
+from sweep.model.source import idle
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
@@ -36,7 +37,7 @@ def prepare(plan: Plan) -> None:
             faults += error.faults
     if faults:
         raise UserError(faults)
-    for note in (*plan.notes, *plan.splits.warnings):
+    for note in (*plan.notes, *plan.splits.warnings, *idle(plan.config.model)):
         print(f"note: {note}", file=sys.stderr)
     if plan.config.study.dry_run:
         check_place(plan)
