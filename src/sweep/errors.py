@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from sweep.shortage import ADVICE, out_of_memory
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
@@ -118,6 +120,9 @@ def reported() -> Iterator[None]:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
+        if out_of_memory(error):
+            print(f"sweep: out of memory: {first_line(error)}. {ADVICE}.", file=sys.stderr)
+            raise SystemExit(2) from None
         failure = disk_failure(error)
         if failure is None:
             raise

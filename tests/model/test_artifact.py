@@ -16,12 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from sweep.config.schema import Config
+from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.artifact import load, save, thresholds
 from sweep.model.bench import Bench
+from sweep.model.manifest import base_name
 from sweep.records import Cost, Refit
 
 from .conftest import ADAPTERS
@@ -156,6 +158,61 @@ def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, 
         assert piece in text
 
 
+@pytest.mark.parametrize("adapter", ["lora", "head"])
+def test_the_card_of_a_base_whose_own_head_has_another_size(
+    adapter: str, configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    AutoModelForSequenceClassification.from_pretrained(folders["bert"], num_labels=7).save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(folders["bert"]).save_pretrained(tmp_path / "base")
+    config = configure("bert", adapter, model={"path": str(tmp_path / "base")})
+    scores = trained(tmp_path / "model", config, labels, Bench("cpu"))
+    monkeypatch.chdir(tmp_path / "model")
+    found: dict[str, Any] = {}
+    exec(Path("README.md").read_text().split("```python\n")[2].split("```")[0], found)
+    assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
+
+
+def test_files_are_for_other_users_and_machines(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        config = configure("gpt2", "lora")
+        trained(tmp_path, config, labels, Bench("cpu"))
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()} == {0o640}
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert settings["base_model_name_or_path"] == "./gpt2"
+    assert "The base is a folder of the machine" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ({"path": "/data/models/bert"}, "./bert"),
+        ({"path": "pkg://some_package/model"}, "pkg://some_package/model"),
+        ({"path": "google-bert/bert-base-uncased", "revision": "abc"}, "google-bert/bert-base-uncased"),
+        ({"path": "gpt2", "init": "random"}, "random weights, which sweep.model.artifact.load draws"),
+        ({"path": "a/b", "gguf_file": "q4.gguf"}, "q4.gguf, which sweep.model.artifact.load converts"),
+    ],
+)
+def test_what_other_machines_call_the_base(base: dict[str, Any], name: str) -> None:
+    assert base_name(ModelConfig.model_validate(base)) == name
+
+
+def test_the_card_makes_texts_harmless(configure: Configure, tmp_path: Path) -> None:
+    labels, bench = LabelSpace("multi_label", ("a|`b`", "<i>c</i>", "*d*\n# e")), Bench("cpu")
+    config = configure("bert", "head", title="T <b>\n---\nlicense: mit\n# *x*", dataset={"path": "`rm|x`"})
+    with bench.model(config, labels) as model:
+        save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+    text = (tmp_path / "README.md").read_text()
+    assert r"# T &lt;b&gt; --- license: mit # \*x\*" in text.splitlines()
+    assert "``a|`b` ``" in text.replace("`` a", "``a") and "`*d* # e`" in text
+    assert r"| a\|\`b\` | 0.5000 |" in text and "| &lt;i&gt;c&lt;/i&gt; | 0.5000 |" in text
+    assert r"| `dataset.path` | ``" in text and r"`rm\|x`" in text
+    assert text.count("\n---\n") == 1 and "license" not in text.split("---")[1]
+
+
 def test_thresholds_are_kept_with_the_model(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +276,9 @@ def test_a_base_that_has_moved(
     scores = trained(tmp_path / "model", config, labels, Bench("cpu"))
     manifest = tmp_path / "model" / "sweep_model.json"
     manifest.write_text(manifest.read_text().replace(str(folders["bert"]), "/gone"))
-    with pytest.raises(UserError, match="model.path: is /gone, but there is no such directory"):
+    with pytest.raises(
+        UserError, match=r"model.path: is /gone, but there is no such directory.*load\(folder, base=…\)"
+    ):
         load(tmp_path / "model")
     model, tokenizer = load(tmp_path / "model", base=str(folders["bert"]))
     assert torch.equal(logits(model, tokenizer), scores)

@@ -18,7 +18,7 @@ from sweep.model.account import count
 from sweep.model.artifact import load, save
 from sweep.model.bench import Bench
 from sweep.model.preflight import preflight
-from sweep.model.source import fingerprint, hub_faults, model_faults
+from sweep.model.source import fingerprint, hub_faults, idle, model_faults
 
 from .conftest import ADAPTERS
 from .passes import assert_same, logits, tensors, train
@@ -150,3 +150,11 @@ def test_combinations(model: dict[str, Any], paths: set[str]) -> None:
     config = Config.model_validate_json(json.dumps({"model": model}))
     found = {fault.path for fault in check(config, lambda _: "")}
     assert {path for path in found if path.startswith("model.")} == paths
+
+
+def test_a_revision_of_a_folder_has_no_effect(folders: dict[str, Path]) -> None:
+    assert idle(ModelConfig(path=str(folders["bert"]), revision="v1")) == (
+        "model.revision (v1) has no effect: model.path is a folder here, not on the hub",
+    )
+    assert idle(ModelConfig(path="pkg://some/model", revision="v1"))
+    assert not idle(ModelConfig(path=str(folders["bert"]))) and not idle(ModelConfig(path="org/name", revision="v1"))

@@ -300,7 +300,9 @@ class TrackerConfig(Section):
     finish_timeout: Seconds = Field(
         60, description="seconds for the client to send what is left at a run's end, beside what follows"
     )
-    max_wait: NonNegative = Field(60, description="seconds that a study may lose to a slow or failing server, in all")
+    max_wait: Annotated[float, Field(ge=0, le=10**8)] = Field(
+        60, description="seconds that a study may lose to a slow or failing server, in all"
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sweep.data.tokenise import TokenisedData
-from sweep.errors import Interrupted, UserError
+from sweep.errors import Interrupted, UserError, first_line
 from sweep.final.watch import Watch, ended_early
 from sweep.records import EvalPoint, Failed, FailureReason, TrialPlan
+from sweep.shortage import ADVICE
 from sweep.steps import refit_steps
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
@@ -54,7 +55,8 @@ def retrained(
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
-        raise UserError.of("", f"trial {plan.number} could not be {done}: out of memory") from None
+        rule = f"trial {plan.number} could not be {done}: out of memory ({first_line(error)})"
+        raise UserError.of("", f"{rule}. All trials are kept. {ADVICE}.") from None
     finally:
         memory.release(session.bench.device)
 
@@ -72,4 +74,5 @@ def _raise_if_failed(failed: Failed | None, plan: TrialPlan, done: str) -> None:
     if failed.reason is FailureReason.INTERRUPTED:
         again = "the same command goes on from here"
         raise Interrupted(f"stopped while trial {plan.number} was {done}; {again}.")
-    raise UserError.of("", f"the winner could not be {done}: {failed.reason}: {failed.message}")
+    advice = f". All trials are kept. {ADVICE}." if failed.reason is FailureReason.OUT_OF_MEMORY else ""
+    raise UserError.of("", f"the winner could not be {done}: {failed.reason}: {failed.message}{advice}")

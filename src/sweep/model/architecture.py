@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, first_line
-from sweep.model import blueprint
+from sweep.model import blueprint, facts
 from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.shortage import out_of_memory
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
+_COUNTING = "create_position_ids_from_input_ids"  # by this name wherever transformers has it
 _AUTO_CLASSES = {False: "AutoModelForSequenceClassification", True: "AutoModelForCausalLM"}
 
 
@@ -27,27 +31,70 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
+        facts.check(_config_file(checkpoint), KEY, model.path)
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.location, revision=checkpoint.revision, trust_remote_code=model.trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+        if out_of_memory(error):
+            raise MemoryError(first_line(error)) from error
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
-        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {first_line(error)}") from None
+        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
+    _check_quantization(model, config)
     return config
+
+
+def _config_file(checkpoint: Checkpoint) -> Path:
+    folder = Path(checkpoint.location)
+    if folder.is_dir():
+        return folder / "config.json"
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(checkpoint.location, "config.json", revision=checkpoint.revision))
+
+
+def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
+    """transformers would load the weights as if they were not quantised."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    asked = getattr(config, "quantization_config", None)
+    method = asked.get("quant_method") if isinstance(asked, dict) else getattr(asked, "quant_method", None)
+    if asked is not None and str(getattr(method, "value", method)) not in KNOWN:
+        rule = f"its config.json says quant_method: {method}, which transformers does not know"
+        raise UserError.of(KEY, f"is {model.path}, but {rule}")
 
 
 def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None:
     """Set what transformers reads from the config when it builds the head and computes the loss.
 
-    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one).
+    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one). Positions that
+    are counted from the id that pads keep the one that the model was trained with, whatever its tokenizer pads with.
     """
+    counted = counts_from_padding(config)
     config.id2label = dict(enumerate(labels.names))
     config.label2id = {name: index for index, name in enumerate(labels.names)}
     config.problem_type = labels.problem_type  # type: ignore[assignment]
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
-        part.pad_token_id = pad_token_id
+        if not (counted and _is_word(part.pad_token_id, part)):
+            part.pad_token_id = pad_token_id
         part.use_cache = False
+
+
+def counts_from_padding(config: PreTrainedConfig) -> bool:
+    """Whether positions are counted from behind `pad_token_id`, over the tokens that are not it: RoBERTa and its kin."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as KNOWN
+
+    if type(config) not in KNOWN:
+        return False
+    parts = vars(sys.modules[KNOWN[type(config)].__module__])
+    return _COUNTING in parts or any(_COUNTING in vars(part) for part in parts.values() if isinstance(part, type))
+
+
+def _is_word(token: Any, config: PreTrainedConfig) -> bool:
+    return isinstance(token, int) and 0 <= token < getattr(config, "vocab_size", 0)
 
 
 def label_names(config: PreTrainedConfig) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """A trained model as a folder: what was trained, and what is needed to load it again with identical logits.
 
 sweep_model.json   the base, the labels and what was trained
-config.json        transformers' config, labels included
+config.json        transformers' config, labels included; with `model.pooling` one that transformers refuses
+architecture.json  with `model.pooling`: the config that transformers takes (see sweep.model.standard)
 adapter_*          LoRA and IA3, in PEFT's format, with the head
 head.safetensors   the head, where it alone was trained
-model.safetensors  every weight, where all were trained
+model.safetensors  every weight, where all were trained; with `model.pooling` model.KIND_pooling.safetensors
 tokenizer*         the tokenizer
 README.md          the model card
 """
@@ -12,13 +13,16 @@ README.md          the model card
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, get_peft_config
 from safetensors.torch import load_file, save_file
 from torch import device as Device
 from torch import nn
@@ -34,16 +38,17 @@ from sweep.config.secrets import shown
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import padded_in_full, token_limit
-from sweep.errors import naming
+from sweep.errors import UserError, naming
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
+from sweep.model import standard
 from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.architecture import language_head
 from sweep.model.base import BaseSpec
 from sweep.model.bench import pick_device
 from sweep.model.card import card
-from sweep.model.checkpoint import locate
+from sweep.model.checkpoint import Checkpoint, locate
 from sweep.model.head import widen
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
@@ -56,6 +61,7 @@ from sweep.model.words import WordScorer
 from sweep.records import Metrics, Refit
 
 HEAD = "head.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def save(
@@ -92,6 +98,7 @@ def save(
     manifests.write(manifest, folder)
     padding = "'max_length'" if padded_in_full(tokenizer) else "True"
     (folder / "README.md").write_text(card(shown(config), manifest, metrics or {}, refit, padding=padding))
+    _open_to_others(folder)
 
 
 def load(
@@ -107,6 +114,8 @@ def load(
     manifest = manifests.read(folder)
     place = pick_device(device)
     model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
+    if manifest.base.pooling is not None:
+        standard.mark(unwrapped(model), manifest.base.pooling)
     tokenizer = _tokenizer(manifest, folder)
     if manifest.prompt is not None:
         prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
@@ -122,16 +131,38 @@ def thresholds(folder: Path | str) -> tuple[float, ...] | None:
 
 def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
     """With transformers' config beside them."""
-    inner, adapted = unwrapped(model), without_words(model)
+    inner, adapted, pooling = unwrapped(model), without_words(model), manifest.base.pooling
+    (folder / standard.ARCHITECTURE).unlink(missing_ok=True)
     if isinstance(adapted, PeftModel):
         adapted.save_pretrained(str(folder), save_embedding_layers=False)
+        _for_other_machines(folder / ADAPTER_CONFIG, manifest)
     elif manifest.method == "head":
         save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
     if manifest.method == "full":
         with quiet():
-            inner.save_pretrained(folder)
-    else:
+            inner.save_pretrained(folder, variant=standard.variant(pooling) if pooling else None)
+    if pooling:
+        standard.save_configs(_plain_config(inner), inner, pooling, folder)
+    elif manifest.method != "full":
         _plain_config(inner).save_pretrained(folder)
+
+
+def _for_other_machines(file: Path, manifest: Manifest) -> None:
+    """PEFT names the folder that the base was loaded from, whatever the user called it. It knows nothing of a pooling, so
+    that a name it does not know keeps it from loading the adapter without."""
+    settings = json.loads(file.read_text())
+    settings |= {"base_model_name_or_path": manifests.base_name(manifest.base), "revision": manifest.base.revision}
+    if manifest.base.pooling is not None:
+        settings["peft_type"] = standard.marked_adapter(settings["peft_type"], manifest.base.pooling)
+    file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def _open_to_others(folder: Path) -> None:
+    """Give every file the mode that the user's umask gives to new ones, as the manifest has it: safetensors leaves its
+    files to their owner alone."""
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            shutil.copymode(folder / manifests.FILE, file)
 
 
 @contextmanager
@@ -153,7 +184,9 @@ def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
 
 def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
     trusted = manifest.base.trust_remote_code
-    return _cutting_at(manifest.max_length, AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted))
+    config = standard.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
+    found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=trusted)
+    return _cutting_at(manifest.max_length, found)
 
 
 def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -164,16 +197,20 @@ def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedT
 
 
 def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
+    pooling, trusted = manifest.base.pooling, manifest.base.trust_remote_code
+    marked = pooling is not None and (folder / standard.ARCHITECTURE).is_file()
     with quiet():
         model: PreTrainedModel = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
             dtype=manifest.base.dtype,
             device_map={"": device},
-            trust_remote_code=manifest.base.trust_remote_code,
+            trust_remote_code=trusted,
             use_safetensors=True,
+            config=standard.read_config(folder, trust_remote_code=trusted),
+            variant=standard.variant(pooling) if pooling and marked else None,
             **bases.attention(manifest.base),
         )
-        install(model, manifest.base.pooling)
+        install(model, pooling)
     return model
 
 
@@ -181,20 +218,36 @@ def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None
     pinned = _at(manifest.base, folder, moved)
     causal = manifest.prompt is not None
     spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
-    base = bases.load(spec, download(find(pinned)), device)
+    base = bases.load(spec, _reached(pinned), device)
     widen(base.model, base.head)
     if manifest.method != "head":
         with quiet():
-            return PeftModel.from_pretrained(base.model, folder, torch_device=str(device))
+            config = _adapter_config(folder, manifest)
+            return PeftModel.from_pretrained(base.model, folder, config=config, torch_device=str(device))
     model = head_only(base.model, base.head)
     restore(model, load_file(folder / HEAD))
     return model
 
 
+def _reached(base: ModelConfig) -> Checkpoint:
+    try:
+        return download(find(base))
+    except UserError as error:
+        asked = "; where it is now can be given: load(folder, base=…)"
+        raise UserError([replace(fault, message=fault.message + asked) for fault in error.faults]) from None
+
+
+def _adapter_config(folder: Path, manifest: Manifest) -> PeftConfig:
+    """Under the type that PEFT knows."""
+    settings = json.loads((folder / ADAPTER_CONFIG).read_text())
+    found: PeftConfig = get_peft_config({**settings, "peft_type": manifest.method.upper()})
+    return found
+
+
 def _at(base: ModelConfig, folder: Path, moved: str | None) -> ModelConfig:
     """The base as it is to be had now. Of a random one the folder holds the whole architecture, already shrunk."""
     if base.init == "random":
-        here = {"config": str(folder / "config.json"), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
+        here = {"config": str(standard.config_file(folder)), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
         return base.model_copy(update=here)
     return base if moved is None else base.model_copy(update={"path": moved, "revision": None})
 

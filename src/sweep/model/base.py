@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -20,12 +19,22 @@ from transformers import (
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, first_line
-from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
+from sweep.model.architecture import (
+    body,
+    check_head,
+    fit,
+    head_modules,
+    label_names,
+    language_head,
+    read_config,
+)
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint
+from sweep.model.facts import said
 from sweep.model.head import seeded
 from sweep.model.pooling import install
 from sweep.model.quiet import quiet
+from sweep.shortage import out_of_memory
 
 META = torch.device("meta")
 _HALF = ("float16", "bfloat16")
@@ -115,7 +124,8 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
                 trust_remote_code=spec.model.trust_remote_code,
                 **attention(spec.model),
             )
-    except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except Exception as error:  # a model's code tells of wrong values in any kind of error
+        _raise_if_out_of_memory(error)
         raise _cannot_be_built(spec.model, error) from error
     install(model, spec.model.pooling)
     return model
@@ -123,15 +133,23 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
 
 def _cannot_be_built(model: ModelConfig, error: Exception) -> UserError:
     if model.attn_implementation:
-        rule = f"is {model.attn_implementation}, which this model cannot use here: {first_line(error)}"
+        rule = f"is {model.attn_implementation}, which this model cannot use here: {said(error)}"
         return UserError.of("model.attn_implementation", rule)
-    return UserError.of(KEY, f"is {model.path}, but it cannot be built: {first_line(error)}")
+    return UserError.of(KEY, f"is {model.path}, but it cannot be built: {said(error)}")
+
+
+def _raise_if_out_of_memory(error: Exception) -> None:
+    """As an error that says so by its kind."""
+    if isinstance(error, torch.OutOfMemoryError):
+        raise error
+    if out_of_memory(error):
+        raise MemoryError(first_line(error)) from error
 
 
 def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquantized: Iterable[str] = ()) -> Base:
     options: dict[str, Any] = attention(spec.model)
     if checkpoint.drawn:
-        options["state_dict"] = draw(read_config(spec.model, checkpoint))
+        options["state_dict"] = _drawn(spec, checkpoint)
     if spec.quantization and device != META:
         options["quantization_config"] = _bitsandbytes(spec.quantization, unquantized)
     config = _config(spec, checkpoint)
@@ -151,15 +169,22 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, RuntimeError, ValueError, ImportError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {first_line(error)}") from error
+    except Exception as error:
+        _raise_if_out_of_memory(error)
+        raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {said(error)}") from error
     install(model, spec.model.pooling)
     if spec.quantization:
         _steady(model, getattr(torch, spec.quantization.compute_dtype))
     absent = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
     return _sorted_out(model, absent, spec, relabelled=known_labels != spec.labels.names)
+
+
+def _drawn(spec: BaseSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    try:
+        return draw(read_config(spec.model, checkpoint))
+    except RuntimeError as error:
+        _raise_if_out_of_memory(error)
+        raise _cannot_be_built(spec.model, error) from error
 
 
 def _weights_of(auto: Any, checkpoint: Checkpoint, config: PreTrainedConfig) -> tuple[Any, str | None]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.config.folders import conf_dir
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError
 from sweep.model.checkpoint import blamed, locate
+from sweep.model.facts import read as read_facts
+from sweep.model.facts import said
 from sweep.model.paths import resolve
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _NOT_OF_IT = ("auto_map", "quantization_config", "_name_or_path", "transformers_
 def read(model: ModelConfig) -> PreTrainedConfig:
     """The config of a random model. Raises UserError with everything that is wrong with `model.config` and
     `model.shrink`."""
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     from sweep.model.shrink import shrunk
 
@@ -39,8 +40,10 @@ def read(model: ModelConfig) -> PreTrainedConfig:
 
     try:
         whole = build()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refused(model, f"names no architecture that transformers knows: {first_line(error)}") from None
+    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+        known = kind in CONFIG_MAPPING
+        rule = "cannot be used" if known else "names no architecture that transformers knows"
+        raise _refused(model, f"{rule}: {said(error)}") from None
     return shrunk(whole, model.shrink, build)
 
 
@@ -87,11 +90,10 @@ def causal(config: PreTrainedConfig) -> bool:
 
 def _facts(model: ModelConfig) -> dict[str, Any]:
     file = config_file(model) or _from_hub(model)
-    try:
-        facts = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _refused(model, f"cannot be read as JSON: {first_line(error)}") from None
-    if not isinstance(facts, dict) or "model_type" not in facts:
+    facts, rules = read_facts(file)
+    if rules:
+        raise UserError([fault for rule in rules for fault in _refused(model, rule).faults])
+    if "model_type" not in facts:
         raise _refused(model, "has no model_type, and so is the config.json of no model")
     return {key: value for key, value in facts.items() if key not in _NOT_OF_IT}
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from sweep.config.schema import Config
 from sweep.data.example import batch
 from sweep.data.labels import LabelSpace
 from sweep.data.template import label_words
+from sweep.markup import block, escape, join, table
+from sweep.markup import code as span
+from sweep.model import standard
 from sweep.model.base import Quantization, auto_class
 from sweep.model.manifest import Manifest
 from sweep.records import Metrics, Refit
@@ -44,26 +48,29 @@ def card(
     labels, asked = manifest.labels, batch(config, padding=padding)
     parts = [
         _front_matter(config, manifest),
-        f"# {config.title or config.study.study_name}",
+        f"# {escape(config.title or config.study.study_name)}",
         f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.{_given(manifest)}",
         _refitted(refit),
         _metrics(metrics, refit),
-        f"## Labels\n\n{_task(labels)}: " + ", ".join(f"`{name}`" for name in labels.names),
+        f"## Labels\n\n{_task(labels)}: " + ", ".join(map(span, labels.names)),
         _thresholds(manifest, tuned=config.trainer.decision_threshold == "tuned", refit=refit),
         _prompt(manifest),
         f"## Loading\n\nThe model exactly as it was evaluated{_cut(manifest)}:\n\n{_code(_with_sweep(manifest, asked))}",
+        _elsewhere(manifest),
         _without_sweep(manifest, asked),
         _settings(config),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return join(parts) + "\n"
 
 
 def _front_matter(config: Config, manifest: Manifest) -> str:
+    """Without a pipeline where transformers' own would score otherwise. JSON strings are YAML too."""
     library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
-    base = [f"base_model: {config.model.path}"] if manifest.base.revision else []
-    return "\n".join(
-        ["---", *base, f"library_name: {library}", "pipeline_tag: text-classification", "tags: [sweep]", "---"]
-    )
+    pooled = manifest.base.pooling is not None
+    lines = [f"base_model: {json.dumps(config.model.path)}"] if manifest.base.revision else []
+    lines += [f"library_name: {'sweep' if pooled else library}"]
+    lines += [] if pooled or manifest.prompt else ["pipeline_tag: text-classification"]
+    return "\n".join(["---", *lines, "tags: [sweep]", "---"])
 
 
 def _trained(manifest: Manifest) -> str:
@@ -78,11 +85,11 @@ def _given(manifest: Manifest) -> str:
 
 def _name(config: Config) -> str:
     name = config.model.path or str(config.model.config)
-    return f"`{name}`" if config.model.init == "pretrained" else f"the architecture of `{name}`, with random weights"
+    return span(name) if config.model.init == "pretrained" else f"the architecture of {span(name)}, with random weights"
 
 
 def _whereon(config: Config) -> str:
-    data = f" on `{config.dataset.path}`" if config.dataset.path else ""
+    data = f" on {span(config.dataset.path)}" if config.dataset.path else ""
     return data + (", over a base in nf4" if config.adapter.quantization == "nf4" else "")
 
 
@@ -96,12 +103,11 @@ def _prompt(manifest: Manifest) -> str:
         return ""
     labels, per = manifest.labels, "mean over their tokens" if manifest.prompt.scoring == "mean" else "sum"
     words = zip(labels.names, label_words(manifest.prompt, labels), strict=True)
-    rows = [f"| `{name}` | `{text!r}` |" for name, text in words]
+    rows = [(span(name), span(repr(text))) for name, text in words]
     said = (
         f"The label is the one whose words are the likeliest after the prompt, by the {per} of their log-probabilities."
     )
-    table = "\n".join(["| label | words |", "| --- | --- |", *rows])
-    return f"## Prompt\n\n{said}\n\n```text\n{manifest.prompt.template}\n```\n\n{table}"
+    return join(["## Prompt", said, block(manifest.prompt.template, "text"), table(["label", "words"], rows)])
 
 
 def _refitted(refit: Refit | None) -> str:
@@ -128,18 +134,18 @@ def _metrics(metrics: Metrics, refit: Refit | None) -> str:
 
 
 def _table(metrics: Metrics) -> str:
-    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
-    return "\n".join(["| metric | value |", "| --- | ---: |", *rows])
+    return table(["metric", "value"], [(name, f"{value:.4f}") for name, value in metrics.items()])
 
 
 def _thresholds(manifest: Manifest, *, tuned: bool, refit: Refit | None) -> str:
     if manifest.thresholds is None:
         return ""
-    rows = [f"| {name} | {value:.4f} |" for name, value in zip(manifest.labels.names, manifest.thresholds, strict=True)]
+    names = map(escape, manifest.labels.names)
+    rows = [(name, f"{value:.4f}") for name, value in zip(names, manifest.thresholds, strict=True)]
     whose = " for the model trained on the train rows alone" if refit else ""
     chosen = f", chosen on the validation rows{whose}" if tuned else ""
     said = f"A label applies from this probability on{chosen}."
-    return "\n".join(["## Thresholds", "", said, "", "| label | probability |", "| --- | ---: |", *rows])
+    return join(["## Thresholds", said, table(["label", "probability"], rows)])
 
 
 def _cut(manifest: Manifest) -> str:
@@ -158,28 +164,70 @@ logits = model(**{asked}).logits
 scores = {scores}{decided}"""
 
 
+def _elsewhere(manifest: Manifest) -> str:
+    """What must be known on another machine, or with other libraries."""
+    said = []
+    if Path(manifest.base.path).is_absolute() and manifest.base.init == "pretrained" and manifest.method != "full":
+        said.append(
+            "The base is a folder of the machine that it was trained on. Elsewhere, name your copy of it: "
+            '`load(".", base="FOLDER")`.'
+        )
+    if manifest.base.pooling is not None:
+        said.append(_ONLY_POOLED)
+    return join(said)
+
+
 def _without_sweep(manifest: Manifest, asked: str) -> str:
     scored = "" if manifest.prompt else f"\nlogits = model(**{asked}).logits"
     if manifest.method == "full":
-        code = _FULL.format(_auto_class(manifest), pooling=_pooling(manifest, "model"))
-        return f"With transformers alone:\n\n{_code(code + scored)}"
+        return f"With transformers alone:\n\n{_code(_full(manifest) + scored)}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
     if manifest.base.gguf_file:
-        return f"Its base is `{manifest.base.gguf_file}`, which sweep converts to safetensors on loading."
-    imports, ending = _HEAD if manifest.method == "head" else _PEFT
+        return f"Its base is {span(manifest.base.gguf_file)}, which sweep converts to safetensors on loading."
+    imports, ending = _ending(manifest)
     code = f"""{imports}
 from transformers import AutoConfig, {_auto_class(manifest)}, AutoTokenizer{_more_imports(manifest)}
 
 base = {_auto_class(manifest)}.from_pretrained(
     {_location(manifest.base.path)},
-    config=AutoConfig.from_pretrained("."),
+    config={_config(manifest)},
     {_options(manifest)}
+    ignore_mismatched_sizes=True,  # the base's own head, which that of this model replaces
 )
 {_KEEP_PACKING if manifest.quantization else ""}{_pooling(manifest, "base")}{ending}
-tokenizer = AutoTokenizer.from_pretrained("."){scored}"""
+{_tokenizer(manifest)}{scored}"""
     note = "" if manifest.base.dtype == "float32" else f"\n\n{_INEXACT}"
     return f"Without sweep:\n\n{_code(code)}{note}"
+
+
+def _full(manifest: Manifest) -> str:
+    auto, kind = _auto_class(manifest), manifest.base.pooling
+    pooled = f', config={_config(manifest)}, variant="{standard.variant(kind)}"' if kind else ""
+    imports = f"from transformers import {'AutoConfig, ' if kind else ''}{auto}, AutoTokenizer"
+    return f"""{imports}
+
+model = {auto}.from_pretrained("."{pooled}).eval()
+{_pooling(manifest, "model")}{_tokenizer(manifest)}"""
+
+
+def _ending(manifest: Manifest) -> tuple[str, str]:
+    """Imports, and what makes the model of the base."""
+    if manifest.method == "head":
+        return _HEAD
+    if manifest.base.pooling is None:
+        return _PEFT
+    method = manifest.method.upper()
+    return _POOLED_PEFT[0], _POOLED_PEFT[1].format(method=method)
+
+
+def _config(manifest: Manifest) -> str:
+    return f'AutoConfig.from_pretrained("{standard.ARCHITECTURE if manifest.base.pooling else "."}")'
+
+
+def _tokenizer(manifest: Manifest) -> str:
+    config = f", config={_config(manifest)}" if manifest.base.pooling else ""
+    return f'tokenizer = AutoTokenizer.from_pretrained("."{config})'
 
 
 def _auto_class(manifest: Manifest) -> str:
@@ -218,29 +266,32 @@ def _bits(quantization: Quantization, head: tuple[str, ...]) -> str:
 
 def _pooling(manifest: Manifest, name: str) -> str:
     kind = manifest.base.pooling
-    return "" if kind is None else _POOL.format(vector=_VECTORS[kind], name=name)
+    return "" if kind is None else _POOL.format(vector=_VECTORS[kind], name=name, suffix=standard.marked_type("", kind))
 
 
 def _settings(config: Config) -> str:
     tree = config.model_dump(mode="json")
     rows = [
-        f"| `{section}.{key}` | `{json.dumps(tree[section][key])}` |"
+        (span(f"{section}.{key}"), span(json.dumps(tree[section][key], ensure_ascii=False)))
         for section, keys in _SETTINGS.items()
         for key in keys
         if tree[section][key] is not None and not (key == "head_init" and config.prompt)
     ]
-    return "\n".join(["## Training", "", "| setting | value |", "| --- | --- |", *rows])
+    return join(["## Training", table(["setting", "value"], rows)])
 
 
 def _code(text: str) -> str:
-    return f"```python\n{text}\n```"
+    return block(text, "python")
 
 
-_FULL = """from transformers import {0}, AutoTokenizer
-
-model = {0}.from_pretrained(".").eval()
-{pooling}tokenizer = AutoTokenizer.from_pretrained(".")"""
 _PEFT = ("from peft import PeftModel", 'model = PeftModel.from_pretrained(base, ".").eval()')
+_POOLED_PEFT = (
+    "import json\n\nfrom peft import PeftModel, get_peft_config",
+    """with open("adapter_config.json") as file:
+    settings = json.load(file)
+adapter = get_peft_config(settings | {{"peft_type": "{method}"}})
+model = PeftModel.from_pretrained(base, ".", config=adapter).eval()""",
+)
 _HEAD = (
     "from safetensors.torch import load_file",
     'base.load_state_dict(load_file("head.safetensors"), strict=False)\nmodel = base.eval()',
@@ -259,6 +310,9 @@ def pool(trunk, args, kwargs, output):
 
 
 {name}.base_model.register_forward_hook(pool, with_kwargs=True)
+kind = type({name}.config)  # a copy that is saved, merged or not, has no hook: mark it, so that transformers refuses it
+marks = {{"model_type": kind.model_type + "{suffix}", "__module__": kind.__module__}}
+{name}.config.__class__ = type(kind.__name__, (kind,), marks)
 """
 _VECTORS = {
     "mean": "((hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).to(hidden.dtype)",
@@ -266,4 +320,9 @@ _VECTORS = {
     "last": "hidden[range(len(hidden)), mask.cumsum(1).argmax(1)]",
     "pooler": 'output["pooler_output"]',
 }
+_ONLY_POOLED = (
+    "Load it as shown here, and by no other way. No class of transformers or PEFT gives a head that vector: "
+    "`AutoPeftModelForSequenceClassification`, `PeftModel.from_pretrained`, `AutoModelForSequenceClassification` and "
+    "`pipeline` refuse this folder, and what is saved of the loaded model, with `merge_and_unload()` or without."
+)
 _INEXACT = "Logits may then differ in their last digits: sweep holds the head in float32."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from sweep.errors import Fault, UserError, first_line
 KEY = "model.path"
 ALLOWED = "a hub id, a local directory (model.path=/dir) or pkg://PACKAGE/FOLDER of an installed package"
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+INDEX = "model.safetensors.index.json"
+_WEIGHTS = ("model.safetensors", INDEX)
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _HUB_SECONDS = 5.0
 
@@ -32,13 +34,20 @@ class Checkpoint:
     drawn: bool = False
 
     def weights(self) -> tuple[str, ...]:
-        """The safetensors file of the weights, or their index. Raises UserError if there is none, or only pickles."""
+        """The safetensors files of the weights, as names in the directory; where that is not at hand, their index stands
+        for them. Raises UserError if there is none, or only pickles, or where an index names what is not there."""
         if self.drawn:
             return ()
-        found = tuple(name for name in _WEIGHTS if name in self.files)
-        if not found:
+        found = next((name for name in _WEIGHTS if name in self.files), None)
+        if found is None:
             raise UserError.of(KEY, f"is {self.location}, but {_lack(self.files)}")
-        return found
+        folder = Path(self.location)
+        if found != INDEX or not folder.is_dir():
+            return (found,)
+        shards, rule = _shards(folder)
+        if rule:
+            raise UserError.of(KEY, f"is {self.location}, but {INDEX} {rule}")
+        return shards
 
 
 def locate(location: str, revision: str | None) -> Checkpoint:
@@ -75,6 +84,29 @@ def _lack(files: Sequence[str]) -> str:
         return f"it has no weights: neither {' nor '.join(_WEIGHTS)}"
     rule = f"its weights are pickled ({pickled[0]}), and only safetensors are loaded"
     return f"{rule}; convert them once with save_pretrained, or name a converted model.revision (refs/pr/… on the hub)"
+
+
+def _shards(folder: Path) -> tuple[tuple[str, ...], str]:
+    """The files that an index names, and what is wrong with them. An index is text of others: nothing that it names is opened
+    before its name is known to be that of a safetensors file of this very folder."""
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return (), f"cannot be read as JSON: {first_line(error)}"
+    named = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(named, dict) or not named:
+        return (), "names no file of weights: it has no weight_map"
+    if odd := [name for name in named.values() if not isinstance(name, str)]:
+        return (), f"names {json.dumps(odd[0])} as a file of weights"
+    shards = sorted(set(named.values()))
+    if outside := [name for name in shards if Path(name).name != name or "\\" in name or name == ".."]:
+        return (), f"names {json.dumps(outside[0])}, which is not the name of a file in this folder"
+    if pickled := [name for name in shards if not name.endswith(".safetensors")]:
+        return (), f"names {pickled[0]}, and only safetensors are loaded; convert them once with save_pretrained"
+    if missing := [name for name in shards if not (folder / name).is_file()]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return (), f"names {missing[0]}{more}, which the folder lacks: is the download complete?"
+    return tuple(shards), ""
 
 
 @lru_cache(maxsize=32)

@@ -48,3 +48,13 @@ def read(folder: Path) -> Manifest:
         return _ADAPTER.validate_json((folder / FILE).read_bytes())
     except (OSError, ValidationError):
         raise UserError.of(str(folder), f"holds no model saved by sweep: it lacks a readable {FILE}") from None
+
+
+def base_name(base: ModelConfig) -> str:
+    """What another machine can call the base by: a hub id, pkg://PACKAGE/FOLDER, or, of a local folder, ./NAME, which no
+    hub id can be taken for. One that only sweep can make is described, in words that are the name of nothing."""
+    if base.init == "random":
+        return "random weights, which sweep.model.artifact.load draws"
+    if base.gguf_file:
+        return f"{base.gguf_file}, which sweep.model.artifact.load converts"
+    return f"./{Path(base.path).name}" if Path(base.path).is_absolute() else base.path

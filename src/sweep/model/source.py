@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sweep.config.schema import Config, ModelConfig
 from sweep.errors import Fault, UserError
-from sweep.model import blueprint, gguf
-from sweep.model.checkpoint import Checkpoint, blamed, locate
+from sweep.model import blueprint, facts, gguf
+from sweep.model.checkpoint import KEY, Checkpoint, blamed, locate
 from sweep.model.paths import resolve
 from sweep.provenance import Fingerprint, ModelState
 
@@ -36,6 +36,14 @@ def model_faults(config: Config) -> list[Fault]:
     if model.tokenizer:
         faults += _faults(lambda: tokenizer_location(model))
     return faults
+
+
+def idle(model: ModelConfig) -> tuple[str, ...]:
+    """What is set and has no effect, in words for the user."""
+    local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
+    if not local or model.revision is None:
+        return ()
+    return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)
 
 
 def hub_faults(config: Config) -> list[Fault]:
@@ -113,7 +121,10 @@ def _look(model: ModelConfig) -> None:
     if model.gguf_file:
         gguf.check(location, model.gguf_file)
     elif Path(location).is_dir():
-        locate(location, None).weights()
+        found = locate(location, None)
+        if "config.json" in found.files:
+            facts.check(Path(location) / "config.json", KEY, model.path)
+        found.weights()
 
 
 def _faults(look: Callable[[], object]) -> list[Fault]:

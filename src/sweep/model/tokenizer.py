@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError, first_line
-from sweep.model.architecture import read_config
+from sweep.model import facts
+from sweep.model.architecture import counts_from_padding, read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.end_mark import take_for_text
 from sweep.model.padding import set_padding
 from sweep.model.positions import position_limit
 from sweep.model.source import find, tokenizer_checkpoint
+from sweep.shortage import out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -44,12 +47,16 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     key, said = _named(model)
+    if (file := Path(place.location) / "config.json").is_file():  # which transformers reads for a tokenizer too
+        facts.check(file, key, model.tokenizer or model.path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise UserError.of(key, f"{said} cannot be loaded: {first_line(error)}") from None
+    except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
+        if out_of_memory(error):
+            raise MemoryError(first_line(error)) from error
+        raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
     return tokenizer
@@ -78,6 +85,8 @@ def _named(model: ModelConfig) -> tuple[str, str]:
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, model: ModelConfig) -> None:
+    if counts_from_padding(config) and config.pad_token_id != tokenizer.pad_token_id:
+        tokenizer.padding_side = "right"  # what does not pad for the model is counted, and moves what is behind it
     vocabulary = getattr(config.get_text_config(), "vocab_size", None) or len(tokenizer)
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < vocabulary:
         return

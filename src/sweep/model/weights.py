@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 _WANTED = ("model.safetensors", "model-*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py")
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -25,7 +26,9 @@ def download(checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.drawn or Path(checkpoint.location).is_dir():
         return checkpoint
     folder = _fetched(checkpoint.location, checkpoint.revision)
-    return replace(checkpoint, location=folder, revision=None, at_hand=True)
+    found = replace(checkpoint, location=folder, revision=None, at_hand=True)
+    found.weights()
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -49,11 +52,20 @@ def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
     folder = Path(checkpoint.location)
     if checkpoint.drawn or not folder.is_dir():
         return "float32"
-    from safetensors import safe_open
+    return _first_dtype(checkpoint, folder / checkpoint.weights()[0])
 
-    file = folder / checkpoint.weights()[0]
-    if file.suffix == ".json":
-        file = folder / next(iter(json.loads(file.read_text())["weight_map"].values()))
-    with safe_open(file, framework="pt") as tensors:
-        kinds = (tensors.get_slice(name).get_dtype() for name in tensors.keys())  # noqa: SIM118 - no mapping
-        return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")
+
+def _first_dtype(checkpoint: Checkpoint, file: Path) -> str:
+    """From the header alone, which maps no weight into memory: its length in 8 bytes, and JSON."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length)) if 0 < length <= _LONGEST_HEADER else {}
+        kinds = [header[name]["dtype"] for name in sorted(header) if name != "__metadata__"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        kinds, said = [], first_line(error)
+    else:
+        said = "it has no header that names a weight"
+    if not kinds:
+        raise UserError.of(KEY, f"is {checkpoint.location}, but {file.name} cannot be read as safetensors: {said}")
+    return next((_DTYPES[kind] for kind in kinds if kind in _DTYPES), "float32")

@@ -1,43 +1,12 @@
-"""Markdown as GitHub reads it, with every text that is not ours made harmless."""
+"""What a report adds to Markdown: lists, figures and folds."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-_SPECIAL = re.compile(r"[\\`*_\[\]|~$]")
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_NUMBER = re.compile(r"(\*\*)?([+-]?\d|–|nan|[+-]?inf)")
-_BARE_PIPE = re.compile(r"(?<!\\)\|")
+from sweep.markup import ENTITIES, block, code, escape, join, table
 
-
-def escape(text: str, limit: int | None = None) -> str:
-    """`text` as one line of plain words: no markup, no HTML, no table border; cut after `limit` characters."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    if limit is not None and len(line) > limit:
-        line = line[: limit - 1].rstrip() + "…"
-    return _SPECIAL.sub(r"\\\g<0>", line.translate(_ENTITIES))
-
-
-def code(text: str) -> str:
-    """A code span, whatever backticks `text` holds."""
-    line = " ".join(text.split()) or " "
-    fence = "`" * (_longest_run(line) + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
-
-
-def block(text: str, language: str = "") -> str:
-    fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are Markdown already. Columns of numbers, dashes among them, are aligned right."""
-    cells = [list(row) for row in rows]
-    columns = list(zip(*cells, strict=True)) if cells else [()] * len(titles)
-    marks = ["---:" if column and all(map(_NUMBER.match, column)) else ":---" for column in columns]
-    return "\n".join(map(_row, [titles, marks, *cells]))
+__all__ = ["block", "bullets", "code", "details", "escape", "figure", "join", "table"]
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -51,17 +20,5 @@ def figure(name: str, caption: str) -> str:
 def details(summary: str, *, body: Iterable[str], unfolded: bool = False) -> str:
     """A fold that GitHub and the HTML page both open on a click. `summary` is plain text."""
     opening = '<details open="">' if unfolded else "<details>"
-    head = f"{opening}\n<summary>{' '.join(summary.split()).translate(_ENTITIES)}</summary>"
+    head = f"{opening}\n<summary>{' '.join(summary.split()).translate(ENTITIES)}</summary>"
     return join([head, *body, "</details>"])
-
-
-def join(parts: Iterable[str]) -> str:
-    return "\n\n".join(part for part in parts if part)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_BARE_PIPE.sub(r"\\|", cell.replace("\n", " ")) for cell in cells) + " |"
-
-
-def _longest_run(text: str) -> int:
-    return max((len(run) for run in re.findall("`+", text)), default=0)

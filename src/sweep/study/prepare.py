@@ -20,6 +20,7 @@ from sweep.model.bench import pick_device
 from sweep.model.packed.suits import never_packed
 from sweep.model.preflight import preflight
 from sweep.model.rows import look
+from sweep.model.source import idle
 from sweep.plan import Plan
 from sweep.records import Parameters
 from sweep.steps import evaluation_steps, total_steps
@@ -55,7 +56,13 @@ def prepare(plan: Plan) -> Plan:
     if faults or (machine and not dry):
         raise UserError([*faults, *machine])
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
-    notes += [*plan.notes, *plan.splits.warnings, *_never_packed(plan), *_look_at_rows(plan, configs)]
+    notes += [
+        *plan.notes,
+        *plan.splits.warnings,
+        *idle(plan.config.model),
+        *_never_packed(plan),
+        *_look_at_rows(plan, configs),
+    ]
     if dry:
         check_place(plan, device)
         found = "this machine cannot run it" if machine else expected(plan, account, device)

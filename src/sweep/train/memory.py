@@ -12,16 +12,13 @@ from typing import TypeVar
 import psutil
 import torch
 
-R = TypeVar("R")
+from sweep import shortage
 
-_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+R = TypeVar("R")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """PyTorch's CPU allocator and some CUDA libraries say so only in the text of a `RuntimeError`."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError | MemoryError) and shortage.out_of_memory(error)
 
 
 def tried(call: Callable[[], R]) -> R | BaseException:

@@ -220,7 +220,7 @@ class Carrier:
         self._line.lay(layout)
         given: dict[str, Any] = {
             "input_ids": layout.input_ids,
-            "position_ids": layout.position_ids + self._first_position,
+            "position_ids": self._position_ids(layout),
         }
         if layout.token_type_ids is not None and "token_type_ids" in self._given:
             given["token_type_ids"] = layout.token_type_ids
@@ -232,23 +232,34 @@ class Carrier:
 
     @contextmanager
     def _without_pooler(self) -> Iterator[None]:
-        """On a line the base would pool the first row alone."""
+        """On a line the base would pool the first row alone. Not every class asks whether it has a pooler."""
         pooler = getattr(self._trunk, "pooler", None)
         if pooler is None:
             yield
             return
-        self._trunk.pooler = None  # type: ignore[assignment]
+        self._trunk.pooler = _Unpooled()
         try:
             yield
         finally:
             self._trunk.pooler = pooler
 
     @cached_property
-    def _first_position(self) -> int:
-        """RoBERTa and its kin count positions from behind that of padding."""
+    def _counted_from(self) -> int | None:
+        """RoBERTa and its kin count positions from behind that of padding, and do not count a token that pads; None elsewhere."""
         embeddings = getattr(self._trunk, "embeddings", None)
         counted = hasattr(embeddings, "create_position_ids_from_input_ids")
-        return int(embeddings.padding_idx) + 1 if embeddings is not None and counted else 0
+        return int(embeddings.padding_idx) if embeddings is not None and counted else None
+
+    def _position_ids(self, layout: Places) -> Tensor:
+        """(1, tokens)"""
+        places, pad = layout.position_ids, self._counted_from
+        if pad is None:
+            return places
+        padding = (layout.input_ids == pad).long()  # also in a text, where the tokenizer pads with another token
+        so_far = padding.cumsum(1)
+        first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
+        left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
+        return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
 
     def _make_sites(self, passenger: Passenger) -> None:
         for name in passenger.adapters:
@@ -370,6 +381,11 @@ _BY_KIND: dict[PoolingKind, Pool] = {
     "last": Pool(Carrier._last, lambda _, layout: layout.last),
     "mean": _POOLS[3],
 }
+
+
+class _Unpooled(nn.Module):
+    def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden
 
 
 def _set_mode(module: nn.Module, mode: bool) -> None:

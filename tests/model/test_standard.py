@@ -1,0 +1,148 @@
+"""A pooled model by the standard routes: refused, never loaded without its pooling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import AutoPeftModelForSequenceClassification, PeftModel
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.model.account import unwrapped
+from sweep.model.artifact import load, save
+from sweep.model.bench import Bench
+from sweep.model.standard import ARCHITECTURE
+
+from .passes import logits, train
+
+Configure = Callable[..., Config]
+UNKNOWN = "does not recognize this architecture"
+
+
+def trained(folder: Path, config: Config, labels: LabelSpace) -> Tensor:
+    bench = Bench("cpu")
+    tokenizer = bench.tokenizer(config.model)
+    with bench.model(config, labels) as model:
+        train(model, tokenizer)
+        save(model, tokenizer, folder, config=config, labels=labels)
+        return logits(model, tokenizer)
+
+
+def settings(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_text())
+
+
+@pytest.mark.parametrize(("model", "adapter"), [("bert", "lora"), ("gpt2", "ia3")])
+def test_an_adapter_is_not_loaded_without_its_pooling(
+    model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    config = configure(model, adapter, model={"pooling": "mean"})
+    scores = trained(tmp_path, config, labels)
+    base = AutoModelForSequenceClassification.from_pretrained(config.model.path, num_labels=3)
+    for route in (
+        AutoPeftModelForSequenceClassification.from_pretrained,
+        lambda place: PeftModel.from_pretrained(base, place),
+    ):
+        with pytest.raises(KeyError, match=r"model.pooling=mean: only sweep.model.artifact.load loads it"):
+            route(str(tmp_path))
+    assert torch.equal(logits(*load(tmp_path)), scores)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "head", "full"])
+def test_the_folder_is_no_model_of_transformers(
+    adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    trained(tmp_path, configure("bert", adapter, model={"pooling": "cls"}), labels)
+    with pytest.raises(ValueError, match=UNKNOWN):
+        AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=UNKNOWN):
+        pipeline("text-classification", model=str(tmp_path))
+    with pytest.raises(OSError, match=r"no file named model.safetensors"):
+        type(unwrapped(load(tmp_path)[0])).from_pretrained(tmp_path)
+    assert settings(tmp_path, "config.json")["architectures"] == ["BertForSequenceClassificationWithClsPooling"]
+    assert AutoTokenizer.from_pretrained(tmp_path).cls_token == "[CLS]"
+    assert AutoConfig.from_pretrained(tmp_path / ARCHITECTURE).model_type == "bert"
+    front = (tmp_path / "README.md").read_text().split("---")[1]
+    assert "pipeline_tag" not in front and "library_name: sweep" in front
+
+
+@pytest.mark.parametrize(("model", "adapter"), [("bert", "lora"), ("distilbert", "full"), ("llama", "head")])
+def test_what_is_saved_of_a_loaded_model(
+    model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    scores = trained(tmp_path, configure(model, adapter, model={"pooling": "mean"}), labels)
+    found, tokenizer = load(tmp_path)
+    found.load_state_dict(found.state_dict())
+    plain: Any = found.merge_and_unload() if isinstance(found, PeftModel) else found  # type: ignore[operator]
+    torch.testing.assert_close(logits(plain, tokenizer), scores, rtol=0, atol=1e-5)
+    merged = tmp_path / "merged"
+    plain.save_pretrained(merged)
+    tokenizer.save_pretrained(merged)
+    with pytest.raises(ValueError, match=UNKNOWN):
+        AutoModelForSequenceClassification.from_pretrained(merged)
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        type(plain).from_pretrained(merged)
+
+
+def test_an_adapter_saved_again(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    config = configure("bert", model={"pooling": "mean"})
+    trained(tmp_path, config, labels)
+    found: Any = load(tmp_path)[0]
+    found.save_pretrained(tmp_path / "again")
+    base = AutoModelForSequenceClassification.from_pretrained(config.model.path, num_labels=3)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        PeftModel.from_pretrained(base, tmp_path / "again")
+
+
+def test_without_a_pooling_nothing_is_marked(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    config = configure("bert")
+    scores = trained(tmp_path, config, labels)
+    base = AutoModelForSequenceClassification.from_pretrained(config.model.path, num_labels=3)
+    model = PeftModel.from_pretrained(base, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert torch.equal(logits(model, tokenizer), scores)
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(logits(merged, tokenizer), scores, rtol=0, atol=1e-5)
+    assert not (tmp_path / ARCHITECTURE).exists()
+
+
+@pytest.mark.parametrize("adapter", ["lora", "head", "full"])
+def test_folders_without_marks_load_too(adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    """As they were written before there were marks."""
+    scores = trained(tmp_path, configure("bert", adapter, model={"pooling": "mean"}), labels)
+    (tmp_path / ARCHITECTURE).rename(tmp_path / "config.json")
+    if adapter == "full":
+        (tmp_path / "model.mean_pooling.safetensors").rename(tmp_path / "model.safetensors")
+    if adapter == "lora":
+        found = settings(tmp_path, "adapter_config.json")
+        (tmp_path / "adapter_config.json").write_text(json.dumps({**found, "peft_type": "LORA"}))
+    assert torch.equal(logits(*load(tmp_path)), scores)
+
+
+def test_a_folder_that_held_a_pooled_model(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
+    for kind in ("mean", None):
+        scores = trained(tmp_path, configure("gpt2", model={"pooling": kind}), labels)
+    assert torch.equal(logits(*load(tmp_path)), scores)
+    assert AutoConfig.from_pretrained(tmp_path).model_type == "gpt2"
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_what_is_saved_of_a_model_that_the_card_loaded(
+    adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(tmp_path, configure("bert", adapter, model={"pooling": "mean"}), labels)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec((tmp_path / "README.md").read_text().split("```python\n")[2].split("```")[0], found)
+    model = found["model"]
+    (model.merge_and_unload() if adapter == "lora" else model).save_pretrained("merged")
+    with pytest.raises(ValueError, match=UNKNOWN):
+        AutoModelForSequenceClassification.from_pretrained("merged")
