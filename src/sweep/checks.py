@@ -28,7 +28,8 @@ def check(config: Config, origin: Origin) -> list[Fault]:
 def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
     found = (*_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space))
-    return [Fault(path, rule, origin(path)) for path, rule in found]
+    source = f"search space {space.source}"
+    return [Fault(path, rule, source if path in space else origin(path)) for path, rule in found]
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
@@ -259,7 +260,10 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
         yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
     for parameter in space:
         if study.sampler == "grid" and parameter.domain.grid() is None:
-            yield parameter.key, f"is {parameter.domain}, but the grid sampler needs a step or choices"
+            yield (
+                parameter.key,
+                f"is {parameter.domain}, but the grid sampler needs a step or choices; use study.space=grid, or another study.sampler",
+            )
 
 
 def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
