@@ -262,7 +262,7 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
         if study.sampler == "grid" and parameter.domain.grid() is None:
             yield (
                 parameter.key,
-                f"is {parameter.domain}, but the grid sampler needs a step or choices; use study.space=grid, or another study.sampler",
+                f"is {parameter.domain}, but the grid sampler needs a step or choices; use study.space=grid",
             )
 
 
