@@ -31,7 +31,8 @@ def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
         *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
         *trial_faults(config.study, space),
     )  # fmt: skip
-    return [Fault(path, rule, origin(path)) for path, rule in found]
+    source = f"search space {space.source}"
+    return [Fault(path, rule, source if path in space else origin(path)) for path, rule in found]
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
@@ -236,7 +237,7 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
         yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
     for parameter in space:
         if study.sampler == "grid" and parameter.domain.count() is None:
-            yield parameter.key, f"is {parameter.domain}, but the grid sampler needs a step or choices"
+            yield parameter.key, fXX
     if study.sampler == "grid" and (size := space.grid_size()) is not None and size > MOST_POINTS:
         rule = (
             f"is grid, but the search space has {size:,} points, and a grid is laid out whole: {MOST_POINTS:,} at most"

@@ -93,11 +93,15 @@ def told(plan: Plan, found: Expected | str) -> list[str]:
     study = plan.config.study
     each = sorted(found.seconds(corner, plan.splits) for corner in plan.corners)
     span = _duration(each[-1]) if each[-1] < 1.1 * each[0] else f"{_duration(each[0])} to {_duration(each[-1])}"
-    most = f"at most about {_duration(study.n_trials * each[-1])} for {study.n_trials} trials one after the other"
-    less = " and pruning" if study.pruner != "none" else ""
+    lines = [
+        f"expected time, by {_STEPS} steps that were timed on {found.device} as busy as it is now: about {span} a trial"
+    ]
+    if study.n_trials > 1:
+        less = "training several at once" + (" and stopping weak ones" if study.pruner != "none" else "")
+        whole = f"{study.n_trials} trials one after the other take at most about {_duration(study.n_trials * each[-1])}"
+        lines.append(f"  {whole}; {less} takes less, and retraining the winner takes another")
     return [
-        f"expected time, by {_STEPS} steps that were timed on {found.device}: about {span} a trial, {most}; "
-        f"training at once{less} make it less, retraining the winner adds to it",
+        *lines,
         f"expected memory: about {found.peak / _GIB:,.1f} GiB for one trial at a time",
     ]
 
