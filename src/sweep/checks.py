@@ -237,7 +237,10 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
         yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
     for parameter in space:
         if study.sampler == "grid" and parameter.domain.count() is None:
-            yield parameter.key, fXX
+            yield (
+                parameter.key,
+                f"is {parameter.domain}, but the grid sampler needs a step or choices; use study.space=grid",
+            )
     if study.sampler == "grid" and (size := space.grid_size()) is not None and size > MOST_POINTS:
         rule = (
             f"is grid, but the search space has {size:,} points, and a grid is laid out whole: {MOST_POINTS:,} at most"
