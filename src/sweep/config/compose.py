@@ -32,6 +32,11 @@ _DEPTHS = (
 )  # of a user's folder: where Hydra finds configs, and options of nested groups
 _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
+TRACKER = "tracker"  # the one group of which several options may be taken
+_ONE_IN_A_FILE = (
+    "is a list in a defaults list, which takes one tracker; write `override /tracker: NAME` there, and "
+    "`/tracker@tracker.also.OTHER: OTHER` for each other one"
+)
 # Of Hydra's own settings: what does their work here.
 _INSTEAD = {
     "hydra.run": "use run_dir=DIR",
@@ -126,7 +131,7 @@ class Composer:
         """
         _register_resolvers()
         faults = [*self._folder_faults(), *self._hazards]
-        accepted = [text for raw in overrides if (text := self._accept(raw, faults)) is not None]
+        accepted = [text for raw in self._one_by_one(overrides) if (text := self._accept(raw, faults)) is not None]
         if faults:
             raise UserError(faults)
         folders = (str(folder).replace("'", "\\'") for folder in self.folders[1:])
@@ -143,6 +148,8 @@ class Composer:
             rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
             raise UserError.of(self._unreadable() or "a config file", rule) from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
+        if TRACKER not in choices:  # Hydra merges the files of a list, so that the last one wins
+            raise UserError.of(TRACKER, _ONE_IN_A_FILE, COMMAND_LINE if self._chosen(overrides) else "a config file")
         if faults := list(self._hydra_faults(choices)):
             raise UserError(faults)
         OmegaConf.set_struct(tree, False)
@@ -156,9 +163,31 @@ class Composer:
             self._remembered[key] = self.compose(key)
         return self._remembered[key]
 
+    def _chosen(self, overrides: Sequence[str]) -> bool:
+        return any(self.key(raw) == TRACKER for raw in overrides)
+
+    def _one_by_one(self, overrides: Sequence[str]) -> Iterator[str]:
+        """`tracker=[a,b]` as `tracker=a` and `+tracker@tracker.also.b=b`, so that each tracker has keys of its own."""
+        for raw in overrides:
+            names = self._tracker_names(raw)
+            if not names:
+                yield raw
+            else:
+                yield f"{TRACKER}={names[0]}"
+                yield from (f"+{TRACKER}@{TRACKER}.also.{name}={name}" for name in names[1:])
+
+    def _tracker_names(self, raw: str) -> list[str]:
+        """The names in `tracker=[a,b]`; empty for any other override."""
+        if self.key(raw) != TRACKER:
+            return []
+        value = self._parser.parse_override(raw).value()
+        return [str(name) for name in value] if isinstance(value, list) else []
+
     def accepted(self, overrides: Sequence[str]) -> list[str]:
         """Those that have no fault of their own."""
-        return [raw for raw in overrides if self._accept(raw, []) is not None]
+        return [
+            raw for raw in overrides if all(self._accept(one, []) is not None for one in self._one_by_one([raw]))
+        ]  # fmt: skip
 
     def key(self, override: str) -> str:
         """The config key or group that an override names; empty if it cannot be read."""
@@ -241,7 +270,8 @@ class Composer:
             )
         else:
             # `+adapter=lora` would be a second choice for a group that has one already.
-            return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)
+            added = group == "experiment" or override.package is not None
+            return raw if added else re.sub(r"^\+{1,2}", "", raw)
         return None
 
 

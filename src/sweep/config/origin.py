@@ -24,8 +24,9 @@ class Origins:
             if key == path or path.startswith(f"{key}.") and key not in self.composer.groups:
                 return COMMAND_LINE
         experiment_last = sorted(self.choices.items(), key=lambda choice: choice[0] != "experiment")
-        for group, option in experiment_last:
-            inner = path if group == "experiment" else path.removeprefix(f"{group}.")
+        for choice, option in experiment_last:
+            group, _, package = choice.partition("@")
+            inner = path if group == "experiment" else path.removeprefix(f"{package or group}.")
             if (group == "experiment" or inner != path) and self._sets(group, option, inner):
                 return f"conf/{group}/{option}.yaml"
         return ""

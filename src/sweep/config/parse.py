@@ -27,13 +27,15 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
         _remove(left, fault.path.split("[")[0])
     while True:
         try:
-            return Config.model_validate_json(json.dumps(left)), faults
+            config = Config.model_validate_json(json.dumps(left))
         except ValidationError as error:
             found = _faults(error, origin)
             faults += found
             removed = [_remove(left, fault.path) for fault in found]
             if not any(removed):
                 raise UserError(faults) from None
+        else:
+            return config, [*faults, *_of_tracker(config, origin)]
 
 
 def section(path: str) -> type[Section] | None:
@@ -89,6 +91,13 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
         rules.setdefault(path, []).append(rule + element)
     return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
+
+
+def _of_tracker(config: Config, origin: Origin) -> Iterable[Fault]:
+    """Keys that no tracker has: the class that `tracker.target` names judges its own (`sweep.track.plugin`)."""
+    if config.tracker.target is None:
+        for path in (f"tracker.{name}" for name in config.tracker.model_extra or ()):
+            yield Fault(path, _unknown(path), origin(path))
 
 
 def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:

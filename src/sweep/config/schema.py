@@ -292,7 +292,16 @@ class StudyConfig(Section):
 
 
 class TrackerConfig(Section):
-    name: Literal["wandb", "mock", "none"] = "wandb"
+    """The keys of W&B and its mock, beside `name`, `target`, `also`, `max_wait` and `mode`, which every tracker has. The class that
+    `target` names says which other keys there are (`sweep.track.plugin`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "wandb"
+    target: str | None = Field(None, description="dotted path of a tracker's class; null is W&B, its mock, or none")
+    also: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="the second tracker and later ones, by name; composed by tracker=[NAME,NAME]"
+    )
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
     project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
     entity: str | None = Field(None, description="null takes WANDB_ENTITY, else the account's default")

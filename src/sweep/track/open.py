@@ -1,23 +1,36 @@
-"""Tracker config → `Tracker`. Imports the W&B client only if it is used."""
+"""Tracker config → `Tracker`. Imports the client of a tracker only if it is used."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
+from sweep.config.folders import conf_dir
 from sweep.config.schema import Config, TrackerConfig
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest
+from sweep.track.addresses import WANDB
+from sweep.track.beside import BesideTracker
 from sweep.track.credentials import Client, netrc_path, read_client
 from sweep.track.environment import resolved, switched_off, without_effect
 from sweep.track.null import NullTracker
 from sweep.track.patience import NeverStopped, Patience, Stop
+from sweep.track.plugin import load, plugin_faults, settings
+from sweep.track.several import SeveralTrackers
 from sweep.track.tracker import Say, Tracker
 
 # The client's older words for the same modes, which it still takes.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+
+# Trackers without a class of their own to name.
+_BUILT_IN = ("wandb", "mock", "none")
 
 _NOT_IN_PROJECT = "/\\#?%:"
 _LONGEST_PROJECT, _LONGEST_TAG = 128, 64
@@ -42,6 +55,27 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop:
     say = say or _print
     if faults := tracker_faults(config):
         raise UserError(faults)
+    opened = [(one, _open(one, run_dir, say=say, stop=stop)) for _, one in _each(config)]
+    trackers = [
+        ("" if one.tracker.target else WANDB, tracker)
+        for one, tracker in opened
+        if not isinstance(tracker, NullTracker)
+    ]
+    if not trackers:
+        return NullTracker()
+    return trackers[0][1] if len(trackers) == 1 else SeveralTrackers(trackers, say=say)
+
+
+def described(config: Config) -> str:
+    """The trackers in words, for the plan."""
+    said = (f"{one.tracker.name}, mode {one.tracker.mode}" for _, one in _each(config))
+    return "; ".join(said)
+
+
+def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Tracker:
+    """The tracker of `config.tracker`, without those in its `also`."""
+    if config.tracker.target is not None:
+        return _open_plugin(config, run_dir, say=say, stop=stop)
     client = read_client()
     mode = _mode(config.tracker, client)
     if config.tracker.name == "none" or mode.name == "disabled":
@@ -59,8 +93,75 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop:
 
 
 def tracker_faults(config: Config) -> list[Fault]:
-    """What is wrong with the tracker's settings, the machine's credentials for it included. Starts and asks nothing."""
+    """What is wrong with the trackers' settings, the machine's credentials for them included. Starts and asks nothing."""
+    also = config.tracker.also
+    if broken := [fault for name, values in also.items() for fault in _also_faults(name, values)]:
+        return broken
+    named = [one.tracker.name for _, one in _each(config)]
+    faults = list(_together_faults(named))
+    for path, one in _each(config):
+        faults += (_placed(fault, path) for fault in _faults(one))
+    return faults
+
+
+def _each(config: Config) -> Iterator[tuple[str, Config]]:
+    """A config for each tracker, with that tracker's keys in `tracker`, and the path of these keys."""
+    alone = config.tracker.model_copy(update={"also": {}})
+    yield "tracker", config.model_copy(update={"tracker": alone})
+    for name, values in config.tracker.also.items():
+        own = TrackerConfig.model_validate_json(json.dumps(values))
+        yield f"tracker.also.{name}", config.model_copy(update={"tracker": own})
+
+
+def _also_faults(name: str, values: dict[str, Any]) -> Iterator[Fault]:
+    path = f"tracker.also.{name}"
+    if values.get("name") != name:
+        yield Fault(path, f"is given keys, but {name} is not among the trackers; write tracker=[NAME,{name}]")
+        return
+    try:
+        own = TrackerConfig.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        for found in error.errors():
+            key = ".".join(map(str, found["loc"]))
+            yield Fault(f"{path}.{key}", f"is {json.dumps(found['input'])}, but: {found['msg']}")
+        return
+    if own.also:
+        yield Fault(f"{path}.also", f"is of one tracker; write all of them in one list: tracker=[NAME,{name},NAME]")
+    if own.target is None:
+        keys = TrackerConfig.model_fields
+        for key in own.model_extra or ():
+            yield Fault(f"{path}.{key}", f"is not a config key{closest(key, keys)}; {path} has: {', '.join(keys)}")
+
+
+def _together_faults(named: list[str]) -> Iterator[Fault]:
+    """Of a list of several trackers. W&B's client has one backend in a process, so that the mock takes W&B's place."""
+    if len(set(named)) < len(named):
+        yield Fault("tracker", f"is [{','.join(named)}], but one tracker may stand in the list once")
+    if {"wandb", "mock"} <= set(named):
+        yield Fault("tracker", f"is [{','.join(named)}], but mock takes the place of wandb; name one of them")
+    if "none" in named and len(named) > 1:
+        yield Fault("tracker", f"is [{','.join(named)}], but none is no tracker; leave it out")
+
+
+def _placed(fault: Fault, path: str) -> Fault:
+    return replace(fault, path=path + fault.path.removeprefix("tracker"))
+
+
+def _faults(config: Config) -> list[Fault]:
+    """Of `config.tracker` alone."""
     tracker = config.tracker
+    if tracker.target is not None and tracker.name in _BUILT_IN:
+        return [
+            Fault("tracker.target", f"is {tracker.target}, but tracker {tracker.name} has none; name another tracker")
+        ]
+    if tracker.target is not None:
+        return plugin_faults(config)
+    if tracker.name not in _BUILT_IN:
+        names = sorted(file.stem for file in (conf_dir() / "tracker").glob("*.yaml"))
+        if tracker.name in names:
+            return [Fault("tracker.name", f"is {tracker.name}, which needs its file; type tracker={tracker.name}")]
+        rule = f"is {tracker.name}, but must be one of: {', '.join(names)}{closest(tracker.name, names)}"
+        return [Fault("tracker.name", f"{rule}; a tracker of your own has a tracker.target")]
     if tracker.name == "none" or tracker.mode == "disabled":
         return []
     faults = list(_name_faults(tracker, resolved(tracker)))
@@ -79,6 +180,18 @@ def tracker_faults(config: Config) -> list[Fault]:
         set_by = "" if mode.source == "tracker.mode" else f" (set by {mode.source})"
         faults.append(Fault("tracker.mode", f"is online{set_by}, but {trouble}; run `wandb login`, or use offline"))
     return faults
+
+
+def _open_plugin(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Tracker:
+    tracker = config.tracker
+    if tracker.mode == "disabled":
+        return NullTracker()
+    plugin = load(tracker)
+    own = settings(tracker, plugin)
+    patience = Patience(tracker.max_wait, stop or NeverStopped())
+    return BesideTracker(
+        tracker.name, lambda: plugin(config, run_dir, settings=own, say=say), say=say, patience=patience
+    )  # fmt: skip
 
 
 def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, say: Say, stop: Stop | None) -> Tracker:

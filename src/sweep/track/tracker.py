@@ -72,6 +72,16 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
     return study.objective.best(outcome.evals, lambda point: point.metrics)
 
 
+def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
+    """A row for each trial: its number, state, searched values, and its best evaluation's score and epoch."""
+    rows = []
+    for trial in trials:
+        best = best_evaluation(trial.outcome, study)
+        score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
+        rows.append({"number": trial.number, "state": trial.state, **trial.params, **score})
+    return rows
+
+
 class Run(Protocol):
     """One line on the dashboard. `address` is where to look at it: a URL, a folder, or empty."""
 

@@ -18,6 +18,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
 from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.store import Store
+from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
@@ -86,7 +87,7 @@ class WandbTracker:
 
     def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
         """Rows have the order of `events`, so that the server need only say how many it holds."""
-        _, there, run_id = record.tracker_run.rpartition("/runs/")
+        _, there, run_id = own_address(record.tracker_run, WANDB).rpartition("/runs/")
         if not there:
             return False
         settings = self._settings(_trial_name(self.config.study, record.number), JobType.TRIAL, online=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.config.schema import Config
+from sweep.config.schema import Config, TrackerConfig
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.summary import rows, summary
 from sweep.store import Store
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending
+
+_SHARED = {"project", "entity", "tags", "finish_timeout", "max_wait", "port"}  # keys that W&B and its mock both have
 
 
 def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, tracker: str | None) -> None:
@@ -36,8 +38,11 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
     """The first run's tracker; the comparison is a group of its own."""
     first = comparison.contestants[0].lock.config
-    # Another kind of tracker does not take over a mode that was set for the first run's own.
-    other = {"name": tracker, "mode": "auto"} if tracker not in (None, first.tracker.name) else {}
-    settings = first.tracker.model_copy(update=other)
+    settings = first.tracker
+    if tracker is not None and (tracker != settings.name or settings.also):
+        # Another kind of tracker does not take over a mode that was set for the first run's own.
+        settings = TrackerConfig.model_validate(
+            settings.model_dump(include=_SHARED) | {"name": tracker, "mode": "auto"}
+        )  # fmt: skip
     study = first.study.model_copy(update={"study_name": name})
     return first.model_copy(update={"tracker": settings, "study": study})

@@ -1,0 +1,47 @@
+"""Names of runs and of their addresses where a study has trackers beside W&B."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sweep.records import TrialPlan
+from sweep.track.tracker import JobType
+
+WANDB = "W&B"  # of the real service and of the mock: one client serves both
+_BETWEEN = "; "
+
+
+def labelled(label: str, address: str) -> str:
+    return f"{label}: {address}" if address else ""
+
+
+def joined(addresses: Iterable[str]) -> str:
+    return _BETWEEN.join(filter(None, addresses))
+
+
+def own_address(recorded: str, label: str) -> str:
+    """The part of `TrialRecord.tracker_run` that the tracker with this label wrote. An address without a label is W&B's, which
+    writes it so where it is the only tracker."""
+    parts = _parts(recorded)
+    if label == WANDB and not parts:
+        return recorded
+    return parts.get(label, "")
+
+
+def short_name(trial: TrialPlan, job_type: JobType) -> str:
+    """A run's name within its study, fit for a folder: `0003`, `0003-seed-7`, `final`, `refit-ia3`."""
+    study = trial.config.study
+    match job_type:
+        case JobType.FINAL | JobType.REFIT:
+            method = str(trial.params.get(study.compare_by)) if study.compare_by else ""
+            safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in method)
+            return f"{job_type}-{safe}" if safe else str(job_type)
+        case JobType.CONFIRM:
+            return f"{trial.number:04d}-seed-{trial.config.trainer.seed}"
+        case _:
+            return f"{trial.number:04d}"
+
+
+def _parts(recorded: str) -> Mapping[str, str]:
+    pairs = (part.partition(": ") for part in recorded.split(_BETWEEN))
+    return {label: address for label, _, address in pairs if address}

@@ -1,0 +1,200 @@
+"""A tracker in a thread of its own: the study does not wait for its rows, and nothing that it raises reaches the study.
+
+Rows and endings go into a queue. The study waits where it needs an answer (the address of a new run) and at the end, as long as
+`Patience` allows. What fails costs one line; the rest of that run is left out, and the next run is tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+from sweep.config.schema import Config
+from sweep.config.secrets import scrub
+from sweep.errors import first_line
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.store import Store
+from sweep.track.addresses import labelled
+from sweep.track.null import NullRun, NullTracker
+from sweep.track.patience import STOPPED, Patience
+from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, Tracker
+
+# Seconds more for the first call: the tracker imports its client and makes its tables.
+_FIRST = 30.0
+# Bytes of a model a second that a disk or a server which is well takes.
+_UPLOAD = 5e6
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Task(Generic[T]):
+    """One call. `result` is None until `done`, and where the call failed or was left out."""
+
+    what: str
+    action: Callable[[], T]
+    done: Event = field(default_factory=Event)
+    result: T | None = None
+
+
+class BesideTracker:
+    """`make` starts the tracker. Where that fails, nothing is tracked there."""
+
+    def __init__(self, name: str, make: Callable[[], Tracker], *, say: Say, patience: Patience) -> None:
+        self.name = name
+        self._say = say
+        self._patience = patience
+        self._tracker: Tracker = NullTracker()
+        self._tasks: SimpleQueue[_Task[object] | None] = SimpleQueue()
+        self._told = self._off = False
+        self._first = _FIRST
+        self._artifacts: list[Path] = []
+        self.incomplete = 0
+        Thread(target=self._work, daemon=True, name=f"tracker {name}").start()
+        self._submit("start", lambda: self._start(make))
+
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
+        return self._opened("start a run", lambda: self._tracker.open(trial, job_type))
+
+    def open_study(self, config: Config) -> Run:
+        return self._opened("start the study's run", lambda: self._tracker.open_study(config))
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        return self._opened("start the comparison's run", lambda: self._tracker.open_comparison(name, compared))
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        what = f"complete the run of trial {record.number}"
+        return bool(self._answer(what, lambda: self._tracker.complete(record, events)))
+
+    def close(self, store: Store) -> Receipt:
+        """Wait for what is queued, in the time that is left; after a second signal for nothing."""
+        patience = self._patience
+        task = self._submit("close", lambda: self._tracker.close(store))
+        self._tasks.put(None)
+        limit = max(patience.usual, patience.left) + self._first + sum(map(_upload, self._artifacts))
+        if not patience.wait(task.done, STOPPED if patience.stop.raised else limit):
+            if not patience.stop.at_once:
+                self._give_up("did not take everything in time")
+            return Receipt()
+        receipt = task.result or Receipt()
+        return Receipt((*receipt.lines, *self._left_out()), receipt.missing)
+
+    def attach(self, ending: Ending) -> None:
+        """Allow time for a model that is on its way."""
+        if ending.artifact is not None:
+            self._artifacts.append(ending.artifact)
+
+    def run_task(self, what: str, action: Callable[[], object], lost: Callable[[], None]) -> None:
+        """Queue a call of a run. `lost` is called, in the tracker's thread, where it fails."""
+
+        def guarded() -> None:
+            try:
+                action()
+            except Exception:
+                lost()
+                raise
+
+        self._submit(what, guarded)
+
+    def _start(self, make: Callable[[], Tracker]) -> None:
+        try:
+            self._tracker = make()
+        except BaseException:
+            self._off = True
+            raise
+
+    def _opened(self, what: str, action: Callable[[], Run]) -> Run:
+        def opened() -> tuple[Run, str]:
+            run = action()
+            return run, run.address
+
+        if (found := self._answer(what, opened)) is None:
+            return NullRun()
+        run, address = found
+        return BesideRun(self, run, labelled(self.name, address))
+
+    def _answer(self, what: str, action: Callable[[], T]) -> T | None:
+        """What the tracker answers; None where it fails, and where it does not answer in time: then it is given up."""
+        if self._off:
+            return None
+        patience, extra, began = self._patience, self._first, time.monotonic()
+        task = self._submit(what, action)
+        limit = STOPPED if patience.stop.raised else max(patience.usual, patience.left) + extra
+        before = patience.stop.raised
+        done = patience.wait(task.done, limit)
+        if not done and patience.stop.raised is not before:
+            return None  # the user stopped the study while it waited
+        self._first = 0.0
+        patience.count(time.monotonic() - began, extra=extra, failed=not done)
+        if not done:
+            self._give_up(f"did not {what} within {limit:.0f} s")
+            return None
+        return task.result
+
+    def _submit(self, what: str, action: Callable[[], T]) -> _Task[T]:
+        task = _Task(what, action)
+        self._tasks.put(task)  # type: ignore[arg-type]  # only its own caller reads the result
+        return task
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                if not self._off:
+                    task.result = task.action()
+            except (Exception, SystemExit) as error:  # of a library or the user's own class: none may end a study
+                self._tell(f"failed to {task.what} ({_said(error)})")
+            finally:
+                task.done.set()
+
+    def _give_up(self, reason: str) -> None:
+        self._off = True
+        self._tell(f"{reason}, and gets nothing more")
+
+    def _tell(self, reason: str) -> None:
+        """Of the first failure alone."""
+        if not self._told:
+            self._told = True
+            self._say(f"{self.name} {reason}; the run directory has everything.")
+
+    def _left_out(self) -> tuple[str, ...]:
+        count = self.incomplete
+        return (f"{self.name}: {count} run{'' if count == 1 else 's'} incomplete",) if count else ()
+
+
+class BesideRun:
+    """A run of a `BesideTracker`. After a row that failed, no other row is tried; its ending is."""
+
+    def __init__(self, owner: BesideTracker, run: Run, address: str) -> None:
+        self.address = address
+        self._owner = owner
+        self._run = run
+        self._lost = False
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        row = dict(metrics)
+        self._owner.run_task("log a row", lambda: None if self._lost else self._run.log(step, row), self._lose)
+
+    def finish(self, ending: Ending) -> None:
+        self._owner.attach(ending)
+        self._owner.run_task("end a run", lambda: self._run.finish(ending), self._lose)
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self._lost = True
+            self._owner.incomplete += 1
+
+
+def _said(error: BaseException) -> str:
+    said = scrub(first_line(error))
+    kind = type(error).__name__
+    return said if said == kind else f"{kind}: {said}"
+
+
+def _upload(folder: Path) -> float:
+    """Seconds that the files of a model take."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / _UPLOAD

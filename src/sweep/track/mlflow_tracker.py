@@ -1,0 +1,280 @@
+"""MLflow: an experiment for the study, a run for each training, and one for the study itself.
+
+`MlflowClient` is used without MLflow's global state (`mlflow.start_run`), since several trials train at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import re
+import shlex
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from sweep.config.schema import Config, Section
+from sweep.config.secrets import scrub, scrub_typed, scrubbed
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.store import Store
+from sweep.track.addresses import own_address, short_name
+from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending, trial_rows
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+FOLDER = "mlflow"
+
+# Set before the client is imported, where the user has not: nothing is sent but to the server that the user names, and a server
+# that does not answer is given up soon.
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}  # fmt: skip
+_AT_ONCE = 100  # parameters that one request may hold; metrics: 1,000
+_LONGEST = 6000  # characters of a parameter's value
+_NOT_IN_NAME = re.compile(r"[^\w./ :-]")
+_SCHEME = re.compile(r"(?:https?|sqlite|postgresql|mysql|mssql)(?:\+\w+)?://|databricks\b")
+# Config sections that say nothing about a trial.
+_LEFT_OUT = ("published", "tracker", "run_dir")
+
+
+class MlflowSettings(Section):
+    uri: str | None = Field(
+        None, description="a server or a database; null takes MLFLOW_TRACKING_URI, else RUN_DIR/mlflow"
+    )
+    experiment: str | None = Field(None, min_length=1, description="null takes the study's name")
+    log_model: bool = True
+
+    @field_validator("uri")
+    @classmethod
+    def _known_scheme(cls, uri: str | None) -> str | None:
+        if uri is not None and not _SCHEME.match(uri):
+            raise PydanticCustomError("uri", "must begin with http://, https://, sqlite:///, postgresql:// or mysql://")
+        return uri
+
+
+class MlflowTracker:
+    """Runs of a study that goes on are found by the id of the run directory, in a tag."""
+
+    Settings: ClassVar[type[Section]] = MlflowSettings
+    requires: ClassVar[Mapping[str, str]] = {"mlflow": "pip install 'sweep[mlflow]'"}
+
+    def __init__(self, config: Config, run_dir: Path, *, settings: MlflowSettings, say: Say) -> None:  # noqa: ARG002
+        self._config = config
+        self._store = Store(run_dir)
+        self._settings = settings
+        self._folder = run_dir / FOLDER
+        self._given = settings.uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self._uri = self._given or _sqlite(self._folder)
+        if not self._given:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self.client = _client(self._uri)
+        self.experiment = self._experiment(settings.experiment or scrub_typed(config.study.study_name))
+        self._runs: list[MlflowRun] = []
+
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
+        name = short_name(trial, job_type)
+        if job_type is not JobType.TRIAL:
+            for stale in self._found(job_type, name=name, running=True):
+                _end_as_lost(self.client, stale)
+        tags = {"sweep.number": str(trial.number), "sweep.command": scrub_typed(trial.command),
+                "sweep.total_steps": str(trial.total_steps), "sweep.searched": ", ".join(trial.params)}  # fmt: skip
+        run = self._start(name, job_type, tags)
+        run.describe({**_flat(scrubbed(trial.config)), **trial.params})
+        return run
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        """Log the rows that did not arrive, and end the run. False where the record names no run of MLflow."""
+        run_id = own_address(record.tracker_run, self._config.tracker.name).rpartition("/runs/")[2]
+        if not run_id:
+            return False
+        run = MlflowRun(self, run_id, JobType.TRIAL)
+        there = run.steps({name for event in events for name in event.metrics})
+        for event in events:
+            run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
+        run.finish(trial_ending(record, self._config.study))
+        self._runs.append(run)
+        return True
+
+    def open_study(self, config: Config) -> Run:
+        """The run of a study that goes on is taken up again; its report and its summary replace the earlier ones."""
+        known = self._found(JobType.STUDY)
+        if known:
+            self.client.update_run(known[0], status="RUNNING")
+            run = MlflowRun(self, known[0], JobType.STUDY)
+            self._runs.append(run)
+        else:
+            run = self._start("study", JobType.STUDY, {})
+        self.client.log_dict(run.id, scrubbed(config), "config.json")
+        return run
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        run = self._start(name, JobType.COMPARE, {})
+        self.client.log_dict(run.id, {method: scrubbed(config) for method, config in compared.items()}, "compared.json")
+        return run
+
+    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+        for run in self._runs:
+            run.finish(Ending("interrupted"))
+        counts = Counter(run.job_type for run in self._runs)
+        if not counts:
+            return Receipt()
+        runs = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        arrived = f"MLflow: runs {runs}, at {self._shown()}"
+        look = (
+            f"  look: mlflow ui --backend-store-uri {shlex.quote(self._uri)}  (of the full package, not mlflow-skinny)"
+        )
+        return Receipt((arrived,) if self._given else (arrived, look))
+
+    def address(self, run_id: str) -> str:
+        return f"{self._shown()}/#/experiments/{self.experiment}/runs/{run_id}"
+
+    @property
+    def log_model(self) -> bool:
+        return self._settings.log_model
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    def _shown(self) -> str:
+        return scrub(self._given).rstrip("/") if self._given else str(self._folder)
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = None if self._given else (self._folder / "artifacts").resolve().as_uri()
+        return str(self.client.create_experiment(name, artifact_location=place))
+
+    def _start(self, name: str, job_type: JobType, tags: Mapping[str, str]) -> MlflowRun:
+        study = scrub_typed(self._config.study.study_name)
+        own = {"sweep.study": study, "sweep.job_type": str(job_type), "sweep.run_dir": self._store.identity()}
+        found = self.client.create_run(self.experiment, run_name=name, tags={**own, **tags})
+        run = MlflowRun(self, str(found.info.run_id), job_type)
+        self._runs.append(run)
+        return run
+
+    def _found(self, job_type: JobType, *, name: str = "", running: bool = False) -> list[str]:
+        """The ids of the runs that this run directory has in the experiment."""
+        rules = [f"tags.`sweep.run_dir` = '{self._store.identity()}'", f"tags.`sweep.job_type` = '{job_type}'"]
+        rules += ["attributes.status = 'RUNNING'"] if running else []
+        found = self.client.search_runs([self.experiment], filter_string=" and ".join(rules))
+        return [str(run.info.run_id) for run in found if not name or run.info.run_name == name]
+
+
+class MlflowRun:
+    def __init__(self, owner: MlflowTracker, run_id: str, job_type: JobType) -> None:
+        self.id = run_id
+        self.job_type = job_type
+        self._owner = owner
+        self._client = owner.client
+        self._ended = False
+
+    @property
+    def address(self) -> str:
+        return self._owner.address(self.id)
+
+    def describe(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        values = {_name(key): str(value)[:_LONGEST] for key, value in params.items() if value is not None}
+        entries = [Param(key, value) for key, value in values.items()]
+        for start in range(0, len(entries), _AT_ONCE):
+            self._client.log_batch(self.id, params=entries[start : start + _AT_ONCE])
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        rows = [Metric(_name(name), float(value), now, step) for name, value in metrics.items()]
+        if rows:
+            self._client.log_batch(self.id, metrics=rows)
+
+    def finish(self, ending: Ending) -> None:
+        """Numbers of the summary become metrics at step 0, texts become tags."""
+        if self._ended:
+            return
+        self._ended = True
+        summary = ending.summary or {}
+        self.log(0, {name: value for name, value in summary.items() if not isinstance(value, str)})
+        texts = {name: scrub(value) for name, value in summary.items() if isinstance(value, str)}
+        for name, text in ({"sweep.state": ending.state} | texts).items():
+            self._client.set_tag(self.id, _name(name), text[:_LONGEST])
+        self._attach(ending)
+        status = "FINISHED" if ending.code == 0 else "KILLED" if ending.state == "interrupted" else "FAILED"
+        self._client.set_terminated(self.id, status)
+
+    def steps(self, names: Iterable[str]) -> Mapping[str, set[int]]:
+        """The steps that the run holds of each of its metrics."""
+        there: dict[str, set[int]] = defaultdict(set)
+        for name in names:
+            there[name].update(row.step for row in self._client.get_metric_history(self.id, _name(name)))
+        return there
+
+    def _attach(self, ending: Ending) -> None:
+        for path in ending.files:
+            self._client.log_artifact(self.id, str(path))
+        if ending.trials:
+            self._client.log_text(self.id, _csv(trial_rows(ending.trials, self._owner.config.study)), "trials.csv")
+        for name, rows in ending.tables.items():
+            self._client.log_text(self.id, _csv(rows), f"{name}.csv")
+        if ending.artifact is not None and self._owner.log_model:
+            self._client.log_artifacts(self.id, str(ending.artifact), "model")
+
+
+def _client(uri: str) -> MlflowClient:
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
+def _sqlite(folder: Path) -> str:
+    """SQLAlchemy ends a path at `?`: such a path is given as a `file:` address, in which it is escaped."""
+    path = str(folder.resolve() / "mlflow.db")
+    return f"sqlite:///file:{quote(path)}?uri=true" if set(path) & set("?#%") else f"sqlite:///{path}"
+
+
+def _end_as_lost(client: MlflowClient, run_id: str) -> None:
+    """Of a process that was killed: what it trained is trained again, in a run of its own."""
+    client.set_tag(run_id, "sweep.state", "lost")
+    client.set_terminated(run_id, "KILLED")
+
+
+def _name(name: str) -> str:
+    """A name that MLflow takes: of letters, digits, and `_ - . / : ` and spaces, and a plain relative path."""
+    parts = _NOT_IN_NAME.sub("_", name).split("/")
+    return "/".join(part if part.strip(".") else "_" for part in parts)[:250]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys → values; lists as JSON."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if not prefix and key in _LEFT_OUT:
+            continue
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
+    return flat
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

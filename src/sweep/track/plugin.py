@@ -1,0 +1,105 @@
+"""Trackers by dotted path: what a tracker's class offers, and the settings it is given.
+
+`tracker.target` names a class such as `my_package.my_module.MyTracker`. Its YAML file in `conf/tracker/`, or in a folder of the
+user's own, holds that path and the values of its settings. Nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import ValidationError
+
+from sweep.config.schema import Config, Section, TrackerConfig
+from sweep.errors import Fault, UserError, closest, first_line
+from sweep.track.tracker import Say, Tracker
+
+# Keys that mean the same for every tracker; the tracker's thread and `open_tracker` take care of them.
+_COMMON = ("name", "target", "also", "mode", "max_wait")
+
+
+@runtime_checkable
+class TrackerPlugin(Protocol):
+    """The class that `tracker.target` names. `Settings` is a `Section` with the keys of its YAML file; `requires` maps each module
+    that it imports beyond sweep's own dependencies to the command that installs it."""
+
+    Settings: ClassVar[type[Section]]
+    requires: ClassVar[Mapping[str, str]]
+
+    def __call__(self, config: Config, run_dir: Path, *, settings: Any, say: Say) -> Tracker:
+        """Start the tracker. Called in the thread in which all its methods are called."""
+
+
+def plugin_faults(config: Config) -> list[Fault]:
+    """What is wrong with the class that `config.tracker.target` names, with what it needs, and with its settings. Paths begin with
+    `tracker.`"""
+    tracker = config.tracker
+    try:
+        plugin = load(tracker)
+    except UserError as error:
+        return list(error.faults)
+    faults = [
+        Fault("tracker.name", f"is {tracker.name}, which needs {module}; type {install}")
+        for module, install in plugin.requires.items()
+        if not _is_installed(module)
+    ]
+    if tracker.mode not in ("auto", "disabled"):
+        faults.append(Fault("tracker.mode", f"is {tracker.mode}, but {tracker.name} has: auto, disabled"))
+    try:
+        settings(tracker, plugin)
+    except ValidationError as error:
+        faults += _setting_faults(error, tracker, plugin)
+    return faults
+
+
+def load(tracker: TrackerConfig) -> TrackerPlugin:
+    """The class at `tracker.target`. Raises UserError where there is none, or where it is no tracker's."""
+    target = tracker.target or ""
+    module, _, name = target.rpartition(".")
+    if not module or not all(part.isidentifier() for part in target.split(".")):
+        raise UserError.of(
+            "tracker.target", f"is {target}, but must be a dotted path such as my_package.my_module.MyTracker"
+        )
+    try:
+        found = getattr(import_module(module), name, None)
+    except Exception as error:  # whatever the user's own module raises
+        raise UserError.of(
+            "tracker.target", f"is {target}, but {module} cannot be imported: {first_line(error)}"
+        ) from None
+    if not (callable(found) and isinstance(found, TrackerPlugin)):
+        rule = "has no class of that name with `Settings` and `requires` (docs/tracking.md)"
+        raise UserError.of("tracker.target", f"is {target}, but {module} {rule}")
+    return found
+
+
+def settings(tracker: TrackerConfig, plugin: TrackerPlugin) -> Section:
+    """The tracker's own keys. W&B's keys count as not given where they have their defaults. Raises ValidationError."""
+    defaults = TrackerConfig()
+    given = {name: getattr(tracker, name) for name in TrackerConfig.model_fields if name not in _COMMON}
+    given = {name: value for name, value in given.items() if value != getattr(defaults, name)}
+    return plugin.Settings.model_validate_json(json.dumps(given | (tracker.model_extra or {})))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
+
+
+def _setting_faults(error: ValidationError, tracker: TrackerConfig, plugin: TrackerPlugin) -> Iterator[Fault]:
+    names = tuple(plugin.Settings.model_fields)
+    for found in error.errors():
+        path = ".".join(map(str, found["loc"]))
+        if found["type"] == "extra_forbidden":
+            rule = f"is not a key of tracker {tracker.name}{closest(path, names)}; it has: {', '.join(names) or 'none'}"
+        elif found["type"] == "missing":
+            rule = "is missing, and must be given"
+        else:
+            rule = f"is {json.dumps(found['input'])}, but: {found['msg']}"
+        yield Fault(f"tracker.{path}", rule)

@@ -1,0 +1,92 @@
+"""Several trackers at once: each is given everything, and none of them can take the others with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from sweep.config.schema import Config
+from sweep.config.secrets import scrub
+from sweep.errors import first_line
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.store import Store
+from sweep.track.addresses import joined, labelled
+from sweep.track.null import NullRun, NullTracker
+from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, Tracker
+
+T = TypeVar("T")
+
+
+class SeveralTrackers:
+    """`trackers` by the label of their addresses; an empty label where they label their addresses themselves. One that raises is
+    told of in one line and gets nothing more."""
+
+    def __init__(self, trackers: Sequence[tuple[str, Tracker]], *, say: Say) -> None:
+        self._labels = [label for label, _ in trackers]
+        self.trackers = [tracker for _, tracker in trackers]
+        self._say = say
+
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
+        return self._run(lambda tracker: tracker.open(trial, job_type))
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        """Whether each of them went on with the run."""
+        return all(self._each(lambda tracker: tracker.complete(record, events), False))
+
+    def open_study(self, config: Config) -> Run:
+        return self._run(lambda tracker: tracker.open_study(config))
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
+        return self._run(lambda tracker: tracker.open_comparison(name, compared))
+
+    def close(self, store: Store) -> Receipt:
+        receipts = self._each(lambda tracker: tracker.close(store), Receipt())
+        lines = tuple(line for receipt in receipts for line in receipt.lines)
+        return Receipt(lines, tuple(name for receipt in receipts for name in receipt.missing))
+
+    def attempt(self, index: int, action: Callable[[Tracker], T], fallback: T) -> T:
+        try:
+            return action(self.trackers[index])
+        except Exception as error:  # see `BesideTracker`
+            self.trackers[index] = NullTracker()
+            name = self._labels[index] or "a tracker"
+            self._say(f"{name} failed ({scrub(first_line(error))}), and gets nothing more.")
+            return fallback
+
+    def _each(self, action: Callable[[Tracker], T], fallback: T) -> list[T]:
+        return [self.attempt(index, action, fallback) for index in range(len(self.trackers))]
+
+    def _run(self, action: Callable[[Tracker], Run]) -> Run:
+        runs = self._each(action, _no_run())
+        addresses = [
+            labelled(label, run.address) if label else run.address
+            for label, run in zip(self._labels, runs, strict=True)
+        ]
+        return _SeveralRuns(self, runs, joined(addresses))
+
+
+def _no_run() -> Run:
+    return NullRun()
+
+
+class _SeveralRuns:
+    def __init__(self, owner: SeveralTrackers, runs: Sequence[Run], address: str) -> None:
+        self.address = address
+        self._owner = owner
+        self._runs = list(runs)
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        self._each(lambda run: run.log(step, metrics))
+
+    def finish(self, ending: Ending) -> None:
+        self._each(lambda run: run.finish(ending))
+
+    def _each(self, action: Callable[[Run], None]) -> None:
+        for index, run in enumerate(self._runs):
+
+            def of_run(_: Tracker, run: Run = run) -> bool:
+                action(run)
+                return True
+
+            if not self._owner.attempt(index, of_run, False):
+                self._runs[index] = NullRun()

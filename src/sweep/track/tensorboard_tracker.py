@@ -1,0 +1,212 @@
+"""TensorBoard: a folder of event files for each training, the searched values for its hparams plugin, and the study's report.
+
+The files are written with the package `tensorboard` alone, which needs neither TensorFlow nor torch.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sweep.config.schema import Config, Scalar, Section
+from sweep.config.secrets import scrub, scrub_typed, scrubbed
+from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.store import Store
+from sweep.track.addresses import short_name
+from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending, trial_rows
+
+FOLDER = "tensorboard"
+
+# Seconds between two writes to the disk.
+_FLUSH_EVERY = 5
+
+
+class TensorboardSettings(Section):
+    """Nothing to set."""
+
+
+class TensorboardTracker:
+    """Files are in `RUN_DIR/tensorboard`. Of a training that begins again, the earlier files are deleted."""
+
+    Settings: ClassVar[type[Section]] = TensorboardSettings
+    requires: ClassVar[Mapping[str, str]] = {"tensorboard": "pip install 'sweep[tensorboard]'"}
+
+    def __init__(self, config: Config, run_dir: Path, *, settings: TensorboardSettings, say: Say) -> None:  # noqa: ARG002
+        self._config = config
+        self._folder = run_dir / FOLDER
+        self._runs: list[TensorboardRun] = []
+
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
+        run = self._start(short_name(trial, job_type))
+        if job_type is JobType.TRIAL:
+            run.begin_session(trial.params, name=f"trial {trial.number}")
+        run.write_text("command", f"`{scrub_typed(trial.command)}`")
+        run.write_text("config", _as_code(scrubbed(trial.config)))
+        return run
+
+    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+        """Write the rows that are missing, and the end, to a further file in the trial's folder. False where it has none."""
+        folder = self._folder / f"{record.number:04d}"
+        if not folder.exists():
+            return False
+        there = written_steps(folder)
+        run = TensorboardRun(folder, self._config)
+        run.session = True
+        self._runs.append(run)
+        for event in events:
+            run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
+        run.finish(trial_ending(record, self._config.study))
+        return True
+
+    def open_study(self, config: Config) -> Run:
+        run = self._start("study")
+        run.write_text("config", _as_code(scrubbed(config)))
+        return run
+
+    def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
+        run = self._start("compare")
+        for method, config in compared.items():
+            run.write_text(f"config/{method}", _as_code(scrubbed(config)))
+        return run
+
+    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+        for run in self._runs:
+            run.finish(Ending("interrupted"))
+        if not self._runs:
+            return Receipt()
+        count = f"{len(self._runs)} run{'' if len(self._runs) == 1 else 's'}"
+        folder = shlex.quote(str(self._folder))
+        return Receipt((f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"))
+
+    def _start(self, name: str) -> TensorboardRun:
+        folder = self._folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        run = TensorboardRun(folder, self._config)
+        self._runs.append(run)
+        return run
+
+
+class TensorboardRun:
+    def __init__(self, folder: Path, config: Config) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.address = str(folder)
+        self._config = config
+        self._writer = EventFileWriter(str(folder), flush_secs=_FLUSH_EVERY)
+        self.session = False  # whether the hparams plugin shows it
+        self._ended = False
+        self._last_step = 0
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        self._last_step = max(self._last_step, step)
+        for name, value in metrics.items():
+            self._write(scalar_pb(name, float(value)), step)
+
+    def write_text(self, name: str, markdown: str) -> None:
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(text_pb(name, markdown), self._last_step)
+
+    def begin_session(self, params: Mapping[str, Scalar], *, name: str) -> None:
+        """The searched values, as the hparams plugin shows them."""
+        from tensorboard.plugins.hparams import plugin_data_pb2
+
+        self.session = True
+        start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=time.time())
+        for key, value in params.items():
+            match value:
+                case None:
+                    start.hparams[key].string_value = "null"
+                case bool():
+                    start.hparams[key].bool_value = value
+                case int() | float():
+                    start.hparams[key].number_value = value
+                case _:
+                    start.hparams[key].string_value = scrub(value)
+        self._write_hparams("session_start_info", start)
+        self._writer.flush()
+
+    def finish(self, ending: Ending) -> None:
+        """The summary's numbers at the last step, its texts and the report as text, and how the session ended."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            for name, value in (ending.summary or {}).items():
+                if isinstance(value, str):
+                    self.write_text(name, scrub(value))
+                else:
+                    self.log(self._last_step, {name: value})
+            self.write_text("state", ending.state)
+            self._attach(ending)
+            if self.session:
+                self._end_session(ending)
+        finally:
+            self._writer.close()
+
+    def _attach(self, ending: Ending) -> None:
+        for path in (path for path in ending.files if path.suffix == ".md"):
+            self.write_text(path.stem, path.read_text(errors="replace"))
+        if ending.trials:
+            self.write_text("trials", _table(trial_rows(ending.trials, self._config.study)))
+        for name, rows in ending.tables.items():
+            self.write_text(name, _table(rows))
+
+    def _end_session(self, ending: Ending) -> None:
+        from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+
+        status = api_pb2.STATUS_SUCCESS if ending.code == 0 else api_pb2.STATUS_FAILURE
+        info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        self._write_hparams("session_end_info", info)
+
+    def _write_hparams(self, kind: str, info: Any) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+        data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **{kind: info})
+        about = metadata.create_summary_metadata(data)
+        value = Summary.Value(tag=f"_hparams_/{kind}", metadata=about, tensor=metadata.NULL_TENSOR)
+        self._write(Summary(value=[value]), 0)
+
+    def _write(self, summary: Any, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def written_steps(folder: Path) -> Mapping[str, set[int]]:
+    """The steps that a folder's files hold of each metric."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    files = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    there: dict[str, set[int]] = defaultdict(set)
+    for name in files.Tags()["tensors"]:
+        there[name].update(event.step for event in files.Tensors(name))
+    return there
+
+
+def _as_code(values: Mapping[str, Any]) -> str:
+    """A code block in Markdown, with a line for each value."""
+    return "\n".join(f"    {line}" for line in _lines(values, ""))
+
+
+def _lines(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}: {value}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    body = [[str(row.get(column, "")).replace("|", "\\|") for column in columns] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *body))
