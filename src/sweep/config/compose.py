@@ -34,8 +34,8 @@ _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
 TRACKER = "tracker"  # the one group of which several options may be taken
 _ONE_IN_A_FILE = (
-    "is a list in a defaults list, which takes one tracker; write `override /tracker: NAME` there, and "
-    "`/tracker@tracker.also.OTHER: OTHER` for each other one"
+    "is a list in a defaults list, which takes one tracker; write `- override /tracker: NAME` there, and above the "
+    "overrides `- /tracker@tracker.also.OTHER: OTHER` for each other one"
 )
 # Of Hydra's own settings: what does their work here.
 _INSTEAD = {

@@ -51,7 +51,7 @@ class BesideTracker:
         self._patience = patience
         self._tracker: Tracker = NullTracker()
         self._tasks: SimpleQueue[_Task[object] | None] = SimpleQueue()
-        self._told = self._off = False
+        self._told = self._off = self._stuck = False
         self._first = _FIRST
         self._artifacts: list[Path] = []
         self.incomplete = 0
@@ -73,6 +73,8 @@ class BesideTracker:
 
     def close(self, store: Store) -> Receipt:
         """Wait for what is queued, in the time that is left; after a second signal for nothing."""
+        if self._stuck:
+            return Receipt()
         patience = self._patience
         task = self._submit("close", lambda: self._tracker.close(store))
         self._tasks.put(None)
@@ -152,7 +154,8 @@ class BesideTracker:
                 task.done.set()
 
     def _give_up(self, reason: str) -> None:
-        self._off = True
+        """Its thread is left with the call that does not come back."""
+        self._off = self._stuck = True
         self._tell(f"{reason}, and gets nothing more")
 
     def _tell(self, reason: str) -> None:

@@ -17,7 +17,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -37,11 +36,13 @@ FOLDER = "mlflow"
 # Set before the client is imported, where the user has not: nothing is sent but to the server that the user names, and a server
 # that does not answer is given up soon.
 _DEFAULTS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }  # fmt: skip
 _AT_ONCE = 100  # parameters that one request may hold; metrics: 1,000
 _LONGEST = 6000  # characters of a parameter's value
 _NOT_IN_NAME = re.compile(r"[^\w./ :-]")
+_SERVER = re.compile(r"https?://|databricks\b")
 _SCHEME = re.compile(r"(?:https?|sqlite|postgresql|mysql|mssql)(?:\+\w+)?://|databricks\b")
 # Config sections that say nothing about a trial.
 _LEFT_OUT = ("published", "tracker", "run_dir")
@@ -153,7 +154,8 @@ class MlflowTracker:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        place = None if self._given else (self._folder / "artifacts").resolve().as_uri()
+        # A server has a place of its own for files; of a database, the client would take the folder it is started in.
+        place = None if _SERVER.match(self._uri) else (self._folder / "artifacts").resolve().as_uri()
         return str(self.client.create_experiment(name, artifact_location=place))
 
     def _start(self, name: str, job_type: JobType, tags: Mapping[str, str]) -> MlflowRun:
@@ -242,9 +244,12 @@ def _client(uri: str) -> MlflowClient:
 
 
 def _sqlite(folder: Path) -> str:
-    """SQLAlchemy ends a path at `?`: such a path is given as a `file:` address, in which it is escaped."""
+    """SQLAlchemy reads `?` and `%` as parts of an address. Of an address that begins with `sqlite:///` MLflow makes the folder, by
+    its escaped name too: with the driver in its scheme it does not."""
     path = str(folder.resolve() / "mlflow.db")
-    return f"sqlite:///file:{quote(path)}?uri=true" if set(path) & set("?#%") else f"sqlite:///{path}"
+    if not set(path) & set("?%"):
+        return f"sqlite:///{path}"
+    return f"sqlite+pysqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
 def _end_as_lost(client: MlflowClient, run_id: str) -> None:

@@ -1,0 +1,171 @@
+"""The real MLflow client, and what it reads back of a study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mlflow")
+
+from sweep.store import Store
+from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
+from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.tracker import Ending, JobType, trial_ending
+
+
+@pytest.fixture(scope="session")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database for all tests: its tables take seconds to make, and each test has an experiment of its own."""
+    return _sqlite(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def tracked(make_config: Any, run_dir: Path, uri: str) -> Callable[[], MlflowTracker]:
+    config = make_config("mlflow", target="sweep.track.mlflow_tracker.MlflowTracker")
+    own = MlflowSettings(uri=uri, experiment=str(run_dir))
+    return lambda: MlflowTracker(config, run_dir, settings=own, say=print)
+
+
+def runs(tracker: MlflowTracker) -> dict[str, Any]:
+    return {run.info.run_name: run for run in tracker.client.search_runs([tracker.experiment])}
+
+
+def steps(tracker: MlflowTracker, run: Any, name: str) -> list[int]:
+    return [row.step for row in tracker.client.get_metric_history(run.info.run_id, name)]
+
+
+def test_a_trial_is_read_back(make_config, make_trial, train, run_dir, tracked):
+    tracker = tracked()
+    trial = make_trial(make_config())
+    run = tracker.open(trial)
+    run.finish(trial_ending(train(trial, run), trial.config.study))
+    found = runs(tracker)["0000"]
+    assert found.info.status == "FINISHED" and found.data.tags["sweep.state"] == "completed"
+    assert steps(tracker, found, "eval/accuracy") == steps(tracker, found, "train/loss") == [2, 4]
+    assert found.data.metrics["best/eval/accuracy"] == pytest.approx(0.8)
+    assert float(found.data.params["optimizer.learning_rate"]) == 0.001 and "trainer.seed" in found.data.params
+    assert found.info.run_id == run.address.rpartition("/runs/")[2]
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("pruned", "FINISHED"), ("diverged", "FAILED"), ("interrupted", "KILLED")]
+)
+def test_how_a_trial_ended(make_config, make_trial, train, state, status, tracked):
+    tracker = tracked()
+    trial = make_trial(make_config())
+    run = tracker.open(trial)
+    run.finish(trial_ending(train(trial, run, state), trial.config.study))
+    found = runs(tracker)["0000"]
+    assert (found.info.status, found.data.tags["sweep.state"]) == (status, state)
+
+
+def test_a_run_that_died_is_completed_not_doubled(make_config, make_trial, train, run_dir, tracked):
+    store, trial = Store(run_dir), make_trial(make_config())
+    first = tracked().open(trial)
+    first.log(2, {"train/loss": 1.0, "train/epoch": 0.5})  # the rest is lost with the process
+
+    class Deaf:
+        address = f"mlflow: {first.address}"
+
+        def log(self, step: int, metrics: object) -> None:
+            """Nothing arrives."""
+
+    record = train(trial, Deaf(), "lost")
+    again = tracked()
+    assert again.complete(record, store.events(0))
+    (found,) = runs(again).values()
+    assert found.info.status == "FAILED" and found.data.tags["sweep.state"] == "lost"
+    assert steps(again, found, "train/loss") == steps(again, found, "eval/loss") == [2, 4]
+
+
+def test_the_study_has_one_run_with_its_report_and_the_model(
+    make_config, make_trial, train, run_dir, tmp_path, tracked
+):
+    report, model = tmp_path / "report.md", tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("w")
+    for text in ("first", "second"):
+        tracker = tracked()
+        trial = make_trial(make_config())
+        record = train(trial, tracker.open(trial, JobType.FINAL))
+        tracker.open(trial, JobType.FINAL).finish(Ending("completed", artifact=model))
+        report.write_text(text)
+        tracker.open_study(make_config()).finish(
+            Ending("completed", summary={"n": 1, "device": "cpu"}, files=(report,), trials=(record,))
+        )
+        receipt = tracker.close(Store(run_dir))
+    found = tracker.client.search_runs([tracker.experiment])
+    (study,) = [run for run in found if run.data.tags["sweep.job_type"] == "study"]
+    read = {Path(file.path).name for file in tracker.client.list_artifacts(study.info.run_id)}
+    assert read == {"config.json", "report.md", "trials.csv"} and study.info.status == "FINISHED"
+    place = tracker.client.download_artifacts(study.info.run_id, "report.md", str(tmp_path))
+    assert Path(place).read_text() == "second"
+    finals = [run for run in found if run.data.tags["sweep.job_type"] == "final"]
+    assert sorted(run.info.status for run in finals) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
+    done = next(run for run in finals if run.info.status == "FINISHED")
+    assert [file.path for file in tracker.client.list_artifacts(done.info.run_id, "model")] == ["model/weights"]
+    assert "MLflow: runs 2 final, 1 study, at sqlite://" in receipt.lines[0]
+
+
+def test_nothing_leaves_the_machine(tracked):
+    tracked()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_server_that_is_away_costs_one_line(make_config, make_trial, run_dir, said, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri, target = "http://me:s3cretpassword@127.0.0.1:9", "sweep.track.mlflow_tracker.MlflowTracker"
+    config = make_config("mlflow", target=target, uri=uri, tags=(), finish_timeout=60.0)
+    assert tracker_faults(config) == []
+    tracker = open_tracker(config, run_dir, say=said.append)
+    for number in range(2):
+        run = tracker.open(make_trial(config, number))
+        run.log(1, {"train/loss": 1.0})
+        run.finish(Ending("completed"))
+    tracker.close(Store(run_dir))
+    assert len(said) == 1 and said[0].startswith("mlflow failed to start") and "s3cretpassword" not in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("eval/f1_card (new)", "eval/f1_card _new_"),
+        ("a//b", "a/_/b"),
+        ("../x", "_/x"),
+        ("é", "é"),
+        ("eval/é@", "eval/é_"),
+    ],
+)
+def test_names_that_mlflow_takes(name, taken):
+    from mlflow.utils.validation import _validate_metric_name
+
+    assert _name(name) == taken
+    _validate_metric_name(taken)
+
+
+@pytest.mark.parametrize("uri", ["ftp://host", "runs/mlflow", "file:///tmp/mlruns"])
+def test_addresses_that_mlflow_does_not_take(make_config, uri):
+    config = make_config(
+        "mlflow", target="sweep.track.mlflow_tracker.MlflowTracker", uri=uri, tags=(), finish_timeout=60.0
+    )
+    (fault,) = tracker_faults(config)
+    assert fault.path == "tracker.uri" and "http://" in fault.message
+
+
+@pytest.mark.slow
+def test_a_store_in_a_run_directory_of_any_name(make_config, make_trial, train, tmp_path):
+    """It makes its tables: seconds."""
+    folder = tmp_path / "a run? #1 100%"
+    tracker = MlflowTracker(make_config("mlflow"), folder, settings=MlflowSettings(), say=print)
+    trial = make_trial(make_config())
+    run = tracker.open(trial)
+    (tmp_path / "report.md").write_text("text")
+    run.finish(Ending("completed", files=(tmp_path / "report.md",)))
+    assert (folder / "mlflow" / "mlflow.db").exists() and list((folder / "mlflow").rglob("report.md"))
+    assert tracker.client.get_experiment(tracker.experiment).name == "tiny"
+    assert not list(tmp_path.glob("*%25*"))
+    assert "mlflow ui --backend-store-uri 'sqlite+pysqlite:///" in tracker.close(Store(folder)).lines[1]

@@ -1,0 +1,172 @@
+"""Trackers by dotted path, alone and several at once, well and broken."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.config.compose import Composer
+from sweep.config.origin import Origins
+from sweep.config.parse import parse
+from sweep.config.schema import Config
+from sweep.errors import UserError
+from sweep.track.addresses import WANDB, own_address
+from sweep.track.null import NullTracker
+from sweep.track.open import described, open_tracker, tracker_faults
+from sweep.track.patience import NeverStopped
+from sweep.track.tracker import Ending
+
+TARGET = "keeping_plugins.KeepingTracker"
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """The module, importable by a name of its own as a user's is."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("keeping_plugins", Path(__file__).with_name("plugins.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "keeping_plugins", module)
+    spec.loader.exec_module(module)
+    yield module
+    module.RELEASED.set()
+
+
+def composed(*overrides: str, folder: Path | None = None) -> Config:
+    composer = Composer((folder,) if folder else ())
+    found = composer.compose(overrides)
+    config, faults = parse(found.resolved(), Origins(composer, overrides, found.choices))
+    assert faults == []
+    return config
+
+
+def own(name: str = "kept", **keys: object) -> dict[str, object]:
+    return {"name": name, "target": TARGET, "label": name, **keys}
+
+
+def play(config, run_dir, store, make_trial, train, said):
+    tracker = open_tracker(config, run_dir, say=said.append)
+    trial = make_trial(config)
+    run = tracker.open(trial)
+    record = train(trial, run)
+    run.finish(Ending(record.state))
+    return record, tracker.close(store)
+
+
+def test_a_class_of_the_users_own_gets_everything(make_config, make_trial, train, run_dir, store, said, plugins):
+    config = make_config("kept", tags=(), finish_timeout=60.0, target=TARGET, label="mine")
+    assert tracker_faults(config) == []
+    record, receipt = play(config, run_dir, store, make_trial, train, said)
+    (tracker,) = plugins.KeepingTracker.made
+    assert [step for step, _ in tracker.rows] == [2, 2, 4, 4] and tracker.endings == ["completed"]
+    assert (record.tracker_run, receipt.lines, said) == ("kept: mine/0", ("kept 4",), [])
+
+
+@pytest.mark.parametrize("place", ["start", "open", "log", "finish", "close"])
+def test_a_broken_tracker_costs_one_line_and_never_the_other(
+    make_config, make_trial, train, run_dir, store, said, plugins, place
+):
+    config = make_config(**own("broken", fails_at=place), tags=(), finish_timeout=60.0, also={"well": own("well")})
+    record, receipt = play(config, run_dir, store, make_trial, train, said)
+    well = next(tracker for tracker in plugins.KeepingTracker.made if tracker.label == "well")
+    assert len(well.rows) == 4 and well.endings == ["completed"] and "kept 4" in receipt.lines
+    assert "well: well/0" in record.tracker_run
+    (line,) = said
+    assert line.startswith(f"broken failed to {'start' if place == 'start' else ''}") and f"cannot {place}" in line
+    assert "hf_abc" not in line
+
+
+@pytest.mark.parametrize("place", ["start", "open", "log", "close"])
+def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_dir, store, said, place, monkeypatch):
+    monkeypatch.setattr("sweep.track.beside._FIRST", 0.05)
+    monkeypatch.setattr("sweep.track.patience.Patience.__init__.__defaults__", (NeverStopped(), 0.05, 0.0, 0.0, 0))
+    config = make_config(**own("slow", fails_at=f"hang at {place}"), tags=(), finish_timeout=60.0, max_wait=0.05)
+    _, receipt = play(config, run_dir, store, make_trial, train, said)
+    assert receipt.lines == () and len(said) == 1 and "gets nothing more" in said[0]
+
+
+def test_addresses_are_told_apart():
+    alone = "https://wandb.ai/me/sweep/runs/a-1"
+    both = f"W&B: {alone}; mlflow: http://127.0.0.1:5000/#/experiments/1/runs/2"
+    assert own_address(alone, WANDB) == own_address(both, WANDB) == alone
+    assert own_address(both, "mlflow").endswith("/runs/2")
+    assert own_address("mlflow: there/runs/2", WANDB) == own_address(alone, "mlflow") == own_address("", "mlflow") == ""
+
+
+def test_a_list_gives_each_tracker_its_own_keys():
+    config = composed("tracker=[wandb,mlflow,tensorboard]", "tracker.mode=offline", "tracker.also.mlflow.max_wait=5")
+    assert (config.tracker.name, config.tracker.mode, list(config.tracker.also)) == (
+        "wandb", "offline", ["mlflow", "tensorboard"],
+    )  # fmt: skip
+    assert config.tracker.also["mlflow"]["max_wait"] == 5
+    assert described(config) == "wandb, mode offline; mlflow, mode auto; tensorboard, mode auto"
+    assert composed("tracker=[mock]").tracker == composed("tracker=mock").tracker
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_file_in_a_folder_of_the_users_own_is_all_that_a_tracker_needs(tmp_path):
+    (tmp_path / "tracker").mkdir()
+    (tmp_path / "tracker" / "kept.yaml").write_text(f"name: kept\ntarget: {TARGET}\nlabel: x\n")
+    for overrides in (["tracker=kept", "tracker.label=y"], ["tracker=[wandb,kept]", "tracker.also.kept.label=y"]):
+        assert tracker_faults(composed(*overrides, folder=tmp_path)) == []
+
+
+def test_a_list_in_an_experiment_is_refused_with_what_to_write(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ndefaults:\n  - override /tracker: [wandb, mock]\n"
+    (tmp_path / "experiment" / "two.yaml").write_text(text)
+    with pytest.raises(UserError, match="/tracker@tracker.also.OTHER: OTHER"):
+        Composer((tmp_path,)).compose(["+experiment=two"])
+    right = "# @package _global_\ndefaults:\n  - /tracker@tracker.also.mlflow: mlflow\n  - override /tracker: mock\n"
+    (tmp_path / "experiment" / "two.yaml").write_text(right)
+    assert described(composed("+experiment=two", folder=tmp_path)) == "mock, mode auto; mlflow, mode auto"
+
+
+@pytest.mark.parametrize(
+    ("tracker", "paths"),
+    [
+        ({"name": "mine"}, ["tracker.name"]),
+        ({"name": "mlflow"}, ["tracker.name"]),
+        ({"name": "wandb", "target": TARGET}, ["tracker.target"]),
+        ({"name": "mine", "target": "nodots"}, ["tracker.target"]),
+        ({"name": "mine", "target": "no.such.Class"}, ["tracker.target"]),
+        ({"name": "mine", "target": "keeping_plugins.Missing"}, ["tracker.target"]),
+        ({"name": "mine", "target": "keeping_plugins.NoTracker"}, ["tracker.target"]),
+        (own(mode="offline", label=3, project="p", lable="x"),
+         ["tracker.mode", "tracker.label", "tracker.project", "tracker.lable"]),
+        ({"also": {"mine": {"label": "x"}}}, ["tracker.also.mine"]),
+        ({"also": {"kept": own(max_wait=-1)}}, ["tracker.also.kept.max_wait"]),
+        ({"also": {"kept": own(mode="online", lable="x")}}, ["tracker.also.kept.mode", "tracker.also.kept.lable"]),
+        ({"also": {"mock": {"name": "mock", "uri": "x"}}}, ["tracker.also.mock.uri"]),
+        ({"also": {"mock": {"name": "mock"}}}, ["tracker"]),
+        ({"also": {"none": {"name": "none"}}}, ["tracker"]),
+        ({"also": {"wandb": {"name": "wandb"}}}, ["tracker"]),
+    ],
+)  # fmt: skip
+def test_faults(tracker, paths):
+    config = Config.model_validate({"tracker": tracker})
+    assert [fault.path for fault in tracker_faults(config)] == paths
+
+
+def test_a_key_that_no_tracker_has_is_refused_where_the_config_is_read():
+    _, faults = parse({"tracker": {"name": "wandb", "prject": "x"}}, lambda _: "here")
+    assert [(fault.path, fault.origin) for fault in faults] == [("tracker.prject", "here")]
+
+
+def test_a_package_that_is_not_there_is_named_with_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.setattr("sweep.track.plugin.find_spec", lambda name: None)
+    (fault,) = tracker_faults(composed("tracker=mlflow"))
+    assert fault.path == "tracker.name" and "pip install 'sweep[mlflow]'" in fault.message
+
+
+def test_a_tracker_that_is_disabled_is_left_out(make_config, run_dir, said):
+    config = make_config("none", also={"kept": own(mode="disabled")})
+    assert [fault.path for fault in tracker_faults(config)] == ["tracker"]
+    assert isinstance(
+        open_tracker(make_config(**own(), mode="disabled", tags=(), finish_timeout=60.0), run_dir), NullTracker
+    )
