@@ -15,12 +15,13 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "WANDB_MODE": "offline",
     "WANDB_SILENT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "MPLBACKEND": "agg",
     "OMP_NUM_THREADS": "1",  # the matrices here are too small to be worth sharing out
     "GOMP_SPINCOUNT": "1000",
     "MKL_CBWR": "AUTO,STRICT",  # else the last bit of a product depends on where in memory its factors lie
 }
-for _name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY"):
+for _name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "MLFLOW_TRACKING_URI"):
     os.environ.pop(_name, None)
 
 

@@ -185,6 +185,31 @@ def test_the_mock_backend_receives_every_trial_and_row(
     assert "eval/accuracy" in received and "train/loss" in received and "test/accuracy" in received
 
 
+@pytest.mark.slow
+def test_two_trackers_are_given_a_study_that_a_third_one_cannot_break(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from sweep.track.tensorboard_tracker import written_steps
+
+    (tmp_path / "own" / "tracker").mkdir(parents=True)
+    (tmp_path / "own" / "tracker" / "bad.yaml").write_text("name: bad\ntarget: bad_tracker.Bad\n")
+    (tmp_path / "bad_tracker.py").write_text(
+        "from sweep.config.schema import Section\nclass Bad:\n  Settings, requires = Section, {}\n"
+        "  def __init__(self, *given, **named): raise OSError('no room')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    more = ("tracker=[mock,bad,tensorboard]", "study.n_trials=2", "--config-dir", str(tmp_path / "own"))
+    assert run(monkeypatch, *arguments(model, tmp_path, *more)) == 0
+    told = capsys.readouterr().err
+    assert told.count("bad failed to start (OSError: no room)") == told.count("no room") == 1
+    assert "2 trial runs, 1 final, 1 study" in told and "TensorBoard: 4 runs" in told
+    for trial in Store(tmp_path / "run").trials():
+        there = written_steps(tmp_path / "run" / "tensorboard" / f"{trial.number:04d}")
+        assert there["eval/accuracy"] == {point.step for point in trial.outcome.evals}
+        assert "tensorboard: " in trial.tracker_run and "W&B: http" in trial.tracker_run
+
+
 def test_a_trial_s_command_repeats_its_numbers(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shlex
 

@@ -170,3 +170,19 @@ def test_a_tracker_that_is_disabled_is_left_out(make_config, run_dir, said):
     assert isinstance(
         open_tracker(make_config(**own(), mode="disabled", tags=(), finish_timeout=60.0), run_dir), NullTracker
     )
+
+
+def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, store, said, tmp_path, monkeypatch):
+    guide = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text()
+    code, file = (guide.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "yaml"))
+    (tmp_path / "my_trackers.py").write_text(code)
+    (tmp_path / "tracker").mkdir()
+    (tmp_path / "tracker" / "csv.yaml").write_text(file)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = composed("tracker=csv", "tracker.file=all.csv", folder=tmp_path)
+    assert tracker_faults(config) == []
+    run_dir.mkdir()
+    config = make_config().model_copy(update={"tracker": config.tracker})
+    _, receipt = play(config, run_dir, store, make_trial, train, said)
+    assert said == [] and receipt.lines == (f"5 rows in {run_dir / 'all.csv'}",)
+    assert "trial-0,4,eval/accuracy,0.7" in (run_dir / "all.csv").read_text()

@@ -1,1 +1,1 @@
-"""Where trials are watched: the `Tracker` protocol, W&B, nothing at all, and a mock W&B backend."""
+"""Where trials are watched: the `Tracker` protocol, W&B and its mock, MLflow, TensorBoard, nothing, and the user's own."""
