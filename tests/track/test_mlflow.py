@@ -160,6 +160,8 @@ def test_addresses_that_mlflow_does_not_take(make_config, uri):
 def test_a_store_in_a_run_directory_of_any_name(make_config, make_trial, train, tmp_path):
     """It makes its tables: seconds."""
     folder = tmp_path / "a run? #1 100%"
+    (folder / "mlflow" / ".new").mkdir(parents=True)
+    (folder / "mlflow" / ".new" / "mlflow.db").write_text("left by a killed process")
     tracker = MlflowTracker(make_config("mlflow"), folder, settings=MlflowSettings(), say=print)
     trial = make_trial(make_config())
     run = tracker.open(trial)
@@ -167,5 +169,5 @@ def test_a_store_in_a_run_directory_of_any_name(make_config, make_trial, train, 
     run.finish(Ending("completed", files=(tmp_path / "report.md",)))
     assert (folder / "mlflow" / "mlflow.db").exists() and list((folder / "mlflow").rglob("report.md"))
     assert tracker.client.get_experiment(tracker.experiment).name == "tiny"
-    assert not list(tmp_path.glob("*%25*"))
+    assert not list(tmp_path.glob("*%25*")) and not (folder / "mlflow" / ".new").exists()
     assert "mlflow ui --backend-store-uri 'sqlite+pysqlite:///" in tracker.close(Store(folder)).lines[1]

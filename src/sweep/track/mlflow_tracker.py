@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 FOLDER = "mlflow"
+_DATABASE = "mlflow.db"
 
 # Set before the client is imported, where the user has not: nothing is sent but to the server that the user names, and a server
 # that does not answer is given up soon.
@@ -77,7 +79,7 @@ class MlflowTracker:
         self._given = settings.uri or os.environ.get("MLFLOW_TRACKING_URI")
         self._uri = self._given or _sqlite(self._folder)
         if not self._given:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make_tables(self._folder)
         self.client = _client(self._uri)
         self.experiment = self._experiment(settings.experiment or scrub_typed(config.study.study_name))
         self._runs: list[MlflowRun] = []
@@ -243,10 +245,23 @@ def _client(uri: str) -> MlflowClient:
     return MlflowClient(uri)
 
 
+def _make_tables(folder: Path) -> None:
+    """Make the database where there is none. It gets its name once it has all tables: MLflow cannot go on with one that a killed
+    process left halfway."""
+    database, begun = folder / _DATABASE, folder / ".new"
+    if database.exists():
+        return
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
+    _client(_sqlite(begun)).search_experiments(max_results=1)
+    (begun / _DATABASE).replace(database)
+    shutil.rmtree(begun, ignore_errors=True)
+
+
 def _sqlite(folder: Path) -> str:
     """SQLAlchemy reads `?` and `%` as parts of an address. Of an address that begins with `sqlite:///` MLflow makes the folder, by
     its escaped name too: with the driver in its scheme it does not."""
-    path = str(folder.resolve() / "mlflow.db")
+    path = str(folder.resolve() / _DATABASE)
     if not set(path) & set("?%"):
         return f"sqlite:///{path}"
     return f"sqlite+pysqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
