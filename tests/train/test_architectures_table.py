@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import trials
 from architectures import ARCHITECTURES, rates, save_architecture, word_tokenizer
 from packable import byte_pair_tokenizer
 from packs import CLOSE, assert_alike, both, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
+from trials import WORDS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
 _ROW = re.compile(r"^\| `([\w-]+)` \| (yes|without dropout|no) \| (yes|no) \|$", re.MULTILINE)
 TABLE = {name: (packs, cached) for name, packs, cached in _ROW.findall(GUIDE.read_text())}
-
-
 # Where PEFT has adapters for layers of attention alone: a router is a linear layer that gives several things.
 TARGETS = dict.fromkeys(("mixtral", "phimoe", "qwen2_moe"), ("q_proj", "v_proj"))
 
@@ -49,7 +47,7 @@ def tried(name: str, data: TokenisedData, folder: Path) -> tuple[str, str]:
 
 def saved(name: str, folder: Path, *, dropout: float) -> Path:
     """With the words of the tests' data."""
-    tokenizer = byte_pair_tokenizer(folder) if name == "qwen2" else word_tokenizer(words=trials.WORDS)
+    tokenizer = byte_pair_tokenizer(folder) if name == "qwen2" else word_tokenizer(words=WORDS)
     changes = {**rates(name, dropout), **({"position_embedding_type": "rotary"} if name == "esm" else {})}  # as ESM-2
     save_architecture(name, folder, tokenizer, **changes).save_pretrained(folder)
     return folder

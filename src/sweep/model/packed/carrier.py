@@ -22,7 +22,7 @@ from sweep.model.features import HeadModel, Unsuited
 from sweep.model.packed import activations, attention, dropout, narrow
 from sweep.model.packed.adapters import Adapter, Leaf, Share, Site, adapters_of
 from sweep.model.packed.graphs import Forward, Gradients, Graphs, Signature
-from sweep.model.packed.layout import Layout, Places, Row
+from sweep.model.packed.layout import Layout, Places, Row, counted_positions
 from sweep.model.packed.noise import Noise
 
 # Of the largest distance of a row's logits from the mean row's.
@@ -218,10 +218,9 @@ class Carrier:
     def _hidden(self, layout: Places) -> Tensor:
         """(tokens, width)"""
         self._line.lay(layout)
-        given: dict[str, Any] = {
-            "input_ids": layout.input_ids,
-            "position_ids": self._position_ids(layout),
-        }
+        pad = self._counted_from
+        places = layout.position_ids if pad is None else counted_positions(layout, pad)
+        given: dict[str, Any] = {"input_ids": layout.input_ids, "position_ids": places}
         if layout.token_type_ids is not None and "token_type_ids" in self._given:
             given["token_type_ids"] = layout.token_type_ids
         if "use_cache" in self._given:
@@ -245,21 +244,10 @@ class Carrier:
 
     @cached_property
     def _counted_from(self) -> int | None:
-        """RoBERTa and its kin count positions from behind that of padding, and do not count a token that pads; None elsewhere."""
+        """The id that pads, where positions are counted from it (RoBERTa and its kin); None elsewhere."""
         embeddings = getattr(self._trunk, "embeddings", None)
         counted = hasattr(embeddings, "create_position_ids_from_input_ids")
         return int(embeddings.padding_idx) if embeddings is not None and counted else None
-
-    def _position_ids(self, layout: Places) -> Tensor:
-        """(1, tokens)"""
-        places, pad = layout.position_ids, self._counted_from
-        if pad is None:
-            return places
-        padding = (layout.input_ids == pad).long()  # also in a text, where the tokenizer pads with another token
-        so_far = padding.cumsum(1)
-        first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
-        left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
-        return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
 
     def _make_sites(self, passenger: Passenger) -> None:
         for name in passenger.adapters:
@@ -273,11 +261,15 @@ class Carrier:
             setattr(owner, leaf, site)
             self._sites[name] = site
 
-    def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
+    def _evaluated(self, passenger: Passenger, rows: Sequence[Row]) -> Layout:
+        """The layout of a trial's rows, with the base and the trial's head in eval mode and its adapters in place."""
         self.train(False)
         passenger.head.eval()
         self.load([passenger])
-        layout = self.layout([rows])
+        return self.layout([rows])
+
+    def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
+        layout = self._evaluated(passenger, rows)
         with torch.no_grad():
             with narrow.behind_attention(self._trunk, self._line) as linears:
                 hidden = self._hidden(layout)
@@ -288,8 +280,8 @@ class Carrier:
         return pool
 
     def _try_training(self, pool: Pool, passenger: Passenger, rows: Sequence[Row]) -> None:
-        """Forward and back in training mode, on few short rows. Raises Unsuited where a module draws random numbers in a way of its
-        own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
+        """A forward and a backward pass in training mode, on two short rows. Raises Unsuited where a module draws random numbers
+        in a way of its own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
         self.train(True)
         self.load([passenger])
         stacks = [leaf.stacked for leaf in self._leaves]
@@ -316,10 +308,7 @@ class Carrier:
         return [state.tolist() for state in (torch.get_rng_state(), *on_gpu)]
 
     def _judge(self, pool: Pool, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> None:
-        self.train(False)
-        passenger.head.eval()
-        self.load([passenger])
-        layout = self.layout([rows])
+        layout = self._evaluated(passenger, rows)
         with torch.no_grad():
             logits = self._logits(pool, passenger, self._hidden(layout), layout)
         _fitting(self._name, [logits], expected, self._tolerance(expected))
@@ -384,6 +373,8 @@ _BY_KIND: dict[PoolingKind, Pool] = {
 
 
 class _Unpooled(nn.Module):
+    """Stands in for a pooler, and gives back what it is given."""
+
     def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden
 
