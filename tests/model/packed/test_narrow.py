@@ -22,6 +22,8 @@ BEHIND = {
     "bert": ["attention.output.dense", "intermediate.dense", "output.dense"],
     "roberta": ["attention.output.dense", "intermediate.dense", "output.dense"],
     "distilbert": ["attention.out_lin", "ffn.lin1", "ffn.lin2"],
+    "modernbert": ["attn.Wo", "mlp.Wi", "mlp.Wo"],
+    "phi3": ["self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"],
 }
 GATED = ["self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
 
