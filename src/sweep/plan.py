@@ -27,7 +27,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.lengths import WARMUP, cut_warmup, long_warmups, uncountable
+from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_warmups, uncountable
 from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -140,8 +140,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
-    notes += long_warmups(config, space, corners, _shortest(corners, config), rows=len(splits.train))
-    notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
+    notes += cut_warmups(config, space, corners, rows=len(splits.train))
+    notes += long_warmups(config, corners if searched else [config], rows=len(splits.train))
     notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
@@ -315,10 +315,10 @@ def _schedule_faults(
 ) -> Iterator[Fault]:
     """The longest trial there can be against what can be counted, warmup against the shortest one, and pruning against the
     fewest evaluations."""
-    if too_many := list(uncountable(configs, config, rows=rows)):
+    if too_many := list(uncountable(configs, rows=rows)):
         yield from (_with_origin(fault, origin) for fault in too_many)
         return
-    shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
+    shortest = fewest_steps(configs, rows=rows)
     warmup = config.optimizer.warmup_steps
     if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
@@ -336,24 +336,6 @@ def _schedule_faults(
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
-
-
-def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Iterator[str]:
-    """Where warmup takes most of what there is to train: in the config as it stands, and in the search's worst corner."""
-    shortest = min(total_steps(rows, config), total_steps(rows, _shortest(configs, config)))
-    longest = max(configs, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
-    cases = (
-        (config, total_steps(rows, config), "this trial"),
-        (longest, shortest, "the shortest trial of this search"),
-    )
-    told: set[tuple[str, int]] = set()
-    for corner, total, trial in cases:
-        value = corner.optimizer.warmup_steps
-        steps = warmup_steps(total, value)
-        said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if total > steps > total / 3 and (said, total) not in told:
-            told.add((said, total))
-            yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 
 
 def _idle_evaluations(
@@ -381,16 +363,6 @@ def _idle_evaluations(
 
 def _by_epoch(config: Config) -> Config:
     return config.model_copy(update={"trainer": config.trainer.model_copy(update={"eval_strategy": "epoch"})})
-
-
-def _shortest(configs: Sequence[Config], config: Config) -> Config:
-    """`config` with the fewest epochs and the largest batches that any corner has."""
-    trainer = config.trainer.model_copy(update={
-        "num_train_epochs": min(c.trainer.num_train_epochs for c in configs),
-        "per_device_train_batch_size": max(c.trainer.per_device_train_batch_size for c in configs),
-        "gradient_accumulation_steps": max(c.trainer.gradient_accumulation_steps for c in configs),
-    })  # fmt: skip
-    return config.model_copy(update={"trainer": trainer})
 
 
 def _new(found: Sequence[Fault], known: Sequence[Fault]) -> list[Fault]:

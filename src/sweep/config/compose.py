@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep.config.folders import conf_dir
 from sweep.config.parse import is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
-from sweep.errors import Fault, UserError, closest, first_line
+from sweep.errors import Fault, UserError, closest, first_line, shortened
 
 COMMAND_LINE = "the command line"
 _DEPTHS = (
@@ -194,14 +194,16 @@ class Composer:
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
         if _depth(raw) > DEEPEST:
-            faults.append(Fault(_shortened(raw.partition("=")[0]), f"is nested more than {DEEPEST} deep", COMMAND_LINE))
+            faults.append(
+                Fault(shortened(raw.partition("=")[0], _LONGEST), f"is nested more than {DEEPEST} deep", COMMAND_LINE)
+            )
             return None
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
             faults.append(
                 Fault(
-                    _shortened(raw),
+                    shortened(raw, _LONGEST),
                     f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
                     f"{first_line(error)}",
                     COMMAND_LINE,
@@ -209,10 +211,10 @@ class Composer:
             )
             return None
         except ValueError:  # Python reads no integer of more than 4,300 digits
-            faults.append(Fault(_shortened(raw), "holds a number with too many digits", COMMAND_LINE))
+            faults.append(Fault(shortened(raw, _LONGEST), "holds a number with too many digits", COMMAND_LINE))
             return None
         if not override.key_or_group:
-            faults.append(Fault(_shortened(raw), "has no key before =", COMMAND_LINE))
+            faults.append(Fault(shortened(raw, _LONGEST), "has no key before =", COMMAND_LINE))
             return None
         if fault := _without_effect(override, self.groups):
             faults.append(fault)
@@ -268,10 +270,6 @@ def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -
         rule = f"takes a value away, and sweep's default would take its place; write {key}=VALUE"
         return Fault(f"~{key}", f"{rule} (null where it may be empty)", COMMAND_LINE)
     return None
-
-
-def _shortened(raw: str) -> str:
-    return raw if len(raw) <= _LONGEST else f"{raw[:_LONGEST]}…"
 
 
 def _start(key: str) -> str:

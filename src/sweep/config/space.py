@@ -23,7 +23,7 @@ from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
 from sweep.config.yamlfile import UNREADABLE, hazard
-from sweep.errors import Fault, UserError, closest
+from sweep.errors import Fault, UserError, closest, shortened
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float
@@ -371,9 +371,7 @@ def _said(value: Scalar) -> str:
 
 
 def _short(value: object) -> str:
-    """For a message."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return shortened(repr(value), 100)
 
 
 def _plain(parameter: Parameter) -> dict[str, Any]:

@@ -16,9 +16,14 @@ from sweep.provenance import Duplicates
 Input = tuple[str, str | None]  # a text, and the second one of a pair
 
 
+def loose(text: str) -> str:
+    """The same for texts that differ in upper case and white space alone."""
+    return " ".join(text.casefold().split())
+
+
 def folded(row: Input) -> bytes:
     """A key that rows share whose texts differ in upper case and white space alone. Of a pair, both texts count."""
-    return _digest(*(None if text is None else " ".join(text.casefold().split()) for text in row))
+    return _digest(*(None if text is None else loose(text) for text in row))
 
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from sweep.config.schema import DatasetConfig
 from sweep.data.encoding import not_utf8, utf8
 from sweep.data.raw import Raw
-from sweep.errors import first_line
+from sweep.errors import first_line, shortened
 
 Row = dict[str, Any]
 
@@ -158,7 +158,7 @@ def _large(name: str, values: Sequence[Any]) -> pa.Array:
         pass
     row, value = max(enumerate(values, start=1), key=lambda pair: len(repr(pair[1])))
     raise ValueError(
-        f"column {name} holds {repr(value)[:40]} in row {row}, which is too large a number; put it in quotes"
+        f"column {name} holds {shortened(repr(value), 40)} in row {row}, which is too large a number; put it in quotes"
     )
 
 

@@ -13,7 +13,7 @@ from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
 from sweep.data.raw import Raw, Source, without_encoding
 from sweep.data.saved import is_saved, open_saved
-from sweep.errors import UserError
+from sweep.errors import UserError, shortened
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -41,7 +41,7 @@ def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
             return read(key, split)
         except OSError as error:
             raise UserError.of(
-                key, f"is {split[:200]}, which cannot be looked for in {path}: {error.strerror}"
+                key, f"is {shortened(split, 200)}, which cannot be looked for in {path}: {error.strerror}"
             ) from None
 
     return Source(guarded)
@@ -52,7 +52,9 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise UserError.of("dataset.path", f"is {str(path)[:200]}, which cannot be read: {error.strerror}") from None
+        raise UserError.of(
+            "dataset.path", f"is {shortened(str(path), 200)}, which cannot be read: {error.strerror}"
+        ) from None
 
 
 def _without_effect(config: DatasetConfig) -> Iterator[str]:

@@ -129,10 +129,10 @@ def load_splits(config: DatasetConfig) -> Splits:
 def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
     """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the
     first), for multi-label the most frequent value of each label (of a tie, 0)."""
-    counts = Counter(code for label in train.labels for code in applying(label))
+    counts = label_rows(labels, train)
     if labels.task == "single_label":
         return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
-    return (tuple(int(counts[code] > len(train) / 2) for code in range(len(labels))),) * len(rows)
+    return (tuple(int(count > len(train) / 2) for count in counts),) * len(rows)
 
 
 def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder, list[str]]:
@@ -221,7 +221,7 @@ def _state(config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapp
         fingerprint=total.hex(),
         rows={role: len(one) for role, one in rows.items()},
         label_names=labels.names,
-        label_rows={role: _label_rows(labels, one) for role, one in rows.items()},
+        label_rows={role: label_rows(labels, one) for role, one in rows.items()},
     )
 
 
@@ -230,6 +230,7 @@ def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
     return f"{len(unseen)} of {len(names)} labels have no {role} row: {listed(unseen, 5)}" if unseen else ""
 
 
-def _label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
+def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
+    """How many rows each label applies to."""
     counts = Counter(code for label in rows.labels for code in applying(label))
     return tuple(counts[code] for code in range(len(labels)))

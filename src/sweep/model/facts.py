@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import Fault, UserError, first_line
+from sweep.errors import Fault, UserError, first_line, shortened
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64", "float", "half", "double")
 
@@ -86,5 +86,4 @@ def _sizes(facts: dict[str, Any], above: str) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return shortened(json.dumps(value), 60)

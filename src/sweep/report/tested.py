@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.schema import Task
 from sweep.report.comparison.bootstrap import percentiles
-from sweep.report.comparison.outcomes import Bools, Counts, Floats, metric
+from sweep.report.comparison.outcomes import Bools, Counts, Floats, marked, metric
 from sweep.report.inference import wilson
 
 Interval = tuple[float, float]
@@ -154,10 +154,7 @@ def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> L
     places = {name: place for place, name in enumerate(names)}
     if task == "single_label":
         return np.asarray([places[row[0]] for row in given], dtype=np.int64)
-    marks = np.zeros((len(given), len(places)), dtype=np.bool_)
-    for number, row in enumerate(given):
-        marks[number, [places[name] for name in row]] = True
-    return marks
+    return marked(places, given)
 
 
 def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, Scored]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import torch
 
 from sweep.config.schema import Config
@@ -24,6 +23,7 @@ from sweep.records import Parameters, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps, total_steps
 from sweep.train import frozen, memory
 from sweep.train.trial import trained
+from sweep.view import clock
 
 _STEPS = 6  # the time between two of them counts by its median: the first ones warm up
 _MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # of the timed steps: some ten seconds
@@ -51,7 +51,7 @@ class Expected:
 
 def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:
     """Where weights, gradients and optimizer states alone are more than the machine has: the process would be killed."""
-    there = _capacity(device)
+    there = memory.capacity(device)
     if _needed(config, account) <= there:
         return []
     return [_too_large(config, account, f"{device.type} has {_gib(there)} in all")]
@@ -60,7 +60,7 @@ def memory_faults(config: Config, account: Parameters, device: torch.device) -> 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
     """Where they are more than is free at the moment."""
     there = memory.free(device)
-    if not there < _needed(config, account) <= _capacity(device):
+    if not there < _needed(config, account) <= memory.capacity(device):
         return []
     fault = _too_large(config, account, f"only {_gib(there)} of {device.type} are free now")
     return [f"{fault.path} {fault.message}"]
@@ -92,17 +92,17 @@ def told(plan: Plan, found: Expected | str) -> list[str]:
         return [f"expected time and memory: not known, for {found}"]
     study = plan.config.study
     each = sorted(found.seconds(corner, plan.splits) for corner in plan.corners)
-    span = _duration(each[-1]) if each[-1] < 1.1 * each[0] else f"{_duration(each[0])} to {_duration(each[-1])}"
+    span = clock(each[-1]) if each[-1] < 1.1 * each[0] else f"{clock(each[0])} to {clock(each[-1])}"
     lines = [
         f"expected time, by {_STEPS} steps that were timed on {found.device} as busy as it is now: about {span} a trial"
     ]
     if study.n_trials > 1:
         less = "training several at once" + (" and stopping weak ones" if study.pruner != "none" else "")
-        whole = f"{study.n_trials} trials one after the other take at most about {_duration(study.n_trials * each[-1])}"
+        whole = f"{study.n_trials} trials one after the other take at most about {clock(study.n_trials * each[-1])}"
         lines.append(f"  {whole}; {less} takes less, and retraining the winner takes another")
     return [
         *lines,
-        f"expected memory: about {found.peak / _GIB:,.1f} GiB for one trial at a time",
+        f"expected memory: about {_gib(found.peak)} for one trial at a time",
     ]
 
 
@@ -186,17 +186,3 @@ def _states(config: Config, account: Parameters) -> int:
 
 def _gib(octets: int) -> str:
     return f"{octets / _GIB:,.1f} GiB"
-
-
-def _capacity(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return int(psutil.virtual_memory().total + psutil.swap_memory().total)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
