@@ -60,6 +60,34 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
         yield f"{share} {what}{relabelled}"
 
 
+def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
+    """A sentence for what is within splits, and one for what is in two of them, each without its full stop."""
+    for group in (
+        [one for one in found if one.split == one.also_in],
+        [one for one in found if one.split != one.also_in],
+    ):
+        if len(group) < 2:
+            yield from told(group, rows)
+            continue
+        exact, relabelled = sum(one.exact for one in group), sum(one.relabelled for one in group)
+        all_exact = exact == sum(one.folded for one in group)
+        clauses = [
+            f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows {'that' if index else f'have the {"exact " * all_exact}text'} "
+            f"of {'an earlier row' if one.split == one.also_in else f'a {one.also_in} row'}"
+            for index, one in enumerate(group)
+        ]
+        if not all_exact:
+            clauses.append(f"upper case and white space aside ({exact or 'none'} of them exactly)")
+        yield ", ".join(clauses) + (f"; {relabelled} of them with another label" if relabelled else "")
+
+
+def advice(found: Iterable[Duplicates]) -> tuple[str, ...]:
+    """What to do about train rows whose text is scored; empty where there are none."""
+    if any(one.also_in == "train" != one.split for one in found):
+        return ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
+    return ()
+
+
 def without(train: Sequence[Input], scored: Iterable[Input]) -> list[int]:
     """The positions of the train rows to keep, in order: the first of each text that no scored row has."""
     seen = {folded(row) for row in scored}
