@@ -49,7 +49,7 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
     """A sentence for each, without its full stop."""
     for one in found:
         share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
-        other = "an earlier row" if one.split == one.also_in else f"a {one.also_in} row"
+        other = _other(one)
         if one.exact == one.folded:
             what = f"have the exact text of {other}"
         elif one.exact:
@@ -71,14 +71,15 @@ def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]
             continue
         exact, relabelled = sum(one.exact for one in group), sum(one.relabelled for one in group)
         all_exact = exact == sum(one.folded for one in group)
-        clauses = [
-            f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows {'that' if index else f'have the {"exact " * all_exact}text'} "
-            f"of {'an earlier row' if one.split == one.also_in else f'a {one.also_in} row'}"
-            for index, one in enumerate(group)
-        ]
+        clauses = [f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows that of {_other(one)}" for one in group]
+        clauses[0] = clauses[0].replace(" that of ", " have the exact text of " if all_exact else " have the text of ")
         if not all_exact:
             clauses.append(f"upper case and white space aside ({exact or 'none'} of them exactly)")
         yield ", ".join(clauses) + (f"; {relabelled} of them with another label" if relabelled else "")
+
+
+def _other(one: Duplicates) -> str:
+    return "an earlier row" if one.split == one.also_in else f"a {one.also_in} row"
 
 
 def advice(found: Iterable[Duplicates]) -> tuple[str, ...]:
