@@ -81,6 +81,10 @@ class Plan:
         return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
 
     @property
+    def origin(self) -> Origins:
+        return Origins(self.composer, self.request.overrides, self.composed.choices)
+
+    @property
     def command(self) -> str:
         """What the user typed, without passwords."""
         return scrub_typed(shlex.join(["python", "-m", "sweep", *self.request.overrides, *self._folders()]))
@@ -304,7 +308,7 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
     if faults and _HUB_ID.fullmatch(config.dataset.path) and not Path(config.dataset.path).exists():
         return None
     try:
-        return load_splits(config.dataset)
+        return load_splits(config.dataset, said=origin.chosen)
     except UserError as error:
         faults += [_with_origin(fault, origin) for fault in error.faults]
         return None

@@ -27,6 +27,7 @@ from sweep.steps import evaluation_steps, total_steps
 from sweep.store import Store
 from sweep.study.expected import expected, memory_faults, memory_notes, told
 from sweep.study.session import check_place
+from sweep.track.open import described
 from sweep.train import memory
 from sweep.train.arguments import device_faults
 from sweep.train.packed import unpackable
@@ -59,7 +60,7 @@ def prepare(plan: Plan) -> Plan:
     notes += [
         *plan.notes,
         *plan.splits.warnings,
-        *idle(plan.config.model),
+        *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
         *_look_at_rows(plan, configs),
     ]
@@ -143,7 +144,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         *_accounted(account),
         *lines,
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
-        f"tracker: {config.tracker.name}, mode {config.tracker.mode}",
+        f"tracker: {described(config.tracker)}",
         f"{end}; {len(notes)} note{'s' if len(notes) > 1 else ''} above the config" if notes else end,
     ])  # fmt: skip
 
