@@ -12,9 +12,10 @@ from sweep.config.schema import DatasetConfig
 from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
 from sweep.data.raw import Raw, Source, without_encoding
-from sweep.data.saved import is_saved, open_saved
+from sweep.data.saved import is_saved, is_saved_split, open_saved
 from sweep.errors import UserError
 
+_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # what people call it
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -23,7 +24,7 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
         source = _local(path, config, wanted)
-        return replace(source, notes=(*source.notes, *_without_effect(config)))
+        return replace(source, notes=(*source.notes, *_without_effect(config), *_unread(path, config)))
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
@@ -61,3 +62,19 @@ def _without_effect(config: DatasetConfig) -> Iterator[str]:
     if given:
         said = " and ".join(f"{key} ({value})" for key, value in given.items())
         yield f"{said} {'has' if len(given) == 1 else 'have'} no effect: dataset.path is a folder or file here, not on the hub"
+
+
+def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
+    """A validation split of the folder that no key names, while rows for validation are cut off train."""
+    named = (config.train_split, config.validation_split, config.test_split)
+    parts = {part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")}
+    if config.validation_split is not None or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        kind = kind_of(path) if path.is_file() else None
+        name = path.name if is_saved_split(path) else kind.stem if kind else ""
+        if name in _VALIDATION and not {name, path.name} & {part.strip() for part in parts}:
+            yield (
+                f"{path.name} is not read: validation rows are cut off train; dataset.validation_split={name} takes them "
+                "from there"
+            )
