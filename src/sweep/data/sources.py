@@ -12,9 +12,10 @@ from sweep.config.schema import DatasetConfig
 from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
 from sweep.data.raw import OF_HUB, Raw, Source
-from sweep.data.saved import is_saved, open_saved
+from sweep.data.saved import is_saved, is_saved_split, open_saved
 from sweep.errors import UserError, shortened
 
+_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # what people call it
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -22,7 +23,8 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
-        return replace(_local(path, config, wanted), unread=OF_HUB)
+        source = _local(path, config, wanted)
+        return replace(source, notes=(*source.notes, *_unread(path, config)), unread=OF_HUB)
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
@@ -54,3 +56,19 @@ def _is_there(path: Path) -> bool:
         raise UserError.of(
             "dataset.path", f"is {shortened(str(path), 200)}, which cannot be read: {error.strerror}"
         ) from None
+
+
+def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
+    """A validation split of the folder that no key names, while rows for validation are cut off train."""
+    named = (config.train_split, config.validation_split, config.test_split)
+    parts = {part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")}
+    if config.validation_split is not None or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        kind = kind_of(path) if path.is_file() else None
+        name = path.name if is_saved_split(path) else kind.stem if kind else ""
+        if name in _VALIDATION and not {name, path.name} & {part.strip() for part in parts}:
+            yield (
+                f"{path.name} is not read: validation rows are cut off train; dataset.validation_split={name} takes them "
+                "from there"
+            )
