@@ -39,11 +39,12 @@ class Raw:
 class Source:
     """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
     split. `revision` is the hub's commit, empty for local files; `unread` are the fields of the config that say nothing
-    to the source."""
+    to the source; `notes` are what the user should know of it."""
 
     read: Callable[[str, str], Raw]
     revision: str = ""
     unread: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def idle(config: DatasetConfig, said: Callable[[str], bool], fields: Iterable[str], why: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,7 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
-        source = _local(path, config, wanted)
-        return replace(source, notes=(*source.notes, *_unread(path, config)), unread=OF_HUB)
+        return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
@@ -61,7 +60,9 @@ def _is_there(path: Path) -> bool:
 def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
     """A validation split of the folder that no key names, while rows for validation are cut off train."""
     named = (config.train_split, config.validation_split, config.test_split)
-    parts = {part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")}
+    parts = {
+        part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")
+    }
     if config.validation_split is not None or not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):

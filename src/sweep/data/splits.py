@@ -114,7 +114,7 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     )
     state = _state(config, source, encode.space, rows)
     unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
-    notes = (*read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
+    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
     notes += advice(repeated) if config.duplicates == "keep" else ()
     return Splits(
         labels=encode.space,
