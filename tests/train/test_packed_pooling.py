@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from packs import assert_alike, both, packed, steady_plan, tiny
+from packable import tiny
+from packs import assert_alike, both, packed, steady_plan
 from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
