@@ -39,6 +39,16 @@ def _known_encoding(name: str) -> str:
 
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
+
+def _dotted(path: str) -> str:
+    parts = path.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise PydanticCustomError("dotted", "be the dotted path of your own, such as mypackage.MyClass")
+    return path
+
+
+DottedPath = Annotated[str, AfterValidator(_dotted)]
+
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
@@ -280,10 +290,14 @@ class StudyConfig(Section):
     metric: str = "eval/accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
     space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
-    sampler: SamplerName = "tpe"
-    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna sampler")
-    pruner: PrunerName = "none"
-    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna pruner")
+    sampler: SamplerName | DottedPath = Field(
+        "tpe", description="or the dotted path of a class or function of your own that gives an Optuna sampler"
+    )
+    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the sampler")
+    pruner: PrunerName | DottedPath = Field(
+        "none", description="or the dotted path of a class or function of your own that gives an Optuna pruner"
+    )
+    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the pruner")
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
     seed: Seed = 0
     enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
@@ -306,8 +320,8 @@ class StudyConfig(Section):
     @property
     def at_once(self) -> int | None:
         """Trials that a study of this size should run at a time: a sampler that learns has nothing to go on but trials that
-        have ended. None where the sampler does not."""
-        return max(2, self.n_trials // 4) if self.sampler in ("tpe", "gp", "cmaes") else None
+        have ended. None where the sampler does not; one of the user's own may."""
+        return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
     @property
     def objective(self) -> Objective:
