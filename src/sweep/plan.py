@@ -27,7 +27,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_warmups, uncountable
+from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_decays, long_warmups, uncountable
 from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -328,6 +328,7 @@ def _schedule_faults(
         trial = "the shortest trial of this search" if len(space) else "this trial"
         rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
         yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
+    yield from (_with_origin(fault, origin) for fault in long_decays(configs, shortest))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1

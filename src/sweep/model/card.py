@@ -29,7 +29,10 @@ _POOLED = {
     "pooler": "what the base's own pooler makes of a text",
 }
 _SETTINGS = {
-    "optimizer": ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type"),
+    "optimizer": (
+        "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
+        "lr_scheduler_kwargs",
+    ),
     "trainer": (
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
