@@ -287,7 +287,7 @@ def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path)
     )
     found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
     assert set(found) == {"study.pruner_options.reduction_factor"}
-    assert "is inf, but must be a finite number  (from conf/experiment/mine.yaml)" in found.popitem()[1]
+    assert f"is inf, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
 
 
 def test_a_fixed_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -97,3 +98,23 @@ def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
     plan = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"])
     with pytest.raises(UserError, match=r"only LoRA has it  \(from search space"):
         plan.trial(0, {"adapter": "ia3", "adapter.r": 4})
+
+
+def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Path) -> None:
+    """The revisions and delimiters that ship are of the originals."""
+    for split in ("train", "test"):
+        rows = [{"text": f"{split} {row}", "label": "ab"[row % 2]} for row in range(20)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "dataset").mkdir()
+    text = f"path: {tmp_path}\nrevision: v1\nquoting: false\nlabel_names: null\n"
+    (tmp_path / "dataset/mine.yaml").write_text(text)
+    base = ["model=minilm", "study.space=null", "study.n_trials=1", "trainer.eval_strategy=epoch"]
+    told = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
+    assert told == (
+        "dataset.revision (v1) has no effect: dataset.path is a folder or file here, not on the hub",
+        "dataset.quoting (false) has no effect: what is read is JSON",
+    )
+    shipped = ["dataset=banking77", f"dataset.path={tmp_path}", "dataset.validation_split=null"]
+    assert make_plan([*base, *shipped]).splits.warnings == ()
+    (note,) = make_plan([*base, *shipped, "dataset.delimiter=|"]).splits.warnings
+    assert note == "dataset.delimiter (|) has no effect: what is read is JSON"

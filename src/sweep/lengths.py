@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sweep.config.optimizers import schedule_arguments
 from sweep.config.schema import Config, Scalar
 from sweep.config.space import Space
 from sweep.errors import Fault
@@ -90,3 +91,18 @@ def _steps(corners: Sequence[Config], rows: int, *, epochs: Callable[..., Any], 
         "gradient_accumulation_steps": sizes(one.gradient_accumulation_steps for one in trainers),
     })  # fmt: skip
     return total_steps(rows, corners[0].model_copy(update={"trainer": trainer}))
+
+
+def long_decays(configs: Sequence[Config], shortest: int) -> Iterator[Fault]:
+    """Schedules of three phases whose warmup and decay are longer together than the shortest trial."""
+    key = "optimizer.lr_scheduler_kwargs"
+    for config in configs:
+        given = schedule_arguments(config.optimizer)
+        decay = given.get("num_decay_steps")
+        if config.optimizer.lr_scheduler_type != "warmup_stable_decay" or "num_stable_steps" in given or decay is None:
+            continue
+        warmup = warmup_steps(shortest, config.optimizer.warmup_steps)
+        if warmup + decay > shortest:
+            rule = f"has num_decay_steps {decay}, and warmup takes {warmup} steps, but the shortest trial has {shortest} in all"
+            yield Fault(key, f"{rule}; give a smaller num_decay_steps")
+            return

@@ -27,7 +27,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_warmups, uncountable
+from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_decays, long_warmups, uncountable
 from sweep.methods import never_stopped, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
@@ -79,6 +79,10 @@ class Plan:
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
         overrides = merged(self.composer, self.request.overrides, {**params, **used, **exact})
         return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
+
+    @property
+    def origin(self) -> Origins:
+        return Origins(self.composer, self.request.overrides, self.composed.choices)
 
     @property
     def command(self) -> str:
@@ -304,7 +308,7 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
     if faults and _HUB_ID.fullmatch(config.dataset.path) and not Path(config.dataset.path).exists():
         return None
     try:
-        return load_splits(config.dataset)
+        return load_splits(config.dataset, said=origin.chosen)
     except UserError as error:
         faults += [_with_origin(fault, origin) for fault in error.faults]
         return None
@@ -324,6 +328,7 @@ def _schedule_faults(
         trial = "the shortest trial of this search" if len(space) else "this trial"
         rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
         yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
+    yield from (_with_origin(fault, origin) for fault in long_decays(configs, shortest))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1

@@ -146,3 +146,18 @@ def test_what_is_saved_of_a_model_that_the_card_loaded(
     (model.merge_and_unload() if adapter == "lora" else model).save_pretrained("merged")
     with pytest.raises(ValueError, match=UNKNOWN):
         AutoModelForSequenceClassification.from_pretrained("merged")
+
+
+@pytest.mark.parametrize(("adapter", "tagged"), [("full", True), ("lora", False), ("head", False)])
+def test_a_card_names_a_pipeline_only_where_one_loads_the_folder(
+    adapter: str, tagged: bool, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    """The base is a local folder, which `adapter_config.json` does not name for other machines."""
+    scores = trained(tmp_path, configure("bert", adapter), labels)
+    assert ("pipeline_tag: text-classification" in (tmp_path / "README.md").read_text()) == tagged
+    if not tagged:
+        with pytest.raises(ValueError, match="Could not load model"):
+            pipeline("text-classification", model=str(tmp_path))
+        return
+    made = pipeline("text-classification", model=str(tmp_path), device="cpu")
+    assert torch.equal(logits(made.model, made.tokenizer), scores)

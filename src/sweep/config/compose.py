@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.config import interpolations
 from sweep.config.folders import conf_dir
 from sweep.config.parse import is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
@@ -147,6 +148,8 @@ class Composer:
             raise UserError(faults)
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
+        if found := interpolations.hazard(OmegaConf.to_container(tree)):  # type: ignore[arg-type]
+            raise UserError.of(*found)
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
 
     def remembered(self, overrides: Sequence[str]) -> Composed:

@@ -28,6 +28,7 @@ from sweep.errors import Fault, UserError, closest, shortened
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float
 MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
+ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs")  # mappings whose entries can be searched
 _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
@@ -226,7 +227,7 @@ class _Reader:
 
     def read(self, key: str, entry: Any) -> None:
         before = len(self.faults)
-        if key not in self.groups and (not is_key(key) or section(key) is not None):
+        if key not in self.groups and not _is_entry(key) and (not is_key(key) or section(key) is not None):
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
             ("study.", "tracker.", "engine.", "run_dir", "published")
@@ -348,6 +349,12 @@ class _Reader:
 
     def _fault(self, path: str, message: str) -> None:
         self.faults.append(Fault(path, message, f"search space {self.source}"))
+
+
+def _is_entry(key: str) -> bool:
+    """Whether the key names an entry of a mapping whose entries can be searched one by one."""
+    owner, _, name = key.rpartition(".")
+    return owner in ENTRIES and bool(name)
 
 
 def _twice(values: Sequence[Scalar]) -> str:

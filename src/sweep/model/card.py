@@ -29,7 +29,10 @@ _POOLED = {
     "pooler": "what the base's own pooler makes of a text",
 }
 _SETTINGS = {
-    "optimizer": ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type"),
+    "optimizer": (
+        "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
+        "lr_scheduler_kwargs",
+    ),
     "trainer": (
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
@@ -64,12 +67,13 @@ def card(
 
 
 def _front_matter(config: Config, manifest: Manifest) -> str:
-    """Without a pipeline where transformers' own would score otherwise. JSON strings are YAML too."""
+    """With a pipeline where transformers' own loads the folder and scores alike. JSON strings are YAML too."""
     library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
     pooled = manifest.base.pooling is not None
     lines = [f"base_model: {json.dumps(config.model.path)}"] if manifest.base.revision else []
     lines += [f"library_name: {'sweep' if pooled else library}"]
-    lines += [] if pooled or manifest.prompt else ["pipeline_tag: text-classification"]
+    whole = manifest.method == "full" or (library == "peft" and manifest.base.revision)
+    lines += ["pipeline_tag: text-classification"] if whole and not pooled and not manifest.prompt else []
     return "\n".join(["---", *lines, "tags: [sweep]", "---"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.records import Candidate, Confirmation, FinalRecord
+from sweep.records import Candidate, Confirmation, FinalRecord, ranked
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, plural, score, value
@@ -115,6 +115,7 @@ def _methods(facts: Facts) -> str:
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
-    """The earliest of the candidates with the best score in the search."""
-    by_number = sorted(held.candidates, key=lambda candidate: candidate.number)
-    return (max if facts.maximize else min)(by_number, key=lambda candidate: candidate.trial_score)
+    """The candidate with the best score in the search, of equal ones that which `records.ranked` puts first."""
+    places = {trial.number: place for place, trial in enumerate(ranked(facts.trials, facts.study.objective))}
+    in_order = sorted(held.candidates, key=lambda candidate: places.get(candidate.number, len(places)))
+    return (max if facts.maximize else min)(in_order, key=lambda candidate: candidate.trial_score)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
@@ -180,8 +181,9 @@ def _needed(config: Config, account: Parameters) -> int:
 
 
 def _states(config: Config, account: Parameters) -> int:
-    """Bytes beside the weights: of each that is trained a gradient in float32, and the two moments of AdamW."""
-    return account.trainable * (4 + (2 if config.optimizer.name == "paged_adamw_8bit" else 8))
+    """Bytes beside the weights: of each that is trained a gradient in float32, and the optimizer's states, such as AdamW's two
+    moments."""
+    return int(account.trainable * (4 + OPTIMIZERS[config.optimizer.name].state_bytes))
 
 
 def _gib(octets: int) -> str:

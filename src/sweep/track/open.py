@@ -19,6 +19,7 @@ from sweep.track.tracker import Say, Tracker
 # The client's older words for the same modes, which it still takes.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 
+_KEY = "tracker.mode"
 _NOT_IN_PROJECT = "/\\#?%:"
 _LONGEST_PROJECT, _LONGEST_TAG = 128, 64
 
@@ -45,7 +46,7 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop:
     client = read_client()
     mode = _mode(config.tracker, client)
     if config.tracker.name == "none" or mode.name == "disabled":
-        if config.tracker.name == "wandb" and mode.source != "tracker.mode":
+        if config.tracker.name == "wandb" and mode.source != _KEY:
             say(f"W&B: {mode.source} switches tracking off; the run directory has everything.")
         return NullTracker()
     for line in without_effect(config.tracker):
@@ -56,6 +57,27 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop:
 
         return MockTracker(config, run_dir, say=say, stop=stop)
     return _open_wandb(config, run_dir, client=client, mode=mode, say=say, stop=stop)
+
+
+def described(tracker: TrackerConfig) -> str:
+    """Where runs would be tracked, in words: what the environment says to `auto` counts. Starts and asks nothing."""
+    if tracker.name == "none":
+        return "none"
+    mode = _mode(tracker, read_client())
+    if mode.name == "disabled":
+        return (
+            f"none, for {mode.source} switches tracking off"
+            if mode.source != _KEY
+            else "none (tracker.mode is disabled)"
+        )
+    if tracker.name == "mock":
+        return "mock, on this machine"
+    said = "" if tracker.mode != "auto" else f", by {mode.source}" if mode.asked else f", for {_found(mode)}"
+    return f"{tracker.name}, {_MODES.get(mode.name, mode.name)}{said}"
+
+
+def _found(mode: Mode) -> str:
+    return "there is a key" if mode.name == "online" else "no key was found"
 
 
 def tracker_faults(config: Config) -> list[Fault]:
@@ -76,7 +98,7 @@ def tracker_faults(config: Config) -> list[Fault]:
     if mode.name == "online" and client.base_url and urlsplit(client.base_url).scheme not in ("http", "https"):
         faults.append(Fault("tracker.mode", "needs WANDB_BASE_URL to be an http:// or https:// address"))
     if mode.name == "online" and mode.asked and (trouble := _account_trouble(client)):
-        set_by = "" if mode.source == "tracker.mode" else f" (set by {mode.source})"
+        set_by = "" if mode.source == _KEY else f" (set by {mode.source})"
         faults.append(Fault("tracker.mode", f"is online{set_by}, but {trouble}; run `wandb login`, or use offline"))
     return faults
 
@@ -101,7 +123,7 @@ def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, sa
 
 def _mode(tracker: TrackerConfig, client: Client) -> Mode:
     if tracker.mode != "auto" or tracker.name != "wandb":
-        return Mode(tracker.mode, True, "tracker.mode")
+        return Mode(tracker.mode, True, _KEY)
     if off := switched_off():
         return Mode("disabled", True, off)
     if client.mode:
