@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Timer
 from types import FrameType
 
 from sweep.errors import STOPPED_AT_ONCE
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MOMENT = 0.05  # seconds
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def as_one_error() -> Iterator[None]:
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
-        yield
+        with _none_swallowed():
+            yield
     except BaseException:
         if came:
             raise KeyboardInterrupt from None
@@ -35,6 +38,30 @@ def as_one_error() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _none_swallowed() -> Iterator[None]:
+    """A signal that comes while Python lets go of an object is raised there, and is lost: it is sent again a moment later."""
+    usual = sys.unraisablehook
+
+    def send() -> None:
+        if sys.unraisablehook is lost:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def lost(found: sys.UnraisableHookArgs) -> None:
+        if issubclass(found.exc_type, KeyboardInterrupt):
+            again = Timer(_MOMENT, send)
+            again.daemon = True
+            again.start()
+        else:
+            usual(found)
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextmanager
