@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from types import FrameType
 
 from sweep.errors import STOPPED_AT_ONCE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MOMENT = 0.05  # seconds
 
 
 @contextmanager
@@ -36,13 +38,37 @@ def as_one_error() -> Iterator[None]:
         came = True
         raise KeyboardInterrupt
 
-    with handled(stop):
+    with handled(stop), _none_swallowed():
         try:
             yield
         except BaseException:
             if came:
                 raise KeyboardInterrupt from None
             raise
+
+
+@contextmanager
+def _none_swallowed() -> Iterator[None]:
+    """A signal that comes while Python lets go of an object is raised there, and is lost: it is sent again a moment later."""
+    usual = sys.unraisablehook
+
+    def send() -> None:
+        if sys.unraisablehook is lost:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def lost(found: sys.UnraisableHookArgs) -> None:
+        if issubclass(found.exc_type, KeyboardInterrupt):
+            again = Timer(_MOMENT, send)
+            again.daemon = True
+            again.start()
+        else:
+            usual(found)
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextmanager

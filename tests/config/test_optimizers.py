@@ -11,6 +11,7 @@ from transformers import SchedulerType, trainer_optimizer
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, GreedyLR
 from transformers.training_args import OptimizerNames
 
+from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.optimizers import (
     BY_METRIC,
     OPTIMIZERS,
@@ -20,7 +21,7 @@ from sweep.config.optimizers import (
     optimizer_rules,
     schedule_arguments,
 )
-from sweep.config.schema import OptimizerConfig, OptimizerName, ScheduleName
+from sweep.config.schema import OptimizerConfig
 
 
 def rules(**given: Any) -> dict[str, str]:

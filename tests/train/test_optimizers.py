@@ -9,8 +9,9 @@ import torch
 
 import toys
 from program import run
+from sweep.config.names import OptimizerName
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS
-from sweep.config.schema import Config, OptimizerName
+from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
 from sweep.model.bench import Bench

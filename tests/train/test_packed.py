@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from packs import CLOSE, assert_alike, both
+from sweep.config.names import OptimizerName
 from sweep.config.optimizers import OPTIMIZERS
-from sweep.config.schema import OptimizerName
 from sweep.data.tokenise import TokenisedData
 from sweep.records import Completed, EvalPoint, Pruned, Step, TrialPlan, Verdict
 

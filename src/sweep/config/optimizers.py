@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
 
-from sweep.config.schema import OptimizerConfig, OptimizerName, Scalar, ScheduleName
+from sweep.config.names import OptimizerName, ScheduleName
+from sweep.config.schema import OptimizerConfig, Scalar
 from sweep.errors import closest
 
 Kind = Literal["number", "count", "flag"] | tuple[str, ...]  # a tuple lists the allowed texts

@@ -24,7 +24,7 @@ from sweep.records import (
     Verdict,
 )
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, JobType
+from sweep.track.tracker import CutRun, Ending, JobType
 
 SEED_KEY = "trainer.seed"
 
@@ -45,6 +45,8 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     for one in due:
         made = one.known(session)
         assert made is not None, "the engine ends every trial that it pulls"
+        if session.tracker.left_open(made.tracker_run):
+            _complete(session, one, made)
         found[one.plan.number].append(made)
     return found
 
@@ -127,7 +129,7 @@ class _Loop:
         """An interrupted repeat says nothing, and is trained again; any other failure is an answer."""
         due, watch = self.running.pop(_key(plan))
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
-        state = str(outcome.reason) if isinstance(outcome, Failed) else "completed"
+        state = _state(made)
         if state != FailureReason.INTERRUPTED:
             self.session.store.write_repeat(made, due.index)
         watch.run.finish(Ending(state, summary=_summary(made)))
@@ -149,6 +151,19 @@ class _Loop:
             if made.best
             else made.failure.partition(": ")[2]
         )
+
+
+def _complete(session: Session, due: _Due, made: Repeat) -> None:
+    """Go on with a run that a killed process left open after it had recorded the repeat; its rows are not recorded."""
+    ending = Ending(_state(made), summary=_summary(made))
+    session.tracker.complete(
+        CutRun(JobType.CONFIRM, made.tracker_run, made.number, ending, params=due.plan.params, seed=made.seed)
+    )
+
+
+def _state(made: Repeat) -> str:
+    """How the repeat ended, as a `TrialRecord.state`."""
+    return made.failure.partition(": ")[0] or "completed"
 
 
 def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:

@@ -115,7 +115,7 @@ def _methods(facts: Facts) -> str:
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
-    """The candidate with the best score in the search, of equal ones that which `records.ranked` puts first."""
-    places = {trial.number: place for place, trial in enumerate(ranked(facts.trials, facts.study.objective))}
-    in_order = sorted(held.candidates, key=lambda candidate: places.get(candidate.number, len(places)))
-    return (max if facts.maximize else min)(in_order, key=lambda candidate: candidate.trial_score)
+    """The candidate that the search alone would have chosen."""
+    order = {record.number: place for place, record in enumerate(ranked(facts.trials, facts.study.objective))}
+    by_rank = sorted(held.candidates, key=lambda candidate: order.get(candidate.number, len(order)))
+    return (max if facts.maximize else min)(by_rank, key=lambda candidate: candidate.trial_score)

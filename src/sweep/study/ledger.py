@@ -104,6 +104,11 @@ class Ledger:
                     chosen[parameter.key] = _suggest(trial, parameter)
         return trial, chosen
 
+    def place(self, number: int) -> int | None:
+        """That of a trial's point in the order of the study; None where an earlier version asked for it."""
+        found = (trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
+        return next((trial.user_attrs.get(PLACE) for trial in found), None)
+
     def _asked(self) -> list[FrozenTrial]:
         """Every point asked for once: trials that ended or still run, without those that are tried again."""
         trials = self.study.get_trials(deepcopy=False)

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from transformers import SchedulerType, TrainingArguments
 
+from sweep.config.names import OptimizerName
 from sweep.config.optimizers import BY_METRIC, optim_text, schedule_arguments
-from sweep.config.schema import Config, OptimizerConfig, OptimizerName, TrainerConfig
+from sweep.config.schema import Config, OptimizerConfig, TrainerConfig
 from sweep.errors import Fault
 from sweep.train.optimizers import missing
 

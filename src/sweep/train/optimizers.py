@@ -19,8 +19,9 @@ from transformers.optimization import GreedyLR
 from transformers.training_args import OptimizerNames
 from transformers.utils import logging as transformers_logging
 
+from sweep.config.names import OptimizerName
 from sweep.config.optimizers import ARGUMENTS, KEYWORDS, OPTIMIZERS, WARMS_UP, optim_arguments
-from sweep.config.schema import Config, OptimizerConfig, OptimizerName
+from sweep.config.schema import Config, OptimizerConfig
 from sweep.errors import first_line
 
 _LOOKED_AT = 1_000  # steps of a schedule, at most
