@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from packs import PACKABLE, tiny
+from packable import PACKABLE, tiny
 from sweep.model.packed import attention
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout, Row
