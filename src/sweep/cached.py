@@ -47,7 +47,7 @@ def keep(folder: Path, key: str, suffix: str, write: Callable[[Path], None]) -> 
 
 
 def key_of(file: Path) -> str:
-    """What `keep` was given as `key`, which must hold no dot."""
+    """The key that `keep` was given for the file. A key must hold no dot."""
     return file.name.split(".", 1)[0]
 
 
@@ -58,6 +58,7 @@ def checksum(file: Path) -> str:
 
 
 def tell_damaged(place: Path) -> None:
+    """One line on standard error."""
     print(f"sweep: {place} is damaged, and is made again", file=sys.stderr)
 
 

@@ -91,7 +91,7 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _reach(config: Config) -> Iterator[tuple[str, str]]:
-    """Steps so long that no training survives them. A record of one that was tried can be read all the same."""
+    """Values with which no training succeeds. They are no bounds of the schema, so that records of old trials can be read."""
     for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
         if (value := getattr(config.optimizer, name)) > most:
             yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"

@@ -58,9 +58,9 @@ _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
 
 class _Grid(optuna.samplers.GridSampler):
-    """Whose place on the grid is told. Optuna's own goes by the trial's number, which is another one after a trial that was
-    tried again. It also lacks the call that ends `Study.optimize` after the last point: the loop here is the project's own.
-    """
+    """Optuna's grid, except that the caller says which point is next: Optuna goes by the trial's number, which shifts when a
+    trial is tried again. It also leaves out the call that ends `Study.optimize` after the last point: the loop here is the
+    project's own."""
 
     def __init__(self, place: int, search_space: Mapping[str, Sequence[Any]], seed: int) -> None:
         super().__init__(search_space, seed=seed)

@@ -136,7 +136,7 @@ def _of_range(name: str, value: object) -> str:
 
 
 def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
-    """What it would end with at the first score, as a division by zero."""
+    """Values that would end in a division by zero at the first score."""
     if study.pruner != "hyperband":
         return
     if isinstance(factor := study.pruner_options.get("reduction_factor"), int) and factor < 2:
@@ -147,7 +147,7 @@ def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
-    """Where CMA-ES begins: it must have each range that trials may have in common."""
+    """Faults of `x0`, the point at which CMA-ES begins: it must have each range that trials may have in common."""
     start = study.sampler_options.get("x0")
     if start is None:
         return

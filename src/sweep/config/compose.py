@@ -93,8 +93,8 @@ class Composer:
 
     @cached_property
     def _hazards(self) -> tuple[Fault, ...]:
-        """Of the user's own files: Hydra would hang on them, or not name them. One that cannot be opened is left to Hydra, which
-        may not need it."""
+        """Faults of the user's own files on which Hydra would hang, or which it would not name. A file that cannot be opened is
+        left to Hydra, which may not need it."""
         found = []
         for path in self._own_files():
             with suppress(OSError):
@@ -187,7 +187,7 @@ class Composer:
                     )
 
     def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
-        """Settings of Hydra's own runner in the user's configs, which come to nothing, as on the command line."""
+        """Settings of Hydra's own runner in the user's configs: they have no effect, as on the command line."""
         for group, option in choices.items():
             file = self.file(group, option)
             if file is not None and file.parent.parent != conf_dir() and "hydra" in (tree := OmegaConf.load(file)):
@@ -257,8 +257,9 @@ def _depth(text: str) -> int:
 
 
 def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -> Fault | None:
-    """Overrides that Hydra takes and that change nothing, or not what they say. Deleting is for entries of mappings that are
-    open, such as study.sampler_options: any other value that is taken away is replaced by the schema's default."""
+    """The fault of an override that Hydra takes and that changes nothing, or something else than it says; None for any other.
+    Entries of mappings such as study.sampler_options can be deleted. Any other value that is deleted is replaced by the
+    schema's default."""
     key = override.key_or_group
     if key.split(".")[0].split("/")[0] == "hydra":
         return Fault(key, f"{_OF_HYDRA}; {_INSTEAD.get(_start(key), 'leave it out')}", COMMAND_LINE)

@@ -358,7 +358,7 @@ def _is_entry(key: str) -> bool:
 
 
 def _twice(values: Sequence[Scalar]) -> str:
-    """The rule broken by two values that Optuna takes for the same one: 1, 1.0 and true are. Empty if none is broken."""
+    """The rule that is broken where Optuna takes two of the values for one, as it does 1, 1.0 and true; empty where it is not."""
     known: dict[Scalar, Scalar] = {}
     for value in values:
         if (value != value and any(other != other for other in known)) or value in known:

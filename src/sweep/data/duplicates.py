@@ -27,7 +27,8 @@ def folded(row: Input) -> bytes:
 
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
-    """Of each split within itself, then of each two splits: what there is. The rows of the later split are counted."""
+    """The duplicates within each split, then those between each two splits; without counts of zero. Between two splits the rows of
+    the later one are counted."""
     loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
     often = Counter(key for keys in loose.values() for key in keys)
     exact = {  # a row whose folded text is alone has a text that is alone

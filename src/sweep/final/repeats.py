@@ -52,14 +52,14 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
 
 
 def fresh_seed(study_seed: int, point: Mapping[str, Scalar], index: int, taken: int) -> int:
-    """Of the `index`-th repeat of a point; never the seed that its trial had (`taken`). It does not depend on the trial's
-    number, which is another one after the trial was stopped and tried again."""
+    """The seed of the `index`-th repeat of a point; never the one that its trial had (`taken`). It does not depend on the trial's
+    number, which changes when the trial is stopped and tried again."""
     named = json.dumps(sorted(point.items()))
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add("point").add(named).add(str(index)), taken)
 
 
 def seed_by_number(study_seed: int, number: int, index: int, taken: int) -> int:
-    """What an earlier version trained the `index`-th repeat with. Repeats that are there already still count."""
+    """The seed that an earlier version gave the `index`-th repeat of a trial. Repeats trained with it still count."""
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index)), taken)
 
 

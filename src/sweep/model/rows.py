@@ -32,7 +32,7 @@ _SHOWN = 30  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What is wrong with the rows for a model; `notes` are for the user."""
+    """The faults of the rows for a model, and notes for the user."""
 
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()

@@ -43,8 +43,8 @@ _FREQUENCIES = "guess by the labels' shares of train"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """By short metric name: the score on the test rows (of a random guess its mean), and the scores on each resample,
-    shape (samples,)."""
+    """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a random guess), and `drawn` on
+    each resample, (samples,)."""
 
     metrics: Mapping[str, float]
     drawn: Mapping[str, Floats]
@@ -144,8 +144,8 @@ def _without_loss(guess: Scored) -> Scored:
 
 
 def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Tested:
-    """From recorded scores, where there are no predictions to resample: of a share of rows an interval is known all the
-    same, and the majority class is the one guess."""
+    """The same from recorded scores, where there are no predictions to resample. Only a share of rows has an interval then, and
+    the majority class is the only guess."""
     return Tested(task, rows, Scored(metrics, {}), {MAJORITY[task]: Scored(baseline, {})})
 
 

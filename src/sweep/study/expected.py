@@ -1,4 +1,4 @@
-"""What a study will take of the machine: what its memory has to hold, and the time of a trial by a few steps that are timed."""
+"""The memory that a study needs, and the time of a trial, estimated from a few steps that are timed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Of one trial alone. Seconds are of training a row, of evaluating one, and of what a frozen base computes ahead of the
-    first step, of one row; `peak` is the most memory in use, in bytes."""
+    """What one trial takes by itself: seconds to train one row, to evaluate one row, and for what a frozen base computes of one
+    row ahead of the first step; `peak` is the most memory in use, in bytes."""
 
     device: str
     train_row: float
@@ -51,7 +51,7 @@ class Expected:
 
 
 def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:
-    """Where weights, gradients and optimizer states alone are more than the machine has: the process would be killed."""
+    """A fault where weights, gradients and optimizer states alone need more memory than the machine has."""
     there = memory.capacity(device)
     if _needed(config, account) <= there:
         return []
@@ -59,7 +59,7 @@ def memory_faults(config: Config, account: Parameters, device: torch.device) -> 
 
 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
-    """Where they are more than is free at the moment."""
+    """A note where they need more memory than is free at the moment."""
     there = memory.free(device)
     if not there < _needed(config, account) <= memory.capacity(device):
         return []
@@ -68,7 +68,8 @@ def memory_notes(config: Config, account: Parameters, device: torch.device) -> l
 
 
 def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected | str:
-    """By a few steps of the config as it stands on a few of its rows; or why they could not be taken. Nothing is kept."""
+    """Estimated from a few steps of the config as it stands, on a few of its rows; or the reason why there is no estimate.
+    Nothing is kept."""
     config = plan.config
     try:
         if not find(config.model).at_hand and config.model.init == "pretrained":

@@ -145,8 +145,8 @@ def check_place(plan: Plan, device: torch.device | None = None) -> None:
 
 
 def _begun(store: Store, new: Lock) -> Lock | None:
-    """The lock of the study that this run goes on with; None where it begins one, or where the lock was damaged and Optuna's
-    storage says that it is of the same experiment."""
+    """The lock of the study that this run goes on with; None where the run begins a study, or where the lock was damaged and
+    Optuna's storage says that the experiment is the same."""
     old, trials = store.lock(), store.trials()
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
         rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"

@@ -61,7 +61,7 @@ class Patience:
 
     @classmethod
     def endless(cls, stop: Stop) -> Patience:
-        """With a server that is no other than this process."""
+        """Patience without limits, for a server that runs in this very process."""
         return cls(math.inf, stop, usual=math.inf)
 
     @property
