@@ -49,10 +49,11 @@ def long_warmups(
         [*known, *(corner.optimizer.warmup_steps for corner in corners)], key=lambda one: warmup_steps(steps, one)
     )
     if warmup_steps(steps, most) >= steps:
+        share = "; search a share of the steps, such as {low: 0.0, high: 0.3}, or type " + f"{WARMUP}=0.1"
         yield (
-            f"{WARMUP} is searched up to {most:g}, but the shortest trial of this search has {steps:,} steps: a warmup as long as "
-            "its trial is cut to one step less, and the trial's record says so; search a share of the steps, such as "
-            f"{{low: 0.0, high: 0.3}}, or type {WARMUP}=0.1"
+            f"{WARMUP} is searched up to {most:g}, but the shortest trial of this search has {steps:,} "
+            f"step{'s' if steps > 1 else ''}: a warmup as long as its trial is cut to one step less, and the trial's record says so"
+            f"{share if warmup_steps(steps, 0.3) < steps else ''}"
         )
 
 

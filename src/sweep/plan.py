@@ -19,6 +19,7 @@ from sweep.checks import check, check_space
 from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
+from sweep.config.idle import idle
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -28,7 +29,7 @@ from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
 from sweep.lengths import WARMUP, cut_warmup, long_warmups, uncountable
-from sweep.methods import never_stopped, trials_of_each
+from sweep.methods import never_stopped, not_learnt, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
@@ -141,7 +142,9 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes = _not_searched(fixed)
+    notes += idle(config, space, origin.chosen)
+    notes += not_learnt(config.study, space)
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
     notes += long_warmups(config, space, corners, _shortest(corners, config), rows=len(splits.train))
@@ -243,6 +246,13 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
     }
 
 
+def _not_searched(fixed: Mapping[str, Scalar]) -> list[str]:
+    if not fixed:
+        return []
+    said = [f"{key} is {value}" for key, value in fixed.items()]
+    return [f"{' and '.join(said)}, from the command line, and {'are' if len(said) > 1 else 'is'} not searched"]
+
+
 def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
     """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
     key that the command line has taken out of the space leaves them too."""
@@ -326,14 +336,16 @@ def _schedule_faults(
     warmup = config.optimizer.warmup_steps
     if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
-        rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
-        yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
+        rule = f"is {warmup:g}, but must be below the {shortest} step{'s' if shortest > 1 else ''} of {trial}"
+        tenth = f"{WARMUP}=0.1 for a tenth of each trial's steps"
+        mended = tenth if warmup_steps(shortest, 0.1) < shortest else f"{WARMUP}=0"
+        yield Fault(WARMUP, f"{rule}; type {mended}", origin(WARMUP))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1
         and all(len(evaluation_steps(rows, config)) < 2 for config in configs)
     ):
-        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
+        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end; type study.pruner=none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
 
 
@@ -343,21 +355,21 @@ def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
 
 
 def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Iterator[str]:
-    """Where warmup takes most of what there is to train: in the config as it stands, and in the search's worst corner."""
+    """Where warmup takes most of what there is to train: in the search's worst corner, or in the config as it stands."""
     shortest = min(total_steps(rows, config), total_steps(rows, _shortest(configs, config)))
     longest = max(configs, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
     cases = (
         (config, total_steps(rows, config), "this trial"),
         (longest, shortest, "the shortest trial of this search"),
     )
-    told: set[tuple[str, int]] = set()
+    told: dict[tuple[str, int], str] = {}
     for corner, total, trial in cases:
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if total > steps > total / 3 and (said, total) not in told:
-            told.add((said, total))
-            yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
+        if total > steps > total / 3:
+            told.setdefault((said, total), f"{WARMUP} {said}, more than a third of the {total} steps of {trial}")
+    yield from list(told.values())[-1:]
 
 
 def _idle_evaluations(
