@@ -132,7 +132,7 @@ def test_a_pruner_of_the_users_own_is_not_heeded_within_the_warmup(tmp_path: Pat
          "is no argument of mysearch.Fixed (did you mean share?); there are: share"),
         (["study.sampler=mysearch.tpe"], "study.sampler_options", "missing a required argument: 'startup'"),
         (["study.sampler=mysearch.Fixed", "+study.sampler_options.seed=1"], "study.sampler_options.seed", "from study.seed"),
-        (["study.sampler=mysearch.tpe", "+study.sampler_options.startup=a"], "study.sampler", "in sample_independent raised TypeError"),
+        (["study.sampler=mysearch.tpe", "+study.sampler_options.startup=a"], "study.sampler", "raised TypeError"),
         (["study.sampler=mysearch.Outside"], "study.sampler", "which gave 0.006 for optimizer.learning_rate"),
         (["study.sampler=mysearch.Fixed", "+study.sampler_options.share=a"], "study.sampler", "mysearch.py, line"),
         (["study.pruner=mysearch.Breaking"], "study.pruner", "in prune raised ZeroDivisionError: division by zero (mysearch.py"),

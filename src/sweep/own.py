@@ -15,7 +15,6 @@ from typing import Any
 
 from sweep.errors import UserError, closest, first_line
 
-
 _SWEEP = Path(__file__).parent
 
 
