@@ -50,7 +50,13 @@ def test_a_validation_file_that_no_key_names_is_told(name, toy):
 
     (toy / name).write_bytes((toy / "test.csv").read_bytes())
     stem = name.removesuffix(".csv")
-    said = f"{name} is not read: validation rows are cut off train; dataset.validation_split={stem} takes them from there"
+    said = (
+        f"{name} is not read: validation rows are cut off train; dataset.validation_split={stem} takes them from there"
+    )
     assert said in notes()
-    for named in ({"validation_split": stem}, {"test_split": stem}, {"train_split": f"train+{name}", "test_split": None}):
+    for named in (
+        {"validation_split": stem},
+        {"test_split": stem},
+        {"train_split": f"train+{name}", "test_split": None},
+    ):
         assert said not in notes(**named)

@@ -67,7 +67,9 @@ def _without_effect(config: DatasetConfig) -> Iterator[str]:
 def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
     """A validation split of the folder that no key names, while rows for validation are cut off train."""
     named = (config.train_split, config.validation_split, config.test_split)
-    parts = {part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")}
+    parts = {
+        part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")
+    }
     if config.validation_split is not None or not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
