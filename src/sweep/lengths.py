@@ -56,29 +56,30 @@ def cut_warmups(config: Config, space: Space, corners: Sequence[Config], *, rows
         [*known, *(corner.optimizer.warmup_steps for corner in corners)], key=lambda one: warmup_steps(steps, one)
     )
     if warmup_steps(steps, most) >= steps:
+        share = "; search a share of the steps, such as {low: 0.0, high: 0.3}, or type " + f"{WARMUP}=0.1"
         yield (
-            f"{WARMUP} is searched up to {most:g}, but the shortest trial of this search has {steps:,} steps: a warmup as long as "
-            "its trial is cut to one step less, and the trial's record says so; search a share of the steps, such as "
-            f"{{low: 0.0, high: 0.3}}, or type {WARMUP}=0.1"
+            f"{WARMUP} is searched up to {most:g}, but the shortest trial of this search has {steps:,} "
+            f"step{'s' if steps > 1 else ''}: a warmup as long as its trial is cut to one step less, and the trial's record says so"
+            f"{share if warmup_steps(steps, 0.3) < steps else ''}"
         )
 
 
 def long_warmups(config: Config, corners: Sequence[Config], *, rows: int) -> Iterator[str]:
-    """A note where warmup takes more than a third of a trial: of the config as it stands, and of the search's worst corner."""
+    """A note where warmup takes more than a third of a trial: of the search's worst corner, or of the config as it stands."""
     shortest = fewest_steps(corners, rows=rows)
     longest = max(corners, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
     cases = (
         (config, total_steps(rows, config), "this trial"),
         (longest, shortest, "the shortest trial of this search"),
     )
-    told: set[tuple[str, int]] = set()
+    told: dict[tuple[str, int], str] = {}
     for corner, total, trial in cases:
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if total > steps > total / 3 and (said, total) not in told:
-            told.add((said, total))
-            yield f"{WARMUP} {said}, more than a third of the {total} steps of {trial}"
+        if total > steps > total / 3:
+            told.setdefault((said, total), f"{WARMUP} {said}, more than a third of the {total} steps of {trial}")
+    yield from list(told.values())[-1:]
 
 
 def _steps(corners: Sequence[Config], rows: int, *, epochs: Callable[..., Any], sizes: Callable[..., Any]) -> int:

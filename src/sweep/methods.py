@@ -36,10 +36,11 @@ _PRUNERS: Mapping[str, type[BasePruner]] = {
 # median pruner does would leave a study of six neither searched nor pruned. Evaluations are counted from 1, so two
 # warmup steps spare a trial's first evaluation, when the learning rate may still be warming up. With its constant liar TPE
 # keeps away from the points of trials that still run; with none running it changes nothing. The Gaussian process would warn of
-# each conditional key at each ask.
+# each conditional key at each ask, and CMA-ES of each choice; the plan says it once.
 _SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 4, "constant_liar": True},
     "gp": {"n_startup_trials": 4, "warn_independent_sampling": False},
+    "cmaes": {"warn_independent_sampling": False},
 }
 _PRUNER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "median": {"n_startup_trials": 2, "n_warmup_steps": 2},
@@ -159,6 +160,16 @@ def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: str)
     if kind.rpartition(".")[2] not in (base.__name__ for base in type(made).__mro__):
         raise UserError.of(key, f"is {path}, which gives {type(made).__name__}, but must give an {kind}")
     return made
+
+
+def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
+    """A note of the searched keys that the sampler draws at random, whatever trials have shown."""
+    conditional = [parameter.key for parameter in space if parameter.when]
+    chosen = [parameter.key for parameter in space if isinstance(parameter.domain, Choices)]
+    keys = {"gp": conditional, "cmaes": [*dict.fromkeys([*chosen, *conditional])]}.get(study.sampler, [])
+    if keys:
+        what = "choices and keys with conditions" if study.sampler == "cmaes" else "keys with conditions"
+        yield f"study.sampler is {study.sampler}, which draws {what} at random: {', '.join(keys)}; tpe learns them too"
 
 
 def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:

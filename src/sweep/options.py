@@ -38,7 +38,8 @@ _LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource":
 # What is drawn at once is held in memory; a power of the reduction factor is computed to the last digit.
 _MOST = {"n_ei_candidates": 10_000, "popsize": 10_000, "min_early_stopping_rate": 100}
 _MOST_OF_OTHERS = 1_000_000
-_WITHOUT_EFFECT = ("restart_strategy", "inc_popsize")  # CMA-ES: Optuna has left its restarts to another package
+# CMA-ES: Optuna has left its restarts to another package. TPE: it always considers the prior.
+_WITHOUT_EFFECT = ("restart_strategy", "inc_popsize", "consider_prior")
 _ABOVE_ZERO = ("sigma0",)
 _DRAWN = 8  # points: more than a generation of CMA-ES has with few keys
 _STEPS = (1, 2, 3, 4, 8, 16)

@@ -19,6 +19,7 @@ from sweep.checks import check, check_space
 from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
+from sweep.config.idle import idle
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -28,7 +29,7 @@ from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
 from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_decays, long_warmups, uncountable
-from sweep.methods import never_stopped, trials_of_each
+from sweep.methods import never_stopped, not_learnt, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
@@ -141,7 +142,9 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes = _not_searched(fixed)
+    notes += idle(config, space, origin.chosen)
+    notes += not_learnt(config.study, space)
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
     notes += cut_warmups(config, space, corners, rows=len(splits.train))
@@ -243,6 +246,13 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
     }
 
 
+def _not_searched(fixed: Mapping[str, Scalar]) -> list[str]:
+    if not fixed:
+        return []
+    said = [f"{key} is {value}" for key, value in fixed.items()]
+    return [f"{' and '.join(said)}, from the command line, and {'are' if len(said) > 1 else 'is'} not searched"]
+
+
 def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
     """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
     key that the command line has taken out of the space leaves them too."""
@@ -326,15 +336,17 @@ def _schedule_faults(
     warmup = config.optimizer.warmup_steps
     if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
-        rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
-        yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
+        rule = f"is {warmup:g}, but must be below the {shortest} step{'s' if shortest > 1 else ''} of {trial}"
+        tenth = f"{WARMUP}=0.1 for a tenth of each trial's steps"
+        mended = tenth if warmup_steps(shortest, 0.1) < shortest else f"{WARMUP}=0"
+        yield Fault(WARMUP, f"{rule}; type {mended}", origin(WARMUP))
     yield from (_with_origin(fault, origin) for fault in long_decays(configs, shortest))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1
         and all(len(evaluation_steps(rows, config)) < 2 for config in configs)
     ):
-        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
+        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end; type study.pruner=none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
 
 

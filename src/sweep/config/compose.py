@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigIndexError, ConfigTypeError, OmegaConfBaseException
 
 from sweep.config import interpolations
 from sweep.config.folders import conf_dir
@@ -138,8 +139,7 @@ class Composer:
                     "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
                 )
         except (HydraException, OmegaConfBaseException) as error:
-            told = error if str(error).strip() else error.__cause__ or error
-            raise UserError.of("", first_line(told), COMMAND_LINE) from None
+            raise UserError([_composing(error)]) from None
         except UNREADABLE as error:
             rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
             raise UserError.of(self._unreadable() or "a config file", rule) from None
@@ -204,14 +204,10 @@ class Composer:
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
-            faults.append(
-                Fault(
-                    shortened(raw, _LONGEST),
-                    f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
-                    f"{first_line(error)}",
-                    COMMAND_LINE,
-                )
-            )
+            typed = self._in_quotes(raw)
+            how = f"type {typed}" if typed else "no spaces around =; a text with spaces or braces in double quotes"
+            rule = f"cannot be read as key=value ({how}): {first_line(error)}"
+            faults.append(Fault(shortened(raw, _LONGEST), rule, COMMAND_LINE))
             return None
         except ValueError:  # Python reads no integer of more than 4,300 digits
             faults.append(Fault(shortened(raw, _LONGEST), "holds a number with too many digits", COMMAND_LINE))
@@ -232,6 +228,18 @@ class Composer:
             return f"++{raw}"
         return raw
 
+    def _in_quotes(self, raw: str) -> str:
+        """The override as a shell takes it, with its value in quotes; empty where that does not help."""
+        key, _, value = raw.partition("=")
+        if not value or value[0] in "[{\"'" or len(raw) > _LONGEST:
+            return ""
+        quoted = f'{key}="{value}"'
+        try:
+            override = self._parser.parse_override(quoted)
+        except (HydraException, ValueError):
+            return ""
+        return shlex.quote(quoted) if override.value() == value else ""
+
     def _accept_group(self, raw: str, override: Override, faults: list[Fault]) -> str | None:
         group, option, options = override.key_or_group, str(override.value()), self.groups[override.key_or_group]
         if group == "experiment" and override.type == OverrideType.CHANGE:
@@ -248,6 +256,19 @@ class Composer:
             # `+adapter=lora` would be a second choice for a group that has one already.
             return raw if group == "experiment" else re.sub(r"^\+{1,2}", "", raw)
         return None
+
+
+def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
+    """What stopped Hydra. Where a list or a mapping is expected, it names neither the key nor the kind."""
+    cause = error.__cause__
+    key, kind = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
+    if not isinstance(cause, ConfigTypeError | ConfigIndexError) or not key or kind not in (list, dict):
+        return Fault("", first_line(error if str(error).strip() else cause or error), COMMAND_LINE)
+    if isinstance(cause, ConfigIndexError):
+        name = str(key).partition("[")[0]
+        return Fault(str(key), f"is an element of a list, which is given as a whole: {name}=[…]", COMMAND_LINE)
+    shape = "a list, such as [first,second]" if kind is list else "a mapping, such as {name: value}"
+    return Fault(str(key), f"must be {shape}", COMMAND_LINE if "override" in str(error) else "")
 
 
 def _depth(text: str) -> int:

@@ -67,13 +67,14 @@ def card(
 
 
 def _front_matter(config: Config, manifest: Manifest) -> str:
-    """With a pipeline where transformers' own loads the folder and scores alike. JSON strings are YAML too."""
+    """With a pipeline where transformers' own loads the folder, which has to hold every weight, and scores alike. JSON strings
+    are YAML too."""
     library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
     pooled = manifest.base.pooling is not None
     lines = [f"base_model: {json.dumps(config.model.path)}"] if manifest.base.revision else []
     lines += [f"library_name: {'sweep' if pooled else library}"]
-    whole = manifest.method == "full" or (library == "peft" and manifest.base.revision)
-    lines += ["pipeline_tag: text-classification"] if whole and not pooled and not manifest.prompt else []
+    alike = manifest.method == "full" and not pooled and not manifest.prompt
+    lines += ["pipeline_tag: text-classification"] if alike else []
     return "\n".join(["---", *lines, "tags: [sweep]", "---"])
 
 
@@ -306,7 +307,8 @@ _KEEP_PACKING = """for module in base.modules():
 _POOL = """
 
 def pool(trunk, args, kwargs, output):
-    hidden, mask = output["last_hidden_state"], kwargs["attention_mask"]
+    hidden = output["last_hidden_state"]
+    mask = kwargs.get("attention_mask", hidden.new_ones(hidden.shape[:2]).long())
     vector = {vector}
     output["last_hidden_state"] = vector[:, None].expand_as(hidden)
     output["pooler_output"] = vector

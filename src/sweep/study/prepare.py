@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,7 +58,8 @@ def prepare(plan: Plan) -> Plan:
     faults += _optimizer_faults(plan, device)
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
-        raise UserError([*faults, *machine])
+        all_of_them = (*faults, *machine)
+        raise UserError([replace(fault, origin=fault.origin or plan.origin(fault.path)) for fault in all_of_them])
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
     notes += [
         *plan.notes,
