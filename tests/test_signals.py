@@ -24,12 +24,15 @@ pytestmark = pytest.mark.slow
 AT_ONCE = {"trainer": 1, "packed": 2}  # of two trials
 
 
-def start(folder: Path, engine: str, *more: str, **environment: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable, "-m", "sweep", "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}",
-        "study.n_trials=2", "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock",
-        f"engine={engine}", *more,
+def arguments(folder: Path, engine: str) -> list[str]:
+    return [
+        "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}", "study.n_trials=2",
+        "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock", f"engine={engine}",
     ]  # fmt: skip
+
+
+def start(folder: Path, engine: str, *more: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sweep", *arguments(folder, engine), *more]
     env = {**os.environ, **environment}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
@@ -111,6 +114,42 @@ def test_a_server_that_hangs_keeps_no_stop_waiting(tmp_path: Path, server: MockS
     assert "Traceback" not in message and ("stopped at once" in message) == (signals == 2)
     assert "did not take all of quickstart-0000" in message
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["interrupted"] * 2
+
+
+def test_a_second_signal_just_after_a_run_was_started_waits_for_no_server(tmp_path: Path, server: MockServer) -> None:
+    """At its end the client would wait for a run that the study never got to know. The server hangs from then on."""
+    tiny_bert(tmp_path / "bert")
+    script, started = tmp_path / "program.py", tmp_path / "started"
+    script.write_text(
+        "import os, signal, time, wandb\n"
+        "from pathlib import Path\n"
+        "from sweep.__main__ import main\n"
+        "init = wandb.init\n"
+        "def stopped(**options):\n"
+        "    init(**options)\n"
+        f"    Path({str(started)!r}).touch()\n"
+        f"    while Path({str(started)!r}).exists():\n"
+        "        time.sleep(0.01)\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "wandb.init = stopped\n"
+        "main()\n"
+    )
+    command = [sys.executable, str(script), *arguments(tmp_path, "trainer"), "tracker=wandb", "tracker.mode=online",
+               "tracker.finish_timeout=600"]  # fmt: skip
+    env = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.api_key, "WANDB_MODE": "online"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        while not started.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        server.faults.add(Fault.late(600, times=10**6))
+        started.unlink()
+        _, message = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, message
+    assert message.endswith(f"{STOPPED_AT_ONCE}\n") and "Traceback" not in message
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
