@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import pytest
 from sweep.errors import STOPPED_AT_ONCE
 from sweep.store import Store
 from sweep.track.mock import MockServer
+from sweep.track.mock.backend import Backend
 from sweep.track.mock.faults import Fault
+from sweep.track.mock_tracker import missing_records
+from sweep.track.tracker import JobType
 from tiny import tiny_bert
 
 pytestmark = pytest.mark.slow
@@ -83,6 +87,36 @@ def test_a_killed_process_leaves_its_rows_and_the_next_one_goes_on(
     trials = Store(tmp_path / "run").trials()
     assert [trial.state for trial in trials] == ["lost"] * len(rows) + ["completed"] * 2
     assert [Store(tmp_path / "run").events(number) for number in range(len(rows))] == rows
+
+
+@pytest.mark.parametrize("job", ["trial", "confirm", "final", "refit"])
+def test_a_kill_between_a_record_and_the_end_of_its_run_leaves_no_run_without_one(tmp_path: Path, job: str) -> None:
+    tiny_bert(tmp_path / "bert")
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import os, signal\n"
+        "from sweep.__main__ import main\n"
+        "from sweep.track.wandb_run import WandbRun\n"
+        "end = WandbRun.start_to_end\n"
+        "def killed(self, ending):\n"
+        f"    if self.job_type == {job!r}:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return end(self, ending)\n"
+        "WandbRun.start_to_end = killed\n"
+        "main()\n"
+    )
+    more = ("study.n_trials=1", "trainer.num_train_epochs=1", "study.confirm_seeds=2", "study.refit=true",
+            "dataset.max_train_samples=32", "dataset.max_eval_samples=28", "dataset.max_test_samples=28")  # fmt: skip
+    first = subprocess.run([sys.executable, str(script), *arguments(tmp_path, "trainer"), *more], timeout=200)
+    assert first.returncode == -signal.SIGKILL
+    _, message = (again := start(tmp_path, "trainer", *more)).communicate(timeout=200)
+    assert again.returncode == 0, message
+    store, backend = Store(tmp_path / "run"), Backend.open(tmp_path / "run" / "wandb-mock")
+    opened = {(kind, 0) for kind in JobType}
+    assert list(missing_records(backend, store, "quickstart", opened)) == []
+    ended = Counter(run.job_type for run in backend.runs.values() if run.ended)
+    assert ended == {"trial": 1, "confirm": 2, "final": 1, "refit": 1, "study": 1}
+    assert not list(store.root.glob(".open_runs/*"))
 
 
 @pytest.fixture
