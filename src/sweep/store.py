@@ -16,6 +16,7 @@ test_readings.jsonl      each reading of the test split: one, unless more trials
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
 .published               what the study's own run on the dashboard told of
+.open_runs/              a file for each run that the tracker has sent no end of yet
 .id                      by which a storage that several run directories use knows this one
 
 Files are written whole or not at all. What a killed process or a failing disk left otherwise, `sweep.recovery` mends.

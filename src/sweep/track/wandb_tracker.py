@@ -17,7 +17,6 @@ import wandb
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.disk import write_whole
 from sweep.records import TrialPlan
 from sweep.store import Store
 from sweep.track.credentials import Account, Answer, probe
@@ -96,7 +95,8 @@ class WandbTracker:
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
         run = self._init_online(settings, {}, f"{what} cannot be gone on with")
         if run is None:
-            self._forget_open(run_id)
+            if not self._away:
+                self._forget_open(run_id)
             return False
         self._left_open.discard(run_id)
         resumed = self._started(run, cut.job_type, {})
@@ -106,7 +106,11 @@ class WandbTracker:
         return True
 
     def open_study(self, config: Config) -> Run:
-        return self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
+        run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
+        if self._may_ask():  # what has a record was gone on with by now; the rest never will be
+            for run_id in tuple(self._left_open):
+                self._forget_open(run_id)
+        return run
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         configs = {method: scrubbed(config) for method, config in compared.items()}
@@ -207,7 +211,8 @@ class WandbTracker:
         self.runs.append(started)
         if not started.offline:
             with suppress(OSError):  # without a mark the run is not gone on with after a kill
-                write_whole(self._open_mark(started.id), "")
+                self._open_mark(started.id).parent.mkdir(exist_ok=True)
+                self._open_mark(started.id).touch()
         started.attempt("could not be set up", lambda: _prepare(run, summary))
         return started
 
