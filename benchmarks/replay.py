@@ -25,6 +25,7 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
 from sweep.study.among import is_stopped
 from sweep.study.ledger import Ledger
+from sweep.study.whole import InOrder
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
 _UNCOUNTED = "retried"  # with this attribute a trial does not count for the ledger
@@ -135,9 +136,8 @@ def replay(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the Gaussian process names each conditional key at each ask
     config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
-    study = optuna.create_study(
-        study_name=f"seed {seed}", storage=storage, direction="maximize", pruner=pruner or methods.pruner(config)
-    )
+    made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
+    study = InOrder.of(made, pruner or methods.pruner(config))
     asking = _Asking(Ledger(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[_Running] = []

@@ -14,43 +14,8 @@ from typing import Any, Literal
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    BertTokenizerFast,
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
-    Gemma2Config,
-    Gemma2ForSequenceClassification,
-    Gemma3TextConfig,
-    Gemma3TextForSequenceClassification,
-    GemmaConfig,
-    GemmaForSequenceClassification,
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    LlamaConfig,
-    LlamaForSequenceClassification,
-    MistralConfig,
-    MistralForSequenceClassification,
-    ModernBertConfig,
-    ModernBertForSequenceClassification,
-    Phi3Config,
-    Phi3ForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForSequenceClassification,
-    Qwen2MoeConfig,
-    Qwen2MoeForSequenceClassification,
-    Qwen2Tokenizer,
-    Qwen3Config,
-    Qwen3ForSequenceClassification,
-    RobertaConfig,
-    RobertaForSequenceClassification,
-)
 
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
@@ -58,7 +23,7 @@ from sweep.records import EvalPoint, Outcome, Step, TrialPlan, Verdict
 from sweep.train.engine import Engine
 from sweep.train.packed import Packed
 from sweep.train.trial import OneByOne, trained
-from trials import WORDS, make_plan
+from trials import make_plan
 
 Judge = Callable[[TrialPlan, Step | EvalPoint], Verdict]
 MakeEngine = Callable[[Callable[[TrialPlan], Path | None]], Engine]
@@ -303,147 +268,6 @@ def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(default)
-
-
-def _encoder_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    return BertTokenizerFast(vocab=str(folder / "vocab.txt"))
-
-
-def _word_tokenizer(_: Path) -> PreTrainedTokenizerFast:
-    vocabulary = {word: index for index, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
-    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-
-
-def _causal_tokenizer(_: Path) -> PreTrainedTokenizerFast:
-    """No pad token, as GPT-2 and Llama have none."""
-    vocabulary = {word: index for index, word in enumerate(["<|end|>", "<|unknown|>", *WORDS])}
-    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token="<|end|>", bos_token="<|end|>", unk_token="<|unknown|>"
-    )
-
-
-def _byte_pair_tokenizer(_: Path) -> PreTrainedTokenizerFast:
-    """transformers takes every tokenizer of a Qwen2 for its own, whatever class it was saved by."""
-    spelt = [[*word] for word in (*WORDS, *(f"\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}{word}" for word in WORDS))]
-    merges = dict.fromkeys(("".join(word[:end]), word[end]) for word in spelt for end in range(1, len(word)))
-    letters = dict.fromkeys(letter for word in spelt for letter in word)
-    vocabulary = dict.fromkeys(["<|end|>", *letters, *(left + right for left, right in merges)])
-    ids = {word: index for index, word in enumerate(vocabulary)}
-    return Qwen2Tokenizer(vocab=ids, merges=list(merges), unk_token="<|end|>", eos_token="<|end|>", pad_token=None)
-
-
-def _bert(words: int, dropout: float) -> PreTrainedModel:
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=words, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=2, initializer_range=0.2, hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-        )
-    )  # fmt: skip
-
-
-def _roberta(words: int, dropout: float) -> PreTrainedModel:
-    """Counts positions from behind that of padding."""
-    return RobertaForSequenceClassification(
-        RobertaConfig(
-            vocab_size=words, max_position_embeddings=40, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=2, initializer_range=0.2, hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout, pad_token_id=0, type_vocab_size=2,
-        )
-    )  # fmt: skip
-
-
-def _distilbert(words: int, dropout: float) -> PreTrainedModel:
-    return DistilBertForSequenceClassification(
-        DistilBertConfig(
-            vocab_size=words, max_position_embeddings=32, dim=32, hidden_dim=64, n_layers=2, n_heads=2,
-            initializer_range=0.2, dropout=dropout, attention_dropout=dropout, seq_classif_dropout=dropout,
-        )
-    )  # fmt: skip
-
-
-def _modernbert(words: int, dropout: float) -> PreTrainedModel:
-    """Its first layer sees all tokens, its second those that are at most two away."""
-    return ModernBertForSequenceClassification(
-        ModernBertConfig(
-            vocab_size=words, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=2, initializer_range=0.2, local_attention=4, global_attn_every_n_layers=2,
-            attention_dropout=dropout, embedding_dropout=dropout, mlp_dropout=dropout, classifier_dropout=dropout,
-            pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3,
-        )
-    )  # fmt: skip
-
-
-def _gpt2(words: int, dropout: float) -> PreTrainedModel:
-    return GPT2ForSequenceClassification(
-        GPT2Config(
-            vocab_size=words, n_positions=32, n_embd=32, n_layer=2, n_head=2, initializer_range=0.2,
-            resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=0, eos_token_id=0,
-        )
-    )  # fmt: skip
-
-
-def _decoder(kind: type[Any], config: type[Any], **own: Any) -> Callable[[int, float], PreTrainedModel]:
-    def make(words: int, dropout: float) -> PreTrainedModel:
-        shape = config(
-            vocab_size=words, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=2, num_key_value_heads=1, initializer_range=0.2, attention_dropout=dropout,
-            bos_token_id=0, eos_token_id=0, pad_token_id=None, **own,
-        )  # fmt: skip
-        made: PreTrainedModel = kind(shape)
-        return made
-
-    return make
-
-
-_HALF_WINDOWED = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
-_ARCHITECTURES: dict[str, tuple[Callable[[Path], PreTrainedTokenizerFast], Callable[[int, float], PreTrainedModel]]] = {
-    "bert": (_encoder_tokenizer, _bert),
-    "roberta": (_word_tokenizer, _roberta),
-    "distilbert": (_encoder_tokenizer, _distilbert),
-    "gpt2": (_causal_tokenizer, _gpt2),
-    "llama": (_causal_tokenizer, _decoder(LlamaForSequenceClassification, LlamaConfig)),
-    "gemma": (_causal_tokenizer, _decoder(GemmaForSequenceClassification, GemmaConfig, head_dim=16)),
-    "qwen2": (_byte_pair_tokenizer, _decoder(Qwen2ForSequenceClassification, Qwen2Config)),
-    "mistral": (_causal_tokenizer, _decoder(MistralForSequenceClassification, MistralConfig, sliding_window=4)),
-    "phi3": (_causal_tokenizer, _decoder(Phi3ForSequenceClassification, Phi3Config, sliding_window=4)),
-    "qwen3": (_causal_tokenizer, _decoder(Qwen3ForSequenceClassification, Qwen3Config, head_dim=16, **_HALF_WINDOWED)),
-    "gemma2": (_causal_tokenizer, _decoder(Gemma2ForSequenceClassification, Gemma2Config, head_dim=16,
-                                           attn_logit_softcapping=2.0, query_pre_attn_scalar=16, sliding_window=4)),
-    "gemma3": (_causal_tokenizer, _decoder(Gemma3TextForSequenceClassification, Gemma3TextConfig, head_dim=16,
-                                           sliding_window=4, layer_types=["sliding_attention", "full_attention"])),
-    "modernbert": (_encoder_tokenizer, _modernbert),
-    "qwen2_moe": (_causal_tokenizer, _decoder(Qwen2MoeForSequenceClassification, Qwen2MoeConfig, num_experts=2,
-                                              num_experts_per_tok=1, moe_intermediate_size=32,
-                                              shared_expert_intermediate_size=32, **_HALF_WINDOWED)),
-}  # fmt: skip
-WINDOWED = ("mistral", "phi3", "qwen3", "gemma2", "gemma3", "modernbert")  # the rows of the tests are longer
-PACKABLE = tuple(name for name in _ARCHITECTURES if name != "qwen2_moe")  # does not tell attention of its window
-
-
-def tiny(architecture: str, folder: Path, *, dropout: float = 0.0, labels: tuple[str, ...] = ()) -> Path:
-    """Two layers, width 32, random weights large enough to tell words apart. With `labels` the head is of those, so that
-    trials start from the head as saved."""
-    make_tokenizer, make = _ARCHITECTURES[architecture]
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(folder)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(3)
-        model = make(len(tokenizer), dropout)
-        if labels:
-            model.config.id2label = dict(enumerate(labels))
-            model.config.label2id = {name: index for index, name in enumerate(labels)}
-            model = type(model)(model.config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def finite(run: Run) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -27,6 +28,19 @@ def test_whatever_a_library_makes_of_it_is_one_line(
     assert ended.value.code == 130
     assert capsys.readouterr().err == f"{STOPPED_AT_ONCE}\n"
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_comes_while_an_object_is_let_go_of_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit) as ended, reported(), as_one_error():
+        Held()
+        while True:
+            time.sleep(0.01)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"{STOPPED_AT_ONCE}\n"
 
 
 def test_without_a_signal_an_error_stays_what_it_is() -> None:

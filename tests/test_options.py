@@ -51,6 +51,7 @@ def pruned(name: Any, **options: Any) -> dict[str, str]:
     ("cmaes", {"x0": 5}, "must be a mapping"),
     ("cmaes", {"restart_strategy": "nope"}, "has no effect"),
     ("cmaes", {"inc_popsize": 2}, "has no effect"),
+    ("tpe", {"consider_prior": False}, "has no effect"),
     ("qmc", {"scramble": 1}, "must be true or false"),
     ("random", {"a": 1}, "there are: none"),
 ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -97,3 +98,80 @@ def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
     plan = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"])
     with pytest.raises(UserError, match=r"only LoRA has it  \(from search space"):
         plan.trial(0, {"adapter": "ia3", "adapter.r": 4})
+
+
+def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Path) -> None:
+    """The revisions and delimiters that ship are of the originals."""
+    for split in ("train", "test"):
+        rows = [{"text": f"{split} {row}", "label": "ab"[row % 2]} for row in range(20)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "dataset").mkdir()
+    text = f"path: {tmp_path}\nrevision: v1\nquoting: false\nlabel_names: null\n"
+    (tmp_path / "dataset/mine.yaml").write_text(text)
+    base = ["model=minilm", "study.space=null", "study.n_trials=1", "trainer.eval_strategy=epoch"]
+    told = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
+    assert told == (
+        "dataset.revision (v1) has no effect: dataset.path is a folder or file here, not on the hub",
+        "dataset.quoting (false) has no effect: what is read is JSON",
+    )
+    shipped = ["dataset=banking77", f"dataset.path={tmp_path}", "dataset.validation_split=null"]
+    assert make_plan([*base, *shipped]).splits.warnings == ()
+    (note,) = make_plan([*base, *shipped, "dataset.delimiter=|"]).splits.warnings
+    assert note == "dataset.delimiter (|) has no effect: what is read is JSON"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["adapter.double_quantization=false"],
+            "adapter.double_quantization has no effect: adapter.quantization is none",
+        ),
+        (["model.config=gpt2"], "model.config has no effect: model.init is pretrained"),
+        (
+            ["dataset.validation_split=validation", "dataset.validation_ratio=0.1", "dataset.stratify=false"],
+            "dataset.validation_ratio and dataset.stratify have no effect: dataset.validation_split is validation",
+        ),
+        (["tracker=none", "tracker.tags=[a]", "tracker.project=p"], "tracker.project and tracker.tags have no effect"),
+    ],
+    ids=str,
+)
+def test_values_that_others_keep_without_effect_are_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+    for split in ("train", "validation", "test"):
+        rows = "".join(f"{split} {row},{'ab'[row % 2]}\n" for row in range(20))
+        (tmp_path / f"{split}.csv").write_text(f"text,label\n{rows}")
+    (note,) = make_plan([QUICK, "dataset=custom", f"dataset.path={tmp_path}", *arguments]).notes
+    assert note.startswith(told)
+
+
+def test_a_key_that_a_searched_group_decides_is_not_told(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "adapter: {choices: [lora, qlora]}")
+    assert make_plan([QUICK, space, "adapter.double_quantization=false"]).notes == ()
+
+
+def test_keys_that_the_command_line_takes_out_of_the_space_are_told_in_one_note() -> None:
+    (note,) = make_plan([QUICK, "optimizer.weight_decay=0", "trainer.num_train_epochs=3"]).notes
+    told = "optimizer.weight_decay is 0 and trainer.num_train_epochs is 3"
+    assert note == f"{told}, from the command line, and are not searched"
+
+
+def test_a_warmup_is_told_once() -> None:
+    (note,) = make_plan([QUICK, "optimizer.warmup_steps=0.9"]).notes[1:]
+    assert note.endswith("of the 105 steps of the shortest trial of this search")
+
+
+def test_a_share_of_one_step_is_no_warmup(tmp_path: Path) -> None:
+    one = ["study.pruner=none", "trainer.num_train_epochs=0.001"]
+    note = make_plan([QUICK, *one]).notes[-1]
+    assert "the shortest trial of this search has 1 step:" in note and note.endswith("the trial's record says so")
+    with pytest.raises(UserError, match=r"must be below the 1 step of .*; type optimizer.warmup_steps=0  \(from"):
+        make_plan([QUICK, *one, "optimizer.warmup_steps=0.1"])
+
+
+def test_keys_that_a_sampler_does_not_learn_are_told(tmp_path: Path) -> None:
+    (note,) = make_plan([QUICK, "study.sampler=cmaes"]).notes
+    told = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
+    assert note == f"{told}; tpe learns them too"
+    assert not make_plan([QUICK, "study.sampler=gp"]).notes
+    (note,) = make_plan([QUICK, "study.sampler=gp", "study.space=adapters", "study.n_trials=10"]).notes
+    assert "draws keys with conditions at random: adapter.r" in note

@@ -46,7 +46,7 @@ def test_what_tells_of_it(error: Exception, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("shapes do not fit"), OSError(errno.EIO, "bad disk"), KeyError("memory")]
+    "error", [RuntimeError("shapes do not fit"), OSError(errno.EPIPE, "no reader"), KeyError("memory")]
 )
 def test_what_does_not(error: Exception) -> None:
     assert not out_of_memory(error)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import pytest
 from sweep.errors import STOPPED_AT_ONCE
 from sweep.store import Store
 from sweep.track.mock import MockServer
+from sweep.track.mock.backend import Backend
 from sweep.track.mock.faults import Fault
+from sweep.track.mock_tracker import missing_records
+from sweep.track.tracker import JobType
 from tiny import tiny_bert
 
 pytestmark = pytest.mark.slow
@@ -24,12 +28,15 @@ pytestmark = pytest.mark.slow
 AT_ONCE = {"trainer": 1, "packed": 2}  # of two trials
 
 
-def start(folder: Path, engine: str, *more: str, **environment: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable, "-m", "sweep", "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}",
-        "study.n_trials=2", "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock",
-        f"engine={engine}", *more,
+def arguments(folder: Path, engine: str) -> list[str]:
+    return [
+        "+experiment=quickstart", f"model.path={folder / 'bert'}", f"run_dir={folder / 'run'}", "study.n_trials=2",
+        "study.space=null", "study.pruner=none", "trainer.num_train_epochs=6", "tracker=mock", f"engine={engine}",
     ]  # fmt: skip
+
+
+def start(folder: Path, engine: str, *more: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sweep", *arguments(folder, engine), *more]
     env = {**os.environ, **environment}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
@@ -82,6 +89,36 @@ def test_a_killed_process_leaves_its_rows_and_the_next_one_goes_on(
     assert [Store(tmp_path / "run").events(number) for number in range(len(rows))] == rows
 
 
+@pytest.mark.parametrize("job", ["trial", "confirm", "final", "refit"])
+def test_a_kill_between_a_record_and_the_end_of_its_run_leaves_no_run_without_one(tmp_path: Path, job: str) -> None:
+    tiny_bert(tmp_path / "bert")
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import os, signal\n"
+        "from sweep.__main__ import main\n"
+        "from sweep.track.wandb_run import WandbRun\n"
+        "end = WandbRun.start_to_end\n"
+        "def killed(self, ending):\n"
+        f"    if self.job_type == {job!r}:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return end(self, ending)\n"
+        "WandbRun.start_to_end = killed\n"
+        "main()\n"
+    )
+    more = ("study.n_trials=1", "trainer.num_train_epochs=1", "study.confirm_seeds=2", "study.refit=true",
+            "dataset.max_train_samples=32", "dataset.max_eval_samples=28", "dataset.max_test_samples=28")  # fmt: skip
+    first = subprocess.run([sys.executable, str(script), *arguments(tmp_path, "trainer"), *more], timeout=200)
+    assert first.returncode == -signal.SIGKILL
+    _, message = (again := start(tmp_path, "trainer", *more)).communicate(timeout=200)
+    assert again.returncode == 0, message
+    store, backend = Store(tmp_path / "run"), Backend.open(tmp_path / "run" / "wandb-mock")
+    opened = {(kind, 0) for kind in JobType}
+    assert list(missing_records(backend, store, "quickstart", opened)) == []
+    ended = Counter(run.job_type for run in backend.runs.values() if run.ended)
+    assert ended == {"trial": 1, "confirm": 2, "final": 1, "refit": 1, "study": 1}
+    assert not list(store.root.glob(".open_runs/*"))
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MockServer]:
     with MockServer(tmp_path / "elsewhere") as running:
@@ -111,6 +148,42 @@ def test_a_server_that_hangs_keeps_no_stop_waiting(tmp_path: Path, server: MockS
     assert "Traceback" not in message and ("stopped at once" in message) == (signals == 2)
     assert "did not take all of quickstart-0000" in message
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["interrupted"] * 2
+
+
+def test_a_second_signal_just_after_a_run_was_started_waits_for_no_server(tmp_path: Path, server: MockServer) -> None:
+    """At its end the client would wait for a run that the study never got to know. The server hangs from then on."""
+    tiny_bert(tmp_path / "bert")
+    script, started = tmp_path / "program.py", tmp_path / "started"
+    script.write_text(
+        "import os, signal, time, wandb\n"
+        "from pathlib import Path\n"
+        "from sweep.__main__ import main\n"
+        "init = wandb.init\n"
+        "def stopped(**options):\n"
+        "    init(**options)\n"
+        f"    Path({str(started)!r}).touch()\n"
+        f"    while Path({str(started)!r}).exists():\n"
+        "        time.sleep(0.01)\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "wandb.init = stopped\n"
+        "main()\n"
+    )
+    command = [sys.executable, str(script), *arguments(tmp_path, "trainer"), "tracker=wandb", "tracker.mode=online",
+               "tracker.finish_timeout=600"]  # fmt: skip
+    env = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.api_key, "WANDB_MODE": "online"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        while not started.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        server.faults.add(Fault.late(600, times=10**6))
+        started.unlink()
+        _, message = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, message
+    assert message.endswith(f"{STOPPED_AT_ONCE}\n") and "Traceback" not in message
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from sweep import interrupts
+from sweep import interrupts, warned
 from sweep.errors import reported
 
 # What `sweep NAME …` does without a search; each answers without torch.
@@ -42,6 +42,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.study.search import search
         from sweep.study.session import opened
 
+    warned.once("transformers", "optuna")
     plan = prepare(plan)  # a dry run ends here
     with opened(plan) as session, published(session.store, session.tracker, plan.config):
         trials = search(session)

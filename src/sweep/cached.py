@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,8 @@ def find(folder: Path, key: str, suffix: str) -> Path | None:
     for file in sorted(folder.glob(f"{key}.*{suffix}")):
         try:
             whole = checksum(file) == file.name[len(key) + 1 : -len(suffix)]
+        except IsADirectoryError:
+            whole = False
         except OSError:
             continue
         if whole:
@@ -44,7 +47,7 @@ def keep(folder: Path, key: str, suffix: str, write: Callable[[Path], None]) -> 
 
 
 def key_of(file: Path) -> str:
-    """What `keep` was given as `key`, which must hold no dot."""
+    """The key that `keep` was given for the file. A key must hold no dot."""
     return file.name.split(".", 1)[0]
 
 
@@ -55,11 +58,16 @@ def checksum(file: Path) -> str:
 
 
 def tell_damaged(place: Path) -> None:
+    """One line on standard error."""
     print(f"sweep: {place} is damaged, and is made again", file=sys.stderr)
 
 
 def remove(file: Path) -> None:
-    """In a folder that cannot be written to the file stays; whoever makes it again is told by the system."""
+    """In a folder that cannot be written to the file stays; whoever makes it again is told by the system. A folder of that
+    name goes too."""
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file, ignore_errors=True)
+        return
     try:
         file.unlink(missing_ok=True)
     except OSError:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.metrics import better_when_lower, objectives
+from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.parse import Origin
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.config.space import Space
+from sweep.config.space import ENTRIES, Space
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
 from sweep.options import option_faults, trial_faults
@@ -29,7 +30,7 @@ def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
     """Faults between the search space and the study that searches it."""
     found = (
         *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
-        *trial_faults(config.study, space),
+        *_entries(config, space), *trial_faults(config.study, space),
     )  # fmt: skip
     source = f"search space {space.source}"
     return [Fault(path, rule, source if path in space else origin(path)) for path, rule in found]
@@ -67,6 +68,13 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
             "study.pruner",
             f"is {study.pruner}, but nothing is evaluated on the way (trainer.eval_strategy is no); use none",
         )
+    schedule = config.optimizer.lr_scheduler_type
+    if schedule in BY_METRIC and trainer.eval_strategy == "no":
+        rule = f"is {schedule}, which goes by the loss of each evaluation, but trainer.eval_strategy is no"
+        yield "optimizer.lr_scheduler_type", f"{rule}; use trainer.eval_strategy=epoch"
+    if schedule in BY_METRIC and study.refit:
+        rule = f"is true, but optimizer.lr_scheduler_type is {schedule}, which goes by the validation loss"
+        yield "study.refit", f"{rule}: a refit has no validation rows; use another schedule"
     if trainer.eval_strategy == "no" and trainer.early_stopping_patience is not None:
         yield "trainer.early_stopping_patience", "needs evaluations on the way, but trainer.eval_strategy is no"
 
@@ -74,17 +82,16 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
 def _ignored(config: Config) -> Iterator[tuple[str, str]]:
     """Values that would be read and come to nothing."""
     optimizer, trainer = config.optimizer, config.trainer
-    if optimizer.lr_scheduler_type == "constant" and optimizer.warmup_steps > 0:
-        yield (
-            "optimizer.warmup_steps",
-            f"is {optimizer.warmup_steps:g}, but the constant schedule has no warmup; use constant_with_warmup",
-        )
+    yield from optimizer_rules(optimizer)
+    if OPTIMIZERS[optimizer.name].alone.startswith("takes its step") and trainer.gradient_accumulation_steps > 1:
+        rule = f"is {trainer.gradient_accumulation_steps}, but {optimizer.name} takes a step at each backward pass"
+        yield "trainer.gradient_accumulation_steps", f"{rule}; use 1"
     if trainer.early_stopping_threshold > 0 and trainer.early_stopping_patience is None:
         yield "trainer.early_stopping_threshold", "is set, but counts only with trainer.early_stopping_patience"
 
 
 def _reach(config: Config) -> Iterator[tuple[str, str]]:
-    """Steps so long that no training survives them. A record of one that was tried can be read all the same."""
+    """Values with which no training succeeds. They are no bounds of the schema, so that records of old trials can be read."""
     for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
         if (value := getattr(config.optimizer, name)) > most:
             yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"
@@ -307,6 +314,20 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scalar]:
     """The values that decide whether `key` is asked for; one that the point leaves to the sampler may meet its condition."""
     return {name: point.get(name, wanted[0]) for name, wanted in space[key].when.items()}
+
+
+def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    """A searched entry of a mapping needs the mapping; beside a text it would take the text's place."""
+    for key in ENTRIES:
+        searched = [parameter.key for parameter in space if parameter.key.startswith(f"{key}.")]
+        given = getattr(config.optimizer, key.rpartition(".")[2])
+        if searched and isinstance(given, str):
+            yield (
+                key,
+                f"is a text, but {searched[0]} is searched; write it as a mapping, such as '{key}={{NAME: VALUE}}'",
+            )
+        if searched and key in space:
+            yield key, f"is searched as a whole, and {searched[0]} too; search one of them"
 
 
 def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:

@@ -46,18 +46,28 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def raise_if_out_of_memory(error: Exception) -> None:
+    """Raises MemoryError where the error of a library says that memory ran out, of whatever kind it is."""
+    if out_of_memory(error):
+        raise MemoryError(first_line(error)) from error
+
+
+def shortened(text: str, most: int) -> str:
+    """For a message: `text`, cut to at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def closest(name: str, names: Iterable[str]) -> str:
     """A question to end a message with; empty where nothing is near."""
     found = get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-STOPPED_AT_ONCE = "sweep: stopped at once. What was recorded is kept; the same command goes on from there."
+KEPT = "What was recorded is kept; the same command goes on from there."
+STOPPED_AT_ONCE = f"sweep: stopped at once. {KEPT}"
 
 # Failures of a disk, and of a server's disk as PostgreSQL tells it: full, over quota, read-only, broken.
-_DISK = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE,
-)  # fmt: skip
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
 _SQLITE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _SQLSTATE_DISK = ("53100", "58030", "25006")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust, safetensors among them, tell it
@@ -126,8 +136,7 @@ def reported() -> Iterator[None]:
         failure = disk_failure(error)
         if failure is None:
             raise
-        kept = "What was recorded is kept; the same command goes on from there."
-        print(f"sweep: a file could not be read or written: {failure}. {kept}", file=sys.stderr)
+        print(f"sweep: a file could not be read or written: {failure}. {KEPT}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print(STOPPED_AT_ONCE, file=sys.stderr)

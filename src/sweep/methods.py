@@ -14,16 +14,19 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.config.schema import PrunerName, SamplerName, StudyConfig
+from sweep.config.schema import SamplerName, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
+from sweep.errors import UserError
+from sweep.guard import PRUNER, SAMPLER, GuardedPruner, GuardedSampler
+from sweep.own import OwnCodeError, is_own, load, takes_seed, told
 from sweep.provenance import Fingerprint
 from sweep.racing import FINALISTS, RacingPruner
 
-_SAMPLERS: Mapping[SamplerName, str] = {
+_SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler", "random": "RandomSampler",
     "grid": "GridSampler",
 }  # fmt: skip
-_PRUNERS: Mapping[PrunerName, type[BasePruner]] = {
+_PRUNERS: Mapping[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner, "racing": RacingPruner,
     "successive_halving": optuna.pruners.SuccessiveHalvingPruner, "hyperband": optuna.pruners.HyperbandPruner,
     "percentile": optuna.pruners.PercentilePruner, "patient": optuna.pruners.PatientPruner,
@@ -33,12 +36,13 @@ _PRUNERS: Mapping[PrunerName, type[BasePruner]] = {
 # median pruner does would leave a study of six neither searched nor pruned. Evaluations are counted from 1, so two
 # warmup steps spare a trial's first evaluation, when the learning rate may still be warming up. With its constant liar TPE
 # keeps away from the points of trials that still run; with none running it changes nothing. The Gaussian process would warn of
-# each conditional key at each ask.
-_SAMPLER_DEFAULTS: Mapping[SamplerName, Mapping[str, Any]] = {
+# each conditional key at each ask, and CMA-ES of each choice; the plan says it once.
+_SAMPLER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 4, "constant_liar": True},
     "gp": {"n_startup_trials": 4, "warn_independent_sampling": False},
+    "cmaes": {"warn_independent_sampling": False},
 }
-_PRUNER_DEFAULTS: Mapping[PrunerName, Mapping[str, Any]] = {
+_PRUNER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "median": {"n_startup_trials": 2, "n_warmup_steps": 2},
     "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 2},
     "patient": {"patience": 1},
@@ -55,9 +59,9 @@ _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
 
 class _Grid(optuna.samplers.GridSampler):
-    """Whose place on the grid is told. Optuna's own goes by the trial's number, which is another one after a trial that was
-    tried again. It also lacks the call that ends `Study.optimize` after the last point: the loop here is the project's own.
-    """
+    """Optuna's grid, except that the caller says which point is next: Optuna goes by the trial's number, which shifts when a
+    trial is tried again. It also leaves out the call that ends `Study.optimize` after the last point: the loop here is the
+    project's own."""
 
     def __init__(self, place: int, search_space: Mapping[str, Sequence[Any]], seed: int) -> None:
         super().__init__(search_space, seed=seed)
@@ -107,13 +111,17 @@ def _asked_at(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get(PLACE, trial.number))
 
 
-def sampler_class(name: SamplerName) -> Callable[..., BaseSampler]:
+def sampler_class(name: str) -> Callable[..., BaseSampler]:
+    """Of Optuna, or the class or function at a dotted path. Raises OwnCodeError where there is none."""
+    if is_own(name):
+        return load(name)
     found: Callable[..., BaseSampler] = getattr(optuna.samplers, _SAMPLERS[name])
     return found
 
 
-def pruner_class(name: PrunerName) -> Callable[..., BasePruner]:
-    return _PRUNERS[name]
+def pruner_class(name: str) -> Callable[..., BasePruner]:
+    """As `sampler_class`."""
+    return load(name) if is_own(name) else _PRUNERS[name]
 
 
 def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
@@ -127,6 +135,9 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
     drawn = int(Fingerprint().add(str(study.seed)).add(str(asked)).hex()[:8], 16)
     seed = study.seed if study.sampler in _SEQUENCES else drawn
     with _no_warning_of_novelty():
+        if is_own(study.sampler):
+            own_sampler = _made(SAMPLER, study.sampler, options, drawn, "optuna.samplers.BaseSampler")
+            return GuardedSampler(own_sampler, study.sampler)
         if study.sampler == "qmc":
             # For what the sequence does not cover: the first point, conditional keys and choices.
             options.setdefault("independent_sampler", optuna.samplers.RandomSampler(seed=drawn))
@@ -137,9 +148,35 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
         return sampler_class(study.sampler)(seed=seed, **options)
 
 
+def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: str) -> Any:
+    """What the class or function at `path` gives. Raises UserError of `key` where it raises, or gives what has no class of the name
+    `kind` above its own."""
+    try:
+        owner = load(path)
+    except OwnCodeError as error:
+        raise UserError.of(key, str(error)) from None
+    with told(key, path, "when it was called"):
+        made = owner(**{**options, "seed": seed} if takes_seed(owner) else options)
+    if kind.rpartition(".")[2] not in (base.__name__ for base in type(made).__mro__):
+        raise UserError.of(key, f"is {path}, which gives {type(made).__name__}, but must give an {kind}")
+    return made
+
+
+def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
+    """A note of the searched keys that the sampler draws at random, whatever trials have shown."""
+    conditional = [parameter.key for parameter in space if parameter.when]
+    chosen = [parameter.key for parameter in space if isinstance(parameter.domain, Choices)]
+    keys = {"gp": conditional, "cmaes": [*dict.fromkeys([*chosen, *conditional])]}.get(study.sampler, [])
+    if keys:
+        what = "choices and keys with conditions" if study.sampler == "cmaes" else "keys with conditions"
+        yield f"study.sampler is {study.sampler}, which draws {what} at random: {', '.join(keys)}; tpe learns them too"
+
+
 def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
     """The whole point that the grid has for a trial, though the trial may have but some of its values; None for trials of
     other samplers."""
+    if study.sampler != "grid":
+        return None
     made, place = sampler(study, space, 0), trial.system_attrs.get("grid_id")
     return made.point(place) if isinstance(made, _Grid) and place is not None else None
 
@@ -177,6 +214,9 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
     if study.pruner == "patient":
         options["wrapped_pruner"] = optuna.pruners.MedianPruner(**_PRUNER_DEFAULTS["median"])
     with _no_warning_of_novelty():
+        if is_own(study.pruner):
+            own_pruner = _made(PRUNER, study.pruner, options, study.seed, "optuna.pruners.BasePruner")
+            return GuardedPruner(own_pruner, study.pruner)
         return pruner_class(study.pruner)(**options)
 
 
@@ -197,6 +237,8 @@ def never_stopped(study: StudyConfig, trials: int | None = None) -> float:
         case "successive_halving" | "hyperband":
             # With it they stop all trials that come to a rung before so many have.
             return 0 if options.get("bootstrap_count", 0) > 0 else 1
+        case _:  # of the user's own: it may stop any
+            return 0
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from optuna.storages import InMemoryStorage
 
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Choices, Space
-from sweep.errors import closest, first_line
+from sweep.errors import UserError, closest, first_line
 from sweep.methods import distribution, pruner, pruner_class, sampler, sampler_class
+from sweep.own import OwnCodeError, argument_rule, is_own, load, takes_seed
 
 SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -37,7 +38,8 @@ _LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource":
 # What is drawn at once is held in memory; a power of the reduction factor is computed to the last digit.
 _MOST = {"n_ei_candidates": 10_000, "popsize": 10_000, "min_early_stopping_rate": 100}
 _MOST_OF_OTHERS = 1_000_000
-_WITHOUT_EFFECT = ("restart_strategy", "inc_popsize")  # CMA-ES: Optuna has left its restarts to another package
+# CMA-ES: Optuna has left its restarts to another package. TPE: it always considers the prior.
+_WITHOUT_EFFECT = ("restart_strategy", "inc_popsize", "consider_prior")
 _ABOVE_ZERO = ("sigma0",)
 _DRAWN = 8  # points: more than a generation of CMA-ES has with few keys
 _STEPS = (1, 2, 3, 4, 8, 16)
@@ -45,9 +47,14 @@ _STEPS = (1, 2, 3, 4, 8, 16)
 
 def option_faults(study: StudyConfig) -> Iterator[tuple[str, str]]:
     """Config key and rule of each option of the wrong name, kind or range; without one, what the classes refuse."""
-    wrong = [*_of_class(SAMPLER, study.sampler_options, sampler_class(study.sampler))]
-    yield from wrong or _refused(SAMPLER, lambda: sampler(study, Space(), 0))
-    if study.pruner == "none" and study.pruner_options:
+    if is_own(study.sampler):
+        yield from _of_own(SAMPLER, study.sampler, study.sampler_options, lambda: sampler(study, Space(), 0))
+    else:
+        wrong = [*_of_class(SAMPLER, study.sampler_options, sampler_class(study.sampler))]
+        yield from wrong or _refused(SAMPLER, lambda: sampler(study, Space(), 0))
+    if is_own(study.pruner):
+        yield from _of_own(PRUNER, study.pruner, study.pruner_options, lambda: pruner(study))
+    elif study.pruner == "none" and study.pruner_options:
         yield PRUNER, "is set, but study.pruner is none"
     elif study.pruner != "none":
         wrong = [*_of_class(PRUNER, study.pruner_options, pruner_class(study.pruner)), *_of_hyperband(study)]
@@ -58,10 +65,10 @@ def trial_faults(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
     """What sampler and pruner raise once they are used: options that `option_faults` finds nothing wrong with."""
     if any(option_faults(study)):
         return
-    if study.sampler_options:
-        wrong = [*_start(study, space)]
+    if study.sampler_options or is_own(study.sampler):
+        wrong = [] if is_own(study.sampler) else [*_start(study, space)]
         yield from wrong or _refused(SAMPLER, lambda: _draw(study, space))
-    if study.pruner_options:
+    if study.pruner_options or is_own(study.pruner):
         yield from _refused(PRUNER, lambda: _judge(study))
 
 
@@ -79,6 +86,26 @@ def _of_class(path: str, given: Mapping[str, object], owner: Callable[..., objec
             rule = _of_kind(parameters[name], value) or _of_range(name, value)
         if rule:
             yield f"{path}.{name}", rule
+
+
+def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a class or function of the user's own, and its arguments."""
+    key = path.removesuffix("_options")
+    try:
+        owner = load(name)
+        wrong = [(option, f"is {value}, but must be finite") for option, value in given.items() if not _finite(value)]
+        seed = {"seed": 0} if takes_seed(owner) else {}
+        if "seed" in given:
+            wrong.append(("seed", "is given by sweep, from study.seed; leave it out"))
+        if not wrong and (rule := argument_rule(name, owner, {**given, **seed})):
+            wrong.append(rule)
+    except OwnCodeError as error:
+        yield key, str(error)
+        return
+    if not wrong:
+        yield from _refused(key, use)
+    for option, rule_of_it in wrong:
+        yield (f"{path}.{option}" if option else path), rule_of_it
 
 
 def _of_kind(parameter: inspect.Parameter, value: object) -> str:
@@ -110,7 +137,7 @@ def _of_range(name: str, value: object) -> str:
 
 
 def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
-    """What it would end with at the first score, as a division by zero."""
+    """Values that would end in a division by zero at the first score."""
     if study.pruner != "hyperband":
         return
     if isinstance(factor := study.pruner_options.get("reduction_factor"), int) and factor < 2:
@@ -121,7 +148,7 @@ def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
-    """Where CMA-ES begins: it must have each range that trials may have in common."""
+    """Faults of `x0`, the point at which CMA-ES begins: it must have each range that trials may have in common."""
     start = study.sampler_options.get("x0")
     if start is None:
         return
@@ -162,6 +189,8 @@ def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:
     try:
         with _silence():
             use()
+    except UserError as error:  # from the user's own code, which says where
+        yield from ((fault.path, fault.message) for fault in error.faults)
     except (ValueError, TypeError) as error:
         yield path, f"is refused: {first_line(error)}"
     except Exception as error:

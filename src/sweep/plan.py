@@ -19,6 +19,7 @@ from sweep.checks import check, check_space
 from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
+from sweep.config.idle import idle
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -27,8 +28,8 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
-from sweep.lengths import WARMUP, cut_warmup, long_warmups, uncountable
-from sweep.methods import never_stopped, trials_of_each
+from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_decays, long_warmups, uncountable
+from sweep.methods import never_stopped, not_learnt, trials_of_each
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
@@ -79,6 +80,10 @@ class Plan:
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
         overrides = merged(self.composer, self.request.overrides, {**params, **used, **exact})
         return TrialPlan(number, dict(params), config, steps, self._command(number, overrides, config), used)
+
+    @property
+    def origin(self) -> Origins:
+        return Origins(self.composer, self.request.overrides, self.composed.choices)
 
     @property
     def command(self) -> str:
@@ -137,11 +142,13 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
-    notes = [f"{key} is {value}, from the command line, and is not searched" for key, value in fixed.items()]
+    notes = _not_searched(fixed)
+    notes += idle(config, space, origin.chosen)
+    notes += not_learnt(config.study, space)
     searched = config.study.n_trials > len(config.study.enqueue)
     notes += _unfit_together(composer, composed, request.overrides, space) if searched else []
-    notes += long_warmups(config, space, corners, _shortest(corners, config), rows=len(splits.train))
-    notes += _long_warmup(config, corners if searched else [config], rows=len(splits.train))
+    notes += cut_warmups(config, space, corners, rows=len(splits.train))
+    notes += long_warmups(config, corners if searched else [config], rows=len(splits.train))
     notes += _idle_evaluations(config, space, corners, rows=len(splits.train), origin=origin)
     return Plan(request, composer, composed, config, space, tuple(corners), splits, tuple(notes))
 
@@ -239,6 +246,13 @@ def _fixed(composer: Composer, composed: Composed, overrides: Sequence[str], spa
     }
 
 
+def _not_searched(fixed: Mapping[str, Scalar]) -> list[str]:
+    if not fixed:
+        return []
+    said = [f"{key} is {value}" for key, value in fixed.items()]
+    return [f"{' and '.join(said)}, from the command line, and {'are' if len(said) > 1 else 'is'} not searched"]
+
+
 def _with_points_left(config: Config, said: Sequence[str], whole: Space, left: Space) -> Config:
     """The points that an experiment enqueues are of its own search space: none of them goes with another one, and a
     key that the command line has taken out of the space leaves them too."""
@@ -304,7 +318,7 @@ def _load_data(config: Config, faults: list[Fault], origin: Origins) -> Splits |
     if faults and _HUB_ID.fullmatch(config.dataset.path) and not Path(config.dataset.path).exists():
         return None
     try:
-        return load_splits(config.dataset)
+        return load_splits(config.dataset, said=origin.chosen)
     except UserError as error:
         faults += [_with_origin(fault, origin) for fault in error.faults]
         return None
@@ -315,45 +329,30 @@ def _schedule_faults(
 ) -> Iterator[Fault]:
     """The longest trial there can be against what can be counted, warmup against the shortest one, and pruning against the
     fewest evaluations."""
-    if too_many := list(uncountable(configs, config, rows=rows)):
+    if too_many := list(uncountable(configs, rows=rows)):
         yield from (_with_origin(fault, origin) for fault in too_many)
         return
-    shortest = min(total_steps(rows, _shortest(configs, config)) for config in configs)
+    shortest = fewest_steps(configs, rows=rows)
     warmup = config.optimizer.warmup_steps
     if WARMUP not in space and warmup_steps(shortest, warmup) >= shortest:
         trial = "the shortest trial of this search" if len(space) else "this trial"
-        rule = f"is {warmup:g}, but must be below the {shortest} steps of {trial}"
-        yield Fault(WARMUP, f"{rule}; type {WARMUP}=0.1 for a tenth of each trial's steps", origin(WARMUP))
+        rule = f"is {warmup:g}, but must be below the {shortest} step{'s' if shortest > 1 else ''} of {trial}"
+        tenth = f"{WARMUP}=0.1 for a tenth of each trial's steps"
+        mended = tenth if warmup_steps(shortest, 0.1) < shortest else f"{WARMUP}=0"
+        yield Fault(WARMUP, f"{rule}; type {mended}", origin(WARMUP))
+    yield from (_with_origin(fault, origin) for fault in long_decays(configs, shortest))
     if (
         config.study.pruner != "none"
         and config.study.n_trials > 1
         and all(len(evaluation_steps(rows, config)) < 2 for config in configs)
     ):
-        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end: there is nothing to prune; use none"
+        rule = f"is {config.study.pruner}, but each trial is evaluated once, at its end; type study.pruner=none"
         yield Fault("study.pruner", rule, origin("study.pruner"))
 
 
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
-
-
-def _long_warmup(config: Config, configs: Sequence[Config], *, rows: int) -> Iterator[str]:
-    """Where warmup takes most of what there is to train: in the config as it stands, and in the search's worst corner."""
-    shortest = min(total_steps(rows, config), total_steps(rows, _shortest(configs, config)))
-    longest = max(configs, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
-    cases = (
-        (config, total_steps(rows, config), "this trial"),
-        (longest, shortest, "the shortest trial of this search"),
-    )
-    told: set[tuple[str, int]] = set()
-    for corner, total, trial in cases:
-        value = corner.optimizer.warmup_steps
-        steps = warmup_steps(total, value)
-        said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if total > steps > total / 3 and (said, total) not in told:
-            told.add((said, total))
-            yield f"optimizer.warmup_steps {said}, more than a third of the {total} steps of {trial}"
 
 
 def _idle_evaluations(
@@ -381,16 +380,6 @@ def _idle_evaluations(
 
 def _by_epoch(config: Config) -> Config:
     return config.model_copy(update={"trainer": config.trainer.model_copy(update={"eval_strategy": "epoch"})})
-
-
-def _shortest(configs: Sequence[Config], config: Config) -> Config:
-    """`config` with the fewest epochs and the largest batches that any corner has."""
-    trainer = config.trainer.model_copy(update={
-        "num_train_epochs": min(c.trainer.num_train_epochs for c in configs),
-        "per_device_train_batch_size": max(c.trainer.per_device_train_batch_size for c in configs),
-        "gradient_accumulation_steps": max(c.trainer.gradient_accumulation_steps for c in configs),
-    })  # fmt: skip
-    return config.model_copy(update={"trainer": trainer})
 
 
 def _new(found: Sequence[Fault], known: Sequence[Fault]) -> list[Fault]:

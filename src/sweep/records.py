@@ -200,7 +200,8 @@ class TrialPlan:
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
     """What is kept of a trial that has ended. Times are ISO 8601 in UTC; `tracker_run` is an address or a run's name; `params`
-    and `used` are those of its plan."""
+    and `used` are those of its plan; `place` is that of its point in the order of the study, which a trial that is tried
+    again keeps (None in records of earlier versions)."""
 
     number: int
     params: Mapping[str, Scalar]
@@ -211,6 +212,12 @@ class TrialRecord:
     finished: str
     tracker_run: str = ""
     used: Mapping[str, Scalar] = field(default_factory=dict)
+    place: int | None = None
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Sorts trials by the order in which their points were first asked for; by number where that was not recorded."""
+        return self.number if self.place is None else self.place, self.number
 
     @property
     def best(self) -> EvalPoint | None:
@@ -235,9 +242,9 @@ def best_metrics(record: TrialRecord) -> Metrics:
 
 def ranked(records: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
     """The completed trials, best first. Equal scores are ordered by `eval/loss`, then by how many parameters were
-    trained, then by number."""
-    by_number = sorted(records, key=lambda record: record.number)
-    return objective.ranked(by_number, best_metrics, lambda record: record.outcome.cost.trained_parameters)
+    trained, then by which point was asked for first: a trial that was stopped and tried again keeps its rank."""
+    in_order = sorted(records, key=lambda record: record.rank)
+    return objective.ranked(in_order, best_metrics, lambda record: record.outcome.cost.trained_parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ methods/ia3/             the same of each other method's best, in a group run (`
 test_readings.jsonl      each reading of the test split: one, unless more trials or a refit brought another model
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
+.published               what the study's own run on the dashboard told of
+.open_runs/              a file for each run that the tracker has sent no end of yet
 .id                      by which a storage that several run directories use knows this one
 
 Files are written whole or not at all. What a killed process or a failing disk left otherwise, `sweep.recovery` mends.
@@ -133,6 +135,14 @@ class Store:
     @property
     def _identity_path(self) -> Path:
         return self.root / ".id"
+
+    def published(self) -> str:
+        """The fingerprint of what the study's own run on the dashboard told of; empty before the first one."""
+        path = self.root / ".published"
+        return path.read_text(errors="replace").strip() if path.exists() else ""
+
+    def note_published(self, state: str) -> None:
+        write_whole(self.root / ".published", state + "\n")
 
     def check_place(self) -> None:
         """Raises UserError where the run directory could not be made or written to. Leaves nothing behind."""

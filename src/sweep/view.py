@@ -116,7 +116,7 @@ class View:
         """The best score, the time left of the search, and the memory in use: each where it is known."""
         left = self._seconds_left()
         memory = f"{self.memory() / 2**30:.1f} GiB in use" if self.memory else ""
-        return [fact for fact in (self._best, f"about {_clock(left)} left" if left else "", memory) if fact]
+        return [fact for fact in (self._best, f"about {clock(left)} left" if left else "", memory) if fact]
 
     def _seconds_left(self) -> float | None:
         """If the trials to come take as long as those since the first began, running ones by how far they are; None where too
@@ -159,7 +159,10 @@ def _trials(done: int, wanted: int) -> str:
     return f"{done}/{wanted} trials" if done <= wanted else f"{done} trials ({wanted} wanted)"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time that is known roughly, in the unit that suits it."""
+    if seconds < 1:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

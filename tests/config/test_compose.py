@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from sweep.config.compose import Composer
 from sweep.errors import UserError
@@ -141,3 +143,37 @@ def test_an_override_nested_too_deep_is_refused(opened: str) -> None:
     closed = "".join({"[": "]", "{": "}"}.get(letter, "") for letter in reversed(opened))
     found = faults_of(f"study.enqueue={opened * 300}1{closed * 300}")
     assert found == {"study.enqueue": "is nested more than 40 deep"}
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "told"),
+    [
+        ("study.sampler_options=[]", "study.sampler_options", "must be a mapping, such as {name: value}"),
+        ("study.enqueue={a: 1}", "study.enqueue", "must be a list, such as [first,second]"),
+        ("tracker.tags.0=x", "tracker.tags[0]", "is an element of a list, which is given as a whole: tracker.tags=[…]"),
+    ],
+)
+def test_a_list_for_a_mapping_and_the_reverse_name_the_key(override: str, path: str, told: str) -> None:
+    assert faults_of(override) == {path: told}
+
+
+@pytest.mark.parametrize(
+    ("override", "typed"),
+    [
+        ("dataset.delimiter=;", """'dataset.delimiter=";"'"""),
+        ("dataset.text_column=Catégorie", """'dataset.text_column="Catégorie"'"""),
+        ("dataset.path=~/rows", """'dataset.path="~/rows"'"""),
+        ("title=a=b", """'title="a=b"'"""),
+    ],
+)
+def test_a_text_that_wants_quotes_is_shown_with_them(override: str, typed: str) -> None:
+    assert f"(type {typed})" in faults_of(override)[override]
+    (words,) = shlex.split(typed)
+    key, _, value = override.partition("=")
+    assert OmegaConf.select(Composer().compose([words]).tree, key) == value
+
+
+@pytest.mark.parametrize("override", ["title={", "title=[x", "title='a", "title", "=x"])
+def test_others_are_not(override: str) -> None:
+    (told,) = faults_of(override).values()
+    assert "(type " not in told

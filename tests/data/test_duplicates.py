@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.duplicates import count_duplicates, told, without
+from sweep.data.duplicates import brief, count_duplicates, told, without
 from sweep.data.splits import load_splits
 from sweep.provenance import Duplicates
 
@@ -42,6 +42,20 @@ def test_each_is_told():
     assert list(told([Duplicates("test", "train", 0, 2, 0)], sizes)) == [
         "2 of 5 test rows have the text of a train row but for upper case and white space"
     ]
+
+
+def test_a_plan_tells_all_of_them_in_two_sentences():
+    sizes = {split: len(rows) for split, rows in ROWS.items()}
+    assert list(brief(counted(ROWS), sizes)) == [
+        "2 of 5 train rows have the text of an earlier row, 1 of 5 test rows that of an earlier row, "
+        "upper case and white space aside (2 of them exactly); 1 of them with another label",
+        "2 of 2 validation rows have the text of a train row, 2 of 5 test rows that of a train row, "
+        "1 of 5 test rows that of a validation row, upper case and white space aside (3 of them exactly); "
+        "3 of them with another label",
+    ]
+    one = Duplicates("test", "train", 0, 2, 0)
+    assert list(brief([one], sizes)) == list(told([one], sizes))
+    assert list(brief([], sizes)) == []
 
 
 def test_of_a_pair_both_texts_count():

@@ -75,4 +75,15 @@ def test_an_encoding_is_one_of_python_s(name):
 def test_an_encoding_has_no_effect_on_parquet(folder, write, rows_of):
     write("train.parquet", rows_of(10))
     splits = load_splits(DatasetConfig(path=str(folder), test_split=None, encoding="cp1252"))
-    assert splits.warnings == ("dataset.encoding (cp1252) has no effect on train.parquet",)
+    assert splits.warnings == ("dataset.encoding (cp1252) has no effect: what is read is Parquet",)
+
+
+def test_settings_of_text_files_have_no_effect_on_others(folder, write, rows_of):
+    write("train.jsonl", rows_of(10))
+    config = DatasetConfig(path=str(folder), test_split=None, delimiter="\t", quoting=False, encoding="utf-8-sig")
+    rule = 'dataset.delimiter ("\\t") and dataset.quoting (false) have no effect: what is read is JSON'
+    assert load_splits(config).warnings == (rule,)
+    assert load_splits(config, said=lambda _: False).warnings == ()  # a shipped config says so, of another copy
+    write("test.csv", rows_of(4, start=50))
+    mixed = config.model_copy(update={"test_split": "test", "delimiter": ",", "quoting": False})
+    assert load_splits(mixed).warnings == ()

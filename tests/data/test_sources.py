@@ -38,3 +38,25 @@ def test_names_that_the_system_does_not_take(toy, only_fault):
 
 def test_a_file_with_a_known_ending_asks_no_hub(only_fault):
     assert "is no folder or file" in only_fault("rows.csv.gz").message
+
+
+@pytest.mark.parametrize("name", ["validation.csv", "dev.csv"])
+def test_a_validation_file_that_no_key_names_is_told(name, toy):
+    from sweep.config.schema import DatasetConfig
+    from sweep.data.splits import load_splits
+
+    def notes(**config: str | None) -> tuple[str, ...]:
+        return load_splits(DatasetConfig(path=str(toy), **config)).warnings
+
+    (toy / name).write_bytes((toy / "test.csv").read_bytes())
+    stem = name.removesuffix(".csv")
+    said = (
+        f"{name} is not read: validation rows are cut off train; dataset.validation_split={stem} takes them from there"
+    )
+    assert said in notes()
+    for named in (
+        {"validation_split": stem},
+        {"test_split": stem},
+        {"train_split": f"train+{name}", "test_split": None},
+    ):
+        assert said not in notes(**named)

@@ -120,8 +120,7 @@ def test_repeated_texts_are_warned_of(toy, write, rows_of):
     splits = load(toy)
     count = len({f"text {i}" for i in range(10)} & set(splits.train.texts))
     assert splits.warnings == (
-        f"{count} of 13 test rows have the exact text of a train row",
-        f"{10 - count} of 13 test rows have the exact text of a validation row",
+        f"{count} of 13 test rows have the exact text of a train row, {10 - count} of 13 test rows that of a validation row",
         "dataset.duplicates=drop takes rows out of train whose text is in validation or test too",
     )
 

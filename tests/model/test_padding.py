@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PretrainedConfig
 
 import tiny
-from padded_architectures import ARCHITECTURES, WORDS, save_architecture, word_tokenizer
+from architectures import ARCHITECTURES, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.collate import collator
 from sweep.data.labels import LabelSpace
@@ -22,6 +22,7 @@ from sweep.model.bench import Bench
 from sweep.model.padding import padding_of
 from sweep.model.tokenizer import load_tokenizer
 
+WITH_ITS_OWN = ("qwen2",)  # transformers gives it a tokenizer of its own, which knows none of the words
 LABELS = LabelSpace("single_label", ("a", "b", "c"))
 TEXTS = tuple(" ".join(WORDS[start : start + count]) for start, count in ((3, 6), (40, 1), (8, 14), (60, 2), (20, 9)))
 
@@ -38,7 +39,10 @@ def scores(model: nn.Module, tokenizer: Any, folder: Path, *, at_once: int, max_
 
 @pytest.mark.parametrize(
     ("name", "side"),
-    [*((name, "left") for name in ARCHITECTURES), *((name, "right") for name in ("bert", "gpt2", "xlnet", "t5"))],
+    [
+        *((name, "left") for name in ARCHITECTURES if name not in WITH_ITS_OWN),
+        *((name, "right") for name in ("bert", "gpt2", "xlnet", "t5")),
+    ],
 )
 def test_a_text_alone_scores_what_it_scores_in_a_batch(name: str, side: str, tmp_path: Path) -> None:
     model = save_architecture(name, tmp_path / "model", word_tokenizer(side))

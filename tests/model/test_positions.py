@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from padded_architectures import ARCHITECTURES, ENCODER_DECODERS, POSITIONS, save_architecture, word_tokenizer
+from architectures import ARCHITECTURES, ENCODER_DECODERS, POSITIONS, save_architecture, word_tokenizer
 from sweep.config.schema import ModelConfig
 from sweep.model.tokenizer import load_tokenizer
 
-BEHIND_THE_PADDING = ("data2vec-text", "esm", "ibert", "longformer", "luke", "roberta", "xlm-roberta", "xmod")
+BEHIND_THE_PADDING = (
+    "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "roberta", "xlm-roberta", "xmod",
+)  # fmt: skip
 ABSOLUTE = (
     "albert", "bert", "biogpt", "convbert", "ctrl", "electra", "gpt2", "gpt_neo", "gptj", "layoutlm", "mpt", "opt",
     "nystromformer", "openai-gpt", "rembert", "roformer", "xlm", "yoso", "bart", "bigbird_pegasus",

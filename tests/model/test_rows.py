@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-import padded_architectures
-from padded_architectures import END, WORDS, save_architecture, word_tokenizer
+from architectures import END, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config
 from sweep.data.splits import load_splits
 from sweep.data.tokenise import TokenisedData
@@ -78,7 +77,7 @@ def test_ids_beyond_the_embeddings(tmp_path: Path, used: bool) -> None:
         assert not found.faults
         return
     (fault,) = found.faults
-    known = len(padded_architectures.word_tokenizer())
+    known = len(word_tokenizer())
     assert fault.path == "model.path"
     assert f"(they end at 95): new30 ({known + 30}), in row 2 of test ('ba new30')" in fault.message
 

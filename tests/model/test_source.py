@@ -153,8 +153,10 @@ def test_combinations(model: dict[str, Any], paths: set[str]) -> None:
 
 
 def test_a_revision_of_a_folder_has_no_effect(folders: dict[str, Path]) -> None:
-    assert idle(ModelConfig(path=str(folders["bert"]), revision="v1")) == (
+    assert idle(ModelConfig(path=str(folders["bert"]), revision="v1"), lambda _: True) == (
         "model.revision (v1) has no effect: model.path is a folder here, not on the hub",
     )
-    assert idle(ModelConfig(path="pkg://some/model", revision="v1"))
-    assert not idle(ModelConfig(path=str(folders["bert"]))) and not idle(ModelConfig(path="org/name", revision="v1"))
+    assert idle(ModelConfig(path="pkg://some/model", revision="v1"), lambda _: True)
+    assert not idle(ModelConfig(path=str(folders["bert"])), lambda _: True)
+    assert not idle(ModelConfig(path="org/name", revision="v1"), lambda _: True)
+    assert not idle(ModelConfig(path=str(folders["bert"]), revision="v1"), lambda key: key != "model.revision")

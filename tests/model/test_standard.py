@@ -11,7 +11,7 @@ import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, FNetConfig, FNetModel, pipeline
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
@@ -19,6 +19,7 @@ from sweep.model.account import unwrapped
 from sweep.model.artifact import load, save
 from sweep.model.bench import Bench
 from sweep.model.standard import ARCHITECTURE
+from sweep.model.tokenizer import load_tokenizer
 
 from .passes import logits, train
 
@@ -146,3 +147,38 @@ def test_what_is_saved_of_a_model_that_the_card_loaded(
     (model.merge_and_unload() if adapter == "lora" else model).save_pretrained("merged")
     with pytest.raises(ValueError, match=UNKNOWN):
         AutoModelForSequenceClassification.from_pretrained("merged")
+
+
+@pytest.mark.parametrize(("adapter", "tagged"), [("full", True), ("lora", False), ("head", False)])
+def test_a_card_names_a_pipeline_only_where_one_loads_the_folder(
+    adapter: str, tagged: bool, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    """transformers' own reads every weight from the folder."""
+    scores = trained(tmp_path, configure("bert", adapter), labels)
+    assert ("pipeline_tag: text-classification" in (tmp_path / "README.md").read_text()) == tagged
+    if not tagged:
+        with pytest.raises(ValueError, match="Could not load model"):
+            pipeline("text-classification", model=str(tmp_path))
+        return
+    made = pipeline("text-classification", model=str(tmp_path), device="cpu")
+    assert torch.equal(logits(made.model, made.tokenizer), scores)
+
+
+def test_the_card_of_a_pooled_model_that_takes_no_mask(
+    configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, base = AutoTokenizer.from_pretrained(folders["bert"]), tmp_path / "base"
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    FNetModel(FNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes)).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    config = configure("bert", "head", model={"path": str(base), "pooling": "mean"})
+    with Bench("cpu").model(config, labels) as model:
+        own = load_tokenizer(config.model)
+        save(model, own, tmp_path / "model", config=config, labels=labels)
+        texts = ["card money", "lost"]
+        scores = model(**own(texts, padding="max_length", truncation=True, return_tensors="pt")).logits
+    monkeypatch.chdir(tmp_path / "model")
+    found: dict[str, Any] = {}
+    code = Path("README.md").read_text().split("```python\n")[2].split("```")[0]
+    exec(code.replace('["your text"]', str(texts)), found)
+    assert torch.equal(found["logits"], scores)

@@ -82,6 +82,11 @@ def test_what_the_first_epoch_brings_makes_no_plateau(accuracies, said):
     assert course(early, "eval/accuracy", maximize=True)[-1] == said
 
 
+def test_a_best_score_that_came_twice_is_said_to_have_come_first_then():
+    assert "best 0.5000 first at evaluation 1." in course(points([0.5, 0.4, 0.5]), "eval/accuracy", maximize=True)[0]
+    assert "best 0.6000 at evaluation 2." in course(points([0.5, 0.6]), "eval/accuracy", maximize=True)[0]
+
+
 def test_a_pruned_trial_is_not_told_to_train_longer(make):
     (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
     facts = read(make(six_trials()))

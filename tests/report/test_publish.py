@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from sweep.config.schema import Config
 from sweep.records import Confirmation
 from sweep.report.publish import published
@@ -45,3 +47,14 @@ def test_a_confirmation_is_told(store: Store) -> None:
     found: Confirmation = confirmation()
     ending = replace(final(six_trials()[1]), confirmation=found)
     assert told(store, lambda: store.write_final(ending)) == 1
+
+
+def test_a_study_run_that_a_stop_came_into_is_told_again(store: Store) -> None:
+    class Stopped(Counting):
+        def open_study(self, config: Config) -> Run:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), published(store, Stopped(), config()):
+        pass
+    assert told(store) == 1
+    assert told(store) == 0

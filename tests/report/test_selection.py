@@ -8,7 +8,7 @@ from sweep.report.facts import read
 from sweep.report.selection import chosen, selection
 from sweep.report.summary import study_summary, summary_lines
 
-from .conftest import config, confirmation, final, rows, six_trials, words
+from .conftest import BATCH, LR, completed, config, confirmation, final, rows, six_trials, words
 
 
 @pytest.fixture
@@ -98,3 +98,16 @@ def test_in_a_group_run_the_candidates_are_those_of_one_method(make):
     facts = read(make(trials, settings=settings, ending=replace(final(trials[0]), confirmation=confirmation())))
     assert facts.final is not None
     assert "of the search with `adapter` ia3" in selection(facts) and "for each `adapter`" in selection(facts)
+
+
+def test_the_search_s_best_of_equal_trials_is_the_one_with_the_lowest_loss(make):
+    trials = (
+        completed(0, [0.5, 0.8], [1.5, 0.9], {LR: 1e-4, BATCH: 8}),
+        completed(1, [0.5, 0.8], [1.5, 0.4], {LR: 1.5e-3, BATCH: 16}),
+    )
+    first, second = (replace(one, trial_score=0.8) for one in confirmation().candidates)
+    held = replace(confirmation(), candidates=(replace(second, mean=0.85), replace(first, mean=0.7)), optimism=-0.05)
+    facts = read(make(trials, ending=replace(final(trials[1]), confirmation=held)))
+    assert facts.final is not None
+    assert chosen(facts, facts.final).startswith("Trial 1, the best of the search, kept its place")
+    assert "(trial 1), was 0.0500 worse than that trial's mean over fresh seeds, 0.8500" in selection(facts)

@@ -373,3 +373,16 @@ def test_a_large_picture_scrolls_and_long_texts_keep_their_width(make, tmp_path)
     assert page.count('<span class="scroll"><img class="large" alt="Confusion on the test split"') == 1
     assert page.count('<img class="large"') == 1
     assert re.search(r'<td [^>]*class="long">Row ', page)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (0.6, "Trial 1 scored the same as trial 0 and now counts as the best (0.6000)"),
+        (0.7, "has since become the best"),
+    ],
+)
+def test_a_winner_that_another_trial_overtook_is_told(make, score, said):
+    trials = [completed(n, [0.5, (0.6, score)[n]], [2.0, (1.5, 1.0)[n]], {LR: 1e-3, BATCH: 8}) for n in range(2)]
+    text = words(make(tuple(trials), ending=final(trials[0])))
+    assert said in text and "the final figures are still those of trial 0" in text

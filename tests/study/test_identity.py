@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,14 @@ def test_a_study_that_began_before_a_key_was_added_goes_on() -> None:
     refuse_if_changed(locked(Config(), "of fewer keys"), locked(Config(), "of all keys"))
     with pytest.raises(UserError, match="dataset.stratify: was False when this study began, and is 'auto' now"):
         refuse_if_changed(locked(Config(dataset=DatasetConfig(stratify=False)), "before"), locked(Config(), "now"))
+
+
+def test_what_to_type_for_the_values_that_a_study_began_with() -> None:
+    before = Config(dataset=DatasetConfig(stratify=False, max_length=None), model=ModelConfig(dtype="bfloat16"))
+    now = Config(dataset=DatasetConfig(max_length=32), model=ModelConfig(dtype="float32"))
+    typed = "put the values back (dataset.max_length=null dataset.stratify=false model.dtype=bfloat16), or name"
+    with pytest.raises(UserError, match=re.escape(typed)):
+        refuse_if_changed(locked(before, "before"), locked(now, "now"))
 
 
 def test_a_study_may_be_refitted_later() -> None:

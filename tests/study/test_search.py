@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -169,6 +171,38 @@ def test_a_trial_that_was_recorded_but_not_told_is_told(tmp_path: Path) -> None:
         opened.store.write_trial(TrialRecord(asked.number, {}, record.outcome, "", 3, "", ""))
         assert [found.number for found in search(opened)] == [0, 1]
     assert study.trials[1].value == study.trials[0].value
+
+
+class SecondOnly(ToyEngine):
+    """Trains two trials at once, and is killed when the second one has ended."""
+
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
+        _, second = next_trial(), next_trial()
+        course = self._course(second, on_step, on_eval)
+        with pytest.raises(StopIteration) as ended:
+            while True:
+                next(course)
+        on_end(second, ended.value.value)
+        raise SystemExit
+
+
+def test_a_trial_tried_again_is_ranked_by_the_place_of_its_point(tmp_path: Path) -> None:
+    """Two trials have one score, and the first point has the higher number after a kill."""
+
+    def equal(trial: TrialPlan) -> float:
+        return 1 - 1 / (1 + abs(math.log10(trial.config.optimizer.learning_rate) + 3))
+
+    plain = ("study.n_trials=2", "study.pruner=none")
+    with session(tmp_path, *plain, engine=SecondOnly(luck=equal)) as opened, pytest.raises(SystemExit):
+        search(opened)
+    with session(tmp_path, *plain, engine=ToyEngine(luck=equal)) as opened:
+        records = search(opened)
+        first = opened.best()
+    assert [(record.number, record.place, record.state) for record in records] == [
+        (0, 0, "lost"), (1, 1, "completed"), (2, 0, "completed")
+    ]  # fmt: skip
+    scores = {record.best.metrics["eval/accuracy"] for record in records if record.best}
+    assert len(scores) == 1 and first is not None and first.number == 2
 
 
 def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from sweep.config.schema import Config, Section
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
-from sweep.track.tracker import Ending, JobType, Receipt
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt
 
 # Set by a test to let a tracker go that hangs.
 RELEASED = Event()
@@ -32,6 +32,7 @@ class KeepingTracker:
         self.fails_at, self.label = settings.fails_at, settings.label
         self.rows: list[tuple[int, Metrics]] = []
         self.endings: list[str] = []
+        self.completed: list[str] = []
         self.made.append(self)
         self._may("start")
 
@@ -39,7 +40,11 @@ class KeepingTracker:
         self._may("open")
         return KeepingRun(self, f"{self.label}/{trial.number}")
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
+    def left_open(self, address: str) -> bool:
+        return address == f"{self.label}/7"
+
+    def complete(self, cut: CutRun) -> bool:
+        self.completed.append(cut.address)
         self._may("complete")
         return True
 

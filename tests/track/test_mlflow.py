@@ -14,7 +14,7 @@ pytest.importorskip("mlflow")
 from sweep.store import Store
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
 from sweep.track.open import open_tracker, tracker_faults
-from sweep.track.tracker import Ending, JobType, trial_ending
+from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +69,16 @@ def test_a_run_that_died_is_completed_not_doubled(make_config, make_trial, train
     first.log(2, {"train/loss": 1.0, "train/epoch": 0.5})  # the rest is lost with the process
 
     class Deaf:
-        address = f"mlflow: {first.address}"
+        address = first.address
 
         def log(self, step: int, metrics: object) -> None:
             """Nothing arrives."""
 
     record = train(trial, Deaf(), "lost")
     again = tracked()
-    assert again.complete(record, store.events(0))
+    assert again.left_open(first.address) and not again.left_open("elsewhere/runs/1")
+    assert again.complete(cut_trial(record, store.events(0), trial.config.study))
+    assert not again.left_open(first.address)
     (found,) = runs(again).values()
     assert found.info.status == "FAILED" and found.data.tags["sweep.state"] == "lost"
     assert steps(again, found, "train/loss") == steps(again, found, "eval/loss") == [2, 4]

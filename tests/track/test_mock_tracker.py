@@ -16,7 +16,9 @@ from sweep.track.mock.records import Stream
 from sweep.track.mock_tracker import MockTracker, absent_rows
 from sweep.track.null import NullRun
 from sweep.track.open import open_tracker
-from sweep.track.tracker import Ending, JobType, trial_ending
+from sweep.track.patience import NeverStopped
+from sweep.track.service import abandon
+from sweep.track.tracker import CutRun, Ending, JobType, cut_trial, trial_ending
 
 HISTORY = "wandb-history.jsonl"
 
@@ -35,6 +37,13 @@ def study(make_config, make_trial, train, run_dir, said) -> Callable[..., MockTr
         return tracker
 
     return play
+
+
+def die(tracker: MockTracker) -> None:
+    """As a process that is killed: no run is ended, and the marks of those that are open stay."""
+    tracker.server.close()
+    abandon([run.client for run in tracker._wandb.runs])
+    tracker._wandb._service.put_back()
 
 
 def final_record(number: int) -> FinalRecord:
@@ -175,9 +184,11 @@ def test_the_run_of_a_trial_that_died_with_its_process_is_gone_on_with(
     store.write_trial(record)
     for event in store.events(1)[:2]:
         run.log(event.step, event.metrics)
-    first.close(store)
+    die(first)
     second = study()
-    assert second.complete(record, store.events(1))
+    assert second.left_open(run.address)
+    assert second.complete(cut_trial(record, store.events(1), config.study))
+    assert not second.left_open(run.address)
     assert second.close(store).missing == ()
     backend = Backend.open(run_dir / "wandb-mock")
     (held,) = (one for one in backend.runs.values() if one.display_name == "tiny-0001")
@@ -186,13 +197,41 @@ def test_the_run_of_a_trial_that_died_with_its_process_is_gone_on_with(
     assert held.config["trial"]["number"] == 1 and len(backend.runs) == 2
 
 
+def test_a_final_run_that_was_left_open_gets_its_rows_its_scores_and_its_model(
+    study, make_config, make_trial, store, run_dir, tmp_path
+):
+    config, first = make_config("mock"), study()
+    run = first.open(make_trial(config, 2), JobType.FINAL)
+    rows = [Step(1, 2, 0.5, {"train/loss": 2.0}), Step(2, 2, 1.0, {"train/loss": 1.0})]
+    store.write_final(replace(final_record(2), tracker_run=run.address), rows)
+    die(first)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("trained")
+    ending = Ending("completed", summary={"test/accuracy": 0.75}, artifact=tmp_path / "model")
+    second = study()
+    assert second.complete(CutRun(JobType.FINAL, run.address, 2, ending, rows))
+    assert second.close(store).missing == ()
+    (held,) = Backend.open(run_dir / "wandb-mock").runs.values()
+    assert (held.display_name, held.job_type, held.exit_code) == ("tiny-final", "final", 0)
+    assert [row["train/loss"] for row in held.history] == [2.0, 1.0]
+    assert not study().left_open(run.address)
+
+
+def test_a_study_that_is_stopped_at_its_very_end_is_told_to_the_backend_all_the_same(study, make_config, store):
+    tracker = study("completed")
+    tracker._wandb.patience.stop = NeverStopped(raised=True)
+    tracker.open_study(make_config("mock")).finish(Ending("completed"))
+    assert tracker.close(store).missing == ()
+
+
 def test_a_run_that_is_nowhere_cannot_be_gone_on_with(study, make_config, make_trial, train, store, said):
     record = train(make_trial(make_config("mock"), 1), NullRun(), "lost")
+    cut = cut_trial(record, store.events(1), make_config("mock").study)
     tracker = study()
-    assert not tracker.complete(record, store.events(1))
-    assert not tracker.complete(replace(record, tracker_run="/somewhere/wandb/offline-run-1"), store.events(1))
+    assert not tracker.complete(cut)
+    assert not tracker.complete(replace(cut, address="/somewhere/wandb/offline-run-1"))
     assert said == [said[0]]
-    assert not tracker.complete(replace(record, tracker_run="http://elsewhere/a/b/runs/unknown"), store.events(1))
+    assert not tracker.complete(replace(cut, address="http://elsewhere/a/b/runs/unknown"))
     assert "W&B: the run of trial 1 cannot be gone on with" in said[1]
     assert tracker.close(store).missing == ()
 

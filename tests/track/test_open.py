@@ -11,7 +11,7 @@ import pytest
 
 from sweep.errors import UserError
 from sweep.track.null import NullTracker
-from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.open import described, open_tracker, tracker_faults
 from sweep.track.tracker import Ending, Receipt
 from sweep.track.wandb_tracker import WandbTracker
 
@@ -152,3 +152,21 @@ def test_the_client_is_imported_only_to_track():
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment)
+
+
+def test_a_plan_says_what_auto_comes_to(make_config, logged_in, monkeypatch):
+    def told(name: str = "wandb", **tracker: str) -> str:
+        return described(make_config(name, **tracker).tracker)
+
+    assert told() == "wandb, online, for there is a key"
+    assert told("none") == "none" and told(mode="disabled") == "none (tracker.mode is disabled)"
+    assert told(mode="offline") == "wandb, offline" and told("mock") == "mock, on this machine"
+    monkeypatch.setenv("WANDB_MODE", "dryrun")
+    assert told() == "wandb, offline, by WANDB_MODE"
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    assert told() == "none, for WANDB_DISABLED=true switches tracking off"
+    assert told(mode="offline") == "wandb, offline"
+    monkeypatch.delenv("WANDB_DISABLED")
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY")
+    assert told() == "wandb, offline, for no key was found"

@@ -17,7 +17,7 @@ from sweep.track.addresses import WANDB, own_address
 from sweep.track.null import NullTracker
 from sweep.track.open import described, open_tracker, tracker_faults
 from sweep.track.patience import NeverStopped
-from sweep.track.tracker import Ending
+from sweep.track.tracker import CutRun, Ending, JobType
 
 TARGET = "keeping_plugins.KeepingTracker"
 
@@ -89,6 +89,16 @@ def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_di
     assert receipt.lines == () and len(said) == 1 and "gets nothing more" in said[0]
 
 
+def test_each_tracker_completes_what_it_left_open(make_config, run_dir, store, said, plugins):
+    config = make_config(**own("one"), tags=(), finish_timeout=60.0, also={"two": own("two")})
+    tracker = open_tracker(config, run_dir, say=said.append)
+    address = "one: one/3; two: two/7; W&B: https://wandb.ai/me/p/runs/x-1"
+    assert tracker.left_open(address) and not tracker.left_open("one: one/3; two: two/3") and not tracker.left_open("")
+    assert tracker.complete(CutRun(JobType.TRIAL, address, 7, Ending("lost")))
+    tracker.close(store)
+    assert {one.label: one.completed for one in plugins.KeepingTracker.made} == {"one": [], "two": ["two/7"]}
+
+
 def test_addresses_are_told_apart():
     alone = "https://wandb.ai/me/sweep/runs/a-1"
     both = f"W&B: {alone}; mlflow: http://127.0.0.1:5000/#/experiments/1/runs/2"
@@ -103,7 +113,7 @@ def test_a_list_gives_each_tracker_its_own_keys():
         "wandb", "offline", ["mlflow", "tensorboard"],
     )  # fmt: skip
     assert config.tracker.also["mlflow"]["max_wait"] == 5
-    assert described(config) == "wandb, mode offline; mlflow, mode auto; tensorboard, mode auto"
+    assert described(config.tracker) == "wandb, offline; mlflow; tensorboard"
     assert composed("tracker=[mock]").tracker == composed("tracker=mock").tracker
     assert Config.model_validate_json(config.model_dump_json()) == config
 
@@ -123,7 +133,7 @@ def test_a_list_in_an_experiment_is_refused_with_what_to_write(tmp_path):
         Composer((tmp_path,)).compose(["+experiment=two"])
     right = "# @package _global_\ndefaults:\n  - /tracker@tracker.also.mlflow: mlflow\n  - override /tracker: mock\n"
     (tmp_path / "experiment" / "two.yaml").write_text(right)
-    assert described(composed("+experiment=two", folder=tmp_path)) == "mock, mode auto; mlflow, mode auto"
+    assert described(composed("+experiment=two", folder=tmp_path).tracker) == "mock, on this machine; mlflow"
 
 
 @pytest.mark.parametrize(

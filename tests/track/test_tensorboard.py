@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from sweep.store import Store
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
-from sweep.track.tracker import Ending, JobType, trial_ending
+from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_run_that_died_is_completed_not_doubled(tracker, make_config, make_tri
     run = tracker.open(trial)
     run.log(2, {"train/loss": 1.0, "train/epoch": 0.5})
     run._writer.flush()
-    (file,) = (run_dir / "tensorboard" / "0000").iterdir()
+    (file,) = (run_dir / "tensorboard" / "0000").glob("events*")
     file.write_bytes(file.read_bytes() + b"\x18\x00\x00")  # cut off
 
     class Deaf:
@@ -72,15 +73,18 @@ def test_a_run_that_died_is_completed_not_doubled(tracker, make_config, make_tri
 
     record = train(trial, Deaf(), "lost")
     again = TensorboardTracker(make_config("tensorboard"), run_dir, settings=TensorboardSettings(), say=print)
-    assert again.complete(record, Store(run_dir).events(0))
+    assert again.left_open(run.address) and not again.left_open("")
+    assert again.complete(cut_trial(record, Store(run_dir).events(0), trial.config.study))
+    assert not again.left_open(run.address) and not list(run_dir.rglob(".open"))
     files = read(run_dir, "0000")
     assert steps(files, "train/loss") == steps(files, "eval/loss") == [2, 4] and text(files, "state") == "lost"
     assert written_steps(run_dir / "tensorboard" / "0000")["eval/accuracy"] == {2, 4}
 
 
 def test_a_trial_without_files_is_not_completed(tracker, make_config, make_trial, train, run_dir):
-    record = train(make_trial(make_config()), tracker.open_study(make_config()), "lost")
-    assert not tracker.complete(record, [])
+    trial = make_trial(make_config())
+    record = train(trial, tracker.open_study(make_config()), "lost")
+    assert not tracker.complete(replace(cut_trial(record, [], trial.config.study), address="elsewhere/0000"))
 
 
 def test_the_study_and_the_winner_are_written_once(tracker, make_config, make_trial, train, run_dir, tmp_path):
@@ -103,8 +107,6 @@ def test_the_study_and_the_winner_are_written_once(tracker, make_config, make_tr
 
 
 def test_values_of_every_kind(tracker, make_config, make_trial, run_dir):
-    from dataclasses import replace
-
     params = {"a": 1, "b": 0.5, "c": True, "d": "lora", "e": None}
     tracker.open(replace(make_trial(make_config()), params=params)).finish(Ending("completed"))
     start = metadata.parse_session_start_info_plugin_data(hparams(read(run_dir, "0000"), "session_start_info"))

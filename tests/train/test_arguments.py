@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from sweep.config.schema import Config, OptimizerName
+from sweep.config.names import OptimizerName
+from sweep.config.schema import Config
 from sweep.train import arguments
 from sweep.train.arguments import choose_optimizer, device_faults, training_arguments
 

@@ -57,6 +57,7 @@ def test_the_newest_adapter_is_replaced_at_each_evaluation(
             "eval_strategy": "steps",
             "eval_steps": 1,
             "max_grad_norm": 0.0,
+            "train_sampling_strategy": "random",
         },
     )
     watcher = Watcher()

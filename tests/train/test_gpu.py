@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from packs import PACKABLE, Run, packed, steady_plan, tiny
+from packable import PACKABLE, tiny
+from packs import Run, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.model.packed.graphs import CudaPlayer

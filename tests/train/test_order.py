@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from packs import one_by_one, packed, steady_plan, tiny
+from packable import tiny
+from packs import one_by_one, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.bench import Bench
 from sweep.train.arguments import training_arguments

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from packs import CLOSE, assert_alike, both
+from sweep.config.names import OptimizerName
+from sweep.config.optimizers import OPTIMIZERS
 from sweep.data.tokenise import TokenisedData
 from sweep.records import Completed, EvalPoint, Pruned, Step, TrialPlan, Verdict
 
@@ -21,6 +23,19 @@ SETTINGS: list[dict[str, Any]] = [
     {"optimizer": {"lr_scheduler_type": "constant", "adam_beta2": 0.9, "adam_epsilon": 1e-3}},
     {"optimizer": {"name": "adamw_torch_fused", "weight_decay": 0.1}},
     {"optimizer": {"name": "paged_adamw_32bit", "weight_decay": 0.1}},
+    {"optimizer": {"name": "sgd", "learning_rate": 0.1, "optim_args": "momentum=0.9,nesterov=true"}},
+    {"optimizer": {"name": "rmsprop", "optim_args": {"alpha": 0.9, "centered": True}}},
+    {"optimizer": {"name": "adagrad", "optim_args": {"lr_decay": 0.01}, "lr_scheduler_type": "inverse_sqrt"}},
+    {"optimizer": {"name": "adafactor", "weight_decay": 0.1, "lr_scheduler_type": "polynomial"}},
+    {"optimizer": {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}}},
+    {
+        "optimizer": {
+            "lr_scheduler_type": "warmup_stable_decay",
+            "warmup_steps": 2,
+            "lr_scheduler_kwargs": {"num_decay_steps": 4, "decay_type": "linear"},
+        }
+    },
+    {"optimizer": {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": '{"min_lr_rate": 0.2}'}},
     {"trainer": {"train_sampling_strategy": "random", "num_train_epochs": 1.5, "seed": 3}},
     {"trainer": {"gradient_accumulation_steps": 3, "per_device_train_batch_size": 4}},
     {"trainer": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "num_train_epochs": 1.5}},
@@ -182,3 +197,17 @@ def test_patience_counts_each_trials_own_evaluations(trial: Plan, data: Tokenise
     outcomes = [found.outcome(number) for number in range(3)]
     assert all(isinstance(outcome, Completed) for outcome in outcomes)
     assert [outcome.cost.steps for outcome in outcomes] == [6, 4, 10]
+
+
+@pytest.mark.parametrize(
+    "name", ["lion_32bit", "adamw_bnb_8bit", "ademamix", "rmsprop_bnb_8bit", "stable_adamw", "grokadamw"]
+)
+def test_optimizers_of_other_packages_step_in_a_pack_as_by_the_trainer(
+    trial: Plan, data: TokenisedData, tmp_path: Path, name: OptimizerName
+) -> None:
+    package = OPTIMIZERS[name].package
+    assert package is not None
+    pytest.importorskip(package.module)
+    optimizer = {"name": name, "learning_rate": 1e-3, "weight_decay": 0.1}
+    ours, theirs = both(trial(0, optimizer=optimizer), trial(1, trainer={"seed": 1}), data=data, folder=tmp_path)
+    assert_alike(ours, theirs, CLOSE, weights=False)

@@ -18,7 +18,8 @@ from transformers import (
     GPTJForSequenceClassification,
 )
 
-from packs import CLOSE, PACKABLE, assert_alike, both, one_by_one, packed, steady_plan, tiny
+from packable import PACKABLE, tiny
+from packs import CLOSE, assert_alike, both, one_by_one, packed, steady_plan
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.model.artifact import load

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AlbertConfig, AlbertForSequenceClassification, OPTConfig, OPTForSequenceClassification
 
-from packs import CLOSE, EXACT, Run, assert_identical, one_by_one, packed, steady_plan, tiny
+from packable import tiny
+from packs import CLOSE, EXACT, Run, assert_identical, one_by_one, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.packed.carrier import Carrier
 from sweep.records import TrialPlan

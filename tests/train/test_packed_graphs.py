@@ -13,21 +13,8 @@ from typing import Any
 
 import pytest
 
-from packs import (
-    EXACT,
-    PACKABLE,
-    WINDOWED,
-    Judge,
-    Run,
-    assert_alike,
-    assert_identical,
-    both,
-    finite,
-    go_on,
-    packed,
-    steady_plan,
-    tiny,
-)
+from packable import PACKABLE, WINDOWED, tiny
+from packs import EXACT, Judge, Run, assert_alike, assert_identical, both, finite, go_on, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.packed.graphs import Graphs
 from sweep.model.packed.layout import Layout

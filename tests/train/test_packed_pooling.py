@@ -10,12 +10,13 @@ import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from packs import assert_alike, both, packed, steady_plan, tiny
+from packable import tiny
+from packs import assert_alike, both, packed, steady_plan
 from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
 from sweep.model.features import Unsuited
-from sweep.model.packed.carrier import _fitting
+from sweep.model.packed.agreement import fitting
 
 DECODERS = ("gpt2", "llama", "gemma", "qwen2")
 SHORT = {"num_train_epochs": 1}
@@ -95,12 +96,12 @@ def test_a_text_without_a_token_goes_to_the_trainer(data: TokenisedData, tmp_pat
 def test_the_closest_is_taken_only_where_it_is_alone() -> None:
     right = torch.tensor([[0.01, 0.0], [0.0, 0.02]])
     near, far = right + 1e-4, right.flip(0)
-    assert _fitting("A", [None, far, near], right, 0.1) == 2
+    assert fitting("A", [None, far, near], right, 0.1) == 2
     for found, said in (([far, far], "other logits"), ([near, right], "cannot be told"), ([None], "other logits")):
         with pytest.raises(Unsuited, match=said):
-            _fitting("A", found, right, 0.1)
+            fitting("A", found, right, 0.1)
     with pytest.raises(Unsuited) as same:
-        _fitting("A", [right[:1].expand(2, 2)], right[:1].expand(2, 2), 0.1)
+        fitting("A", [right[:1].expand(2, 2)], right[:1].expand(2, 2), 0.1)
     assert "same logits" in first_line(same.value)
     with pytest.raises(Unsuited):
-        _fitting("A", [torch.full_like(right, torch.nan)], right, 0.1)
+        fitting("A", [torch.full_like(right, torch.nan)], right, 0.1)

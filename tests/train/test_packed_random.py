@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
-from packs import PACKABLE, assert_alike, both, packed, repeated, steady_plan, tiny
+from packable import PACKABLE, tiny
+from packs import assert_alike, both, packed, repeated, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.records import TrialPlan
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from packs import PACKABLE, assert_alike, one_by_one, packed, repeated, steady_plan, tiny
+from packable import PACKABLE, tiny
+from packs import assert_alike, one_by_one, packed, repeated, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.model.packed.layout import Layout
 from sweep.model.packed.noise import Counted

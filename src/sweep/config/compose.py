@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,12 +18,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigIndexError, ConfigTypeError, OmegaConfBaseException
 
+from sweep.config import interpolations
 from sweep.config.folders import conf_dir
 from sweep.config.parse import is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
-from sweep.errors import Fault, UserError, closest, first_line
+from sweep.errors import Fault, UserError, closest, first_line, shortened
 
 COMMAND_LINE = "the command line"
 _DEPTHS = (
@@ -97,8 +99,8 @@ class Composer:
 
     @cached_property
     def _hazards(self) -> tuple[Fault, ...]:
-        """Of the user's own files: Hydra would hang on them, or not name them. One that cannot be opened is left to Hydra, which
-        may not need it."""
+        """Faults of the user's own files on which Hydra would hang, or which it would not name. A file that cannot be opened is
+        left to Hydra, which may not need it."""
         found = []
         for path in self._own_files():
             with suppress(OSError):
@@ -142,8 +144,7 @@ class Composer:
                     "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
                 )
         except (HydraException, OmegaConfBaseException) as error:
-            told = error if str(error).strip() else error.__cause__ or error
-            raise UserError.of("", first_line(told), COMMAND_LINE) from None
+            raise UserError([_composing(error)]) from None
         except UNREADABLE as error:
             rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
             raise UserError.of(self._unreadable() or "a config file", rule) from None
@@ -154,6 +155,8 @@ class Composer:
             raise UserError(faults)
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
+        if found := interpolations.hazard(OmegaConf.to_container(tree)):  # type: ignore[arg-type]
+            raise UserError.of(*found)
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
 
     def remembered(self, overrides: Sequence[str]) -> Composed:
@@ -213,7 +216,7 @@ class Composer:
                     )
 
     def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
-        """Settings of Hydra's own runner in the user's configs, which come to nothing, as on the command line."""
+        """Settings of Hydra's own runner in the user's configs: they have no effect, as on the command line."""
         for group, option in choices.items():
             file = self.file(group, option)
             if file is not None and file.parent.parent != conf_dir() and "hydra" in (tree := OmegaConf.load(file)):
@@ -223,25 +226,23 @@ class Composer:
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
         """The override as it is passed to Hydra, or None with the reason added to `faults`."""
         if _depth(raw) > DEEPEST:
-            faults.append(Fault(_shortened(raw.partition("=")[0]), f"is nested more than {DEEPEST} deep", COMMAND_LINE))
+            faults.append(
+                Fault(shortened(raw.partition("=")[0], _LONGEST), f"is nested more than {DEEPEST} deep", COMMAND_LINE)
+            )
             return None
         try:
             override = self._parser.parse_override(raw)
         except HydraException as error:
-            faults.append(
-                Fault(
-                    _shortened(raw),
-                    f"cannot be read as key=value (no spaces around =; a text with spaces or braces in double quotes): "
-                    f"{first_line(error)}",
-                    COMMAND_LINE,
-                )
-            )
+            typed = self._in_quotes(raw)
+            how = f"type {typed}" if typed else "no spaces around =; a text with spaces or braces in double quotes"
+            rule = f"cannot be read as key=value ({how}): {first_line(error)}"
+            faults.append(Fault(shortened(raw, _LONGEST), rule, COMMAND_LINE))
             return None
         except ValueError:  # Python reads no integer of more than 4,300 digits
-            faults.append(Fault(_shortened(raw), "holds a number with too many digits", COMMAND_LINE))
+            faults.append(Fault(shortened(raw, _LONGEST), "holds a number with too many digits", COMMAND_LINE))
             return None
         if not override.key_or_group:
-            faults.append(Fault(_shortened(raw), "has no key before =", COMMAND_LINE))
+            faults.append(Fault(shortened(raw, _LONGEST), "has no key before =", COMMAND_LINE))
             return None
         if fault := _without_effect(override, self.groups):
             faults.append(fault)
@@ -255,6 +256,18 @@ class Composer:
         if override.type == OverrideType.CHANGE:
             return f"++{raw}"
         return raw
+
+    def _in_quotes(self, raw: str) -> str:
+        """The override as a shell takes it, with its value in quotes; empty where that does not help."""
+        key, _, value = raw.partition("=")
+        if not value or value[0] in "[{\"'" or len(raw) > _LONGEST:
+            return ""
+        quoted = f'{key}="{value}"'
+        try:
+            override = self._parser.parse_override(quoted)
+        except (HydraException, ValueError):
+            return ""
+        return shlex.quote(quoted) if override.value() == value else ""
 
     def _accept_group(self, raw: str, override: Override, faults: list[Fault]) -> str | None:
         group, option, options = override.key_or_group, str(override.value()), self.groups[override.key_or_group]
@@ -275,6 +288,19 @@ class Composer:
         return None
 
 
+def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
+    """What stopped Hydra. Where a list or a mapping is expected, it names neither the key nor the kind."""
+    cause = error.__cause__
+    key, kind = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
+    if not isinstance(cause, ConfigTypeError | ConfigIndexError) or not key or kind not in (list, dict):
+        return Fault("", first_line(error if str(error).strip() else cause or error), COMMAND_LINE)
+    if isinstance(cause, ConfigIndexError):
+        name = str(key).partition("[")[0]
+        return Fault(str(key), f"is an element of a list, which is given as a whole: {name}=[…]", COMMAND_LINE)
+    shape = "a list, such as [first,second]" if kind is list else "a mapping, such as {name: value}"
+    return Fault(str(key), f"must be {shape}", COMMAND_LINE if "override" in str(error) else "")
+
+
 def _depth(text: str) -> int:
     """How deep lists and mappings are nested in an override: Hydra reads them by recursion."""
     levels = accumulate((letter in "[{(") - (letter in "]})") for letter in text)
@@ -282,8 +308,9 @@ def _depth(text: str) -> int:
 
 
 def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -> Fault | None:
-    """Overrides that Hydra takes and that change nothing, or not what they say. Deleting is for entries of mappings that are
-    open, such as study.sampler_options: any other value that is taken away is replaced by the schema's default."""
+    """The fault of an override that Hydra takes and that changes nothing, or something else than it says; None for any other.
+    Entries of mappings such as study.sampler_options can be deleted. Any other value that is deleted is replaced by the
+    schema's default."""
     key = override.key_or_group
     if key.split(".")[0].split("/")[0] == "hydra":
         return Fault(key, f"{_OF_HYDRA}; {_INSTEAD.get(_start(key), 'leave it out')}", COMMAND_LINE)
@@ -298,10 +325,6 @@ def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -
         rule = f"takes a value away, and sweep's default would take its place; write {key}=VALUE"
         return Fault(f"~{key}", f"{rule} (null where it may be empty)", COMMAND_LINE)
     return None
-
-
-def _shortened(raw: str) -> str:
-    return raw if len(raw) <= _LONGEST else f"{raw[:_LONGEST]}…"
 
 
 def _start(key: str) -> str:

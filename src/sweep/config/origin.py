@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.config.compose import COMMAND_LINE, Composer
+from sweep.config.folders import conf_dir
+
+_SHIPPED = "conf/"  # how the configs that come with the project are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,11 @@ class Origins:
     overrides: Sequence[str]
     choices: Mapping[str, str]
 
+    def chosen(self, path: str) -> bool:
+        """Whether the user set the value, on the command line or in a config of their own, and not one that ships."""
+        origin = self(path)
+        return origin != "" and not origin.startswith(_SHIPPED)
+
     def __call__(self, path: str) -> str:
         """Empty for a value that nobody set. `path` may go deeper than what was set, as an element of a list does."""
         path = path.split("[")[0]
@@ -23,12 +31,14 @@ class Origins:
             key = self.composer.key(override)
             if key == path or path.startswith(f"{key}.") and key not in self.composer.groups:
                 return COMMAND_LINE
-        experiment_last = sorted(self.choices.items(), key=lambda choice: choice[0] != "experiment")
-        for choice, option in experiment_last:
+        experiment_first = sorted(self.choices.items(), key=lambda choice: choice[0] != "experiment")
+        for choice, option in experiment_first:
             group, _, package = choice.partition("@")
             inner = path if group == "experiment" else path.removeprefix(f"{package or group}.")
             if (group == "experiment" or inner != path) and self._sets(group, option, inner):
-                return f"conf/{group}/{option}.yaml"
+                file = self.composer.file(group, option)
+                shipped = file is None or file.is_relative_to(conf_dir())
+                return f"{_SHIPPED}{group}/{option}.yaml" if shipped else str(file)
         return ""
 
     def _sets(self, group: str, option: str, path: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sweep.config.schema import Config, Section
 from sweep.errors import Fault, UserError, closest
@@ -77,6 +78,7 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
     """One fault a key: a union reports each of its members, which read better as one rule."""
     rules: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
+    near: dict[str, str] = {}
     for found in error.errors():
         path, rest = _known_part(found["loc"])
         if found["type"] == "extra_forbidden" and not any(isinstance(part, int) for part in found["loc"]):
@@ -89,8 +91,18 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
+        near[path] = near.get(path) or _nearest(found)
         rules.setdefault(path, []).append(rule + element)
-    return [Fault(path, _rule(path, texts, values), origin(path)) for path, texts in rules.items()]
+    return [Fault(path, _rule(path, texts, values) + near.get(path, ""), origin(path)) for path, texts in rules.items()]
+
+
+def _nearest(found: ErrorDetails) -> str:
+    """The name that a text was probably meant to be, of those that a choice has."""
+    if found["type"] != "literal_error" or not isinstance(found["input"], str):
+        return ""
+    given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
+    longer = [name for name in names if given and name.startswith(given)]
+    return closest(given, names) if not longer else f" (did you mean {longer[0]}?)"
 
 
 def _of_tracker(config: Config, origin: Origin) -> Iterable[Fault]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
 
 Scalar = bool | int | float | str | None
@@ -39,10 +40,19 @@ def _known_encoding(name: str) -> str:
 
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
+
+def _dotted(path: str) -> str:
+    parts = path.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise PydanticCustomError("dotted", "be the dotted path of your own, such as mypackage.MyClass")
+    return path
+
+
+DottedPath = Annotated[str, AfterValidator(_dotted)]
+
 Task = Literal["single_label", "multi_label"]
 AdapterMethod = Literal["lora", "ia3", "head", "full"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
-OptimizerName = Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw_8bit"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
 
@@ -185,10 +195,20 @@ class OptimizerConfig(Section):
     warmup_steps: Annotated[float, Field(ge=0, le=10**9)] = Field(
         0, description="optimizer steps; below 1 a share of the trial's steps"
     )
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    lr_scheduler_type: ScheduleName = "linear"
     adam_beta1: Probability = 0.9
     adam_beta2: Probability = 0.999
     adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    optim_args: dict[str, Scalar] | str | None = Field(
+        None, description="arguments of the optimizer, as a mapping or as NAME=VALUE,NAME=VALUE"
+    )
+    optim_target_modules: Names | str | None = Field(
+        None,
+        description="GaLore and APOLLO: endings of the linear layers they project, a regular expression, or all-linear",
+    )
+    lr_scheduler_kwargs: dict[str, Any] | str | None = Field(
+        None, description="arguments of the schedule, as a mapping or as JSON"
+    )
 
 
 class TrainerConfig(Section):
@@ -257,10 +277,14 @@ class StudyConfig(Section):
     metric: str = "eval/accuracy"
     direction: Literal["maximize", "minimize"] = "maximize"
     space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
-    sampler: SamplerName = "tpe"
-    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna sampler")
-    pruner: PrunerName = "none"
-    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the Optuna pruner")
+    sampler: SamplerName | DottedPath = Field(
+        "tpe", description="or the dotted path of a class or function of your own that gives an Optuna sampler"
+    )
+    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the sampler")
+    pruner: PrunerName | DottedPath = Field(
+        "none", description="or the dotted path of a class or function of your own that gives an Optuna pruner"
+    )
+    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the pruner")
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
     seed: Seed = 0
     enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
@@ -283,8 +307,8 @@ class StudyConfig(Section):
     @property
     def at_once(self) -> int | None:
         """Trials that a study of this size should run at a time: a sampler that learns has nothing to go on but trials that
-        have ended. None where the sampler does not."""
-        return max(2, self.n_trials // 4) if self.sampler in ("tpe", "gp", "cmaes") else None
+        have ended. None where the sampler does not; one of the user's own may."""
+        return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
     @property
     def objective(self) -> Objective:

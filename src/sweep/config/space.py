@@ -23,11 +23,12 @@ from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
 from sweep.config.yamlfile import UNREADABLE, hazard
-from sweep.errors import Fault, UserError, closest
+from sweep.errors import Fault, UserError, closest, shortened
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float
 MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
+ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs")  # mappings whose entries can be searched
 _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
@@ -226,7 +227,7 @@ class _Reader:
 
     def read(self, key: str, entry: Any) -> None:
         before = len(self.faults)
-        if key not in self.groups and (not is_key(key) or section(key) is not None):
+        if key not in self.groups and not _is_entry(key) and (not is_key(key) or section(key) is not None):
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
             ("study.", "tracker.", "engine.", "run_dir", "published")
@@ -350,8 +351,14 @@ class _Reader:
         self.faults.append(Fault(path, message, f"search space {self.source}"))
 
 
+def _is_entry(key: str) -> bool:
+    """Whether the key names an entry of a mapping whose entries can be searched one by one."""
+    owner, _, name = key.rpartition(".")
+    return owner in ENTRIES and bool(name)
+
+
 def _twice(values: Sequence[Scalar]) -> str:
-    """The rule broken by two values that Optuna takes for the same one: 1, 1.0 and true are. Empty if none is broken."""
+    """The rule that is broken where Optuna takes two of the values for one, as it does 1, 1.0 and true; empty where it is not."""
     known: dict[Scalar, Scalar] = {}
     for value in values:
         if (value != value and any(other != other for other in known)) or value in known:
@@ -371,9 +378,7 @@ def _said(value: Scalar) -> str:
 
 
 def _short(value: object) -> str:
-    """For a message."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return shortened(repr(value), 100)
 
 
 def _plain(parameter: Parameter) -> dict[str, Any]:

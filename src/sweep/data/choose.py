@@ -101,7 +101,7 @@ def _in_part(labels: Sequence[str], role: str) -> str:
 
 
 def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
-    """Of an empty role and what is cut off it, the first alone is told."""
+    """Raises `UserError` for each role without rows, but for those whose rows are cut off an empty one."""
     indices, source = found.indices, {role: source for role, source, _ in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
     told = [role for role in empty if source.get(role) not in empty]

@@ -12,7 +12,7 @@ from pyarrow import types
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.raw import Raw, listed
-from sweep.errors import Fault, closest
+from sweep.errors import Fault, closest, shortened
 
 Names = tuple[str, ...]
 
@@ -198,7 +198,7 @@ def _separated(column: pa.ChunkedArray, separator: str) -> list[Names | None]:
     cells: list[str | None] = column.to_pylist()
     written = [cell.strip() for cell in cells if cell and cell.strip()]
     if written and all(cell.startswith("[") and cell.endswith("]") for cell in written):
-        rule = f"lists written out as {written[0][:60]!r}, but dataset.label_separator wants names alone"
+        rule = f"lists written out as {shortened(written[0], 60)!r}, but dataset.label_separator wants names alone"
         raise WrongKind(f"{rule}, such as joy{separator}fear; JSON lines and Parquet hold lists as they are")
     return [
         None if cell is None else tuple(name for part in cell.split(separator) if (name := part.strip()))
@@ -264,8 +264,7 @@ def _flag(value: Any) -> int | None:
 
 def _kind(kind: pa.DataType) -> str:
     """Its name, of nested types the beginning."""
-    said = str(kind)
-    return said if len(said) < 60 else f"{said[:60]}…"
+    return shortened(str(kind), 60)
 
 
 def _is_whole(kind: pa.DataType) -> bool:

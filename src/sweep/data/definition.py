@@ -43,8 +43,8 @@ def definition(tokenizer: Tokenizer) -> str:
 
 
 def _rules(tokenizer: Tokenizer) -> Iterator[str | bytes]:
-    """Of a fast tokenizer its JSON, less the truncation and padding that its last call left; of one in Python all that it
-    saves."""
+    """The JSON of a fast tokenizer, without the truncation and padding that its last call left; all files that a tokenizer in
+    Python saves."""
     if tokenizer.is_fast:
         found = json.loads(tokenizer.backend_tokenizer.to_str())
         yield json.dumps({**found, "truncation": None, "padding": None})
@@ -80,7 +80,8 @@ def _is_plain(value: object) -> bool:
 
 
 def _own_code(kind: type) -> list[Path]:
-    """The modules that a class and those above it come from, and those beside them, as far as they are of no library."""
+    """The files of a class and of those it inherits from, without those of libraries. Of code that came with a model all files
+    count."""
     found: set[Path] = set()
     for one in kind.__mro__:
         if not f"{one.__module__}.".startswith(_LIBRARIES) and (name := _source(one)) is not None:

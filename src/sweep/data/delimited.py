@@ -35,7 +35,7 @@ def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[st
     table = table.select([index for index, name in enumerate(columns) if name in wanted])
     if b"\0" in data:
         _refuse_nul(table)
-    return Raw(table, columns, typed=False, notes=_notes(path, kind, config, delimiter))
+    return Raw(table, columns, typed=False, notes=_notes(path, kind, config, delimiter), form="CSV")
 
 
 def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str]) -> pa.Table:

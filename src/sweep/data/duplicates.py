@@ -16,13 +16,19 @@ from sweep.provenance import Duplicates
 Input = tuple[str, str | None]  # a text, and the second one of a pair
 
 
+def loose(text: str) -> str:
+    """The same for texts that differ in upper case and white space alone."""
+    return " ".join(text.casefold().split())
+
+
 def folded(row: Input) -> bytes:
     """A key that rows share whose texts differ in upper case and white space alone. Of a pair, both texts count."""
-    return _digest(*(None if text is None else " ".join(text.casefold().split()) for text in row))
+    return _digest(*(None if text is None else loose(text) for text in row))
 
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
-    """Of each split within itself, then of each two splits: what there is. The rows of the later split are counted."""
+    """The duplicates within each split, then those between each two splits; without counts of zero. Between two splits the rows of
+    the later one are counted."""
     loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
     often = Counter(key for keys in loose.values() for key in keys)
     exact = {  # a row whose folded text is alone has a text that is alone
@@ -49,7 +55,7 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
     """A sentence for each, without its full stop."""
     for one in found:
         share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
-        other = "an earlier row" if one.split == one.also_in else f"a {one.also_in} row"
+        other = _other(one)
         if one.exact == one.folded:
             what = f"have the exact text of {other}"
         elif one.exact:
@@ -58,6 +64,35 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
             what = f"have the text of {other} but for upper case and white space"
         relabelled = f", {one.relabelled} of them with another label" if one.relabelled else ""
         yield f"{share} {what}{relabelled}"
+
+
+def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
+    """A sentence for what is within splits, and one for what is in two of them, each without its full stop."""
+    for group in (
+        [one for one in found if one.split == one.also_in],
+        [one for one in found if one.split != one.also_in],
+    ):
+        if len(group) < 2:
+            yield from told(group, rows)
+            continue
+        exact, relabelled = sum(one.exact for one in group), sum(one.relabelled for one in group)
+        all_exact = exact == sum(one.folded for one in group)
+        clauses = [f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows that of {_other(one)}" for one in group]
+        clauses[0] = clauses[0].replace(" that of ", " have the exact text of " if all_exact else " have the text of ")
+        if not all_exact:
+            clauses.append(f"upper case and white space aside ({exact or 'none'} of them exactly)")
+        yield ", ".join(clauses) + (f"; {relabelled} of them with another label" if relabelled else "")
+
+
+def _other(one: Duplicates) -> str:
+    return "an earlier row" if one.split == one.also_in else f"a {one.also_in} row"
+
+
+def advice(found: Iterable[Duplicates]) -> tuple[str, ...]:
+    """What to do about train rows whose text is scored; empty where there are none."""
+    if any(one.also_in == "train" != one.split for one in found):
+        return ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
+    return ()
 
 
 def without(train: Sequence[Input], scored: Iterable[Input]) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.columns import WHOLE, Columns, Names
+from sweep.data.duplicates import loose
 from sweep.data.labels import Label, LabelSpace
 from sweep.data.raw import listed
 from sweep.errors import Fault
@@ -53,7 +54,7 @@ def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, 
                 if label not in encode.codes:
                     first.setdefault(label, row)
         if first:
-            known = {_loose(label): label for label in encode.codes}
+            known = {loose(label): label for label in encode.codes}
             found = listed(
                 [f"{label!r} (row {row} of {split}{_near(label, known)})" for label, row in first.items()], 3
             )
@@ -67,17 +68,13 @@ def look_alikes(labels: LabelSpace) -> list[str]:
     """A sentence on labels that differ in upper case or white space alone, without its full stop; empty where none do."""
     groups: dict[str, list[str]] = {}
     for name in labels.names:
-        groups.setdefault(_loose(name), []).append(name)
+        groups.setdefault(loose(name), []).append(name)
     alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
     return [f"labels differ in upper case or white space alone: {listed(alike, 5)}"] if alike else []
 
 
-def _loose(label: str) -> str:
-    return " ".join(label.casefold().split())
-
-
 def _near(label: str, known: Mapping[str, str]) -> str:
-    other = known.get(_loose(label))
+    other = known.get(loose(label))
     return f", {other!r} but for upper case or white space" if other is not None else ""
 
 

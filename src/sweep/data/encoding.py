@@ -45,7 +45,7 @@ def utf8(data: bytes, encoding: str) -> bytes:
 
 
 def not_utf8(data: bytes) -> str:
-    """Where `data` stops to be UTF-8, and which encoding it may be in; empty where it is UTF-8."""
+    """A message that says where `data` is not UTF-8, and which encoding it may be in; empty where it is UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -54,7 +54,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def reason_unread(path: Path) -> str:
-    """What it is instead, and what to do about it; empty where that is not known."""
+    """What kind of file it is, and what to do about it; empty where that is not known."""
     if path.is_dir():
         return "a folder: name it in dataset.path"
     if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):

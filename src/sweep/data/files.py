@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from sweep.data.delimited import read_delimited
 from sweep.data.endings import DELIMITERS, JSON, KNOWN, Kind, kind_of, read_bytes, reason_unread
 from sweep.data.json_rows import read_json
 from sweep.data.nested import dotted_names, held_by, pick
-from sweep.data.raw import Raw, concatenated, joined, listed, without_encoding
+from sweep.data.raw import OF_TEXT, Raw, concatenated, joined, listed
 from sweep.data.saved import is_saved_split, read_saved
 from sweep.errors import UserError, first_line
 
@@ -80,7 +79,7 @@ def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> R
             return read_delimited(path, kind, config, wanted)
         if kind.ending in JSON:
             return read_json(read_bytes(path, kind.codec), config, wanted)
-        return replace(_read_parquet(path, wanted), notes=without_encoding(config, path.name))
+        return _read_parquet(path, wanted)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError.of(key, f"{path} cannot be read: {first_line(error)}") from None
 
@@ -91,4 +90,4 @@ def _read_parquet(path: Path, wanted: Set[str]) -> Raw:
     with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         table = file.read(columns=held_by(wanted, schema))
-    return Raw(pick(table, wanted), dotted_names(schema), typed=True)
+    return Raw(pick(table, wanted), dotted_names(schema), typed=True, form="Parquet", unread=OF_TEXT)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.nested import dotted_names, held_by, pick
-from sweep.data.raw import Raw, Source, joined, listed
+from sweep.data.raw import OF_TEXT, Raw, Source, joined, listed
 from sweep.errors import Fault, UserError, first_line
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
         else:
             continue
         table = table.set_column(index, name, labels)
-    return Raw(table, dotted_names(schema), typed=True)
+    return Raw(table, dotted_names(schema), typed=True, form="a Dataset", unread=OF_TEXT)
 
 
 def _feature(dataset: datasets.Dataset, name: str) -> object:

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.encoding import not_utf8, utf8
-from sweep.data.raw import Raw
-from sweep.errors import first_line
+from sweep.data.raw import OF_TEXT, Raw
+from sweep.errors import first_line, shortened
 
 Row = dict[str, Any]
 
@@ -50,7 +50,8 @@ def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
     }
     below = dict.fromkeys(name for row in rows[:_LISTED_ROWS] for name in _nested_names(row, "", _LISTED_DEPTH))
     columns = dict.fromkeys(map(_printable, (*names, *below, *sorted(nested))))
-    return Raw(pa.table(arrays), tuple(columns), typed=True)
+    unread = tuple(name for name in OF_TEXT if name != "encoding")
+    return Raw(pa.table(arrays), tuple(columns), typed=True, form="JSON", unread=unread)
 
 
 def _objects(text: str) -> Iterator[Row]:
@@ -158,7 +159,7 @@ def _large(name: str, values: Sequence[Any]) -> pa.Array:
         pass
     row, value = max(enumerate(values, start=1), key=lambda pair: len(repr(pair[1])))
     raise ValueError(
-        f"column {name} holds {repr(value)[:40]} in row {row}, which is too large a number; put it in quotes"
+        f"column {name} holds {shortened(repr(value), 40)} in row {row}, which is too large a number; put it in quotes"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,17 +11,23 @@ import pyarrow as pa
 from sweep.config.schema import DatasetConfig
 from sweep.errors import UserError, first_line
 
+OF_TEXT = ("encoding", "delimiter", "quoting")  # fields of the config that say how a text file is read
+OF_HUB = ("name", "revision")
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:
     """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false
     where the format knows only text, so that the text of its cells must tell numbers from names. `notes` is what
-    the user should know of how it was read."""
+    the user should know of how it was read. `form` is the format in a word, `unread` the
+    fields of the config that say nothing to it."""
 
     table: pa.Table
     columns: tuple[str, ...]
     typed: bool
     notes: tuple[str, ...] = ()
+    form: str = ""
+    unread: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -31,19 +38,32 @@ class Raw:
 @dataclass(frozen=True, slots=True)
 class Source:
     """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
-    split. `revision` is the hub's commit, empty for local files; `notes` is what the user should know of the whole
-    source."""
+    split. `revision` is the hub's commit, empty for local files; `unread` are the fields of the config that say nothing
+    to the source; `notes` are what the user should know of it."""
 
     read: Callable[[str, str], Raw]
     revision: str = ""
+    unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def without_encoding(config: DatasetConfig, what: str) -> tuple[str, ...]:
-    """A note where `dataset.encoding` is set for what is no text file."""
-    if config.encoding == DatasetConfig.model_fields["encoding"].default:
-        return ()
-    return (f"dataset.encoding ({config.encoding}) has no effect on {what}",)
+def idle(config: DatasetConfig, said: Callable[[str], bool], fields: Iterable[str], why: str) -> Iterator[str]:
+    """A note of those of `fields` that have no effect, though the user gave them a value other than the default. `said` tells of a
+    config key whether it was the user who set it, not a config that ships."""
+    given = {f"dataset.{name}": getattr(config, name) for name in fields if getattr(config, name) != _default(name)}
+    given = {key: value for key, value in given.items() if said(key)}
+    if given:
+        named = " and ".join(f"{key} ({_shown(value)})" for key, value in given.items())
+        yield f"{named} {'has' if len(given) == 1 else 'have'} no effect: {why}"
+
+
+def _shown(value: object) -> str:
+    plain = isinstance(value, str) and value.isprintable() and value == value.strip() and value != ""
+    return str(value) if plain else json.dumps(value)
+
+
+def _default(name: str) -> object:
+    return DatasetConfig.model_fields[name].default
 
 
 def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:
@@ -61,8 +81,14 @@ def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
         table = pa.concat_tables([part.table.select(held) for part in parts], promote_options="permissive")
     except pa.ArrowException as error:
         raise UserError.of(key, f"is {split}, whose parts do not fit together: {first_line(error)}") from None
-    notes = tuple(note for part in parts for note in part.notes)
-    return Raw(table, shared, all(part.typed for part in parts), notes)
+    return Raw(
+        table,
+        shared,
+        all(part.typed for part in parts),
+        notes=tuple(note for part in parts for note in part.notes),
+        form=" and ".join(dict.fromkeys(part.form for part in parts)),
+        unread=tuple(name for name in parts[0].unread if all(name in part.unread for part in parts)),
+    )
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 from sweep.config.schema import DatasetConfig
 from sweep.data.endings import kind_of
 from sweep.data.files import read_from_folder, read_only_file
-from sweep.data.raw import Raw, Source, without_encoding
-from sweep.data.saved import is_saved, open_saved
-from sweep.errors import UserError
+from sweep.data.raw import OF_HUB, Raw, Source
+from sweep.data.saved import is_saved, is_saved_split, open_saved
+from sweep.errors import UserError, shortened
 
+_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # what people call it
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -22,18 +23,17 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
-        source = _local(path, config, wanted)
-        return replace(source, notes=(*source.notes, *_without_effect(config)))
+        return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
-        return replace(open_hub(config, wanted), notes=without_encoding(config, "a data set of the hub"))
+        return open_hub(config, wanted)
     raise UserError.of("dataset.path", f"is {config.path!r}, but {path.absolute()} is no folder or file")
 
 
 def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
     if path.is_dir() and is_saved(path):
-        return replace(open_saved(path, wanted), notes=without_encoding(config, "a saved Dataset"))
+        return open_saved(path, wanted)
     read = partial(read_from_folder if path.is_dir() else read_only_file, path, config=config, wanted=wanted)
 
     def guarded(key: str, split: str) -> Raw:
@@ -41,7 +41,7 @@ def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
             return read(key, split)
         except OSError as error:
             raise UserError.of(
-                key, f"is {split[:200]}, which cannot be looked for in {path}: {error.strerror}"
+                key, f"is {shortened(split, 200)}, which cannot be looked for in {path}: {error.strerror}"
             ) from None
 
     return Source(guarded)
@@ -52,12 +52,24 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise UserError.of("dataset.path", f"is {str(path)[:200]}, which cannot be read: {error.strerror}") from None
+        raise UserError.of(
+            "dataset.path", f"is {shortened(str(path), 200)}, which cannot be read: {error.strerror}"
+        ) from None
 
 
-def _without_effect(config: DatasetConfig) -> Iterator[str]:
-    """Settings of a hub data set."""
-    given = {f"dataset.{name}": value for name in ("name", "revision") if (value := getattr(config, name)) is not None}
-    if given:
-        said = " and ".join(f"{key} ({value})" for key, value in given.items())
-        yield f"{said} {'has' if len(given) == 1 else 'have'} no effect: dataset.path is a folder or file here, not on the hub"
+def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
+    """A validation split of the folder that no key names, while rows for validation are cut off train."""
+    named = (config.train_split, config.validation_split, config.test_split)
+    parts = {
+        part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")
+    }
+    if config.validation_split is not None or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        kind = kind_of(path) if path.is_file() else None
+        name = path.name if is_saved_split(path) else kind.stem if kind else ""
+        if name in _VALIDATION and not {name, path.name} & {part.strip() for part in parts}:
+            yield (
+                f"{path.name} is not read: validation rows are cut off train; dataset.validation_split={name} takes them "
+                "from there"
+            )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.choose import choose
 from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
-from sweep.data.duplicates import count_duplicates, told
+from sweep.data.duplicates import advice, brief, count_duplicates
 from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
-from sweep.data.raw import Raw, Source, listed
+from sweep.data.raw import Raw, Source, idle, listed
 from sweep.data.select import Indices
 from sweep.data.sources import open_source
 from sweep.errors import Fault, UserError
@@ -94,7 +94,7 @@ class Splits:
         return replace(self, train=self.train + self.validation, validation=none, test=None)
 
 
-def load_splits(config: DatasetConfig) -> Splits:
+def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _: True) -> Splits:
     """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
 
     Rows are chosen in this order: every n-th row of a split as stored; rows without a text, without a label or with an
@@ -102,10 +102,11 @@ def load_splits(config: DatasetConfig) -> Splits:
     and the test rows off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the
     rows cut off); `max_eval_samples` and `max_test_samples` of what a split has left; the duplicates left out of train, if
     the config says so; last, `max_train_samples`. The label space is that of the whole train split as stored, so that none
-    of this changes it.
+    of this changes it. `said` tells of a config key whether the user set it: one of a config that ships, which has no effect on
+    a copy in another format, is not told.
     """
     source = open_source(config, wanted(config))
-    stored, encode, read = _read(config, source)
+    stored, encode, read = _read(config, source, said)
     chosen = choose(config, stored, encode.codes.keys())
     rows = {role: _rows(encode, chosen.columns[role], chosen.indices[role]) for role in KEYS if role in chosen.indices}
     repeated = count_duplicates(
@@ -113,9 +114,8 @@ def load_splits(config: DatasetConfig) -> Splits:
     )
     state = _state(config, source, encode.space, rows)
     unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
-    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *told(repeated, state.rows))
-    if config.duplicates == "keep" and any(one.also_in == "train" != one.split for one in repeated):
-        notes += ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
+    notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
+    notes += advice(repeated) if config.duplicates == "keep" else ()
     return Splits(
         labels=encode.space,
         train=rows["train"],
@@ -129,13 +129,15 @@ def load_splits(config: DatasetConfig) -> Splits:
 def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
     """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the
     first), for multi-label the most frequent value of each label (of a tie, 0)."""
-    counts = Counter(code for label in train.labels for code in applying(label))
+    counts = label_rows(labels, train)
     if labels.task == "single_label":
         return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
-    return (tuple(int(counts[code] > len(train) / 2) for code in range(len(labels))),) * len(rows)
+    return (tuple(int(count > len(train) / 2) for count in counts),) * len(rows)
 
 
-def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], Encoder, list[str]]:
+def _read(
+    config: DatasetConfig, source: Source, said: Callable[[str], bool]
+) -> tuple[dict[str, Columns], Encoder, list[str]]:
     """Every split that the config names, by role: no validation yet if it is to be cut off train. Last, what to tell the
     user of how they were read."""
     named = {role: splits[0] for role, splits in _named_splits(config).items()}
@@ -167,7 +169,15 @@ def _read(config: DatasetConfig, source: Source) -> tuple[dict[str, Columns], En
     if faults or encode is None:
         raise UserError(faults)
     notes = [note for role in stored for note in (*raw[role].notes, *stored[role].notes)]
-    return stored, encode, list(dict.fromkeys(notes))
+    return stored, encode, list(dict.fromkeys([*_idle(config, source, [*raw.values()], said), *notes]))
+
+
+def _idle(config: DatasetConfig, source: Source, read: Sequence[Raw], said: Callable[[str], bool]) -> Iterator[str]:
+    """Settings that say nothing to any of what was read."""
+    yield from idle(config, said, source.unread, "dataset.path is a folder or file here, not on the hub")
+    forms = " and ".join(dict.fromkeys(one.form for one in read))
+    unread = [name for name in read[0].unread if all(name in one.unread for one in read)]
+    yield from idle(config, said, unread, f"what is read is {forms}")
 
 
 def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
@@ -221,7 +231,7 @@ def _state(config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapp
         fingerprint=total.hex(),
         rows={role: len(one) for role, one in rows.items()},
         label_names=labels.names,
-        label_rows={role: _label_rows(labels, one) for role, one in rows.items()},
+        label_rows={role: label_rows(labels, one) for role, one in rows.items()},
     )
 
 
@@ -230,6 +240,7 @@ def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
     return f"{len(unseen)} of {len(names)} labels have no {role} row: {listed(unseen, 5)}" if unseen else ""
 
 
-def _label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
+def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
+    """How many rows each label applies to."""
     counts = Counter(code for label in rows.labels for code in applying(label))
     return tuple(counts[code] for code in range(len(labels)))

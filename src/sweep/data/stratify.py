@@ -15,7 +15,8 @@ Names = tuple[str, ...]
 def stratified(
     indices: Indices, ratio: float, *, seed: int, labels: Sequence[Names], stream: str
 ) -> tuple[Indices, Indices, tuple[str, ...]]:
-    """What stays, what is cut off, and the labels that are not in both. `labels` are those of each index.
+    """The indices that stay, those that are cut off, and the labels that only one of the two parts has. `labels` are those of
+    each index.
 
     The cut of `select.cut` where each row has one label and every label gets a row on both sides. Else a label with two
     rows or more gets one on each side, if there are enough rows to cut off, and a label with one row stays. Rows with

@@ -62,18 +62,18 @@ def _leader(session: Session, ranked: Sequence[TrialRecord]) -> tuple[TrialRecor
 def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confirmation | None]]) -> Scalar:
     """The method whose best is best: by the mean over fresh seeds where there are any, else by the trial's score.
 
-    Ties are broken as between trials: by `eval/loss`, by the number of trained parameters, by the trial's number.
+    Ties are broken as between trials: by `eval/loss`, by the number of trained parameters, by the order of the points.
     """
     objective = session.plan.config.study.objective
 
-    def standing(method: Scalar) -> tuple[bool, float, float, int, int]:
+    def standing(method: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
         record, confirmation = leaders[method]
         assert record.best is not None, "only completed trials lead"
         first = confirmation.candidates[0] if confirmation else None
         score = first.mean if first else objective.of(record.best.metrics)
         failed = first is not None and (first.failed > 0 or score is None)
         loss, size = objective.key(record.best.metrics)[1], record.outcome.cost.trained_parameters
-        return failed, -objective.gain(score or 0.0, 0.0), loss, size, record.number
+        return failed, -objective.gain(score or 0.0, 0.0), loss, size, record.rank
 
     return min(leaders, key=standing)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from sweep.model.artifact import save
 from sweep.records import (
     Completed,
     Confirmation,
-    Cost,
     EvalPoint,
     FinalRecord,
     Refit,
@@ -27,8 +26,9 @@ from sweep.records import (
     TrialRecord,
 )
 from sweep.steps import total_steps
+from sweep.store import refit_dir
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, JobType
+from sweep.track.tracker import CutRun, Ending, JobType
 from sweep.train.best import replace_folder
 from sweep.train.trial import Trained
 
@@ -75,6 +75,7 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
     if known is not None and (known.refit is not None) == refit:
         done = "retrained, refitted" if refit else "retrained"
         session.view.say(f"trial {known.number} was {done} and tested already; the test split is not read again")
+        _complete_runs(session, one, known)
         return
     plan = session.plan.trial(one.record.number, one.record.params)
     if refit:
@@ -89,9 +90,8 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
         with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
             record = _tested(session, one, Kept(plan, result, again, watch.rows), together)
-        summary = _summary(plan, again.cost) | {**record.test} | _best(again)
         watch.run.log(again.cost.steps, record.test)
-        watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
+        watch.run.finish(_ending(session, one, record))
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
@@ -100,8 +100,26 @@ def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> Retrain
         with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
         session.store.write_retraining(again, watch.rows)
-        watch.run.finish(Ending("completed", summary=_summary(plan, again.cost) | _best(again)))
+        watch.run.finish(_ending_before_refit(again))
     return again
+
+
+def _complete_runs(session: Session, one: Chosen, known: FinalRecord) -> None:
+    """Go on with the runs that a killed process left open after it had written the record."""
+    kind, address, folder = JobType.FINAL, known.tracker_run, one.folder
+    if known.refit is not None:
+        _complete_retraining(session, known.retraining, one.folder, known.params)
+        kind, address, folder = JobType.REFIT, known.refit.tracker_run, refit_dir(one.folder)
+    if session.tracker.left_open(address):
+        steps = known.costs[-1].steps
+        rows = [*session.store.final_events(folder), Step(steps, steps, 0.0, known.test)]
+        session.tracker.complete(CutRun(kind, address, known.number, _ending(session, one, known), rows, known.params))
+
+
+def _complete_retraining(session: Session, again: RetrainRecord, folder: Path, params: Mapping[str, Scalar]) -> None:
+    if session.tracker.left_open(again.tracker_run):
+        rows, ending = session.store.final_events(folder), _ending_before_refit(again)
+        session.tracker.complete(CutRun(JobType.FINAL, again.tracker_run, again.number, ending, rows, params))
 
 
 def _packed(one: Chosen) -> bool:
@@ -124,6 +142,7 @@ def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) 
     if again is None or again.trial_evals != one.record.outcome.evals:
         return None
     session.view.say(f"trial {again.number} was retrained already; what is left is its refit")
+    _complete_retraining(session, again, store.retrain_dir(again.number), one.record.params)
     return again
 
 
@@ -140,8 +159,7 @@ def _refit_and_test(
             logged = session.store.final_events(session.store.retrain_dir(plan.number))
             record = _tested(session, one, Kept(plan, result, again, logged, refit, watch.rows), together)
         watch.run.log(refit.steps, record.test)
-        summary = _summary(plan, refit.cost) | {**record.test}
-        watch.run.finish(Ending("completed", summary=summary, artifact=_artifact(session, one)))
+        watch.run.finish(_ending(session, one, record))
 
 
 def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained, watch: Watch) -> RetrainRecord:
@@ -190,8 +208,15 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
     return record
 
 
-def _summary(plan: TrialPlan, cost: Cost) -> Summary:
-    return {"optuna/number": plan.number, **cost.account}
+def _ending(session: Session, one: Chosen, record: FinalRecord) -> Ending:
+    """Of the run whose model was tested and kept."""
+    best = {} if record.refit else _best(record.retraining)
+    summary = {"optuna/number": record.number, **record.costs[-1].account, **record.test, **best}
+    return Ending("completed", summary=summary, artifact=_artifact(session, one))
+
+
+def _ending_before_refit(again: RetrainRecord) -> Ending:
+    return Ending("completed", summary={"optuna/number": again.number, **again.cost.account, **_best(again)})
 
 
 def _best(again: RetrainRecord) -> Summary:

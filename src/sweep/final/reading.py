@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,8 +11,8 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.schema import Config, Task
-from sweep.data.labels import LabelSpace, applying
-from sweep.data.splits import Rows, Splits, baseline
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.data.tokenise import tokenise
 from sweep.errors import UserError
 from sweep.records import Metrics
@@ -100,8 +99,7 @@ def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[
 
 def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
     """The share of train rows that have each label."""
-    counts = Counter(code for label in train.labels for code in applying(label))
-    return tuple(counts[code] / len(train) for code in range(len(labels)))
+    return tuple(count / len(train) for count in label_rows(labels, train))
 
 
 def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:

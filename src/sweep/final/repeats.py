@@ -24,7 +24,7 @@ from sweep.records import (
     Verdict,
 )
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, JobType
+from sweep.track.tracker import CutRun, Ending, JobType
 
 SEED_KEY = "trainer.seed"
 
@@ -45,19 +45,21 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     for one in due:
         made = one.known(session)
         assert made is not None, "the engine ends every trial that it pulls"
+        if session.tracker.left_open(made.tracker_run):
+            _complete(session, one, made)
         found[one.plan.number].append(made)
     return found
 
 
 def fresh_seed(study_seed: int, point: Mapping[str, Scalar], index: int, taken: int) -> int:
-    """Of the `index`-th repeat of a point; never the seed that its trial had (`taken`). It does not depend on the trial's
-    number, which is another one after the trial was stopped and tried again."""
+    """The seed of the `index`-th repeat of a point; never the one that its trial had (`taken`). It does not depend on the trial's
+    number, which changes when the trial is stopped and tried again."""
     named = json.dumps(sorted(point.items()))
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add("point").add(named).add(str(index)), taken)
 
 
 def seed_by_number(study_seed: int, number: int, index: int, taken: int) -> int:
-    """What an earlier version trained the `index`-th repeat with. Repeats that are there already still count."""
+    """The seed that an earlier version gave the `index`-th repeat of a trial. Repeats trained with it still count."""
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index)), taken)
 
 
@@ -127,7 +129,7 @@ class _Loop:
         """An interrupted repeat says nothing, and is trained again; any other failure is an answer."""
         due, watch = self.running.pop(_key(plan))
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
-        state = str(outcome.reason) if isinstance(outcome, Failed) else "completed"
+        state = _state(made)
         if state != FailureReason.INTERRUPTED:
             self.session.store.write_repeat(made, due.index)
         watch.run.finish(Ending(state, summary=_summary(made)))
@@ -149,6 +151,19 @@ class _Loop:
             if made.best
             else made.failure.partition(": ")[2]
         )
+
+
+def _complete(session: Session, due: _Due, made: Repeat) -> None:
+    """Go on with a run that a killed process left open after it had recorded the repeat; its rows are not recorded."""
+    ending = Ending(_state(made), summary=_summary(made))
+    session.tracker.complete(
+        CutRun(JobType.CONFIRM, made.tracker_run, made.number, ending, params=due.plan.params, seed=made.seed)
+    )
+
+
+def _state(made: Repeat) -> str:
+    """How the repeat ended, as a `TrialRecord.state`."""
+    return made.failure.partition(": ")[0] or "completed"
 
 
 def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:

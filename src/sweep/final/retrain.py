@@ -37,8 +37,8 @@ def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = J
 def retrained(
     session: Session, plan: TrialPlan, watch: Watch, *, as_packed: bool, refit: bool = False
 ) -> Iterator[Trained]:
-    """The trained model, as long as the context lasts. What is retrained `as_packed`, because the trial was, drops the values
-    that the trial dropped. A `refit` reads train and validation rows together, and nothing is scored with it.
+    """The trained model, as long as the context lasts. With `as_packed`, for a trial that a pack trained, dropout takes away the
+    values that it took away there. A `refit` reads train and validation rows together, and nothing is scored with it.
 
     Raises Interrupted after Ctrl-C, and UserError where the training fails, or where the memory that held the trial does
     not hold it again.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model import blueprint, facts
 from sweep.model.checkpoint import KEY, Checkpoint
-from sweep.shortage import out_of_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,8 +37,7 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     except UserError:
         raise
     except Exception as error:  # a wrong value meets any of transformers' checks first, or none
-        if out_of_memory(error):
-            raise MemoryError(first_line(error)) from error
+        raise_if_out_of_memory(error)
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
         raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None

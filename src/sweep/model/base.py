@@ -18,7 +18,7 @@ from transformers import (
 
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model.architecture import (
     body,
     check_head,
@@ -34,7 +34,6 @@ from sweep.model.facts import said
 from sweep.model.head import seeded
 from sweep.model.pooling import install
 from sweep.model.quiet import quiet
-from sweep.shortage import out_of_memory
 
 META = torch.device("meta")
 _HALF = ("float16", "bfloat16")
@@ -125,7 +124,7 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
                 **attention(spec.model),
             )
     except Exception as error:  # a model's code tells of wrong values in any kind of error
-        _raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error)
         raise _cannot_be_built(spec.model, error) from error
     install(model, spec.model.pooling)
     return model
@@ -136,14 +135,6 @@ def _cannot_be_built(model: ModelConfig, error: Exception) -> UserError:
         rule = f"is {model.attn_implementation}, which this model cannot use here: {said(error)}"
         return UserError.of("model.attn_implementation", rule)
     return UserError.of(KEY, f"is {model.path}, but it cannot be built: {said(error)}")
-
-
-def _raise_if_out_of_memory(error: Exception) -> None:
-    """As an error that says so by its kind."""
-    if isinstance(error, torch.OutOfMemoryError):
-        raise error
-    if out_of_memory(error):
-        raise MemoryError(first_line(error)) from error
 
 
 def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquantized: Iterable[str] = ()) -> Base:
@@ -170,7 +161,7 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
                 **options,
             )
     except Exception as error:
-        _raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error)
         raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {said(error)}") from error
     install(model, spec.model.pooling)
     if spec.quantization:
@@ -183,7 +174,7 @@ def _drawn(spec: BaseSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     try:
         return draw(read_config(spec.model, checkpoint))
     except RuntimeError as error:
-        _raise_if_out_of_memory(error)
+        raise_if_out_of_memory(error)
         raise _cannot_be_built(spec.model, error) from error
 
 

@@ -29,7 +29,10 @@ _POOLED = {
     "pooler": "what the base's own pooler makes of a text",
 }
 _SETTINGS = {
-    "optimizer": ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type"),
+    "optimizer": (
+        "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
+        "lr_scheduler_kwargs",
+    ),
     "trainer": (
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
@@ -64,12 +67,14 @@ def card(
 
 
 def _front_matter(config: Config, manifest: Manifest) -> str:
-    """Without a pipeline where transformers' own would score otherwise. JSON strings are YAML too."""
+    """With a pipeline where transformers' own loads the folder, which has to hold every weight, and scores alike. JSON strings
+    are YAML too."""
     library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
     pooled = manifest.base.pooling is not None
     lines = [f"base_model: {json.dumps(config.model.path)}"] if manifest.base.revision else []
     lines += [f"library_name: {'sweep' if pooled else library}"]
-    lines += [] if pooled or manifest.prompt else ["pipeline_tag: text-classification"]
+    alike = manifest.method == "full" and not pooled and not manifest.prompt
+    lines += ["pipeline_tag: text-classification"] if alike else []
     return "\n".join(["---", *lines, "tags: [sweep]", "---"])
 
 
@@ -302,7 +307,8 @@ _KEEP_PACKING = """for module in base.modules():
 _POOL = """
 
 def pool(trunk, args, kwargs, output):
-    hidden, mask = output["last_hidden_state"], kwargs["attention_mask"]
+    hidden = output["last_hidden_state"]
+    mask = kwargs.get("attention_mask", hidden.new_ones(hidden.shape[:2]).long())
     vector = {vector}
     output["last_hidden_state"] = vector[:, None].expand_as(hidden)
     output["pooler_output"] = vector

@@ -18,9 +18,9 @@ def end_mark(config: PreTrainedConfig) -> int | None:
 
 
 def take_for_text(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """Where a head reads the end mark, a tokenizer that takes special tokens that are spelt out in a text for text, so
-    that every row holds the one mark that the tokenizer adds; elsewhere the same one. Texts without any are tokenised as
-    before. Saved, it goes on doing so."""
+    """A tokenizer that reads special tokens in a text as text, where the head reads the end mark: every row then holds one
+    mark, which the tokenizer adds. Elsewhere the tokenizer as it is. Texts without special tokens give the same ids as
+    before, and the tokenizer does the same once it is saved and loaded."""
     mark = end_mark(config)
     if mark is None:
         return tokenizer
@@ -38,8 +38,8 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _parting(tokenizer: PreTrainedTokenizerBase, spelt: str) -> PreTrainedTokenizerBase:
-    """A vocabulary of words or pieces finds the mark among them all the same, unless a space parts it first. The class is
-    the general one: T5's makes its normaliser anew whenever it is loaded."""
+    """A tokenizer that puts a space into the mark before it splits a text: a vocabulary of words or pieces would otherwise find
+    the mark among them. Its class is the general one, since T5's builds its normaliser again whenever it is loaded."""
     from tokenizers import Tokenizer, normalizers
     from transformers import PreTrainedTokenizerFast
 

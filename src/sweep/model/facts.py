@@ -1,4 +1,4 @@
-"""What a config.json says, looked at before any library builds something of it: no torch, no transformers."""
+"""Checks of a config.json before any library builds something from it, without torch and transformers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import Fault, UserError, first_line
+from sweep.errors import Fault, UserError, first_line, shortened
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64", "float", "half", "double")
 
@@ -46,7 +46,8 @@ def read(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def said(error: Exception) -> str:
-    """What a library says of a value, in one line; its validators name the field in one and the rule in the next."""
+    """The message of a library's error in one line. Validators of transformers name the field in the first line and the rule in
+    the second."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].startswith("Validation error"):
         return f"{lines[0].removesuffix(':')}: {lines[1].partition(': ')[2] or lines[1]}"
@@ -55,8 +56,8 @@ def said(error: Exception) -> str:
 
 
 def wrong(facts: dict[str, Any]) -> Iterator[str]:
-    """Types of weights that are none, quantisation that names no method, and sizes far beyond those of any model, which would
-    keep a machine busy for ever. Kinds of values are left to transformers, which knows each field."""
+    """A rule for each unknown type of weights, each quantisation without a method, and each size far beyond that of any model,
+    which would keep a machine busy for ever. Other values are checked by transformers, which knows each field."""
     for key in ("dtype", "torch_dtype"):
         name = facts.get(key)
         if name is not None and str(name).removeprefix("torch.") not in _DTYPES:
@@ -86,5 +87,4 @@ def _sizes(facts: dict[str, Any], above: str) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return shortened(json.dumps(value), 60)

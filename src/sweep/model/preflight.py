@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TypeVar
+
+from torch import nn
+from transformers.trainer_utils import check_target_module_exists
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
@@ -59,7 +63,34 @@ def _counted(config: Config, spec: BaseSpec, checkpoint: Checkpoint) -> Paramete
     if config.trainer.gradient_checkpointing and not base.model.supports_gradient_checkpointing:
         rule = f"is true, but {config.model.path} ({base.model.config.model_type}) does not support it"
         raise UserError.of("trainer.gradient_checkpointing", rule)
-    return count(attach(base, config), spec.quantization)
+    model = attach(base, config)
+    _check_projected(model, config.optimizer.optim_target_modules)
+    return count(model, spec.quantization)
+
+
+def _check_projected(model: nn.Module, targets: Sequence[str] | str | None) -> None:
+    """Whether an optimizer that projects gradients finds a layer to do so with, as the Trainer looks for it."""
+    if targets is None:
+        return
+    trained = [
+        name for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.weight.requires_grad
+    ]  # fmt: skip
+    whole = isinstance(targets, str) and targets.replace("_", "-") == "all-linear"
+    try:
+        named = any(whole or check_target_module_exists(_listed(targets), name) for name in trained)
+    except re.error as error:
+        raise UserError.of(
+            "optimizer.optim_target_modules", f"is {targets!r}, which is no regular expression: {error}"
+        ) from None
+    if not named:
+        ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in trained)) or "none"
+        rule = f"is {targets!r}, but names no linear layer that is trained; their names end in: {ends}"
+        raise UserError.of("optimizer.optim_target_modules", rule)
+
+
+def _listed(targets: Sequence[str] | str) -> list[str] | str:
+    return targets if isinstance(targets, str) else list(targets)
 
 
 def _missing_parts(config: Config) -> list[Fault]:

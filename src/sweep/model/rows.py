@@ -14,7 +14,7 @@ from sweep.data.prompt import Prompt, bind
 from sweep.data.raw import listed
 from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData, padded_in_full, token_limit
-from sweep.errors import Fault
+from sweep.errors import Fault, shortened
 from sweep.model.architecture import read_config
 from sweep.model.checkpoint import KEY
 from sweep.model.end_mark import end_mark
@@ -32,7 +32,7 @@ _SHOWN = 30  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What is wrong with the rows for a model; `notes` are for the user."""
+    """The faults of the rows for a model, and notes for the user."""
 
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
@@ -90,16 +90,12 @@ class _Split:
     def named(self, found: np.ndarray) -> list[str]:
         """Rows by the number that they are stored under, with how their texts begin."""
         numbers = self.rows.numbers or range(1, len(self.rows) + 1)
-        return [f"row {numbers[row]} of {self.role} ({_short(self.rows.texts[row])})" for row in found]
+        return [f"row {numbers[row]} of {self.role} ({shortened(self.rows.texts[row], _SHOWN)!r})" for row in found]
 
 
 def _ids(chunk: pa.ListArray) -> np.ndarray:
     found: np.ndarray = chunk.flatten().to_numpy(zero_copy_only=False)
     return found
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:

@@ -38,10 +38,10 @@ def model_faults(config: Config) -> list[Fault]:
     return faults
 
 
-def idle(model: ModelConfig) -> tuple[str, ...]:
-    """What is set and has no effect, in words for the user."""
+def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
+    """What the user set and has no effect, in words for them. `said` tells of a config key whether it was the user who set it."""
     local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
-    if not local or model.revision is None:
+    if not local or model.revision is None or not said("model.revision"):
         return ()
     return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model import facts
-from sweep.model.architecture import counts_from_padding, read_config
+from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.end_mark import take_for_text
 from sweep.model.padding import set_padding
 from sweep.model.positions import position_limit
 from sweep.model.source import find, tokenizer_checkpoint
-from sweep.shortage import out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -35,7 +34,7 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
     config = read_config(model, found)
     if own is not None or found.drawn:
         _check_ids(model, tokenizer, config)
-    _set_padding(tokenizer, config, model)
+    _set_pad_token(tokenizer, config, model)
     tokenizer = take_for_text(tokenizer, config)
     set_padding(tokenizer, config)
     positions = position_limit(config, tokenizer, trusted=model.trust_remote_code)
@@ -54,8 +53,7 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
     except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
-        if out_of_memory(error):
-            raise MemoryError(first_line(error)) from error
+        raise_if_out_of_memory(error)
         raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
@@ -84,9 +82,7 @@ def _named(model: ModelConfig) -> tuple[str, str]:
     return KEY, f"is {model.path}, but its tokenizer"
 
 
-def _set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, model: ModelConfig) -> None:
-    if counts_from_padding(config) and config.pad_token_id != tokenizer.pad_token_id:
-        tokenizer.padding_side = "right"  # what does not pad for the model is counted, and moves what is behind it
+def _set_pad_token(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, model: ModelConfig) -> None:
     vocabulary = getattr(config.get_text_config(), "vocab_size", None) or len(tokenizer)
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < vocabulary:
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from sweep.errors import shortened
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,5 +32,4 @@ def canvas(width: float, height: float, layout: Literal["constrained"] | None = 
 
 def label(text: str, limit: int = 40) -> str:
     """A text as Matplotlib should print it: short, and with no dollar sign read as mathematics."""
-    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return cut.replace("$", r"\$")
+    return shortened(text, limit).replace("$", r"\$")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -14,7 +15,10 @@ from sweep.report.parameters import parameters
 from sweep.report.units import MISSING, count, plural, value
 
 _ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules", "head_init")
-_OPTIMIZER = ("name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type")
+_OPTIMIZER = (
+    "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
+    "lr_scheduler_kwargs",
+)  # fmt: skip
 _TRAINER = (
     "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
     "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing", "train_sampling_strategy",
@@ -129,9 +133,19 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> str:
         if f"{group}.{name}" in facts.searched:
             found.append(f"{code(name)} searched")
         elif setting is not None:
-            shown = ", ".join(setting) if isinstance(setting, tuple) else value(setting)
+            shown = _spelled(setting)
             found.append(f"{code(name)} {escape(shown)}")
     return "; ".join(found)
+
+
+def _spelled(setting: Any) -> str:
+    match setting:
+        case tuple():
+            return ", ".join(setting)
+        case Mapping():
+            return ", ".join(f"{key}={value(each)}" for key, each in setting.items())
+        case _:
+            return value(setting)
 
 
 def _quantised(facts: Facts) -> bool:

@@ -82,13 +82,16 @@ def _readings(final: FinalRecord) -> str:
 
 
 def _overtaken(facts: Facts, final: FinalRecord) -> str:
-    """Where trials were added after the winner was retrained, and one of them is better."""
+    """Where another trial than the retrained one is the best: one that was added since, or, in a run directory of a
+    version that broke ties in another way, one with the same score."""
     best = facts.best
     if best is None or best.number == final.number or final.confirmation:
         return ""
+    same = facts.winner is not None and facts.score(facts.winner) == facts.score(best)
+    how = f"scored the same as trial {final.number} and now counts as the best" if same else "has since become the best"
     return (
-        f"Trial {best.number} has since become the best ({score(facts.score(best))}); the final figures are still those "
-        f"of trial {final.number}."
+        f"Trial {best.number} {how} ({score(facts.score(best))}); the final figures are still those of trial "
+        f"{final.number}. The study's own command retrains trial {best.number}."
     )
 
 

@@ -186,7 +186,8 @@ def _movement(series: Sequence[tuple[int, float]], metric: str, maximize: bool) 
     way = f"{metric} {verb} from {score(first)} (evaluation {first_index}) to {score(last)} (evaluation {last_index})"
     if last == first:
         way = f"{metric} was {score(first)} at the first evaluation and at the last ({last_index})"
-    return f"{way}; best {score(best)} at evaluation {best_index}."
+    at = "first at" if sum(value == best for _, value in series) > 1 else "at"
+    return f"{way}; best {score(best)} {at} evaluation {best_index}."
 
 
 def _convergence(series: Sequence[tuple[int, float]], later: Sequence[tuple[int, float]], maximize: bool) -> str:

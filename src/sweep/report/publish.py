@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
+from sweep.provenance import Fingerprint
 from sweep.report.summary import study_summary, summary_lines
 from sweep.report.write import write_report
 from sweep.store import Store
@@ -17,7 +18,6 @@ from sweep.track.tracker import Ending, Tracker
 @contextmanager
 def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     """Report on what the body came to. A study without a winner has a report too; an interrupted one goes on first."""
-    known, told = _state(store), (store.root / "report.html").exists()
     try:
         yield
     except UserError:
@@ -26,14 +26,16 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
             write_report(store)
         raise
     report = write_report(store)
-    if not told or _state(store) != known:
+    # A finished command given again finds nothing new; one that was stopped within this step does it again.
+    if (state := _state(store)) != store.published():
         _open_study(store, tracker, config, report)
+        store.note_published(state)
     print("\n".join(summary_lines(store)))
 
 
 def _state(store: Store) -> str:
-    """What there is to report: a finished command given again finds nothing new. As text, since NaN equals no NaN."""
-    return repr((store.trials(), store.finals()))
+    """A fingerprint of what there is to report. Of its text, since NaN equals no NaN."""
+    return Fingerprint().add(repr((store.trials(), list(store.finals().values())))).hex()
 
 
 def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:

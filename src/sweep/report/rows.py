@@ -9,8 +9,7 @@ from sweep.report.markdown import bullets, escape
 
 
 def cautions(facts: Facts) -> list[str]:
-    """What a score has to be read with: labels that were not scored, and texts that were both trained or chosen on and
-    scored."""
+    """Sentences that qualify a score: labels without a scored row, and scored texts that were also trained or chosen on."""
     data = facts.lock.data
     shared = [one for one in data.duplicates if one.split != one.also_in]
     leaks = [f"{escape(sentence)}." for sentence in told(shared, data.rows)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.records import Candidate, Confirmation, FinalRecord
+from sweep.records import Candidate, Confirmation, FinalRecord, ranked
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, plural, score, value
@@ -115,6 +115,7 @@ def _methods(facts: Facts) -> str:
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
-    """The earliest of the candidates with the best score in the search."""
-    by_number = sorted(held.candidates, key=lambda candidate: candidate.number)
-    return (max if facts.maximize else min)(by_number, key=lambda candidate: candidate.trial_score)
+    """The candidate that the search alone would have chosen."""
+    order = {record.number: place for place, record in enumerate(ranked(facts.trials, facts.study.objective))}
+    by_rank = sorted(held.candidates, key=lambda candidate: order.get(candidate.number, len(order)))
+    return (max if facts.maximize else min)(by_rank, key=lambda candidate: candidate.trial_score)

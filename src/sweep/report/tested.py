@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.schema import Task
 from sweep.report.comparison.bootstrap import percentiles
-from sweep.report.comparison.outcomes import Bools, Counts, Floats, metric
+from sweep.report.comparison.outcomes import Bools, Counts, Floats, marked, metric
 from sweep.report.inference import wilson
 
 Interval = tuple[float, float]
@@ -43,8 +43,8 @@ _FREQUENCIES = "guess by the labels' shares of train"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """By short metric name: the score on the test rows (of a random guess its mean), and the scores on each resample,
-    shape (samples,)."""
+    """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a random guess), and `drawn` on
+    each resample, (samples,)."""
 
     metrics: Mapping[str, float]
     drawn: Mapping[str, Floats]
@@ -144,8 +144,8 @@ def _without_loss(guess: Scored) -> Scored:
 
 
 def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Tested:
-    """From recorded scores, where there are no predictions to resample: of a share of rows an interval is known all the
-    same, and the majority class is the one guess."""
+    """The same from recorded scores, where there are no predictions to resample. Only a share of rows has an interval then, and
+    the majority class is the only guess."""
     return Tested(task, rows, Scored(metrics, {}), {MAJORITY[task]: Scored(baseline, {})})
 
 
@@ -154,10 +154,7 @@ def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> L
     places = {name: place for place, name in enumerate(names)}
     if task == "single_label":
         return np.asarray([places[row[0]] for row in given], dtype=np.int64)
-    marks = np.zeros((len(given), len(places)), dtype=np.bool_)
-    for number, row in enumerate(given):
-        marks[number, [places[name] for name in row]] = True
-    return marks
+    return marked(places, given)
 
 
 def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, Scored]:

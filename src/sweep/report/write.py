@@ -6,6 +6,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from sweep.config.secrets import scrub
+from sweep.disk import write_whole
 from sweep.report.comparison.write import section
 from sweep.report.cost import cost
 from sweep.report.experiment import experiment
@@ -33,9 +34,9 @@ def write_report(store: Store) -> Path:
     drawn = draw(facts, store.root / "figures")
     markdown = document(facts, drawn, compared=section(store))
     path = store.root / "report.md"
-    path.write_text(markdown, encoding="utf-8")
+    write_whole(path, markdown)
     html = page(markdown, title=facts.name, folder=store.root)
-    (store.root / "report.html").write_text(html, encoding="utf-8")
+    write_whole(store.root / "report.html", html)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Which run directory a study in a storage belongs to: two at once would end each other's trials."""
+"""The run directory that a study in a storage belongs to. Two run directories at once would end each other's trials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "
 
 
 def claim(study: Study, store: Store) -> None:
-    """Make the study this run directory's own, to be called within one transaction. Raises UserError where it is
-    another's, unless that one never came to a trial and is gone."""
+    """Make the study this run directory's own. Call it within one transaction. Raises UserError where the study belongs to
+    another run directory, unless that one is gone and never had a trial."""
     mine = store.identity()
     study.set_user_attr(_OPENED, mine)  # a write, so that a second process waits here until the first has claimed
     known = study.user_attrs

@@ -1,4 +1,4 @@
-"""What a study will take of the machine: what its memory has to hold, and the time of a trial by a few steps that are timed."""
+"""The memory that a study needs, and the time of a trial, estimated from a few steps that are timed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import torch
 
+from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
@@ -24,6 +24,7 @@ from sweep.records import Parameters, Step, TrialPlan, Verdict
 from sweep.steps import evaluation_steps, total_steps
 from sweep.train import frozen, memory
 from sweep.train.trial import trained
+from sweep.view import clock
 
 _STEPS = 6  # the time between two of them counts by its median: the first ones warm up
 _MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # of the timed steps: some ten seconds
@@ -33,8 +34,8 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Of one trial alone. Seconds are of training a row, of evaluating one, and of what a frozen base computes ahead of the
-    first step, of one row; `peak` is the most memory in use, in bytes."""
+    """What one trial takes by itself: seconds to train one row, to evaluate one row, and for what a frozen base computes of one
+    row ahead of the first step; `peak` is the most memory in use, in bytes."""
 
     device: str
     train_row: float
@@ -50,24 +51,25 @@ class Expected:
 
 
 def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:
-    """Where weights, gradients and optimizer states alone are more than the machine has: the process would be killed."""
-    there = _capacity(device)
+    """A fault where weights, gradients and optimizer states alone need more memory than the machine has."""
+    there = memory.capacity(device)
     if _needed(config, account) <= there:
         return []
     return [_too_large(config, account, f"{device.type} has {_gib(there)} in all")]
 
 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
-    """Where they are more than is free at the moment."""
+    """A note where they need more memory than is free at the moment."""
     there = memory.free(device)
-    if not there < _needed(config, account) <= _capacity(device):
+    if not there < _needed(config, account) <= memory.capacity(device):
         return []
     fault = _too_large(config, account, f"only {_gib(there)} of {device.type} are free now")
     return [f"{fault.path} {fault.message}"]
 
 
 def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected | str:
-    """By a few steps of the config as it stands on a few of its rows; or why they could not be taken. Nothing is kept."""
+    """Estimated from a few steps of the config as it stands, on a few of its rows; or the reason why there is no estimate.
+    Nothing is kept."""
     config = plan.config
     try:
         if not find(config.model).at_hand and config.model.init == "pretrained":
@@ -92,17 +94,17 @@ def told(plan: Plan, found: Expected | str) -> list[str]:
         return [f"expected time and memory: not known, for {found}"]
     study = plan.config.study
     each = sorted(found.seconds(corner, plan.splits) for corner in plan.corners)
-    span = _duration(each[-1]) if each[-1] < 1.1 * each[0] else f"{_duration(each[0])} to {_duration(each[-1])}"
+    span = clock(each[-1]) if each[-1] < 1.1 * each[0] else f"{clock(each[0])} to {clock(each[-1])}"
     lines = [
         f"expected time, by {_STEPS} steps that were timed on {found.device} as busy as it is now: about {span} a trial"
     ]
     if study.n_trials > 1:
         less = "training several at once" + (" and stopping weak ones" if study.pruner != "none" else "")
-        whole = f"{study.n_trials} trials one after the other take at most about {_duration(study.n_trials * each[-1])}"
+        whole = f"{study.n_trials} trials one after the other take at most about {clock(study.n_trials * each[-1])}"
         lines.append(f"  {whole}; {less} takes less, and retraining the winner takes another")
     return [
         *lines,
-        f"expected memory: about {found.peak / _GIB:,.1f} GiB for one trial at a time",
+        f"expected memory: about {_gib(found.peak)} for one trial at a time",
     ]
 
 
@@ -180,23 +182,10 @@ def _needed(config: Config, account: Parameters) -> int:
 
 
 def _states(config: Config, account: Parameters) -> int:
-    """Bytes beside the weights: of each that is trained a gradient in float32, and the two moments of AdamW."""
-    return account.trainable * (4 + (2 if config.optimizer.name == "paged_adamw_8bit" else 8))
+    """Bytes beside the weights: of each that is trained a gradient in float32, and the optimizer's states, such as AdamW's two
+    moments."""
+    return int(account.trainable * (4 + OPTIMIZERS[config.optimizer.name].state_bytes))
 
 
 def _gib(octets: int) -> str:
     return f"{octets / _GIB:,.1f} GiB"
-
-
-def _capacity(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return int(psutil.virtual_memory().total + psutil.swap_memory().total)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

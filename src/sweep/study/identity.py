@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
+from sweep.plan import quoted
 from sweep.provenance import Fingerprint
 from sweep.store import Lock
 
@@ -15,6 +16,9 @@ _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.ti
          "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
          "study.enqueue", "trainer.save_newest", "trainer.save_best", "engine",
          "dataset.path", "dataset.encoding", "model.path", "model.config", "model.tokenizer")  # fmt: skip
+
+
+_FEW = 4  # overrides that a message spells out
 
 
 def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
@@ -39,20 +43,29 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
     if lock.experiment == new.experiment:
         return
     old_parts, new_parts = _parts(lock), _parts(new)
+    changed = [key for key in sorted({*old_parts, *new_parts}) if old_parts.get(key) != new_parts.get(key)]
+    if not changed:  # a version that added keys, which the first run did not count
+        return
     faults = [
         Fault(
             key,
             f"was {old_parts.get(key, 'not there')!r} when this study began, and is {new_parts.get(key, 'not there')!r} now",
         )
-        for key in sorted({*old_parts, *new_parts})
-        if old_parts.get(key) != new_parts.get(key)
+        for key in changed
     ]
-    if not faults:  # a version that added keys, which the first run did not count
-        return
     way_out = (
-        f"{new.config.run_dir} holds another experiment; put the values back, or name a new study.study_name or run_dir"
+        f"{new.config.run_dir} holds another experiment; put the values back{_typed(lock, new, changed)}, or name a new "
+        "study.study_name or run_dir"
     )
     raise UserError([*faults, Fault("run_dir", way_out)])
+
+
+def _typed(lock: Lock, new: Lock, changed: Iterable[str]) -> str:
+    """What to type for the values that the study began with, in brackets; empty where that is no key of the config, or more
+    than a few."""
+    old, now = (dict(_flat(one.config.model_dump(mode="json"), "")) for one in (lock, new))
+    known = [f"{key}={quoted(old[key])}" for key in changed if key in old and key in now]
+    return f" ({' '.join(known)})" if 0 < len(known) <= _FEW else ""
 
 
 def changed_surroundings(old: Lock, new: Lock) -> list[tuple[str, str, str]]:

@@ -23,23 +23,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Parameter, Space
-from sweep.errors import UserError, first_line
+from sweep.errors import KEPT, UserError, first_line
 from sweep.methods import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
-from sweep.records import Completed, Failed, FailureReason, Outcome, Pruned
+from sweep.records import Completed, Failed, Outcome, Pruned
 from sweep.store import Lock, Store
 from sweep.study.among import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
 from sweep.study.claim import claim
+from sweep.study.salvage import attributes, lost_alone
 from sweep.study.whole import InOrder, whole
 
-# User attributes of an Optuna trial, and of the study; `optuna-dashboard` shows them.
-_OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
-_ALONE, _TOGETHER = "lost_alone", "lost_together"  # the second one is what an earlier version noted
-_EXPERIMENT = "experiment"
+_EXPERIMENT = "experiment"  # a user attribute of the study
 
 # A point whose process died this often with no other trial beside it is not tried again: it may well be why.
 _LOSSES = 2
-
-_LONGEST = 1000  # characters of a message in a column of a dashboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +62,7 @@ class Ledger:
             made = optuna.create_study(
                 study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
             )
-            study = InOrder(
-                made.study_name,
-                made._storage,
-                sampler=made.sampler,
-                pruner=OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by),
-            )
+            study = InOrder.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
             with whole(storage):
                 claim(study, store)
                 _refuse_another_study(study, store)
@@ -113,6 +104,11 @@ class Ledger:
                     chosen[parameter.key] = _suggest(trial, parameter)
         return trial, chosen
 
+    def place(self, number: int) -> int | None:
+        """That of a trial's point in the order of the study; None where an earlier version asked for it."""
+        found = (trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
+        return next((trial.user_attrs.get(PLACE) for trial in found), None)
+
     def _asked(self) -> list[FrozenTrial]:
         """Every point asked for once: trials that ended or still run, without those that are tried again."""
         trials = self.study.get_trials(deepcopy=False)
@@ -149,7 +145,7 @@ class Ledger:
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """The trial's end. A point to be tried again waits from then on, with the place that it has."""
         with whole(self.storage):
-            for name, value in _shown(outcome).items():
+            for name, value in attributes(outcome).items():
                 trial.set_user_attr(name, value)
             match outcome:
                 case Completed(best=best):
@@ -177,17 +173,12 @@ class Ledger:
     def _is_whole(self, values: Mapping[str, Scalar]) -> bool:
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
-    def losses_alone(self, params: Mapping[str, Scalar]) -> int:
-        """How often the process died while it trained this point and no other."""
-        return sum(
-            other.user_attrs.get(_OUTCOME) == FailureReason.LOST and other.params == params
-            and other.user_attrs.get(_ALONE, _TOGETHER not in other.user_attrs)
-            for other in self.study.get_trials(deepcopy=False)
-        )  # fmt: skip
-
     def gives_up(self, params: Mapping[str, Scalar]) -> bool:
         """Whether a point that was lost alone once more is not tried again."""
-        return self.losses_alone(params) + 1 >= _LOSSES
+        before = [
+            trial for trial in self.study.get_trials(deepcopy=False) if trial.params == params and lost_alone(trial)
+        ]
+        return len(before) + 1 >= _LOSSES
 
     def told(self) -> list[FrozenTrial]:
         """The trials whose end Optuna knows."""
@@ -206,8 +197,7 @@ def failures_told(config: StudyConfig) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         rule = f"{config.storage or 'SQLite in run_dir'} failed: {first_line(error.__cause__ or error)}"
-        rest = "What was recorded is kept; the same command goes on from there"
-        raise UserError.of("study.storage", scrub(f"{rule}. {rest}")) from error
+        raise UserError.of("study.storage", scrub(f"{rule}. {KEPT}")) from error
     except optuna.exceptions.UpdateFinishedTrialError as error:
         rule = (
             f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
@@ -230,23 +220,6 @@ def describe(study: Study, metric: str, lock: Lock | None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([metric])
-
-
-def _shown(outcome: Outcome) -> dict[str, Scalar]:
-    """What a trial's row on a dashboard says beside its values and its score."""
-    found: dict[str, Scalar] = {}
-    if outcome.cost.seconds:
-        found[_SECONDS] = round(outcome.cost.seconds, 3)
-    if outcome.cost.engine:
-        found[_ENGINE] = outcome.cost.engine
-    match outcome:
-        case Completed(best=best):
-            return {_OUTCOME: "completed", _EPOCH: best.epoch, **best.metrics, **found}
-        case Pruned():
-            return {_OUTCOME: "pruned", **found}
-        case Failed(reason=reason, message=message):
-            lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
-            return {_OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
 
 
 def known_experiment(config: StudyConfig, store: Store) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,7 +30,8 @@ from sweep.study.expected import expected, memory_faults, memory_notes, told
 from sweep.study.session import check_place
 from sweep.track.open import described
 from sweep.train import memory
-from sweep.train.arguments import device_faults
+from sweep.train.arguments import device_faults, training_arguments
+from sweep.train.optimizers import optimizer_faults, optimizer_notes
 from sweep.train.packed import unpackable
 
 
@@ -53,15 +55,18 @@ def prepare(plan: Plan) -> Plan:
             notes += memory_notes(config, account, device)
         except UserError as error:
             faults += error.faults
+    faults += _optimizer_faults(plan, device)
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
-        raise UserError([*faults, *machine])
+        all_of_them = (*faults, *machine)
+        raise UserError([replace(fault, origin=fault.origin or plan.origin(fault.path)) for fault in all_of_them])
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
     notes += [
         *plan.notes,
         *plan.splits.warnings,
-        *idle(plan.config.model),
+        *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
+        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner)),
         *_look_at_rows(plan, configs),
     ]
     if dry:
@@ -72,6 +77,18 @@ def prepare(plan: Plan) -> Plan:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     return plan
+
+
+def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
+    """What optimizers and schedules refuse when they are made. Those that this machine cannot make are told of elsewhere."""
+    found: list[Fault] = []
+    for corner in plan.corners:
+        trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
+        config = corner.model_copy(update={"trainer": trainer})
+        steps = total_steps(len(plan.splits.train), config)
+        arguments = training_arguments(config, device, Path("nowhere"))
+        found += [Fault(path, rule) for path, rule in optimizer_faults(config.optimizer, arguments, device, steps)]
+    return list(dict.fromkeys(found))
 
 
 def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
@@ -144,7 +161,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         *_accounted(account),
         *lines,
         f"written to: {config.run_dir}; storage: {scrub(config.study.storage or f'{config.run_dir}/study.db')}; "
-        f"tracker: {described(config)}",
+        f"tracker: {described(config.tracker)}",
         f"{end}; {len(notes)} note{'s' if len(notes) > 1 else ''} above the config" if notes else end,
     ])  # fmt: skip
 

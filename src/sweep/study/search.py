@@ -33,7 +33,7 @@ from sweep.study.ledger import Ledger, failures_told
 from sweep.study.milestones import Milestones
 from sweep.study.salvage import salvaged
 from sweep.study.session import Session
-from sweep.track.tracker import Run, trial_ending
+from sweep.track.tracker import Run, cut_trial, trial_ending
 from sweep.train.engine import Engine
 
 # What is said of a trial that has no record, by what its process left.
@@ -68,6 +68,7 @@ class _Running:
     plan: TrialPlan
     run: Run
     started: str
+    place: int | None
     evals: list[EvalPoint] = field(default_factory=list)
     seconds: float = 0.0
     reported: int = 0  # the milestone that Optuna has the latest score of
@@ -100,6 +101,10 @@ class _Loop:
                 record = self._lost(trial.number, frozen, alone=killed == [trial.number])
             self.ledger.tell(trial, record.outcome)
         self.session.keep_best_only()
+        for record in store.trials():
+            if self.session.tracker.left_open(record.tracker_run):
+                study = self.session.plan.config.study
+                self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
 
     def _killed(self, number: int) -> bool:
         return self.session.store.left(number) is Left.KILLED
@@ -139,7 +144,7 @@ class _Loop:
         store.write_trial(record)
         store.drop_best(number)
         self.session.view.say(f"trial {number}: {str(reason).replace('_', ' ')}, {message}")
-        self.session.tracker.complete(record, events)
+        self.session.tracker.complete(cut_trial(record, events, self.session.plan.config.study))
         return record
 
     def wants_more(self) -> bool:
@@ -162,7 +167,7 @@ class _Loop:
                 continue
             run = self.session.tracker.open(plan)
             self.session.store.note_run(plan.number, run.address)
-            self.running[plan.number] = _Running(trial, plan, run, now())
+            self.running[plan.number] = _Running(trial, plan, run, now(), self.ledger.place(plan.number))
             self.session.store.begin_trial(plan.number)
             self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
             return plan
@@ -229,7 +234,7 @@ class _Loop:
 
     def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
         """The record first: if the process dies in between, `settle` tells Optuna from it."""
-        record = self._record(running.plan, outcome, running.started, running.run.address)
+        record = self._record(running, outcome)
         try:
             self.session.store.write_trial(record)
         except OSError:
@@ -250,13 +255,15 @@ class _Loop:
 
     def _unplanned(self, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str) -> TrialRecord:
         """The record of a trial without a plan: its values may not compose, now or ever."""
-        return TrialRecord(number, dict(params), outcome, "", 0, started, now())
+        place = self.ledger.place(number)
+        return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=place)
 
-    def _record(self, plan: TrialPlan, outcome: Outcome, started: str, address: str) -> TrialRecord:
+    def _record(self, running: _Running, outcome: Outcome) -> TrialRecord:
+        plan = running.plan
         return TrialRecord(
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
-            total_steps=plan.total_steps, started=started, finished=now(), tracker_run=address,
-            used=plan.used,
+            total_steps=plan.total_steps, started=running.started, finished=now(), tracker_run=running.run.address,
+            used=plan.used, place=running.place,
         )  # fmt: skip
 
     def _detail(self, outcome: Outcome) -> str:

@@ -12,12 +12,13 @@ import torch
 
 from sweep.config.folders import cache_dir, conf_dir, feature_cache, token_cache
 from sweep.config.objective import Objective
-from sweep.config.schema import Scalar
+from sweep.config.schema import Config, Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import UserError
 from sweep.model.bench import Bench, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
+from sweep.own import code_state, is_own
 from sweep.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records import TrialPlan, TrialRecord, ranked
@@ -122,10 +123,15 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     return Lock(
         experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
-        versions=package_versions(),
+        versions={**package_versions(), **_own_code(config)},
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
         git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
+
+
+def _own_code(config: Config) -> dict[str, str]:
+    """The state of the user's own code that the study uses, by its dotted path."""
+    return {name: code_state(name) for name in (config.study.sampler, config.study.pruner) if is_own(name)}
 
 
 def check_place(plan: Plan, device: torch.device | None = None) -> None:
@@ -139,8 +145,8 @@ def check_place(plan: Plan, device: torch.device | None = None) -> None:
 
 
 def _begun(store: Store, new: Lock) -> Lock | None:
-    """The lock of the study that this run goes on with; None where it begins one, or where the lock was damaged and Optuna's
-    storage says that it is of the same experiment."""
+    """The lock of the study that this run goes on with; None where the run begins a study, or where the lock was damaged and
+    Optuna's storage says that the experiment is the same."""
     old, trials = store.lock(), store.trials()
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
         rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from sweep.interrupts import SIGNALS, handled
+
 
 @dataclass(slots=True)
 class StopFlag:
@@ -24,16 +26,12 @@ def stop_on_signals() -> Iterator[StopFlag]:
 
     def first(_number: int, _frame: FrameType | None) -> None:
         flag.raised = True
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, second)
 
     def second(_number: int, _frame: FrameType | None) -> None:
         flag.at_once = True
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(first):
         yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,14 +17,18 @@ from sweep.methods import PLACE
 
 
 @contextmanager
-def whole(storage: RDBStorage) -> Iterator[None]:
+def whole(storage: BaseStorage) -> Iterator[None]:
     """One transaction around all that this thread writes to the storage meanwhile. Optuna ends one after each value of a
-    trial, and a process killed between two of them would leave half a trial.
+    trial, and a process killed between two of them would leave half a trial. A storage in memory dies with its process, and
+    needs none.
 
     Sessions join a transaction from outside in the way that SQLAlchemy documents for this: their commits are not
     passed on. After a rollback, as a deadlock brings, Optuna tries again in transactions of its own. Raises
     StorageInternalError as Optuna does.
     """
+    if not isinstance(storage, RDBStorage):
+        yield
+        return
     usual = storage.scoped_session
     try:
         with storage.engine.connect() as connection:
@@ -44,6 +49,11 @@ def whole(storage: RDBStorage) -> Iterator[None]:
 class InOrder(Study):
     """A study whose waiting trials are asked for by their places: one that is tried again comes before those that had
     never been asked for, as it did the first time."""
+
+    @classmethod
+    def of(cls, study: Study, pruner: BasePruner) -> InOrder:
+        """The same study, with `pruner`."""
+        return cls(study.study_name, study._storage, sampler=study.sampler, pruner=pruner)
 
     def waiting(self) -> list[FrozenTrial]:
         found = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))

@@ -20,8 +20,8 @@ def joined(addresses: Iterable[str]) -> str:
 
 
 def own_address(recorded: str, label: str) -> str:
-    """The part of `TrialRecord.tracker_run` that the tracker with this label wrote. An address without a label is W&B's, which
-    writes it so where it is the only tracker."""
+    """The part of a recorded address (`tracker_run`) that the tracker with this label wrote. An address without a label is
+    W&B's, which writes it so where it is the only tracker."""
     parts = _parts(recorded)
     if label == WANDB and not parts:
         return recorded

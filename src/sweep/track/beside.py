@@ -7,8 +7,8 @@ Rows and endings go into a queue. The study waits where it needs an answer (the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -17,12 +17,12 @@ from typing import Generic, TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
-from sweep.track.addresses import labelled
+from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
 
 # Seconds more for the first call: the tracker imports its client and makes its tables.
 _FIRST = 30.0
@@ -67,9 +67,15 @@ class BesideTracker:
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         return self._opened("start the comparison's run", lambda: self._tracker.open_comparison(name, compared))
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        what = f"complete the run of trial {record.number}"
-        return bool(self._answer(what, lambda: self._tracker.complete(record, events)))
+    def left_open(self, address: str) -> bool:
+        """Ask the tracker of its own part of the address, where it has one."""
+        own = own_address(address, self.name)
+        return bool(own) and bool(self._answer("say which runs are open", lambda: self._tracker.left_open(own)))
+
+    def complete(self, cut: CutRun) -> bool:
+        own = replace(cut, address=own_address(cut.address, self.name))
+        what = f"complete the {cut.job_type} run of trial {cut.number}"
+        return bool(own.address) and bool(self._answer(what, lambda: self._tracker.complete(own)))
 
     def close(self, store: Store) -> Receipt:
         """Wait for what is queued, in the time that is left; after a second signal for nothing."""

@@ -24,10 +24,10 @@ from pydantic_core import PydanticCustomError
 
 from sweep.config.schema import Config, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
-from sweep.track.addresses import own_address, short_name
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending, trial_rows
+from sweep.track.addresses import short_name
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -42,6 +42,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }  # fmt: skip
 _AT_ONCE = 100  # parameters that one request may hold; metrics: 1,000
+_MOST_RUNS = 50_000  # that a search may return
 _LONGEST = 6000  # characters of a parameter's value
 _NOT_IN_NAME = re.compile(r"[^\w./ :-]")
 _SERVER = re.compile(r"https?://|databricks\b")
@@ -83,34 +84,39 @@ class MlflowTracker:
         self.client = _client(self._uri)
         self.experiment = self._experiment(settings.experiment or scrub_typed(config.study.study_name))
         self._runs: list[MlflowRun] = []
+        known = self._store.known_identity()
+        self._left_open = set(self._found("attributes.status = 'RUNNING'")) if known else set()
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         name = short_name(trial, job_type)
-        if job_type is not JobType.TRIAL:
-            for stale in self._found(job_type, name=name, running=True):
-                _end_as_lost(self.client, stale)
         tags = {"sweep.number": str(trial.number), "sweep.command": scrub_typed(trial.command),
                 "sweep.total_steps": str(trial.total_steps), "sweep.searched": ", ".join(trial.params)}  # fmt: skip
         run = self._start(name, job_type, tags)
         run.describe({**_flat(scrubbed(trial.config)), **trial.params})
         return run
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        """Log the rows that did not arrive, and end the run. False where the record names no run of MLflow."""
-        run_id = own_address(record.tracker_run, self._config.tracker.name).rpartition("/runs/")[2]
-        if not run_id:
+    def left_open(self, address: str) -> bool:
+        return _id_at(address) in self._left_open
+
+    def complete(self, cut: CutRun) -> bool:
+        """Log the rows that did not arrive, and end the run. False where the address is none of MLflow's."""
+        if not (run_id := _id_at(cut.address)):
             return False
-        run = MlflowRun(self, run_id, JobType.TRIAL)
-        there = run.steps({name for event in events for name in event.metrics})
-        for event in events:
+        run = MlflowRun(self, run_id, cut.job_type)
+        there = run.steps({name for event in cut.events for name in event.metrics})
+        for event in cut.events:
             run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
-        run.finish(trial_ending(record, self._config.study))
+        run.finish(cut.ending)
+        self._left_open.discard(run_id)
         self._runs.append(run)
         return True
 
     def open_study(self, config: Config) -> Run:
         """The run of a study that goes on is taken up again; its report and its summary replace the earlier ones."""
-        known = self._found(JobType.STUDY)
+        known = self._found(f"tags.`sweep.job_type` = '{JobType.STUDY}'")
+        for run_id in self._left_open.difference(known):  # what has a record was gone on with by now
+            _end_as_lost(self.client, run_id)
+        self._left_open.clear()
         if known:
             self.client.update_run(known[0], status="RUNNING")
             run = MlflowRun(self, known[0], JobType.STUDY)
@@ -168,12 +174,11 @@ class MlflowTracker:
         self._runs.append(run)
         return run
 
-    def _found(self, job_type: JobType, *, name: str = "", running: bool = False) -> list[str]:
-        """The ids of the runs that this run directory has in the experiment."""
-        rules = [f"tags.`sweep.run_dir` = '{self._store.identity()}'", f"tags.`sweep.job_type` = '{job_type}'"]
-        rules += ["attributes.status = 'RUNNING'"] if running else []
-        found = self.client.search_runs([self.experiment], filter_string=" and ".join(rules))
-        return [str(run.info.run_id) for run in found if not name or run.info.run_name == name]
+    def _found(self, rule: str) -> list[str]:
+        """The ids of the runs that this run directory has in the experiment, and that the rule is true of."""
+        own = f"tags.`sweep.run_dir` = '{self._store.known_identity()}'"
+        found = self.client.search_runs([self.experiment], filter_string=f"{own} and {rule}", max_results=_MOST_RUNS)
+        return [str(run.info.run_id) for run in found]
 
 
 class MlflowRun:
@@ -265,6 +270,10 @@ def _sqlite(folder: Path) -> str:
     if not set(path) & set("?%"):
         return f"sqlite:///{path}"
     return f"sqlite+pysqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
+
+
+def _id_at(address: str) -> str:
+    return address.rpartition("/runs/")[2] if "/runs/" in address else ""
 
 
 def _end_as_lost(client: MlflowClient, run_id: str) -> None:

@@ -18,7 +18,7 @@ from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Run as Received
 from sweep.track.mock.server import MockServer
 from sweep.track.patience import NeverStopped, Patience, Stop
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
 from sweep.track.wandb_run import STEP, WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 
@@ -50,10 +50,13 @@ class MockTracker:
         self._opened.add((job_type, trial.number))
         return self._wandb.open(trial, job_type)
 
-    def complete(self, record: TrialRecord, events: Sequence[Event]) -> bool:
-        completed = self._wandb.complete(record, events)
+    def left_open(self, address: str) -> bool:
+        return self._wandb.left_open(address)
+
+    def complete(self, cut: CutRun) -> bool:
+        completed = self._wandb.complete(cut)
         if completed:
-            self._opened.add((JobType.TRIAL, record.number))
+            self._opened.add((cut.job_type, cut.number))
         return completed
 
     def open_study(self, config: Config) -> Run:

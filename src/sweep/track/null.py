@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sweep.config.schema import Config
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
-from sweep.track.tracker import Ending, JobType, Receipt, Run
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run
 
 
 class NullRun:
@@ -24,7 +24,10 @@ class NullTracker:
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:  # noqa: ARG002
         return NullRun()
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:  # noqa: ARG002
+    def left_open(self, address: str) -> bool:  # noqa: ARG002
+        return False
+
+    def complete(self, cut: CutRun) -> bool:  # noqa: ARG002
         return False
 
     def open_study(self, config: Config) -> Run:  # noqa: ARG002

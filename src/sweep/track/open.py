@@ -32,6 +32,7 @@ _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "
 # Trackers without a class of their own to name.
 _BUILT_IN = ("wandb", "mock", "none")
 
+_KEY = "tracker.mode"
 _NOT_IN_PROJECT = "/\\#?%:"
 _LONGEST_PROJECT, _LONGEST_TAG = 128, 64
 
@@ -55,21 +56,13 @@ def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop:
     say = say or _print
     if faults := tracker_faults(config):
         raise UserError(faults)
-    opened = [(one, _open(one, run_dir, say=say, stop=stop)) for _, one in _each(config)]
+    opened = [(one, _open(_with(config, one), run_dir, say=say, stop=stop)) for _, one in _each(config.tracker)]
     trackers = [
-        ("" if one.tracker.target else WANDB, tracker)
-        for one, tracker in opened
-        if not isinstance(tracker, NullTracker)
+        ("" if one.target else WANDB, tracker) for one, tracker in opened if not isinstance(tracker, NullTracker)
     ]
     if not trackers:
         return NullTracker()
     return trackers[0][1] if len(trackers) == 1 else SeveralTrackers(trackers, say=say)
-
-
-def described(config: Config) -> str:
-    """The trackers in words, for the plan."""
-    said = (f"{one.tracker.name}, mode {one.tracker.mode}" for _, one in _each(config))
-    return "; ".join(said)
 
 
 def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Tracker:
@@ -79,7 +72,7 @@ def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Trac
     client = read_client()
     mode = _mode(config.tracker, client)
     if config.tracker.name == "none" or mode.name == "disabled":
-        if config.tracker.name == "wandb" and mode.source != "tracker.mode":
+        if config.tracker.name == "wandb" and mode.source != _KEY:
             say(f"W&B: {mode.source} switches tracking off; the run directory has everything.")
         return NullTracker()
     for line in without_effect(config.tracker):
@@ -92,25 +85,54 @@ def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Trac
     return _open_wandb(config, run_dir, client=client, mode=mode, say=say, stop=stop)
 
 
+def described(tracker: TrackerConfig) -> str:
+    """Where runs would be tracked, in words: what the environment says to `auto` counts. Starts and asks nothing."""
+    return "; ".join(_described(one) for _, one in _each(tracker))
+
+
+def _described(tracker: TrackerConfig) -> str:
+    if tracker.name == "none":
+        return "none"
+    if tracker.target is not None:
+        return tracker.name if tracker.mode != "disabled" else f"{tracker.name} switched off"
+    mode = _mode(tracker, read_client())
+    if mode.name == "disabled":
+        return (
+            f"none, for {mode.source} switches tracking off"
+            if mode.source != _KEY
+            else "none (tracker.mode is disabled)"
+        )
+    if tracker.name == "mock":
+        return "mock, on this machine"
+    said = "" if tracker.mode != "auto" else f", by {mode.source}" if mode.asked else f", for {_found(mode)}"
+    return f"{tracker.name}, {_MODES.get(mode.name, mode.name)}{said}"
+
+
+def _found(mode: Mode) -> str:
+    return "there is a key" if mode.name == "online" else "no key was found"
+
+
 def tracker_faults(config: Config) -> list[Fault]:
     """What is wrong with the trackers' settings, the machine's credentials for them included. Starts and asks nothing."""
     also = config.tracker.also
     if broken := [fault for name, values in also.items() for fault in _also_faults(name, values)]:
         return broken
-    named = [one.tracker.name for _, one in _each(config)]
+    named = [one.name for _, one in _each(config.tracker)]
     faults = list(_together_faults(named))
-    for path, one in _each(config):
-        faults += (_placed(fault, path) for fault in _faults(one))
+    for path, one in _each(config.tracker):
+        faults += (_placed(fault, path) for fault in _faults(_with(config, one)))
     return faults
 
 
-def _each(config: Config) -> Iterator[tuple[str, Config]]:
-    """A config for each tracker, with that tracker's keys in `tracker`, and the path of these keys."""
-    alone = config.tracker.model_copy(update={"also": {}})
-    yield "tracker", config.model_copy(update={"tracker": alone})
-    for name, values in config.tracker.also.items():
-        own = TrackerConfig.model_validate_json(json.dumps(values))
-        yield f"tracker.also.{name}", config.model_copy(update={"tracker": own})
+def _each(tracker: TrackerConfig) -> Iterator[tuple[str, TrackerConfig]]:
+    """Each tracker's own keys, and the path of these keys."""
+    yield "tracker", tracker.model_copy(update={"also": {}})
+    for name, values in tracker.also.items():
+        yield f"tracker.also.{name}", TrackerConfig.model_validate_json(json.dumps(values))
+
+
+def _with(config: Config, tracker: TrackerConfig) -> Config:
+    return config.model_copy(update={"tracker": tracker})
 
 
 def _also_faults(name: str, values: dict[str, Any]) -> Iterator[Fault]:
@@ -177,7 +199,7 @@ def _faults(config: Config) -> list[Fault]:
     if mode.name == "online" and client.base_url and urlsplit(client.base_url).scheme not in ("http", "https"):
         faults.append(Fault("tracker.mode", "needs WANDB_BASE_URL to be an http:// or https:// address"))
     if mode.name == "online" and mode.asked and (trouble := _account_trouble(client)):
-        set_by = "" if mode.source == "tracker.mode" else f" (set by {mode.source})"
+        set_by = "" if mode.source == _KEY else f" (set by {mode.source})"
         faults.append(Fault("tracker.mode", f"is online{set_by}, but {trouble}; run `wandb login`, or use offline"))
     return faults
 
@@ -214,7 +236,7 @@ def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, sa
 
 def _mode(tracker: TrackerConfig, client: Client) -> Mode:
     if tracker.mode != "auto" or tracker.name != "wandb":
-        return Mode(tracker.mode, True, "tracker.mode")
+        return Mode(tracker.mode, True, _KEY)
     if off := switched_off():
         return Mode("disabled", True, off)
     if client.mode:

@@ -61,14 +61,19 @@ class Patience:
 
     @classmethod
     def endless(cls, stop: Stop) -> Patience:
-        """With a server that is no other than this process."""
+        """Patience without limits, for a server that runs in this very process."""
         return cls(math.inf, stop, usual=math.inf)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether the server is this process itself: it is asked even after a stop."""
+        return self.max_wait == math.inf
 
     def count(self, seconds: float, *, extra: float = 0.0, failed: bool = False) -> bool:
         """Take note of a wait, which may usually take `extra` seconds more than others. Returns whether the server was slow,
         or failed after the wait."""
         slow = seconds > self.usual + extra
-        if self.max_wait == math.inf:
+        if self.unlimited:
             return False
         if slow or failed:
             self.lost += seconds

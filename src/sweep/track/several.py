@@ -8,11 +8,11 @@ from typing import TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
 
 T = TypeVar("T")
 
@@ -29,9 +29,16 @@ class SeveralTrackers:
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._run(lambda tracker: tracker.open(trial, job_type))
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        """Whether each of them went on with the run."""
-        return all(self._each(lambda tracker: tracker.complete(record, events), False))
+    def left_open(self, address: str) -> bool:
+        return any(self._each(lambda tracker: tracker.left_open(address), False))
+
+    def complete(self, cut: CutRun) -> bool:
+        """Whether each of those went on with the run that have it without an end."""
+
+        def complete(tracker: Tracker) -> bool:
+            return not tracker.left_open(cut.address) or tracker.complete(cut)
+
+        return all(self._each(complete, False))
 
     def open_study(self, config: Config) -> Run:
         return self._run(lambda tracker: tracker.open_study(config))

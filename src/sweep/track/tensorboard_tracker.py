@@ -15,12 +15,15 @@ from typing import Any, ClassVar
 
 from sweep.config.schema import Config, Scalar, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records import EvalPoint, Metrics, Step, TrialPlan, TrialRecord
+from sweep.records import Metrics, TrialPlan
 from sweep.store import Store
 from sweep.track.addresses import short_name
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending, trial_rows
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
 
 FOLDER = "tensorboard"
+
+# A file beside a run's event files, as long as the run has no end.
+_OPEN = ".open"
 
 # Seconds between two writes to the disk.
 _FLUSH_EVERY = 5
@@ -40,6 +43,7 @@ class TensorboardTracker:
         self._config = config
         self._folder = run_dir / FOLDER
         self._runs: list[TensorboardRun] = []
+        self._left_open = {mark.parent.name for mark in self._folder.glob(f"*/{_OPEN}")}
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         run = self._start(short_name(trial, job_type))
@@ -49,18 +53,22 @@ class TensorboardTracker:
         run.write_text("config", _as_code(scrubbed(trial.config)))
         return run
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        """Write the rows that are missing, and the end, to a further file in the trial's folder. False where it has none."""
-        folder = self._folder / f"{record.number:04d}"
-        if not folder.exists():
+    def left_open(self, address: str) -> bool:
+        return Path(address).name in self._left_open
+
+    def complete(self, cut: CutRun) -> bool:
+        """Write the rows that are missing, and the end, to a further file in the run's folder. False where it has none."""
+        folder = self._folder / Path(cut.address).name
+        if not cut.address or not folder.exists():
             return False
         there = written_steps(folder)
         run = TensorboardRun(folder, self._config)
-        run.session = True
+        run.session = cut.job_type is JobType.TRIAL
+        self._left_open.discard(folder.name)
         self._runs.append(run)
-        for event in events:
+        for event in cut.events:
             run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
-        run.finish(trial_ending(record, self._config.study))
+        run.finish(cut.ending)
         return True
 
     def open_study(self, config: Config) -> Run:
@@ -96,6 +104,8 @@ class TensorboardRun:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         folder.mkdir(parents=True, exist_ok=True)
+        self._open = folder / _OPEN
+        self._open.touch()
         self.address = str(folder)
         self._config = config
         self._writer = EventFileWriter(str(folder), flush_secs=_FLUSH_EVERY)
@@ -151,6 +161,7 @@ class TensorboardRun:
                 self._end_session(ending)
         finally:
             self._writer.close()
+        self._open.unlink(missing_ok=True)
 
     def _attach(self, ending: Ending) -> None:
         for path in (path for path in ending.files if path.suffix == ".md"):

@@ -51,6 +51,24 @@ class Ending:
         return _EXIT_CODES.get(self.state, 1) if self.exit_code is None else self.exit_code
 
 
+@dataclass(frozen=True, slots=True)
+class CutRun:
+    """A run whose process ended before it did, and all that it should hold. `address`, `number`, `params` and `seed` are those
+    that it was opened with; `events` are all that were logged, in their order."""
+
+    job_type: JobType
+    address: str
+    number: int
+    ending: Ending
+    events: Sequence[Step | EvalPoint] = ()
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    seed: int = 0
+
+
+def cut_trial(record: TrialRecord, events: Sequence[Step | EvalPoint], study: StudyConfig) -> CutRun:
+    return CutRun(JobType.TRIAL, record.tracker_run, record.number, trial_ending(record, study), events, record.params)
+
+
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     """The ending of a trial's run. The best evaluation goes under `best/…`, where the last row cannot overwrite it."""
     outcome = record.outcome
@@ -107,8 +125,11 @@ class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         """Start the run of a trial, of its repetition with a fresh seed, of the winner's retraining, or of its refit."""
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        """Go on with the run of a trial that died with its process: the rows that did not arrive, and how it ended. False where
+    def left_open(self, address: str) -> bool:
+        """Whether an earlier process opened the run at this address, and ended before the run did."""
+
+    def complete(self, cut: CutRun) -> bool:
+        """Go on with a run that was cut short with its process: the rows that did not arrive, and how it ended. False where
         that run cannot be had again."""
 
     def open_study(self, config: Config) -> Run:

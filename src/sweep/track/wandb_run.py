@@ -41,6 +41,9 @@ class Owner(Protocol):
     def refused(self, run: WandbRun, reason: str) -> None:
         """Take note that the server has refused something of the run for good."""
 
+    def ended(self, run: WandbRun) -> None:
+        """Take note that nothing more is to be sent of the run."""
+
     def wait_for(self, run: WandbRun) -> None:
         """Wait for the end of the run, as long as that is worth it."""
 
@@ -97,6 +100,7 @@ class WandbRun:
             self.attempt("could not be given its summary", lambda: self._describe(ending))
             self.attempt("could not be given its files", lambda: self._attach(ending))
             self._close(ending.code)
+            self._owner.ended(self)
         finally:
             self.closed.set()
 

@@ -8,22 +8,23 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import wandb
 
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
+from sweep.records import TrialPlan
 from sweep.store import Store
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
-from sweep.track.tracker import Ending, JobType, Receipt, Run, Say, trial_ending
+from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
 from sweep.track.wandb_run import STEP, WandbRun, clean, told
 
 # Seconds between two transmissions of rows; the client's own 15 is longer than a short trial.
@@ -38,20 +39,15 @@ PROMPT = 1
 _LONGEST_ID = 64
 
 
-def _run_name(trial: TrialPlan, job_type: JobType) -> str:
-    study = trial.config.study
+def _run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping[str, Scalar], seed: int) -> str:
     match job_type:
         case JobType.FINAL | JobType.REFIT:
-            method = f"-{trial.params.get(study.compare_by)}" if study.compare_by else ""
+            method = f"-{params.get(study.compare_by)}" if study.compare_by else ""
             return f"{study.study_name}-{job_type}{method}"
         case JobType.CONFIRM:
-            return f"{study.study_name}-{trial.number:04d}-seed-{trial.config.trainer.seed}"
+            return f"{study.study_name}-{number:04d}-seed-{seed}"
         case _:
-            return _trial_name(study, trial.number)
-
-
-def _trial_name(study: StudyConfig, number: int) -> str:
-    return f"{study.study_name}-{number:04d}"
+            return f"{study.study_name}-{number:04d}"
 
 
 class WandbTracker:
@@ -76,33 +72,46 @@ class WandbTracker:
         self._notes = scrub_typed(notes) if (notes := os.environ.get("WANDB_NOTES")) else None
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
+        self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
         self._service = Service.set_up(self._root / "wandb")
         self._base_url = (account.base_url if account else "") or self._service.settings.base_url
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        name = _run_name(trial, job_type)
+        name = _run_name(trial.config.study, job_type, trial.number, trial.params, trial.config.trainer.seed)
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
         config = {**scrubbed(trial.config), "trial": about, "params": clean(trial.params)}
         return self._start(name, job_type, config, {"optuna/number": trial.number})
 
-    def complete(self, record: TrialRecord, events: Sequence[Step | EvalPoint]) -> bool:
-        """Rows have the order of `events`, so that the server need only say how many it holds."""
-        _, there, run_id = own_address(record.tracker_run, WANDB).rpartition("/runs/")
-        if not there:
+    def left_open(self, address: str) -> bool:
+        return _id_at(address) in self._left_open
+
+    def complete(self, cut: CutRun) -> bool:
+        """Rows have the order of the events, so that the server need only say how many it holds."""
+        run_id = _id_at(cut.address)
+        if not run_id or not self._may_ask():
             return False
-        settings = self._settings(_trial_name(self.config.study, record.number), JobType.TRIAL, online=True)
+        name = _run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
+        settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
-        run = self._init_online(settings, {}, f"the run of trial {record.number} cannot be gone on with")
+        what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
+        run = self._init_online(settings, {}, f"{what} cannot be gone on with")
         if run is None:
+            if not self._away:
+                self._forget_open(run_id)
             return False
-        resumed = self._started(run, JobType.TRIAL, {})
-        for event in [event for event in events if event.metrics][run.starting_step :]:
+        self._left_open.discard(run_id)
+        resumed = self._started(run, cut.job_type, {})
+        for event in [event for event in cut.events if event.metrics][run.starting_step :]:
             resumed.log(event.step, event.metrics)
-        resumed.finish(trial_ending(record, self.config.study))
+        resumed.finish(cut.ending)
         return True
 
     def open_study(self, config: Config) -> Run:
-        return self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
+        run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
+        if self._may_ask():  # what has a record was gone on with by now; the rest never will be
+            for run_id in tuple(self._left_open):
+                self._forget_open(run_id)
+        return run
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         configs = {method: scrubbed(config) for method, config in compared.items()}
@@ -115,7 +124,9 @@ class WandbTracker:
         finally:
             self._over = True
             self._service.put_back()
-            if left := [run.client for run in self.runs if not run.closed.is_set()]:
+            # A second signal may have come while a run was started, which is not among the runs then.
+            left = [run.client for run in self.runs if not run.closed.is_set()]
+            if left or self.patience.stop.at_once:
                 abandon(left)
         return Receipt(tuple(self._lines()))
 
@@ -165,6 +176,9 @@ class WandbTracker:
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
         self._refused = True
 
+    def ended(self, run: WandbRun) -> None:
+        self._forget_open(run.id)
+
     def wait_for(self, run: WandbRun) -> None:
         patience = self.patience
         if run.offline:
@@ -179,6 +193,15 @@ class WandbTracker:
         if not patience.stop.raised:
             self._spent(time.monotonic() - began, extra=extra, failed=not (closed and (run.arrived or run.refused)))
 
+    def _open_mark(self, run_id: str) -> Path:
+        """There as long as a run that is sent to a server has no end."""
+        return self._root / ".open_runs" / run_id
+
+    def _forget_open(self, run_id: str) -> None:
+        self._left_open.discard(run_id)
+        with suppress(OSError):
+            self._open_mark(run_id).unlink(missing_ok=True)
+
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         online = self._settings(name, job_type, online=True)
         run = self._init_online(online, config) or self._init_offline(name, job_type, config)
@@ -187,6 +210,10 @@ class WandbTracker:
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
         started = WandbRun(run, self, job_type)
         self.runs.append(started)
+        if not started.offline:
+            with suppress(OSError):  # without a mark the run is not gone on with after a kill
+                self._open_mark(started.id).parent.mkdir(exist_ok=True)
+                self._open_mark(started.id).touch()
         started.attempt("could not be set up", lambda: _prepare(run, summary))
         return started
 
@@ -245,7 +272,7 @@ class WandbTracker:
         return next((self._root / "wandb").glob(f"run-*-{settings.run_id}*"), None)
 
     def _may_ask(self) -> bool:
-        if self._account is None or self.patience.stop.raised:
+        if self._account is None or (self.patience.stop.raised and not self.patience.unlimited):
             return False
         if not self.patience.left and not self._worn_out:
             self._worn_out = True
@@ -316,6 +343,12 @@ class WandbTracker:
 def _run_id(name: str) -> str:
     """Unique in a project. The client names the folder of a run by its id alone."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:_LONGEST_ID]}-{token_hex(4)}"
+
+
+def _id_at(address: str) -> str:
+    """Empty where the address is not that of a run on a server."""
+    _, there, run_id = own_address(address, WANDB).rpartition("/runs/")
+    return run_id if there and re.fullmatch(r"[\w.-]+", run_id) else ""
 
 
 def _prepare(run: wandb.Run, summary: Mapping[str, Any]) -> None:

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import TrainingArguments
+from transformers import SchedulerType, TrainingArguments
 
-from sweep.config.schema import Config, OptimizerName, TrainerConfig
+from sweep.config.names import OptimizerName
+from sweep.config.optimizers import BY_METRIC, optim_text, schedule_arguments
+from sweep.config.schema import Config, OptimizerConfig, TrainerConfig
 from sweep.errors import Fault
+from sweep.train.optimizers import missing
 
 logger = logging.getLogger(__name__)
+
+_UNPAGED: Mapping[OptimizerName, OptimizerName] = {
+    "paged_adamw_32bit": "adamw_torch", "paged_adamw_8bit": "adamw_8bit", "paged_ademamix_32bit": "ademamix",
+    "paged_ademamix_8bit": "ademamix_8bit", "paged_lion_32bit": "lion_32bit", "paged_lion_8bit": "lion_8bit",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
     """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not the one asked for."""
 
-    name: str
+    name: OptimizerName
     warning: str = ""
 
 
 def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
     """The optimizer asked for, or the nearest that the device has: the same arithmetic without paging."""
-    if not name.startswith("paged_") or (device.type == "cuda" and _has_bitsandbytes()):
+    nearest = _UNPAGED.get(name)
+    if nearest is None or (device.type == "cuda" and _has_bitsandbytes()):
         return Optimizer(name)
     if not _has_bitsandbytes():
+        if not name.startswith("paged_adamw"):
+            return Optimizer(name)
         return Optimizer("adamw_torch", f"is {name}, which needs bitsandbytes, and that is not installed")
-    nearest = {"paged_adamw_32bit": "adamw_torch", "paged_adamw_8bit": "adamw_8bit"}[name]
     return Optimizer(nearest, f"is {name}, which pages between GPU and host memory, but the device is {device.type}")
 
 
@@ -58,9 +68,11 @@ def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[st
 
 
 def _lacking(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
-    warning = choose_optimizer(config.optimizer.name, device).warning
-    if warning and config.optimizer.on_missing == "refuse":
-        yield "optimizer.name", f"{warning}; use adamw_torch, or optimizer.on_missing=fallback"
+    chosen = choose_optimizer(config.optimizer.name, device)
+    if chosen.warning and config.optimizer.on_missing == "refuse":
+        yield "optimizer.name", f"{chosen.warning}; use adamw_torch, or optimizer.on_missing=fallback"
+    elif lacking := missing(chosen.name, device):
+        yield "optimizer.name", f"{lacking}; or type optimizer.name=adamw_torch"
 
 
 def training_arguments(config: Config, device: torch.device, folder: Path) -> TrainingArguments:
@@ -73,6 +85,7 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
     chosen = choose_optimizer(optimizer.name, device)
     if chosen.warning:
         _warn(f"optimizer.name {chosen.warning}: using {chosen.name} instead")
+    by_metric = optimizer.lr_scheduler_type in BY_METRIC
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=trainer.per_device_train_batch_size,
@@ -87,7 +100,10 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
         learning_rate=optimizer.learning_rate,
         weight_decay=optimizer.weight_decay,
         warmup_steps=optimizer.warmup_steps,
-        lr_scheduler_type=optimizer.lr_scheduler_type,
+        optim_args=optim_text(optimizer),
+        optim_target_modules=_target_modules(optimizer),
+        lr_scheduler_type="constant" if by_metric else optimizer.lr_scheduler_type,
+        lr_scheduler_kwargs=schedule_arguments(optimizer),
         adam_beta1=optimizer.adam_beta1,
         adam_beta2=optimizer.adam_beta2,
         adam_epsilon=optimizer.adam_epsilon,
@@ -102,8 +118,16 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
         remove_unused_columns=False,  # the collator drops them, and the sampler needs `length`
         dataloader_num_workers=0,
     )
+    if by_metric:  # refused where the Trainer's own evaluations are off, as they are: it is handed the loss of others
+        arguments.lr_scheduler_type = SchedulerType(optimizer.lr_scheduler_type)
+        arguments.metric_for_best_model = "loss"
     arguments._n_gpu = min(arguments.n_gpu, 1)  # the Trainer would spread each batch over every GPU it sees
     return arguments
+
+
+def _target_modules(optimizer: OptimizerConfig) -> list[str] | str | None:
+    given = optimizer.optim_target_modules
+    return list(given) if isinstance(given, tuple) else given
 
 
 def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, TrainingArguments
 
+from sweep.config.optimizers import needs_trainer
 from sweep.config.schema import Config
 from sweep.data.collate import label_tensor
 from sweep.data.tokenise import name_of
@@ -146,8 +147,11 @@ class FrozenLoop:
 
 
 def suits(config: Config) -> bool:
-    """With fp16 gradients are scaled, which is left to the Trainer; label words have no head."""
-    return config.adapter.method == "head" and config.prompt is None and not config.trainer.fp16
+    """With fp16 gradients are scaled, which is left to the Trainer, as some optimizers and schedules are; label words have no
+    head."""
+    if config.trainer.fp16 or needs_trainer(config.optimizer):
+        return False
+    return config.adapter.method == "head" and config.prompt is None
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from sweep.model.packed.replay import Replay
 from sweep.records import Cost, FailureReason
 from sweep.train import memory
 from sweep.train.callbacks import Reporting
+from sweep.train.optimizers import typed_class
 from sweep.train.order import GroupedByLength
 
 
@@ -45,8 +47,22 @@ class ReportingTrainer(transformers.Trainer):
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The validation loss alone, for schedules that go by it; NaN where it was not finite, which ends the trial."""
+        self.to_evaluation_weights()
+        before = len(self.reporting.course.evals)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
-        return {}
+        found = self.reporting.course.evals[before:]
+        return {"eval_loss": found[-1].metrics["eval/loss"] if found else math.nan}
+
+    def to_evaluation_weights(self) -> None:
+        """Of optimizers that keep other weights for training; the Trainer goes back to those before it trains on."""
+        switch = getattr(self.optimizer, "eval", None)
+        if callable(switch):
+            switch()
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, Any]:
+        return typed_class(args, model)
 
 
 def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
@@ -54,6 +70,7 @@ def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
     reporting, output = trainer.reporting, None
     try:
         output = trainer.train()
+        trainer.to_evaluation_weights()
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise

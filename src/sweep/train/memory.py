@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 
 def out_of_memory(error: BaseException) -> bool:
+    """Whether a trial ran out of memory: then the error is one of those that `tried` gives back."""
     return isinstance(error, RuntimeError | MemoryError) and shortage.out_of_memory(error)
 
 
@@ -83,6 +84,13 @@ def free(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
     return int(psutil.virtual_memory().available)
+
+
+def capacity(device: torch.device) -> int:
+    """Bytes that there are in all: of a GPU, or of the machine with its swap space."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return int(psutil.virtual_memory().total + psutil.swap_memory().total)
 
 
 def _status(name: str) -> int | None:

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sweep.config.optimizers import needs_trainer
 from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
 from sweep.errors import first_line
@@ -350,6 +351,8 @@ def unpackable(config: Config) -> str | None:
     """Why a pack cannot carry a trial, as far as its config tells; empty where another loop is the faster one."""
     if frozen.suits(config):
         return ""
+    if reason := needs_trainer(config.optimizer):
+        return reason
     if config.adapter.method == "full":
         return "adapter.method full trains the base itself"
     if config.adapter.method == "head":

@@ -102,8 +102,8 @@ def trained(
     as_packed: bool = False,
 ) -> Iterator[Trained]:
     """Train a trial to its end; its model is there until the context is left. One that is not `evaluated` reads no
-    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule. `as_packed`, of a
-    trial that a pack trained, drops the values that it dropped there.
+    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule. With
+    `as_packed`, for a trial that a pack trained, dropout takes away the values that it took away there.
 
     Divergence, memory that runs out while training, and verdicts make an outcome. Everything else is raised, memory
     that runs out while the model is loaded included.

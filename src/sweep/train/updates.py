@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments, get_scheduler, set_seed
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from sweep.config.schema import Config
 from sweep.steps import total_steps
 from sweep.train.callbacks import Reporting
+from sweep.train.optimizers import made_schedule, typed_class
 from sweep.train.order import row_order
 
 
@@ -64,8 +65,7 @@ class Updates:
         set_seed(arguments.seed)
         self.order = row_order(self.lengths, arguments)
         self.optimizer = make_optimizer(self.model, arguments)
-        warmup = arguments.get_warmup_steps(self.state.max_steps)
-        self.schedule = get_scheduler(arguments.lr_scheduler_type, self.optimizer, warmup, self.state.max_steps)
+        self.schedule = made_schedule(arguments, self.optimizer, self.state.max_steps)
         self.reporting.on_train_begin()
 
     def steps(self) -> Iterator[list[list[int]]]:
@@ -136,7 +136,7 @@ def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
 
     AdamW in one kernel: the same arithmetic, where an adapter's many small weights cost more calls than work.
     """
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, cast(Any, model))
+    kind, options = typed_class(arguments, model)
     # The rule is a method of the Trainer, but reads nothing of one.
     decaying = Trainer.get_decay_parameter_names(cast(Any, None), cast(Any, model))
     weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from packs import PACKABLE, tiny
+from packable import PACKABLE, tiny
 from sweep.model.packed import attention
 from sweep.model.packed.attention import Line
 from sweep.model.packed.layout import Layout, Row
@@ -22,6 +22,8 @@ BEHIND = {
     "bert": ["attention.output.dense", "intermediate.dense", "output.dense"],
     "roberta": ["attention.output.dense", "intermediate.dense", "output.dense"],
     "distilbert": ["attention.out_lin", "ffn.lin1", "ffn.lin2"],
+    "modernbert": ["attn.Wo", "mlp.Wi", "mlp.Wo"],
+    "phi3": ["self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"],
 }
 GATED = ["self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
 

@@ -137,6 +137,18 @@ def test_published_figures_stand_beside_the_measured_ones(make):
     assert "A paper" in text
 
 
+def test_methods_that_tie_are_ordered_by_loss_then_by_trained_parameters(make):
+    trained = {"large": 900, "small": 90, "worse": 9}
+    entries = [entry(make(name, answers([1]), trained=number)) for name, number in trained.items()]
+    rewrite(entries[2], test={**Store(entries[2].root).final().test, "test/loss": 0.9})
+    found = compare(entries, samples=100)
+    assert [one.name for one in found.ranked] == ["small", "large", "worse"]
+    assert [one.name for one in found.by_validation] == ["worse", "small", "large"]
+    text = document(found, ())
+    assert "**small**, **large** and **worse** share the best test/accuracy" in text
+    assert "Validation would have put worse first" in text
+
+
 def test_unequal_searches_and_bases_are_said(make):
     small = settings("small").model_copy(update={"model": settings("small").model.model_copy(update={"path": "org/b"})})
     first, second = make("first", answers([]), config=small), make("second", answers([1]))

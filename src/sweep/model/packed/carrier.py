@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,13 +20,11 @@ from sweep.model.architecture import body
 from sweep.model.features import HeadModel, Unsuited
 from sweep.model.packed import activations, attention, dropout, narrow
 from sweep.model.packed.adapters import Adapter, Leaf, Share, Site, adapters_of
+from sweep.model.packed.agreement import fitting, tolerance
 from sweep.model.packed.graphs import Forward, Gradients, Graphs, Signature
-from sweep.model.packed.layout import Layout, Places, Row
+from sweep.model.packed.layout import Layout, Places, Row, counted_positions
 from sweep.model.packed.noise import Noise
 
-# Of the largest distance of a row's logits from the mean row's.
-_TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
-_APART = 2.0  # how much farther any other pooling must be
 _TRIES = 4  # seeds, by which random numbers that decide something are told from those that are drawn and not used
 
 
@@ -218,10 +215,9 @@ class Carrier:
     def _hidden(self, layout: Places) -> Tensor:
         """(tokens, width)"""
         self._line.lay(layout)
-        given: dict[str, Any] = {
-            "input_ids": layout.input_ids,
-            "position_ids": self._position_ids(layout),
-        }
+        pad = self._counted_from
+        places = layout.position_ids if pad is None else counted_positions(layout, pad)
+        given: dict[str, Any] = {"input_ids": layout.input_ids, "position_ids": places}
         if layout.token_type_ids is not None and "token_type_ids" in self._given:
             given["token_type_ids"] = layout.token_type_ids
         if "use_cache" in self._given:
@@ -245,21 +241,10 @@ class Carrier:
 
     @cached_property
     def _counted_from(self) -> int | None:
-        """RoBERTa and its kin count positions from behind that of padding, and do not count a token that pads; None elsewhere."""
+        """The id that pads, where positions are counted from it (RoBERTa and its kin); None elsewhere."""
         embeddings = getattr(self._trunk, "embeddings", None)
         counted = hasattr(embeddings, "create_position_ids_from_input_ids")
         return int(embeddings.padding_idx) if embeddings is not None and counted else None
-
-    def _position_ids(self, layout: Places) -> Tensor:
-        """(1, tokens)"""
-        places, pad = layout.position_ids, self._counted_from
-        if pad is None:
-            return places
-        padding = (layout.input_ids == pad).long()  # also in a text, where the tokenizer pads with another token
-        so_far = padding.cumsum(1)
-        first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
-        left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
-        return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
 
     def _make_sites(self, passenger: Passenger) -> None:
         for name in passenger.adapters:
@@ -273,23 +258,27 @@ class Carrier:
             setattr(owner, leaf, site)
             self._sites[name] = site
 
-    def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
+    def _evaluated(self, passenger: Passenger, rows: Sequence[Row]) -> Layout:
+        """The layout of a trial's rows, with the base and the trial's head in eval mode and its adapters in place."""
         self.train(False)
         passenger.head.eval()
         self.load([passenger])
-        layout = self.layout([rows])
+        return self.layout([rows])
+
+    def _find_pool(self, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> Pool:
+        layout = self._evaluated(passenger, rows)
         with torch.no_grad():
             with narrow.behind_attention(self._trunk, self._line) as linears:
                 hidden = self._hidden(layout)
             logits = [self._logits(pool, passenger, hidden, layout) for pool in self._pools]
-        pool = self._pools[_fitting(self._name, logits, expected, self._tolerance(expected))]
+        pool = self._pools[fitting(self._name, logits, expected, self._tolerance(expected))]
         if pool.read is not None:
             narrow.replace(self._trunk, linears, self._line, partial(pool.read, self))
         return pool
 
     def _try_training(self, pool: Pool, passenger: Passenger, rows: Sequence[Row]) -> None:
-        """Forward and back in training mode, on few short rows. Raises Unsuited where a module draws random numbers in a way of its
-        own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
+        """A forward and a backward pass in training mode, on two short rows. Raises Unsuited where a module draws random numbers
+        in a way of its own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
         self.train(True)
         self.load([passenger])
         stacks = [leaf.stacked for leaf in self._leaves]
@@ -316,27 +305,17 @@ class Carrier:
         return [state.tolist() for state in (torch.get_rng_state(), *on_gpu)]
 
     def _judge(self, pool: Pool, passenger: Passenger, rows: Sequence[Row], expected: Tensor) -> None:
-        self.train(False)
-        passenger.head.eval()
-        self.load([passenger])
-        layout = self.layout([rows])
+        layout = self._evaluated(passenger, rows)
         with torch.no_grad():
             logits = self._logits(pool, passenger, self._hidden(layout), layout)
-        _fitting(self._name, [logits], expected, self._tolerance(expected))
+        fitting(self._name, [logits], expected, self._tolerance(expected))
 
     @property
     def _name(self) -> str:
         return type(self._model).__name__
 
     def _tolerance(self, logits: Tensor) -> float:
-        """Of the coarsest type that logits go through: heads are wider than half a base, and products of one in 4 bits, or
-        under autocast, coarser than its weights."""
-        kind = self.device.type
-        types = {logits.dtype, *(weight.dtype for weight in self._trunk.parameters())}
-        computed = (getattr(module, "compute_dtype", None) for module in self._trunk.modules())
-        types |= {one for one in computed if isinstance(one, torch.dtype)}
-        types |= {torch.get_autocast_dtype(kind)} if torch.is_autocast_enabled(kind) else set()
-        return max(_TOLERANCE.get(one, 0.0) for one in types)
+        return tolerance(logits, self._trunk, self.device.type)
 
     def _logits(self, pool: Pool, passenger: Passenger, hidden: Tensor, layout: Places) -> Tensor | None:
         try:
@@ -384,6 +363,8 @@ _BY_KIND: dict[PoolingKind, Pool] = {
 
 
 class _Unpooled(nn.Module):
+    """Stands in for a pooler, and gives back what it is given."""
+
     def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden
 
@@ -391,19 +372,3 @@ class _Unpooled(nn.Module):
 def _set_mode(module: nn.Module, mode: bool) -> None:
     if module.training is not mode:  # setting it again would walk all modules, at every step
         module.train(mode)
-
-
-def _fitting(model: str, found: Sequence[Tensor | None], expected: Tensor, tolerance: float) -> int:
-    """Which of the logits are those expected, to a share of what sets rows apart. Raises Unsuited where none are, or where others
-    are nearly as close: rows of one token, or all alike, do not tell one pooling from another."""
-    spread = float((expected - expected.mean(dim=0)).abs().max())
-    if not spread:
-        raise Unsuited(f"{model} gives all rows that it was tried on the same logits, which tell nothing of a pack's")
-    far = [math.inf if one is None or one.shape != expected.shape else float((one - expected).abs().max())
-           for one in found]  # fmt: skip
-    best, *others = sorted(range(len(far)), key=far.__getitem__)
-    if not far[best] <= tolerance * spread:
-        raise Unsuited(f"{model} gives other logits when its rows are laid end to end")
-    if others and far[others[0]] <= _APART * max(far[best], tolerance * spread):
-        raise Unsuited(f"how {model} pools cannot be told by the rows that it was tried on; set model.pooling")
-    return best

@@ -291,6 +291,17 @@ class Layout:
         return upload(values, self.device)
 
 
+def counted_positions(layout: Places, pad: int) -> Tensor:
+    """(1, tokens), the positions of RoBERTa and its kin: counted in each row from behind the id `pad`, over the tokens that
+    are not it. A text may hold that id, where its tokenizer pads with another."""
+    places = layout.position_ids
+    padding = (layout.input_ids == pad).long()
+    so_far = padding.cumsum(1)
+    first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
+    left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
+    return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
+
+
 def upload(values: np.ndarray, device: torch.device) -> Tensor:
     """Without waiting for a GPU to come to it: what is not pinned has been read when the call returns."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)

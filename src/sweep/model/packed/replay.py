@@ -81,8 +81,8 @@ class PaddedDropout(nn.Dropout):
 
 
 class Replay:
-    """Of one trial, whose model it changes until `over`; `seed` is the trial's, and `recomputes` says that gradients are
-    checkpointed. `next_batch` comes before each batch of training, from the first on."""
+    """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and `recomputes` says that gradients
+    are checkpointed. Call `next_batch` before each batch of training, from the first on."""
 
     def __init__(self, model: nn.Module, seed: int, *, recomputes: bool) -> None:
         inner = unwrapped(model)
@@ -158,7 +158,8 @@ def _attend(
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers' eager attention, over (rows, heads, length, width); windows and causality are in the mask."""
+    """transformers' eager attention with the pack's dropout, over (rows, heads, length, width); windows and causality are in the
+    mask."""
     line = cast(Padded, line_of(module))
     kind = compute_type(value)
     heads = query.shape[1]

@@ -1,4 +1,4 @@
-"""What an architecture tells of whether its trials pack, before a weight is read."""
+"""Architectures whose trials never pack, found before a weight is read."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -70,8 +71,18 @@ class Comparison:
 
     @property
     def ranked(self) -> tuple[Contestant, ...]:
-        """Best on test by the main metric first."""
-        return tuple(sorted(self.contestants, key=lambda one: -self.score(one)))
+        """Best on test by the main metric first; ties are broken by the loss, then by the number of trained parameters."""
+        return tuple(sorted(self.contestants, key=lambda one: (-self.score(one), *_after("test", one.final.test, one))))
+
+    @property
+    def by_validation(self) -> tuple[Contestant, ...]:
+        """Best on validation by the main metric first; ties are broken likewise."""
+
+        def standing(one: Contestant) -> tuple[float, float, int]:
+            value = one.validation.get(f"eval/{self.main}", -math.inf)
+            return (-value, *_after("eval", one.validation, one))
+
+        return tuple(sorted(self.contestants, key=standing))
 
     def score(self, one: Contestant) -> float:
         return self.resampled.seen[one.name][self.main]
@@ -116,6 +127,12 @@ def compare(
     _check(found, resampled)
     pairs = _pairs(found, outcomes, resampled, chosen)
     return Comparison(found, chosen, outcomes, resampled, pairs, samples, seed)
+
+
+def _after(split: str, metrics: Mapping[str, float], one: Contestant) -> tuple[float, int]:
+    """For sorting those of equal scores: the lower loss on the split first, then the fewer trained parameters."""
+    loss = metrics.get(f"{split}/loss", math.inf)
+    return loss if math.isfinite(loss) else math.inf, one.final.parameters.trainable
 
 
 def _chosen(one: Contestant, metrics: Sequence[str]) -> tuple[str, ...]:

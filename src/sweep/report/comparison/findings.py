@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from sweep.report.comparison.comparison import ALPHA, Comparison, Pair
@@ -87,11 +86,9 @@ def _pareto(comparison: Comparison) -> Iterator[str]:
 
 
 def _orders(comparison: Comparison) -> str:
-    key = f"eval/{comparison.main}"
-    by_validation = sorted(comparison.contestants, key=lambda one: -one.validation.get(key, -math.inf))
-    if by_validation[0].name == comparison.ranked[0].name:
-        return f"Validation puts the same method first ({key} {score(by_validation[0].validation.get(key))})."
-    found = by_validation[0]
+    key, found = f"eval/{comparison.main}", comparison.by_validation[0]
+    if found.name == comparison.ranked[0].name:
+        return f"Validation puts the same method first ({key} {score(found.validation.get(key))})."
     return (
         f"Validation would have put {escape(found.name)} first ({key} {score(found.validation.get(key))}), which has "
         f"test/{comparison.main} {score(comparison.score(found))}."

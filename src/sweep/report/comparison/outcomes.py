@@ -50,8 +50,8 @@ def read_outcomes(task: Task, names: Sequence[str], predictions: Mapping[str, Se
     """`names` are the labels; the rows are the same, in the same order, for each method."""
     places = {name: place for place, name in enumerate(names)}
     rows = next(iter(predictions.values()))
-    truth = _marked(places, [row.label for row in rows])
-    found = {name: _marked(places, [row.predicted for row in given]) for name, given in predictions.items()}
+    truth = marked(places, [row.label for row in rows])
+    found = {name: marked(places, [row.predicted for row in given]) for name, given in predictions.items()}
     return Outcomes(task, truth, found)
 
 
@@ -73,7 +73,8 @@ def metric(task: Task, counts: Counts, name: str) -> Floats:
     return _ratio((by_label * weights).sum(axis=1), weights.sum(axis=1))
 
 
-def _marked(places: Mapping[str, int], given: Sequence[Sequence[str]]) -> Bools:
+def marked(places: Mapping[str, int], given: Sequence[Sequence[str]]) -> Bools:
+    """(rows, labels), true where a row has the label; `places` are the labels' columns."""
     marks = np.zeros((len(given), len(places)), dtype=np.bool_)
     for row, names in enumerate(given):
         for name in names:

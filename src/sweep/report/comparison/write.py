@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sweep.disk import write_whole
 from sweep.errors import UserError
 from sweep.report.comparison.comparison import Comparison, compare
 from sweep.report.comparison.contestants import Entry
@@ -24,10 +25,10 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     markdown = document(comparison, drawn)
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
     title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
-    files[0].write_text(page(markdown, title=title, folder=folder), encoding="utf-8")
-    files[1].write_text(markdown, encoding="utf-8")
+    write_whole(files[0], page(markdown, title=title, folder=folder))
+    write_whole(files[1], markdown)
     values = json.dumps(_finite(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)
-    files[2].write_text(values + "\n", encoding="utf-8")
+    write_whole(files[2], values + "\n")
     return files
 
 

@@ -1,4 +1,4 @@
-"""What the mock backend lets in: requests of clients on this machine, and bodies of a bounded size."""
+"""Which requests the mock backend takes: those of clients on this machine, with bodies of a bounded size."""
 
 from __future__ import annotations
 

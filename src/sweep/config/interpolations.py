@@ -1,0 +1,100 @@
+"""How long a config grows once its `${…}` are filled in, counted before they are: OmegaConf fills in each of them anew, and a few
+strings that name one another ten times each never end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MOST = 2**16  # characters: OmegaConf fills in some 30,000 a second
+_NAME = re.compile(r"[\w.\[\]-]+")
+_PART = re.compile(r"[\w-]+")
+
+Place = tuple[str | int, ...]
+
+
+def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
+    """The first key whose interpolations grow beyond `MOST`, with the rule that it breaks; None where none does. `tree` is plain,
+    with its interpolations as they were written."""
+    known: dict[Place, int] = {}
+    total = 0
+    for place, text in _texts(tree, ()):
+        if "${" not in text:
+            continue
+        total += _size(tree, place, known)
+        if total > MOST:
+            rule = f"has ${{…}} that stand for more than {MOST:,} characters, with what those stand for in turn"
+            return ".".join(map(str, place)), f"{rule}; write the value out"
+    return None
+
+
+def _size(tree: Any, place: Place, known: dict[Place, int]) -> int:
+    """Characters of what is at `place`, filled in. What leads back to itself counts nothing: OmegaConf refuses it."""
+    if place in known:
+        return known[place]
+    known[place] = 0
+    value, size = _at(tree, place), 1
+    match value:
+        case dict():
+            size += sum(_size(tree, (*place, key), known) for key in value)
+        case list():
+            size += sum(_size(tree, (*place, index), known) for index in range(len(value)))
+        case str():
+            size += len(value) + sum(_size(tree, named, known) for named in _named(tree, place, value))
+    known[place] = size
+    return size
+
+
+def _named(tree: Any, place: Place, text: str) -> Iterator[Place]:
+    """The places that the interpolations of a text name. Of a name that is itself made of interpolations, such as `${a.${b}}`,
+    and of what a resolver is given, whatever there is of that name."""
+    for written in _NAME.findall(_within(text)):
+        name = written.lstrip(".")
+        up = len(written) - len(name)
+        start = place[: max(len(place) - up, 0)] if up else ()
+        named = (*start, *(int(part) if part.isdecimal() else part for part in _PART.findall(name)))
+        if _at(tree, named) is not None and named != place[: len(named)]:
+            yield named
+
+
+def _within(text: str) -> str:
+    """What stands between the braces of interpolations, each apart."""
+    found, depth, position = [], 0, 0
+    while position < len(text):
+        if text.startswith("${", position):
+            depth, position = depth + 1, position + 2
+            found.append(" ")
+            continue
+        if text[position] == "}" and depth:
+            depth -= 1
+            found.append(" ")
+        elif depth:
+            found.append(text[position])
+        position += 1
+    return "".join(found)
+
+
+def _at(tree: Any, place: Place) -> Any:
+    """None where there is nothing."""
+    found = tree
+    for part in place:
+        if isinstance(found, dict):
+            found = found.get(part, found.get(str(part)))
+        elif isinstance(found, list) and isinstance(part, int) and part < len(found):
+            found = found[part]
+        else:
+            return None
+    return found
+
+
+def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield from _texts(inner, (*place, key))
+        case list():
+            for index, inner in enumerate(value):
+                yield from _texts(inner, (*place, index))
+        case str():
+            yield place, value

@@ -1,0 +1,129 @@
+"""Objects of the user's own code, named by a dotted path such as `mypackage.samplers.MySampler`."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sweep.errors import UserError, closest, first_line
+
+_SWEEP = Path(__file__).parent
+
+
+class OwnCodeError(Exception):
+    """What is wrong with the user's own code, as the end of a message."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is a dotted path, and none of sweep's own choices: those have no dots."""
+    return "." in name
+
+
+def load(path: str) -> Callable[..., Any]:
+    """The class or function at a dotted path. Modules are found on `sys.path`, and last in the working directory.
+
+    Raises OwnCodeError where the module cannot be imported, or holds nothing callable of that name.
+    """
+    name, _, attribute = path.rpartition(".")
+    module = _module(name)
+    found = getattr(module, attribute, None)
+    if found is None:
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise OwnCodeError(f"is {path}, but {_place(module)} has no {attribute}{closest(attribute, names)}")
+    if not callable(found):
+        raise OwnCodeError(f"is {path}, which is {found!r}, but must be a class or a function")
+    return found  # type: ignore[no-any-return]
+
+
+def argument_rule(path: str, owner: Callable[..., Any], given: Mapping[str, object]) -> tuple[str, str] | None:
+    """The name of the argument, or an empty text, and the rule that a call with these arguments breaks; None if it breaks none."""
+    signature = _signature(owner)
+    if signature is None:
+        return None
+    parameters = signature.parameters.values()
+    if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        allowed = [each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
+        for name in given:
+            if name not in allowed:
+                shown = [each for each in allowed if each != "seed"]
+                return name, f"is no argument of {path}{closest(name, shown)}; there are: {', '.join(shown) or 'none'}"
+    try:
+        signature.bind(**given)
+    except TypeError as error:
+        return "", f"does not suit {path}: {first_line(error)}"
+    return None
+
+
+def takes_seed(owner: Callable[..., Any]) -> bool:
+    signature = _signature(owner)
+    return signature is not None and "seed" in signature.parameters
+
+
+def code_state(path: str) -> str:
+    """What a record says of the code behind a dotted path: the version of its distribution, where it has one, and the SHA-256 of
+    the module's file. Raises OwnCodeError as `load` does."""
+    module = _module(path.rpartition(".")[0])
+    top = module.__name__.partition(".")[0]
+    installed = metadata.packages_distributions().get(top, [])
+    versions = [f"{name} {metadata.version(name)}" for name in dict.fromkeys(installed)]
+    file = getattr(module, "__file__", None)
+    digest = [f"sha256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]}"] if file else []
+    return ", ".join([*versions, *digest]) or "built in"
+
+
+@contextmanager
+def told(key: str, path: str, doing: str) -> Iterator[None]:
+    """Turn what the user's code raises into a UserError of the config key, with the line of that code. Raises what Optuna's
+    storage and sweep itself raise as it is."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except (UserError, StorageInternalError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError.of(key, f"is {path}, which {doing} raised {described(error)}") from error
+
+
+def described(error: BaseException) -> str:
+    """The kind of error, its message, and the last line of code that is neither sweep's nor a library's."""
+    last = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if file.is_file() and "site-packages" not in file.parts and _SWEEP not in file.parents:
+            last = frame
+    where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
+    return f"{type(error).__name__}: {first_line(error)}{where}"
+
+
+def _module(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise OwnCodeError(f"names {error.name}, and there is no such module in {here} or on sys.path") from None
+        raise OwnCodeError(f"names {name}, which cannot be imported: {described(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise OwnCodeError(f"names {name}, which cannot be imported: {described(error)}") from None
+
+
+def _place(module: ModuleType) -> str:
+    return str(getattr(module, "__file__", None) or module.__name__)
+
+
+def _signature(owner: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(owner)
+    except (TypeError, ValueError):
+        return None
