@@ -145,8 +145,9 @@ def test_values_that_others_keep_without_effect_are_told(tmp_path: Path, argumen
 
 
 def test_a_key_that_a_searched_group_decides_is_not_told(tmp_path: Path) -> None:
-    space = space_file(tmp_path, "adapter: {choices: [lora, qlora]}")
-    assert make_plan([QUICK, space, "adapter.double_quantization=false"]).notes == ()
+    for searched in ("adapter: {choices: [lora, qlora]}", "adapter.quantization: {choices: [none, nf4]}"):
+        space = space_file(tmp_path, searched)
+        assert make_plan([QUICK, space, "adapter.double_quantization=false"]).notes == ()
 
 
 def test_keys_that_the_command_line_takes_out_of_the_space_are_told_in_one_note() -> None:
@@ -175,3 +176,10 @@ def test_keys_that_a_sampler_does_not_learn_are_told(tmp_path: Path) -> None:
     assert not make_plan([QUICK, "study.sampler=gp"]).notes
     (note,) = make_plan([QUICK, "study.sampler=gp", "study.space=adapters", "study.n_trials=10"]).notes
     assert "draws keys with conditions at random: adapter.r" in note
+
+
+def test_a_small_share_of_few_steps_is_not_told(tmp_path: Path) -> None:
+    rows = "".join(f"text {row},{'ab'[row % 2]}\n" for row in range(40))
+    (tmp_path / "train.csv").write_text(f"text,label\n{rows}")
+    data = ["dataset=custom", f"dataset.path={tmp_path}", "dataset.test_split=null", "dataset.test_ratio=0.5"]
+    assert make_plan([QUICK, *data]).notes == ()  # up to 0.3 of six steps, which is two

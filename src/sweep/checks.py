@@ -59,7 +59,8 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
     if trainer.eval_strategy != "steps" and trainer.eval_steps is not None:
         yield (
             "trainer.eval_steps",
-            f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}",
+            f"is {trainer.eval_steps}, but counts only where trainer.eval_strategy is steps; it is {trainer.eval_strategy}: "
+            "type trainer.eval_steps=null",
         )
     if trainer.save_newest and not trainer.save_best:
         yield "trainer.save_newest", "is true, but is kept beside the best adapter, and trainer.save_best is false"

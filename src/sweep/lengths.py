@@ -77,7 +77,8 @@ def long_warmups(config: Config, corners: Sequence[Config], *, rows: int) -> Ite
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
-        if total > steps > total / 3:
+        long = value > 1 / 3 if value < 1 else steps > total / 3  # a small share of few steps is rounded up
+        if long and steps < total:
             told.setdefault((said, total), f"{WARMUP} {said}, more than a third of the {total} steps of {trial}")
     yield from list(told.values())[-1:]
 

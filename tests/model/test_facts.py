@@ -54,6 +54,7 @@ def refused(config: Config, labels: LabelSpace) -> str:
         ({"torch_dtype": "int8"}, 'says torch_dtype: "int8"'),
         ({"hidden_size": 2**40}, "says hidden_size: 1099511627776, but no machine trains such a model"),
         ({"num_hidden_layers": 10**6}, "says num_hidden_layers: 1000000, but no machine trains such a model"),
+        ({"text_config": {"a": 1}}, "a config of a part (such as text_config), which bert does not have"),
         ({"num_hidden_layers": -1}, "says num_hidden_layers: -1, but it must be at least 1"),
         ({"num_hidden_layers": 0}, "says num_hidden_layers: 0, but it must be at least 1"),
         ({"num_attention_heads": -1}, "says num_attention_heads: -1, but it must be at least 1"),

@@ -42,6 +42,7 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
         raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
     _check_quantization(model, config)
+    _check_text_part(model, config)
     return config
 
 
@@ -62,6 +63,19 @@ def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
     method = asked.get("quant_method") if isinstance(asked, dict) else getattr(asked, "quant_method", None)
     if asked is not None and str(getattr(method, "value", method)) not in KNOWN:
         rule = f"its config.json says quant_method: {method}, which transformers does not know"
+        raise UserError.of(KEY, f"is {model.path}, but {rule}")
+
+
+def _check_text_part(model: ModelConfig, config: PreTrainedConfig) -> None:
+    """transformers takes any entry of such a name for the text model's config, also where the architecture has none."""
+    try:
+        part: object = config.get_text_config()
+    except ValueError as error:
+        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
+    if isinstance(part, dict):
+        rule = (
+            f"its config.json holds a config of a part (such as text_config), which {config.model_type} does not have"
+        )
         raise UserError.of(KEY, f"is {model.path}, but {rule}")
 
 

@@ -94,7 +94,8 @@ def told(plan: Plan, found: Expected | str) -> list[str]:
         return [f"expected time and memory: not known, for {found}"]
     study = plan.config.study
     each = sorted(found.seconds(corner, plan.splits) for corner in plan.corners)
-    span = clock(each[-1]) if each[-1] < 1.1 * each[0] else f"{clock(each[0])} to {clock(each[-1])}"
+    least, most = clock(each[0]), clock(each[-1])
+    span = most if least == most or each[-1] < 1.1 * each[0] else f"{least} to {most}"
     lines = [
         f"expected time, by {_STEPS} steps that were timed on {found.device} as busy as it is now: about {span} a trial"
     ]
