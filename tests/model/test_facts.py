@@ -17,7 +17,7 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import facts
 from sweep.model.artifact import load
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import model_faults
 
@@ -169,7 +169,7 @@ def test_indexes(
     config = sharded(index)
     assert message in "\n".join(map(str, model_faults(config)))
     assert message in refused(config, labels)
-    with pytest.raises(UserError), Bench("cpu").model(config, labels):
+    with pytest.raises(UserError), BaseModelCache("cpu").model(config, labels):
         pass
     assert not (tmp_path / "opened").exists()
 

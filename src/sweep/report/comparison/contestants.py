@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sweep.config.schema import Config, Task
 from sweep.errors import Fault, UserError
-from sweep.records import Cost, FinalRecord, Metrics, TrialRecord, total
+from sweep.records.final import FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Cost, Metrics, TrialRecord, total
 from sweep.report.facts import Prediction, read_lock, read_predictions
 from sweep.report.units import value
-from sweep.store import Lock, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Records become typed results: numbers, and no sentence."""
