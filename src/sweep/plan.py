@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from sweep.checks import check, check_space
@@ -30,6 +31,7 @@ from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError
 from sweep.lengths import WARMUP, cut_warmup, cut_warmups, fewest_steps, long_decays, long_warmups, uncountable
 from sweep.methods import never_stopped, not_learnt, trials_of_each
+from sweep.own_metrics import trial_faults
 from sweep.records import TrialPlan
 from sweep.steps import evaluation_steps, total_steps, warmup_steps
 
@@ -139,6 +141,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         faults += _new(list(late), faults)
     if splits is not None:
         faults += _new([_with_origin(fault, origin) for fault in _word_faults(corners, splits)], faults)
+    if splits is not None and not any(fault.path.startswith("dataset.") for fault in faults):
+        faults += [_with_origin(fault, origin) for fault in _own_metric_faults(config, splits)]
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
@@ -353,6 +357,11 @@ def _schedule_faults(
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
+
+
+def _own_metric_faults(config: Config, splits: Splits) -> list[Fault]:
+    labels = np.asarray(splits.validation.labels, dtype=np.int64)
+    return trial_faults(config.dataset, labels, len(splits.labels))
 
 
 def _idle_evaluations(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.schema import DatasetConfig
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.model.artifact import load
@@ -27,7 +28,7 @@ def test_the_model_left_is_that_of_the_best_evaluation(
     with retrained(trial, bench=bench, data=data) as done:
         assert isinstance(done.outcome, Completed)
         found = done.predict(data.validation(done.tokenizer, None))
-    assert measure("single_label", found, "eval") == done.outcome.best.metrics
+    assert measure(DatasetConfig(), found, "eval") == done.outcome.best.metrics
     assert found.scores.shape == (HELD_OUT, 4)
 
 

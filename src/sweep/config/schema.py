@@ -138,6 +138,9 @@ class DatasetConfig(Section):
     )
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
+    metrics: tuple[DottedPath, ...] = Field(
+        (), description="dotted paths of metrics of your own, computed in every evaluation beside the task's"
+    )
     text_column: str = "text"
     text_pair_column: str | None = None
     label_column: str | Names = Field(

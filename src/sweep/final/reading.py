@@ -63,7 +63,7 @@ def decisions(session: Session, config: Config, result: Trained) -> Decisions:
     held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
     predictions = result.predict(held_out)
     found = tuned(predictions.scores, predictions.labels)
-    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found))
+    return Decisions(found, tuned=True, validation=measure(config.dataset, predictions, "eval", found))
 
 
 def read_test(session: Session, config: Config, result: Trained, decided: Decisions) -> Reading:
@@ -80,8 +80,8 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, predictions, words=prompt is not None),
-        metrics=measure(labels.task, predictions, "test", decided.cuts),
-        untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
+        metrics=measure(config.dataset, predictions, "test", decided.cuts),
+        untuned=measure(config.dataset, predictions, "test") if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before(config, bench=session.bench, data=session.data, test=tokens),
     )

@@ -28,5 +28,5 @@ def before(config: Config, *, bench: Bench, data: TokenisedData, test: Dataset) 
     size, collate = config.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
     with bench.model(config, labels) as model, autocast(config.trainer, bench.device):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
-        found = {prefix: measure(labels.task, scored(rows), prefix) for prefix, rows in splits.items()}
+        found = {prefix: measure(config.dataset, scored(rows), prefix) for prefix, rows in splits.items()}
     return {name: value for metrics in found.values() for name, value in metrics.items()}

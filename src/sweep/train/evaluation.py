@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sweep.config.metrics import BY_TASK
-from sweep.config.schema import Task
+from sweep.config.metrics import metric_names
+from sweep.config.schema import DatasetConfig
+from sweep.own_metrics import own_values
 from sweep.train.loss import MeanLoss, wide
-from sweep.train.metrics import Labels, Scores, decide, score
+from sweep.train.metrics import Labels, Scores, decide, probabilities, score
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
@@ -61,15 +62,20 @@ def judged(scores: Tensor, labels: Tensor, *, loss: MeanLoss, started: float) ->
 
 
 def measure(
-    task: Task, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
+    dataset: DatasetConfig, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
 ) -> dict[str, float]:
-    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`.
+    """Return every metric of the task, the loss with them, named `prefix/…` in the order of
+    `sweep.config.metrics`, and then the user's own (`dataset.metrics`).
 
-    `thresholds` are for multi-label: one for all labels, or one each.
+    `thresholds` are for multi-label: one for all labels, or one each. Raises UserError where a metric
+    of the user's own cannot be computed.
     """
+    task, truth = dataset.task, predictions.labels
     decided = decide(task, predictions.scores, thresholds)
-    found = {"loss": predictions.loss, **score(task, decided, predictions.labels)}
-    return {f"{prefix}/{name}": found[name] for name in BY_TASK[task]}
+    found = {"loss": predictions.loss, **score(task, decided, truth)}
+    if dataset.metrics:
+        found |= own_values(dataset.metrics, truth, decided, probabilities(task, predictions.scores))
+    return {f"{prefix}/{name}": found[name] for name in metric_names(dataset)}
 
 
 def _batches(dataset: Any, order: Any, collate: Collator, size: int) -> Iterator[dict[str, Tensor]]:
