@@ -9,7 +9,7 @@ from sweep import interrupts, warned
 from sweep.errors import reported
 
 # What `sweep NAME …` does without a search; each answers without torch.
-_COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
+_COMMANDS = {"compare": "sweep.cli.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:

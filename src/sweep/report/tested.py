@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.analysis.counts import Bools, Counts, Floats, marked, metric, percentiles
 from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.schema import Task
-from sweep.report.comparison.bootstrap import percentiles
-from sweep.report.comparison.outcomes import Bools, Counts, Floats, marked, metric
 from sweep.report.inference import wilson
 
 Interval = tuple[float, float]

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis.comparison.comparison import compare
+from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.failures import failures
+from sweep.analysis.comparison.plain import plain
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records import Candidate, Confirmation, Cost, Refit
-from sweep.report.comparison.comparison import compare
-from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import document
-from sweep.report.comparison.failures import failures
 from sweep.report.comparison.figures import curves, draw
-from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
 from sweep.report.cost import cost, spent_in_all

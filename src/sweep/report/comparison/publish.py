@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.analysis.comparison.comparison import Comparison
 from sweep.config.schema import Config, TrackerConfig
-from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.summary import rows, summary
 from sweep.store import Store
 from sweep.track.open import open_tracker

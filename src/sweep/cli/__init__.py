@@ -1,0 +1,1 @@
+"""What `sweep NAME …` does beside a search. Never imports torch."""
