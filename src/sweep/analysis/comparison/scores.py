@@ -45,7 +45,7 @@ class FreshSeeds:
     method: str
     seeds: int
     in_search: float | None
-    mean: float
+    mean: float | None
     interval: tuple[float, float] | None
 
 
