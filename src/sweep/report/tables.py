@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.config.metrics import BY_TASK
+from sweep.config.metrics import metric_names
 from sweep.config.schema import Task
 from sweep.records import Completed, Cost, Failed, Metrics, Pruned, TrialRecord
 from sweep.report.facts import Facts, Point
@@ -28,7 +28,7 @@ def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
 
 def every_metric(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
-    return tuple(name for name in BY_TASK[facts.config.dataset.task] if name in recorded)
+    return tuple(name for name in metric_names(facts.config.dataset) if name in recorded)
 
 
 def trials(facts: Facts) -> str:
