@@ -60,7 +60,7 @@ def test_the_key_points_name_the_best_its_margin_and_its_price(comparison):
         in text
     )
     assert "good trains 9,000 parameters (0.90 %) in 9.00 s: 900 times the trained parameters of poor" in text
-    assert "against trained parameters: good, poor; matched or beaten for less: fair." in text
+    assert "against trained parameters: good, poor; matched or beaten at a lower cost: fair." in text
     assert "The majority class reaches test/accuracy 0.3333; every interval lies above it." in text
 
 
@@ -162,7 +162,7 @@ def test_multi_label_is_compared_by_whole_rows(multi):
     found = compare(multi, samples=200)
     assert found.metrics == ("f1_macro", "subset_accuracy", "f1_micro")
     assert found.pair("first", "second").mcnemar.first_only == 12
-    assert "Of subset_accuracy, by McNemar's test" in document(found, ())
+    assert "McNemar's test (1947) of subset_accuracy" in document(found, ())
 
 
 def test_asked_metrics_are_the_ones_shown_and_the_first_one_ranks(three):
@@ -242,7 +242,7 @@ def test_a_refit_of_some_is_a_caveat_and_of_any_is_told(make):
     comparison = compare([first, second], samples=100)
     text = document(comparison, ())
     name = comparison.contestants[0].name
-    assert f"Only {name} learnt from validation rows too before the test (study.refit), which favours it." in text
+    assert f"Only {name} was trained on validation rows too before the test (study.refit), which favours it." in text
     assert f"`test/…` of {name} is of the model refitted on train and validation rows together" in text
     assert "run-refit" in text.split("## Where", 1)[1]
     table = rows_of(text, "What they cost")
