@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sweep.records import Cost, Failed, FailureReason, total
+from sweep.records.trial import Cost, Failed, FailureReason, total
 from sweep.report.facts import read
 from sweep.report.winner import winner
 

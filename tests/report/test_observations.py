@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.records import Failed, FailureReason, Pruned
+from sweep.records.trial import Failed, FailureReason, Pruned
 from sweep.report.facts import Point, read
 from sweep.report.observations import agreement, course, ending, fit, spread, trial_observations
 

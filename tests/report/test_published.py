@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.config.schema import PublishedConfig, PublishedParameters, PublishedTraining, PublishedTrial
-from sweep.records import Completed, EvalPoint, Step
+from sweep.records.trial import Completed, EvalPoint, Step
 from sweep.report.facts import read
 from sweep.report.published import matches, published
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.records import FinalRecord, Refit
+from sweep.records.final import FinalRecord, Refit
 from sweep.report.facts import read
 from sweep.report.summary import study_summary, summary_lines
 

@@ -10,10 +10,10 @@ import pytest
 
 from sweep.config.schema import AdapterConfig, TrackerConfig
 from sweep.errors import UserError
-from sweep.records import Completed, Cost, Failed, FailureReason, Step
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
 from sweep.report.summary import study_summary, summary_lines
 from sweep.report.write import write_report
-from sweep.store import Store
 
 from .conftest import (
     BATCH,

@@ -1,5 +1,5 @@
-"""The names of the metrics each task has. They are computed in `sweep.train.metrics`, and those of
-`dataset.metrics`, which are the user's own, in `sweep.own_metrics`."""
+"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`, and those of
+`dataset.metrics`, which are the user's own, in `sweep.config.custom_metrics`."""
 
 from __future__ import annotations
 

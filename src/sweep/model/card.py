@@ -21,7 +21,8 @@ from sweep.model import standard
 from sweep.model.base import auto_class
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
-from sweep.records import Metrics, Refit
+from sweep.records.final import Refit
+from sweep.records.trial import Metrics
 
 FILE = "README.md"
 _TRAINED = {

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import reported
+from sweep.records.store import Store
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
-from sweep.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> None:

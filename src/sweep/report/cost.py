@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sweep.records import Completed, Cost, Failed, FailureReason, Pruned, TrialRecord, total
+from sweep.records.trial import Completed, Cost, Failed, FailureReason, Pruned, TrialRecord, total
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, join, table
 from sweep.report.tables import state

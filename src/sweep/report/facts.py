@@ -14,21 +14,10 @@ from sweep.config.metrics import proportion
 from sweep.config.schema import Config, ModelConfig, StudyConfig, Task
 from sweep.data.labels import separated
 from sweep.errors import UserError
-from sweep.records import (
-    Completed,
-    Confirmation,
-    Cost,
-    EvalPoint,
-    Failed,
-    FinalRecord,
-    Pruned,
-    Step,
-    TrialRecord,
-    ranked,
-    total,
-)
+from sweep.records.final import Confirmation, FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
 from sweep.report.tested import Tested, coded, recorded, weigh
-from sweep.store import Lock, Store
 
 
 @dataclass(frozen=True, slots=True)

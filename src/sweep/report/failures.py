@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 from sweep.report.facts import Facts, Prediction
 from sweep.report.markdown import details, escape, join, table
 from sweep.report.units import MISSING, count, score

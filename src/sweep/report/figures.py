@@ -9,20 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sweep.config.schema import Scalar
-from sweep.records import Completed, Failed, Pruned, TrialRecord
-from sweep.report.canvas import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    DASHES,
-    DPI,
-    GREY,
-    ORANGE,
-    STYLE,
-    VERMILLION,
-    canvas,
-    label,
-)
+from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
+from sweep.report.canvas import BLACK, BLUE, CYCLE, DASHES, DPI, GREY, ORANGE, STYLE, VERMILLION, canvas, label
 from sweep.report.facts import Facts, Point
 from sweep.report.matrix import confusion
 from sweep.report.scores import guess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.failures import failures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sweep.config.schema import Scalar
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 from sweep.report.cost import spent_in_all
 from sweep.report.facts import Facts
 from sweep.report.markdown import block, bullets, code, escape, join

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 from sweep.report.confusion import LabelScore, label_scores, mistakes
 from sweep.report.facts import Facts
 from sweep.report.markdown import code, details, escape, figure, join, table

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from sweep.config.metrics import BY_TASK
 from sweep.config.objective import LOSS
-from sweep.records import Completed, EvalPoint, Failed, FailureReason, Pruned, TrialRecord, best_metrics, ranked
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, TrialRecord, best_metrics, ranked
 from sweep.report.facts import Facts, Point
 from sweep.report.inference import standard_error
 from sweep.report.markdown import escape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.records import ParameterGroup
+from sweep.records.final import ParameterGroup
 from sweep.report.facts import Facts
 from sweep.report.markdown import escape, join, table
 from sweep.report.units import count, share, size

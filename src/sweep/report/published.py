@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sweep.config.schema import PublishedConfig, PublishedTrial, Scalar
-from sweep.records import FinalRecord, TrialRecord
+from sweep.records.final import FinalRecord
+from sweep.records.trial import TrialRecord
 from sweep.report.facts import Facts, Point, made
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, count, flops, plural, score, signed, value

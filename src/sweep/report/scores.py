@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sweep.config.metrics import better_when_lower
 from sweep.config.schema import Task
-from sweep.records import FinalRecord, Metrics
+from sweep.records.final import FinalRecord
+from sweep.records.trial import Metrics
 from sweep.report.facts import Facts
 from sweep.report.inference import wilson
 from sweep.report.markdown import escape, table

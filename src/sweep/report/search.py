@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from sweep.records import Completed, TrialRecord
+from sweep.records.trial import Completed, TrialRecord
 from sweep.report import tables
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, details, escape, figure, join

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sweep.records import Candidate, Confirmation, FinalRecord, ranked
+from sweep.records.final import Candidate, Confirmation, FinalRecord
+from sweep.records.trial import ranked
 from sweep.report.facts import Facts
 from sweep.report.markdown import bullets, code, escape, join, table
 from sweep.report.units import MISSING, plural, score, value

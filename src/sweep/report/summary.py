@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.records import Completed, Failed, FinalRecord, Pruned
+from sweep.records.final import FinalRecord
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Failed, Pruned
 from sweep.report.facts import Facts, read
 from sweep.report.scores import Line, against_guessing, intervals, lines
 from sweep.report.tables import counted, ended, shown_metrics
 from sweep.report.units import plural, score, searched_value
-from sweep.store import Store
 
 
 def summary_lines(store: Store) -> tuple[str, ...]:

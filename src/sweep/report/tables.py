@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sweep.config.metrics import metric_names
 from sweep.config.schema import Task
-from sweep.records import Completed, Cost, Failed, Metrics, Pruned, TrialRecord
+from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord
 from sweep.report.facts import Facts, Point
 from sweep.report.markdown import code, escape, table
 from sweep.report.units import MISSING, count, score, searched_value, signed, value

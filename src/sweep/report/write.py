@@ -6,7 +6,8 @@ from collections.abc import Set
 from pathlib import Path
 
 from sweep.config.secrets import scrub
-from sweep.disk import write_whole
+from sweep.records.disk import write_whole
+from sweep.records.store import Store
 from sweep.report.comparison.write import section
 from sweep.report.cost import cost
 from sweep.report.experiment import experiment
@@ -22,7 +23,6 @@ from sweep.report.repeat import repeat
 from sweep.report.search import search
 from sweep.report.selection import selection
 from sweep.report.winner import winner
-from sweep.store import Store
 
 
 def write_report(store: Store) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from sweep.analysis.comparison.comparison import compare
 from sweep.analysis.comparison.contestants import Entry, read_contestants
 from sweep.errors import UserError
-from sweep.store import Store
+from sweep.records.store import Store
 
 from .conftest import NAMES, TRUTH, answers, record, settings, write_rows
 

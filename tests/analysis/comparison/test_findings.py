@@ -10,7 +10,7 @@ import pytest
 from sweep.analysis.comparison.comparison import Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.findings import findings
-from sweep.store import Store
+from sweep.records.store import Store
 
 from .conftest import answers, settings
 

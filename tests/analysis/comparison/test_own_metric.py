@@ -12,8 +12,8 @@ from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.scores import overview
 from sweep.config.schema import Config
 from sweep.errors import UserError
+from sweep.records.store import Store
 from sweep.report.comparison.document import document
-from sweep.store import Store
 
 from .conftest import answers, settings
 

@@ -14,8 +14,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from sweep.analysis.comparison.comparison import Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.config.schema import AdapterConfig, Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
-from sweep.records import FinalRecord, Parameters
-from sweep.store import Store
+from sweep.records.final import FinalRecord, Parameters
+from sweep.records.store import Store
 
 from ..conftest import completed, final, lock
 

@@ -11,7 +11,9 @@ from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.failures import failures
 from sweep.analysis.comparison.plain import plain
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
-from sweep.records import Candidate, Confirmation, Cost, Refit
+from sweep.records.final import Candidate, Confirmation, Refit
+from sweep.records.store import Store
+from sweep.records.trial import Cost
 from sweep.report.comparison.document import document
 from sweep.report.comparison.figures import curves, draw
 from sweep.report.comparison.summary import rows, summary, summary_lines
@@ -19,7 +21,6 @@ from sweep.report.comparison.write import section, write
 from sweep.report.cost import cost, spent_in_all
 from sweep.report.facts import read
 from sweep.report.write import write_report
-from sweep.store import Store
 
 from ..conftest import evals
 from .conftest import answers, settings

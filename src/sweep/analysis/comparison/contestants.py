@@ -13,8 +13,9 @@ from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
 from sweep.errors import Fault, UserError
-from sweep.records import Cost, FinalRecord, Metrics, TrialRecord, total
-from sweep.store import Lock, Store
+from sweep.records.final import FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Cost, Metrics, TrialRecord, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.config.schema import Config, TrackerConfig
+from sweep.records.store import Store
 from sweep.report.comparison.summary import rows, summary
-from sweep.store import Store
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending
 

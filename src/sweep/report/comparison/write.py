@@ -10,13 +10,13 @@ from typing import Any
 from sweep.analysis.comparison.comparison import Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.plain import plain
-from sweep.disk import write_whole
 from sweep.errors import UserError
+from sweep.records.disk import write_whole
+from sweep.records.store import Store
 from sweep.report.comparison.document import chapter, document
 from sweep.report.comparison.figures import draw
 from sweep.report.markdown import bullets, escape, join
 from sweep.report.page import page
-from sweep.store import Store
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
