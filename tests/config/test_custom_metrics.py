@@ -19,7 +19,7 @@ from sweep.config.schema import DatasetConfig
 from sweep.engine.evaluation import Predictions, measure
 from sweep.errors import UserError
 from sweep.records.store import Store
-from sweep.records.trial import Completed
+from sweep.records.trial import Completed, Failed, FailureReason
 
 MODULE = """
 import numpy as np
@@ -98,12 +98,12 @@ def test_a_function_is_given_labels_and_probabilities_and_a_metric_of_evaluate_p
 def test_an_evaluation_records_them_after_those_of_the_task_and_its_scores_cannot_be_changed() -> None:
     labels, _, chances = rows()
     predictions = Predictions(np.log(chances).astype(np.float32), labels, loss=0.5, seconds=0.0)
-    dataset = DatasetConfig(metrics=("mymetrics.spoiling", "mymetrics.brier", "mymetrics.undefined"))
-    found = measure(dataset, predictions, "eval")
+    own = ("mymetrics.spoiling", "mymetrics.brier", "mymetrics.undefined")
+    found = measure("single_label", predictions, "eval", own=own)
     assert list(found)[-4:] == ["eval/recall_weighted", "eval/spoiling", "eval/brier", "eval/undefined"]
     assert found["eval/brier"] == pytest.approx(own_values(["mymetrics.brier"], *rows())["brier"])
     assert np.isnan(found["eval/undefined"])
-    plain = measure(DatasetConfig(), predictions, "eval")
+    plain = measure("single_label", predictions, "eval", own=())
     assert plain == {name: value for name, value in found.items() if name in plain}
 
 
@@ -160,16 +160,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("bert"))
 
 
+def small(model: Path, folder: Path) -> list[str]:
+    """Overrides of a study of few rows and two epochs."""
+    return [
+        "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", "tracker=none",
+        "study.space=null", "study.pruner=none", "study.sampler=random", "trainer.num_train_epochs=2",
+        "trainer.eval_strategy=epoch", "dataset.max_train_samples=48", "dataset.max_eval_samples=27",
+        "dataset.max_test_samples=28",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("engine", ["trainer", pytest.param("packed", marks=pytest.mark.slow)])
 def test_a_study_is_searched_by_it_tested_with_it_and_resumed_with_the_same_code_only(
     engine: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def asked(trials: int) -> int:
         return run(
-            monkeypatch, "+experiment=quickstart", f"model.path={model}", f"run_dir={tmp_path / 'run'}",
-            "tracker=none", "study.space=null", f"study.n_trials={trials}", "study.pruner=none", f"engine={engine}",
-            "trainer.num_train_epochs=2", "trainer.eval_strategy=epoch", "dataset.max_train_samples=48",
-            "dataset.max_eval_samples=27", "dataset.max_test_samples=28", "study.sampler=random",
+            monkeypatch, *small(model, tmp_path), f"study.n_trials={trials}", f"engine={engine}",
             "dataset.metrics=[mymetrics.brier,mymetrics.Matthews]", "study.metric=eval/brier",
             "study.direction=minimize",
         )  # fmt: skip
@@ -193,3 +200,14 @@ def test_a_study_is_searched_by_it_tested_with_it_and_resumed_with_the_same_code
     (tmp_path / "mymetrics.py").write_text(MODULE)
     sys.modules.pop("mymetrics")
     assert asked(3) == 0 and len(store.trials()) == 3
+
+
+def test_a_trial_whose_objective_is_defined_nowhere_fails_as_diverged(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metric = ["dataset.metrics=[mymetrics.undefined]", "study.metric=eval/undefined"]
+    assert run(monkeypatch, *small(model, tmp_path), *metric, "study.n_trials=1", "engine=trainer") == 2
+    (trial,) = Store(tmp_path / "run").trials()
+    assert isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.DIVERGED
+    assert trial.outcome.message == "eval/undefined is no finite number in any evaluation"
+    assert len(trial.outcome.evals) == 2 and "Traceback" not in capsys.readouterr().err

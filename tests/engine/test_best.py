@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from support.trials import HELD_OUT, Watcher, retrained
-from sweep.config.schema import DatasetConfig
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.evaluation import measure, predict
@@ -28,7 +27,7 @@ def test_the_model_left_is_that_of_the_best_evaluation(
     with retrained(trial, base_models=base_models, data=data) as done:
         assert isinstance(done.outcome, Completed)
         found = done.predict(data.validation(done.tokenizer, None))
-    assert measure(DatasetConfig(), found, "eval") == done.outcome.best.metrics
+    assert measure("single_label", found, "eval", own=()) == done.outcome.best.metrics
     assert found.scores.shape == (HELD_OUT, 4)
 
 

@@ -124,7 +124,9 @@ class Reporting(TrainerCallback):
             self.course.eval_samples += len(found.labels)
             metrics = {}
             if found.finite:
-                metrics = measure(config.dataset, found, "eval", config.trainer.search_threshold)
+                metrics = measure(
+                    config.dataset.task, found, "eval", config.trainer.search_threshold, own=config.dataset.metrics
+                )
         if not metrics:
             self._diverge("validation loss", found.loss, state, control)
             return
