@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.report.comparison.outcomes import Bools, Counts, Floats, Outcomes, metric
+from sweep.analysis.counts import Bools, Counts, Floats, metric, percentiles
+from sweep.report.comparison.outcomes import Outcomes
 
 _CELLS = 4_000_000  # of the largest matrix held at once: 32 MB
 
@@ -59,11 +60,6 @@ def resample(outcomes: Outcomes, names: Sequence[str], *, samples: int, seed: in
             for one, collected in parts.items()
         },
     )
-
-
-def percentiles(drawn: Floats) -> tuple[float, float]:
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def _two_sided(drawn: Floats) -> float:

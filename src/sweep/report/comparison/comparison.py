@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from sweep.analysis.inference import wilson
 from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.objective import Objective
 from sweep.config.schema import Task
@@ -17,7 +18,6 @@ from sweep.report.comparison.outcomes import Outcomes, read_outcomes
 from sweep.report.comparison.pareto import front
 from sweep.report.comparison.sameness import differences
 from sweep.report.comparison.significance import McNemar, holm, mcnemar
-from sweep.report.inference import wilson
 
 SAMPLES, SEED = 10_000, 0
 ALPHA = 0.05  # p below which a difference counts as significant

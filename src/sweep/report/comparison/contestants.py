@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sweep.analysis.facts import read_lock
+from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.schema import Config, Task
 from sweep.errors import Fault, UserError
 from sweep.records import Cost, FinalRecord, Metrics, TrialRecord, total
-from sweep.report.facts import Prediction, read_lock, read_predictions
 from sweep.report.units import value
 from sweep.store import Lock, Store
 

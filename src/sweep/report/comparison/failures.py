@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.analysis.predictions import Prediction
 from sweep.report.comparison.comparison import Comparison
-from sweep.report.facts import Prediction
 
 
 @dataclass(frozen=True, slots=True)

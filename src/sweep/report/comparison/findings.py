@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sweep.analysis.facts import read_tested
 from sweep.report.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.report.comparison.contestants import Contestant
 from sweep.report.comparison.costs import COSTS, fronts
 from sweep.report.comparison.paired import p_value
-from sweep.report.facts import made, read_tested
 from sweep.report.markdown import bullets, code, escape
 from sweep.report.units import count, plural, score, seconds, share, signed
+from sweep.report.wording import made
 
 _NAMED = 4  # pairs named in a sentence; the table has all
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sweep.analysis.tested import guess
 from sweep.report.comparison.columns import Better, Column, methods
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.markdown import escape, join, table
-from sweep.report.scores import guess
 from sweep.report.units import MISSING, count, score
 
 _SHOWN = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from sweep.analysis.predictions import Prediction
 from sweep.data.labels import joined
 from sweep.errors import Fault
 from sweep.report.comparison.contestants import Contestant
-from sweep.report.facts import Prediction
 from sweep.report.units import plural
 
 

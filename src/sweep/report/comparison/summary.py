@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sweep.config.schema import Scalar
 from sweep.report.comparison.comparison import ALPHA, Comparison
-from sweep.report.facts import made
 from sweep.report.units import count, plural, score
+from sweep.report.wording import made
 
 
 def summary_lines(comparison: Comparison) -> tuple[str, ...]:

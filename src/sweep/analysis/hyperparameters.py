@@ -1,4 +1,4 @@
-"""How much each searched value mattered, over the completed trials."""
+"""What each hyperparameter did, over the completed trials, and no more than their number allows to say."""
 
 from __future__ import annotations
 
@@ -6,24 +6,35 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from sweep.analysis.facts import Facts
+from sweep.analysis.inference import rank_correlation
 from sweep.config.schema import Scalar
-from sweep.report.facts import Facts
-from sweep.report.inference import rank_correlation
 
 _THIRDS = 6  # completed trials from which the best third is more than one trial
 ENOUGH = 8  # completed trials below which an importance would be noise
 DIRECTION = 5  # below which no order, not even a perfect one, is rarer than 5 % by chance: of 4 values 2 in 24
+CHANCE = 0.05
+_EDGE = 0.03  # share of a range, on its own scale, that counts as its end
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The mean score of the trials that had this choice."""
+
+    name: str
+    mean: float
+    trials: int
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """`correlation` and `p` are Spearman's with the objective itself, whichever way it is to go.
 
-    They are None where the values are no numbers, do not vary, or are fewer than three. `by_choice` maps a listed
-    choice to its mean score and the number of its trials. `top` holds the numbers of the best third of the trials, from
-    six trials on.
+    They are None where the values are no numbers, do not vary, or are fewer than three. `choices` holds the listed ones by
+    name. `better` says which values scored better, where there is a correlation other than 0, and `clear` that it is
+    stronger than chance would have it. `top` holds the numbers of the best third of the trials, from six trials on.
     """
 
     key: str
@@ -31,10 +42,68 @@ class Effect:
     correlation: float | None
     p: float | None
     importance: float | None
-    by_choice: Mapping[str, tuple[float, int]]
+    choices: tuple[Choice, ...]
     low: float | None
     high: float | None
     top: tuple[float, ...] = ()
+    better: Literal["higher", "lower"] | None = None
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Two searched numbers that moved together in the completed trials: their effects cannot be told apart."""
+
+    first: str
+    second: str
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The winner's value lies at one end of the searched range, so a better one may lie beyond it."""
+
+    key: str
+    value: float
+    end: Literal["lower", "upper"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """`direction_told` and `importance_told` say whether enough trials have completed for it, which is `direction_from` and
+    `importance_from` of them; `related` is empty where they have not. `values` are the winner's, or those of the best
+    trial so far."""
+
+    completed: int
+    direction_from: int
+    importance_from: int
+    direction_told: bool
+    importance_told: bool
+    values: Mapping[str, Scalar]
+    effects: tuple[Effect, ...]
+    related: tuple[Related, ...]
+    edges: tuple[Edge, ...]
+
+
+def hyperparameters(facts: Facts) -> Hyperparameters | None:
+    """Return what each searched key did; None where nothing was searched, or only one trial was wanted."""
+    if not facts.searched or facts.alone:
+        return None
+    completed = len(facts.completed)
+    told = completed >= DIRECTION
+    return Hyperparameters(
+        completed=completed,
+        direction_from=DIRECTION,
+        importance_from=ENOUGH,
+        direction_told=told,
+        importance_told=completed >= ENOUGH,
+        values=facts.winner.params if facts.winner else {},
+        effects=effects(facts),
+        related=related(facts) if told else (),
+        edges=tuple(edge for key in facts.searched if (edge := _edge(facts, key))),
+    )
 
 
 def effects(facts: Facts) -> tuple[Effect, ...]:
@@ -68,8 +137,8 @@ def importances(facts: Facts) -> dict[str, float]:
         return dict(optuna.importance.get_param_importances(study))
 
 
-def related(facts: Facts, least: float = 0.7) -> tuple[tuple[str, str, float], ...]:
-    """Pairs of searched numbers that moved together in the completed trials: their effects cannot be told apart."""
+def related(facts: Facts, least: float = 0.7) -> tuple[Related, ...]:
+    """Return the pairs whose rank correlation is at least `least` in size."""
     scored = [params for params, _ in _scored(facts)]
     found = []
     for index, first in enumerate(facts.searched):
@@ -78,8 +147,23 @@ def related(facts: Facts, least: float = 0.7) -> tuple[tuple[str, str, float], .
             left, right = _numbers([a for a, _ in both]), _numbers([b for _, b in both])
             seen = rank_correlation(left, right) if left and right else None
             if seen is not None and abs(seen[0]) >= least:
-                found.append((first, second, seen[0]))
+                found.append(Related(first, second, seen[0]))
     return tuple(found)
+
+
+def _edge(facts: Facts, key: str) -> Edge | None:
+    """Below 0 no better value lies."""
+    spec, chosen = facts.lock.space.get(key), facts.winner.params.get(key) if facts.winner else None
+    if not isinstance(spec, Mapping) or "low" not in spec or isinstance(chosen, bool | str | None):
+        return None
+    low, high = spec["low"], spec["high"]
+    if not low <= chosen <= high or low == high:
+        return None
+    start, end, at = (math.log(one) if spec.get("log") else one for one in (low, high, chosen))
+    place = (at - start) / (end - start)
+    if _EDGE < place < 1 - _EDGE or (place <= _EDGE and low == 0):
+        return None
+    return Edge(key, chosen, "lower" if place <= _EDGE else "upper", low, high)
 
 
 def _effect(facts: Facts, key: str, importance: float | None) -> Effect:
@@ -93,10 +177,12 @@ def _effect(facts: Facts, key: str, importance: float | None) -> Effect:
         correlation=seen[0] if seen else None,
         p=seen[1] if seen else None,
         importance=importance,
-        by_choice=_by_choice(facts.lock.space.get(key), pairs),
+        choices=_choices(facts.lock.space.get(key), pairs),
         low=min(numbers) if numbers else None,
         high=max(numbers) if numbers else None,
         top=_top(numbers or [], scores, maximize=facts.maximize),
+        better=_better(seen[0], maximize=facts.maximize) if seen else None,
+        clear=seen is not None and seen[1] <= CHANCE,
     )
 
 
@@ -118,13 +204,20 @@ def _numbers(values: Sequence[Scalar]) -> list[float] | None:
     return [float(value) for value in values if isinstance(value, int | float)]
 
 
-def _by_choice(spec: Any, pairs: Sequence[tuple[Scalar, float]]) -> dict[str, tuple[float, int]]:
+def _better(correlation: float, *, maximize: bool) -> Literal["higher", "lower"] | None:
+    if correlation == 0:
+        return None
+    return "higher" if (correlation > 0) == maximize else "lower"
+
+
+def _choices(spec: Any, pairs: Sequence[tuple[Scalar, float]]) -> tuple[Choice, ...]:
+    """By name; empty for numbers that were not listed."""
     if not (isinstance(spec, Mapping) and "choices" in spec) and _numbers([value for value, _ in pairs]):
-        return {}
+        return ()
     groups: dict[str, list[float]] = {}
     for chosen, score in pairs:
         groups.setdefault(repr(chosen) if chosen is None else str(chosen), []).append(score)
-    return {name: (math.fsum(scores) / len(scores), len(scores)) for name, scores in sorted(groups.items())}
+    return tuple(Choice(name, math.fsum(scores) / len(scores), len(scores)) for name, scores in sorted(groups.items()))
 
 
 def _distribution(spec: Any, values: Sequence[Scalar]) -> Any:

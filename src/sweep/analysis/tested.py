@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.analysis.counts import Bools, Counts, Floats, marked, metric, percentiles
+from sweep.analysis.inference import wilson
 from sweep.config.metrics import BY_TASK, better_when_lower, proportion
 from sweep.config.schema import Task
-from sweep.report.comparison.bootstrap import percentiles
-from sweep.report.comparison.outcomes import Bools, Counts, Floats, marked, metric
-from sweep.report.inference import wilson
 
 Interval = tuple[float, float]
 # Label numbers (…, rows), or for a multi-label task (…, rows, labels) of False and True.
@@ -39,6 +38,11 @@ _UNIFORM: Mapping[Task, str] = {
     "multi_label": "guess of each label with even chances",
 }
 _FREQUENCIES = "guess by the labels' shares of train"
+
+
+def guess(task: Task) -> str:
+    """Return the name of the classifier that always answers the same."""
+    return MAJORITY[task]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,11 @@ _DRAWS = 10_000
 
 
 def wilson(share: float, rows: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion seen on `rows` rows (Wilson, 1927)."""
+    """Return the 95 % score interval of a proportion seen on `rows` rows (Wilson, 1927).
+
+    `scipy.stats.binomtest` gives the same for whole numbers of rows alone; the share that a random guess gets right on
+    average is none.
+    """
     if rows <= 0:
         return 0.0, 1.0
     spread = _Z95**2 / rows
@@ -25,8 +29,8 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
 
 
 def standard_error(share: float, rows: int) -> float:
-    """Of a proportion, as if two more rows had been right and two wrong (Agresti and Coull, 1998): that of no mistake in sixty
-    rows is not 0."""
+    """Return that of a proportion, as if two more rows had been right and two wrong (Agresti and Coull, 1998): so it is not 0
+    for no mistake in sixty rows."""
     if rows <= 0:
         return math.nan
     likely = (share * rows + 2) / (rows + 4)
@@ -34,7 +38,7 @@ def standard_error(share: float, rows: int) -> float:
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
-    """Spearman's coefficient and its two-sided permutation p-value; None where a side does not vary or n is below 3.
+    """Return Spearman's coefficient and its two-sided permutation p-value; None where a side does not vary or n is below 3.
 
     All orders are tried up to 7 values, 10,000 seeded draws beyond: the same values always give the same p.
     """

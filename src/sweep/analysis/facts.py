@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
+from sweep.analysis.predictions import Prediction, read_predictions
+from sweep.analysis.tested import Tested, coded, recorded, weigh
 from sweep.config.metrics import proportion
-from sweep.config.schema import Config, ModelConfig, StudyConfig, Task
-from sweep.data.labels import separated
+from sweep.config.schema import Config, StudyConfig, Task
 from sweep.errors import UserError
 from sweep.records import (
     Completed,
@@ -27,7 +25,6 @@ from sweep.records import (
     ranked,
     total,
 )
-from sweep.report.tested import Tested, coded, recorded, weigh
 from sweep.store import Lock, Store
 
 
@@ -40,26 +37,6 @@ class Point:
 
     def metric(self, name: str) -> float | None:
         return self.eval.metrics.get(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label any number.
-
-    `loss` is the row's own, where the file holds it.
-    """
-
-    index: str
-    text: str
-    pair: str | None
-    label: tuple[str, ...]
-    predicted: tuple[str, ...]
-    confidence: float
-    loss: float | None = None
-
-    @property
-    def right(self) -> bool:
-        return set(self.label) == set(self.predicted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +144,6 @@ class Facts:
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
 
 
-def made(model: ModelConfig) -> str:
-    """What has to be said beside the model's name: empty of a pretrained one."""
-    if model.init == "pretrained":
-        return ""
-    shrunk = any(size is not None for size in model.shrink.model_dump().values())
-    return ", shrunk, with random weights" if shrunk else ", with random weights"
-
-
 def read(store: Store) -> Facts:
     """Raises UserError where `store` is no run directory."""
     lock, trials = read_lock(store), tuple(store.trials())
@@ -269,27 +238,3 @@ def _tested(
     known = [row.loss for row in predictions if row.loss is not None]
     losses = known if len(known) == len(predictions) else None
     return weigh(task, truth, predicted, shares, dict(metrics), losses, words=words)
-
-
-def read_predictions(path: Path, task: Task) -> tuple[Prediction, ...]:
-    """Empty where there is no such file."""
-    if not path.exists():
-        return ()
-
-    def named(cell: str) -> tuple[str, ...]:
-        return (cell,) if task == "single_label" else separated(cell)
-
-    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(
-            Prediction(
-                index=row["index"],
-                text=row["text"],
-                pair=row.get("text_pair"),
-                label=named(row["label"]),
-                predicted=named(row["predicted"]),
-                confidence=float(row["confidence"] or "nan"),
-                loss=float(row["loss"]) if row.get("loss") else None,
-            )
-            for row in csv.DictReader(file)
-        )

@@ -1,0 +1,1 @@
+"""Records → typed results: frozen dataclasses of numbers and names, without a sentence. Never imports torch."""
