@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.analysis.predictions import read_predictions
 from sweep.config.schema import Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows
 from sweep.final.files import write_predictions
 from sweep.final.reading import Reading, row_losses, shares
-from sweep.report.facts import read_predictions
 from sweep.train.evaluation import Predictions
 from sweep.train.loss import summed, summed_over_words
 

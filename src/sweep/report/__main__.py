@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sweep report", description="Write the report of a run directory again. Nothing is trained."
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="run directory of a study, such as runs/quickstart")
+    parser.add_argument(
+        "run_dir", type=Path, metavar="RUN_DIR", help="run directory of a study, such as runs/quickstart"
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead, and write nothing")
     return parser
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis.facts import read
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records import Candidate, Confirmation, Cost, Refit
 from sweep.report.comparison.comparison import compare
@@ -16,12 +17,10 @@ from sweep.report.comparison.figures import curves, draw
 from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
-from sweep.report.cost import cost, spent_in_all
-from sweep.report.facts import read
 from sweep.report.write import write_report
 from sweep.store import Store
 
-from ..conftest import evals
+from ..conftest import evals, part
 from .conftest import answers, settings
 
 
@@ -231,7 +230,7 @@ def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
     assert facts.spent.seconds == sum(one.cost.seconds for one in group.finals().values()) + sum(
         trial.outcome.cost.seconds for trial in group.trials()
     )
-    text = cost(facts) + spent_in_all(facts)
+    text = part("headline", facts) + part("cost", facts)
     assert "4 training runs took" in text and "| 2 retrainings |" in text
 
 

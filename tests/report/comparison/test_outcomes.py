@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, jaccard_score, precision_recall_fscore_support
 
+from sweep.analysis.predictions import Prediction
 from sweep.config.metrics import BY_TASK
 from sweep.report.comparison.bootstrap import resample
 from sweep.report.comparison.outcomes import Outcomes, read_outcomes
-from sweep.report.facts import Prediction
 
 
 def drawn(task: str) -> Outcomes:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 
-from sweep.report.inference import rank_correlation, standard_error, wilson
+from sweep.analysis.inference import rank_correlation, standard_error, wilson
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,12 @@ from sweep.report.inference import rank_correlation, standard_error, wilson
 )
 def test_wilson_agrees_with_published_values(share, rows, low, high):
     assert wilson(share, rows) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 5), (5, 5), (1, 7), (129, 168), (2880, 3080)])
+def test_wilson_is_scipys_where_that_has_it(right, rows):
+    found = binomtest(right, rows).proportion_ci(confidence_level=0.95, method="wilson")
+    assert wilson(right / rows, rows) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
 def test_wilson_of_nothing_is_everything():

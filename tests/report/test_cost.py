@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sweep.analysis.facts import read
 from sweep.records import Cost, Failed, FailureReason, total
-from sweep.report.facts import read
-from sweep.report.winner import winner
 
-from .conftest import cost, final, section, six_trials, words
+from .conftest import cost, final, part, section, six_trials, words
 
 
 def trained(*engines):
@@ -47,7 +46,7 @@ def test_a_packed_winner_was_retrained_by_the_trainer(make):
                 for point in ending.retrain_evals
             ),
         )
-        return winner(read(make(trials, ending=ending)), frozenset())
+        return part("winner", read(make(trials, ending=ending)))
 
     text = said(*["packed"] * 6)
     assert "The trial was packed with others, and the retraining ran alone on the Trainer engine" in text

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from sweep.report.inference import wilson
-from sweep.report.tested import MAJORITY, coded, guesses, recorded, weigh
+from sweep.analysis.inference import wilson
+from sweep.analysis.tested import MAJORITY, coded, guesses, recorded, weigh
 
 
 def one(rows: int, labels: int, right: int) -> tuple[np.ndarray, np.ndarray]:

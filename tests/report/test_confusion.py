@@ -1,29 +1,28 @@
 from __future__ import annotations
 
-from sweep.report.facts import read
+from sweep.analysis.facts import read
 from sweep.report.figures import draw
 from sweep.report.matrix import confusion
-from sweep.report.mistaken import confused, labels
 
-from .conftest import LABELS, emotions, final, matrix, rows, six_trials
+from .conftest import LABELS, emotions, final, matrix, part, rows, six_trials
 
 
 def test_a_small_matrix_stands_in_numbers_too(reported):
     facts = read(reported)
-    assert facts.final is not None
-    found = rows(confused(facts, facts.final, set()))
+    found = rows(part("generalisation", facts).partition("### What was taken for what")[2])
     assert found[0][:3] == ["true", r"card\_lost", r"card\_arrival"]
     assert found[2][:4] == [r"card\_lost", "7", "4", "0"]
 
 
 def test_each_of_several_labels_has_its_matrix_and_threshold(make):
     settings, ending = emotions()
-    facts = read(make([six_trials()[1]], settings=settings, labels=LABELS[:3]))
-    text = confused(facts, ending, {"confusion"})
+    store = make([six_trials()[1]], settings=settings, labels=LABELS[:3])
+    store.write_final(ending)
+    text, _, found = part("generalisation", read(store), {"confusion"}).partition("### Label by label")
+    assert "![Confusion on the test split](figures/confusion.png)" in text
     assert [r"card\_lost", "0.310", "50", "10", "5", "35"] in rows(text)
     assert "In 100 rows 35 labels were missed, 30 added wrongly." in text
     assert "Thresholds were tuned, each for the best F1 of its label on validation." in text
-    found = labels(facts, ending)
     assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(found)
     assert [r"card\_arrival", "0.0000", "0.0000", "0.0000", "10"] in rows(found)
     assert r"Never predicted: card\_arrival." in found

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis.facts import read
+from sweep.analysis.summary import study_summary
 from sweep.records import FinalRecord, Refit
-from sweep.report.facts import read
-from sweep.report.summary import study_summary, summary_lines
+from sweep.report.summary import summary_lines
 
 from .conftest import LABELS, config, cost, emotions, final, rows, section, six_trials, words
 
@@ -94,7 +95,7 @@ def test_the_terminal_and_the_dashboard_tell_of_it(make):
     lines = summary_lines(store)
     assert any(line.split()[:4] == ["test", "after", "the", "refit"] for line in lines)
     assert any("test is of the model kept, refitted on train and validation rows (600)" in line for line in lines)
-    found = study_summary(store)
+    found = study_summary(read(store))
     assert {name: found[f"refit/{name}"] for name in ("rows", "steps", "seconds", "train_loss")} == {
         "rows": 600, "steps": 150, "seconds": 30.0, "train_loss": 0.77,
     }  # fmt: skip
