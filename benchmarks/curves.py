@@ -14,7 +14,7 @@ from benchmarks.table import RESULTS
 from sweep.config.schema import Scalar
 from sweep.config.space import Space, load
 from sweep.provenance import machine, now, package_versions
-from sweep.records import Completed
+from sweep.records.trial import Completed
 
 SPACES = Path(__file__).parent / "spaces"
 EVALUATION = 1 / 3  # of what training the same rows costs
@@ -68,9 +68,9 @@ class Table:
     def epochs(self) -> int:
         return round(self.length * self.unit)
 
-    def cost(self, milestones: float, evaluations: float) -> float:
+    def cost(self, report_steps: float, evaluations: float) -> float:
         """In rows trained."""
-        return milestones * self.unit * self.rows + evaluations * self.validation_rows * EVALUATION
+        return report_steps * self.unit * self.rows + evaluations * self.validation_rows * EVALUATION
 
     @property
     def full_cost(self) -> float:
@@ -161,8 +161,8 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     curve to its end, and is left out. `data` is a folder with Banking77's train.csv and test.csv; the test split is not
     read.
     """
-    from sweep.plan import make_plan
-    from sweep.study.milestones import Milestones
+    from sweep.plan.plan import make_plan
+    from sweep.search.report_steps import ReportSteps
     from sweep.study.search import search
     from sweep.study.session import opened
 
@@ -178,9 +178,12 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
         trials = search(session)
     whole = [trial for trial in trials if isinstance(trial.outcome, Completed)]
     curves = tuple(_curve(trial.params, trial.outcome) for trial in whole)
-    milestones = Milestones.of(plan.corners, plan.space, len(plan.splits.train))
+    report_steps = ReportSteps.of(plan.corners, plan.space, len(plan.splits.train))
     config = plan.trial(whole[0].number, whole[0].params).config
-    at, unit = tuple(milestones.nearest(config, point.step) for point in whole[0].outcome.evals), float(milestones.unit)
+    at, unit = (
+        tuple(report_steps.nearest(config, point.step) for point in whole[0].outcome.evals),
+        float(report_steps.unit),
+    )
     _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))
 
 

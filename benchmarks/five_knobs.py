@@ -24,8 +24,8 @@ from benchmarks.replay import Policy, Replayed, replay
 from benchmarks.table import RESULTS
 from sweep.config.folders import sweeps_dir
 from sweep.config.space import load
+from sweep.config.steps import nearest
 from sweep.provenance import machine, now, package_versions
-from sweep.steps import nearest
 
 STUDIES = ((6, 1), (8, 2), (10, 8), (32, 8))
 UNIT = Fraction(1, 8)  # of an epoch: the finest interval of early evaluations

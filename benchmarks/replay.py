@@ -20,12 +20,12 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 
 from benchmarks.curves import Curve, Table, gaps
-from sweep import methods
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
-from sweep.study.among import is_stopped
-from sweep.study.ledger import Ledger
-from sweep.study.whole import InOrder
+from sweep.search import samplers_and_pruners
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.transactions import InOrder
+from sweep.study.trial_groups import is_stopped
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
 _UNCOUNTED = "retried"  # with this attribute a trial does not count for the ledger
@@ -137,8 +137,8 @@ def replay(
     config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
-    study = InOrder.of(made, pruner or methods.pruner(config))
-    asking = _Asking(Ledger(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
+    study = InOrder.of(made, pruner or samplers_and_pruners.pruner(config))
+    asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[_Running] = []
     ended: list[_Running] = []
@@ -173,22 +173,22 @@ def replay(
 
 @dataclass(slots=True)
 class _Asking:
-    ledger: Ledger
+    optuna_study: OptunaStudy
     table: Table
     left: list[Curve]
     draw: random.Random
 
     def next(self, now: int) -> _Running:
-        if self.ledger.config.sampler == "random":
+        if self.optuna_study.config.sampler == "random":
             curve = self.draw.choice(self.left)
         else:
-            suggestion, params = self.ledger.ask()
+            suggestion, params = self.optuna_study.ask()
             suggestion.set_user_attr(_UNCOUNTED, True)
-            self.ledger.study.tell(suggestion, state=TrialState.FAIL)
-            curve = min(self.left, key=lambda curve: distance(self.ledger.space, curve.params, params))
+            self.optuna_study.study.tell(suggestion, state=TrialState.FAIL)
+            curve = min(self.left, key=lambda curve: distance(self.optuna_study.space, curve.params, params))
         self.left.remove(curve)
-        self.ledger.study.enqueue_trial(dict(curve.params))
-        trial, params = self.ledger.ask()
+        self.optuna_study.study.enqueue_trial(dict(curve.params))
+        trial, params = self.optuna_study.ask()
         assert params == curve.params, (params, curve.params)
         return _Running(trial, curve, now, self.table.at_of(curve))
 

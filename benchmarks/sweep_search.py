@@ -17,18 +17,18 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sweep.engine.numerics import tell_libraries
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
-from sweep.numerics import tell_libraries
-from sweep.plan import make_plan
+from sweep.plan.plan import make_plan
 from sweep.track.open import tracker_faults
 
 if TYPE_CHECKING:
     import torch
 
-    from sweep.records import Outcome, Step, TrialPlan, TrialRecord, Verdict
+    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+    from sweep.records.trial import Outcome, Step, TrialPlan, TrialRecord, Verdict
     from sweep.study.session import Session
-    from sweep.train.engine import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 
 T = TypeVar("T")
 NONE = -1  # the number of a trial that is not there
@@ -122,7 +122,7 @@ def main() -> None:
 
         plan = prepare(plan)
         with opened(plan) as session:
-            watch = Watch(session.bench.device, weighing)
+            watch = Watch(session.base_models.device, weighing)
             began = time.perf_counter()
             records = search(_watched(session, watch))
             seconds = time.perf_counter() - began

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from program import assert_repeats
+from support.program import assert_repeats
+from support.tiny import tiny_gpt2
 from sweep.__main__ import main
-from sweep.plan import make_plan
-from sweep.store import Store
-from tiny import tiny_gpt2
+from sweep.plan.plan import make_plan
+from sweep.records.store import Store
 
 BANKING77 = Path(__file__).parents[2] / "shared" / "data" / "banking77"
 

@@ -13,13 +13,13 @@ import pytest
 from pyarrow import parquet
 from pydantic import BaseModel
 
-from published_figures import FIGURES, SETTINGS, STEPS
+from support.published_figures import FIGURES, SETTINGS, STEPS
 from sweep.config.compose import Composer
 from sweep.config.folders import conf_dir
 from sweep.config.parse import parse
 from sweep.config.schema import Config
-from sweep.methods import never_stopped
-from sweep.plan import Plan, make_plan
+from sweep.plan.plan import Plan, make_plan
+from sweep.search.samplers_and_pruners import never_stopped
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 SEVERAL = ("quickstart", "dialogpt_qlora", "minilm_banking77_hour")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from program import assert_repeats
-from published_figures import FIGURES
+from support.program import assert_repeats
+from support.published_figures import FIGURES
 from sweep.__main__ import main
-from sweep.store import Store
+from sweep.records.store import Store
 from test_experiments import EXPERIMENTS, local
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

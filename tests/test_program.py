@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from program import final, run
+from support.program import final, run
+from support.tiny import tiny_bert
 from sweep.model.artifact import load
-from sweep.records import Completed
-from sweep.store import Store
-from tiny import tiny_bert
+from sweep.records.store import Store
+from sweep.records.trial import Completed
 
 TRIALS = 3
 

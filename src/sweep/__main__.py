@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from sweep import interrupts, warned
+from sweep.cli import library_warnings
 from sweep.errors import reported
+from sweep.study import interrupts
 
 # What `sweep NAME …` does without a search; each answers without torch.
 _COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
@@ -25,9 +26,9 @@ def main() -> None:
 def _search(arguments: list[str]) -> None:
     with interrupts.at_once():
         from sweep.config.folders import cache_faults
+        from sweep.engine.numerics import tell_libraries
         from sweep.model.source import hub_faults, model_faults
-        from sweep.numerics import tell_libraries
-        from sweep.plan import make_plan
+        from sweep.plan.plan import make_plan
         from sweep.track.open import tracker_faults
 
     tell_libraries()
@@ -42,7 +43,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.study.search import search
         from sweep.study.session import opened
 
-    warned.once("transformers", "optuna")
+    library_warnings.once("transformers", "optuna")
     plan = prepare(plan)  # a dry run ends here
     with opened(plan) as session, published(session.store, session.tracker, plan.config):
         trials = search(session)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from sweep.shortage import ADVICE, out_of_memory
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
@@ -141,3 +139,21 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         print(STOPPED_AT_ONCE, file=sys.stderr)
         raise SystemExit(130) from None
+
+
+_SAID = (
+    "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory", "unable to mmap", "bad_alloc",
+    "cublas_status_alloc_failed",
+)  # fmt: skip
+
+ADVICE = (
+    "Free memory or raise its limit (ulimit -v, the memory of the job), or take a smaller model, model.dtype=bfloat16 or "
+    "fewer engine.slots; the same command goes on from there"
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """PyTorch's allocators, safetensors and some CUDA libraries say so only in the text of an error."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, Exception) and any(text in str(error).lower() for text in _SAID)

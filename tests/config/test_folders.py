@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from program import run
+from support.program import run
 from sweep.config.folders import cache_faults
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from support.toys import ToyEngine, ToySession, session
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.final.confirm import Chosen, _refresh, _settle, choose
-from sweep.records import Candidate, Confirmation, Cost, EvalPoint, FinalRecord, Parameters, TrialPlan
-from sweep.store import Store
+from sweep.records.final import Candidate, Confirmation, FinalRecord, Parameters
+from sweep.records.store import Store
+from sweep.records.trial import Cost, EvalPoint, TrialPlan
 from sweep.study.search import search
-from toys import ToyEngine, ToySession, session
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter", "study.pruner=none", "study.n_trials=6")
 POINT = EvalPoint(1, 4, 1.0, {"eval/accuracy": 0.8})

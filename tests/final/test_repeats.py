@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from support.toys import ToyEngine, session
 from sweep.errors import Interrupted
 from sweep.final.candidates import confirmed
 from sweep.final.repeats import fresh_seed, seed_by_number
-from sweep.records import Confirmation, Cost, EvalPoint, Repeat, TrialPlan
+from sweep.records.final import Confirmation, Repeat
+from sweep.records.trial import Cost, EvalPoint, TrialPlan
 from sweep.study.search import search
-from toys import ToyEngine, session
 
 SEARCH = ("study.n_trials=3", "study.pruner=none")
 

@@ -6,8 +6,9 @@ import pytest
 
 from sweep.config.schema import Config
 from sweep.final.confirm import Chosen, _settle
-from sweep.records import Completed, Cost, EvalPoint, FinalRecord, Parameters, TrialRecord
-from sweep.store import Store
+from sweep.records.final import FinalRecord, Parameters
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 1, 1.0, {"eval/accuracy": 0.5})
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import tiny
+from support import tiny
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 

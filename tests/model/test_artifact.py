@@ -18,16 +18,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.artifact import load, save, thresholds
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.manifest import base_name
-from sweep.records import Cost, Refit
+from sweep.records.final import Refit
+from sweep.records.trial import Cost
 
 from .conftest import ADAPTERS
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 CHANNELS = [("gpt2", adapter) for adapter in ADAPTERS] + [
@@ -43,7 +44,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from sweep.model.artifact import load
-from model.passes import logits
+from support.passes import logits
 
 torch.set_num_threads(1)
 for folder in map(Path, sys.argv[1:]):
@@ -52,23 +53,23 @@ for folder in map(Path, sys.argv[1:]):
 """
 
 
-def trained(folder: Path, config: Config, labels: LabelSpace, bench: Bench) -> Tensor:
+def trained(folder: Path, config: Config, labels: LabelSpace, base_models: BaseModelCache) -> Tensor:
     """Train a little and save; the logits of what was saved."""
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as model:
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, folder, config=config, labels=labels, metrics={"eval/accuracy": 0.5})
         return logits(model, tokenizer)
 
 
 def test_a_fresh_process_gives_identical_logits(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    bench, expected = Bench("cpu"), {}
+    base_models, expected = BaseModelCache("cpu"), {}
     for model, adapter in CHANNELS:
         half = {"dtype": "bfloat16"} if model == "llama" else {}
         bits = {"quantization": "nf4"} if adapter.startswith("quantised") else {}
         folder = tmp_path / f"{model}-{adapter}"
         config = configure(model, adapter.removeprefix("quantised "), model=half, adapter=bits)
-        expected[folder] = trained(folder, config, labels, bench)
+        expected[folder] = trained(folder, config, labels, base_models)
     root = Path(__file__).parents[2]
     environment = {
         "PYTHONPATH": f"{root / 'src'}:{root / 'tests'}",
@@ -89,7 +90,7 @@ def test_a_fresh_process_gives_identical_logits(configure: Configure, labels: La
 def test_folder_holds_no_pickle_and_no_base(
     adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
-    trained(tmp_path, configure("gpt2", adapter), labels, Bench("cpu"))
+    trained(tmp_path, configure("gpt2", adapter), labels, BaseModelCache("cpu"))
     names = {file.name for file in tmp_path.iterdir()}
     weights = {name for name in names if name.endswith(".safetensors")}
     assert weights == {
@@ -103,7 +104,7 @@ def test_folder_holds_no_pickle_and_no_base(
 
 def test_manifest(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     config = configure("gpt2", "qlora", dataset={"max_length": 20})
-    trained(tmp_path, config, labels, Bench("cpu"))
+    trained(tmp_path, config, labels, BaseModelCache("cpu"))
     found = json.loads((tmp_path / "sweep_model.json").read_text())
     assert (found["method"], found["max_length"], found["head"]) == ("lora", 20, ["score"])
     assert found["labels"] == {"task": "single_label", "names": list(labels.names)}
@@ -119,7 +120,7 @@ def test_the_card_says_how_to_load(
     model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its code is run as it stands."""
-    scores = trained(tmp_path, configure(model, adapter), labels, Bench("cpu"))
+    scores = trained(tmp_path, configure(model, adapter), labels, BaseModelCache("cpu"))
     text = (tmp_path / "README.md").read_text()
     monkeypatch.chdir(tmp_path)
     with_sweep, without = text.split("```python\n")[1:]
@@ -136,9 +137,9 @@ def test_texts_are_cut_where_those_of_the_study_were(
     configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By whatever the card shows, and the tokenizer that other trials share is left as it was."""
-    config, bench = configure("gpt2", "lora", dataset={"max_length": 3}), Bench("cpu")
-    tokenizer, long = bench.tokenizer(config.model), "card fees balance card fees"
-    with bench.model(config, labels) as model:
+    config, base_models = configure("gpt2", "lora", dataset={"max_length": 3}), BaseModelCache("cpu")
+    tokenizer, long = base_models.tokenizer(config.model), "card fees balance card fees"
+    with base_models.model(config, labels) as model:
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         rows = tokenizer([long], truncation=True, max_length=3, return_tensors="pt")
         expected = model.eval()(**rows).logits
@@ -152,7 +153,7 @@ def test_texts_are_cut_where_those_of_the_study_were(
 
 def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     config = configure("gpt2", "qlora", optimizer={"learning_rate": 3e-4}, dataset={"path": "banking77"})
-    trained(tmp_path, config, labels, Bench("cpu"))
+    trained(tmp_path, config, labels, BaseModelCache("cpu"))
     text = (tmp_path / "README.md").read_text()
     for piece in ("| eval/accuracy | 0.5000 |", "`balance`, `card`, `fees`", "`0.0003`", "base in nf4", "`banking77`"):
         assert piece in text
@@ -166,7 +167,7 @@ def test_the_card_of_a_base_whose_own_head_has_another_size(
     AutoModelForSequenceClassification.from_pretrained(folders["bert"], num_labels=7).save_pretrained(tmp_path / "base")
     AutoTokenizer.from_pretrained(folders["bert"]).save_pretrained(tmp_path / "base")
     config = configure("bert", adapter, model={"path": str(tmp_path / "base")})
-    scores = trained(tmp_path / "model", config, labels, Bench("cpu"))
+    scores = trained(tmp_path / "model", config, labels, BaseModelCache("cpu"))
     monkeypatch.chdir(tmp_path / "model")
     found: dict[str, Any] = {}
     exec(Path("README.md").read_text().split("```python\n")[2].split("```")[0], found)
@@ -177,7 +178,7 @@ def test_files_are_for_other_users_and_machines(configure: Configure, labels: La
     before = os.umask(0o027)
     try:
         config = configure("gpt2", "lora")
-        trained(tmp_path, config, labels, Bench("cpu"))
+        trained(tmp_path, config, labels, BaseModelCache("cpu"))
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()} == {0o640}
@@ -201,10 +202,10 @@ def test_what_other_machines_call_the_base(base: dict[str, Any], name: str) -> N
 
 
 def test_the_card_makes_texts_harmless(configure: Configure, tmp_path: Path) -> None:
-    labels, bench = LabelSpace("multi_label", ("a|`b`", "<i>c</i>", "*d*\n# e")), Bench("cpu")
+    labels, base_models = LabelSpace("multi_label", ("a|`b`", "<i>c</i>", "*d*\n# e")), BaseModelCache("cpu")
     config = configure("bert", "head", title="T <b>\n---\nlicense: mit\n# *x*", dataset={"path": "`rm|x`"})
-    with bench.model(config, labels) as model:
-        save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+    with base_models.model(config, labels) as model:
+        save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
     text = (tmp_path / "README.md").read_text()
     assert r"# T &lt;b&gt; --- license: mit # \*x\*" in text.splitlines()
     assert "``a|`b` ``" in text.replace("`` a", "``a") and "`*d* # e`" in text
@@ -216,10 +217,10 @@ def test_the_card_makes_texts_harmless(configure: Configure, tmp_path: Path) -> 
 def test_thresholds_are_kept_with_the_model(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    several, bench = LabelSpace("multi_label", ("balance", "card", "fees")), Bench("cpu")
+    several, base_models = LabelSpace("multi_label", ("balance", "card", "fees")), BaseModelCache("cpu")
     config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
-    with bench.model(config, several) as model:
-        tokenizer = bench.tokenizer(config.model)
+    with base_models.model(config, several) as model:
+        tokenizer = base_models.tokenizer(config.model)
         save(model, tokenizer, tmp_path, config=config, labels=several, thresholds=(0.1, 0.5, 0.9999))
     assert thresholds(tmp_path) == (0.1, 0.5, 0.9999)
     text = (tmp_path / "README.md").read_text()
@@ -231,12 +232,12 @@ def test_thresholds_are_kept_with_the_model(
 
 
 def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, tmp_path: Path) -> None:
-    several, bench = LabelSpace("multi_label", ("balance", "card")), Bench("cpu")
+    several, base_models = LabelSpace("multi_label", ("balance", "card")), BaseModelCache("cpu")
     config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
     metrics = {"eval/f1_macro": 0.25, "test/f1_macro": 0.75}
     refit = Refit(rows=600, steps=150, total_steps=225, cost=Cost())
-    with bench.model(config, several) as model:
-        tokenizer = bench.tokenizer(config.model)
+    with base_models.model(config, several) as model:
+        tokenizer = base_models.tokenizer(config.model)
         save(
             model,
             tokenizer,
@@ -259,10 +260,10 @@ def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, t
 
 def test_without_tuning_the_configured_threshold_is_kept(configure: Configure, tmp_path: Path) -> None:
     several, one = (LabelSpace(task, ("balance", "card")) for task in ("multi_label", "single_label"))
-    config, bench = configure("bert", "head", trainer={"decision_threshold": 0.3}), Bench("cpu")
+    config, base_models = configure("bert", "head", trainer={"decision_threshold": 0.3}), BaseModelCache("cpu")
     for labels, expected in ((several, (0.3, 0.3)), (one, None)):
-        with bench.model(config, labels) as model:
-            save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+        with base_models.model(config, labels) as model:
+            save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
         assert thresholds(tmp_path) == expected
     assert "validation rows" not in (tmp_path / "README.md").read_text()
 
@@ -273,7 +274,7 @@ def test_a_base_that_has_moved(
     moved = tmp_path / "moved"
     moved.symlink_to(folders["bert"])
     config = configure("bert", model={"path": str(moved)})
-    scores = trained(tmp_path / "model", config, labels, Bench("cpu"))
+    scores = trained(tmp_path / "model", config, labels, BaseModelCache("cpu"))
     manifest = tmp_path / "model" / "sweep_model.json"
     manifest.write_text(manifest.read_text().replace(str(folders["bert"]), "/gone"))
     with pytest.raises(
@@ -288,9 +289,9 @@ def test_a_base_that_has_moved(
 def test_weights_that_the_disk_does_not_take(
     adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
-    config, bench = configure("gpt2", adapter), Bench("cpu")
-    tokenizer, limits = bench.tokenizer(config.model), resource.getrlimit(resource.RLIMIT_FSIZE)
-    with bench.model(config, labels) as model, pytest.raises(OSError) as found:
+    config, base_models = configure("gpt2", adapter), BaseModelCache("cpu")
+    tokenizer, limits = base_models.tokenizer(config.model), resource.getrlimit(resource.RLIMIT_FSIZE)
+    with base_models.model(config, labels) as model, pytest.raises(OSError) as found:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         try:
             save(model, tokenizer, tmp_path, config=config, labels=labels)
@@ -300,10 +301,10 @@ def test_weights_that_the_disk_does_not_take(
 
 
 def test_a_tokenizer_that_the_disk_does_not_take(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    config, bench = configure("gpt2"), Bench("cpu")
+    config, base_models = configure("gpt2"), BaseModelCache("cpu")
     (tmp_path / "tokenizer.json").symlink_to("/dev/full")
-    with bench.model(config, labels) as model, pytest.raises(OSError) as found:
-        save(model, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
+    with base_models.model(config, labels) as model, pytest.raises(OSError) as found:
+        save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
     assert found.value.errno == errno.ENOSPC
 
 
@@ -313,7 +314,7 @@ def test_not_a_saved_model(tmp_path: Path) -> None:
 
 
 def test_a_head_of_another_model_is_refused(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    trained(tmp_path, configure("gpt2", "head"), labels, Bench("cpu"))
+    trained(tmp_path, configure("gpt2", "head"), labels, BaseModelCache("cpu"))
     save_file({"other": torch.zeros(1)}, tmp_path / "head.safetensors")
     with pytest.raises(KeyError, match="other"):
         load(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer, ByT5Tokenizer, T5Tokenizer
 
-from architectures import ENCODER_DECODERS, END, save_architecture, word_tokenizer
+from support.architectures import ENCODER_DECODERS, END, save_architecture, word_tokenizer
 from sweep.config.schema import ModelConfig
 from sweep.model.end_mark import take_for_text
 from sweep.model.tokenizer import load_tokenizer

@@ -17,7 +17,7 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import facts
 from sweep.model.artifact import load
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import model_faults
 
@@ -54,7 +54,6 @@ def refused(config: Config, labels: LabelSpace) -> str:
         ({"torch_dtype": "int8"}, 'says torch_dtype: "int8"'),
         ({"hidden_size": 2**40}, "says hidden_size: 1099511627776, but no machine trains such a model"),
         ({"num_hidden_layers": 10**6}, "says num_hidden_layers: 1000000, but no machine trains such a model"),
-        ({"text_config": {"a": 1}}, "a config of a part (such as text_config), which bert does not have"),
         ({"num_hidden_layers": -1}, "says num_hidden_layers: -1, but it must be at least 1"),
         ({"num_hidden_layers": 0}, "says num_hidden_layers: 0, but it must be at least 1"),
         ({"num_attention_heads": -1}, "says num_attention_heads: -1, but it must be at least 1"),
@@ -84,6 +83,7 @@ def test_told_without_torch(
         ("gpt2", {"n_embd": None}, "n_embd"),
         ("bert", {"vocab_size": 1.5}, "Field 'vocab_size' expected int, got float"),
         ("bert", {"type_vocab_size": -1}, "cannot be built: RuntimeError: Trying to create tensor with negative dimension"),
+        ("bert", {"text_config": {"a": 1}}, "a config of a part (such as text_config), which bert does not have"),
         ("bert", {"model_type": ["bert"]}, "its config.json cannot be used: TypeError"),
         ("gpt2", {"id2label": 3}, "its config.json cannot be used: AttributeError"),
         ("gpt2", {"auto_map": 3}, "cannot be used: TypeError"),
@@ -169,7 +169,7 @@ def test_indexes(
     config = sharded(index)
     assert message in "\n".join(map(str, model_faults(config)))
     assert message in refused(config, labels)
-    with pytest.raises(UserError), Bench("cpu").model(config, labels):
+    with pytest.raises(UserError), BaseModelCache("cpu").model(config, labels):
         pass
     assert not (tmp_path / "opened").exists()
 

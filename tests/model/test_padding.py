@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PretrainedConfig
 
-import tiny
-from architectures import ARCHITECTURES, WORDS, save_architecture, word_tokenizer
+from support import tiny
+from support.architectures import ARCHITECTURES, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.collate import collator
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows
 from sweep.data.tokenise import tokenise
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.padding import padding_of
 from sweep.model.tokenizer import load_tokenizer
 
@@ -85,9 +85,12 @@ def test_the_saved_tokenizer_pads_as_the_study_did(adapter: str, tmp_path: Path)
     left = AutoTokenizer.from_pretrained(folder, padding_side="left")
     left.save_pretrained(folder)
     config = Config.model_validate({"model": {"path": str(folder)}, "adapter": {"method": adapter}})
-    bench, texts = Bench("cpu"), ["please top up my card", "fee", "how do i change the pin of my new card"]
-    with bench.model(config, LABELS) as model:
-        save(model, bench.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
+    base_models, texts = (
+        BaseModelCache("cpu"),
+        ["please top up my card", "fee", "how do i change the pin of my new card"],
+    )
+    with base_models.model(config, LABELS) as model:
+        save(model, base_models.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
     loaded, tokenizer = load(tmp_path / "saved")
     assert AutoTokenizer.from_pretrained(tmp_path / "saved").padding_side == tokenizer.padding_side == "right"
     with torch.no_grad():
@@ -100,8 +103,8 @@ def test_the_card_pads_in_full_where_padding_is_read(tmp_path: Path) -> None:
     model = save_architecture("fnet", tmp_path / "fnet", word_tokenizer())
     model.save_pretrained(tmp_path / "fnet")
     config = Config.model_validate({"model": {"path": str(tmp_path / "fnet")}, "adapter": {"method": "head"}})
-    bench = Bench("cpu")
-    with bench.model(config, LABELS) as trained:
-        save(trained, bench.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
+    base_models = BaseModelCache("cpu")
+    with base_models.model(config, LABELS) as trained:
+        save(trained, base_models.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
     card = (tmp_path / "saved" / "README.md").read_text()
     assert card.count("padding='max_length', truncation=True") == 2 and "padding=True" not in card

@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from support.passes import TEXTS, batch, first_loss, logits, train
 from sweep.config.schema import Config, PoolingKind
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count, trained_head, unwrapped
 from sweep.model.architecture import body
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, states
 from sweep.model.pooling import Pooling, pooled, pooling_of, remove
 from sweep.model.preflight import preflight
 from sweep.model.replica import replica
 
 from .conftest import ADAPTERS
-from .passes import TEXTS, batch, first_loss, logits, train
 
 Configure = Callable[..., Config]
 KINDS: list[tuple[str, PoolingKind]] = [
@@ -77,11 +77,11 @@ def test_a_pooler_is_a_module_of_a_model() -> None:
 def test_the_head_reads_the_pooled_vector(
     model: str, kind: PoolingKind, side: str, configure: Configure, labels: LabelSpace
 ) -> None:
-    bench, config = Bench("cpu"), configure(model, "lora", model={"pooling": kind})
-    tokenizer = bench.tokenizer(config.model)
+    base_models, config = BaseModelCache("cpu"), configure(model, "lora", model={"pooling": kind})
+    tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = side
     given = batch(tokenizer)
-    with bench.model(config, labels) as adapted:
+    with base_models.model(config, labels) as adapted:
         found, inner = logits(adapted, tokenizer), unwrapped(adapted)
         assert remove(inner) == Pooling(kind)
         with torch.no_grad():
@@ -100,10 +100,10 @@ def test_a_row_scores_the_same_on_either_side(configure: Configure, labels: Labe
     """Llama counts positions relatively."""
     config, found = configure("llama", "lora", model={"pooling": "mean"}), []
     for side in ("left", "right"):
-        bench = Bench("cpu")
-        bench.tokenizer(config.model).padding_side = side
-        with bench.model(config, labels) as model:
-            found.append(logits(model, bench.tokenizer(config.model)))
+        base_models = BaseModelCache("cpu")
+        base_models.tokenizer(config.model).padding_side = side
+        with base_models.model(config, labels) as model:
+            found.append(logits(model, base_models.tokenizer(config.model)))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
 
 
@@ -112,9 +112,9 @@ def test_a_row_scores_the_same_on_either_side(configure: Configure, labels: Labe
 def test_every_adapter_trains_with_it_and_loads_again(
     model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
-    bench, config = Bench("cpu"), configure(model, adapter, model={"pooling": "mean"})
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as trained:
+    base_models, config = BaseModelCache("cpu"), configure(model, adapter, model={"pooling": "mean"})
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as trained:
         assert preflight(config, labels) == count(trained)
         assert not [name for name, _ in trained.named_parameters() if ".pooler." in name]
         train(trained, tokenizer)
@@ -126,11 +126,11 @@ def test_every_adapter_trains_with_it_and_loads_again(
 
 
 def test_pooling_is_what_tells_two_models_apart(configure: Configure, labels: LabelSpace) -> None:
-    bench, found = Bench("cpu"), []
+    base_models, found = BaseModelCache("cpu"), []
     for kind in (None, "mean", None):
         config = configure("bert", "head", model={"pooling": kind})
-        with bench.model(config, labels) as model:
-            found.append((bench.fingerprint(), logits(model, bench.tokenizer(config.model))))
+        with base_models.model(config, labels) as model:
+            found.append((base_models.fingerprint(), logits(model, base_models.tokenizer(config.model))))
     assert found[0][0] == found[2][0] != found[1][0]
     assert torch.equal(found[0][1], found[2][1]) and not torch.allclose(found[0][1], found[1][1], atol=1e-4)
 
@@ -144,9 +144,9 @@ def test_the_card_says_how_to_load(
     model: str, adapter: str, kind: str, configure: Configure, labels: LabelSpace, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    bench, config = Bench("cpu"), configure(model, adapter, model={"pooling": kind})
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as trained:
+    base_models, config = BaseModelCache("cpu"), configure(model, adapter, model={"pooling": kind})
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as trained:
         train(trained, tokenizer)
         save(trained, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(trained, tokenizer)
@@ -160,22 +160,22 @@ def test_the_card_says_how_to_load(
 
 @pytest.mark.parametrize(("model", "kind"), KINDS)
 def test_features_of_a_frozen_base(model: str, kind: str, configure: Configure, labels: LabelSpace) -> None:
-    bench, config = Bench("cpu"), configure(model, "head", model={"pooling": kind})
-    given = {name: value for name, value in batch(bench.tokenizer(config.model)).items() if name != "labels"}
-    with bench.model(config, labels) as adapted, torch.no_grad():
+    base_models, config = BaseModelCache("cpu"), configure(model, "head", model={"pooling": kind})
+    given = {name: value for name, value in batch(base_models.tokenizer(config.model)).items() if name != "labels"}
+    with base_models.model(config, labels) as adapted, torch.no_grad():
         inner = unwrapped(adapted)
         (found,) = states(inner, [given])
         torch.testing.assert_close(HeadModel(inner).eval()(found), inner(**given).logits, rtol=0, atol=1e-5)
 
 
 def test_a_copy_is_hooked_once_and_for_itself(configure: Configure, labels: LabelSpace) -> None:
-    bench, config = Bench("cpu"), configure("bert", "head", model={"pooling": "mean"})
-    with bench.model(config, labels) as model:
+    base_models, config = BaseModelCache("cpu"), configure("bert", "head", model={"pooling": "mean"})
+    with base_models.model(config, labels) as model:
         inner = unwrapped(model)
         copied = replica(inner, trained_head(inner))
         assert remove(copied) == pooling_of(inner) == Pooling("mean")
         assert pooling_of(copied) is remove(copied) is None
-        given = batch(bench.tokenizer(config.model))
+        given = batch(base_models.tokenizer(config.model))
         mask = given["attention_mask"]
         own = copied.base_model(given["input_ids"], attention_mask=mask).last_hidden_state
         handed = inner.base_model(given["input_ids"], mask)  # the mask by its place
@@ -186,9 +186,9 @@ def test_a_copy_is_hooked_once_and_for_itself(configure: Configure, labels: Labe
 def test_random_and_shrunk_models(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     shrink = {"layers": 1, "width": 16, "heads": 2, "vocabulary": 300}
     sections = {"path": "", "init": "random", "config": "minilm", "shrink": shrink, "pooling": "mean"}
-    bench, config = Bench("cpu"), configure("bert", "lora", model=sections)
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as model:
+    base_models, config = BaseModelCache("cpu"), configure("bert", "lora", model=sections)
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as model:
         assert preflight(config, labels) == count(model)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model, tokenizer)
@@ -196,11 +196,11 @@ def test_random_and_shrunk_models(configure: Configure, labels: LabelSpace, tmp_
 
 
 def test_gradients_reach_every_token(configure: Configure, labels: LabelSpace) -> None:
-    bench, config = Bench("cpu"), configure("distilbert", "full", model={"pooling": "mean"})
-    with bench.model(config, labels) as model:
-        first_loss(model, bench.tokenizer(config.model)).backward()
+    base_models, config = BaseModelCache("cpu"), configure("distilbert", "full", model={"pooling": "mean"})
+    with base_models.model(config, labels) as model:
+        first_loss(model, base_models.tokenizer(config.model)).backward()
         gradient = model.get_submodule("distilbert.embeddings.word_embeddings").weight.grad
-        words = batch(bench.tokenizer(config.model))
+        words = batch(base_models.tokenizer(config.model))
         real = words["input_ids"][words["attention_mask"].bool()].unique()
         assert gradient[real].abs().sum(1).gt(0).all()
 

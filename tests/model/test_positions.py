@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from architectures import ARCHITECTURES, ENCODER_DECODERS, POSITIONS, save_architecture, word_tokenizer
+from support.architectures import ARCHITECTURES, ENCODER_DECODERS, POSITIONS, save_architecture, word_tokenizer
 from sweep.config.schema import ModelConfig
 from sweep.model.tokenizer import load_tokenizer
 

@@ -12,14 +12,13 @@ import torch
 from transformers import AutoConfig as Auto
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedConfig
 
+from support.passes import logits, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.architecture import counts_from_padding, fit
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
-
-from .passes import logits, train
+from sweep.model.base_model_cache import BaseModelCache
 
 Configure = Callable[..., Config]
 COUNTING = [
@@ -60,11 +59,11 @@ def roberta(configure: Configure, tmp_path: Path) -> Config:
 
 
 def test_positions_are_those_of_the_checkpoint(roberta: Config, labels: LabelSpace, tmp_path: Path) -> None:
-    bench, texts = Bench("cpu"), ["my card is lost", "help", "fee xyz bank xyz"]
-    tokenizer = bench.tokenizer(roberta.model)
+    base_models, texts = BaseModelCache("cpu"), ["my card is lost", "help", "fee xyz bank xyz"]
+    tokenizer = base_models.tokenizer(roberta.model)
     assert tokenizer.pad_token_id == 0
     own = AutoModelForSequenceClassification.from_pretrained(roberta.model.path, num_labels=3)
-    with bench.model(roberta, labels) as model, torch.no_grad():
+    with base_models.model(roberta, labels) as model, torch.no_grad():
         inner = unwrapped(model)
         assert inner.config.pad_token_id == inner.roberta.embeddings.padding_idx == 1
         together = inner.roberta(**tokenizer(texts, padding=True, return_tensors="pt")).last_hidden_state[:, 0]
@@ -74,9 +73,9 @@ def test_positions_are_those_of_the_checkpoint(roberta: Config, labels: LabelSpa
 
 
 def test_saved_and_loaded(roberta: Config, labels: LabelSpace, tmp_path: Path) -> None:
-    bench = Bench("cpu")
-    tokenizer = bench.tokenizer(roberta.model)
-    with bench.model(roberta, labels) as model:
+    base_models = BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(roberta.model)
+    with base_models.model(roberta, labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, tmp_path / "saved", config=roberta, labels=labels)
         scores = logits(model, tokenizer)

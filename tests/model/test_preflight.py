@@ -17,9 +17,9 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import preflight as preflight_module
 from sweep.model.account import count
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
-from sweep.records import Parameters
+from sweep.records.final import Parameters
 
 from .conftest import ADAPTERS
 
@@ -33,7 +33,7 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = configure(model, adapter)
-    with Bench("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(config, labels) as loaded:
         assert preflight(config, labels) == count(loaded)
 
 
@@ -42,7 +42,7 @@ def test_account_is_that_of_the_loaded_model(
 def test_account_of_quantised_weights(double: bool, compute: str, configure: Configure, labels: LabelSpace) -> None:
     config = configure("gpt2", "qlora", adapter={"double_quantization": double, "compute_dtype": compute})
     plain = preflight(configure("gpt2", "lora"), labels)
-    with Bench("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(config, labels) as loaded:
         counted = count(loaded)
     assert counted == preflight(config, labels)
     assert numbers(counted) == numbers(plain)
@@ -67,7 +67,7 @@ def test_account_of_a_half_base(configure: Configure, labels: LabelSpace) -> Non
     config = configure("llama", model={"dtype": "bfloat16"})
     found = preflight(config, labels)
     assert found.bytes == 2 * (found.total - found.trainable) + 4 * found.trainable
-    with Bench("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(config, labels) as loaded:
         assert found == count(loaded)
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import torch
 
+from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import blueprint
 from sweep.model.account import count
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint, hub_faults, model_faults
 from sweep.model.tokenizer import load_tokenizer
 
 from .conftest import ADAPTERS
-from .passes import logits, train
 
 SHRUNK = {"layers": 2, "width": 64, "heads": 4, "vocabulary": 300}
 FAMILIES = ["gpt2", "gemma_2b", "gte_qwen_7b", "distilbert", "phi2", "minilm", "smollm2_135m"]
@@ -55,19 +55,19 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
     config, scores = config_of(name), []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        bench = Bench("cpu")
-        with bench.model(config, labels) as model:
+        base_models = BaseModelCache("cpu")
+        with base_models.model(config, labels) as model:
             assert count(model) == preflight(config, labels)
-            scores.append(logits(model, bench.tokenizer(config.model)))
+            scores.append(logits(model, base_models.tokenizer(config.model)))
     assert torch.equal(*scores) and scores[0].std() > 0
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("name", ["gemma_2b", "distilbert"])
 def test_saved_and_loaded_again(name: str, adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
-    config, bench = config_of(name, adapter), Bench("cpu")
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as model:
+    config, base_models = config_of(name, adapter), BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as model:
         assert count(model) == preflight(config, labels)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from architectures import END, WORDS, save_architecture, word_tokenizer
+from support.architectures import END, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config
 from sweep.data.splits import load_splits
 from sweep.data.tokenise import TokenisedData

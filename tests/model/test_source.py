@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-from sweep.checks import check
+from support.passes import assert_same, logits, tensors, train
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
 from sweep.model.account import count
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint, hub_faults, idle, model_faults
+from sweep.plan.checks import check
 
 from .conftest import ADAPTERS
-from .passes import assert_same, logits, tensors, train
 
 SMALL = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 300}
 FAMILIES = {"gpt2": {}, "distilbert": {}, "minilm": {"path": ""}, "gemma_2b": {}, "gte_qwen_7b": {}, "phi2": {}}
@@ -46,7 +46,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("adapter", ["lora", "qlora"])
 def test_account_is_that_of_the_drawn_model(family: str, adapter: str, labels: LabelSpace) -> None:
     config = random(family, adapter, **FAMILIES[family])
-    with Bench("cpu").model(config, labels) as model:
+    with BaseModelCache("cpu").model(config, labels) as model:
         assert preflight(config, labels) == count(model)
 
 
@@ -59,9 +59,9 @@ def test_the_largest_are_accounted_for_without_memory(name: str, labels: LabelSp
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_saved_and_drawn_again(adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
-    config, bench = random("gemma_2b", adapter), Bench("cpu")
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as model:
+    config, base_models = random("gemma_2b", adapter), BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, tmp_path / "first", config=config, labels=labels)
         scores = logits(model, tokenizer)
@@ -76,7 +76,7 @@ def test_each_bench_draws_the_same(labels: LabelSpace) -> None:
     found = []
     for state in (1, 2):
         torch.manual_seed(state)
-        with Bench("cpu").model(random("gpt2"), labels) as model:
+        with BaseModelCache("cpu").model(random("gpt2"), labels) as model:
             found.append(tensors(model))
     assert_same(*found)
 
@@ -96,13 +96,13 @@ def test_another_tokenizer_is_another_model(folders: dict[str, Path]) -> None:
 
 def test_a_given_tokenizer_is_taken(folders: dict[str, Path], labels: LabelSpace) -> None:
     config = random("gpt2", tokenizer=str(folders["bert"]))
-    assert Bench("cpu").tokenizer(config.model).cls_token == "[CLS]"
+    assert BaseModelCache("cpu").tokenizer(config.model).cls_token == "[CLS]"
     assert preflight(config, labels).total
 
 
 def test_own_tokenizer_of_a_path_at_hand(folders: dict[str, Path]) -> None:
     model = random("distilbert", path=str(folders["distilbert"])).model
-    assert Bench("cpu").tokenizer(model).cls_token == "[CLS]"
+    assert BaseModelCache("cpu").tokenizer(model).cls_token == "[CLS]"
 
 
 def refused(config: Config, labels: LabelSpace) -> str:
@@ -116,7 +116,7 @@ def test_tokenizers_that_do_not_fit(folders: dict[str, Path], labels: LabelSpace
     assert "model.shrink.vocabulary: is 258, but must be at least 259, which the tokenizer needs" in small
     assert "model.shrink.layers: is 99" in small
     (folders["bert"].parent / "own").mkdir(exist_ok=True)
-    Bench("cpu").tokenizer(random("gpt2").model).save_pretrained(folders["bert"].parent / "own")
+    BaseModelCache("cpu").tokenizer(random("gpt2").model).save_pretrained(folders["bert"].parent / "own")
     other = Config(model=ModelConfig(path=str(folders["bert"]), tokenizer=str(folders["bert"].parent / "own")))
     assert "own, but it has ids up to 258, and the model's vocabulary ends at" in refused(other, labels)
 

@@ -13,24 +13,23 @@ from peft import AutoPeftModelForSequenceClassification, PeftModel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, FNetConfig, FNetModel, pipeline
 
+from support.passes import logits, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.artifact import load, save
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.standard import ARCHITECTURE
 from sweep.model.tokenizer import load_tokenizer
-
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 UNKNOWN = "does not recognize this architecture"
 
 
 def trained(folder: Path, config: Config, labels: LabelSpace) -> Tensor:
-    bench = Bench("cpu")
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as model:
+    base_models = BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, folder, config=config, labels=labels)
         return logits(model, tokenizer)
@@ -172,7 +171,7 @@ def test_the_card_of_a_pooled_model_that_takes_no_mask(
     FNetModel(FNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes)).save_pretrained(base)
     tokenizer.save_pretrained(base)
     config = configure("bert", "head", model={"path": str(base), "pooling": "mean"})
-    with Bench("cpu").model(config, labels) as model:
+    with BaseModelCache("cpu").model(config, labels) as model:
         own = load_tokenizer(config.model)
         save(model, own, tmp_path / "model", config=config, labels=labels)
         texts = ["card money", "lost"]

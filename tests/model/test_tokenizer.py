@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import tiny
+from support import tiny
 from sweep.config.schema import Config, ModelConfig
 from sweep.errors import UserError
 from sweep.model.tokenizer import load_tokenizer

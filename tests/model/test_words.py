@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, BloomConfig, BloomForCausalLM, PhiConfig
 
+from support.passes import assert_same, tensors
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -19,10 +20,8 @@ from sweep.model.account import count, unwrapped, without_words
 from sweep.model.adapter import attach
 from sweep.model.artifact import load, save
 from sweep.model.base import Base, quantization
-from sweep.model.bench import Bench
+from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
-
-from .passes import assert_same, tensors
 
 Configure = Callable[..., Config]
 TEXTS = ["please top up my card", "how do i change the pin of my new card", "fee"]
@@ -67,46 +66,46 @@ def by_hand(model: nn.Module, tokenizer: Any, words: dict[str, str], *, mean: bo
 def test_scores_are_those_of_each_row_alone(
     model: str, side: str, words: dict[str, str], scoring: str, configure: Configure, labels: LabelSpace
 ) -> None:
-    bench, config = Bench("cpu"), prompted(configure, model, label_words=words, scoring=scoring)
-    tokenizer = bench.tokenizer(config.model)
+    base_models, config = BaseModelCache("cpu"), prompted(configure, model, label_words=words, scoring=scoring)
+    tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = side
-    with bench.model(config, labels) as scorer:
+    with base_models.model(config, labels) as scorer:
         expected = by_hand(scorer, tokenizer, words, mean=scoring == "mean")
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
 
 def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     """Bloom takes no position ids: it counts positions in the attention mask."""
-    bench = Bench("cpu")
-    tokenizer = bench.tokenizer(configure("gpt2").model)
+    base_models = BaseModelCache("cpu")
+    tokenizer = base_models.tokenizer(configure("gpt2").model)
     torch.manual_seed(0)
     BloomForCausalLM(BloomConfig(vocab_size=len(tokenizer), hidden_size=32, n_layer=1, n_head=2)).save_pretrained(
         tmp_path
     )
     tokenizer.save_pretrained(tmp_path)
     config = elsewhere(prompted(configure), tmp_path)
-    tokenizer = bench.tokenizer(config.model)
+    tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = "left"
-    with bench.model(config, labels) as scorer:
+    with base_models.model(config, labels) as scorer:
         expected = by_hand(scorer, tokenizer, SEVERAL, mean=False)
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
 
 def test_an_answer_scores_as_it_does_among_all(configure: Configure, labels: LabelSpace) -> None:
-    bench, config = Bench("cpu"), prompted(configure)
-    tokenizer, answers = bench.tokenizer(config.model), torch.tensor([2, 0, 1])
-    with bench.model(config, labels) as scorer:
+    base_models, config = BaseModelCache("cpu"), prompted(configure)
+    tokenizer, answers = base_models.tokenizer(config.model), torch.tensor([2, 0, 1])
+    with base_models.model(config, labels) as scorer:
         alone = scores(scorer, tokenizer, answers=answers)
         among = scores(scorer, tokenizer).gather(1, answers[:, None])
     assert alone.shape == (3, 1) and torch.allclose(alone, among, atol=1e-6)
 
 
 def test_logits_are_made_only_where_they_are_needed(configure: Configure, labels: LabelSpace) -> None:
-    bench, shapes = Bench("cpu"), []
+    base_models, shapes = BaseModelCache("cpu"), []
     for words in (ONE_TOKEN, SEVERAL):
         config = prompted(configure, label_words=words)
-        with bench.model(config, labels) as scorer:
-            tokenizer = bench.tokenizer(config.model)
+        with base_models.model(config, labels) as scorer:
+            tokenizer = base_models.tokenizer(config.model)
             output = unwrapped(scorer).get_output_embeddings()
             output.register_forward_hook(lambda _, __, made: shapes.append(tuple(made.shape[:2])))
             scores(scorer, tokenizer)
@@ -118,19 +117,19 @@ def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None
     labels = LabelSpace("single_label", tuple(f"{index}" for index in range(70)))
     pool = ("card", "money", "bank", "account", "pin", "fee", "old", "new", "cash", "rate")
     words = {name: f" {pool[int(name) // 10]} {pool[int(name) % 10]}" for name in labels.names}
-    bench, config = Bench("cpu"), prompted(configure, label_words=words)
-    with bench.model(config, labels) as scorer:
+    base_models, config = BaseModelCache("cpu"), prompted(configure, label_words=words)
+    with base_models.model(config, labels) as scorer:
         sizes: list[int] = []
         unwrapped(scorer).register_forward_pre_hook(
             lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True
         )
-        found = scores(scorer, bench.tokenizer(config.model), ["a card", "my fee"])
+        found = scores(scorer, base_models.tokenizer(config.model), ["a card", "my fee"])
     assert found.shape == (2, 70) and sizes == [32, 32, 32, 32, 12]
 
 
 def test_there_is_no_new_head(configure: Configure, labels: LabelSpace) -> None:
     for adapter in ("lora", "qlora", "ia3"):
-        with Bench("cpu").model(prompted(configure, "llama", adapter), labels) as scorer:
+        with BaseModelCache("cpu").model(prompted(configure, "llama", adapter), labels) as scorer:
             trained = [name for name, weight in scorer.named_parameters() if weight.requires_grad]
             assert trained and all("lora_" in name or "ia3_" in name for name in trained)
             assert unwrapped(scorer).lm_head.weight.dtype in (torch.float32, torch.bfloat16)
@@ -142,7 +141,7 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = prompted(configure, model, adapter)
-    with Bench("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(config, labels) as loaded:
         assert preflight(config, labels) == count(loaded)
 
 
@@ -174,14 +173,14 @@ def train(scorer: nn.Module, tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "ia3", "full"])
 def test_a_trained_model_leaves_the_base_as_it_was(adapter: str, configure: Configure, labels: LabelSpace) -> None:
-    bench, config = Bench("cpu"), prompted(configure, "llama", adapter)
-    with bench.model(config, labels) as scorer:
-        fresh, before = tensors(scorer), scores(scorer, bench.tokenizer(config.model))
-        train(scorer, bench.tokenizer(config.model))
-        assert not torch.equal(scores(scorer, bench.tokenizer(config.model)), before)
-    with bench.model(config, labels) as scorer:
+    base_models, config = BaseModelCache("cpu"), prompted(configure, "llama", adapter)
+    with base_models.model(config, labels) as scorer:
+        fresh, before = tensors(scorer), scores(scorer, base_models.tokenizer(config.model))
+        train(scorer, base_models.tokenizer(config.model))
+        assert not torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
+    with base_models.model(config, labels) as scorer:
         assert_same(fresh, tensors(scorer))
-        assert torch.equal(scores(scorer, bench.tokenizer(config.model)), before)
+        assert torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +189,9 @@ def test_a_trained_model_leaves_the_base_as_it_was(adapter: str, configure: Conf
 def test_a_saved_model_scores_the_same(
     model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
-    bench, config = Bench("cpu"), prompted(configure, model, adapter)
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as scorer:
+    base_models, config = BaseModelCache("cpu"), prompted(configure, model, adapter)
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -200,9 +199,9 @@ def test_a_saved_model_scores_the_same(
 
 
 def test_peft_alone_loads_the_adapter(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    bench, config = Bench("cpu"), prompted(configure)
-    tokenizer = bench.tokenizer(config.model)
-    with bench.model(config, labels) as scorer:
+    base_models, config = BaseModelCache("cpu"), prompted(configure)
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(config, labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -216,11 +215,11 @@ def test_the_card_says_how_to_load(
     adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its code is run as it stands."""
-    bench, config = Bench("cpu"), prompted(configure, "gpt2", adapter)
-    with bench.model(config, labels) as scorer:
-        train(scorer, bench.tokenizer(config.model))
-        save(scorer, bench.tokenizer(config.model), tmp_path, config=config, labels=labels)
-        expected = scores(scorer, bench.tokenizer(config.model))
+    base_models, config = BaseModelCache("cpu"), prompted(configure, "gpt2", adapter)
+    with base_models.model(config, labels) as scorer:
+        train(scorer, base_models.tokenizer(config.model))
+        save(scorer, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
+        expected = scores(scorer, base_models.tokenizer(config.model))
     text = (tmp_path / "README.md").read_text()
     assert "classification head" not in text and TEMPLATE in text and "`' card'`" in text
     monkeypatch.chdir(tmp_path)
@@ -247,7 +246,7 @@ def test_weights_without_a_language_model(
 ) -> None:
     """A checkpoint of the headless model: Llama's output layer is weights of its own."""
     AutoModel.from_pretrained(folders["llama"]).save_pretrained(tmp_path)
-    Bench("cpu").tokenizer(configure("llama").model).save_pretrained(tmp_path)
+    BaseModelCache("cpu").tokenizer(configure("llama").model).save_pretrained(tmp_path)
     config = elsewhere(prompted(configure, "llama"), tmp_path)
     with pytest.raises(UserError, match="lm_head.weight"):
         preflight(config, labels)

@@ -23,25 +23,11 @@ from sweep.config.schema import (
     TrackerConfig,
 )
 from sweep.provenance import DataState, GitState, ModelState
-from sweep.records import (
-    Candidate,
-    Completed,
-    Confirmation,
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    FinalRecord,
-    Outcome,
-    ParameterGroup,
-    Parameters,
-    Pruned,
-    Step,
-    TrialRecord,
-)
+from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
 from sweep.report.environment import environment, laid_out, render
 from sweep.report.write import document, write_report
-from sweep.store import Lock, Store
 
 LABELS = (
     "card_lost", "card_arrival", "refund", "refund_status", "login", "password", "invoice", "delivery", "return",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.analysis.facts import read
-from sweep.records import Cost, Failed, FailureReason, total
+from sweep.records.trial import Cost, Failed, FailureReason, total
 
 from .conftest import cost, final, part, section, six_trials, words
 

@@ -8,7 +8,7 @@ import pytest
 from sweep.analysis import observations
 from sweep.analysis.facts import Point, read
 from sweep.analysis.trials import trials as analysed
-from sweep.records import Failed, FailureReason, Pruned
+from sweep.records.trial import Failed, FailureReason, Pruned
 
 from .conftest import completed, cost, evals, part, sentences, six_trials, trial
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sweep.config.schema import Config
-from sweep.records import Confirmation
+from sweep.records.final import Confirmation
+from sweep.records.store import Store
 from sweep.report.publish import published
-from sweep.store import Store
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.tracker import Run
 

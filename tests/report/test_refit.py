@@ -8,7 +8,7 @@ import pytest
 
 from sweep.analysis.facts import read
 from sweep.analysis.summary import study_summary
-from sweep.records import FinalRecord, Refit
+from sweep.records.final import FinalRecord, Refit
 from sweep.report.summary import summary_lines
 
 from .conftest import LABELS, config, cost, emotions, final, rows, section, six_trials, words

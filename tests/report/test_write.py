@@ -12,10 +12,10 @@ from sweep.analysis.facts import read
 from sweep.analysis.summary import study_summary
 from sweep.config.schema import AdapterConfig, TrackerConfig
 from sweep.errors import UserError
-from sweep.records import Completed, Cost, Failed, FailureReason, Step
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
-from sweep.store import Store
 
 from .conftest import (
     BATCH,

@@ -12,10 +12,10 @@ import optuna
 import pytest
 from sqlalchemy import Engine, event
 
-from sweep.records import TrialPlan, TrialRecord
-from sweep.study.ledger import Ledger, _suggest
+from support.toys import ToyEngine, session
+from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.study.optuna_study import OptunaStudy, _suggest
 from sweep.study.search import _Loop, search
-from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none", "study.n_trials=4")
 COMMITS = 14  # more than a trial's end and the next two asks take, even where each value is committed by itself
@@ -106,12 +106,12 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
     """It has some of its values alone, and no place."""
     whole = points(searched(tmp_path / "whole", *options))
     with session(tmp_path, *PLAIN, *options) as opened:
-        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _, sampler = ledger._prepared()
-        ledger.study.sampler = sampler
-        trial = ledger.study.ask()
+        optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        _, sampler = optuna_study._prepared()
+        optuna_study.study.sampler = sampler
+        trial = optuna_study.study.ask()
         _suggest(trial, opened.plan.space["optimizer.learning_rate"])
-        ledger.close()
+        optuna_study.close()
         search(opened)
         study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
         assert points(opened.store.trials()) == whole
@@ -121,12 +121,12 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
 
 def test_a_trial_tried_again_keeps_its_place(tmp_path: Path) -> None:
     with session(tmp_path, *PLAIN) as opened:
-        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-        first, second = ledger.ask()[0], ledger.ask()[0]
-        ledger.close()
-        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _Loop(opened, ledger).settle()
-        again = [ledger.ask()[0] for _ in range(3)]
-        ledger.close()
+        optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        first, second = optuna_study.ask()[0], optuna_study.ask()[0]
+        optuna_study.close()
+        optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        _Loop(opened, optuna_study).settle()
+        again = [optuna_study.ask()[0] for _ in range(3)]
+        optuna_study.close()
     assert [trial.params for trial in again[:2]] == [first.params, second.params]
     assert [trial.user_attrs["place"] for trial in again] == [0, 1, 2]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from support.toys import ToyEngine, session
 from sweep.errors import Interrupted
-from sweep.records import Failed, TrialPlan, TrialRecord, Verdict
-from sweep.study.ledger import Ledger
+from sweep.records.trial import Failed, TrialPlan, TrialRecord, Verdict
+from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import _Loop, search
-from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
 RATE = "optimizer.learning_rate"
@@ -66,15 +66,15 @@ def test_tpe_keeps_away_from_points_that_still_run(tmp_path: Path) -> None:
         space = tmp_path / "space.yaml"
         space.write_text(f"{RATE}: {{low: 1.0e-3, high: 1.0e-2}}\n")
         with session(folder, f"study.enqueue=[{enqueue}]", f"study.space={space}", *PLAIN, *options) as opened:
-            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-            found = [ledger.ask() for _ in range(5)]
+            optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+            found = [optuna_study.ask() for _ in range(5)]
             ToyEngine().run(
                 iter([*(opened.plan.trial(trial.number, params) for trial, params in found), None]).__next__,
                 lambda plan, step: Verdict.CONTINUE,
                 lambda plan, point: Verdict.CONTINUE,
-                lambda plan, outcome: ledger.tell(found[plan.number][0], outcome),
+                lambda plan, outcome: optuna_study.tell(found[plan.number][0], outcome),
             )
-            rates = sorted(float(str(ledger.ask()[1][RATE])) for _ in range(6))
+            rates = sorted(float(str(optuna_study.ask()[1][RATE])) for _ in range(6))
         return rates[-1] - rates[0]
 
     assert spread(tmp_path / "a") > spread(tmp_path / "b", "study.sampler_options={constant_liar: false}")
@@ -188,7 +188,7 @@ def test_the_adapter_of_a_running_trial_is_kept(tmp_path: Path) -> None:
 def test_after_the_timeout_what_runs_ends_and_nothing_starts(tmp_path: Path) -> None:
     engine = ToyEngine(slots=3)
     with session(tmp_path, "study.n_trials=9", "study.timeout=10", *PLAIN, engine=engine) as opened:
-        loop = _Loop(opened, Ledger.open(opened.plan.config.study, opened.plan.space, opened.store))
+        loop = _Loop(opened, OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store))
         engine.before = lambda trial, epoch: setattr(loop, "began", -1e9) if epoch == 3 else None
         loop.run(engine)
         assert [record.state for record in opened.store.trials()] == ["completed"] * 3
@@ -206,10 +206,10 @@ def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -
     """Each of three counts a third, so that all are tried again although the process died twice and once more."""
     for _ in range(3):
         with session(tmp_path, *PLAIN) as opened:
-            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-            _Loop(opened, ledger).settle()
-            first = [ledger.ask()[1] for _ in range(3)]
-            ledger.close()
+            optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+            _Loop(opened, optuna_study).settle()
+            first = [optuna_study.ask()[1] for _ in range(3)]
+            optuna_study.close()
     records = searched(tmp_path, "study.n_trials=3", *PLAIN)
     assert Counter(record.state for record in records) == {"lost": 9, "completed": 3}
     assert points(counted(records)) == [json.dumps(params) for params in first]

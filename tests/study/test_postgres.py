@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.toys import ToyEngine, session
 from sweep.errors import UserError
-from sweep.records import TrialPlan
-from sweep.study.ledger import Ledger
+from sweep.records.trial import TrialPlan
+from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
-from toys import ToyEngine, session
 
 pytest.importorskip("psycopg")
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_study_goes_on_after_a_kill(tmp_path: Path, server: str) -> None:
 def test_two_run_directories_cannot_share_a_study(tmp_path: Path, server: str) -> None:
     options = (*PLAIN, f"study.storage={server}", "study.study_name=shared")
     with session(tmp_path / "a", *options) as first, session(tmp_path / "b", *options) as second:
-        Ledger.open(first.plan.config.study, first.plan.space, first.store).close()
+        OptunaStudy.open(first.plan.config.study, first.plan.space, first.store).close()
         with pytest.raises(UserError, match="belongs to the run directory .*/a/run"):
             search(second)
         assert len(search(first)) == 3
@@ -99,7 +99,7 @@ def test_of_two_run_directories_that_begin_at_once_one_gets_the_study(tmp_path: 
             "from pathlib import Path",
             "from toys import session",
             "from sweep.errors import UserError",
-            "from sweep.study.ledger import Ledger",
+            "from sweep.study.optuna_study import Ledger",
             "with session(Path(sys.argv[1]), *sys.argv[3:]) as one:",
             "    time.sleep(max(0.0, float(sys.argv[2]) - time.time()))",
             "    try:",

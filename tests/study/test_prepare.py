@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import toys
+from support import toys
 from sweep.errors import UserError
 from sweep.provenance import now
-from sweep.records import Cost, Failed, FailureReason, ParameterGroup, Parameters, TrialRecord
+from sweep.records.final import ParameterGroup, Parameters
+from sweep.records.trial import Cost, Failed, FailureReason, TrialRecord
 from sweep.study.prepare import _never_packed, describe, prepare
 from sweep.study.session import check_place, opened
 

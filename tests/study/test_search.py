@@ -15,13 +15,13 @@ from typing import Any
 import optuna
 import pytest
 
+from support.toys import ToyEngine, session
 from sweep.errors import Interrupted, UserError
-from sweep.records import Completed, Failed, Pruned, TrialPlan, TrialRecord, Verdict
-from sweep.recovery import recover
-from sweep.store import Store
-from sweep.study.ledger import Ledger, known_experiment
+from sweep.records.recovery import recover
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Failed, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.study.optuna_study import OptunaStudy, known_experiment
 from sweep.study.search import _Loop, search
-from toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
 
@@ -149,8 +149,8 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
 
 def test_a_killed_process_loses_no_row_and_its_point_is_tried_again(tmp_path: Path) -> None:
     with session(tmp_path, *PLAIN) as opened:
-        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-        trial, params = ledger.ask()
+        optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        trial, params = optuna_study.ask()
         ToyEngine().run(
             iter([opened.plan.trial(trial.number, params), None]).__next__,
             lambda plan, step: opened.store.append_event(plan.number, step) or Verdict.CONTINUE,
@@ -260,13 +260,13 @@ def test_values_that_break_a_rule_together_are_an_answer(tmp_path: Path) -> None
 def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, object]]:
     """What a process leaves that is killed while it trains so many trials; their points."""
     with session(folder, *PLAIN) as opened:
-        ledger = Ledger.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _Loop(opened, ledger).settle()
-        asked = [ledger.ask() for _ in range(trials)]
+        optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        _Loop(opened, optuna_study).settle()
+        asked = [optuna_study.ask() for _ in range(trials)]
         for trial, _ in asked:
             if begun:
                 opened.store.begin_trial(trial.number)
-        ledger.close()
+        optuna_study.close()
     return [params for _, params in asked]
 
 
@@ -310,7 +310,7 @@ def test_a_study_of_another_experiment_in_the_storage_is_refused(tmp_path: Path)
 
 def test_the_report_is_written_after_a_loss(tmp_path: Path) -> None:
     with session(tmp_path, *PLAIN) as opened:
-        Ledger.open(opened.plan.config.study, opened.plan.space, opened.store).ask()
+        OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store).ask()
     records = searched(tmp_path, "study.n_trials=1", *PLAIN)
     assert records[0].state == "lost"
     assert datetime.fromisoformat(records[0].started).tzinfo is not None
@@ -400,7 +400,7 @@ def test_a_damaged_record_is_made_again_from_the_storage_and_the_events(tmp_path
 def test_two_run_directories_cannot_share_a_study_at_the_same_time(tmp_path: Path) -> None:
     storage = f"study.storage=sqlite:///{tmp_path / 'shared.db'}"
     with session(tmp_path / "a", storage, *PLAIN) as first:
-        Ledger.open(first.plan.config.study, first.plan.space, first.store).close()
+        OptunaStudy.open(first.plan.config.study, first.plan.space, first.store).close()
         with pytest.raises(UserError, match="belongs to the run directory .*/a/run"):
             searched(tmp_path / "b", storage, "study.n_trials=1", *PLAIN)
         assert len(search(first)) == 6
@@ -411,7 +411,7 @@ def test_two_run_directories_cannot_share_a_study_at_the_same_time(tmp_path: Pat
 def test_a_run_directory_that_is_gone_and_has_left_nothing_keeps_no_study(tmp_path: Path) -> None:
     storage = f"study.storage=sqlite:///{tmp_path / 'shared.db'}"
     with session(tmp_path / "a", storage, *PLAIN) as first:
-        Ledger.open(first.plan.config.study, first.plan.space, first.store).close()
+        OptunaStudy.open(first.plan.config.study, first.plan.space, first.store).close()
     shutil.rmtree(tmp_path / "a")
     assert len(searched(tmp_path / "b", storage, "study.n_trials=1", *PLAIN)) == 1
 
@@ -421,9 +421,9 @@ def test_any_character_of_a_path_may_be_in_the_run_directory(tmp_path: Path) -> 
         for name in ("a?b", "a#b", "a%41b", "a{b}c", "a b&c=d;e", "a[b]"):
             store = Store(tmp_path / name)
             store.root.mkdir()
-            ledger = Ledger.open(opened.plan.config.study, opened.plan.space, store)
-            assert ledger.ask()[0].number == 0
-            ledger.close()
+            optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, store)
+            assert optuna_study.ask()[0].number == 0
+            optuna_study.close()
             assert (store.root / "study.db").exists()
             assert known_experiment(opened.plan.config.study, store) == ""
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.toys import session
 from sweep.errors import UserError
-from sweep.recovery import recover
+from sweep.records.recovery import recover
 from sweep.study.search import search
 from sweep.study.session import _begun, _lock
-from toys import session
 
 
 @pytest.mark.parametrize("damage", ["", '{"exper', "[]"])

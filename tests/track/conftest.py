@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sweep.config.schema import Config
-from sweep.records import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
 from sweep.track.mock import MockServer
 from sweep.track.mock.records import Run as Received
 from sweep.track.tracker import Run

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("mlflow")
 
-from sweep.store import Store
+from sweep.records.store import Store
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
 from sweep.track.open import open_tracker, tracker_faults
 from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending

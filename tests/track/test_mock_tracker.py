@@ -9,8 +9,9 @@ import pytest
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.records import Cost, EvalPoint, FinalRecord, Parameters, Refit, Step
-from sweep.store import Store
+from sweep.records.final import FinalRecord, Parameters, Refit
+from sweep.records.store import Store
+from sweep.records.trial import Cost, EvalPoint, Step
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Stream
 from sweep.track.mock_tracker import MockTracker, absent_rows

@@ -13,7 +13,7 @@ pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from sweep.store import Store
+from sweep.records.store import Store
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
 from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 

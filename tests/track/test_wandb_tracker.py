@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.records import EvalPoint
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import EvalPoint
 from sweep.track.credentials import Account
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, JobType, trial_ending
@@ -273,7 +273,7 @@ def test_a_run_left_open_is_closed_with_the_tracker(logged_in, make_config, make
 
 
 def test_best_evaluation_ignores_scores_that_are_not_finite(make_config, make_trial, train, store: Store):
-    from sweep.records import Cost, Pruned
+    from sweep.records.trial import Cost, Pruned
     from sweep.track.tracker import best_evaluation
 
     points = tuple(EvalPoint(n, n, n, {"eval/accuracy": value}) for n, value in enumerate((0.2, math.nan, 0.1)))

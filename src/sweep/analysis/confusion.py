@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 
 
 @dataclass(frozen=True, slots=True)

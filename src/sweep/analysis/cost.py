@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from sweep.analysis.facts import Facts
-from sweep.records import Cost, Failed, FailureReason, Pruned, TrialRecord, total
+from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialRecord, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,20 +12,9 @@ from sweep.analysis.tested import Tested, coded, recorded, weigh
 from sweep.config.metrics import proportion
 from sweep.config.schema import Config, StudyConfig, Task
 from sweep.errors import UserError
-from sweep.records import (
-    Completed,
-    Confirmation,
-    Cost,
-    EvalPoint,
-    Failed,
-    FinalRecord,
-    Pruned,
-    Step,
-    TrialRecord,
-    ranked,
-    total,
-)
-from sweep.store import Lock, Store
+from sweep.records.final import Confirmation, FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from sweep.analysis.confusion import LabelScore, Mistake, label_scores, mistakes
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import Failures, failures
 from sweep.analysis.inference import wilson
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Literal, TypeGuard
 
 from sweep.analysis.facts import Point
 from sweep.config.metrics import BY_TASK
-from sweep.records import Completed, Failed, Pruned, TrialRecord
+from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 
 STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must bring to be called that
 LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn

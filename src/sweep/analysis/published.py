@@ -10,7 +10,8 @@ from typing import Literal
 from sweep.analysis.experiment import Weights, weights
 from sweep.analysis.facts import Facts, Point
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial, Scalar
-from sweep.records import FinalRecord, Metrics, TrialRecord
+from sweep.records.final import FinalRecord
+from sweep.records.trial import Metrics, TrialRecord
 
 _SAME = 1e-6  # relative difference below which a searched number is the published one
 

@@ -11,7 +11,8 @@ from sweep.analysis.inference import wilson
 from sweep.analysis.tested import Weighed, guess
 from sweep.analysis.trials import every_metric, shown_metrics
 from sweep.config.metrics import better_when_lower
-from sweep.records import FinalRecord, Metrics
+from sweep.records.final import FinalRecord
+from sweep.records.trial import Metrics
 
 Kind = Literal["trained", "refitted", "before", "guess"]
 

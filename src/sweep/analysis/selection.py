@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts
 from sweep.config.schema import Scalar
-from sweep.records import Candidate, Confirmation, ranked
+from sweep.records.final import Candidate, Confirmation
+from sweep.records.trial import ranked
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sweep.analysis.scores import TestScores, scores
 from sweep.analysis.selection import Selection, selection
 from sweep.analysis.trials import Progress, Trials, progress, trials
 from sweep.analysis.winner import Overtaken, Winner, overtaken, winner
-from sweep.records import Parameters
+from sweep.records.final import Parameters
 
 SCHEMA_VERSION = 1
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sweep.analysis.facts import Facts
-from sweep.records import Completed, Failed, FinalRecord, Pruned
+from sweep.records.final import FinalRecord
+from sweep.records.trial import Completed, Failed, Pruned
 
 Summary = dict[str, float | int | str]
 

@@ -12,7 +12,7 @@ from sweep.analysis.observations import Course, Ending, Fit, course, ending, fin
 from sweep.config.metrics import BY_TASK
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
-from sweep.records import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
+from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
 
 _SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),

@@ -9,7 +9,8 @@ from sweep.analysis.facts import Facts, Point
 from sweep.analysis.observations import Agreement, Course, Fit, agreement, course, fit
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.schema import Scalar
-from sweep.records import Cost, EvalPoint, FinalRecord, Refit
+from sweep.records.final import FinalRecord, Refit
+from sweep.records.trial import Cost, EvalPoint
 
 
 @dataclass(frozen=True, slots=True)

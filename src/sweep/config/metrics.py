@@ -1,4 +1,4 @@
-"""The names of the metrics each task has. They are computed in `sweep.train.metrics`."""
+"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The whole of what a user may configure, typed and frozen.
 
 Field names are those of the libraries behind them: `transformers.TrainingArguments`, `peft`, Optuna and W&B.
-Rules that need a single value live here, as constraints; rules across values live in `sweep.checks`.
+Rules that need a single value live here, as constraints; rules across values live in `sweep.plan.checks`.
 Upper bounds are far above what anyone trains with: they keep a slip of the keyboard from what no machine can count or hold.
 """
 

@@ -11,13 +11,13 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
-from sweep import cached
 from sweep.config.schema import DatasetConfig
 from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.errors import UserError
 from sweep.provenance import Fingerprint
+from sweep.records import cache_files
 
 if TYPE_CHECKING:
     import datasets
@@ -91,13 +91,13 @@ def tokenise(
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
     key = _fingerprint(rows, tokenizer, limit, labels, prompt)
     batches = _batches(rows, partial(_tokens, tokenizer, limit, prompt), labels)
-    file = cached.find(cache, key, ".arrow") or cached.keep(cache, key, ".arrow", partial(_write, batches))
+    file = cache_files.find(cache, key, ".arrow") or cache_files.keep(cache, key, ".arrow", partial(_write, batches))
     return Dataset.from_file(str(file))
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
     """A fingerprint of all that the columns of `tokenise` depend on."""
-    return cached.key_of(Path(tokenised.cache_files[0]["filename"]))
+    return cache_files.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:

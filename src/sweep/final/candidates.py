@@ -15,7 +15,8 @@ from scipy import stats
 
 from sweep.config.objective import Objective
 from sweep.final.repeats import repeated
-from sweep.records import Candidate, Confirmation, Repeat, TrialRecord, total
+from sweep.records.final import Candidate, Confirmation, Repeat
+from sweep.records.trial import TrialRecord, total
 from sweep.study.session import Session
 
 LEVEL = 0.95

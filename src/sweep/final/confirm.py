@@ -10,8 +10,9 @@ from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.final.candidates import confirmed
 from sweep.final.finish import Chosen, finish
-from sweep.records import Confirmation, FinalRecord, TrialRecord
-from sweep.store import Store
+from sweep.records.final import Confirmation, FinalRecord
+from sweep.records.store import Store
+from sweep.records.trial import TrialRecord
 from sweep.study.session import Session
 
 

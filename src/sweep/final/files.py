@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from sweep.data.labels import LabelSpace, joined
+from sweep.engine.metrics import Labels, Scores
 from sweep.final.reading import Reading
-from sweep.records import FinalRecord
-from sweep.train.metrics import Labels, Scores
+from sweep.records.final import FinalRecord
 
 
 def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:

@@ -8,29 +8,20 @@ from pathlib import Path
 
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
+from sweep.config.steps import total_steps
+from sweep.engine.best import replace_folder
+from sweep.engine.trainer import Trained
 from sweep.final.files import write_confusion, write_predictions
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
 from sweep.final.retrain import refit_plan, retrained, watched
 from sweep.final.watch import Watch
 from sweep.model.account import count
 from sweep.model.artifact import save
-from sweep.records import (
-    Completed,
-    Confirmation,
-    EvalPoint,
-    FinalRecord,
-    Refit,
-    RetrainRecord,
-    Step,
-    TrialPlan,
-    TrialRecord,
-)
-from sweep.steps import total_steps
-from sweep.store import refit_dir
+from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
+from sweep.records.store import refit_dir
+from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.study.session import Session
 from sweep.track.tracker import CutRun, Ending, JobType
-from sweep.train.best import replace_folder
-from sweep.train.trial import Trained
 
 Logged = Sequence[Step | EvalPoint]
 Summary = dict[str, float | int | str]

@@ -14,14 +14,14 @@ from sweep.config.schema import Config, Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.data.tokenise import tokenise
+from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.metrics import Labels, decide, score
+from sweep.engine.thresholds import tuned
+from sweep.engine.trainer import Trained
+from sweep.engine.untrained import before
 from sweep.errors import UserError
-from sweep.records import Metrics
+from sweep.records.trial import Metrics
 from sweep.study.session import Session
-from sweep.train.before import before
-from sweep.train.evaluation import Predictions, measure
-from sweep.train.metrics import Labels, decide, score
-from sweep.train.thresholds import tuned
-from sweep.train.trial import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, length, prompt = locked.open(), config.dataset.max_length, session.bench.prompt(config, labels)
+    rows, length, prompt = locked.open(), config.dataset.max_length, session.base_models.prompt(config, labels)
     tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
     predictions = result.predict(tokens)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
@@ -83,12 +83,12 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         metrics=measure(labels.task, predictions, "test", decided.cuts),
         untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
-        before=before(config, bench=session.bench, data=session.data, test=tokens),
+        before=before(config, base_models=session.base_models, data=session.data, test=tokens),
     )
 
 
 def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[np.float64]:
-    """The loss of each row, (rows,), as `sweep.train.loss.mean_loss` takes their mean. `words` says that scores are
+    """The loss of each row, (rows,), as `sweep.engine.loss.mean_loss` takes their mean. `words` says that scores are
     log-probabilities of label words."""
     scores, truth = predictions.scores.astype(np.float64), predictions.labels
     if task == "multi_label":

@@ -11,13 +11,13 @@ from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.final.watch import Watch, ended_early
 from sweep.provenance import Fingerprint
-from sweep.records import (
+from sweep.records.final import Repeat
+from sweep.records.trial import (
     Completed,
     EvalPoint,
     Failed,
     FailureReason,
     Outcome,
-    Repeat,
     Step,
     TrialPlan,
     TrialRecord,

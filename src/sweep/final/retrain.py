@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from sweep.config.steps import refit_steps
 from sweep.data.tokenise import TokenisedData
-from sweep.errors import Interrupted, UserError, first_line
+from sweep.engine import memory
+from sweep.engine.trainer import Trained, trained
+from sweep.errors import ADVICE, Interrupted, UserError, first_line
 from sweep.final.watch import Watch, ended_early
-from sweep.records import EvalPoint, Failed, FailureReason, TrialPlan
-from sweep.shortage import ADVICE
-from sweep.steps import refit_steps
+from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
-from sweep.train import memory
-from sweep.train.trial import Trained, trained
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def retrained(
     done = "refitted" if refit else "retrained"
     try:
         with trained(
-            plan, bench=session.bench, data=data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None,
+            plan, base_models=session.base_models, data=data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None,
             evaluated=not refit, as_packed=as_packed,
         ) as result:  # fmt: skip
             _raise_if_failed(result.failed, plan, done)
@@ -58,7 +57,7 @@ def retrained(
         rule = f"trial {plan.number} could not be {done}: out of memory ({first_line(error)})"
         raise UserError.of("", f"{rule}. All trials are kept. {ADVICE}.") from None
     finally:
-        memory.release(session.bench.device)
+        memory.release(session.base_models.device)
 
 
 def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:

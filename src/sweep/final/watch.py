@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sweep.errors import Interrupted
-from sweep.records import EvalPoint, Step, Verdict
+from sweep.records.trial import EvalPoint, Step, Verdict
 from sweep.study.session import Session
 from sweep.track.tracker import Ending, Run
 

@@ -19,7 +19,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 from sweep.model.architecture import body, head_modules, language_head
 from sweep.model.base import Quantization
 from sweep.model.words import WordScorer
-from sweep.records import ParameterGroup, Parameters
+from sweep.records.final import ParameterGroup, Parameters
 
 GROUPS = (
     "embeddings", "attention", "feed-forward", "normalisation", "other", "adapter", "head", "language-model head",

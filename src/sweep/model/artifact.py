@@ -46,7 +46,7 @@ from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.architecture import language_head
 from sweep.model.base import BaseSpec
-from sweep.model.bench import pick_device
+from sweep.model.base_model_cache import pick_device
 from sweep.model.card import card
 from sweep.model.checkpoint import Checkpoint, locate
 from sweep.model.head import widen
@@ -58,7 +58,8 @@ from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
 from sweep.model.words import WordScorer
-from sweep.records import Metrics, Refit
+from sweep.records.final import Refit
+from sweep.records.trial import Metrics
 
 HEAD = "head.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -19,15 +19,7 @@ from transformers import (
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, raise_if_out_of_memory
-from sweep.model.architecture import (
-    body,
-    check_head,
-    fit,
-    head_modules,
-    label_names,
-    language_head,
-    read_config,
-)
+from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint
 from sweep.model.facts import said

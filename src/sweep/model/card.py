@@ -14,7 +14,8 @@ from sweep.markup import code as span
 from sweep.model import standard
 from sweep.model.base import Quantization, auto_class
 from sweep.model.manifest import Manifest
-from sweep.records import Metrics, Refit
+from sweep.records.final import Refit
+from sweep.records.trial import Metrics
 
 _TRAINED = {
     "lora": "LoRA matrices",

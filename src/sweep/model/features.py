@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
-from sweep import cached
 from sweep.model.account import trained_head
 from sweep.model.architecture import body
 from sweep.model.pooling import pooled, pooling_of
+from sweep.records import cache_files
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ Batch = Mapping[str, Tensor]
 Pool = Callable[[Any, Batch, int | None], Tensor]
 
 
-class Unsuited(Exception):
+class NotPackable(Exception):
     """The head reads more of the base than one vector a row, or reads it in a way that is not known here."""
 
 
@@ -54,7 +54,7 @@ class HeadModel(nn.Module):
         name, parts = body(model), trained_head(model) if head is None else head
         inside = [part.removeprefix(f"{name}.") for part in parts if part.startswith(f"{name}.")]
         if len(inside) > 1 or any("." in part for part in inside):
-            raise Unsuited(f"{', '.join(inside)} of {name} are trained")
+            raise NotPackable(f"{', '.join(inside)} of {name} are trained")
         trunk = model.get_submodule(name)
         self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
         self.classifier = copy.copy(model)
@@ -105,7 +105,7 @@ def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[st
             found = {name: _apart(top, known[name], seen[-1], batch, pad, logits) for name in apart}
             apart = {name: max(apart[name], far) for name, far in found.items() if far <= 1}
             if not apart:
-                raise Unsuited(f"the head of {type(model).__name__} reads more of the base than one vector a row")
+                raise NotPackable(f"the head of {type(model).__name__} reads more of the base than one vector a row")
             yield known[min(apart, key=apart.__getitem__)](seen[-1], batch, pad)
             seen.clear()
 
@@ -190,7 +190,7 @@ class FeatureCache:
         where they are neither in memory nor on disk, and what it raises is raised; Unsuited is remembered. A folder that
         takes no file costs later runs time, and this one nothing."""
         if base in self._unsuited:
-            raise Unsuited(self._unsuited[base])
+            raise NotPackable(self._unsuited[base])
         key = f"{base}-{rows}"
         return self._remembered(base, key, lambda: self._stored(key, count, compute, base).to(device))
 
@@ -211,12 +211,12 @@ class FeatureCache:
             return known
         try:
             found = compute()
-        except Unsuited as error:
+        except NotPackable as error:
             self._unsuited[base] = str(error)
             raise
         if self.folder is not None:
             try:
-                cached.keep(self.folder, key, _SUFFIX, partial(_write, found))
+                cache_files.keep(self.folder, key, _SUFFIX, partial(_write, found))
             except (OSError, SafetensorError) as error:
                 logger.warning(
                     f"{self.folder}: the features of a frozen base could not be kept for later runs: {error}"
@@ -226,7 +226,7 @@ class FeatureCache:
 
 def _read(folder: Path, key: str, count: int) -> Tensor | None:
     """None where there is no file of `count` rows, or a damaged one."""
-    file = cached.find(folder, key, _SUFFIX)
+    file = cache_files.find(folder, key, _SUFFIX)
     if file is None:
         return None
     try:

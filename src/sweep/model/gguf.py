@@ -16,12 +16,12 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep import cached
 from sweep.config.folders import gguf_cache
 from sweep.errors import Fault, UserError, first_line
 from sweep.model.checkpoint import Checkpoint, blamed, locate
 from sweep.model.quiet import quiet
 from sweep.provenance import Fingerprint
+from sweep.records import cache_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,7 +51,7 @@ def converted(found: Checkpoint, name: str) -> Checkpoint:
     file = _file(found, name)
     folder = gguf_cache() / _name(file, file.stat().st_mtime_ns)
     if folder.is_dir() and not _whole(folder, _changes(folder)):
-        cached.tell_damaged(folder)
+        cache_files.tell_damaged(folder)
         with suppress(FileNotFoundError):  # another process was first
             shutil.rmtree(folder)
     if not folder.is_dir():
@@ -93,7 +93,7 @@ def _changes(folder: Path) -> tuple[tuple[str, int], ...]:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    return {file.name: cached.checksum(file) for file in sorted(folder.iterdir()) if file.name != _CHECKSUMS}
+    return {file.name: cache_files.checksum(file) for file in sorted(folder.iterdir()) if file.name != _CHECKSUMS}
 
 
 def _convert(file: Path, folder: Path) -> None:

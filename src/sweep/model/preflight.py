@@ -19,12 +19,12 @@ from sweep.model.account import count
 from sweep.model.adapter import attach
 from sweep.model.architecture import check_head, read_config
 from sweep.model.base import BaseSpec, base_dtype, outline, quantization
-from sweep.model.bench import pick_device
+from sweep.model.base_model_cache import pick_device
 from sweep.model.checkpoint import Checkpoint
 from sweep.model.source import find
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import stored_dtype
-from sweep.records import Parameters
+from sweep.records.final import Parameters
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse
 from sweep.errors import reported
-from sweep.store import Store
+from sweep.records.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> None:

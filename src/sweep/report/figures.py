@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.tested import guess
 from sweep.config.schema import Scalar
-from sweep.records import Completed, Failed, Pruned, TrialRecord
+from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 from sweep.report.canvas import (
     BLACK,
     BLUE,

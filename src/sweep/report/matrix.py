@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sweep.records import FinalRecord
+from sweep.records.final import FinalRecord
 from sweep.report.canvas import canvas, label
 
 if TYPE_CHECKING:

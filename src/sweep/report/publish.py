@@ -11,9 +11,9 @@ from sweep.analysis.summary import study_summary
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.provenance import Fingerprint
+from sweep.records.store import Store
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
-from sweep.store import Store
 from sweep.track.tracker import Ending, Tracker
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
+from sweep.records.store import Store
 from sweep.report.environment import render
-from sweep.store import Store
 
 
 def summary_lines(store: Store) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from sweep.analysis.facts import read
 from sweep.analysis.study import Study, analyse
 from sweep.config.secrets import scrub
-from sweep.disk import write_whole
+from sweep.records.disk import write_whole
+from sweep.records.store import Store
 from sweep.report.comparison.write import section
 from sweep.report.environment import render
 from sweep.report.figures import draw
 from sweep.report.page import page
-from sweep.store import Store
 
 
 def write_report(store: Store) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.study import Study
 
 from sweep.errors import UserError
-from sweep.store import Store
+from sweep.records.store import Store
 
 # User attributes of the study, shown by `optuna-dashboard`.
 _OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "opened_by"

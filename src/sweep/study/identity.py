@@ -7,9 +7,9 @@ from typing import Any
 
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
-from sweep.plan import quoted
+from sweep.plan.plan import quoted
 from sweep.provenance import Fingerprint
-from sweep.store import Lock
+from sweep.records.store import Lock
 
 # May differ between the first run and a later one: how long to go on, where to look, where things are.
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",

@@ -13,26 +13,26 @@ from omegaconf import OmegaConf
 from sweep.config.folders import token_cache
 from sweep.config.schema import Config, TrainerConfig
 from sweep.config.secrets import scrub, scrubbed
+from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
 from sweep.data.tokenise import TokenisedData
+from sweep.engine import memory
+from sweep.engine.arguments import device_faults, training_arguments
+from sweep.engine.optimizers import optimizer_faults, optimizer_notes
+from sweep.engine.packed.architectures import never_packed
+from sweep.engine.packed.engine import unpackable
 from sweep.errors import Fault, UserError
-from sweep.model.bench import pick_device
-from sweep.model.packed.suits import never_packed
+from sweep.model.base_model_cache import pick_device
 from sweep.model.preflight import preflight
 from sweep.model.rows import look
 from sweep.model.source import idle
-from sweep.plan import Plan
-from sweep.records import Parameters
-from sweep.steps import evaluation_steps, total_steps
-from sweep.store import Store
-from sweep.study.expected import expected, memory_faults, memory_notes, told
+from sweep.plan.plan import Plan
+from sweep.records.final import Parameters
+from sweep.records.store import Store
+from sweep.study.estimate import expected, memory_faults, memory_notes, told
 from sweep.study.session import check_place
 from sweep.track.open import described
-from sweep.train import memory
-from sweep.train.arguments import device_faults, training_arguments
-from sweep.train.optimizers import optimizer_faults, optimizer_notes
-from sweep.train.packed import unpackable
 
 
 def prepare(plan: Plan) -> Plan:

@@ -11,9 +11,12 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial
 
 from sweep.config.schema import Scalar
+from sweep.config.steps import warmup_steps
+from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now, utc
-from sweep.records import (
+from sweep.records.store import Left
+from sweep.records.trial import (
     Completed,
     Cost,
     EvalPoint,
@@ -26,15 +29,12 @@ from sweep.records import (
     TrialRecord,
     Verdict,
 )
-from sweep.steps import warmup_steps
-from sweep.store import Left
-from sweep.study.among import is_stopped
-from sweep.study.ledger import Ledger, failures_told
-from sweep.study.milestones import Milestones
-from sweep.study.salvage import salvaged
+from sweep.search.report_steps import ReportSteps
+from sweep.study.attributes import salvaged
+from sweep.study.optuna_study import OptunaStudy, failures_told
 from sweep.study.session import Session
+from sweep.study.trial_groups import is_stopped
 from sweep.track.tracker import Run, cut_trial, trial_ending
-from sweep.train.engine import Engine
 
 # What is said of a trial that has no record, by what its process left.
 _CAUSES = {
@@ -51,13 +51,13 @@ def search(session: Session) -> list[TrialRecord]:
     the study, its trial being recorded as crashed and tried again on resuming.
     """
     with session.view, failures_told(session.plan.config.study):
-        loop = _Loop(session, Ledger.open(session.plan.config.study, session.plan.space, session.store))
-        with closing(loop.ledger):
+        loop = _Loop(session, OptunaStudy.open(session.plan.config.study, session.plan.space, session.store))
+        with closing(loop.optuna_study):
             loop.settle()
             if loop.wants_more():
                 loop.run(session.engine())
             if session.stop.raised:
-                raise Interrupted(f"stopped; {loop.ledger.counted} of {loop.ledger.wanted} trials are done and kept in "
+                raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}. The same command goes on from here.")  # fmt: skip
     return session.store.trials()
 
@@ -77,29 +77,29 @@ class _Running:
 @dataclass(slots=True)
 class _Loop:
     session: Session
-    ledger: Ledger
+    optuna_study: OptunaStudy
     running: dict[int, _Running] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
-    milestones: Milestones = field(init=False)
+    report_steps: ReportSteps = field(init=False)
 
     def __post_init__(self) -> None:
         plan = self.session.plan
-        self.milestones = Milestones.of(plan.corners, plan.space, rows=len(plan.splits.train))
+        self.report_steps = ReportSteps.of(plan.corners, plan.space, rows=len(plan.splits.train))
 
     def settle(self) -> None:
         """Take up what a killed process left: by its record if there is one, otherwise as lost and to be tried again."""
         store = self.session.store
         records = {record.number: record for record in store.trials()}
-        for told in self.ledger.told():
+        for told in self.optuna_study.told():
             if told.number not in records:
                 self._salvage(told)
-        left = list(self.ledger.unsettled())
+        left = list(self.optuna_study.unsettled())
         killed = [trial.number for trial, _ in left if trial.number not in records and self._killed(trial.number)]
         for trial, frozen in left:
             record = records.get(trial.number)
             if record is None:
                 record = self._lost(trial.number, frozen, alone=killed == [trial.number])
-            self.ledger.tell(trial, record.outcome)
+            self.optuna_study.tell(trial, record.outcome)
         self.session.keep_best_only()
         for record in store.trials():
             if self.session.tracker.left_open(record.tracker_run):
@@ -128,7 +128,7 @@ class _Loop:
     def _lost(self, number: int, frozen: FrozenTrial, *, alone: bool) -> TrialRecord:
         store = self.session.store
         events = store.events(number)
-        given_up = alone and self.ledger.gives_up(frozen.params)
+        given_up = alone and self.optuna_study.gives_up(frozen.params)
         left = store.left(number)
         # A trial of an earlier version has rows, but never had a mark.
         reason, message = _CAUSES[Left.KILLED if events and left is Left.NOT_BEGUN else left]
@@ -150,7 +150,11 @@ class _Loop:
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
         in_time = timeout is None or time.monotonic() - self.began < timeout
-        return not self.session.stop.raised and in_time and self.ledger.counted + len(self.running) < self.ledger.wanted
+        return (
+            not self.session.stop.raised
+            and in_time
+            and self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
+        )
 
     def run(self, engine: Engine) -> None:
         self._show_count()
@@ -159,7 +163,7 @@ class _Loop:
 
     def _next(self) -> TrialPlan | None:
         while self.wants_more():
-            trial, params = self.ledger.ask()
+            trial, params = self.optuna_study.ask()
             try:
                 plan = self.session.plan.trial(trial.number, params)
             except UserError as error:
@@ -167,7 +171,7 @@ class _Loop:
                 continue
             run = self.session.tracker.open(plan)
             self.session.store.note_run(plan.number, run.address)
-            self.running[plan.number] = _Running(trial, plan, run, now(), self.ledger.place(plan.number))
+            self.running[plan.number] = _Running(trial, plan, run, now(), self.optuna_study.place(plan.number))
             self.session.store.begin_trial(plan.number)
             self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
             return plan
@@ -186,7 +190,7 @@ class _Loop:
         failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = self._unplanned(trial.number, params, failed, now())
         self.session.store.write_trial(record)
-        self.ledger.tell(trial, failed)
+        self.optuna_study.tell(trial, failed)
         self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
@@ -213,7 +217,7 @@ class _Loop:
     def _report(self, running: _Running, point: EvalPoint) -> bool:
         """False where Optuna has a score of this milestone already, as it may of a trial's last evaluation."""
         config = running.plan.config
-        milestone = self.milestones.nearest(config, point.step)
+        milestone = self.report_steps.nearest(config, point.step)
         if milestone <= running.reported:
             return False
         running.trial.report(point.metrics[config.study.metric], milestone)
@@ -242,7 +246,7 @@ class _Loop:
                 self.session.store.stop_for_disk(number)
             raise
         del self.running[running.plan.number]
-        self.ledger.tell(running.trial, outcome)
+        self.optuna_study.tell(running.trial, outcome)
         return record
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
@@ -255,7 +259,7 @@ class _Loop:
 
     def _unplanned(self, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str) -> TrialRecord:
         """The record of a trial without a plan: its values may not compose, now or ever."""
-        place = self.ledger.place(number)
+        place = self.optuna_study.place(number)
         return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=place)
 
     def _record(self, running: _Running, outcome: Outcome) -> TrialRecord:
@@ -279,11 +283,11 @@ class _Loop:
     def _show_count(self) -> None:
         best = self.session.best()
         value = (
-            best.outcome.best.metrics[self.ledger.config.metric]
+            best.outcome.best.metrics[self.optuna_study.config.metric]
             if best and isinstance(best.outcome, Completed)
             else None
         )
-        self.session.view.count(self.ledger.counted, self.ledger.wanted, best, value)
+        self.session.view.count(self.optuna_study.counted, self.optuna_study.wanted, best, value)
 
     @contextmanager
     def _crashes_recorded(self) -> Iterator[None]:

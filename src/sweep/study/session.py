@@ -10,30 +10,30 @@ from pathlib import Path
 
 import torch
 
+from sweep.config.custom_code import code_state, is_own
 from sweep.config.folders import cache_dir, conf_dir, feature_cache, token_cache
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
+from sweep.engine import memory
+from sweep.engine.packed.engine import Packed
+from sweep.engine.protocol import Engine
+from sweep.engine.trainer import OneByOne
 from sweep.errors import UserError
-from sweep.model.bench import Bench, pick_device
+from sweep.model.base_model_cache import BaseModelCache, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
-from sweep.own import code_state, is_own
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
-from sweep.records import TrialPlan, TrialRecord, ranked
-from sweep.recovery import clear_old, recover
-from sweep.store import Lock, Store
+from sweep.records.recovery import clear_old, recover
+from sweep.records.store import Lock, Store
+from sweep.records.trial import TrialPlan, TrialRecord, ranked
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
-from sweep.study.ledger import check_storage, known_experiment
+from sweep.study.optuna_study import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
+from sweep.study.view import View
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Tracker
-from sweep.train import memory
-from sweep.train.engine import Engine
-from sweep.train.packed import Packed
-from sweep.train.trial import OneByOne
-from sweep.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Session:
     plan: Plan
     store: Store
     tracker: Tracker
-    bench: Bench
+    base_models: BaseModelCache
     data: TokenisedData
     view: View
     stop: StopFlag
@@ -49,9 +49,9 @@ class Session:
     def engine(self) -> Engine:
         config = self.plan.config.engine
         if config.name == "trainer":
-            return OneByOne(self.bench, self.data, self._best_dir)
+            return OneByOne(self.base_models, self.data, self._best_dir)
         return Packed(
-            self.bench, self.data, self._best_dir, config.slots,
+            self.base_models, self.data, self._best_dir, config.slots,
             most=self.plan.config.study.at_once, announce=config.name == "packed",
         )  # fmt: skip
 
@@ -93,16 +93,16 @@ def opened(plan: Plan) -> Iterator[Session]:
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
-        bench = Bench(plan.config.trainer.device, features=feature_cache(), scratch=store.scratch)
-        view = View(plan.config.study, memory=partial(memory.in_use, bench.device))
+        base_models = BaseModelCache(plan.config.trainer.device, features=feature_cache(), scratch=store.scratch)
+        view = View(plan.config.study, memory=partial(memory.in_use, base_models.device))
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
-        _write_or_compare(store, _lock(plan, bench.device), view)
+        _write_or_compare(store, _lock(plan, base_models.device), view)
         tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
         data = TokenisedData(plan.splits, token_cache())
         try:
-            yield Session(plan, store, tracker, bench, data, view, stop)
+            yield Session(plan, store, tracker, base_models, data, view, stop)
         finally:
             receipt = tracker.close(store)
             for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):

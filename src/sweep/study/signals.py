@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from sweep.interrupts import SIGNALS, handled
+from sweep.study.interrupts import SIGNALS, handled
 
 
 @dataclass(slots=True)

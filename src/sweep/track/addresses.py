@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sweep.records import TrialPlan
+from sweep.records.trial import TrialPlan
 from sweep.track.tracker import JobType
 
 WANDB = "W&B"  # of the real service and of the mock: one client serves both

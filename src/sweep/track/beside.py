@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records import Metrics, TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience

@@ -24,8 +24,8 @@ from pydantic_core import PydanticCustomError
 
 from sweep.config.schema import Config, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records import Metrics, TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
 from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
 

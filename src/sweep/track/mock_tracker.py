@@ -11,8 +11,8 @@ from typing import Any
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.records import EvalPoint, Step, TrialPlan, TrialRecord
-from sweep.store import Store, refit_dir
+from sweep.records.store import Store, refit_dir
+from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.track.credentials import Account
 from sweep.track.mock.backend import Backend
 from sweep.track.mock.records import Run as Received

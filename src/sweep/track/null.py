@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sweep.config.schema import Config
-from sweep.records import Metrics, TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run
 
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records import Metrics, TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker

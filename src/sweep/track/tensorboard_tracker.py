@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from sweep.config.schema import Config, Scalar, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records import Metrics, TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
 from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
 

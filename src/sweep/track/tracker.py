@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.records import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
 
 # Takes a single line for the user.
 Say = Callable[[str], None]

@@ -13,7 +13,7 @@ import wandb
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records import Metrics, TrialRecord
+from sweep.records.trial import Metrics, TrialRecord
 from sweep.track.service import given_up, last_status
 from sweep.track.tracker import Ending, JobType, best_evaluation
 

@@ -17,8 +17,8 @@ import wandb
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records import TrialPlan
-from sweep.store import Store
+from sweep.records.store import Store
+from sweep.records.trial import TrialPlan
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun

@@ -12,10 +12,10 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from sweep.config.schema import AdapterConfig, Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
-from sweep.records import FinalRecord, Parameters
+from sweep.records.final import FinalRecord, Parameters
+from sweep.records.store import Store
 from sweep.report.comparison.comparison import Comparison, compare
 from sweep.report.comparison.contestants import Entry
-from sweep.store import Store
 
 from ..conftest import completed, final, lock
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from sweep.errors import UserError
+from sweep.records.store import Store
 from sweep.report.comparison.comparison import compare
 from sweep.report.comparison.contestants import Entry, read_contestants
-from sweep.store import Store
 
 from .conftest import NAMES, TRUTH, answers, record, settings, write_rows
 

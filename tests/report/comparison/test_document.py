@@ -8,7 +8,9 @@ import pytest
 
 from sweep.analysis.facts import read
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
-from sweep.records import Candidate, Confirmation, Cost, Refit
+from sweep.records.final import Candidate, Confirmation, Refit
+from sweep.records.store import Store
+from sweep.records.trial import Cost
 from sweep.report.comparison.comparison import compare
 from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import document
@@ -18,7 +20,6 @@ from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
 from sweep.report.write import write_report
-from sweep.store import Store
 
 from ..conftest import evals, part
 from .conftest import answers, settings

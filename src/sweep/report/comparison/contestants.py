@@ -12,9 +12,10 @@ from sweep.analysis.facts import read_lock
 from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.schema import Config, Task
 from sweep.errors import Fault, UserError
-from sweep.records import Cost, FinalRecord, Metrics, TrialRecord, total
+from sweep.records.final import FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Cost, Metrics, TrialRecord, total
 from sweep.report.units import value
-from sweep.store import Lock, Store
 
 
 @dataclass(frozen=True, slots=True)

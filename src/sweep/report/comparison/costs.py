@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sweep.records import total
+from sweep.records.trial import total
 from sweep.report.comparison.columns import Column, methods
 from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.contestants import Contestant

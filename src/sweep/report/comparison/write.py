@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from sweep.disk import write_whole
 from sweep.errors import UserError
+from sweep.records.disk import write_whole
+from sweep.records.store import Store
 from sweep.report.comparison.comparison import Comparison, compare
 from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import chapter, document
@@ -16,7 +17,6 @@ from sweep.report.comparison.figures import draw
 from sweep.report.comparison.plain import plain
 from sweep.report.markdown import bullets, escape, join
 from sweep.report.page import page
-from sweep.store import Store
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:

@@ -1,0 +1,84 @@
+"""A model's scores on a dataset, and what they are worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sweep.config.metrics import BY_TASK
+from sweep.config.schema import Task
+from sweep.engine.loss import MeanLoss, wide
+from sweep.engine.metrics import Labels, Scores, decide, score
+
+Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """`scores` are logits, or log-probabilities of label words; `loss` is the mean over rows; `seconds` is wall time.
+    Rows are in the dataset's order."""
+
+    scores: Scores
+    labels: Labels
+    loss: float
+    seconds: float
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.loss) and np.isfinite(self.scores).all())
+
+
+def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: int, loss: MeanLoss) -> Predictions:
+    """Evaluate every row of a tokenised dataset. No global random number is drawn, so training goes on undisturbed.
+
+    Batches hold rows of like length, the longest first: less padding, and too little memory shows at once.
+    """
+    started = time.perf_counter()
+    device = next(model.parameters()).device
+    order = np.argsort(-np.asarray(dataset["length"][:]), kind="stable")
+    model.eval()
+    parts = [_forward(model, batch, device) for batch in _batches(dataset, order, collate, batch_size)]
+    scores = wide(torch.cat([part[0] for part in parts])).cpu()
+    labels = torch.cat([part[1] for part in parts])
+    back = torch.from_numpy(np.argsort(order))
+    return judged(scores[back], labels[back], loss=loss, started=started)
+
+
+def judged(scores: Tensor, labels: Tensor, *, loss: MeanLoss, started: float) -> Predictions:
+    """`scores` and `labels` are on the CPU; `started` is when the evaluation began, by `time.perf_counter`."""
+    return Predictions(
+        scores=scores.numpy(),
+        labels=labels.numpy().astype(np.int64),
+        loss=loss(scores, labels),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def measure(
+    task: Task, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
+) -> dict[str, float]:
+    """Every metric of the task, the loss with them, named `prefix/…` in the order of `sweep.config.metrics`.
+
+    `thresholds` are for multi-label: one for all labels, or one each.
+    """
+    decided = decide(task, predictions.scores, thresholds)
+    found = {"loss": predictions.loss, **score(task, decided, predictions.labels)}
+    return {f"{prefix}/{name}": found[name] for name in BY_TASK[task]}
+
+
+def _batches(dataset: Any, order: Any, collate: Collator, size: int) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(order), size):
+        yield dict(collate(dataset.__getitems__(order[start : start + size].tolist())))
+
+
+def _forward(model: nn.Module, batch: dict[str, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        scores = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+    return scores, labels

@@ -1,0 +1,303 @@
+"""The adapters of many trials on one linear layer of their base.
+
+LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as PEFT's layers compute them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from peft.tuners.ia3.layer import IA3Layer
+from peft.tuners.ia3.layer import Linear as IA3Linear
+from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from sweep.engine.packed import products
+from sweep.engine.packed.attention import PackContext, compute_type
+from sweep.engine.packed.batch import PackIndex
+from sweep.engine.packed.noise import Rates
+from sweep.model.features import NotPackable
+
+_ADAPTER = "default"
+_RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows of 16 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """`down` is (rank, in), `up` (out, rank)."""
+
+    down: nn.Parameter
+    up: nn.Parameter
+    scaling: float
+    dropout: float
+
+    @property
+    def weights(self) -> tuple[nn.Parameter, ...]:
+        return self.down, self.up
+
+
+@dataclass(frozen=True, slots=True)
+class IA3:
+    """`vector` scales what goes into the layer where `inwards`, else what comes out of it."""
+
+    vector: nn.Parameter
+    inwards: bool
+
+    @property
+    def weights(self) -> tuple[nn.Parameter, ...]:
+        return (self.vector,)
+
+
+Adapter = Lora | IA3
+
+
+def adapters_of(model: nn.Module) -> dict[str, Adapter]:
+    """The adapters of a PEFT model, by the name that their layer has without PEFT. Raises Unsuited for kinds that are
+    not known here."""
+    found: dict[str, Adapter] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            found[name] = _adapter(layer)
+    return found
+
+
+def _adapter(layer: BaseTunerLayer) -> Adapter:
+    if isinstance(layer, LoraLayer) and isinstance(layer, LoraLinear | _quantised(LoraLayer)):
+        if layer.use_dora.get(_ADAPTER) or layer.lora_bias.get(_ADAPTER):
+            raise NotPackable("DoRA or a bias beside LoRA")
+        dropout = layer.lora_dropout[_ADAPTER]
+        down, up = (cast(nn.Parameter, part[_ADAPTER].weight) for part in (layer.lora_A, layer.lora_B))
+        return Lora(down, up, float(layer.scaling[_ADAPTER]), dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
+    if isinstance(layer, IA3Layer) and isinstance(layer, IA3Linear | _quantised(IA3Layer)):
+        return IA3(layer.ia3_l[_ADAPTER], bool(layer.is_feedforward))
+    raise NotPackable(f"adapters of the kind {type(layer).__name__}")
+
+
+def _quantised(kind: type) -> type:
+    """PEFT's class for 4-bit layers; where bitsandbytes is not installed there is none, and no such layer."""
+    try:
+        from peft.tuners.ia3 import bnb as ia3
+        from peft.tuners.lora import bnb as lora
+    except ImportError:
+        return kind
+    return lora.Linear4bit if kind is LoraLayer else ia3.Linear4bit
+
+
+WeightGrad = tuple[nn.Parameter, Tensor]  # a trial's weights and their gradient
+
+
+@dataclass(frozen=True, slots=True)
+class StackedWeights:
+    """Weights of all trials of a pack, stacked. What its gradient holds for trial i is of the i-th of `weights`."""
+
+    stacked: Tensor
+    weights: Sequence[nn.Parameter | None]
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Where on the stack each trial's weights go, and the weights."""
+        with torch.no_grad():
+            for room, weight in zip(self.stacked, self.weights, strict=True):
+                if weight is not None:
+                    flat = weight.detach().flatten() if room.ndim == 1 else weight.detach()
+                    yield room[tuple(slice(size) for size in flat.shape)], flat
+
+    def shares(self, gradient: Tensor) -> Iterator[WeightGrad | None]:
+        """Each trial's part of the gradient of the stack, in the shape of its weights."""
+        for weight, part in zip(self.weights, gradient, strict=True):
+            if weight is None:
+                yield None
+            elif part.ndim == 1:
+                yield weight, part[: weight.numel()].view(weight.shape)
+            else:
+                yield weight, part[tuple(slice(size) for size in weight.shape)]
+
+
+class MultiAdapterLinear(nn.Module):
+    """A linear layer of the base, with what the trials of the pack in hand have on it."""
+
+    def __init__(self, base: nn.Module, line: PackContext) -> None:
+        super().__init__()
+        self.base = base
+        self.line = line
+        self.lora: _Loras | None = None
+        self.inwards: StackedWeights | None = None
+        self.outwards: StackedWeights | None = None
+        line.replace(base, self)
+
+    def make_room(self, adapters: Sequence[Adapter | None], *, keep: bool) -> None:
+        """For one adapter, or none, of each trial of the next pack: `leaves`, whose parts are to be filled in. With `keep`
+        what there is stays, at the same place in memory, where it is large enough."""
+        loras = [one if isinstance(one, Lora) else None for one in adapters]
+        self.lora = _Loras.of(loras, self.lora if keep else None)
+        vectors = [one if isinstance(one, IA3) else None for one in adapters]
+        self.inwards = _vectors([one.vector if one and one.inwards else None for one in vectors], self.inwards, keep)
+        self.outwards = _vectors(
+            [one.vector if one and not one.inwards else None for one in vectors], self.outwards, keep
+        )
+
+    @property
+    def leaves(self) -> list[StackedWeights]:
+        loras = [] if self.lora is None else [self.lora.down, self.lora.up]
+        return [*loras, *(leaf for leaf in (self.inwards, self.outwards) if leaf is not None)]
+
+    @property
+    def drops(self) -> bool:
+        """Some trial drops what goes into its adapter."""
+        return self.lora is not None and any(self.lora.rates.each)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(1, tokens, in) → (1, tokens, out), or without the one"""
+        layout = self.line.layout
+        given = values if self.inwards is None else _scaled(values, self.inwards.stacked, layout)
+        result: Tensor = self.base(given)
+        if self.outwards is not None:
+            result = _scaled(result, self.outwards.stacked, layout)
+        if self.lora is not None:
+            result = self._with_lora(result, values, self.lora, layout)
+        return result
+
+    def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
+        down, up = lora.down.stacked, lora.up.stacked
+        kind = compute_type(down)  # as PEFT multiplies in
+        mask = self._mask(values.shape[-1], kind, lora.rates) if self.training and self.drops else None
+        added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
+            result, values.reshape(-1, values.shape[-1]).to(kind), mask, down.to(kind), up.to(kind),
+            lora.scaling.to(kind)[layout.trial, None], layout,
+        )  # fmt: skip
+        return added
+
+    def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
+        """For the inputs, (tokens, in)."""
+        draws = self.line.layout.draws
+        assert draws is not None, "a pack that is trained has noise"
+        found: Tensor = self.line.mask(self, lambda place: draws.tokens(place, width, rates, kind))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Loras:
+    """`down` is (trials, rank, in), `up` (trials, out, rank), `scaling` (trials,): zero for a trial without. Lower ranks
+    are filled up with zeros, which change nothing and learn nothing."""
+
+    down: StackedWeights
+    up: StackedWeights
+    scaling: Tensor
+    rates: Rates
+
+    @classmethod
+    def of(cls, loras: Sequence[Lora | None], known: _Loras | None) -> _Loras | None:
+        """With all but the weights; in the place of what is `known`, if that is large enough."""
+        some = next((one for one in loras if one), None)
+        if some is None:
+            return known and known._without(len(loras))
+        rank = -(-max(len(one.down) for one in loras if one) // _RANKS) * _RANKS
+        if known is None or not known._holds(len(loras), rank):
+            known = cls._empty(some, len(loras), rank)
+        return known._taking(loras)
+
+    @classmethod
+    def _empty(cls, some: Lora, trials: int, rank: int) -> _Loras:
+        down = some.down.new_empty(trials, rank, some.down.shape[1], requires_grad=True)
+        up = some.up.new_empty(trials, some.up.shape[0], rank, requires_grad=True)
+        scaling, rates = down.new_zeros(trials), Rates.of([0.0] * trials, down.device)
+        return cls(StackedWeights(down, ()), StackedWeights(up, ()), scaling, rates)
+
+    def _holds(self, trials: int, rank: int) -> bool:
+        return self.down.stacked.shape[0] == trials and self.down.stacked.shape[1] >= rank
+
+    def _without(self, trials: int) -> _Loras | None:
+        return self._taking([None] * trials) if self._holds(trials, 0) else None
+
+    def _taking(self, loras: Sequence[Lora | None]) -> _Loras:
+        down, up = self.down.stacked, self.up.stacked
+        with torch.no_grad():
+            if any(one is None or len(one.down) < down.shape[1] for one in loras):
+                down.zero_()
+                up.zero_()
+            self.scaling.copy_(torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=self.scaling.dtype))
+            rates = self.rates.taking([one.dropout if one else 0.0 for one in loras])
+        return _Loras(
+            StackedWeights(down, [one.down if one else None for one in loras]),
+            StackedWeights(up, [one.up if one else None for one in loras]),
+            self.scaling,
+            rates,
+        )
+
+
+def _vectors(vectors: Sequence[nn.Parameter | None], known: StackedWeights | None, keep: bool) -> StackedWeights | None:
+    """(trials, width): ones for a trial without."""
+    some = next((one for one in vectors if one is not None), None)
+    held = known.stacked if keep and known is not None and len(known.stacked) == len(vectors) else None
+    if some is None and held is None:
+        return None
+    if held is None:
+        assert some is not None
+        held = some.new_empty(len(vectors), some.numel(), requires_grad=True)
+    with torch.no_grad():
+        held.fill_(1.0)
+    return StackedWeights(held, vectors)
+
+
+def _scaled(values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
+    """By each trial's vector, in the precision of the vectors, given back in that of the values."""
+    flat = values.reshape(-1, values.shape[-1])
+    scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
+    return scaled.view(values.shape)
+
+
+class _LoraSum(torch.autograd.Function):
+    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
+    where that can be."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
+        scaling: Tensor, layout: PackIndex,
+    ) -> Tensor:  # fmt: skip
+        entering = values if mask is None else values * mask
+        inside = products.each(entering, down.transpose(1, 2), layout) * scaling
+        added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
+        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+            result = (result + added).to(result.dtype)
+        else:
+            ctx.mark_dirty(result.add_(added))
+        ctx.save_for_backward(entering, inside, down, up, scaling)
+        ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        entering, inside, down, up, scaling = ctx.saved_tensors
+        layout: PackIndex = ctx.layout
+        given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
+        within = products.each(given, up, layout) * scaling
+        for_up = products.outer(given, inside, layout)
+        for_down = products.outer(within, entering, layout)
+        for_values = None
+        if ctx.wanted:
+            for_values = products.each(within, down, layout)
+            if ctx.mask is not None:
+                for_values *= ctx.mask
+        return gradient, for_values, None, for_down, for_up, None, None
+
+
+class _Scale(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
+        ctx.save_for_backward(values, vectors)
+        ctx.layout = layout
+        return (values * vectors[layout.trial]).to(values.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        values, vectors = ctx.saved_tensors
+        for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None
+        return for_values, ctx.layout.summed(gradient.to(vectors.dtype) * values), None

@@ -1,0 +1,324 @@
+"""Where the rows of a pack lie: end to end on one long line, each trial's in one stretch, and no padding between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sweep.engine.packed.noise import Counted, Draws, InTurn, Noise
+
+# A row takes part in attention padded to the next of these: few groups, little padding, and shapes that repeat.
+_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_BEYOND = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tokens without padding. `token_types` only where the tokenizer gives them."""
+
+    tokens: np.ndarray
+    token_types: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class PackIndex(Protocol):
+    """Where the tokens of a pack lie, as its modules ask for it. Trials may be there without rows."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def draws(self) -> Draws | None:
+        """None where the pack is evaluated."""
+
+    @property
+    def input_ids(self) -> Tensor:
+        """(1, tokens)"""
+
+    @property
+    def token_type_ids(self) -> Tensor | None:
+        """(1, tokens)"""
+
+    @property
+    def position_ids(self) -> Tensor:
+        """(1, tokens), from 0 in each row."""
+
+    @property
+    def trial(self) -> Tensor:
+        """Of each token, the number of its trial in the pack."""
+
+    @property
+    def within(self) -> Tensor:
+        """Of each token, its number among those of its trial."""
+
+    @property
+    def offsets(self) -> Tensor:
+        """Where each trial's tokens end, as `torch.nn.functional.grouped_mm` takes it."""
+
+    @property
+    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
+        (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
+
+    @property
+    def first(self) -> Tensor:
+        """Of each row, where its first token lies."""
+
+    @property
+    def last(self) -> Tensor: ...
+
+    def last_but(self, token: int | None) -> Tensor:
+        """Of each row, where its last token other than `token` lies; its first one where there is no other."""
+
+    @property
+    def of_first(self) -> PackIndex:
+        """The same rows, each with its first token alone."""
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
+
+    def by_head(self, heads: int) -> ByHead:
+        """Where attention finds its vectors among those of all tokens and heads."""
+
+    def summed(self, values: Tensor) -> Tensor:
+        """(tokens, a) → (trials, a)"""
+
+    def mean(self, values: Tensor) -> Tensor:
+        """(tokens, a) → (rows, a), over each row's tokens"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of similar length, for attention. `index` is (rows, length), of each row's tokens on the line, its first one
+    again where it is shorter; `real` says where it is not, None where nothing is padded; `seen`, which of them are keys
+    that its row attends to, is `real` if not given. `trial` and `within` are of each row the number of its trial in the
+    pack, and its own among that trial's; `counts` are of rows of each trial."""
+
+    index: Tensor
+    real: Tensor | None
+    trial: Tensor
+    within: Tensor
+    counts: tuple[int, ...] = ()
+    seen: Tensor | None = None
+
+    @cached_property
+    def unseen(self) -> Tensor | None:
+        """(rows, 1, 1, length): what is added to scores, -inf where a key is not seen."""
+        seen = self.real if self.seen is None else self.seen
+        if seen is None:
+            return None
+        return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None, None]
+
+    @property
+    def rows(self) -> int:
+        return self.index.shape[0]
+
+    @property
+    def length(self) -> int:
+        return self.index.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ByHead:
+    """For each group, `index` is (rows x heads x length,), and `padding` (rows x heads x length, 1) says which of them
+    only pad, None where none does. `back` is (tokens x heads,): where each vector is among those of all groups.
+    """
+
+    index: list[Tensor]
+    padding: list[Tensor | None]
+    back: Tensor
+
+    @classmethod
+    def of(cls, layout: PackedBatch, heads: int) -> ByHead:
+        each = torch.arange(heads, device=layout.device)[None, :, None]
+        index = [(group.index[:, None, :] * heads + each).reshape(-1) for group in layout.groups]
+        reals = [group.real for group in layout.groups]
+        real = [None if one is None else one[:, None, :].expand(-1, heads, -1).reshape(-1) for one in reals]
+        back = torch.empty(layout.tokens * heads, dtype=torch.long, device=layout.device)
+        start = 0
+        for places, kept in zip(index, real, strict=True):
+            here = torch.arange(start, start + len(places), device=layout.device)
+            start += len(places)
+            back[places if kept is None else places[kept]] = here if kept is None else here[kept]
+        return cls(index, [None if one is None else ~one[:, None] for one in real], back)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """`Places` of one pack. `rows` holds, for each trial, its rows. Dropout draws from `noise`, one source a trial;
+    without, the pack is evaluated. Tensors are on `device`."""
+
+    rows: Sequence[Sequence[Row]]
+    device: torch.device
+    noise: Sequence[Noise] = ()
+    heads: dict[int, ByHead] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Of all rows, in tokens."""
+        return np.array([len(row) for one in self.rows for row in one], dtype=np.int64)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Of all rows on the line."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+
+    @cached_property
+    def tokens(self) -> int:
+        return int(self.lengths.sum())
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Tokens of each trial."""
+        return [sum(len(row) for row in one) for one in self.rows]
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """Of each trial's tokens on the line."""
+        return list(pairwise([0, *accumulate(self.counts)]))
+
+    @cached_property
+    def longest(self) -> int:
+        return int(self.lengths.max())
+
+    @cached_property
+    def draws(self) -> Draws | None:
+        if not self.noise:
+            return None
+        if self.device.type == "cpu":
+            return InTurn(self.noise, self.counts)
+        return Counted(self.keys, self)
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Of each trial's source of noise."""
+        return self._tensor(np.array([source.key for source in self.noise]))
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        return self._tensor(np.cumsum(self.counts).astype(np.int32))
+
+    @cached_property
+    def trial(self) -> Tensor:
+        return self._tensor(np.repeat(np.arange(len(self.rows)), self.counts))
+
+    @cached_property
+    def within(self) -> Tensor:
+        return self._tensor(np.arange(self.tokens) - np.repeat([start for start, _ in self.spans], self.counts))
+
+    @cached_property
+    def input_ids(self) -> Tensor:
+        return self._line([row.tokens for one in self.rows for row in one])
+
+    @cached_property
+    def token_type_ids(self) -> Tensor | None:
+        types = [row.token_types for one in self.rows for row in one]
+        return None if types[0] is None else self._line([one for one in types if one is not None])
+
+    @cached_property
+    def position_ids(self) -> Tensor:
+        return self._tensor(np.arange(self.tokens) - np.repeat(self.starts, self.lengths))[None]
+
+    @cached_property
+    def first(self) -> Tensor:
+        return self._tensor(self.starts)
+
+    @cached_property
+    def of_first(self) -> PackedBatch:
+        return PackedBatch([[Row(row.tokens[:1]) for row in one] for one in self.rows], self.device, self.noise)
+
+    @cached_property
+    def last(self) -> Tensor:
+        return self._tensor(self.starts + self.lengths - 1)
+
+    def last_but(self, token: int | None) -> Tensor:
+        ids = np.concatenate([row.tokens for one in self.rows for row in one])
+        steps = np.arange(self.tokens) - np.repeat(self.starts, self.lengths)
+        return self._tensor(self.starts + np.maximum.reduceat(np.where(ids != token, steps, 0), self.starts))
+
+    @cached_property
+    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+        most, starts = max(self.counts), np.array([start for start, _ in self.spans])[:, None]
+        steps, counts = np.arange(most)[None], np.array(self.counts)[:, None]
+        real = steps < counts
+        index = np.where(real, starts + steps, 0)
+        return self._tensor(index), self._tensor(real), self._tensor(np.flatnonzero(real))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        edges = np.array([edge_of(length) for length in self.lengths])
+        return [self._group(np.flatnonzero(edges == edge), int(edge)) for edge in np.unique(edges)]
+
+    def by_head(self, heads: int) -> ByHead:
+        if heads not in self.heads:
+            self.heads[heads] = ByHead.of(self, heads)
+        return self.heads[heads]
+
+    def summed(self, values: Tensor) -> Tensor:
+        return torch.stack([part.sum(dim=0) for part in torch.split(values, self.counts)])
+
+    def mean(self, values: Tensor) -> Tensor:
+        lengths = torch.from_numpy(self.lengths).to(values.device)
+        return torch.segment_reduce(values, "mean", lengths=lengths, axis=0)
+
+    def _group(self, chosen: np.ndarray, edge: int) -> Group:
+        held = [len(one) for one in self.rows]
+        trial = np.repeat(np.arange(len(held)), held)[chosen]
+        within = np.concatenate([np.arange(count) for count in held])[chosen]
+        lengths, starts, steps = self.lengths[chosen, None], self.starts[chosen, None], np.arange(edge)[None]
+        real = steps < lengths
+        index = starts + np.where(real, steps, 0)
+        counts = np.bincount(trial, minlength=len(held))
+        whole = None if real.all() else self._tensor(real)
+        return Group(self._tensor(index), whole, self._tensor(trial), self._tensor(within), tuple(counts.tolist()))
+
+    def _line(self, parts: list[np.ndarray]) -> Tensor:
+        return self._tensor(np.concatenate(parts).astype(np.int64))[None]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return upload(values, self.device)
+
+
+def counted_positions(layout: PackIndex, pad: int) -> Tensor:
+    """(1, tokens), the positions of RoBERTa and its kin: counted in each row from behind the id `pad`, over the tokens that
+    are not it. A text may hold that id, where its tokenizer pads with another."""
+    places = layout.position_ids
+    padding = (layout.input_ids == pad).long()
+    so_far = padding.cumsum(1)
+    first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
+    left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
+    return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
+
+
+def upload(values: np.ndarray, device: torch.device) -> Tensor:
+    """Without waiting for a GPU to come to it: what is not pinned has been read when the call returns."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
+
+
+def edge_of(length: int) -> int:
+    """The length that a row is padded to: it depends on the row alone, so that a trial's dropout does too."""
+    return next((edge for edge in _LENGTHS if edge >= length), -(-length // _BEYOND) * _BEYOND)
+
+
+def chunks(rows: Sequence[Row], *, at_most: int, tokens: int) -> Iterator[slice]:
+    """Stretches of at most so many rows and, where a stretch has more than one, tokens."""
+    start = held = 0
+    for place, row in enumerate(rows):
+        if place > start and (place - start >= at_most or held + len(row) > tokens):
+            yield slice(start, place)
+            start, held = place, 0
+        held += len(row)
+    if start < len(rows):
+        yield slice(start, len(rows))

@@ -1,0 +1,36 @@
+"""Matrix products over a pack: each trial's tokens with that trial's matrix.
+
+`torch.nn.functional.grouped_mm` where it takes the type on the device, else batched products over padded stretches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sweep.engine.packed.batch import PackIndex
+
+
+def each(values: Tensor, matrices: Tensor, layout: PackIndex) -> Tensor:
+    """(tokens, a) with (trials, a, b) → (tokens, b)"""
+    if _grouped(values, *matrices.shape[1:]):
+        return functional.grouped_mm(values, matrices, offs=layout.offsets)
+    index, _, back = layout.padded
+    return torch.bmm(values[index], matrices).flatten(0, 1)[back]
+
+
+def outer(left: Tensor, right: Tensor, layout: PackIndex) -> Tensor:
+    """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
+    if _grouped(left, left.shape[1], right.shape[1]):
+        return functional.grouped_mm(left.t(), right, offs=layout.offsets)
+    index, real, _ = layout.padded
+    unreal = ~real[..., None]
+    first, second = (part[index].masked_fill_(unreal, 0.0) for part in (left, right))
+    return torch.bmm(first.transpose(1, 2), second)
+
+
+def _grouped(values: Tensor, *sizes: int) -> bool:
+    """The grouped product wants rows of whole 16 bytes."""
+    known = torch.float32 if values.device.type == "cpu" else torch.bfloat16
+    return values.dtype is known and not any(size * values.element_size() % 16 for size in sizes)

@@ -1,0 +1,24 @@
+"""The seam between a study and whatever trains its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sweep.records.trial import EvalPoint, Outcome, Step, TrialPlan, Verdict
+
+NextTrial = Callable[[], TrialPlan | None]
+OnTrialStep = Callable[[TrialPlan, Step], Verdict]
+OnTrialEval = Callable[[TrialPlan, EvalPoint], Verdict]
+OnTrialEnd = Callable[[TrialPlan, Outcome], None]
+
+
+class Engine(Protocol):
+    """Pulls the next trial whenever it has a free slot, and pushes what happens.
+
+    `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other than CONTINUE ends
+    that trial before its next step; a step 0 only asks for a verdict, where a trial has waited, or computes much ahead
+    of its first step. `on_end` comes once for each trial pulled, in any order.
+    """
+
+    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None: ...

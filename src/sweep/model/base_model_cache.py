@@ -1,0 +1,167 @@
+"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if loaded for it."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sweep.config.schema import Config, ModelConfig
+from sweep.data.labels import LabelSpace
+from sweep.data.prompt import Prompt, bind
+from sweep.errors import UserError
+from sweep.model.account import unwrapped
+from sweep.model.adapter import attach
+from sweep.model.architecture import read_config
+from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
+from sweep.model.checkpoint import Checkpoint
+from sweep.model.features import FeatureCache
+from sweep.model.replica import replica
+from sweep.model.source import find, fingerprint
+from sweep.model.tokenizer import load_tokenizer
+from sweep.model.weights import download, stored_dtype
+from sweep.model.words import WordScorer
+from sweep.provenance import Fingerprint
+
+
+class BaseModelCache:
+    """Holds at most one base: a trial that needs another evicts it.
+
+    A trial gets a replica that shares the base's frozen weights and owns the ones it trains, so that nothing a trial
+    does reaches the next. With `full` every weight is owned, and on a GPU the untouched base waits on the CPU.
+    """
+
+    def __init__(self, device: str = "auto", *, features: Path | None = None, scratch: Path | None = None) -> None:
+        """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None to keep that in memory
+        alone; `scratch` one for temporary folders, None for the system's. Raises UserError for cuda on a machine without."""
+        self._scratch = scratch
+        self.device = pick_device(device)
+        self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
+        self._stored: dict[ModelConfig, str] = {}
+        self._spec: BaseSpec | None = None
+        self._base: Base | None = None
+        self._fingerprint: str | None = None
+        self.features = FeatureCache(features)
+
+    def temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
+        """One that is gone when its context ends."""
+        if self._scratch is not None:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="sweep-", dir=self._scratch)
+
+    def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
+        """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""
+        if model not in self._tokenizers:
+            self._tokenizers[model] = load_tokenizer(model)
+        return self._tokenizers[model]
+
+    def prompt(self, config: Config, labels: LabelSpace) -> Prompt | None:
+        """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
+        if config.prompt is None:
+            return None
+        return bind(config.prompt, labels, self.tokenizer(config.model), max_length=config.dataset.max_length)
+
+    @contextmanager
+    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+        """A model to train, in eval mode: base, adapter and head, the last two drawn from `config.trainer.seed` alone.
+        With `config.prompt` there is no head: its logits are the scores of the label words.
+
+        Gradient checkpointing is on if `config.trainer` says so. The model must not be used after the context.
+        Raises UserError if the weights cannot be reached or do not fit.
+        """
+        base = self._base_for(config, labels)
+        full = config.adapter.method == "full"
+        if full:
+            _reclaim(self.device)
+        _move(base.model, torch.device("cpu") if full else self.device)
+        made = replica(base.model, None if full else base.head)
+        _move(made, self.device)
+        try:
+            adapted, prompt = attach(Base(made, base.head, base.fresh), config), self.prompt(config, labels)
+            yield adapted if prompt is None else WordScorer(adapted, unwrapped(adapted), prompt)
+        finally:
+            _empty(made)
+
+    def spec(self, config: Config, labels: LabelSpace) -> BaseSpec:
+        """What decides the base of a config: two configs with equal ones share one base."""
+        return self._specify(config, labels, download(find(config.model)))
+
+    def frozen(self, config: Config, labels: LabelSpace) -> PreTrainedModel:
+        """A copy of the base that shares all of its weights, in eval mode, with nothing to train. It outlives the bench's
+        own hold on the base."""
+        base = self._base_for(config, labels)
+        _move(base.model, self.device)
+        made = replica(base.model, ())
+        made.requires_grad_(False).train(False)
+        return made
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Of the base in use: the modules that every method trains in full."""
+        assert self._base is not None, "a model of this bench is in use"
+        return self._base.head
+
+    def fingerprint(self) -> str:
+        """Of the base in use: all that decides its weights, as they are in memory."""
+        assert self._spec is not None, "a model of this bench is in use"
+        if self._fingerprint is None:
+            spec = self._spec
+            parts = (spec.model, spec.dtype, spec.quantization, spec.pad_token_id)
+            self._fingerprint = Fingerprint().add(repr(parts)).add(fingerprint(spec.model).fingerprint).hex()
+        return self._fingerprint
+
+    def _base_for(self, config: Config, labels: LabelSpace) -> Base:
+        checkpoint = download(find(config.model))
+        spec = self._specify(config, labels, checkpoint)
+        if self._base is None or self._spec != spec:
+            self._evict()
+            self._base, self._spec = load(spec, checkpoint, self.device), spec
+        return self._base
+
+    def _evict(self) -> None:
+        if self._base is not None:
+            _empty(self._base.model)
+        self._base = self._spec = self._fingerprint = None
+        _reclaim(self.device)
+
+    def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
+        if config.model not in self._stored:  # every trial asks
+            self._stored[config.model] = stored_dtype(read_config(config.model, checkpoint), checkpoint)
+        dtype = base_dtype(config, self._stored[config.model], self.device)
+        pad = self.tokenizer(config.model).pad_token_id
+        causal = config.prompt is not None
+        return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad, causal)
+
+
+def pick_device(name: str) -> torch.device:
+    """Raises UserError for cuda where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError.of("trainer.device", "is cuda, but torch sees no GPU here; it must be auto or cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def _move(model: nn.Module, device: torch.device) -> None:
+    if next(model.parameters()).device != device:
+        model.to(device)
+
+
+def _empty(model: nn.Module) -> None:
+    """Let go of the weights now: modules are full of reference cycles, and a collection takes a quarter second."""
+    for weight in model.parameters():
+        weight.grad = None
+        weight.data = torch.empty(0, dtype=weight.dtype, device=weight.device)
+
+
+def _reclaim(device: torch.device) -> None:
+    """Give back what earlier trials left on a GPU: optimizer states live on in reference cycles."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()

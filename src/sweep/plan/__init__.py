@@ -1,0 +1,1 @@
+"""A command line becomes a checked plan, without weights and without a GPU."""

@@ -1,0 +1,1 @@
+"""Samplers, pruners and report steps: the parts that Optuna is given."""

@@ -1,0 +1,222 @@
+"""Rules for `study.sampler_options` and `study.pruner_options`: what the class behind the name takes, and what it can work with.
+
+A config holds numbers, texts, lists and mappings. Kinds are read from the signatures of Optuna's classes; ranges that they
+take without a word, and would misread, are named here; the rest is tried: points are drawn and scores judged in a study in memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
+
+from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, takes_seed
+from sweep.config.schema import StudyConfig
+from sweep.config.space import Choices, Space
+from sweep.errors import UserError, closest, first_line
+from sweep.search.samplers_and_pruners import distribution, pruner, pruner_class, sampler, sampler_class
+
+SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a text"),
+    "dict[str, Any]": ((dict,), "a mapping of config keys to values"),
+    "None": ((type(None),), "null"),
+}
+_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that the project gives
+_LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource": 1, "interval_steps": 1, "n_min_trials": 1,
+          "finalists": 1}  # fmt: skip
+# What is drawn at once is held in memory; a power of the reduction factor is computed to the last digit.
+_MOST = {"n_ei_candidates": 10_000, "popsize": 10_000, "min_early_stopping_rate": 100}
+_MOST_OF_OTHERS = 1_000_000
+# CMA-ES: Optuna has left its restarts to another package. TPE: it always considers the prior.
+_WITHOUT_EFFECT = ("restart_strategy", "inc_popsize", "consider_prior")
+_ABOVE_ZERO = ("sigma0",)
+_DRAWN = 8  # points: more than a generation of CMA-ES has with few keys
+_STEPS = (1, 2, 3, 4, 8, 16)
+
+
+def option_faults(study: StudyConfig) -> Iterator[tuple[str, str]]:
+    """Config key and rule of each option of the wrong name, kind or range; without one, what the classes refuse."""
+    if is_own(study.sampler):
+        yield from _of_own(SAMPLER, study.sampler, study.sampler_options, lambda: sampler(study, Space(), 0))
+    else:
+        wrong = [*_of_class(SAMPLER, study.sampler_options, sampler_class(study.sampler))]
+        yield from wrong or _refused(SAMPLER, lambda: sampler(study, Space(), 0))
+    if is_own(study.pruner):
+        yield from _of_own(PRUNER, study.pruner, study.pruner_options, lambda: pruner(study))
+    elif study.pruner == "none" and study.pruner_options:
+        yield PRUNER, "is set, but study.pruner is none"
+    elif study.pruner != "none":
+        wrong = [*_of_class(PRUNER, study.pruner_options, pruner_class(study.pruner)), *_of_hyperband(study)]
+        yield from wrong or _refused(PRUNER, lambda: pruner(study))
+
+
+def trial_faults(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
+    """What sampler and pruner raise once they are used: options that `option_faults` finds nothing wrong with."""
+    if any(option_faults(study)):
+        return
+    if study.sampler_options or is_own(study.sampler):
+        wrong = [] if is_own(study.sampler) else [*_start(study, space)]
+        yield from wrong or _refused(SAMPLER, lambda: _draw(study, space))
+    if study.pruner_options or is_own(study.pruner):
+        yield from _refused(PRUNER, lambda: _judge(study))
+
+
+def _of_class(path: str, given: Mapping[str, object], owner: Callable[..., object]) -> Iterator[tuple[str, str]]:
+    parameters = inspect.signature(owner).parameters
+    allowed = [name for name in parameters if name not in _OURS]
+    for name, value in given.items():
+        if name not in allowed:
+            rule = (
+                f"is no argument of {owner.__name__}{closest(name, allowed)}; there are: {', '.join(allowed) or 'none'}"
+            )
+        elif name in _WITHOUT_EFFECT:
+            rule = f"is set, but has no effect in Optuna {optuna.__version__}; leave it out"
+        else:
+            rule = _of_kind(parameters[name], value) or _of_range(name, value)
+        if rule:
+            yield f"{path}.{name}", rule
+
+
+def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a class or function of the user's own, and its arguments."""
+    key = path.removesuffix("_options")
+    try:
+        owner = load(name)
+        wrong = [(option, f"is {value}, but must be finite") for option, value in given.items() if not _finite(value)]
+        seed = {"seed": 0} if takes_seed(owner) else {}
+        if "seed" in given:
+            wrong.append(("seed", "is given by sweep, from study.seed; leave it out"))
+        if not wrong and (rule := argument_rule(name, owner, {**given, **seed})):
+            wrong.append(rule)
+    except OwnCodeError as error:
+        yield key, str(error)
+        return
+    if not wrong:
+        yield from _refused(key, use)
+    for option, rule_of_it in wrong:
+        yield (f"{path}.{option}" if option else path), rule_of_it
+
+
+def _of_kind(parameter: inspect.Parameter, value: object) -> str:
+    """The rule that the value breaks; empty if it breaks none."""
+    if not _finite(value):
+        return f"is {value}, but must be {'a finite number' if isinstance(value, float) else 'finite'}"
+    kinds = [
+        _KINDS[part]
+        for part in inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
+        if part in _KINDS
+    ]
+    if all(types == (type(None),) for types, _ in kinds):
+        return "is a Python object in Optuna, which a config cannot hold; leave it out"
+    if any(isinstance(value, types) and (bool in types or not isinstance(value, bool)) for types, _ in kinds):
+        return ""
+    return f"is {value!r}, but must be {' or '.join(said for _, said in kinds)}"
+
+
+def _of_range(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if name in _ABOVE_ZERO and value <= 0:
+        return f"is {value}, but must be above 0"
+    if isinstance(value, int) and value < (least := _LEAST.get(name, 0)):
+        return f"is {value}, but must be at least {least}"
+    if isinstance(value, int) and value > (most := _MOST.get(name, _MOST_OF_OTHERS)):
+        return f"is {value}, but must be at most {most}"
+    return ""
+
+
+def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
+    """Values that would end in a division by zero at the first score."""
+    if study.pruner != "hyperband":
+        return
+    if isinstance(factor := study.pruner_options.get("reduction_factor"), int) and factor < 2:
+        yield f"{PRUNER}.reduction_factor", f"is {factor}, but must be at least 2"
+    least, most = study.pruner_options.get("min_resource", 1), study.pruner_options.get("max_resource")
+    if isinstance(least, int) and isinstance(most, int) and most < least:
+        yield f"{PRUNER}.max_resource", f"is {most}, but must be at least min_resource, which is {least}"
+
+
+def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
+    """Faults of `x0`, the point at which CMA-ES begins: it must have each range that trials may have in common."""
+    start = study.sampler_options.get("x0")
+    if start is None:
+        return
+    ranges = [parameter.key for parameter in space if not isinstance(parameter.domain, Choices)]
+    for key, value in start.items():
+        if key not in ranges:
+            yield f"{SAMPLER}.x0", f"names {key}, which is no searched range; there are: {', '.join(ranges) or 'none'}"
+        elif not space[key].domain.contains(value):
+            yield f"{SAMPLER}.x0", f"has {key} = {value!r}, but the search space allows {space[key].domain}"
+    if missing := [key for key in ranges if key not in start]:
+        yield f"{SAMPLER}.x0", f"lacks {', '.join(missing)}: it must have each searched range"
+
+
+def _draw(study: StudyConfig, space: Space) -> None:
+    """Points after one random point. The Gaussian process is left at that one: it would import torch."""
+    options = {**study.sampler_options, **({"n_startup_trials": 1} if study.sampler in ("tpe", "gp", "cmaes") else {})}
+    soon = study.model_copy(update={"sampler_options": options})
+    asked = optuna.create_study(storage=InMemoryStorage(), direction=study.direction)
+    ranges: dict[str, BaseDistribution] = {parameter.key: distribution(parameter) for parameter in space}
+    for number in range(1 if study.sampler == "gp" else _DRAWN):
+        asked.sampler = sampler(soon, space, number)
+        asked.tell(asked.ask(ranges), float(number))
+
+
+def _judge(study: StudyConfig) -> None:
+    """Trials that are worse and worse, each to its end."""
+    judged = optuna.create_study(storage=InMemoryStorage(), direction="minimize", pruner=pruner(study))
+    for number in range(_DRAWN):
+        trial = judged.ask()
+        for step in _STEPS:
+            trial.report(float(number), step)
+            trial.should_prune()
+        judged.tell(trial, float(number))
+
+
+def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """What a sampler or pruner itself says of its options. Optuna raises errors of any kind for one that it did not foresee."""
+    try:
+        with _silence():
+            use()
+    except UserError as error:  # from the user's own code, which says where
+        yield from ((fault.path, fault.message) for fault in error.faults)
+    except (ValueError, TypeError) as error:
+        yield path, f"is refused: {first_line(error)}"
+    except Exception as error:
+        yield path, f"is refused: {type(error).__name__}: {first_line(error)}"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _finite(value: Any) -> bool:
+    """Whether each number in an option, however deep, is one that JSON can hold: the lock would have null for another."""
+    match value:
+        case float():
+            return isfinite(value)
+        case dict():
+            return all(map(_finite, value.values()))
+        case list():
+            return all(map(_finite, value))
+        case _:
+            return True

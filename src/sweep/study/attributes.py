@@ -1,0 +1,69 @@
+"""How a trial ended, as user attributes of its Optuna trial; and the trial's record made again from them and from its events,
+where the file was damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.config.schema import Scalar
+from sweep.config.secrets import scrub
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
+from sweep.study.trial_groups import RETRIED
+
+_OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
+_ALONE, _TOGETHER = "lost_alone", "lost_together"  # the second one is what an earlier version wrote
+_LONGEST = 1000  # characters of a message in a column of a dashboard
+
+
+def attributes(outcome: Outcome) -> dict[str, Scalar]:
+    """What `optuna-dashboard` shows of a trial beside its values and its score."""
+    found: dict[str, Scalar] = {}
+    if outcome.cost.seconds:
+        found[_SECONDS] = round(outcome.cost.seconds, 3)
+    if outcome.cost.engine:
+        found[_ENGINE] = outcome.cost.engine
+    match outcome:
+        case Completed(best=best):
+            return {_OUTCOME: "completed", _EPOCH: best.epoch, **best.metrics, **found}
+        case Pruned():
+            return {_OUTCOME: "pruned", **found}
+        case Failed(reason=reason, message=message):
+            lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
+            return {_OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
+
+
+def lost_alone(trial: FrozenTrial) -> bool:
+    """Whether the process died while it trained this trial and no other."""
+    known = trial.user_attrs
+    return known.get(_OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
+
+
+def salvaged(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str) -> Outcome:
+    """The outcome of a trial whose end was told to Optuna. Its cost is the seconds, the steps and the engine alone. Of
+    evaluations only those are there whose events can be read."""
+    evals = tuple(event for event in events if isinstance(event, EvalPoint))
+    known = trial.user_attrs
+    cost = Cost(
+        seconds=float(known.get(_SECONDS, 0.0)), steps=max((event.step for event in events), default=0),
+        engine=str(known.get(_ENGINE, "")),
+    )  # fmt: skip
+    if trial.state is TrialState.COMPLETE:
+        best = _best(trial, evals, metric)
+        return Completed(best, evals or (best,), cost)
+    if trial.state is TrialState.PRUNED:
+        return Pruned(evals, cost)
+    told = str(known.get(_OUTCOME, FailureReason.CRASHED))
+    reason = FailureReason(told) if told in set(FailureReason) else FailureReason.CRASHED
+    message = str(known.get(_MESSAGE, "its record was damaged"))
+    return Failed(reason, message, evals, cost, given_up=reason.retried and RETRIED not in known)
+
+
+def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], metric: str) -> EvalPoint:
+    """The evaluation that has the trial's score."""
+    same = [point for point in evals if point.metrics.get(metric) == trial.value]
+    if same:
+        return same[0]
+    assert trial.value is not None, "a completed trial has a score"
+    return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), {metric: trial.value})

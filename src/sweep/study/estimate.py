@@ -1,0 +1,197 @@
+"""The memory that a study needs, and the time of a trial, estimated from a few steps that are timed."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from sweep.config.optimizers import OPTIMIZERS
+from sweep.config.schema import Config
+from sweep.config.steps import evaluation_steps, total_steps
+from sweep.data.splits import Rows, Splits
+from sweep.data.tokenise import TokenisedData
+from sweep.engine import cached_head, memory
+from sweep.engine.trainer import trained
+from sweep.errors import Fault, UserError, first_line
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.model.source import find
+from sweep.plan.plan import Plan
+from sweep.records.final import Parameters
+from sweep.records.trial import Step, TrialPlan, Verdict
+from sweep.study.view import clock
+
+_STEPS = 6  # the time between two of them counts by its median: the first ones warm up
+_MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # of the timed steps: some ten seconds
+_TOKENS = 64  # of a row, to choose how many rows are timed; an estimate is enough
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What one trial takes by itself: seconds to train one row, to evaluate one row, and for what a frozen base computes of one
+    row ahead of the first step; `peak` is the most memory in use, in bytes."""
+
+    device: str
+    train_row: float
+    eval_row: float
+    ahead_row: float
+    peak: int
+
+    def seconds(self, config: Config, splits: Splits) -> float:
+        rows, held_out = len(splits.train), len(splits.validation)
+        trained_rows = self.train_row * rows * config.trainer.num_train_epochs
+        evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config))
+        return trained_rows + evaluated + self.ahead_row * (rows + held_out)
+
+
+def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:
+    """A fault where weights, gradients and optimizer states alone need more memory than the machine has."""
+    there = memory.capacity(device)
+    if _needed(config, account) <= there:
+        return []
+    return [_too_large(config, account, f"{device.type} has {_gib(there)} in all")]
+
+
+def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
+    """A note where they need more memory than is free at the moment."""
+    there = memory.free(device)
+    if not there < _needed(config, account) <= memory.capacity(device):
+        return []
+    fault = _too_large(config, account, f"only {_gib(there)} of {device.type} are free now")
+    return [f"{fault.path} {fault.message}"]
+
+
+def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected | str:
+    """Estimated from a few steps of the config as it stands, on a few of its rows; or the reason why there is no estimate.
+    Nothing is kept."""
+    config = plan.config
+    try:
+        if not find(config.model).at_hand and config.model.init == "pretrained":
+            return "the weights are not here yet"
+        if _needed(config, account) > memory.free(device):
+            return "the memory that is free now does not hold the model"
+        rows = _rows_timed(config, account, device)
+        if rows == 0:
+            return f"a single row takes long on {device.type} with a model of this size"
+        return _timed(config, plan.splits, device, rows)
+    except UserError as error:
+        return str(error.faults[0])
+    except (RuntimeError, MemoryError) as error:
+        if not memory.out_of_memory(error):
+            raise
+        return f"memory ran out: {first_line(error)}"
+
+
+def told(plan: Plan, found: Expected | str) -> list[str]:
+    """Lines of a plan."""
+    if isinstance(found, str):
+        return [f"expected time and memory: not known, for {found}"]
+    study = plan.config.study
+    each = sorted(found.seconds(corner, plan.splits) for corner in plan.corners)
+    least, most = clock(each[0]), clock(each[-1])
+    span = most if least == most or each[-1] < 1.1 * each[0] else f"{least} to {most}"
+    lines = [
+        f"expected time, by {_STEPS} steps that were timed on {found.device} as busy as it is now: about {span} a trial"
+    ]
+    if study.n_trials > 1:
+        less = "training several at once" + (" and stopping weak ones" if study.pruner != "none" else "")
+        whole = f"{study.n_trials} trials one after the other take at most about {clock(study.n_trials * each[-1])}"
+        lines.append(f"  {whole}; {less} takes less, and retraining the winner takes another")
+    return [
+        *lines,
+        f"expected memory: about {_gib(found.peak)} for one trial at a time",
+    ]
+
+
+def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> Expected:
+    held_out = _some(splits.validation, max(rows, min(config.trainer.per_device_eval_batch_size, 8 * rows)))
+    few = replace(splits, train=_some(splits.train, _STEPS * rows), validation=held_out, test=None)
+    trainer = config.trainer.model_copy(update={
+        "num_train_epochs": 1, "per_device_train_batch_size": rows, "gradient_accumulation_steps": 1,
+        "eval_strategy": "no", "eval_steps": None, "early_stopping_patience": None,
+    })  # fmt: skip
+    optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
+    short = config.model_copy(update={"trainer": trainer, "optimizer": optimizer})
+    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short), "")
+    moments: list[float] = []
+
+    def on_step(step: Step) -> Verdict:
+        if step.step > 0:
+            moments.append(time.perf_counter())
+        return Verdict.CONTINUE
+
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        base_models, data = BaseModelCache(device.type), TokenisedData(few, Path(folder))
+        with base_models.model(short, splits.labels):
+            pass  # the base is loaded, and kept
+        memory.reset_peaks(device)
+        before = memory.in_use(device)
+        with trained(
+            trial, base_models=base_models, data=data, on_step=on_step, on_eval=lambda _: Verdict.CONTINUE
+        ) as done:
+            if done.failed is not None or len(moments) < 2:
+                why = done.failed.message if done.failed else "there are too few rows"
+                raise UserError.of("", f"a trial of {_STEPS} steps did not end well: {why}")
+            tokens = data.validation(
+                done.tokenizer, config.dataset.max_length, base_models.prompt(short, splits.labels)
+            )
+            done.predict(tokens)
+            began = time.perf_counter()
+            done.predict(tokens)
+            forward = (time.perf_counter() - began) / len(tokens)
+        peak = memory.peak(device)
+    share = config.trainer.per_device_train_batch_size / rows
+    ahead = cached_head.suits(config)  # then the base reads each row once, and an evaluation is of the head alone
+    return Expected(
+        memory.device_name(device),
+        train_row=statistics.median(after - earlier for earlier, after in pairwise(moments)) / rows,
+        eval_row=0.0 if ahead else forward,
+        ahead_row=forward if ahead else 0.0,
+        peak=before + int(max(peak - before, 0) * share),
+    )
+
+
+def _rows_timed(config: Config, account: Parameters, device: torch.device) -> int:
+    """Rows of a batch that is timed: the config's own, or fewer where those would take long; 0 where a single one would."""
+    of_one = 6.0 * account.total * min(config.dataset.max_length or _TOKENS, 4 * _TOKENS) * _STEPS
+    return min(config.trainer.per_device_train_batch_size, int(_MOST_FLOPS[device.type] / of_one))
+
+
+def _some(rows: Rows, most: int) -> Rows:
+    """A fixed sample: files are often sorted by label, or by length."""
+    chosen = sorted(random.Random(0).sample(range(len(rows)), min(most, len(rows))))
+    pairs = rows.pairs
+    return Rows(
+        tuple(rows.texts[index] for index in chosen),
+        None if pairs is None else tuple(pairs[index] for index in chosen),
+        tuple(rows.labels[index] for index in chosen),
+    )
+
+
+def _too_large(config: Config, account: Parameters, limit: str) -> Fault:
+    needs = f"needs {_gib(_needed(config, account))} for weights, gradients and optimizer states, but {limit}"
+    if config.adapter.method == "lora" and _states(config, account) > account.bytes / 2:
+        return Fault("adapter.r", f"is {config.adapter.r}, which {needs}; use a smaller rank")
+    name = config.model.path or config.model.config
+    return Fault("model.path", f"is {name}, which {needs}; use a smaller model, or adapter=qlora")
+
+
+def _needed(config: Config, account: Parameters) -> int:
+    return account.bytes + _states(config, account)
+
+
+def _states(config: Config, account: Parameters) -> int:
+    """Bytes beside the weights: of each that is trained a gradient in float32, and the optimizer's states, such as AdamW's two
+    moments."""
+    return int(account.trainable * (4 + OPTIMIZERS[config.optimizer.name].state_bytes))
+
+
+def _gib(octets: int) -> str:
+    return f"{octets / _GIB:,.1f} GiB"

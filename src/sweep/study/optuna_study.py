@@ -1,0 +1,322 @@
+"""Optuna's side of a study: asking for points, reporting scores, telling ends, and taking up what a stopped run left."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweep.config.schema import Scalar, StudyConfig
+from sweep.config.secrets import scrub
+from sweep.config.space import Parameter, Space
+from sweep.errors import KEPT, UserError, first_line
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Completed, Failed, Outcome, Pruned
+from sweep.search.samplers_and_pruners import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
+from sweep.study.attributes import attributes, lost_alone
+from sweep.study.claim import claim
+from sweep.study.transactions import InOrder, whole
+from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
+
+_EXPERIMENT = "experiment"  # a user attribute of the study
+
+# A point whose process died this often with no other trial beside it is not tried again: it may well be why.
+_LOSSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaStudy:
+    """`counting` has the numbers of the trials that count towards `n_trials`: all that ended for a reason of their own."""
+
+    study: InOrder
+    config: StudyConfig
+    space: Space
+    storage: RDBStorage
+    counting: set[int] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, config: StudyConfig, space: Space, store: Store) -> OptunaStudy:
+        """Make the study, or take it up again.
+
+        Raises UserError where the storage cannot be reached, or holds a study of this name that is not the one whose
+        records are in the run directory.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        address = config.storage or _own_address(store)
+        try:
+            storage = _storage(address)
+            made = optuna.create_study(
+                study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
+            )
+            study = InOrder.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
+            with whole(storage):
+                claim(study, store)
+                _refuse_another_study(study, store)
+                describe(study, config.metric, store.lock())
+        except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
+            raise _unusable(address, error) from None
+        for point in config.enqueue:
+            study.enqueue_trial(dict(point), skip_if_exists=True)
+        optuna_study = cls(study, config, space, storage)
+        optuna_study.counting.update(trial.number for trial in optuna_study._asked() if trial.state.is_finished())
+        return optuna_study
+
+    def close(self) -> None:
+        """Let go of the storage; SQLite then puts its log into the one file."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
+
+    @property
+    def counted(self) -> int:
+        return len(self.counting)
+
+    @property
+    def wanted(self) -> int:
+        """`n_trials`, or fewer where a grid has fewer points."""
+        size = self.space.grid_size() if self.config.sampler == "grid" else None
+        return self.config.n_trials if size is None else min(size, self.config.n_trials)
+
+    def ask(self) -> tuple[Trial, dict[str, Scalar]]:
+        """The next point: the first that waits, else a new one. A process that is killed meanwhile leaves no trace of it, and
+        the same point is asked for again."""
+        with whole(self.storage):
+            place, self.study.sampler = self._prepared()
+            trial = self.study.ask()
+            if trial.user_attrs.get(PLACE) != place:
+                trial.set_user_attr(PLACE, place)
+            chosen: dict[str, Scalar] = {}
+            for parameter in self.space:
+                if parameter.active(chosen):
+                    chosen[parameter.key] = _suggest(trial, parameter)
+        return trial, chosen
+
+    def place(self, number: int) -> int | None:
+        """That of a trial's point in the order of the study; None where an earlier version asked for it."""
+        found = (trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
+        return next((trial.user_attrs.get(PLACE) for trial in found), None)
+
+    def _asked(self) -> list[FrozenTrial]:
+        """Every point asked for once: trials that ended or still run, without those that are tried again."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [one for one in trials if one.state is not TrialState.WAITING and RETRIED not in one.user_attrs]
+
+    def _prepared(self) -> tuple[int, BaseSampler]:
+        """The place of the point that comes next, and the sampler for it."""
+        key = self.config.compare_by
+        value = None if key is None else self._next_method(key)
+        waiting = self.study.waiting()
+        points = [*self._asked(), *(trial for trial in waiting if PLACE in trial.user_attrs)]
+        place = waiting[0].user_attrs.get(PLACE) if waiting else None
+        if place is None:
+            place = _free_place(points)
+        if key is None:
+            return place, sampler(self.config, self.space, place)
+        before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
+        own = sum(value_of(point, key) == value for point in before)
+        return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
+
+    def _next_method(self, key: str) -> Scalar:
+        """That of the first point that waits; where none does, one is made to wait for the method that is due."""
+        if waiting := self.study.waiting():
+            return value_of(waiting[0], key)
+        due = self._due(key)
+        self.study.enqueue_trial({key: due})
+        return due
+
+    def _due(self, key: str) -> Scalar:
+        """The method that has the fewest trials, running ones too; the first of equals."""
+        taken = Counter(value_of(trial, key) for trial in self._asked())
+        return min(self.space.methods(key), key=lambda value: taken[value])
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """The trial's end. A point to be tried again waits from then on, with the place that it has."""
+        with whole(self.storage):
+            for name, value in attributes(outcome).items():
+                trial.set_user_attr(name, value)
+            match outcome:
+                case Completed(best=best):
+                    self.study.tell(trial, best.metrics[self.config.metric])
+                case Pruned():
+                    self.study.tell(trial, state=TrialState.PRUNED)
+                case Failed(again=again):
+                    if again:
+                        self._try_again(trial)
+                    # Optuna refuses a value, NaN included, together with FAIL.
+                    self.study.tell(trial, state=TrialState.FAIL)
+        if not (isinstance(outcome, Failed) and outcome.again):
+            self.counting.add(trial.number)
+
+    def _try_again(self, trial: Trial) -> None:
+        """A point whose asking was cut short keeps only what it was enqueued with: the rest is drawn again, from the same seed."""
+        trial.set_user_attr(RETRIED, True)
+        frozen = next(one for one in self.study.get_trials(deepcopy=False) if one.number == trial.number)
+        known = {**fixed_values(frozen), **frozen.params}
+        drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
+        point = known if self._is_whole(known) else drawn
+        place = frozen.user_attrs.get(PLACE)
+        self.study.enqueue_trial(dict(point), user_attrs={} if place is None else {PLACE: place})
+
+    def _is_whole(self, values: Mapping[str, Scalar]) -> bool:
+        return all(parameter.key in values for parameter in self.space if parameter.active(values))
+
+    def gives_up(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether a point that was lost alone once more is not tried again."""
+        before = [
+            trial for trial in self.study.get_trials(deepcopy=False) if trial.params == params and lost_alone(trial)
+        ]
+        return len(before) + 1 >= _LOSSES
+
+    def told(self) -> list[FrozenTrial]:
+        """The trials whose end Optuna knows."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+    def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
+        """Trials that a killed process left running. Only the holder of the run directory may settle them."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            yield Trial(self.study, trial._trial_id), trial
+
+
+@contextmanager
+def failures_told(config: StudyConfig) -> Iterator[None]:
+    """A storage that fails on the way, as a full disk or a server that has gone makes it, is the user's to mend."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        rule = f"{config.storage or 'SQLite in run_dir'} failed: {first_line(error.__cause__ or error)}"
+        raise UserError.of("study.storage", scrub(f"{rule}. {KEPT}")) from error
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        rule = (
+            f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
+        )
+        way_out = "One run directory at a time may use a study; name a new study.study_name"
+        raise UserError.of("study.storage", scrub(f"{rule}. {way_out}")) from error
+
+
+def describe(study: Study, metric: str, lock: Lock | None) -> None:
+    """Name the score and the study for whoever reads the storage, in `optuna-dashboard` for example."""
+    shown = {} if lock is None else {
+        "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
+        "versions": dict(lock.versions), "commit": lock.git.commit,
+    }  # fmt: skip
+    known = study.user_attrs
+    for name, value in shown.items():
+        if value and known.get(name) != value:
+            study.set_user_attr(name, value)
+    if study.metric_names != [metric]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric])
+
+
+def known_experiment(config: StudyConfig, store: Store) -> str:
+    """The fingerprint of the experiment that the storage holds trials of; empty where it has none. Writes nothing."""
+    if config.storage is None and not _own_file(store).exists():
+        return ""
+    try:
+        storage = _storage(config.storage or _own_address(store))
+        study = optuna.load_study(study_name=config.study_name, storage=storage)
+        known = str(study.user_attrs.get(_EXPERIMENT, ""))
+        storage.engine.dispose()
+    except (KeyError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError):
+        return ""
+    return known
+
+
+def check_storage(address: str) -> None:
+    """Raises UserError where it cannot be reached. Writes nothing, so that of SQLite only the folder is looked at."""
+    try:
+        url = make_url(address)
+        if url.get_backend_name() == "sqlite":
+            folder = Path(url.database or "").absolute().parent
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {folder}")
+            return
+        engine = create_engine(url)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise _unusable(address, error) from None
+
+
+def _unusable(address: str, error: BaseException) -> UserError:
+    reason = first_line(error.__cause__ or error)
+    return UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}"))
+
+
+def _storage(address: str) -> RDBStorage:
+    """SQLite as a write-ahead log: a trial commits some twenty times, and waiting several times for the disk at each took
+    as long as training a small head. Each commit still reaches the disk, so that study and records stay together."""
+    storage = RDBStorage(address)
+    if address.startswith("sqlite:///"):
+
+        @event.listens_for(storage.engine, "connect")
+        def _(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+        storage.engine.dispose()  # the connection that was made without
+    return storage
+
+
+def _own_address(store: Store) -> str:
+    """SQLite in the run directory, whatever characters its path has."""
+    return URL.create("sqlite", database=str(_own_file(store))).render_as_string(hide_password=False)
+
+
+def _own_file(store: Store) -> Path:
+    return store.root / "study.db"
+
+
+def _refuse_another_study(study: Study, store: Store) -> None:
+    """The run directory and the study in the storage belong together, or neither has anything yet. A trial that has a folder
+    and no record is not missing: its record was damaged."""
+    lock = store.lock()
+    experiment = lock.experiment if lock else ""
+    known = study.user_attrs.get(_EXPERIMENT)
+    if known is None or not study.get_trials(deepcopy=False):
+        known = experiment
+        study.set_user_attr(_EXPERIMENT, experiment)
+    told = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    recorded = {record.number for record in store.trials()}
+    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    missing = {number for number in told - recorded if not store.trial_dir(number).exists()}
+    if known != experiment or missing or recorded - told - running:
+        rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
+        raise UserError.of(
+            "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
+        )
+
+
+def _free_place(points: list[FrozenTrial]) -> int:
+    """The first place that no point has. Points of an earlier version, which have none written down, hold the first ones."""
+    taken = {point.user_attrs[PLACE] for point in points if PLACE in point.user_attrs}
+    unnamed = sum(PLACE not in point.user_attrs for point in points)
+    return next(islice((place for place in count() if place not in taken), unnamed, None))
+
+
+def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
+    key = parameter.key
+    match distribution(parameter):
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(key, choices)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return int(trial.suggest_int(key, low, high, log=log, step=step))
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return float(trial.suggest_float(key, low, high, log=log, step=step))
+        case other:
+            raise AssertionError(other)

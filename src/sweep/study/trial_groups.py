@@ -1,0 +1,104 @@
+"""Which trials of a study its sampler and its pruner are shown.
+
+A trial that is tried again is not part of a race: its point comes once more, and would count twice. Of a group run each method
+is searched as if it had a study to itself: one adapter learns in an epoch what another needs three for, and at another
+learning rate, so that what is known of the one must neither steer nor prune the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from sweep.config.schema import Scalar
+from sweep.search.racing import WARMUP
+
+RETRIED = "retried"  # a user attribute of trials whose point is tried again
+_FIXED = "fixed_params"  # where Optuna keeps the values that a trial was enqueued with
+
+
+def value_of(trial: FrozenTrial, key: str) -> Scalar:
+    """The trial's value, of one that was only asked for too; None where it has none."""
+    found: Scalar = {**fixed_values(trial), **trial.params}.get(key)
+    return found
+
+
+def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
+    """What the trial was enqueued with."""
+    found: dict[str, Scalar] = trial.system_attrs.get(_FIXED, {})
+    return found
+
+
+def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
+    """Whether the pruner stops the trial for what it has reported at `step`. Never before its warmup is over (`warm`).
+
+    The pruner is asked within the warmup too. Successive halving and hyperband take note of the rungs that a trial has passed
+    when they are asked; later they would compare it there by its first score after the warmup, which the others lacked.
+    """
+    if not warm:
+        trial.set_user_attr(WARMUP, step)
+    return trial.should_prune() and warm
+
+
+class OwnSampler(BaseSampler):
+    """`inner`, shown the trials of one value."""
+
+    def __init__(self, inner: BaseSampler, key: str, value: Scalar) -> None:
+        self._inner, self._key, self._value = inner, key, value
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._inner.infer_relative_search_space(self._own(study), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._inner.sample_relative(self._own(study), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._inner.sample_independent(self._own(study), trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._inner.before_trial(self._own(study), trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._inner.after_trial(self._own(study), trial, state, values)
+
+    def _own(self, study: Study) -> Study:
+        return _PartOf(study, lambda trial: value_of(trial, self._key) == self._value)
+
+
+class OwnPruner(BasePruner):
+    """`inner`, shown the trials that are not tried again and, with a `key`, share the judged one's value of it."""
+
+    def __init__(self, inner: BasePruner, key: str | None) -> None:
+        self._inner, self._key = inner, key
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        def shown(other: FrozenTrial) -> bool:
+            same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
+            return same and RETRIED not in other.user_attrs
+
+        return self._inner.prune(_PartOf(study, shown), trial)
+
+
+class _PartOf(Study):
+    def __init__(self, study: Study, shown: Callable[[FrozenTrial], bool]) -> None:
+        super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
+        self._shown = shown
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        return self._get_trials(deepcopy, states)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in trials if self._shown(trial)]

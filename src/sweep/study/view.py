@@ -1,0 +1,184 @@
+"""What the user sees while a study runs: one live block in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sweep.config.schema import StudyConfig
+from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
+
+_ENOUGH = 0.1  # trials that have to be done before the time of the others can be told
+PLAIN_SECONDS = 15.0  # without a plain line, until one says how far all that runs is
+
+
+@dataclass(slots=True)
+class View:
+    """Knows nothing of where its facts come from. Use as a context manager.
+
+    Several trainings may run at once: each goes by its title, from `begin` to `ended` or `over`.
+    """
+
+    study: StudyConfig
+    console: Console = field(default_factory=lambda: Console(file=sys.stderr, highlight=False))
+    memory: Callable[[], int] | None = None  # gives the bytes in use
+    _bar: Progress = field(init=False)
+    _live: Live | None = field(init=False, default=None)
+    _done: int = field(init=False, default=0)
+    _wanted: int = field(init=False, default=0)
+    _best: str = field(init=False, default="")
+    _last_line: float = field(init=False, default=0.0)
+    _running: dict[str, TaskID] = field(init=False, default_factory=dict)
+    _heading: str = field(init=False, default="")
+    _began: float | None = field(init=False, default=None)  # when the first training did
+    _at_first: int = field(init=False, default=0)  # trials that were done before it
+
+    def __post_init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(30), TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("epoch {task.fields[epoch]:.1f}"), TimeRemainingColumn(), console=self.console,
+        )  # fmt: skip
+
+    def __enter__(self) -> View:
+        if self.console.is_terminal:
+            self._live = Live(self._block(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays, above the live block."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def count(self, done: int, wanted: int, best: TrialRecord | None, value: float | None) -> None:
+        self._done, self._wanted = done, wanted
+        if best is not None and value is not None:
+            self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
+        self._refresh()
+
+    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None) -> None:
+        """`again` is the number of a stopped trial whose point this one tries once more."""
+        if self._began is None:
+            self._began, self._at_first = time.monotonic(), self._done
+        self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
+        values = ", ".join(_setting(trial, key) for key in trial.params)
+        self._heading = title
+        before = f"trial {again} was stopped, and its point is tried again: " if again is not None else ""
+        self.say(f"{title}: {before}{values or 'as configured'}")
+        self._last_line = time.monotonic()
+        self._refresh()
+
+    def step(self, title: str, step: Step) -> None:
+        self._bar.update(self._running[title], completed=step.step, epoch=step.epoch)
+        self._refresh()
+        if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.say(self._progress(title, step))
+
+    def evaluated(self, title: str, point: EvalPoint) -> None:
+        shown = f"{self.study.metric} {point.metrics[self.study.metric]:.4f}"
+        if self.study.metric != "eval/loss":
+            shown += f", eval/loss {point.metrics['eval/loss']:.4f}"
+        self._last_line = time.monotonic()
+        self.say(f"{self._whose(title)}epoch {point.epoch:.4g}: {shown}")
+
+    def ended(self, title: str, state: str, detail: str) -> None:
+        self.over(title)
+        self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
+
+    def over(self, title: str) -> None:
+        """Show it no longer, and say nothing of it."""
+        if title in self._running:
+            self._bar.remove_task(self._running.pop(title))
+        if title != self._heading:
+            self._heading = ""
+        self._refresh()
+
+    def standing(self) -> None:
+        """How far the study is: in a terminal the live block says so anyway."""
+        if self._live is None:
+            self.say(", ".join([f"{_trials(self._done, self._wanted)}", *self._facts()]))
+
+    def _facts(self) -> list[str]:
+        """The best score, the time left of the search, and the memory in use: each where it is known."""
+        left = self._seconds_left()
+        memory = f"{self.memory() / 2**30:.1f} GiB in use" if self.memory else ""
+        return [fact for fact in (self._best, f"about {clock(left)} left" if left else "", memory) if fact]
+
+    def _seconds_left(self) -> float | None:
+        """If the trials to come take as long as those since the first began, running ones by how far they are; None where too
+        little was trained to tell. Weak trials are stopped early, so what the sampler learns to avoid is counted too."""
+        far = self._done - self._at_first + sum(task.percentage for task in self._bar.tasks) / 100
+        to_do = self._wanted - self._at_first - far
+        if self._began is None or far < _ENOUGH or to_do <= 0:
+            return None
+        return (time.monotonic() - self._began) / far * to_do
+
+    def _whose(self, title: str) -> str:
+        """What a line of a training begins with: its name, unless it runs alone and the line stands below its heading."""
+        if len(self._running) == 1 and self._heading == title:
+            return "  "
+        self._heading = ""
+        return f"{title}, "
+
+    def _progress(self, title: str, step: Step) -> str:
+        """One line, however many are running."""
+        tasks = self._bar.tasks
+        if len(tasks) > 1:
+            self._heading = ""
+            far = "; ".join(f"{task.description} at {task.percentage:.0f} %" for task in tasks)
+            return f"{len(tasks)} running: {far}{_left(tasks)}"
+        where = f"step {step.step}/{step.total_steps}, epoch {step.epoch:.1f}"
+        return f"{self._whose(title)}{where}{_left(tasks)}"
+
+    def _refresh(self) -> None:
+        if self._live:
+            self._live.update(self._block())
+
+    def _block(self) -> Group:
+        counted = f"trials {self._done}/{self._wanted}" if self._done <= self._wanted else f"trials {self._done}"
+        head = Text("  ".join([f"{self.study.study_name}  {counted}", *self._facts()]), style="bold")
+        return Group(head, self._bar)
+
+
+def _trials(done: int, wanted: int) -> str:
+    """A study that had more trials than are asked for now has all it wants."""
+    return f"{done}/{wanted} trials" if done <= wanted else f"{done} trials ({wanted} wanted)"
+
+
+def clock(seconds: float) -> str:
+    """A time that is known roughly, in the unit that suits it."""
+    if seconds < 1:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _left(tasks: Sequence[Task]) -> str:
+    """Until the last of them ends; empty where it cannot be told yet."""
+    left = [task.time_remaining for task in tasks]
+    known = [seconds for seconds in left if seconds is not None]
+    return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""
+
+
+def _setting(trial: TrialPlan, key: str) -> str:
+    used = f" ({_short(trial.used[key])} used)" if key in trial.used else ""
+    return f"{key.rpartition('.')[2]}={_short(trial.params[key])}{used}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.config.compose import Composer
+from sweep.errors import UserError
+from sweep.plan.plan import make_plan, merged, quoted
+
+QUICK = "+experiment=quickstart"
+
+
+def faults_of(*arguments: str) -> dict[str, str]:
+    with pytest.raises(UserError) as caught:
+        make_plan(arguments)
+    return {fault.path: str(fault) for fault in caught.value.faults}
+
+
+def space_file(folder: Path, text: str) -> str:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return f"study.space={path}"
+
+
+def table(folder: Path, text: str, name: str = "train.csv") -> str:
+    (folder / name).write_text(text)
+    return f"dataset.path={folder}"
+
+
+def test_a_plan_knows_rows_labels_and_steps() -> None:
+    plan = make_plan([QUICK])
+    assert len(plan.splits.labels) == 14
+    trial = plan.trial(0, {"trainer.num_train_epochs": 2, "trainer.per_device_train_batch_size": 16})
+    assert trial.total_steps == 2 * -(-len(plan.splits.train) // 16)
+    assert trial.config.trainer.num_train_epochs == 2
+
+
+def test_a_trial_s_command_composes_the_trial_again() -> None:
+    plan = make_plan([QUICK, "optimizer.weight_decay=0.05", "tracker.tags=[a b,c]"])
+    trial = plan.trial(3, {"optimizer.learning_rate": 1.25e-3, "trainer.num_train_epochs": 3})
+    words = shlex.split(trial.command)
+    assert words[:3] == ["python", "-m", "sweep"]
+    again = make_plan(words[3:])
+    assert len(again.space) == 0
+    assert again.config.study.n_trials == 1
+    for section in ("model", "adapter", "dataset", "optimizer", "trainer"):
+        assert getattr(again.config, section) == getattr(trial.config, section)
+
+
+def test_a_trial_s_command_keeps_the_engine() -> None:
+    plan = make_plan([QUICK, "engine=packed", "engine.slots=8"])
+    again = make_plan(shlex.split(plan.trial(3, {"optimizer.learning_rate": 1e-3}).command)[3:])
+    assert (again.config.engine, again.config.study.n_trials) == (plan.config.engine, 1)
+    assert make_plan([QUICK, "engine=trainer", "engine.slots=1"]).config.engine.slots == 1
+
+
+def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
+    assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
+
+
+POINTS = ["+experiment=minilm_banking77_lora", "dataset=helpdesk"]
+
+
+def test_the_command_of_a_group_run_s_trial_is_a_study_of_its_own() -> None:
+    plan = make_plan(["+experiment=compare_adapters", "study=thorough"])
+    trial = plan.trial(3, {"adapter": "lora", "adapter.r": 4, "optimizer.learning_rate": 1e-3})
+    again = make_plan(shlex.split(trial.command)[3:])
+    assert (again.config.study.compare_by, again.config.study.confirm_seeds) == (None, 1)
+    assert (again.config.adapter, again.config.optimizer) == (trial.config.adapter, trial.config.optimizer)
+
+
+def test_points_of_an_experiment_lose_the_keys_that_the_command_line_fixes() -> None:
+    (whole,), (left,) = (make_plan([*POINTS, *more]).config.study.enqueue for more in ([], ["adapter.r=4"]))
+    assert dict(left) == {key: value for key, value in whole.items() if key != "adapter.r"}
+
+
+def test_points_of_an_experiment_belong_to_its_own_search_space() -> None:
+    assert make_plan([*POINTS, "study.space=five_knobs"]).config.study.enqueue == ()
+    assert make_plan([*POINTS, "study.space=null"]).config.study.enqueue == ()
+
+
+def test_points_from_the_command_line_have_to_fit() -> None:
+    found = faults_of(*POINTS, "study.space=five_knobs", "study.enqueue=[{adapter.r: 4}]")
+    assert "adapter.r, which is not searched" in found["study.enqueue[0]"]
+
+
+def test_a_value_from_the_command_line_is_not_searched() -> None:
+    plan = make_plan([QUICK, "optimizer.weight_decay=0"])
+    assert "optimizer.weight_decay" not in plan.space and len(plan.space) == 4
+    assert plan.notes == ("optimizer.weight_decay is 0, from the command line, and is not searched",)
+    assert plan.trial(0, {"optimizer.learning_rate": 2e-3}).config.optimizer.weight_decay == 0
+
+
+@pytest.mark.parametrize(("adapter", "searched"), [("lora", True), ("ia3", False)])
+def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
+    plan = make_plan([QUICK, "study.space=adapters", f"adapter={adapter}"])
+    assert "adapter" not in plan.space
+    assert ("adapter.r" in plan.space) == searched
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "part"),
+    [
+        (["trainer.epochs=3"], "trainer.epochs", "is not a config key"),
+        (["+adapter.rank=8"], "adapter.rank", "adapter has: method"),
+        (["optimizer.learning_rate=fast"], "optimizer.learning_rate", "must be a valid number"),
+        (["study.n_trials=0"], "study.n_trials", "greater than or equal to 1"),
+        (
+            ["study.space=adapters", "study.compare_by=adapter", "study.pruner=hyperband"],
+            "study.pruner",
+            "mix the methods",
+        ),
+        (["study.study_name=.."], "study.study_name", "not of dots alone"),
+        (["study.metric=eval/jaccard"], "study.metric", "a single_label task has"),
+        (["study.metric=test/accuracy"], "study.metric", "no choice may look at"),
+        (["study.metric=eval/loss"], "study.direction", "better when lower"),
+        (["trainer.eval_strategy=no"], "study.pruner", "nothing is evaluated on the way"),
+        (["trainer.eval_strategy=steps"], "trainer.eval_steps", "is null"),
+        (
+            ["trainer.num_train_epochs=1", "trainer.eval_strategy=epoch", "study.space=null"],
+            "study.pruner",
+            "evaluated once",
+        ),
+        (["study.space=five_knob"], "study.space", "did you mean five_knobs?"),
+        (["study.sampler=grid"], "optimizer.learning_rate", "needs a step or choices"),
+        (["study.sampler_options={startup: 3}"], "study.sampler_options.startup", "no argument of TPESampler"),
+        (["study.enqueue=[{optimizer.learning_rate: 9}]"], "study.enqueue[0]", "the search space allows"),
+        (["optimizer.warmup_steps=500", "study.space=null"], "optimizer.warmup_steps", "must be below the"),
+        (
+            ["study.space=null", "optimizer.lr_scheduler_type=constant", "optimizer.warmup_steps=3"],
+            "optimizer.warmup_steps",
+            "no warmup",
+        ),
+        (["trainer.early_stopping_threshold=0.1"], "trainer.early_stopping_threshold", "early_stopping_patience"),
+        (["trainer.decision_threshold=tuned"], "trainer.decision_threshold", "takes the label with the highest score"),
+        (["trainer.decision_threshold=0.4"], "trainer.decision_threshold", "is 0.4, but a single_label task"),
+        (["trainer.decision_threshold=1.0"], "trainer.decision_threshold", "less than 1 or 'tuned'"),
+        (["study.confirm_top=5"], "study.confirm_top", "counts only where study.confirm_seeds is above 1"),
+        (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
+        (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
+        (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
+        (["engine=trainer", "engine.slots=4"], "engine.slots", "is 4, but engine.name is trainer, which trains one"),
+        (["engine.slots=0"], "engine.slots", "greater than or equal to 1 or 'auto'"),
+        (["dataset.path=nowhere/at/all"], "dataset.path", "nowhere/at/all"),
+        (["dataset.text_column=body"], "dataset.text_column", "text, label"),
+        (["dataset.test_split=holdout"], "dataset.test_split", "holdout"),
+        (["dataset.test_ratio=0.5"], "dataset.test_ratio", "the test split is test"),
+        (["dataset.label_names=[a,b]"], "dataset.label_column", "unknown label"),
+        (["study.storage='postgresql://host/db?password=secret'"], "study.storage", "holds a password"),
+        (
+            ["study.pruner_options={percentile: 200}", "study.pruner=percentile"],
+            "study.pruner_options",
+            "is refused",
+        ),
+        (
+            ["study.sampler_options={n_startup_trials: abc}"],
+            "study.sampler_options.n_startup_trials",
+            "must be a whole number",
+        ),
+        (
+            ["study.pruner_options={reduction_factor: inf}"],
+            "study.pruner_options.reduction_factor",
+            "is inf, but must be a finite number  (from the command line)",
+        ),
+        (
+            ["study.pruner_options={finalists: nan}"],
+            "study.pruner_options.finalists",
+            "is nan, but must be a finite number",
+        ),
+        (
+            ["study.sampler=cmaes", "study.sampler_options={x0: {optimizer.weight_decay: -inf}}"],
+            "study.sampler_options.x0",
+            "is {'optimizer.weight_decay': -inf}, but must be finite",
+        ),
+        (["trainer.num_train_epochs=1e9"], "trainer.num_train_epochs", "less than or equal to 10000"),
+        (["study.n_trials=1e24"], "study.n_trials", "is 1e+24, but must be"),
+        ([f"study.n_trials={10**24}"], "study.n_trials", "less than or equal to 100000"),
+        ([f"trainer.per_device_train_batch_size={10**23}"], "trainer.per_device_train_batch_size", "equal to 65536"),
+        (["adapter.r=1000000000"], "adapter.r", "less than or equal to 65536"),
+        (["adapter.target_modules=[]"], "adapter.target_modules", "is [], but must have at least 1 item"),
+        (["optimizer.learning_rate=1e300"], "optimizer.learning_rate", "is 1e+300, but must be at most 100"),
+        (["study.timeout=1e300"], "study.timeout", "less than or equal to 100000000"),
+        (["engine.slots=1000000000"], "engine.slots", "less than or equal to 1024"),
+        (["study.enqueue=[{}]"], "study.enqueue[0]", "is empty, but a point must give"),
+        (
+            ["study.space=adapters", "study.enqueue=[{adapter: ia3, adapter.r: 4}]"],
+            "study.enqueue[0]",
+            "adapter.r, which is searched only where adapter is lora",
+        ),
+        (["trainer.num_train_epochs=1e999"], "trainer.num_train_epochs", "is Infinity, but must be a finite number"),
+        (["optimizer.warmup_steps=inf"], "optimizer.warmup_steps", "is Infinity, but must be a finite number"),
+        (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
+        (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
+        (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
+        (["study.storage=study.db"], "study.storage", "must be an address"),
+        (["study.storage=sqlite://"], "study.storage", "kept in memory and lost"),
+        (["study.storage='postgresql://h/d?sslpassword=hush'"], "study.storage", "holds a password"),
+        (["prompt=labels"], "prompt", "must be one of: label, none, sentiment, snli (did you mean label?)"),
+        (["prompt.scoring=mean"], "prompt.template", "is missing, and must be given"),
+        (["prompt.template=Text"], "prompt.template", "lacks {text}"),
+        (["prompt=snli"], "prompt.template", "has {text_pair}, but dataset.text_pair_column is null"),
+        (["prompt=sentiment"], "prompt.label_words", "lacks the words of access_request"),
+        (["prompt=label", "adapter=head"], "adapter.method", "there is no head to train"),
+        (["prompt=label", "trainer.label_smoothing_factor=0.1"], "trainer.label_smoothing_factor", "is 0.1, but with"),
+        (["prompt=label", "model.pooling=last"], "model.pooling", "nothing is pooled"),
+        (["prompt=label", "adapter.head_init=probe"], "adapter.head_init", "there is no head; use random"),
+        (["adapter.head_init=zeros"], "adapter.head_init", "'random' or 'probe'"),
+        (["model.pooling=first"], "model.pooling", "'mean', 'cls', 'pooler' or 'last'"),
+        (["prompt=label", "dataset.task=multi_label"], "prompt", "dataset.task is multi_label"),
+        (["study.storage=postgresql://me:secret@host/db"], "study.storage", "holds a password"),
+    ],
+)
+def test_each_mistake_is_named_with_its_key_and_origin(arguments: list[str], path: str, part: str) -> None:
+    found = faults_of(QUICK, *arguments)
+    assert part in found[path], found
+    assert "secret" not in found[path]
+
+
+def test_mistakes_of_every_kind_come_in_one_message(tmp_path: Path) -> None:
+    space = space_file(
+        tmp_path, "optimizer.lr: {low: 1, high: 2}\noptimizer.weight_decay: {low: 0, high: 1, log: true}\n"
+    )
+    found = faults_of(QUICK, "trainer.epochs=3", "adapter.r=-1", "study.metric=f1", "dataset.text_column=body", space)
+    assert set(found) == {
+        "trainer.epochs", "adapter.r", "study.metric", "dataset.text_column", "optimizer.lr", "optimizer.weight_decay.low",
+    }  # fmt: skip
+    assert "(from the command line)" in found["adapter.r"]
+    assert "(from search space space.yaml)" in found["optimizer.lr"]
+
+
+def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
+    words = "prompt.label_words={lost_card: ' lost'}"
+    found = faults_of(QUICK, "prompt.template='{body}'", words, "adapter=head", "trainer.label_smoothing_factor=0.1")
+    assert set(found) == {
+        "prompt.template", "prompt.label_words", "adapter.method", "model.pooling", "trainer.label_smoothing_factor",
+    }  # fmt: skip
+
+
+def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
+    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
+    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
+    plan = make_plan([QUICK, space, "model.pooling=null"])
+    assert plan.trial(0, {"prompt": "none"}).config.prompt is None
+    prompt = plan.trial(1, {"prompt": "label"}).config.prompt
+    assert prompt is not None and prompt.scoring == "mean"
+
+
+def test_an_unknown_option_does_not_hide_what_else_is_wrong() -> None:
+    found = faults_of(QUICK, "adapter=loda", "adapter.rank=8", "trainer.num_train_epochs=-1", "a b", "study.seed=1")
+    assert set(found) == {"adapter", "adapter.rank", "trainer.num_train_epochs", "a b"}
+    assert "did you mean lora?" in found["adapter"] and "the command line" in found["adapter.rank"]
+
+
+def test_rules_that_a_missing_option_decides_have_to_wait() -> None:
+    """With the default adapter in its place, LoRA, the second would be a fault."""
+    found = faults_of(QUICK, "adapter=ia4", "adapter.feedforward_modules=[x]", "optimizer.speed=1")
+    assert set(found) == {"adapter", "optimizer.speed"}
+
+
+def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "adapter.lora_dropout: {low: 0.0, high: 1.5}"))
+    assert "search space space.yaml: adapter.lora_dropout=1.5" in found["adapter.lora_dropout"]
+
+
+def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "optimizer.weight_decay: {choices: [0.1, .inf]}"))
+    assert "must be a finite number  (from search space space.yaml" in found["optimizer.weight_decay"]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(
+        "# @package _global_\ndefaults: [quickstart]\nstudy: {pruner_options: {reduction_factor: .inf}}\n"
+    )
+    found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
+    assert set(found) == {"study.pruner_options.reduction_factor"}
+    assert f"is inf, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "part"),
+    [
+        ("text,label\n", "dataset.train_split", ""),
+        ("text,label\na,1.5\nb,2.5\n", "dataset.label_column", ""),
+        ("text,label\na,x\nb,\nc,y\n", "dataset.label_column", ""),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_is_refused(tmp_path: Path, text: str, path: str, part: str) -> None:
+    table(tmp_path, "text,label\na,x\nb,y\n", "test.csv")
+    assert part in faults_of(QUICK, table(tmp_path, text))[path]
+
+
+def test_a_label_that_train_lacks_is_refused(tmp_path: Path) -> None:
+    table(tmp_path, "text,label\na,x\nb,zebra\n", "test.csv")
+    found = faults_of(QUICK, table(tmp_path, "text,label\n" + "a,x\nb,y\n" * 5))
+    assert "zebra" in " ".join(found.values())
+
+
+def test_a_text_is_no_second_way_to_write_a_number(tmp_path: Path) -> None:
+    found = faults_of(QUICK, space_file(tmp_path, "adapter.r: {choices: [4, 8, '8']}"))
+    assert set(found) == {"adapter.r"} and 'is "8", but must be a valid integer' in found["adapter.r"]
+
+
+def test_a_grid_is_counted_before_it_is_laid_out(tmp_path: Path) -> None:
+    space = space_file(
+        tmp_path, "optimizer.weight_decay: {low: 0.0, high: 1.0, step: 1.0e-12}\nadapter.r: {choices: [4, 8]}"
+    )
+    assert "2,000,000,000,002 points" in faults_of(QUICK, space, "study.sampler=grid")["study.sampler"]
+
+
+def test_quoting_survives_hydra() -> None:
+    values = [
+        "plain",
+        "with space",
+        "it's",
+        "a,b",
+        "null",
+        "true",
+        "1e5",
+        "",
+        "a=b",
+        "back\\slash",
+        3,
+        1e-05,
+        True,
+        None,
+    ]
+    for value in values:
+        tree = Composer().compose([QUICK, f"title={quoted(value)}", f"tracker.tags=[{quoted(value)}]"]).resolved()
+        assert tree["title"] == value
+        assert tree["tracker"]["tags"] == [value]
+
+
+def test_values_take_the_place_of_what_was_said_before() -> None:
+    assert merged(Composer(), ["a=1", "+adapter=lora", "b=2"], {"a": 5, "adapter": "ia3"}) == [
+        "b=2",
+        "a=5",
+        "adapter=ia3",
+    ]
+
+
+def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "sweep", QUICK, "trainer.epochs=3"]
+    folder = tmp_path / "here"
+    folder.mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2
+    assert "trainer.epochs: is not a config key" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not {"torch", "transformers", "datasets", "pandas"} & {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
+    }
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--version"]])
+def test_questions_are_answered_with_exit_code_0(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        make_plan([QUICK, *arguments])
+    assert done.value.code == 0
+    assert capsys.readouterr().out
+
+
+def test_the_config_is_printed_resolved_and_in_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_plan([QUICK, "--cfg", "job", "--resolve", "--package", "trainer.seed", "study.seed=7"])
+    assert capsys.readouterr().out.strip() == "7"
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(SystemExit) as done:
+        make_plan([QUICK, "--no-such-flag"])
+    assert done.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "path", "instead"),
+    [
+        (["-m"], "-m", "study.space=FILE"),
+        (["--multirun"], "--multirun", "study.space=FILE"),
+        (["--info=defaults"], "--info", "--cfg job"),
+        (["-i"], "-i", "--cfg job"),
+        (["-sc", "install=bash"], "-sc", "--help"),
+        (["-cn", "mine"], "-cn", "--config-dir"),
+        (["--config-path=mine"], "--config-path", "--config-dir"),
+        (["--run"], "--run", "leave it out"),
+        (["--cfg", "all"], "--cfg", "must be job"),
+        (["-c", "hydra"], "--cfg", "must be job"),
+        (["--package=nope"], "--package", "--cfg job --package nope"),
+        (["--cfg", "job", "--package=nope"], "--package", "which the config does not have"),
+        (["--resolve"], "--resolve", "--cfg job --resolve"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_with_what_to_type(flags: list[str], path: str, instead: str) -> None:
+    assert instead in faults_of(QUICK, *flags)[path]
+
+
+def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:
+    found = faults_of(QUICK, "trainer.save_newest=true", "trainer.save_best=false")
+    assert "trainer.save_best is false" in found["trainer.save_newest"]

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sweep.records.disk import append_line, write_whole
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "record.json"
+    write_whole(path, "one")
+    write_whole(path, b"two")
+    assert path.read_text() == "two"
+    assert [found.name for found in path.parent.iterdir()] == ["record.json"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "record.json"
+    write_whole(path, "one")
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="record.json") as failed:
+        write_whole(path, "two")
+    assert failed.value.errno == errno.ENOSPC
+    assert not path.with_name("record.json.tmp").exists() and path.read_text() == "one"
+
+
+def test_a_line_that_was_cut_off_is_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    append_line(path, "one")
+    path.write_bytes(path.read_bytes() + b"tw")
+    append_line(path, "three")
+    assert path.read_text() == "one\nthree\n"

@@ -1,0 +1,48 @@
+"""A signal before a study runs, in the middle of whatever it comes in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from sweep.errors import STOPPED_AT_ONCE, UserError, reported
+from sweep.study.interrupts import as_one_error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "error", [ImportError("numpy.core failed"), SystemError(), UserError.of("", "no"), KeyboardInterrupt()]
+)
+def test_whatever_a_library_makes_of_it_is_one_line(
+    capsys: pytest.CaptureFixture[str], number: int, error: BaseException
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, reported(), as_one_error():
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise error from None
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"{STOPPED_AT_ONCE}\n"
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_comes_while_an_object_is_let_go_of_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit) as ended, reported(), as_one_error():
+        Held()
+        while True:
+            time.sleep(0.01)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"{STOPPED_AT_ONCE}\n"
+
+
+def test_without_a_signal_an_error_stays_what_it_is() -> None:
+    with pytest.raises(ImportError), as_one_error():
+        raise ImportError

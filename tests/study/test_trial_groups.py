@@ -1,0 +1,133 @@
+"""What a sampler and a pruner see: in group runs, each method as if it had a study to itself; never a trial that is tried again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support.toys import ToyEngine, session
+from sweep.errors import Interrupted, UserError
+from sweep.plan.plan import make_plan
+from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.study.search import search
+
+GROUP = ("study.space=adapters", "study.compare_by=adapter")
+PLAIN = (*GROUP, "study.pruner=none")
+
+
+def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:
+    with session(folder, *overrides, engine=engine) as opened:
+        return search(opened)
+
+
+def budgets(records: list[TrialRecord]) -> dict[object, int]:
+    return dict(Counter(record.params["adapter"] for record in records))
+
+
+def points(records: list[TrialRecord]) -> list[str]:
+    return [json.dumps(dict(record.params)) for record in records]
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
+def test_each_method_gets_the_same_number_of_trials(tmp_path: Path, name: str) -> None:
+    records = searched(tmp_path, *PLAIN, f"study.sampler={name}", "study.n_trials=7")
+    assert budgets(records) == {"lora": 3, "ia3": 2, "head": 2}
+    for record in records:
+        assert ("adapter.r" in record.params) == (record.params["adapter"] == "lora")
+
+
+def test_a_resumed_group_run_asks_for_the_same_points(tmp_path: Path) -> None:
+    whole = searched(tmp_path / "a", *PLAIN, "study.n_trials=9")
+    searched(tmp_path / "b", *PLAIN, "study.n_trials=4")
+    assert points(searched(tmp_path / "b", *PLAIN, "study.n_trials=9")) == points(whole)
+
+
+def test_a_trial_that_does_not_count_is_replaced_within_its_method(tmp_path: Path) -> None:
+    def interrupt(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        searched(tmp_path, *PLAIN, "study.n_trials=6", engine=ToyEngine(interrupt))
+    records = searched(tmp_path, *PLAIN, "study.n_trials=6")
+    assert records[1].state == "interrupted"
+    assert budgets([record for record in records if record.state == "completed"]) == {"lora": 2, "ia3": 2, "head": 2}
+
+
+def test_known_points_count_towards_their_method(tmp_path: Path) -> None:
+    enqueue = "study.enqueue=[{adapter: head, optimizer.learning_rate: 0.002}]"
+    records = searched(tmp_path, *PLAIN, enqueue, "study.n_trials=6")
+    assert records[0].params["adapter"] == "head" and records[0].params["optimizer.learning_rate"] == 0.002
+    assert budgets(records) == {"lora": 2, "ia3": 2, "head": 2}
+
+
+def test_a_good_method_prunes_no_trial_of_another(tmp_path: Path) -> None:
+    """Each trial of a method is better than the one before, so that by its own standard none is weak."""
+    luck = {"lora": 30.0, "ia3": 20.0, "head": 10.0}
+    engine = ToyEngine(luck=lambda trial: luck[str(trial.params["adapter"])] + trial.number)
+    alone = searched(tmp_path / "a", "study.space=adapters", "study.pruner=median", "study.n_trials=9", engine=engine)
+    assert "pruned" in {record.state for record in alone}
+    engine = ToyEngine(luck=engine.luck)
+    grouped = searched(tmp_path / "b", *GROUP, "study.pruner=median", "study.n_trials=9", engine=engine)
+    assert {record.state for record in grouped} == {"completed"}
+
+
+def test_a_trial_that_is_tried_again_races_once(tmp_path: Path) -> None:
+    options = ("study.sampler=random", "study.pruner=racing", "study.n_trials=8")
+
+    def states(records: list[TrialRecord]) -> list[str]:
+        return [record.state for record in records if record.state != "interrupted"]
+
+    def interrupt(trial: TrialPlan, epoch: int) -> None:
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    whole = searched(tmp_path / "a", *options)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            searched(tmp_path / "b", *options, engine=ToyEngine(interrupt))
+    assert states(searched(tmp_path / "b", *options)) == states(whole)
+    assert "pruned" in states(whole)
+
+
+def test_a_method_s_own_weak_trial_is_pruned(tmp_path: Path) -> None:
+    engine = ToyEngine(luck=lambda trial: -float(trial.number))
+    records = searched(tmp_path, *GROUP, "study.pruner=median", "study.n_trials=9", engine=engine)
+    assert [record.state for record in records[6:]] == ["pruned"] * 3
+
+
+def test_the_sampler_learns_from_trials_of_the_same_method_alone(tmp_path: Path) -> None:
+    """What the others scored changes nothing."""
+    options = (*PLAIN, "study.n_trials=18")
+    first = searched(tmp_path / "a", *options)
+    engine = ToyEngine(luck=lambda trial: 0.0 if trial.params["adapter"] == "lora" else -float(trial.number))
+    second = searched(tmp_path / "b", *options, engine=engine)
+
+    def of(records: list[TrialRecord], method: str) -> list[str]:
+        return points([record for record in records if record.params["adapter"] == method])
+
+    assert of(first, "lora") == of(second, "lora")
+    assert of(first, "ia3") != of(second, "ia3")
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "part"),
+    [
+        (["study.compare_by=adaptor"], "study.compare_by", "did you mean adapter?"),
+        (["study.compare_by=optimizer.learning_rate"], "study.compare_by", "this search has: adapter, adapter.r, "),
+        (["study.compare_by=adapter.r"], "study.compare_by", "only under a condition"),
+        (["adapter=lora"], "study.compare_by", "must be a searched key"),
+        (["study.n_trials=2"], "study.n_trials", "is 2, but must be at least 3: one trial for each adapter"),
+        (["study.sampler=grid"], "study.sampler", "study.compare_by needs another sampler"),
+        (["study.enqueue=[{optimizer.learning_rate: 0.001}]"], "study.enqueue[0]", "must name adapter"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(more: list[str], path: str, part: str) -> None:
+    with pytest.raises(UserError) as caught:
+        make_plan(["+experiment=quickstart", *GROUP, *more])
+    assert part in {fault.path: str(fault) for fault in caught.value.faults}[path]
