@@ -40,6 +40,11 @@ _UNIFORM: Mapping[Task, str] = {
 _FREQUENCIES = "guess by the labels' shares of train"
 
 
+def guess(task: Task) -> str:
+    """Return the name of the classifier that always answers the same."""
+    return MAJORITY[task]
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a random guess), and `drawn` on

@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from sweep.data.duplicates import told
+from sweep.data.raw import listed
 from sweep.markup import ENTITIES, block, code, escape
 from sweep.markup import table as markdown_table
 from sweep.report import units
+from sweep.report.wording import made
 
 _FENCED = re.compile(r"^(`{3,})[^\n]*\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _CONTINUED = re.compile(r"[ \t]*\n[ \t]+(?=\S)")
@@ -35,14 +40,14 @@ def render(template: str, **values: object) -> str:
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """Return the one environment. Nothing is escaped by itself: every text that is not ours passes through `md`."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
     )
-    made.filters |= {
+    jinja.filters |= {
         "md": escape,
         "code": code,
         "block": block,
@@ -50,6 +55,20 @@ def environment() -> Environment:
         "cell": cell,
         "table": table,
         "bold": bold,
+        "bullets": bullets,
+        "listing": listing,
+        "listed": listed,
+        "duplicates": told,
+        "yaml": dumped,
+        "made": made,
+        "searched": searched,
+        "aligned": aligned,
+        "python": repr,
+        "reported": units.reported,
+        "p_value": units.p_value,
+        "epoch": units.epoch,
+        "state": units.state,
+        "decimals": units.decimals,
         "score": units.score,
         "signed": units.signed,
         "share": units.share,
@@ -61,8 +80,8 @@ def environment() -> Environment:
         "flops": units.flops,
         "value": units.value,
     }
-    made.globals["missing"] = units.MISSING
-    return made
+    jinja.globals["missing"] = units.MISSING
+    return jinja
 
 
 def laid_out(markdown: str) -> str:
@@ -88,10 +107,55 @@ def cell(markdown: str) -> str:
     return _BARE_PIPE.sub(r"\\|", markdown.replace("\n", " "))
 
 
-def table(lines: str) -> str:
-    """Return the table whose rows are `| cell | cell |` lines, the titles first; columns of numbers are aligned right."""
-    rows = [cells(line) for line in _CONTINUED.sub(" ", lines).splitlines() if line.strip()]
+def table(lines: str, sparse: bool = False) -> str:
+    """Return the table whose rows are `| cell | cell |` lines, the titles first; columns of numbers are aligned right.
+
+    A `sparse` table leaves out columns in which every value is missing.
+    """
+    rows = [cells(line) for line in _filled(lines)]
+    if sparse:
+        columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {units.MISSING}]
+        rows = [list(row) for row in zip(*columns, strict=True)]
     return markdown_table(rows[0], rows[1:]) + "\n"
+
+
+def bullets(lines: str) -> str:
+    """Return a list with an item for each line."""
+    return "".join(f"- {line}\n" for line in _filled(lines))
+
+
+def listing(lines: str, separator: str = ", ") -> str:
+    """Return the lines in one, with `separator` between them."""
+    return separator.join(_filled(lines))
+
+
+def searched(one: Any, key: str) -> str:
+    """Return what `one.params` has for the key, and what `one.used` has in its place."""
+    return units.searched_value(one.params, one.used, key) if key in one.params else units.MISSING
+
+
+def dumped(value: object) -> str:
+    """Return the value as YAML in the order of its keys."""
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))
+
+
+def aligned(lines: str, *widths: int) -> str:
+    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first.
+
+    The first columns have these widths, the one after them that of its longest cell; the others, numbers, are aligned
+    right.
+    """
+    rows = [[one.strip() for one in line.split("|")] for line in lines.splitlines() if line.strip()]
+    left = (*widths, max(len(row[len(widths)]) for row in rows) + 2)
+    right = [max(len(title), 6) + 2 for title in rows[0][len(left) :]]
+    padded = (
+        [
+            *(one.ljust(width) for one, width in zip(row, left, strict=False)),
+            *(one.rjust(width) for one, width in zip(row[len(left) :], right, strict=True)),
+        ]
+        for row in rows
+    )
+    return "".join("".join(row) + "\n" for row in padded)
 
 
 def bold(row: str, when: object = True, dashes: bool = False) -> str:
@@ -105,6 +169,14 @@ def bold(row: str, when: object = True, dashes: bool = False) -> str:
 def cells(row: str) -> list[str]:
     """Return the cells of a `| cell | cell |` line, without the spaces around them."""
     return [one.strip() for one in _BARE_PIPE.split(row.strip())[1:-1]]
+
+
+def _filled(lines: str) -> list[str]:
+    """Each line with what continues it, without empty ones."""
+    joined = _CONTINUED.sub(" ", lines).split("\n")
+    return [
+        _SPACES.sub(" ", line.strip()) if not line.startswith("|") else line.strip() for line in joined if line.strip()
+    ]
 
 
 def _flowing(text: str) -> str:

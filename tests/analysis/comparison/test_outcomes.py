@@ -6,8 +6,8 @@ from sklearn.metrics import accuracy_score, jaccard_score, precision_recall_fsco
 
 from sweep.analysis.comparison.bootstrap import resample
 from sweep.analysis.comparison.outcomes import Outcomes, read_outcomes
+from sweep.analysis.predictions import Prediction
 from sweep.config.metrics import BY_TASK
-from sweep.report.facts import Prediction
 
 
 def drawn(task: str) -> Outcomes:

@@ -10,6 +10,7 @@ from sweep.analysis.comparison.comparison import compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.failures import failures
 from sweep.analysis.comparison.plain import plain
+from sweep.analysis.facts import read
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
@@ -18,11 +19,9 @@ from sweep.report.comparison.document import document
 from sweep.report.comparison.figures import curves, draw
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
-from sweep.report.cost import cost, spent_in_all
-from sweep.report.facts import read
 from sweep.report.write import write_report
 
-from ..conftest import evals
+from ..conftest import evals, part
 from .conftest import answers, settings
 
 
@@ -232,7 +231,7 @@ def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
     assert facts.spent.seconds == sum(one.cost.seconds for one in group.finals().values()) + sum(
         trial.outcome.cost.seconds for trial in group.trials()
     )
-    text = cost(facts) + spent_in_all(facts)
+    text = part("headline", facts) + part("cost", facts)
     assert "4 training runs took" in text and "| 2 retrainings |" in text
 
 

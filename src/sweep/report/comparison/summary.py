@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweep.analysis.comparison.comparison import ALPHA, Comparison
 from sweep.config.schema import Scalar
 from sweep.report.environment import render
-from sweep.report.facts import made
+from sweep.report.wording import made
 
 
 def summary_lines(comparison: Comparison) -> tuple[str, ...]:
