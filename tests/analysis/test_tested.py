@@ -20,7 +20,8 @@ def one(rows: int, labels: int, right: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_right_of_a_hundred_on_77_labels_is_no_better_than_guessing() -> None:
-    """The majority class of train has no test row, so it scores 0; a guess with equal chances scores 1/77."""
+    """The majority class of train has no test row, so it scores 0; a guess with equal chances
+    scores 1/77."""
     truth, predicted = one(100, 77, right=1)
     truth, predicted = np.maximum(truth, 1), np.where(predicted == 0, 1, predicted)
     shares = [0.24, *[0.01] * 76]

@@ -1,4 +1,5 @@
-"""Run directories made by hand: every number in them is known, so every number in a report can be checked."""
+"""Run directories made by hand: every number in them is known, so every number in a report can be
+checked."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
 from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
-from sweep.report.environment import environment, laid_out, render
+from sweep.report.environment import environment, render
+from sweep.report.layout import laid_out
 from sweep.report.write import document, write_report
 
 LABELS = (

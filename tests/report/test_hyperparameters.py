@@ -11,7 +11,8 @@ from .conftest import BATCH, LR, completed, config, part, rows, six_trials
 
 
 def study(number: int):
-    """The score rises with the learning rate; the batch size does nothing; `adapter.r` belongs to every other trial."""
+    """The score rises with the learning rate; the batch size does nothing; `adapter.r` belongs to
+    every other trial."""
     return [
         completed(
             n,

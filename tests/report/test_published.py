@@ -70,8 +70,9 @@ BY_EPOCH = PublishedConfig(
 
 
 def evaluated_at(make, *epochs):
-    """The rows of the section, of a winner that scored its epoch / 10, sixty steps an epoch. Its training loss is the number of its
-    epoch in the first half of each, and two more in the second."""
+    """The rows of the section, of a winner that scored its epoch / 10, sixty steps an epoch. Its
+    training loss is the number of its epoch in the first half of each, and two more in the second.
+    """
     points = tuple(
         EvalPoint(index, round(60 * epoch), epoch, {"eval/accuracy": epoch / 10, "eval/loss": 1.0})
         for index, epoch in enumerate(epochs, 1)

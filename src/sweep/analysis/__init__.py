@@ -1,1 +1,2 @@
-"""Records → typed results: frozen dataclasses of numbers and names, without a sentence. Never imports torch."""
+"""Records → typed results: frozen dataclasses of numbers and names, without a sentence. Never
+imports torch."""

@@ -1,4 +1,5 @@
-"""Per-label scores and the pairs of labels mistaken for each other, from the counts of the final record."""
+"""Per-label scores and the pairs of labels mistaken for each other, from the counts of the final
+record."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Mistake:
 
 
 def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:
-    """In label order. A label that is neither true nor predicted anywhere scores 0, as scikit-learn has it."""
+    """In label order. A label that is neither true nor predicted anywhere scores 0, as
+    scikit-learn has it."""
     if multi_label:
         pairs = zip(final.label_names, final.confusion, strict=True)
         return tuple(LabelScore(name, tp, fp, fn) for name, (_, fp, fn, tp) in pairs)
@@ -61,7 +63,8 @@ def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, 
 
 
 def mistakes(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Mistake, ...]:
-    """Every pair with at least one mistake, most frequent first; a square matrix, so single-label only."""
+    """Every pair with at least one mistake, most frequent first; a square matrix, so single-label
+    only."""
     found = [
         Mistake(names[i], names[j], rows=rows, of=sum(row), back=confusion[j][i])
         for i, row in enumerate(confusion)

@@ -56,9 +56,10 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went with their process.
-    `engines` counts trials by what trained them, most first. `elapsed` is from the start of the first trial to the end of
-    the last; `setting_up` is the seconds that went into neither training nor evaluating."""
+    """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
+    with their process. `engines` counts trials by what trained them, most first. `elapsed` is from
+    the start of the first trial to the end of the last; `setting_up` is the seconds that went into
+    neither training nor evaluating."""
 
     runs: int
     fresh_seeds: int
@@ -77,7 +78,8 @@ class Spending:
 
 
 def spending(facts: Facts) -> Spending | None:
-    """Return what everything cost; None before any trial has ended: a trial's cost is recorded at its end."""
+    """Return what everything cost; None before any trial has ended: a trial's cost is recorded at
+    its end."""
     if not facts.trials:
         return None
     searching = total([trial.outcome.cost for trial in facts.trials])

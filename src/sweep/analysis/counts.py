@@ -16,8 +16,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """By label, of samples of the rows, each (samples, labels): rows that have it, that were given it, and both.
-    `exact` and `overlap` are (samples,): the mean over rows of being right, and of labels shared over labels named."""
+    """By label, of samples of the rows, each (samples, labels): rows that have it, that were given
+    it, and both. `exact` and `overlap` are (samples,): the mean over rows of being right, and of
+    labels shared over labels named."""
 
     true: Floats
     given: Floats
@@ -27,8 +28,9 @@ class Counts:
 
 
 def metric(task: Task, counts: Counts, name: str) -> Floats:
-    """A metric of `sweep.config.metrics` (all but the loss) of each sample, as scikit-learn defines it with
-    `zero_division=0`. A single-label macro mean is over labels that occur, a multi-label one over all."""
+    """A metric of `sweep.config.metrics` (all but the loss) of each sample, as scikit-learn
+    defines it with `zero_division=0`. A single-label macro mean is over labels that occur, a
+    multi-label one over all."""
     if name in ("accuracy", "subset_accuracy"):
         return counts.exact
     if name == "jaccard":

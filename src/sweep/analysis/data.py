@@ -20,8 +20,8 @@ class Unscored:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """`rows` counts the rows of each split; `shared` are texts that two splits hold; `notes` is what the user was told about the
-    data when the study began."""
+    """`rows` counts the rows of each split; `shared` are texts that two splits hold; `notes` is
+    what the user was told about the data when the study began."""
 
     source: str
     revision: str

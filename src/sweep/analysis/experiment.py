@@ -34,7 +34,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The values of a config group that are not null. `searched` says that the group was searched as a whole."""
+    """The values of a config group that are not null. `searched` says that the group was searched
+    as a whole."""
 
     searched: bool
     values: tuple[Setting, ...] = ()
@@ -56,8 +57,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class SearchedKey:
-    """What a key of the search space may be: one of `choices`, or a number from `low` to `high`; only `when` other keys have one of
-    these values."""
+    """What a key of the search space may be: one of `choices`, or a number from `low` to `high`;
+    only `when` other keys have one of these values."""
 
     key: str
     choices: tuple[Scalar, ...] | None
@@ -84,8 +85,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`commit` is empty where the code was in no git checkout; `diff_lines` counts those of uncommitted changes. `devices` are
-    those that trials ran on, `device_asked` is the config's."""
+    """`commit` is empty where the code was in no git checkout; `diff_lines` counts those of
+    uncommitted changes. `devices` are those that trials ran on, `device_asked` is the config's."""
 
     commit: str
     dirty: bool

@@ -1,4 +1,4 @@
-"""Everything the report is made of, read once from a run directory."""
+"""Everything that an analysis is made of, read once from a run directory."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
+    """The records of a run directory, with what follows from them directly. `points` are the
+    evaluations of each trial, `training` its logged steps, and `begun` the evaluations of the
+    unfinished trials."""
+
     lock: Lock
     trials: tuple[TrialRecord, ...]
     training: Mapping[int, tuple[Step, ...]]
@@ -40,7 +44,7 @@ class Facts:
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
     tested: Tested | None = None
-    begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)  # evaluations of the unfinished trials
+    begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:

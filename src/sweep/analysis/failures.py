@@ -12,7 +12,8 @@ from sweep.analysis.predictions import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """Mean confidence over all rows, the wrong and the right ones, and the share of right rows among those with a confidence."""
+    """Mean confidence over all rows, the wrong and the right ones, and the share of right rows
+    among those with a confidence."""
 
     mean: float
     wrong: float
@@ -22,7 +23,8 @@ class Confidence:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """`surest` are the wrong rows, most confident first. `columns` are the names of the text columns."""
+    """`surest` are the wrong rows, most confident first. `columns` are the names of the text
+    columns."""
 
     predictions: int
     columns: tuple[str, ...]

@@ -13,7 +13,8 @@ from sweep.records.final import FinalRecord
 
 @dataclass(frozen=True, slots=True)
 class BesideValidation:
-    """The share of right rows on validation; `inside` the Wilson interval of test or not. `gap` is test less validation."""
+    """The share of right rows on validation; `inside` the Wilson interval of test or not. `gap` is
+    test less validation."""
 
     metric: str
     validation: float
@@ -32,8 +33,9 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`counts[i][j]` are rows of label i predicted as j, or, for a multi-label task, [TN, FP, FN, TP] of label i. `mistakes`
-    (single-label) are the pairs of labels, most frequent first, `wrong` their rows. `labels` have the best F1 first."""
+    """`counts[i][j]` are rows of label i predicted as j, or, for a multi-label task, [TN, FP, FN,
+    TP] of label i. `mistakes` (single-label) are the pairs of labels, most frequent first, `wrong`
+    their rows. `labels` have the best F1 first."""
 
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
@@ -48,8 +50,8 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Generalisation:
-    """`rows` of the test split were read `readings` times in `seconds`. `selected_from` counts the completed trials that
-    validation chose among."""
+    """`rows` of the test split were read `readings` times in `seconds`. `selected_from` counts the
+    completed trials that validation chose among."""
 
     rows: int
     readings: int

@@ -1,4 +1,5 @@
-"""What each hyperparameter did, over the completed trials, and no more than their number allows to say."""
+"""What each hyperparameter did, over the completed trials, and no more than their number allows to
+say."""
 
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ class Choice:
 class Effect:
     """`correlation` and `p` are Spearman's with the objective itself, whichever way it is to go.
 
-    They are None where the values are no numbers, do not vary, or are fewer than three. `choices` holds the listed ones by
-    name. `better` says which values scored better, where there is a correlation other than 0, and `clear` that it is
-    stronger than chance would have it. `top` holds the numbers of the best third of the trials, from six trials on.
+    They are None where the values are no numbers, do not vary, or are fewer than three. `choices`
+    holds the listed ones by name. `better` says which values scored better, where there is a
+    correlation other than 0, and `clear` that it is stronger than chance would have it. `top`
+    holds the numbers of the best third of the trials, from six trials on.
     """
 
     key: str
@@ -52,7 +54,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Two searched numbers that moved together in the completed trials: their effects cannot be told apart."""
+    """Two searched numbers that moved together in the completed trials: their effects cannot be
+    told apart."""
 
     first: str
     second: str
@@ -72,9 +75,9 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """`direction_told` and `importance_told` say whether enough trials have completed for it, which is `direction_from` and
-    `importance_from` of them; `related` is empty where they have not. `values` are the winner's, or those of the best
-    trial so far."""
+    """`direction_told` and `importance_told` say whether enough trials have completed for it,
+    which is `direction_from` and `importance_from` of them; `related` is empty where they have
+    not. `values` are the winner's, or those of the best trial so far."""
 
     completed: int
     direction_from: int
@@ -88,7 +91,8 @@ class Hyperparameters:
 
 
 def hyperparameters(facts: Facts) -> Hyperparameters | None:
-    """Return what each searched key did; None where nothing was searched, or only one trial was wanted."""
+    """Return what each searched key did; None where nothing was searched, or only one trial was
+    wanted."""
     if not facts.searched or facts.alone:
         return None
     completed = len(facts.completed)
@@ -112,9 +116,11 @@ def effects(facts: Facts) -> tuple[Effect, ...]:
 
 
 def importances(facts: Facts) -> dict[str, float]:
-    """Optuna's default evaluator, PED-ANOVA (Watanabe et al., IJCAI 2023), on the completed trials; empty below ENOUGH.
+    """Optuna's default evaluator, PED-ANOVA (Watanabe et al., IJCAI 2023), on the completed
+    trials; empty below ENOUGH.
 
-    The trials are taken from the records, so no storage is opened. Keys searched under a condition only are left out.
+    The trials are taken from the records, so no storage is opened. Keys searched under a condition
+    only are left out.
     """
     scored = _scored(facts)
     if len(scored) < ENOUGH:

@@ -16,8 +16,8 @@ _DRAWS = 10_000
 def wilson(share: float, rows: int) -> tuple[float, float]:
     """Return the 95 % score interval of a proportion seen on `rows` rows (Wilson, 1927).
 
-    `scipy.stats.binomtest` gives the same for whole numbers of rows alone; the share that a random guess gets right on
-    average is none.
+    `scipy.stats.binomtest` gives the same for whole numbers of rows alone; the share that a random
+    guess gets right on average is none.
     """
     if rows <= 0:
         return 0.0, 1.0
@@ -29,8 +29,8 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
 
 
 def standard_error(share: float, rows: int) -> float:
-    """Return that of a proportion, as if two more rows had been right and two wrong (Agresti and Coull, 1998): so it is not 0
-    for no mistake in sixty rows."""
+    """Return that of a proportion, as if two more rows had been right and two wrong (Agresti and
+    Coull, 1998): so it is not 0 for no mistake in sixty rows."""
     if rows <= 0:
         return math.nan
     likely = (share * rows + 2) / (rows + 4)
@@ -38,9 +38,11 @@ def standard_error(share: float, rows: int) -> float:
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
-    """Return Spearman's coefficient and its two-sided permutation p-value; None where a side does not vary or n is below 3.
+    """Return Spearman's coefficient and its two-sided permutation p-value; None where a side does
+    not vary or n is below 3.
 
-    All orders are tried up to 7 values, 10,000 seeded draws beyond: the same values always give the same p.
+    All orders are tried up to 7 values, 10,000 seeded draws beyond: the same values always give
+    the same p.
     """
     if len(first) < 3 or len(set(first)) < 2 or len(set(second)) < 2:
         return None
@@ -61,7 +63,8 @@ def _orders(number: int) -> np.ndarray:
 
 
 def _standardised(values: Sequence[float]) -> np.ndarray:
-    """Ranks (ties share their mean) at mean 0 and length 1, so that a dot product is a correlation."""
+    """Ranks (ties share their mean) at mean 0 and length 1, so that a dot product is a
+    correlation."""
     array = np.asarray(values, dtype=float)
     ranks = (array[:, None] > array).sum(axis=1) + ((array[:, None] == array).sum(axis=1) - 1) / 2
     centred = ranks - ranks.mean()

@@ -19,7 +19,8 @@ _COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a trial ended, and how far it came. `evaluation` is the number of its last one; None where it reached none."""
+    """How a trial ended, and how far it came. `evaluation` is the number of its last one; None
+    where it reached none."""
 
     kind: Literal["completed", "stopped_early", "pruned", "given_up", "failed"]
     evaluation: int | None
@@ -41,10 +42,11 @@ class Scored:
 class Plateau:
     """What the last evaluation brought.
 
-    `kind` is `past_best` where it is not the best one, `too_few` where only two were counted, `improving` where it brought
-    at least a tenth of the whole gain, and `level` otherwise. `gain` is the last value less the best one before it;
-    `whole` the gain over the evaluations counted. Those within the first epoch are left out
-    where at least two come after it (`since_first_epoch`): beside the first steps every later gain is small.
+    `kind` is `past_best` where it is not the best one, `too_few` where only two were counted,
+    `improving` where it brought at least a tenth of the whole gain, and `level` otherwise. `gain`
+    is the last value less the best one before it; `whole` the gain over the evaluations counted.
+    Those within the first epoch are left out where at least two come after it
+    (`since_first_epoch`): beside the first steps every later gain is small.
     """
 
     kind: Literal["past_best", "too_few", "improving", "level"]
@@ -56,9 +58,9 @@ class Plateau:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a metric moved over the evaluations. `evaluations` counts all of them, `scored` those with a finite value, and
-    `not_finite` holds the numbers of those whose value was not finite. `plateau` is None for a trial that was pruned:
-    longer training would not help it."""
+    """How a metric moved over the evaluations. `evaluations` counts all of them, `scored` those
+    with a finite value, and `not_finite` holds the numbers of those whose value was not finite.
+    `plateau` is None for a trial that was pruned: longer training would not help it."""
 
     metric: str
     evaluations: int
@@ -74,8 +76,9 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Whether `eval/loss` turned. `overfits` if its last value lies above its lowest by more than one percent; `rise` is
-    the difference; `above_training` is its distance to the training loss at the end, where that is wide and grew."""
+    """Whether `eval/loss` turned. `overfits` if its last value lies above its lowest by more than
+    one percent; `rise` is the difference; `above_training` is its distance to the training loss at
+    the end, where that is wide and grew."""
 
     overfits: bool
     lowest: Scored
@@ -86,8 +89,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """`eval/loss` less the training loss, at the first and the last evaluation that have both. Above 0, the rows that are
-    trained on are fitted better than new ones."""
+    """`eval/loss` less the training loss, at the first and the last evaluation that have both.
+    Above 0, the rows that are trained on are fitted better than new ones."""
 
     first: Scored
     last: Scored
@@ -105,8 +108,8 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the retraining repeated the trial: the largest difference over every metric of the evaluations that both have,
-    `compared` values in all."""
+    """Whether the retraining repeated the trial: the largest difference over every metric of the
+    evaluations that both have, `compared` values in all."""
 
     compared: int
     common_evaluations: int

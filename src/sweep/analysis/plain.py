@@ -11,8 +11,9 @@ from sweep.config.secrets import scrub
 
 
 def plain(value: object) -> Any:
-    """Return the value as mappings, lists, texts, numbers, booleans and None: a dataclass by the names of its fields, and a number
-    that is not finite as None, since JSON has none. Texts are without secrets, as `scrub` leaves them."""
+    """Return the value as mappings, lists, texts, numbers, booleans and None: a dataclass by the
+    names of its fields, and a number that is not finite as None, since JSON has none. Texts are
+    without secrets, as `scrub` leaves them."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):

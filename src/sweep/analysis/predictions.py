@@ -13,7 +13,8 @@ from sweep.data.labels import separated
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label any number.
+    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label
+    any number.
 
     `loss` is the row's own, where the file holds it.
     """

@@ -18,8 +18,8 @@ _SAME = 1e-6  # relative difference below which a searched number is the publish
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A published score beside the measured one (None where it is missing); `difference` is measured less published.
-    `of` tells from which evaluation of a trial it is, if from one."""
+    """A published score beside the measured one (None where it is missing); `difference` is
+    measured less published. `of` tells from which evaluation of a trial it is, if from one."""
 
     name: str
     published: float
@@ -30,8 +30,8 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class ComparedTrial:
-    """A published trial beside a measured one; `measured` is None where no trial has its values. `differences` holds the
-    numbers among the values, measured less published."""
+    """A published trial beside a measured one; `measured` is None where no trial has its values.
+    `differences` holds the numbers among the values, measured less published."""
 
     number: int
     best: bool
@@ -44,8 +44,8 @@ class ComparedTrial:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A metric at the end of each epoch, None where there was no evaluation then; of the published trial, or of the measured one
-    that stands beside it (`trial`)."""
+    """A metric at the end of each epoch, None where there was no evaluation then; of the published
+    trial, or of the measured one that stands beside it (`trial`)."""
 
     published_trial: int
     trial: int | None
@@ -61,8 +61,8 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTraining:
-    """The retraining in the terms of the published figures. Seconds and rates include evaluations; losses by epoch are means of
-    what was logged in it."""
+    """The retraining in the terms of the published figures. Seconds and rates include evaluations;
+    losses by epoch are means of what was logged in it."""
 
     parameters_total: int
     parameters_trainable: int
@@ -99,10 +99,11 @@ class PublishedFinal:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What was not alike. `model` is None where it is the published one; `rows` holds published and measured rows of splits that
-    differ, `same_rows` the published ones where none does. `not_run` are published trials without a measured one;
-    `better` is the trial that the search found better than the only published one; `largest` the largest difference in
-    a score and its published trial."""
+    """What was not alike. `model` is None where it is the published one; `rows` holds published
+    and measured rows of splits that differ, `same_rows` the published ones where none does.
+    `not_run` are published trials without a measured one; `better` is the trial that the search
+    found better than the only published one; `largest` the largest difference in a score and its
+    published trial."""
 
     model: tuple[str, str, Weights] | None
     rows: Mapping[str, tuple[int, int | None]]
@@ -115,8 +116,8 @@ class Differences:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """`keys` and `kinds` (metric, and of which evaluation) are the columns of a table of `trials`; `best` compares the best
-    trials of both. `final` is None before the winner was retrained."""
+    """`keys` and `kinds` (metric, and of which evaluation) are the columns of a table of `trials`;
+    `best` compares the best trials of both. `final` is None before the winner was retrained."""
 
     source: str
     notes: str
@@ -155,7 +156,8 @@ def published(facts: Facts) -> Published | None:
 
 
 def matches(known: PublishedConfig, trials: Sequence[TrialRecord]) -> tuple[TrialRecord | None, ...]:
-    """Return for each published trial the first measured one with the same values; it may have more values, not fewer."""
+    """Return for each published trial the first measured one with the same values; it may have
+    more values, not fewer."""
     return tuple(next((one for one in trials if _same(entry.params, one.params)), None) for entry in known.trials)
 
 
@@ -258,7 +260,8 @@ def _measured(facts: Facts, final: FinalRecord) -> MeasuredTraining:
 
 
 def _means(logged: Sequence[tuple[float, float]], final: FinalRecord) -> tuple[float | None, ...]:
-    """The mean training loss of each epoch that the winner's trial went through; None where none was logged in it."""
+    """The mean training loss of each epoch that the winner's trial went through; None where none
+    was logged in it."""
     means = []
     for epoch in range(1, math.floor(final.trial_evals[-1].epoch) + 1):
         losses = [loss for at, loss in logged if epoch - 1 < at <= epoch]

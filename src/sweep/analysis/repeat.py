@@ -10,8 +10,9 @@ from sweep.data.example import batch
 
 @dataclass(frozen=True, slots=True)
 class Repeating:
-    """`example` is the code of a batch for the model kept; None before there is one. `packed` says that a trial was trained in a
-    pack, `confirmed` that there were fresh seeds, `methods` that a group run keeps a model for each other method."""
+    """`example` is the code of a batch for the model kept; None before there is one. `packed` says
+    that a trial was trained in a pack, `confirmed` that there were fresh seeds, `methods` that a
+    group run keeps a model for each other method."""
 
     command: str
     example: str | None

@@ -21,9 +21,9 @@ Kind = Literal["trained", "refitted", "before", "guess"]
 class Scores:
     """What one model scores on one split; metrics by short name, such as `accuracy`.
 
-    `model` is the `trained` winner, the `refitted` one, the same model `before` training, or a `guess`. `thresholds` tells
-    at which the labels were decided: `tuned`, at `even` ones of 0.5, at one other number, or as usual (None).
-    `own` are the winner's scores as it decides.
+    `model` is the `trained` winner, the `refitted` one, the same model `before` training, or a
+    `guess`. `thresholds` tells at which the labels were decided: `tuned`, at `even` ones of 0.5,
+    at one other number, or as usual (None). `own` are the winner's scores as it decides.
     """
 
     split: Literal["validation", "test"]
@@ -35,7 +35,8 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A test score with its 95 % interval, by Wilson's score method or by bootstrap over the test rows."""
+    """A test score with its 95 % interval, by Wilson's score method or by bootstrap over the test
+    rows."""
 
     metric: str
     value: float
@@ -63,9 +64,10 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class TestScores:
-    """`sought` is the short name of the objective, and `sought_score` its test score, if recorded; `guess` the name of the
-    classifier that always answers the same. `against_guessing` compares the winner with the best of `guesses` ways to
-    guess. `shown` and `every` are the metrics of short and of full tables."""
+    """`sought` is the short name of the objective, and `sought_score` its test score, if recorded;
+    `guess` the name of the classifier that always answers the same. `against_guessing` compares
+    the winner with the best of `guesses` ways to guess. `shown` and `every` are the metrics of
+    short and of full tables."""
 
     __test__ = False  # no test case, whatever its name
 
@@ -105,7 +107,8 @@ def scores(facts: Facts) -> TestScores | None:
 
 
 def lines(facts: Facts, final: FinalRecord) -> tuple[Scores, ...]:
-    """Return validation first, then test; of each the trained model, the one before training, and guessing."""
+    """Return validation first, then test; of each the trained model, the one before training, and
+    guessing."""
     at = _thresholds(facts, final)
     kind: Kind = "refitted" if final.refit else "trained"
     reached = _named("eval", final.retrain_best.metrics)
@@ -134,7 +137,8 @@ def intervals(facts: Facts, final: FinalRecord) -> tuple[Interval, ...]:
 
 
 def against_guessing(facts: Facts) -> Weighed | None:
-    """Return the comparison in what was searched for, or, where no interval of that is known, in the share of right rows."""
+    """Return the comparison in what was searched for, or, where no interval of that is known, in
+    the share of right rows."""
     if facts.tested is None:
         return None
     sought = facts.metric.removeprefix("eval/")
@@ -152,7 +156,8 @@ def _before(facts: Facts, final: FinalRecord) -> Before | None:
 
 
 def _gains(found: Sequence[Scores]) -> tuple[Gains, ...]:
-    """Test against what it is held against: all that is known of test, and the winner's own on validation."""
+    """Test against what it is held against: all that is known of test, and the winner's own on
+    validation."""
     ours, *others = sorted(found, key=lambda line: line.split != "test")
     held = (line for line in others if line.split == "test" or line.own)
     return tuple(Gains(line, _gain(ours.metrics, line.metrics)) for line in held)

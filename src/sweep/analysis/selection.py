@@ -12,7 +12,8 @@ from sweep.records.trial import ranked
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """The winner's mean beside the next one's. `overlap` is None where one of the two has no interval."""
+    """The winner's mean beside the next one's. `overlap` is None where one of the two has no
+    interval."""
 
     second: int
     gap: float
@@ -22,9 +23,10 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`candidates`, best mean first; `searched_best` is the one that the search alone would have chosen. `seeds` counts the fresh
-    seeds of a candidate. `optimism` is how much better its score in the search was than its mean; None without a mean.
-    In a group run each value of `compare_by` has candidates of its own; `value` is the winner's."""
+    """`candidates`, best mean first; `searched_best` is the one that the search alone would have
+    chosen. `seeds` counts the fresh seeds of a candidate. `optimism` is how much better its score
+    in the search was than its mean; None without a mean. In a group run each value of `compare_by`
+    has candidates of its own; `value` is the winner's."""
 
     candidates: tuple[Candidate, ...]
     seeds: int
@@ -40,7 +42,8 @@ class Selection:
 
 
 def selection(facts: Facts) -> Selection | None:
-    """Return how the winner was chosen; None where the best trial of the search was taken as it was."""
+    """Return how the winner was chosen; None where the best trial of the search was taken as it
+    was."""
     final = facts.final
     if final is None or final.confirmation is None or not final.confirmation.candidates:
         return None

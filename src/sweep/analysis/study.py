@@ -22,9 +22,9 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`alone` says that one training run was wanted, without a search; `run_addresses` that the tracker's addresses of the runs
-    still answer. `missing` names what the study still lacks: `retraining`, `refit`, `predictions`. A part that the
-    records do not allow yet is None."""
+    """`alone` says that one training run was wanted, without a search; `run_addresses` that the
+    tracker's addresses of the runs still answer. `missing` names what the study still lacks:
+    `retraining`, `refit`, `predictions`. A part that the records do not allow yet is None."""
 
     schema_version: int
     name: str

@@ -10,8 +10,9 @@ Summary = dict[str, float | int | str]
 
 
 def study_summary(facts: Facts) -> Summary:
-    """Return `study/…` of the search, `cost/…` of all that was trained, and of the winner `eval/…`, `test/…`, `baseline/…`,
-    `params/…` and, where there was one, `refit/…`, without gaps."""
+    """Return `study/…` of the search, `cost/…` of all that was trained, and of the winner
+    `eval/…`, `test/…`, `baseline/…`, `params/…` and, where there was one, `refit/…`, without gaps.
+    """
     found: Summary = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)

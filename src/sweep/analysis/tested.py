@@ -1,8 +1,8 @@
 """How sure the test scores are, beside classifiers that do not read the text.
 
-Every metric gets a 95 % interval by bootstrap over the test rows (Efron and Tibshirani, 1993); a share of rows gets
-Wilson's score interval instead, which holds for few rows too. Three ways of guessing are scored on the same resampled
-rows, so that a difference has an interval of its own.
+Every metric gets a 95 % interval by bootstrap over the test rows (Efron and Tibshirani, 1993); a
+share of rows gets Wilson's score interval instead, which holds for few rows too. Three ways of
+guessing are scored on the same resampled rows, so that a difference has an interval of its own.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def guess(task: Task) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a random guess), and `drawn` on
-    each resample, (samples,)."""
+    """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a
+    random guess), and `drawn` on each resample, (samples,)."""
 
     metrics: Mapping[str, float]
     drawn: Mapping[str, Floats]
@@ -62,8 +62,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The winner's test score beside the best guess. `better` is 1, 0 or -1: better, not told apart, worse. Differences
-    are signed so that above 0 is better."""
+    """The winner's test score beside the best guess. `better` is 1, 0 or -1: better, not told
+    apart, worse. Differences are signed so that above 0 is better."""
 
     metric: str
     value: float
@@ -89,7 +89,8 @@ class Tested:
         return self.own.interval(self.task, name, self.rows)
 
     def best_guess(self, name: str) -> str | None:
-        """The guess with the best score, the first of equal ones; None where no guess has this metric."""
+        """The guess with the best score, the first of equal ones; None where no guess has this
+        metric."""
         sign = -1 if better_when_lower(f"test/{name}") else 1
         known = [guess for guess, scored in self.guesses.items() if name in scored.metrics]
         return max(known, key=lambda guess: sign * self.guesses[guess].metrics[name], default=None)
@@ -97,8 +98,8 @@ class Tested:
     def weighed(self, name: str) -> Weighed | None:
         """None where the winner or every guess lacks the metric.
 
-        The winner is better than a guess if the interval of their difference lies above 0 and, in a share of rows, its
-        own interval lies above the guess's score.
+        The winner is better than a guess if the interval of their difference lies above 0 and, in
+        a share of rows, its own interval lies above the guess's score.
         """
         guess, interval = self.best_guess(name), self.interval(name)
         if guess is None or interval is None or name not in self.own.metrics:
@@ -126,11 +127,12 @@ def weigh(
     *,
     words: bool = False,
 ) -> Tested:
-    """`shares` holds the share of train rows that have each label; `metrics` are the winner's recorded scores by short
-    name; `losses` are its own by row.
+    """`shares` holds the share of train rows that have each label; `metrics` are the winner's
+    recorded scores by short name; `losses` are its own by row.
 
-    A random guess scores its mean over many draws; its share of right rows and its loss are exact. `words` says that
-    the winner's loss is of label words among a whole vocabulary, which no guess among labels compares with.
+    A random guess scores its mean over many draws; its share of right rows and its loss are exact.
+    `words` says that the winner's loss is of label words among a whole vocabulary, which no guess
+    among labels compares with.
     """
     drawn = _resampled(_Rows(task, truth, len(shares)), lambda rows: predicted[rows], losses)
     own = Scored({name: metrics[name] for name in drawn if name in metrics}, drawn)
@@ -148,8 +150,8 @@ def _without_loss(guess: Scored) -> Scored:
 
 
 def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Tested:
-    """The same from recorded scores, where there are no predictions to resample. Only a share of rows has an interval then, and
-    the majority class is the only guess."""
+    """The same from recorded scores, where there are no predictions to resample. Only a share of
+    rows has an interval then, and the majority class is the only guess."""
     return Tested(task, rows, Scored(metrics, {}), {MAJORITY[task]: Scored(baseline, {})})
 
 
@@ -162,10 +164,11 @@ def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> L
 
 
 def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, Scored]:
-    """Always the most frequent label; every label with the same chance; labels with their chances in train.
+    """Always the most frequent label; every label with the same chance; labels with their chances
+    in train.
 
-    For a multi-label task each label is guessed by itself: its most frequent value, yes or no with even chances, or yes
-    with its share of train.
+    For a multi-label task each label is guessed by itself: its most frequent value, yes or no with
+    even chances, or yes with its share of train.
     """
     rows, chances = _Rows(task, truth, len(shares)), np.asarray(shares, dtype=np.float64)
     even = np.full(len(chances), 0.5 if task == "multi_label" else 1 / len(chances))
@@ -281,7 +284,8 @@ def _random(task: Task, chances: Floats) -> Given:
 
 
 def _by_row(rows: _Rows, chances: Floats) -> Floats:
-    """The chance that is given to each row's label, (rows,), or to each label's value, (rows, labels)."""
+    """The chance that is given to each row's label, (rows,), or to each label's value, (rows,
+    labels)."""
     if rows.task == "single_label":
         return np.asarray(chances[rows.truth] / chances.sum())
     return np.asarray(np.where(rows.truth, chances, 1 - chances))
@@ -294,7 +298,8 @@ def _expected(rows: _Rows, chances: Floats) -> float:
 
 
 def _losses(rows: _Rows, chances: Floats) -> Floats:
-    """The loss of each row, (rows,), where these chances are predicted; infinite where the truth has none."""
+    """The loss of each row, (rows,), where these chances are predicted; infinite where the truth
+    has none."""
     with np.errstate(divide="ignore"):
         found = -np.log(_by_row(rows, chances))
     return np.asarray(found if rows.task == "single_label" else found.mean(axis=1))

@@ -22,7 +22,8 @@ _SHOWN: dict[Task, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`train_loss` is the mean of what was logged since the evaluation before; `best` marks the one that scores the trial."""
+    """`train_loss` is the mean of what was logged since the evaluation before; `best` marks the
+    one that scores the trial."""
 
     index: int
     epoch: float
@@ -42,9 +43,10 @@ class Evaluations:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`mark` sets a trial apart: `winner`, `best so far`, `best in the search`, or empty. `leads` is true for the winner, or
-    the best trial so far. `state` is `completed`, `pruned`, or the reason of a failure. `used` holds the values that the
-    trial had room for where they are not those of `params`. `seconds` is None for a trial that was lost or never began."""
+    """`mark` sets a trial apart: `winner`, `best so far`, `best in the search`, or empty. `leads`
+    is true for the winner, or the best trial so far. `state` is `completed`, `pruned`, or the
+    reason of a failure. `used` holds the values that the trial had room for where they are not
+    those of `params`. `seconds` is None for a trial that was lost or never began."""
 
     number: int
     mark: str
@@ -89,8 +91,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """Trials that share the best score, and what the winner was chosen by: its `eval/loss`, the number of `parameters` it trains,
-    or its `place`, being the earliest. `value` is the winner's."""
+    """Trials that share the best score, and what the winner was chosen by: its `eval/loss`, the
+    number of `parameters` it trains, or its `place`, being the earliest. `value` is the winner's.
+    """
 
     trials: tuple[int, ...]
     score: float
@@ -101,8 +104,9 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The best trial beside the second best. `standard_error` is that of the best score on `rows` validation rows, where the
-    objective is a share of rows; `within` says that the two are no further apart."""
+    """The best trial beside the second best. `standard_error` is that of the best score on `rows`
+    validation rows, where the objective is a share of rows; `within` says that the two are no
+    further apart."""
 
     gap: float
     second: float
@@ -113,7 +117,8 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """`titles` are short names of the searched keys. A study has a `lead` or a `tie` once two trials have completed."""
+    """`titles` are short names of the searched keys. A study has a `lead` or a `tie` once two
+    trials have completed."""
 
     titles: Mapping[str, str]
     rows: tuple[Trial, ...]
@@ -125,8 +130,9 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many trials ended how. Trials that were `stopped` and are tried again do not count; `reasons` counts the failures.
-    `left` are still to run, `unfinished` are running or were killed."""
+    """How many trials ended how. Trials that were `stopped` and are tried again do not count;
+    `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
+    killed."""
 
     planned: int
     counted: int
@@ -172,7 +178,8 @@ def progress(facts: Facts) -> Progress:
 
 
 def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
-    """Return short names of the recorded metrics that summaries show: the objective first, then the task's main ones."""
+    """Return short names of the recorded metrics that summaries show: the objective first, then
+    the task's main ones."""
     names = dict.fromkeys([facts.metric.removeprefix("eval/"), *_SHOWN[facts.config.dataset.task]])
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
     return tuple(name for name in names if name in recorded)

@@ -15,7 +15,8 @@ from sweep.records.trial import Cost, EvalPoint
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One metric at one evaluation of the trial and of its retraining; None where one of them lacks it."""
+    """One metric at one evaluation of the trial and of its retraining; None where one of them
+    lacks it."""
 
     trial: float | None
     retrained: float | None
@@ -33,9 +34,10 @@ class SideBySide:
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """The winner trained again with the same values and seed. `equal_epochs` are those of evaluations that share the best score,
-    where there are several. `packed_trial` says that the trial was trained in a pack and this one alone, and
-    `as_packed` that it dropped the values that the trial had dropped there."""
+    """The winner trained again with the same values and seed. `equal_epochs` are those of
+    evaluations that share the best score, where there are several. `packed_trial` says that the
+    trial was trained in a pack and this one alone, and `as_packed` that it dropped the values that
+    the trial had dropped there."""
 
     params: Mapping[str, Scalar]
     used: Mapping[str, Scalar]
@@ -72,8 +74,8 @@ class Winner:
 
 @dataclass(frozen=True, slots=True)
 class Overtaken:
-    """Another trial than the retrained one is the best: one that was added since, or, in a run directory of a version that broke
-    ties in another way, one with the `same` score."""
+    """Another trial than the retrained one is the best: one that was added since, or, in a run
+    directory of a version that broke ties in another way, one with the `same` score."""
 
     number: int
     score: float | None

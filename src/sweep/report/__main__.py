@@ -1,4 +1,5 @@
-"""`sweep report RUN_DIR`: the report again, or with `--json` the numbers behind it, from the run directory alone."""
+"""`sweep report RUN_DIR`: the report again, or with `--json` the numbers behind it, from the run
+directory alone."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def analysis(store: Store) -> str:
-    """Return the whole analysis of a run directory as one JSON document; the report is not written.
+    """Return the whole analysis of a run directory as one JSON document; the report is not
+    written.
 
     Raises UserError where the folder is no run directory.
     """

@@ -1,4 +1,5 @@
-"""The end of a study: the report on disk, the study's own run on the dashboard, and the summary on the screen."""
+"""The end of a study: the report on disk, the study's own run on the dashboard, and the summary on
+the screen."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from sweep.track.tracker import Ending, Tracker
 
 @contextmanager
 def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
-    """Report on what the body came to. A study without a winner has a report too; an interrupted one goes on first."""
+    """Report on what the body came to. A study without a winner has a report too; an interrupted
+    one goes on first."""
     try:
         yield
     except UserError:

@@ -9,6 +9,7 @@ from sweep.report.environment import render
 
 
 def summary_lines(store: Store) -> tuple[str, ...]:
-    """Return what a user wants to see at the end of a study. Raises UserError as `write_report` does."""
+    """Return what a user wants to see at the end of a study. Raises UserError as `write_report`
+    does."""
     study = analyse(read(store))
     return tuple(render("study/summary.txt.j2", study=study, report=store.root / "report.html").split("\n"))

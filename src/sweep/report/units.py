@@ -37,7 +37,8 @@ def decimals(value: float | None, digits: int = 3) -> str:
 
 
 def reported(value: float) -> str:
-    """Return a published score with all of its digits, and at least as many as a measured one is shown with."""
+    """Return a published score with all of its digits, and at least as many as a measured one is
+    shown with."""
     return score(value, max(4, len(str(value).partition(".")[2])))
 
 

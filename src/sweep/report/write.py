@@ -17,7 +17,8 @@ from sweep.report.page import page
 
 
 def write_report(store: Store) -> Path:
-    """Write the report and return the path of report.md. An unfinished study has one too, which says what is missing.
+    """Write the report and return the path of report.md. An unfinished study has one too, which
+    says what is missing.
 
     Raises UserError where the folder is no run directory.
     """
@@ -32,6 +33,6 @@ def write_report(store: Store) -> Path:
 
 
 def document(study: Study, drawn: Set[str], compared: str = "") -> str:
-    """Return the report as Markdown. `drawn` names the figures there are; `compared` is the section on the methods of a
-    group run."""
+    """Return the report as Markdown. `drawn` names the figures there are; `compared` is the
+    section on the methods of a group run."""
     return scrub(render("study/report.md.j2", study=study, drawn=drawn, compared=compared)) + "\n"
