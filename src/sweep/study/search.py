@@ -15,7 +15,7 @@ from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now, utc
-from sweep.records.store import Left
+from sweep.records.store import UnfinishedState
 from sweep.records.trial import (
     Completed,
     Cost,
@@ -38,9 +38,9 @@ from sweep.track.tracker import Run, cut_trial, trial_ending
 
 # What is said of a trial that has no record, by what its process left.
 _CAUSES = {
-    Left.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
-    Left.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
-    Left.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
+    UnfinishedState.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
+    UnfinishedState.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
+    UnfinishedState.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
 }
 
 
@@ -107,7 +107,7 @@ class _Loop:
                 self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
 
     def _killed(self, number: int) -> bool:
-        return self.session.store.left(number) is Left.KILLED
+        return self.session.store.unfinished_state(number) is UnfinishedState.KILLED
 
     def _salvage(self, told: FrozenTrial) -> None:
         store, study = self.session.store, self.session.plan.config.study
@@ -129,9 +129,9 @@ class _Loop:
         store = self.session.store
         events = store.events(number)
         given_up = alone and self.optuna_study.gives_up(frozen.params)
-        left = store.left(number)
+        left = store.unfinished_state(number)
         # A trial of an earlier version has rows, but never had a mark.
-        reason, message = _CAUSES[Left.KILLED if events and left is Left.NOT_BEGUN else left]
+        reason, message = _CAUSES[UnfinishedState.KILLED if events and left is UnfinishedState.NOT_BEGUN else left]
         if given_up:
             message += "; with this trial alone it ended so before, and the point is not tried again"
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
