@@ -261,7 +261,7 @@ def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, obje
     """What a process leaves that is killed while it trains so many trials; their points."""
     with session(folder, *PLAIN) as opened:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _Loop(opened, optuna_study).settle()
+        _Loop(opened, optuna_study).recover()
         asked = [optuna_study.ask() for _ in range(trials)]
         for trial, _ in asked:
             if begun:

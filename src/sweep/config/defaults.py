@@ -1,7 +1,8 @@
 """The defaults of the schema as nodes of Hydra's config store.
 
-`- schema` in the defaults list of a YAML file in `conf/` stands for them, so that no file repeats a default. A node is named
-by the group of the file: `trainer/schema` holds the defaults of `TrainerConfig`.
+`- schema` in the defaults list of a YAML file in `conf/` stands for them, so that no file repeats
+a default. A node is named by the group of the file: `trainer/schema` holds the defaults of
+`TrainerConfig`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _LEFT_OUT = {"tracker": ("target", "also")}
 
 
 def nodes() -> dict[str, dict[str, Any]]:
-    """Return the defaults by config group; those of the top level, without its sections, by an empty name."""
+    """Return the defaults by config group; those of the top level, without its sections, by an
+    empty name."""
     top = {name: default for name, default in _defaults(Config).items() if not isinstance(default, Section)}
     top.pop("prompt")  # chosen by a group
     groups = {group: _defaults(section) for group, section in _GROUPS.items()}

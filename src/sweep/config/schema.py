@@ -1,9 +1,10 @@
 """The schema of the config: every key with its type, its constraints and its default.
 
-The default of a key stands here alone: YAML files in `conf/` hold what differs (`sweep.config.defaults`). Keys have the names
-of the libraries that they are passed to: `transformers.TrainingArguments`, PEFT, Optuna and W&B. Constraints on one value
-are part of its type; rules across values are in `sweep.plan.checks`. Upper bounds are far above practical values: they
-refuse typing errors that no machine could count or hold.
+The default of a key stands here alone: YAML files in `conf/` hold what differs
+(`sweep.config.defaults`). Keys have the names of the libraries that they are passed to:
+`transformers.TrainingArguments`, PEFT, Optuna and W&B. Constraints on one value are part of its
+type; rules across values are in `sweep.plan.checks`. Upper bounds are far above practical values:
+they refuse typing errors that no machine could count or hold.
 """
 
 from __future__ import annotations
@@ -59,14 +60,18 @@ PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperban
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
-    it. An unknown key is a fault, and no value changes after parsing."""
+    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN,
+    infinity): a record could not repeat it. An unknown key is a fault, and no value changes after
+    parsing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ShrinkConfig(Section):
-    """Sizes of a smaller model of the same architecture. Null keeps the size in the model's config."""
+    """Sizes of a smaller model of the same architecture.
+
+    Null keeps the size in the model's config.
+    """
 
     layers: Count | None = None
     width: Count | None = Field(None, description="hidden size; the feed-forward size shrinks in proportion")
@@ -97,7 +102,10 @@ class ModelConfig(Section):
 
 
 class AdapterConfig(Section):
-    """What is trained. `method: head` freezes the base; `full` trains everything; `quantization` is of the base."""
+    """What is trained.
+
+    `method: head` freezes the base; `full` trains everything; `quantization` is of the base.
+    """
 
     method: AdapterMethod = "lora"
     quantization: Literal["none", "nf4"] = "none"
@@ -120,7 +128,8 @@ class AdapterConfig(Section):
 
 
 class PromptConfig(Section):
-    """Classification by label words: a causal language model scores the words of each label after a prompt."""
+    """Classification by label words: a causal language model scores the words of each label after
+    a prompt."""
 
     template: str = Field(description="with {text}, and {text_pair} for pairs; the label words follow it directly")
     label_words: dict[str, str] | None = Field(
@@ -245,7 +254,8 @@ class TrainerConfig(Section):
 
     @property
     def in_bf16(self) -> bool:
-        """Return whether trials train under bf16 autocast; `auto` counts as off until `settled` replaces it."""
+        """Return whether trials train under bf16 autocast; `auto` counts as off until `settled`
+        replaces it."""
         return self.bf16 is True
 
     def settled(self, *, bf16: bool) -> TrainerConfig:
@@ -256,8 +266,8 @@ class TrainerConfig(Section):
     def search_threshold(self) -> float:
         """Return the threshold of evaluations during the search.
 
-        Tuned thresholds are tuned once, for the retrained winner: tuned for each evaluation, they would be fitted to the rows
-        that score it.
+        Tuned thresholds are tuned once, for the retrained winner: tuned for each evaluation, they
+        would be fitted to the rows that score it.
         """
         return 0.5 if self.decision_threshold == "tuned" else self.decision_threshold
 
@@ -265,7 +275,8 @@ class TrainerConfig(Section):
 class EngineConfig(Section):
     """The engine that trains the trials, and how many it trains at once.
 
-    Without dropout all engines give the same numbers up to rounding; with dropout their random masks differ.
+    Without dropout all engines give the same numbers up to rounding; with dropout their random
+    masks differ.
     """
 
     name: Literal["auto", "packed", "trainer"] = Field(
@@ -327,9 +338,11 @@ class StudyConfig(Section):
 
     @property
     def at_once(self) -> int | None:
-        """Return the most trials that should run at once: a sampler that learns does so from ended trials alone.
+        """Return the most trials that should run at once: a sampler that learns does so from ended
+        trials alone.
 
-        None where the sampler does not learn. A sampler of the user's own counts as one that learns.
+        None where the sampler does not learn. A sampler of the user's own counts as one that
+        learns.
         """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
@@ -340,9 +353,11 @@ class StudyConfig(Section):
 
 
 class TrackerConfig(Section):
-    """The keys that every tracker has (`name`, `target`, `also`, `mode`, `max_wait`), and those of W&B and its mock.
+    """The keys that every tracker has (`name`, `target`, `also`, `mode`, `max_wait`), and those of
+    W&B and its mock.
 
-    A tracker that is named by `target` has the keys of its class's `Settings` in place of W&B's (`sweep.track.plugin`).
+    A tracker that is named by `target` has the keys of its class's `Settings` in place of W&B's
+    (`sweep.track.plugin`).
     """
 
     model_config = ConfigDict(extra="allow")
@@ -377,7 +392,10 @@ class PublishedTrial(Section):
 
 
 class PublishedTraining(Section):
-    """The published training of the winner. Seconds and speeds include evaluations, as `transformers.Trainer` reports them."""
+    """The published training of the winner.
+
+    Seconds and speeds include evaluations, as `transformers.Trainer` reports them.
+    """
 
     steps: Count | None = None
     seconds: NonNegative | None = None
@@ -399,7 +417,10 @@ class PublishedParameters(Section):
 
 
 class PublishedConfig(Section):
-    """Figures that others published for this experiment. The report prints them beside the measured ones."""
+    """Figures that others published for this experiment.
+
+    The report prints them beside the measured ones.
+    """
 
     source: str = ""
     model: str = ""

@@ -1,4 +1,4 @@
-"""Which rows of a stored split can be used, and how many are left out for what reason."""
+"""The usable rows of a stored split, and the numbers of rows left out by reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _SAYS = {
 
 
 def usable(columns: Columns, indices: Indices, labels: Set[str]) -> tuple[Indices, dict[str, int]]:
-    """The indices of the rows with a text and a label of `labels`, and the number of the others by reason."""
+    """Return the indices of the rows with a text and a known label, and the number of the others
+    by reason."""
     reasons = {index: reason for index in indices if (reason := _reason(columns, index, labels))}
     counts = Counter(reasons.values())
     return tuple(index for index in indices if index not in reasons), {

@@ -1,7 +1,8 @@
 """The version of the records, and the steps that bring records of older versions up to it.
 
-Every record file that is one JSON object holds its version under `schema_version`; a record without the key has version 0.
-A change of a record's keys or of their meaning adds 1 to `SCHEMA_VERSION` and a function to `_STEPS`.
+Every record file that is one JSON object holds its version under `schema_version`; a record
+without the key has version 0. A change of a record's keys or of their meaning adds 1 to
+`SCHEMA_VERSION` and a function to `_STEPS`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ KEY = "schema_version"
 
 
 class SchemaVersionError(ValueError):
-    """A record whose version this program cannot read. The message is a rule that follows the file's path."""
+    """A record whose version this program cannot read.
+
+    The message is a rule that follows the file's path.
+    """
 
 
 class NewerVersionError(SchemaVersionError):
@@ -27,7 +31,10 @@ def stamped(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def version_of(record: Mapping[str, Any]) -> int:
-    """Return the version of a record. Raises SchemaVersionError for a version that is no whole number."""
+    """Return the version of a record.
+
+    Raises SchemaVersionError for a version that is no whole number.
+    """
     found = record.get(KEY, 0)
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
         raise SchemaVersionError(f"cannot be read: {KEY} is {found!r}, which is no version")
@@ -37,7 +44,8 @@ def version_of(record: Mapping[str, Any]) -> int:
 def migrated(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record as the present version writes it, without its version.
 
-    Raises NewerVersionError for a record of a newer version, and SchemaVersionError as `version_of` does.
+    Raises NewerVersionError for a record of a newer version, and SchemaVersionError as
+    `version_of` does.
     """
     version = version_of(record)
     if version > SCHEMA_VERSION:
@@ -59,7 +67,8 @@ def _writer(record: Mapping[str, Any]) -> str:
 
 
 def _from_0(record: dict[str, Any]) -> dict[str, Any]:
-    """Drop adapter keys that say nothing: version 0 wrote the keys of all methods, null or false where a method lacks them."""
+    """Drop adapter keys that say nothing: version 0 wrote the keys of all methods, null or false
+    where a method lacks them."""
     config = record.get("config")
     adapter = config.get("adapter") if isinstance(config, Mapping) else None
     if not isinstance(config, Mapping) or not isinstance(adapter, Mapping):

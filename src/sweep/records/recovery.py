@@ -15,7 +15,8 @@ from pathlib import Path
 from sweep.records.migrations import SCHEMA_VERSION, version_of
 from sweep.records.store import RECORDS, Store
 
-# Folders that are replaced as a whole (`sweep.engine.best.replace_folder`), by way of `.new` and `.old` beside them.
+# Folders that are replaced as a whole (`sweep.engine.best.replace_folder`), by way of `.new` and
+# `.old` beside them.
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
 _HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
                  "wandb-mock/**/*.partial")  # fmt: skip
@@ -23,9 +24,11 @@ _DAY = 24 * 3600.0
 
 
 def recover(store: Store) -> list[str]:
-    """Delete temporary files, finish or undo folder replacements, and rename records that cannot be read.
+    """Delete temporary files, finish or undo folder replacements, and rename records that cannot
+    be read.
 
-    Return a line for each renamed record. Only the process that holds the run directory may call this.
+    Return a line for each renamed record. Only the process that holds the run directory may call
+    this.
     """
     for folder in (store.scratch, *store.root.glob("wandb-mock/incoming/*/")):
         shutil.rmtree(folder, ignore_errors=True)
@@ -40,8 +43,10 @@ def recover(store: Store) -> list[str]:
 
 
 def clear_old(cache: Path) -> None:
-    """Delete incomplete files of killed processes from the user's cache. Files younger than a day stay, since another process
-    may be writing them."""
+    """Delete incomplete files of killed processes from the user's cache.
+
+    Files younger than a day stay, since another process may be writing them.
+    """
     for file in (*cache.glob("*/*.tmp"), *cache.glob("*.tmp")):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > _DAY:
@@ -49,7 +54,10 @@ def clear_old(cache: Path) -> None:
 
 
 def _end_replacing(folder: Path) -> None:
-    """Finish the replacement of a folder. Its new state is complete as soon as the old one has been moved away."""
+    """Finish the replacement of a folder.
+
+    Its new state is complete as soon as the old one has been moved away.
+    """
     fresh, former = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
     if former.exists() and not folder.exists():
         (fresh if fresh.exists() else former).replace(folder)
@@ -68,7 +76,10 @@ def _set_aside(store: Store) -> Iterator[str]:
 
 
 def _damaged(path: Path, key: str) -> bool:
-    """Return whether no version of the program wrote this. Reading a record of a newer version is refused elsewhere."""
+    """Return whether no version of the program wrote this.
+
+    Reading a record of a newer version is refused elsewhere.
+    """
     try:
         found = json.loads(path.read_bytes())
         newer = isinstance(found, dict) and version_of(found) > SCHEMA_VERSION

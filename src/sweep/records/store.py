@@ -20,8 +20,9 @@ report.md, figures/      built from the files above alone
 .open_runs/              a file for each run whose end the tracker has not sent yet
 .id                      a random id, by which a storage knows this run directory
 
-Each record file holds the version of its keys (`sweep.records.migrations`); `events.jsonl` and `test_readings.jsonl` do not.
-A file is replaced as a whole. `sweep.records.recovery` repairs what a killed process or a failing disk left incomplete.
+Each record file holds the version of its keys (`sweep.records.migrations`); `events.jsonl` and
+`test_readings.jsonl` do not. A file is replaced as a whole. `sweep.records.recovery` repairs what
+a killed process or a failing disk left incomplete.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Everything that is needed to repeat the run: config, search space, seeds, versions, machine, code, data and model.
+    """Everything that is needed to repeat the run: config, search space, seeds, versions, machine,
+    code, data and model.
 
     `experiment` is the fingerprint of the values that a resumed run must share with the first run.
     """
@@ -93,7 +95,8 @@ _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
 _EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
 
-# The record files by pattern, and a key that each of them has in every version up to the present one.
+# The record files by pattern, and a key that each of them has in every version up to the present
+# one.
 RECORDS: Mapping[str, str] = {
     "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
     "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
@@ -110,13 +113,17 @@ class UnfinishedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The files of one run directory. Methods that return a record return None where its file does not exist."""
+    """The files of one run directory.
+
+    Methods that return a record return None where its file does not exist.
+    """
 
     root: Path
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a second process out of the run directory; the operating system frees it if this one is killed.
+        """Keep a second process out of the run directory; the operating system frees it if this
+        one is killed.
 
         Raises UserError where another process holds it, or where it cannot be made or written to.
         """
@@ -136,11 +143,17 @@ class Store:
 
     @property
     def scratch(self) -> Path:
-        """Return the folder for temporary folders. The next process that holds the run directory deletes its contents."""
+        """Return the folder for temporary folders.
+
+        The next process that holds the run directory deletes its contents.
+        """
         return self.root / ".scratch"
 
     def identity(self) -> str:
-        """Return the id of the run directory, and write one where it has none. The id stays when the directory is moved."""
+        """Return the id of the run directory, and write one where it has none.
+
+        The id stays when the directory is moved.
+        """
         if not self.known_identity():
             write_whole(self._identity_path, uuid.uuid4().hex + "\n")
         return self.known_identity()
@@ -155,7 +168,8 @@ class Store:
         return self.root / ".id"
 
     def published(self) -> str:
-        """Return the fingerprint of what the study's own run on the dashboard shows; empty before the first such run."""
+        """Return the fingerprint of what the study's own run on the dashboard shows; empty before
+        the first such run."""
         path = self.root / ".published"
         return path.read_text(errors="replace").strip() if path.exists() else ""
 
@@ -164,7 +178,10 @@ class Store:
         write_whole(self.root / ".published", state + "\n")
 
     def check_place(self) -> None:
-        """Check that the run directory can be made and written to, without making it. Raises UserError."""
+        """Check that the run directory can be made and written to, without making it.
+
+        Raises UserError.
+        """
         root = self.root.absolute()
         there = next(path for path in (root, *root.parents) if path.exists())
         try:
@@ -197,7 +214,8 @@ class Store:
         return _events(self.trial_dir(number))
 
     def note_run(self, number: int, address: str) -> None:
-        """Write the address of the trial's run, for the case that the process dies before the record is written."""
+        """Write the address of the trial's run, for the case that the process dies before the
+        record is written."""
         write_whole(self._run_path(number), address)
 
     def run_address(self, number: int) -> str:
@@ -206,14 +224,17 @@ class Store:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def begin_trial(self, number: int) -> None:
-        """Mark the trial as being trained. A mark without a record shows that the process was killed."""
+        """Mark the trial as being trained.
+
+        A mark without a record shows that the process was killed.
+        """
         write_whole(self._running_path(number), now())
 
     def stop_for_disk(self, number: int) -> None:
         """Mark the trial as one whose record could not be written.
 
-        A full disk has no room for a record but lets a file be renamed. For a disk that became read-only the mark is written
-        to the user's cache, which may be on another disk.
+        A full disk has no room for a record but lets a file be renamed. For a disk that became
+        read-only the mark is written to the user's cache, which may be on another disk.
         """
         with suppress(OSError):
             try:
@@ -260,10 +281,11 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def note_test_reading(self, number: int, chosen: Sequence[int]) -> int:
-        """Record, before it happens, that the model of trial `number` reads the test split. Return the number of readings.
+        """Record, before it happens, that the model of trial `number` reads the test split. Return
+        the number of readings.
 
-        The models of all trials that were `chosen` together share one reading. Another choice is a new reading, and so is a
-        model that reads again because its record was lost.
+        The models of all trials that were `chosen` together share one reading. Another choice is a
+        new reading, and so is a model that reads again because its record was lost.
         """
         note = {"trial": number, "chosen": sorted(chosen), "at": now()}
         append_line(self._readings_path, json.dumps(note))
@@ -272,8 +294,8 @@ class Store:
     def test_readings(self) -> int:
         """Return how often the test split was read.
 
-        A last line without a line break does not count, since the split is read after its line is on the disk. Any other
-        damaged line counts as a reading.
+        A last line without a line break does not count, since the split is read after its line is
+        on the disk. Any other damaged line counts as a reading.
         """
         path = self._readings_path
         return _readings(map(_noted_reading, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
@@ -303,8 +325,10 @@ class Store:
         return _read(_RETRAIN, self.retrain_dir(number) / "record.json")
 
     def write_retraining(self, record: RetrainRecord, events: Sequence[Step | EvalPoint]) -> None:
-        """Write the rows and the record of a retraining, and delete an earlier one. The record is written last: rows
-        without a record are not read."""
+        """Write the rows and the record of a retraining, and delete an earlier one.
+
+        The record is written last: rows without a record are not read.
+        """
         folder = self.retrain_dir(record.number)
         shutil.rmtree(folder, ignore_errors=True)
         for event in events:
@@ -314,7 +338,8 @@ class Store:
     def method_dir(self, method: Scalar) -> Path:
         """Return the folder of the retrained best trial of a compared value that did not win."""
         name = quote(str(method), safe=" ")
-        # Dots alone name this folder or its parent; these endings name a folder that is being replaced.
+        # Dots alone name this folder or its parent; these endings name a folder that is being
+        # replaced.
         if name.endswith((".new", ".old")):
             name = f"{name[:-4]}%2E{name[-3:]}"
         return self.root / "methods" / (name if name.strip(".") else f"value{len(name)}")
@@ -331,7 +356,8 @@ class Store:
         folder: Path | None = None,
         refit: Sequence[Step | EvalPoint] = (),
     ) -> None:
-        """Write the record and the rows of the retraining and of the refit to `final_dir`, or to another folder."""
+        """Write the record and the rows of the retraining and of the refit to `final_dir`, or to
+        another folder."""
         target = folder or self.final_dir
         for event in events:
             _append(event, target)
@@ -344,14 +370,18 @@ class Store:
         return _read(_FINAL, (folder or self.final_dir) / "record.json")
 
     def finals(self) -> dict[Path, FinalRecord]:
-        """Return the final records by their folders: of the winner, and of the other compared values in `methods/`."""
+        """Return the final records by their folders: of the winner, and of the other compared
+        values in `methods/`."""
         folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
         found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
         return {folder: record for folder, record in found.items() if record is not None}
 
 
 def refit_dir(final: Path) -> Path:
-    """Return the folder of a refit's rows, in the folder of its final record. `final_events` reads them."""
+    """Return the folder of a refit's rows, in the folder of its final record.
+
+    `final_events` reads them.
+    """
     return final / "refit"
 
 
@@ -425,7 +455,10 @@ def _read(adapter: TypeAdapter[T], path: Path) -> T | None:
 
 
 def _of_present_version(content: bytes) -> bytes:
-    """Return the JSON of a record of the present version. Raises SchemaVersionError; what is no object stays as it is."""
+    """Return the JSON of a record of the present version.
+
+    Raises SchemaVersionError; what is no object stays as it is.
+    """
     try:
         found = from_json(content)
     except ValueError:

@@ -25,17 +25,21 @@ class JobType(StrEnum):
     COMPARE = "compare"
 
 
-# W&B tells a run that went well from one that failed by its exit code alone; the codes tell failures apart.
-# Where the shell has a code for the cause, it is that one.
+# W&B tells a run that went well from one that failed by its exit code alone; the codes tell
+# failures apart. Where the shell has a code for the cause, it is that one.
 _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
                "interrupted": 130}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
-    follows from it unless it is given; `files` are attached to the run; a folder in `artifact` becomes a versioned
-    artifact of the run; `trials` become a table, and so does each entry of `tables`: rows with the same keys."""
+    """How a run ended.
+
+    `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
+    follows from it unless it is given; `files` are attached to the run; a folder in `artifact`
+    becomes a versioned artifact of the run; `trials` become a table, and so does each entry of
+    `tables`: rows with the same keys.
+    """
 
     state: str
     exit_code: int | None = None
@@ -53,8 +57,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class CutRun:
-    """A run whose process ended before it did, and all that it should hold. `address`, `number`, `params` and `seed` are those
-    that it was opened with; `events` are all that were logged, in their order."""
+    """A run whose process ended before it did, and all that it should hold.
+
+    `address`, `number`, `params` and `seed` are those that it was opened with; `events` are all
+    that were logged, in their order.
+    """
 
     job_type: JobType
     address: str
@@ -70,7 +77,10 @@ def cut_trial(record: TrialRecord, events: Sequence[Step | EvalPoint], study: St
 
 
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
-    """The ending of a trial's run. The best evaluation goes under `best/…`, where the last row cannot overwrite it."""
+    """The ending of a trial's run.
+
+    The best evaluation goes under `best/…`, where the last row cannot overwrite it.
+    """
     outcome = record.outcome
     cost = outcome.cost
     summary = cost.account
@@ -91,7 +101,8 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """A row for each trial: its number, state, searched values, and its best evaluation's score and epoch."""
+    """A row for each trial: its number, state, searched values, and its best evaluation's score
+    and epoch."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
@@ -114,8 +125,12 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What arrived. `lines` are for the user; `missing` names each run or row that the backend should hold but does
-    not. Only a backend that can be asked has a `missing`: of W&B itself, `lines` tell what did not get there."""
+    """What arrived.
+
+    `lines` are for the user; `missing` names each run or row that the backend should hold but does
+    not. Only a backend that can be asked has a `missing`: of W&B itself, `lines` tell what did not
+    get there.
+    """
 
     lines: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -123,14 +138,15 @@ class Receipt:
 
 class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start the run of a trial, of its repetition with a fresh seed, of the winner's retraining, or of its refit."""
+        """Start the run of a trial, of its repetition with a fresh seed, of the winner's
+        retraining, or of its refit."""
 
     def left_open(self, address: str) -> bool:
         """Whether an earlier process opened the run at this address, and ended before the run did."""
 
     def complete(self, cut: CutRun) -> bool:
-        """Go on with a run that was cut short with its process: the rows that did not arrive, and how it ended. False where
-        that run cannot be had again."""
+        """Go on with a run that was cut short with its process: the rows that did not arrive, and
+        how it ended. False where that run cannot be had again."""
 
     def open_study(self, config: Config) -> Run:
         """Start the run that sums the study up."""
@@ -139,4 +155,5 @@ class Tracker(Protocol):
         """Start the run that sets finished studies side by side; their configs by method."""
 
     def close(self, store: Store) -> Receipt:
-        """Flush everything and, where the backend can be asked, compare what it holds with the run directory."""
+        """Flush everything and, where the backend can be asked, compare what it holds with the run
+        directory."""
