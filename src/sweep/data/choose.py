@@ -104,7 +104,7 @@ def _in_part(labels: Sequence[str], role: str) -> str:
 
 
 def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
-    """Raise UserError for each role without rows, unless its rows are cut off a role without rows."""
+    """Raise UserError for each role without rows, unless they are cut off such a role."""
     indices, source = found.indices, {role: source for role, source, _ in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
     told = [role for role in empty if source.get(role) not in empty]

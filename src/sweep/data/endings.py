@@ -1,4 +1,4 @@
-"""The format and compression of a file by its name, and the reasons why other files are not read."""
+"""The format and compression of a file by its name, and why other files are not read."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class LockedRows:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The rows of an experiment. `warnings` tell the user what may make a score less meaningful."""
+    """The rows of an experiment. `warnings` say what may make a score less meaningful."""
 
     labels: LabelSpace
     train: Rows

@@ -21,7 +21,7 @@ def filled(template: str, text: str, pair: str) -> str:
 
 
 def placeholders(prompt: PromptConfig) -> set[str]:
-    """Return the names of the template's placeholders. Raises ValueError if it cannot be parsed."""
+    """Return the names of the template's placeholders. Raises ValueError if parsing fails."""
     return {name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None}
 
 

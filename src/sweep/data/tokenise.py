@@ -33,7 +33,7 @@ LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
-    """The tokenised splits of a study. Trials with the same tokenizer and length share the tokens."""
+    """The tokenised splits of a study. Trials with one tokenizer and length share tokens."""
 
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits

@@ -94,7 +94,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
-    """Retrain the trial and write the record, so that after a stop only the refit has to be done."""
+    """Retrain the trial and write the record, so that after a stop only the refit is left."""
     with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
         with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
@@ -104,7 +104,7 @@ def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> Retrain
 
 
 def _complete_runs(session: Session, one: Chosen, known: FinalRecord) -> None:
-    """Complete the tracker's runs that a killed process left open after it had written the record."""
+    """Complete the tracker's runs that a killed process left open after writing the record."""
     kind, address, folder = JobType.FINAL, known.tracker_run, one.folder
     if known.refit is not None:
         _complete_retraining(session, known.retraining, one.folder, known.params)

@@ -1,4 +1,4 @@
-"""The records of the steps after the search: confirmation, retraining, refit and the test reading."""
+"""The records of the steps after the search: confirmation, retraining, refit, test reading."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class Store:
         return self.root / "trials" / f"{number:04d}"
 
     def append_event(self, number: int, event: Step | EvalPoint) -> None:
-        """Append a row to the trial's events. The operating system has the row when this returns."""
+        """Append a row to the trial's events. The operating system then has the row."""
         _append(event, self.trial_dir(number))
 
     def events(self, number: int) -> list[Step | EvalPoint]:

@@ -1,4 +1,4 @@
-"""Estimates of the memory that a study needs and of the time of a trial, from a few timed steps."""
+"""Estimates of a study's memory and of a trial's time, from a few timed steps."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def memory_faults(config: Config, account: Parameters, device: torch.device) -> 
 
 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
-    """Return a note if weights, gradients and optimizer states need more memory than is free now."""
+    """Return a note if weights, gradients and optimizer states need more than the free memory."""
     there = memory.free(device)
     if not there < _needed(config, account) <= memory.capacity(device):
         return []

@@ -82,7 +82,7 @@ class OptunaStudy:
         return opened
 
     def close(self) -> None:
-        """Close the connections to the storage. SQLite then merges its log into the database file."""
+        """Close the connections to the storage. SQLite then merges its log into the database."""
         self.storage.remove_session()
         self.storage.engine.dispose()
 

@@ -187,7 +187,7 @@ class _Loop:
         return None
 
     def _stopped_before(self, plan: TrialPlan) -> int | None:
-        """Return the number of the last trial that was stopped at the same point, if there is one."""
+        """Return the number of the last trial that was stopped at the same point, or None."""
         stopped = [
             record.number for record in self.session.store.trials()
             if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
@@ -227,7 +227,7 @@ class _Loop:
         return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
 
     def _report(self, running: _Running, point: EvalPoint) -> bool:
-        """Report the score to Optuna. Return False if Optuna already has one for this report step."""
+        """Report the score to Optuna. Return False if Optuna has one for this step."""
         config = running.plan.config
         report_step = self.report_steps.nearest(config, point.step)
         if report_step <= running.reported:

@@ -136,7 +136,7 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
 
 
 def _own_code(config: Config) -> dict[str, str]:
-    """Return the version and hash of each sampler or pruner of the user's own, by its dotted path."""
+    """Return the version and hash of the user's own sampler and pruner, by dotted path."""
     return {name: code_state(name) for name in (config.study.sampler, config.study.pruner) if is_own(name)}
 
 

@@ -165,7 +165,7 @@ class View:
 
 
 def _trials(done: int, wanted: int) -> str:
-    """Return the numbers of trials that are done and wanted; more may be done than are wanted now."""
+    """Return the numbers of done and wanted trials; more may be done than are wanted now."""
     return f"{done}/{wanted} trials" if done <= wanted else f"{done} trials ({wanted} wanted)"
 
 

@@ -46,7 +46,7 @@ class _Task(Generic[T]):
 
 
 class BesideTracker:
-    """A tracker that runs in its own thread. `make` starts it; if that fails, it tracks nothing."""
+    """A tracker that runs in its own thread. `make` starts it; if it fails, nothing is tracked."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], *, say: Say, patience: Patience) -> None:
         self.name = name
@@ -71,7 +71,7 @@ class BesideTracker:
         return self._opened("start the comparison's run", lambda: self._tracker.open_comparison(name, compared))
 
     def left_open(self, address: str) -> bool:
-        """Return what the tracker answers for its own part of the address; False if it has none."""
+        """Return the tracker's answer for its part of the address; False if it has none."""
         own = own_address(address, self.name)
         return bool(own) and bool(self._answer("say which runs are open", lambda: self._tracker.left_open(own)))
 

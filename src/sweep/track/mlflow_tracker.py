@@ -297,7 +297,7 @@ def _end_as_lost(client: MlflowClient, run_id: str) -> None:
 
 
 def _name(name: str) -> str:
-    """Return a name that MLflow accepts: a relative path of letters, digits, spaces and `_ - . :`."""
+    """Return a name that MLflow accepts: a relative path of letters, digits, spaces, `_-.:`."""
     parts = _NOT_IN_NAME.sub("_", name).split("/")
     return "/".join(part if part.strip(".") else "_" for part in parts)[:250]
 

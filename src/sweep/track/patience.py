@@ -1,4 +1,4 @@
-"""Time limits for a tracking server: at the start and the end of a run, in all, and after a stop."""
+"""Time limits for a tracking server: for a start or an end, in all, and after a stop."""
 
 from __future__ import annotations
 
