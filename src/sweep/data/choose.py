@@ -66,7 +66,7 @@ def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set
         if dropped:
             found.dropped[role] = dropped
             unknown = usable.unknown_among(columns, indices, labels)
-            found.notes += [usable.told(role, n, reason, len(indices), unknown) for reason, n in dropped.items()]
+            found.notes += [usable.drop_note(role, n, reason, len(indices), unknown) for reason, n in dropped.items()]
     return found
 
 
@@ -107,9 +107,9 @@ def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) 
     """Raise UserError for each role without rows, unless they are cut off such a role."""
     indices, source = found.indices, {role: source for role, source, _ in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
-    told = [role for role in empty if source.get(role) not in empty]
-    if told:
-        raise UserError([_emptied(config, role, found.dropped.get(role, {})) for role in told])
+    empty_roles = [role for role in empty if source.get(role) not in empty]
+    if empty_roles:
+        raise UserError([_emptied(config, role, found.dropped.get(role, {})) for role in empty_roles])
 
 
 def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fault:
@@ -133,7 +133,7 @@ def _drop_duplicates(found: Selection) -> None:
         raise UserError.of("dataset.duplicates", "is drop, which leaves no train rows")
     if dropped := len(train) - len(kept):
         found.dropped.setdefault("train", {})["duplicates"] = dropped
-        found.notes.append(usable.told("train", dropped, "duplicates", len(train), []))
+        found.notes.append(usable.drop_note("train", dropped, "duplicates", len(train), []))
     found.indices["train"] = kept
 
 

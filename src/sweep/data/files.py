@@ -67,11 +67,11 @@ def _instead(there: list[Path], kinds: dict[Path, Kind]) -> str:
     """Return what the folder holds: files that can be named, and files that are not read, with the
     reason."""
     unread = {path.name: reason_unread(path) for path in there if path not in kinds and not path.name.startswith(".")}
-    told = [
+    unread_names = [
         f"{name} ({reason})" if reason else name for name, reason in sorted(unread.items(), key=lambda one: not one[1])
     ]
     endings = f", nor with an ending of {KNOWN}; it holds: {listed([file.name for file in kinds])}"
-    return endings + (f"; not read: {listed(told, 5)}" if told else "")
+    return endings + (f"; not read: {listed(unread_names, 5)}" if unread_names else "")
 
 
 def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:

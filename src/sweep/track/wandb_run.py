@@ -138,7 +138,7 @@ class WandbRun:
             artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
             self._owner.tell(
-                f"W&B has not confirmed the artifact {name}: {told(error, self.folder)}. The model is in {folder}."
+                f"W&B has not confirmed the artifact {name}: {error_text(error, self.folder)}. The model is in {folder}."
             )
 
     def _close(self, exit_code: int) -> None:
@@ -153,7 +153,7 @@ class WandbRun:
             seconds = self._owner.config.tracker.finish_timeout
             self._owner.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
         except Exception as error:  # see `attempt`
-            self._owner.doubt(f"W&B could not close {self.name}: {told(error, self.folder)}")
+            self._owner.doubt(f"W&B could not close {self.name}: {error_text(error, self.folder)}")
 
     def attempt(self, failure: str, action: Callable[[], object]) -> bool:
         """Call the client, and return whether it succeeded. After the first failure nothing more
@@ -168,11 +168,11 @@ class WandbRun:
             action()
         except Exception as error:
             self._lost = True
-            self._owner.tell(f"W&B: {self.name} {failure}: {told(error, self.folder)}")
+            self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
         return not self._lost
 
 
-def told(error: Exception, folder: Path | None) -> str:
+def error_text(error: Exception, folder: Path | None) -> str:
     """Return the text of a client's error; if it has none, the HTTP status in the log of the run
     in `folder`."""
     said = first_line(error)

@@ -28,7 +28,7 @@ from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
 from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
-from sweep.track.wandb_run import STEP, WandbRun, clean, told
+from sweep.track.wandb_run import STEP, WandbRun, clean, error_text
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
 # trial.
@@ -244,7 +244,7 @@ class WandbTracker:
                 run = wandb.init(settings=settings, config=config)
             except Exception as error:  # see `WandbRun.attempt`
                 self._doubted = True
-                reason = told(error, self._folder_of(settings))
+                reason = error_text(error, self._folder_of(settings))
                 if trouble:
                     self.tell(f"W&B: {trouble}: {reason}")
                 else:
@@ -259,7 +259,7 @@ class WandbTracker:
         try:
             return wandb.init(settings=self._settings(name, job_type, online=False), config=config)
         except Exception as error:  # see `WandbRun.attempt`
-            self.say(f"W&B cannot keep {name}, not even offline: {told(error, None)}; the run directory has it.")
+            self.say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
             return None
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
