@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from support.studies import PLAIN
 from support.toys import plan
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
 from sweep.study import optuna_study
 from sweep.study.optuna_study import OptunaStudy, known_experiment
 
@@ -57,7 +57,9 @@ def test_an_end_counts_unless_the_point_is_retried(
     tmp_path: Path, outcome: Completed | Pruned | Failed, state: TrialState, value: float | None
 ) -> None:
     with opened(tmp_path, *PLAIN) as study:
-        study.tell(study.ask()[0], outcome)
+        trial, params = study.ask()
+        Store(tmp_path / "run").write_trial(TrialRecord(trial.number, params, outcome, "", 10, "", ""))
+        study.tell(trial, outcome)
         (ended,) = study.ended()
         assert (ended.state, ended.value, study.counted) == (state, value, 1)
         assert study.study.waiting() == []
@@ -103,11 +105,11 @@ def test_a_kill_while_a_point_is_asked_for_leaves_no_trial(tmp_path: Path, monke
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with opened(tmp_path, *PLAIN) as study:
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(optuna_study, "_suggest", killed)
-            study.ask()
-        assert study.study.get_trials() == []
+    with opened(tmp_path, *PLAIN) as study, monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(optuna_study, "_suggest", killed)
+        study.ask()
+    with opened(tmp_path, *PLAIN) as again:
+        assert again.study.get_trials() == []
 
 
 def test_a_grid_wants_no_more_trials_than_it_has_points(tmp_path: Path) -> None:
