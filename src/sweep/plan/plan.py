@@ -38,7 +38,6 @@ from sweep.search.samplers_and_pruners import never_stopped, not_learnt, trials_
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MOST_PAIRS = 2_000  # of values of two keys, tried for a note: some milliseconds each
-_DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +368,7 @@ def _idle_evaluations(
 ) -> Iterator[str]:
     """Where evaluations within the first epoch come from the default alone, and there is no trial that they could stop."""
     key = "trainer.eval_strategy"
-    if config.trainer.eval_strategy != "early" or key in space or origin(key) not in _DEFAULT_TRAINER:
+    if config.trainer.eval_strategy != "early" or key in space or origin(key):
         return
     if all(evaluation_steps(rows, corner) == evaluation_steps(rows, _by_epoch(corner)) for corner in corners):
         return

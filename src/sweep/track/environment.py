@@ -1,5 +1,5 @@
-"""The W&B client's own environment variables: which of them count, in place of a config that names nothing, and which do
-not."""
+"""The environment variables of the W&B client: those that replace a missing config value, and
+those without effect."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ _NO_EFFECT = {
 
 
 def switched_off(environment: Mapping[str, str] = os.environ) -> str:
-    """What in the environment says that nothing is to be tracked, such as `WANDB_DISABLED=true`; empty if nothing does."""
+    """Return the setting of the environment that switches tracking off, such as
+    `WANDB_DISABLED=true`; empty if none does."""
     if (value := environment.get("WANDB_DISABLED", "")).strip().lower() in _TRUE:
         return f"WANDB_DISABLED={value}"
     return ""
 
 
 def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> TrackerConfig:
-    """The project, the entity and the tags that runs get: the config's own, else those of the environment."""
+    """Return the config with the project, the entity and the tags of the environment where it
+    names none."""
     tags = tuple(tag.strip() for tag in environment.get("WANDB_TAGS", "").split(",") if tag.strip())
     found = {
         "project": tracker.project or environment.get("WANDB_PROJECT") or PROJECT,
@@ -47,7 +49,8 @@ def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ
 
 
 def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """A line for each variable that is set and does nothing here: what holds instead, and what to type."""
+    """Yield a line for each variable that is set without effect: the value that applies, and what
+    to type instead."""
     for name, instead in _NO_EFFECT.items():
         if value := environment.get(name):
             yield f"note: {name}={scrub(value)} has no effect: {instead}"

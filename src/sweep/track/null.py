@@ -1,4 +1,4 @@
-"""Tracking switched off."""
+"""A tracker that does nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class NullRun:
     address = ""
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self, ending: Ending) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class NullTracker:

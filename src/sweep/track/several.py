@@ -1,4 +1,5 @@
-"""Several trackers at once: each is given everything, and none of them can take the others with it."""
+"""Several trackers at once: each gets everything, and the failure of one does not affect the
+others."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ T = TypeVar("T")
 
 
 class SeveralTrackers:
-    """`trackers` by the label of their addresses; an empty label where they label their addresses themselves. One that raises is
-    told of in one line and gets nothing more."""
+    """Trackers by the labels of their addresses; the label is empty for a tracker that labels its
+    addresses itself.
+
+    The error of a tracker is reported in one line, after which it gets nothing more.
+    """
 
     def __init__(self, trackers: Sequence[tuple[str, Tracker]], *, say: Say) -> None:
         self._labels = [label for label, _ in trackers]
@@ -33,7 +37,10 @@ class SeveralTrackers:
         return any(self._each(lambda tracker: tracker.left_open(address), False))
 
     def complete(self, cut: CutRun) -> bool:
-        """Whether each of those went on with the run that have it without an end."""
+        """Complete the run in each tracker that has it without an end.
+
+        Return whether all of them did.
+        """
 
         def complete(tracker: Tracker) -> bool:
             return not tracker.left_open(cut.address) or tracker.complete(cut)

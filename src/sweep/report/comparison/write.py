@@ -12,6 +12,7 @@ from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.plain import plain
 from sweep.errors import UserError
 from sweep.records.disk import write_whole
+from sweep.records.migrations import stamped
 from sweep.records.store import Store
 from sweep.report.comparison.document import chapter, document
 from sweep.report.comparison.figures import draw
@@ -27,7 +28,7 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
     write_whole(files[0], page(markdown, title=title, folder=folder))
     write_whole(files[1], markdown)
-    values = json.dumps(_finite(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)
+    values = json.dumps(_finite(stamped(plain(comparison))), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(files[2], values + "\n")
     return files
 

@@ -1,4 +1,7 @@
-"""The run directory that a study in a storage belongs to. Two run directories at once would end each other's trials."""
+"""The run directory that a study in a storage belongs to.
+
+Two run directories that used one study at once would end each other's trials.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from sweep.records.store import Store
 _OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "opened_by"
 
 
-def claim(study: Study, store: Store) -> None:
-    """Make the study this run directory's own. Call it within one transaction. Raises UserError where the study belongs to
-    another run directory, unless that one is gone and never had a trial."""
+def take_ownership(study: Study, store: Store) -> None:
+    """Record that the study belongs to this run directory. Call this within one transaction.
+
+    Raises UserError where the study belongs to another run directory, unless that one no longer
+    exists and has no trial.
+    """
     mine = store.identity()
-    study.set_user_attr(_OPENED, mine)  # a write, so that a second process waits here until the first has claimed
+    study.set_user_attr(_OPENED, mine)  # a write, so that a second process waits for the first one's transaction
     known = study.user_attrs
-    if known.get(_OWNER, mine) != mine and not _given_up(study, known):
+    if known.get(_OWNER, mine) != mine and not _is_abandoned(study, known):
         where = f"{known.get(_FOLDER)} on {known.get(_HOST)}"
         rule = f"holds a study {study.study_name} that is not the one in {store.root}: it belongs to the run directory {where}"
         raise UserError.of(
@@ -31,8 +37,9 @@ def claim(study: Study, store: Store) -> None:
             study.set_user_attr(name, value)
 
 
-def _given_up(study: Study, known: dict[str, str]) -> bool:
-    """Whether the owner was on this machine, is not there any more, and has left nothing."""
+def _is_abandoned(study: Study, known: dict[str, str]) -> bool:
+    """Return whether the owner was a directory of this machine that no longer exists, and the
+    study has no trial."""
     if study.get_trials(deepcopy=False) or known.get(_HOST) != socket.gethostname():
         return False
     folder = Path(known.get(_FOLDER, ""))
