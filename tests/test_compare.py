@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweep.compare import main
-from sweep.track.mock.backend import Backend
+from wandb_mock.backend import Backend
 
 from .report.comparison.conftest import answers, run, settings
 

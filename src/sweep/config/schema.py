@@ -316,13 +316,13 @@ class StudyConfig(Section):
 
 
 class TrackerConfig(Section):
-    """The keys of W&B and its mock, beside `name`, `target`, `also`, `max_wait` and `mode`, which every tracker has. The class that
-    `target` names says which other keys there are (`sweep.track.plugin`)."""
+    """The keys of W&B, beside `name`, `target`, `also`, `max_wait` and `mode`, which every tracker has. The class that `target`
+    names says which other keys there are (`sweep.track.plugin`)."""
 
     model_config = ConfigDict(extra="allow")
 
     name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "wandb"
-    target: str | None = Field(None, description="dotted path of a tracker's class; null is W&B, its mock, or none")
+    target: str | None = Field(None, description="dotted path of a tracker's class; null is one that ships without")
     also: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="the second tracker and later ones, by name; composed by tracker=[NAME,NAME]"
     )
@@ -336,7 +336,6 @@ class TrackerConfig(Section):
     max_wait: Annotated[float, Field(ge=0, le=10**8)] = Field(
         60, description="seconds that a study may lose to a slow or failing server, in all"
     )
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 
 class PublishedTrial(Section):

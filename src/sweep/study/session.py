@@ -32,7 +32,7 @@ from sweep.study.identity import changed_surroundings, fingerprint, identity, re
 from sweep.study.optuna_study import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.study.view import View
-from sweep.track.open import open_tracker
+from sweep.track.open import tracked
 from sweep.track.tracker import Tracker
 
 
@@ -88,8 +88,8 @@ def opened(plan: Plan) -> Iterator[Session]:
     """Hold the run directory, write or compare its lock file, and open the tracker; close all of them at the end.
     From the beginning, a first Ctrl-C or SIGTERM only raises a flag: whatever is under way comes to a proper end.
 
-    Raises UserError where the run directory is in use or holds another experiment, and SystemExit(1) where the tracker's
-    backend did not receive everything.
+    Raises UserError where the run directory is in use or holds another experiment, and SystemExit(1) where the server of
+    `tracker=mock` did not receive everything.
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
@@ -99,16 +99,9 @@ def opened(plan: Plan) -> Iterator[Session]:
         for line in recover(store):
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, base_models.device), view)
-        tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
-        data = TokenisedData(plan.splits, token_cache())
-        try:
+        with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
+            data = TokenisedData(plan.splits, token_cache())
             yield Session(plan, store, tracker, base_models, data, view, stop)
-        finally:
-            receipt = tracker.close(store)
-            for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
-                view.say(line)
-        if receipt.missing:
-            raise SystemExit(1)
 
 
 def _lock(plan: Plan, device: torch.device) -> Lock:

@@ -1,1 +1,1 @@
-"""Where trials are watched: the `Tracker` protocol, W&B and its mock, MLflow, TensorBoard, nothing, and the user's own."""
+"""Where trials are watched: the `Tracker` protocol, W&B, MLflow, TensorBoard, nothing, and the user's own."""

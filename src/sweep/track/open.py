@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,26 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from sweep.config.folders import conf_dir
-from sweep.config.schema import Config, TrackerConfig
+from sweep.config.schema import Config, Section, TrackerConfig
 from sweep.errors import Fault, UserError, closest
+from sweep.records.store import Store
 from sweep.track.addresses import WANDB
+from sweep.track.arrivals import Arrivals, compare
 from sweep.track.beside import BesideTracker
 from sweep.track.credentials import Client, netrc_path, read_client
 from sweep.track.environment import resolved, switched_off, without_effect
+from sweep.track.mock_settings import MockSettings
 from sweep.track.null import NullTracker
 from sweep.track.patience import NeverStopped, Patience, Stop
-from sweep.track.plugin import load, plugin_faults, settings
+from sweep.track.plugin import load, plugin_faults, setting_faults, settings
 from sweep.track.several import SeveralTrackers
 from sweep.track.tracker import Say, Tracker
 
 # The client's older words for the same modes, which it still takes.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 
-# Trackers without a class of their own to name.
-_BUILT_IN = ("wandb", "mock", "none")
+# Trackers without a class of their own to name, and the keys that they have beside those of `TrackerConfig`.
+_BUILT_IN: Mapping[str, type[Section]] = {"wandb": Section, "mock": MockSettings, "none": Section}
 
 _KEY = "tracker.mode"
 _NOT_IN_PROJECT = "/\\#?%:"
@@ -46,23 +50,69 @@ class Mode:
     source: str
 
 
+@contextmanager
+def tracked(
+    config: Config, store: Store, *, say: Say | None = None, stop: Stop | None = None, at_end: Say | None = None
+) -> Iterator[Tracker]:
+    """Open the tracker as `open_tracker` does. At the end, close it and tell the user what arrived: by `at_end`, else by `say`.
+
+    With `tracker=mock`, what its server received is compared with the run directory then. Raises SystemExit(1) where
+    something is missing there, and UserError as `open_tracker`.
+    """
+    say = say or _print
+    trackers = _opened(config, store.root, say=say, stop=stop)
+    tracker = _together(trackers, say=say)
+    missing: Sequence[str] = ()
+    try:
+        yield tracker
+    finally:
+        lines = tracker.close()
+        if _uses_mock(config.tracker):
+            arrived = _arrived(trackers, store, config.study.study_name)
+            lines, missing = (*lines, *arrived.lines), arrived.missing
+        for line in (*lines, *(f"missing: {name}" for name in missing)):
+            (at_end or say)(line)
+    if missing:
+        raise SystemExit(1)
+
+
+def _arrived(trackers: Sequence[tuple[str, Tracker]], store: Store, study: str) -> Arrivals:
+    """Return what arrived at the server of `tracker=mock`, which is one of `trackers`."""
+    from sweep.track.mock_tracker import MockTracker
+
+    (mock,) = (tracker for _, tracker in trackers if isinstance(tracker, MockTracker))
+    return compare(store, study, mock.expected)
+
+
 def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop: Stop | None = None) -> Tracker:
-    """`say` takes single lines for the user; without it they go to standard error. After a `stop` no server is waited for
+    """Return the tracker that the config names. `tracked` is to be used where there is a run directory to compare with.
+
+    `say` takes single lines for the user; without it they go to standard error. After a `stop` no server is waited for
     but for a few seconds, or not at all.
 
     Raises UserError for every fault that `tracker_faults` knows, for a key that the server rejects where online mode
     was asked for, and for a port that is taken. A server that does not answer is no error: runs are kept offline.
     """
     say = say or _print
+    return _together(_opened(config, run_dir, say=say, stop=stop), say=say)
+
+
+def _opened(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> list[tuple[str, Tracker]]:
+    """Return the trackers that are switched on, each after the label of its addresses."""
     if faults := tracker_faults(config):
         raise UserError(faults)
     opened = [(one, _open(_with(config, one), run_dir, say=say, stop=stop)) for _, one in _each(config.tracker)]
-    trackers = [
-        ("" if one.target else WANDB, tracker) for one, tracker in opened if not isinstance(tracker, NullTracker)
-    ]
+    return [("" if one.target else WANDB, tracker) for one, tracker in opened if not isinstance(tracker, NullTracker)]
+
+
+def _together(trackers: Sequence[tuple[str, Tracker]], *, say: Say) -> Tracker:
     if not trackers:
         return NullTracker()
     return trackers[0][1] if len(trackers) == 1 else SeveralTrackers(trackers, say=say)
+
+
+def _uses_mock(tracker: TrackerConfig) -> bool:
+    return any(one.name == "mock" and one.mode != "disabled" for _, one in _each(tracker))
 
 
 def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Tracker:
@@ -75,7 +125,7 @@ def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Trac
         if config.tracker.name == "wandb" and mode.source != _KEY:
             say(f"W&B: {mode.source} switches tracking off; the run directory has everything.")
         return NullTracker()
-    for line in without_effect(config.tracker):
+    for line in without_effect(config.tracker, chosen=_chosen(config.tracker)):
         say(line)
     config = config.model_copy(update={"tracker": resolved(config.tracker)})
     if config.tracker.name == "mock":
@@ -83,6 +133,13 @@ def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Trac
 
         return MockTracker(config, run_dir, say=say, stop=stop)
     return _open_wandb(config, run_dir, client=client, mode=mode, say=say, stop=stop)
+
+
+def _chosen(tracker: TrackerConfig) -> str:
+    """Return the choice of the user's that keeps tracking on; empty where the environment may switch it off."""
+    if tracker.name == "mock":
+        return "tracker is mock"
+    return f"tracker.mode is {tracker.mode}" if tracker.mode != "auto" else ""
 
 
 def described(tracker: TrackerConfig) -> str:
@@ -149,10 +206,6 @@ def _also_faults(name: str, values: dict[str, Any]) -> Iterator[Fault]:
         return
     if own.also:
         yield Fault(f"{path}.also", f"is of one tracker; write all of them in one list: tracker=[NAME,{name},NAME]")
-    if own.target is None:
-        keys = TrackerConfig.model_fields
-        for key in own.model_extra or ():
-            yield Fault(f"{path}.{key}", f"is not a config key{closest(key, keys)}; {path} has: {', '.join(keys)}")
 
 
 def _together_faults(named: list[str]) -> Iterator[Fault]:
@@ -184,9 +237,10 @@ def _faults(config: Config) -> list[Fault]:
             return [Fault("tracker.name", f"is {tracker.name}, which needs its file; type tracker={tracker.name}")]
         rule = f"is {tracker.name}, but must be one of: {', '.join(names)}{closest(tracker.name, names)}"
         return [Fault("tracker.name", f"{rule}; a tracker of your own has a tracker.target")]
+    unknown = list(_key_faults(tracker, _BUILT_IN[tracker.name]))
     if tracker.name == "none" or tracker.mode == "disabled":
-        return []
-    faults = list(_name_faults(tracker, resolved(tracker)))
+        return unknown
+    faults = unknown + list(_name_faults(tracker, resolved(tracker)))
     if tracker.name == "mock":
         if tracker.mode == "offline":
             faults.append(Fault("tracker.mode", "is offline, but the mock backend is streamed to; use auto"))
@@ -202,6 +256,14 @@ def _faults(config: Config) -> list[Fault]:
         set_by = "" if mode.source == _KEY else f" (set by {mode.source})"
         faults.append(Fault("tracker.mode", f"is online{set_by}, but {trouble}; run `wandb login`, or use offline"))
     return faults
+
+
+def _key_faults(tracker: TrackerConfig, own: type[Section]) -> Iterator[Fault]:
+    """Return what is wrong with the keys that `TrackerConfig` does not have."""
+    try:
+        own.model_validate(tracker.model_extra or {})
+    except ValidationError as error:
+        yield from setting_faults(error, tracker, (*TrackerConfig.model_fields, *own.model_fields))
 
 
 def _open_plugin(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Tracker:

@@ -17,15 +17,14 @@ import wandb
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
-from sweep.track.wandb_run import STEP, WandbRun, clean, told
+from sweep.track.tracker import STEP, CutRun, Ending, JobType, Run, Say
+from sweep.track.wandb_run import WandbRun, clean, told
 
 # Seconds between two transmissions of rows; the client's own 15 is longer than a short trial.
 SEND_EVERY = 5
@@ -117,7 +116,7 @@ class WandbTracker:
         configs = {method: scrubbed(config) for method, config in compared.items()}
         return self._start(name, JobType.COMPARE, {"compared": configs}, {})
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002 - W&B itself is not asked what it holds
+    def close(self) -> tuple[str, ...]:
         try:
             if not self.patience.stop.at_once:
                 self._end_all()
@@ -128,7 +127,7 @@ class WandbTracker:
             left = [run.client for run in self.runs if not run.closed.is_set()]
             if left or self.patience.stop.at_once:
                 abandon(left)
-        return Receipt(tuple(self._lines()))
+        return tuple(self._lines())
 
     def _end_all(self) -> None:
         """All runs end side by side, within one time limit."""

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sweep.track.mock import Backend, MockServer
+from wandb_mock import Backend, MockServer
 
 from .conftest import Start, Wait
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sweep.track.mock import views
-from sweep.track.mock.backend import ENTITY, PROJECT
-from sweep.track.mock.call import JSON, Call
-from sweep.track.mock.records import Artifact, RunKey
+from wandb_mock import views
+from wandb_mock.backend import ENTITY, PROJECT
+from wandb_mock.call import JSON, Call
+from wandb_mock.records import Artifact, RunKey
 
 
 def _create_artifact(call: Call) -> JSON:

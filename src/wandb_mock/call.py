@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.track.mock.backend import ENTITY, PROJECT, Backend
-from sweep.track.mock.records import Artifact, Run
+from wandb_mock.backend import ENTITY, PROJECT, Backend
+from wandb_mock.records import Artifact, Run
 
 JSON = dict[str, Any]
 

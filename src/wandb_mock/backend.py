@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sweep.track.mock.disk import Disk, listed, read_json, write_json
-from sweep.track.mock.records import Artifact, Run, RunKey, Sweep, now
+from wandb_mock.disk import Disk, listed, read_json, write_json
+from wandb_mock.records import Artifact, Run, RunKey, Sweep, now
 
 ENTITY = "mock"
 PROJECT = "uncategorized"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import wandb
 
-from sweep.track.mock import MockServer
+from wandb_mock import MockServer
 
 Start = Callable[..., "wandb.Run"]
 Wait = Callable[[Callable[[], Any]], None]

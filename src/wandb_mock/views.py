@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from sweep.track.mock.backend import ENTITY, Backend
-from sweep.track.mock.records import Artifact, Run, Sweep, global_id
+from wandb_mock.backend import ENTITY, Backend
+from wandb_mock.records import Artifact, Run, Sweep, global_id
 
 JSON = dict[str, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote
 
-from sweep.track.mock.records import RunKey
+from wandb_mock.records import RunKey
 
 
 class Disk:

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from sweep.track.mock import MockServer
-from sweep.track.mock.faults import Fault, Faults, Kind
+from wandb_mock import MockServer
+from wandb_mock.faults import Fault, Faults, Kind
 
 from .conftest import starter
 

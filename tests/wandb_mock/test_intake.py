@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.track.mock import Backend, MockServer
-from sweep.track.mock.intake import LARGEST
+from wandb_mock import Backend, MockServer
+from wandb_mock.intake import LARGEST
 
 VIEWER = json.dumps({"query": "query Viewer { viewer { id } }", "variables": {}}).encode()
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from sweep.track.mock import Backend, MockServer
-from sweep.track.mock.records import Run
+from wandb_mock import Backend, MockServer
+from wandb_mock.records import Run
 
 KEY = ("mock", "p", "r")
 
@@ -201,7 +201,7 @@ def test_an_empty_backend_has_a_page(server: MockServer) -> None:
 
 def test_a_kept_folder_is_served(tmp_path: Path) -> None:
     Backend(tmp_path).stream(KEY, _chunk(0, 5))
-    command = [sys.executable, "-m", "sweep.track.mock", str(tmp_path)]
+    command = [sys.executable, "-m", "wandb_mock", str(tmp_path)]
     source = str(Path(__file__).parents[3] / "src")
     with subprocess.Popen(
         command,
@@ -222,7 +222,7 @@ def test_a_kept_folder_is_served(tmp_path: Path) -> None:
 
 
 def test_the_package_does_without_the_client() -> None:
-    script = "import sys, sweep.track.mock.__main__; print({'wandb', 'torch', 'transformers'} & set(sys.modules))"
+    script = "import sys, wandb_mock.__main__; print({'wandb', 'torch', 'transformers'} & set(sys.modules))"
     source = str(Path(__file__).parents[3] / "src")
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from sweep.track.mock import graphql_artifacts, views
-from sweep.track.mock.backend import ENTITY, PROJECT, Backend
-from sweep.track.mock.call import JSON, Call
-from sweep.track.mock.filters import UnknownFilterError, ordered, selected
-from sweep.track.mock.records import Run, Sweep, now
+from wandb_mock import graphql_artifacts, views
+from wandb_mock.backend import ENTITY, PROJECT, Backend
+from wandb_mock.call import JSON, Call
+from wandb_mock.filters import UnknownFilterError, ordered, selected
+from wandb_mock.records import Run, Sweep, now
 
 _NAMED = re.compile(r"\b(?:query|mutation|subscription)\s+(\w+)")
 

@@ -11,9 +11,9 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from sweep.track.mock import views
-from sweep.track.mock.backend import Backend
-from sweep.track.mock.records import Artifact, Run
+from wandb_mock import views
+from wandb_mock.backend import Backend
+from wandb_mock.records import Artifact, Run
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }

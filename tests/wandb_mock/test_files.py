@@ -7,7 +7,7 @@ from pathlib import Path
 
 import wandb
 
-from sweep.track.mock import Backend, MockServer
+from wandb_mock import Backend, MockServer
 
 from .conftest import Start, api_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import wandb
 
-from sweep.track.mock import MockServer
+from wandb_mock import MockServer
 
 from .conftest import api_of, starter
 

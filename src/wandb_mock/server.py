@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from sweep.track.mock import graphql, page
-from sweep.track.mock.backend import Backend
-from sweep.track.mock.faults import Fault, Faults, Kind
-from sweep.track.mock.intake import LARGEST, TooLargeError, foreign, unpacked
+from wandb_mock import graphql, page
+from wandb_mock.backend import Backend
+from wandb_mock.faults import Fault, Faults, Kind
+from wandb_mock.intake import LARGEST, TooLargeError, foreign, unpacked
 
 # Forty characters, as the client demands, and plainly no secret: every key is let in and none is looked at.
 API_KEY = "0badc0de" * 5

@@ -1,4 +1,4 @@
-"""`python -m sweep.track.mock FOLDER`: look at what a mock backend kept, and let it keep more."""
+"""`python -m wandb_mock FOLDER`: look at what a mock backend kept, and let it keep more."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from sweep.track.mock.server import MockServer
+from wandb_mock.server import MockServer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sweep.track.mock", description="Serve a mock W&B backend.")
+    parser = argparse.ArgumentParser(prog="python -m wandb_mock", description="Serve a mock W&B backend.")
     parser.add_argument("folder", type=Path, help="where the backend keeps what it receives; made if absent")
     parser.add_argument("--port", type=int, default=0, help="port on loopback (default: a free one)")
     given = parser.parse_args()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sweep.track.mock.records import Run
+from wandb_mock.records import Run
 
 _MISSING = object()
 
