@@ -1,6 +1,5 @@
-"""A mock W&B backend on loopback that the unchanged wandb client streams to and reads from."""
+"""A mock W&B server on this machine. The unchanged `wandb` client streams to it and reads from it."""
 
-from wandb_mock.backend import Backend
 from wandb_mock.server import MockServer
 
-__all__ = ["Backend", "MockServer"]
+__all__ = ["MockServer"]

@@ -1,4 +1,4 @@
-"""Where a backend's state lies on disk: plain JSON and JSON lines, under names safe on any file system."""
+"""The folder of a server: JSON and JSON lines, under names that any file system takes (README.md lists the files)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from wandb_mock.records import RunKey
 
 
 class Disk:
+    """The places of all files in `folder`, which is made where it is absent. Uploads on their way are in `incoming`."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.incoming = folder / "incoming"
@@ -49,23 +51,25 @@ class Disk:
         return sorted(self.folder.glob("sweeps/*.json"))
 
     def append_lines(self, key: RunKey, stream: str, lines: Iterable[tuple[int, Any]]) -> None:
-        """A journal: each line with its place in the stream, in the order of arrival."""
+        """Append lines, each with its place in the stream, to the journal of a stream."""
         path = self.run(key) / "streams" / _plain(stream)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as journal:
             journal.writelines(json.dumps({"offset": at, "line": line}) + "\n" for at, line in lines)
 
     def drop_streams(self, key: RunKey) -> None:
+        """Delete the journals of a run."""
         for path in (self.run(key) / "streams").glob("*"):
             path.unlink()
 
     def streams(self, key: RunKey) -> Iterator[tuple[str, Iterator[tuple[int, Any]]]]:
+        """Yield the name of each stream of a run, with its lines and their places in the order of arrival."""
         for path in sorted((self.run(key) / "streams").glob("*")):
             yield unquote(path.name), _journal(path)
 
 
 def _journal(path: Path) -> Iterator[tuple[int, Any]]:
-    """The lines that are whole: the process may have ended within the write of one."""
+    """Yield the lines that are whole: the process may have ended while it wrote one."""
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             match json.loads(text):
@@ -76,12 +80,12 @@ def _journal(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _plain(name: str) -> str:
-    """`name` as one path component: `quote` leaves dots alone, and `..` must not lead out of the folder."""
+    """Return `name` as one part of a path. `quote` keeps dots, and `..` must not lead out of the folder."""
     return quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E")
 
 
 def within(folder: Path, name: str) -> Path:
-    """The place of `name` inside `folder`; `ValueError` if it lies outside."""
+    """Return the path of `name` inside `folder`. Raises ValueError where it would lie outside."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts:
         raise ValueError(f"not a file name inside a folder: {name!r}")
@@ -89,7 +93,7 @@ def within(folder: Path, name: str) -> Path:
 
 
 def listed(folder: Path) -> list[str]:
-    """The files under `folder`, as relative names with forward slashes."""
+    """Return the files under `folder` as relative names with forward slashes."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
@@ -98,7 +102,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all: a reader, or a process that ended meanwhile, never meets half a record."""
+    """Write a file whole or not at all, so that nobody reads half a record."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Failures to order: the next requests go wrong in a chosen way, and a test sees the client get over it."""
+"""Faults on demand: a test lets the next requests fail in a chosen way, and sees what the client does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
+    """An HTTP error, HTTP 429, a connection that is closed without an answer, or a late answer."""
+
     ERROR = "error"
     THROTTLE = "throttle"
     DROP = "drop"
@@ -18,11 +20,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What befalls the next `times` requests whose label contains `match`.
+    """How the next `times` requests fail whose label contains `match`.
 
-    A label is `METHOD PATH OPERATION`, the operation being that of a GraphQL request. A request with
-    `applied` takes effect before it fails: the answer is lost, not the request, and the client sends the
-    same thing twice. A request that is `LATE` by `late_s` seconds is answered as it should be.
+    A label is `METHOD PATH OPERATION`; GraphQL requests alone have an operation. With `applied` the request takes effect
+    and the answer is lost, so that the client sends the same again. A `LATE` request is answered as usual, after `late_s`
+    seconds.
     """
 
     kind: Kind = Kind.ERROR
@@ -54,7 +56,7 @@ _DROP = Fault(Kind.DROP)
 
 
 class Faults:
-    """The faults in store. `met` counts the requests that met one, by kind."""
+    """The faults that are still to come. `met` counts the requests that failed, by kind."""
 
     def __init__(self) -> None:
         self.met: Counter[Kind] = Counter()
@@ -63,16 +65,17 @@ class Faults:
         self._away_until = 0.0
 
     def add(self, fault: Fault) -> None:
+        """Add a fault. Of several that match a request, the one that was added first counts."""
         with self._lock:
             self._left.append((fault, fault.times))
 
     def away(self, seconds: float) -> None:
-        """From now on, for so long, every connection is dropped."""
+        """Close every connection without an answer for the next `seconds`."""
         with self._lock:
             self._away_until = time.monotonic() + seconds
 
     def take(self, label: str) -> Fault | None:
-        """The fault that the request with this label meets, if any, and one less of it in store."""
+        """Return the fault of the request with this label, and count it as used; None where the request is to succeed."""
         with self._lock:
             fault = _DROP if time.monotonic() < self._away_until else self._next(label)
             if fault:

@@ -1,4 +1,4 @@
-"""Which requests the mock backend takes: those of clients on this machine, with bodies of a bounded size."""
+"""Which requests the server takes: those of clients on this machine, with bodies of a bounded size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class TooLargeError(Exception):
 
 
 def foreign(method: str, headers: Message) -> str:
-    """Why such a request is refused; empty if it is not.
+    """Return why a request is refused; empty where it is not.
 
-    Whatever port stands in Host: a tunnel has its own. A page elsewhere may lead here, but may not write.
+    The port in `Host` does not matter, since a tunnel has its own. A page of another origin may link to the server, and may
+    not write to it.
     """
     host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if _hostname(f"//{host}") not in _LOOPBACK:
@@ -36,7 +37,7 @@ def _hostname(address: str) -> str | None:
 
 
 def unpacked(body: bytes) -> bytes:
-    """`body` without its gzip packing. Raises TooLargeError, before it has made more, and zlib.error."""
+    """Return the unpacked body of a gzip request. Raises TooLargeError as soon as it is too large, and zlib.error."""
     unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     found = unpacker.decompress(body, LARGEST + 1)
     if len(found) > LARGEST:

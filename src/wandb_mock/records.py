@@ -1,4 +1,4 @@
-"""What the backend keeps of a run, an artifact and a sweep, in a form that goes to JSON and back."""
+"""A run, an artifact and a sweep as the server keeps them. Their fields can be written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from wandb_mock.stream_message import EVENTS, HISTORY
+
 RunKey = tuple[str, str, str]
 
-# W&B calls a run crashed when it was not heard of for some minutes; the client gives a sign every 30 s.
+# W&B calls a run crashed after some minutes without a message; the client sends one every 30 s.
 CRASHED_AFTER_S = 300.0
 
-# What the client adds to a config for its own use.
+# Entries that the client adds to a config for its own use.
 _CLIENT_KEYS = frozenset({"_wandb", "wandb_version"})
 
 
 def now() -> str:
-    """The time in the form of the W&B API: UTC, and sorting as text sorts by time."""
+    """Return the time as the W&B API writes it, in UTC. Sorted as texts, such times are in order."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def global_id(kind: str, *parts: object) -> str:
-    """An opaque id. It has to be base64: the client turns artifact ids into hexadecimal and back."""
+    """Return a GraphQL id. It has to be base64, since the client converts artifact ids to hexadecimal and back."""
     return base64.b64encode(":".join([kind, *map(str, parts)]).encode()).decode()
 
 
 class Stream:
     """The lines of a streamed file, each at its place.
 
-    The client numbers what it sends and sends a chunk again whenever it missed the answer: a line is kept by
-    its place, so that the same line again changes nothing and a late one comes where it belongs.
+    The client numbers the lines, and sends a chunk again when the answer was lost. A line is kept by its number, so that a
+    repeated line changes nothing and a late one gets its place.
     """
 
     def __init__(self) -> None:
@@ -41,19 +43,19 @@ class Stream:
         return isinstance(other, Stream) and self._lines == other._lines
 
     def put(self, offset: int, lines: Sequence[Any]) -> list[tuple[int, Any]]:
-        """Keep `lines` from `offset` on; gives back those that were not known yet, with their places."""
+        """Keep `lines` from place `offset` on. Return those that are new or changed, with their places."""
         fresh = [(at, line) for at, line in enumerate(lines, offset) if self._lines.get(at, self) != line]
         self._lines.update(fresh)
         return fresh
 
     @property
     def end(self) -> int:
-        """The place after the last line, where a resumed run goes on."""
+        """The place after the last line, from which a resumed run goes on."""
         return max(self._lines, default=-1) + 1
 
     @property
     def gaps(self) -> int:
-        """How many lines before the last one never arrived."""
+        """The number of lines before the last one that have not arrived."""
         return self.end - len(self._lines)
 
     def __iter__(self) -> Iterator[Any]:
@@ -62,6 +64,9 @@ class Stream:
 
 @dataclass
 class Run:
+    """A run. `number` counts the runs of the server; `raw_config` is the config as the client sends it; `streams` holds the
+    streamed files by name."""
+
     entity: str
     project: str
     id: str
@@ -85,7 +90,7 @@ class Run:
     streams: dict[str, Stream] = field(default_factory=dict, repr=False)
 
     def check(self) -> None:
-        """Raises ValueError where a field holds what no client sends; the pages and answers rely on it."""
+        """Raises ValueError where a field has a value that no client sends. The pages and answers rely on the types."""
         kinds = {
             str: ("entity", "project", "id", "display_name", "group", "job_type", "notes", "sweep", "host", "program",
                   "commit", "repo", "created_at", "heartbeat_at"),
@@ -102,6 +107,7 @@ class Run:
 
     @property
     def key(self) -> RunKey:
+        """Entity, project and id."""
         return self.entity, self.project, self.id
 
     @property
@@ -110,6 +116,7 @@ class Run:
 
     @property
     def state(self) -> str:
+        """`running`, `finished`, `failed` (by the exit code) or `crashed` (no message for minutes)."""
         if self.ended:
             return "failed" if self.exit_code else "finished"
         silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
@@ -117,21 +124,23 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config as the user gave it, out of its `{"value": …}` wrapping."""
+        """The config as the user gave it. The client sends each entry as `{"value": …}`."""
         plain = {name: entry for name, entry in self.raw_config.items() if name not in _CLIENT_KEYS}
         return {name: _unwrapped(entry) for name, entry in plain.items()}
 
     def stream(self, name: str) -> Stream:
+        """Return a streamed file; an empty one where nothing of it has arrived."""
         return self.streams.setdefault(name, Stream())
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        return list(self.stream("wandb-history.jsonl"))
+        """The rows that were logged, in order."""
+        return list(self.stream(HISTORY))
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The machine metrics."""
-        return list(self.stream("wandb-events.jsonl"))
+        """The rows of machine metrics, in order."""
+        return list(self.stream(EVENTS))
 
 
 def _unwrapped(entry: Any) -> Any:
@@ -140,6 +149,9 @@ def _unwrapped(entry: Any) -> Any:
 
 @dataclass
 class Artifact:
+    """A version of a collection, or the draft of one: `version` is None until it is committed. `number` counts the artifacts
+    of the server, `digest` identifies the content."""
+
     number: int
     entity: str
     project: str
@@ -164,7 +176,7 @@ class Artifact:
 
     @property
     def home(self) -> tuple[str, str, str]:
-        """The collection of which this is a version."""
+        """The entity, the project and the collection of which this is a version."""
         return self.entity, self.project, self.collection
 
     @property
@@ -182,6 +194,8 @@ class Artifact:
 
 @dataclass
 class Sweep:
+    """A W&B sweep. `config` is the text that the client sent."""
+
     entity: str
     project: str
     name: str

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import wandb
 
-from wandb_mock import Backend, MockServer
+from wandb_mock import MockServer
+from wandb_mock.backend import Backend
 
 from .conftest import Start, api_of
 

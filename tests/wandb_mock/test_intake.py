@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wandb_mock import Backend, MockServer
+from wandb_mock import MockServer
+from wandb_mock.backend import Backend
 from wandb_mock.intake import LARGEST
 
 VIEWER = json.dumps({"query": "query Viewer { viewer { id } }", "variables": {}}).encode()

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from wandb_mock import Backend, MockServer
+from wandb_mock import MockServer
+from wandb_mock.backend import Backend
 
 from .conftest import Start, Wait
 

@@ -1,4 +1,4 @@
-"""Choosing and ordering runs as `wandb.Api().runs` asks for it: filters in the MongoDB query language."""
+"""Filters and orders of `wandb.Api().runs`. A filter is a query in the language of MongoDB."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wandb_mock.records import Run
 
 _MISSING = object()
 
-# The same field goes under its name in the API's answers and under its name in the data base.
+# A field has one name in the API's answers and may have another one in W&B's data base; filters use both.
 _FIELDS: dict[str, Callable[[Run], Any]] = {
     "name": lambda run: run.id,
     "display_name": lambda run: run.display_name,
@@ -32,15 +32,19 @@ _FIELDS: dict[str, Callable[[Run], Any]] = {
 
 
 class UnknownFilterError(ValueError):
-    """A filter or an order that this backend does not know: better an error than the wrong runs."""
+    """A filter or an order that the server does not know. An error is better than the wrong runs."""
 
 
 def selected(runs: Sequence[Run], condition: Mapping[str, Any]) -> list[Run]:
+    """Return the runs for which the filter holds. Raises UnknownFilterError."""
     return [run for run in runs if _holds(run, condition)]
 
 
 def ordered(runs: Sequence[Run], order: str) -> list[Run]:
-    """By one field, `-` before it for descending; runs without the field come last either way."""
+    """Return the runs in the order of one field; `-` before it means descending. Runs without the field come last.
+
+    Raises UnknownFilterError.
+    """
     descending, field = order.startswith("-"), order.lstrip("+-")
     with_field = [run for run in runs if _value(run, field) not in (None, _MISSING)]
     without = [run for run in runs if _value(run, field) in (None, _MISSING)]
@@ -48,7 +52,7 @@ def ordered(runs: Sequence[Run], order: str) -> list[Run]:
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """A key by which values of different kinds can stand in one order."""
+    """Return a sort key for values of different types: numbers come before texts."""
     return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
@@ -75,7 +79,7 @@ def _value(run: Run, field: str) -> Any:
     root, _, rest = field.partition(".")
     if root == "config":
         found = _at(run.config, rest)
-        # The data base wraps each config entry; filters name it with the wrapping or without.
+        # The data base stores a config entry as `{"value": …}`; a filter may name it with `.value` or without.
         return _at(run.config, rest.removesuffix(".value")) if found is _MISSING else found
     if root in ("summary_metrics", "summaryMetrics", "summary"):
         return _at(run.summary, rest)
@@ -83,7 +87,7 @@ def _value(run: Run, field: str) -> Any:
 
 
 def _at(tree: Any, path: str) -> Any:
-    """The value at a dotted path, where a key may hold dots itself."""
+    """Return the value at a dotted path, where a key may contain dots itself; `_MISSING` where there is none."""
     if not isinstance(tree, Mapping):
         return _MISSING
     if path in tree:

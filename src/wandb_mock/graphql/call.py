@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`url` is where the server is reached, for the addresses in the answer."""
+    """A request: the `query` text and its `variables`. `url` is the address of the server, for addresses in the answer."""
 
     backend: Backend
     url: str
@@ -22,30 +24,37 @@ class Call:
 
     @property
     def home(self) -> tuple[str, str]:
-        """The entity and the project asked about."""
+        """The entity and the project that the request names."""
         return self.variables.get("entity") or ENTITY, self.variables.get("project") or PROJECT
 
     @property
     def run(self) -> Run | None:
-        """The run asked about: `name` for the public API, `run` or `runName` for wandb-core."""
+        """The run that the request names. The public API calls it `name`, wandb-core `run` or `runName`."""
         given = self.variables
         return self.backend.run(*self.home, given.get("name") or given.get("run") or given.get("runName"))
 
     @property
     def history(self) -> list[JSON]:
+        """The rows of the run that the request names; empty where there is no such run."""
         return self.run.history if self.run else []
 
     @property
     def artifact(self) -> Artifact:
-        """The artifact asked about by its id; `LookupError` where there is none."""
+        """The artifact whose id the request names. Raises LookupError where there is none."""
         wanted = self.variables.get("artifactID") or self.variables.get("id") or ""
         if wanted not in self.backend.artifacts:
             raise LookupError("no such artifact")
         return self.backend.artifacts[wanted]
 
     def project(self, **inside: Any) -> JSON:
-        """An answer about the project asked about, null if there is no such project."""
-        return {"project": inside | {"internalId": "1", "readOnly": False} if self._is_known() else None}
+        """Return an answer about the project that the request names; null where there is no such project."""
+        known = self.home in self.backend.projects()
+        return {"project": inside | {"internalId": "1", "readOnly": False} if known else None}
 
-    def _is_known(self) -> bool:
-        return self.home in self.backend.projects()
+
+Operation = Callable[[Call], JSON]
+
+
+def parsed(text: str | None) -> Any:
+    """Return the value of a variable that holds JSON as text. Raises ValueError."""
+    return None if text is None else json.loads(text)

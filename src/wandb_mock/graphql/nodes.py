@@ -1,21 +1,20 @@
-"""The nodes of the GraphQL answers.
+"""The objects in GraphQL answers: users, projects, runs, files, artifacts and sweeps.
 
-A node holds every field that some client reads, whatever the query selected: clients skip what they did
-not ask for.
+An object has every field that some version of the client reads, whichever the query selected. Clients skip the rest.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import mimetypes
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
+from wandb_mock.addresses import run_file_url
 from wandb_mock.backend import ENTITY, Backend
+from wandb_mock.graphql.history import history_keys
 from wandb_mock.records import Artifact, Run, Sweep, global_id
+from wandb_mock.stream_message import EVENTS, HISTORY
 
 JSON = dict[str, Any]
 
@@ -23,7 +22,7 @@ _HEAVY = ("config", "summaryMetrics", "systemMetrics", "historyKeys")
 
 
 def connection(nodes: Sequence[Mapping[str, Any]], first: int | None = None, after: str | None = None) -> JSON:
-    """One page of `nodes`; a cursor is the number of nodes up to and with its own."""
+    """Return one page of `nodes`: the first `first` after the cursor `after`. A cursor is a count of nodes."""
     start = int(after or 0)
     stop = min(len(nodes), start + (first or len(nodes)))
     edges = [{"node": nodes[at], "cursor": str(at + 1)} for at in range(start, stop)]
@@ -32,11 +31,13 @@ def connection(nodes: Sequence[Mapping[str, Any]], first: int | None = None, aft
 
 
 def viewer() -> JSON:
+    """Return the user whose key the request has. Every key is that of the same user."""
     user = user_node(ENTITY)
     return user | {"entity": ENTITY, "flags": "{}", "teams": {"edges": [{"node": {"name": ENTITY}}]}}
 
 
 def user_node(name: str) -> JSON:
+    """Return a user."""
     return {
         "id": global_id("User", name),
         "name": name,
@@ -52,6 +53,7 @@ def user_node(name: str) -> JSON:
 
 
 def project_node(entity: str, name: str) -> JSON:
+    """Return a project."""
     return {
         "__typename": "Project",
         "id": global_id("Project", "v1", name, entity),
@@ -66,7 +68,7 @@ def project_node(entity: str, name: str) -> JSON:
 
 
 def run_node(run: Run, *, heavy: bool = True) -> JSON:
-    """Without `heavy`, less what a listing leaves out until the client asks for the run itself."""
+    """Return a run. Without `heavy`, leave out the fields that a listing loads only when they are used."""
     node = {
         "__typename": "Run",
         "id": run.storage_id,
@@ -87,8 +89,8 @@ def run_node(run: Run, *, heavy: bool = True) -> JSON:
         "heartbeatAt": run.heartbeat_at,
         "user": user_node(run.entity),
         "project": project_node(run.entity, run.project),
-        "historyLineCount": run.stream("wandb-history.jsonl").end,
-        "eventsLineCount": run.stream("wandb-events.jsonl").end,
+        "historyLineCount": run.stream(HISTORY).end,
+        "eventsLineCount": run.stream(EVENTS).end,
         "logLineCount": run.stream("output.log").end,
         "config": json.dumps(run.raw_config),
         "summaryMetrics": json.dumps(run.summary),
@@ -99,14 +101,8 @@ def run_node(run: Run, *, heavy: bool = True) -> JSON:
     return node if heavy else {name: value for name, value in node.items() if name not in _HEAVY}
 
 
-def history_keys(run: Run) -> JSON:
-    counts = Counter(name for row in run.history for name in row)
-    keys = {name: {"typeCounts": [{"type": "number", "count": count}]} for name, count in counts.items()}
-    last = max((int(row.get("_step", -1)) for row in run.history), default=-1)
-    return {"lastStep": last, "keys": keys, "sets": []}
-
-
 def resume_node(run: Run) -> JSON:
+    """Return a run with what the client needs to go on with it: the last row and the last machine metrics."""
     return run_node(run) | {
         "historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]),
         "eventsTail": json.dumps([json.dumps(row) for row in run.events[-1:]]),
@@ -114,56 +110,8 @@ def resume_node(run: Run) -> JSON:
     }
 
 
-def sampled(rows: Sequence[JSON], samples: int | None) -> list[JSON]:
-    """Up to `samples` rows evenly spread over `rows`, with the first and the last."""
-    if samples is None or len(rows) <= samples:
-        return list(rows)
-    if samples < 2:
-        return list(rows[:samples])
-    return [rows[at * (len(rows) - 1) // (samples - 1)] for at in range(samples)]
-
-
-def specified(rows: Sequence[JSON], spec: Mapping[str, Any]) -> list[JSON]:
-    """The rows that have all the keys of a history spec, with these keys alone, within its steps.
-
-    Unlike elsewhere, the last step of a spec is one of its steps.
-    """
-    keys = spec.get("keys") or []
-    last = spec.get("maxStep")
-    within = between(rows, spec.get("minStep"), None if last is None else last + 1)
-    chosen = [row for row in within if all(key in row for key in keys)]
-    return [{key: _as_json(row[key]) for key in keys or row} for row in sampled(chosen, spec.get("samples"))]
-
-
-def _as_json(value: Any) -> Any:
-    """JSON has no NaN: rows sent as text hold it all the same, but inside an answer it goes by its name."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def between(rows: Sequence[JSON], low: int | None, high: int | None) -> list[JSON]:
-    """The rows from step `low` on and before step `high`."""
-    return [
-        row
-        for row in rows
-        if (low is None or row.get("_step", 0) >= low) and (high is None or row.get("_step", 0) < high)
-    ]
-
-
-def run_file_url(url: str, run: Run, name: str) -> str:
-    return "/".join([url, "storage", "runs", *(quote(part, safe="") for part in run.key), quote(name)])
-
-
-def artifact_file_url(url: str, artifact: Artifact, name: str) -> str:
-    return f"{url}/storage/artifacts/{artifact.number}/{quote(name)}"
-
-
-def manifest_url(url: str, artifact: Artifact) -> str:
-    return f"{url}/storage/manifests/{artifact.number}"
-
-
 def run_file_node(backend: Backend, url: str, run: Run, name: str) -> JSON:
+    """Return a file of a run, with the address of its download."""
     address = run_file_url(url, run, name)
     return {
         "id": global_id("File", *run.key, name),
@@ -178,6 +126,7 @@ def run_file_node(backend: Backend, url: str, run: Run, name: str) -> JSON:
 
 
 def collection_node(artifact: Artifact) -> JSON:
+    """Return the collection of which the artifact is a version."""
     return {
         "__typename": "ArtifactSequence",
         "id": global_id("ArtifactSequence", artifact.entity, artifact.project, artifact.collection),
@@ -187,6 +136,7 @@ def collection_node(artifact: Artifact) -> JSON:
 
 
 def artifact_node(backend: Backend, artifact: Artifact) -> JSON:
+    """Return a version of an artifact. Its size counts the files that have arrived."""
     files = backend.artifact_files(artifact)
     sizes = [backend.artifact_file(birth, name).stat().st_size for name, birth in files.items()]
     return {
@@ -214,6 +164,7 @@ def artifact_node(backend: Backend, artifact: Artifact) -> JSON:
 
 
 def alias_node(artifact: Artifact, alias: str) -> JSON:
+    """Return an alias of a version."""
     return {
         "__typename": "ArtifactAlias",
         "id": global_id("ArtifactAlias", artifact.number, alias),
@@ -223,6 +174,7 @@ def alias_node(artifact: Artifact, alias: str) -> JSON:
 
 
 def membership_node(backend: Backend, artifact: Artifact) -> JSON:
+    """Return a version as a member of its collection."""
     return {
         "__typename": "ArtifactCollectionMembership",
         "id": global_id("ArtifactCollectionMembership", artifact.number),
@@ -235,6 +187,7 @@ def membership_node(backend: Backend, artifact: Artifact) -> JSON:
 
 
 def sweep_node(sweep: Sweep, run_count: int) -> JSON:
+    """Return a sweep of `run_count` runs."""
     return {
         "__typename": "Sweep",
         "id": sweep.id,

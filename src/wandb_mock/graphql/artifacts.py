@@ -1,13 +1,14 @@
-"""The GraphQL operations on artifacts: a draft is made, its files and manifest are sent, it is committed."""
+"""The operations on artifacts: a draft is made, its files and its manifest are sent, and it is committed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from wandb_mock import views
+from wandb_mock.addresses import artifact_file_url, manifest_url
 from wandb_mock.backend import ENTITY, PROJECT
-from wandb_mock.call import JSON, Call
+from wandb_mock.graphql import nodes
+from wandb_mock.graphql.call import JSON, Call, Operation
 from wandb_mock.records import Artifact, RunKey
 
 
@@ -39,8 +40,8 @@ def _create_artifact(call: Call) -> JSON:
 def _created_node(call: Call, artifact: Artifact) -> JSON:
     versions = call.backend.versions(artifact.entity, artifact.project, artifact.collection)
     latest = {"id": versions[-1].id, "versionIndex": versions[-1].version} if versions else None
-    sequence = views.collection_node(artifact) | {"latestArtifact": latest}
-    return views.artifact_node(call.backend, artifact) | {"artifactSequence": sequence}
+    sequence = nodes.collection_node(artifact) | {"latestArtifact": latest}
+    return nodes.artifact_node(call.backend, artifact) | {"artifactSequence": sequence}
 
 
 def _create_manifest(call: Call) -> JSON:
@@ -54,15 +55,15 @@ def _update_manifest(call: Call) -> JSON:
 
 
 def _manifest_node(call: Call, artifact: Artifact) -> JSON:
-    address = views.manifest_url(call.url, artifact)
+    address = manifest_url(call.url, artifact)
     file = {"id": artifact.manifest_id, "uploadUrl": address, "uploadHeaders": [], "directUrl": address}
     return {"id": artifact.manifest_id, "file": file}
 
 
 def _create_files(call: Call) -> JSON:
     wanted = call.variables["input"]["artifactFiles"]
-    nodes = [_upload_node(call, one) for one in wanted]
-    return {"createArtifactFiles": {"files": views.connection(nodes)}}
+    found = [_upload_node(call, one) for one in wanted]
+    return {"createArtifactFiles": {"files": nodes.connection(found)}}
 
 
 def _upload_node(call: Call, wanted: dict[str, Any]) -> JSON:
@@ -72,7 +73,7 @@ def _upload_node(call: Call, wanted: dict[str, Any]) -> JSON:
         "name": wanted["name"],
         "displayName": wanted["name"],
         "storagePath": f"artifacts/{artifact.number}/{wanted['name']}",
-        "uploadUrl": views.artifact_file_url(call.url, artifact, wanted["name"]),
+        "uploadUrl": artifact_file_url(call.url, artifact, wanted["name"]),
         "uploadHeaders": [],
         "uploadMultipartUrls": None,
         "artifact": {"id": artifact.id},
@@ -81,7 +82,7 @@ def _upload_node(call: Call, wanted: dict[str, Any]) -> JSON:
 
 def _commit(call: Call) -> JSON:
     call.backend.commit_artifact(call.artifact)
-    return {"commitArtifact": {"artifact": views.artifact_node(call.backend, call.artifact)}}
+    return {"commitArtifact": {"artifact": nodes.artifact_node(call.backend, call.artifact)}}
 
 
 def _use(call: Call) -> JSON:
@@ -89,7 +90,7 @@ def _use(call: Call) -> JSON:
     artifact = call.backend.artifacts[given["artifactID"]]
     home = (given.get("entityName") or ENTITY, given.get("projectName") or PROJECT)
     call.backend.use_artifact(artifact, (*home, given["runName"]))
-    return {"useArtifact": {"artifact": views.artifact_node(call.backend, artifact)}}
+    return {"useArtifact": {"artifact": nodes.artifact_node(call.backend, artifact)}}
 
 
 def _client_id_mapping(call: Call) -> JSON:
@@ -109,11 +110,11 @@ def _by_name(call: Call) -> Artifact | None:
 
 def _membership(call: Call) -> JSON:
     found = _by_name(call)
-    return call.project(artifactCollectionMembership=found and views.membership_node(call.backend, found))
+    return call.project(artifactCollectionMembership=found and nodes.membership_node(call.backend, found))
 
 
 def _artifact(call: Call) -> JSON:
-    return {"artifact": views.artifact_node(call.backend, call.artifact)}
+    return {"artifact": nodes.artifact_node(call.backend, call.artifact)}
 
 
 def _manifest(call: Call) -> JSON:
@@ -125,14 +126,14 @@ def _file_urls(call: Call) -> JSON:
     found = call.backend.artifact_by_name(*call.home, f"{given['collection']}:{given['alias']}")
     if found is None:
         return call.project(artifactCollection=None)
-    files = views.connection(_file_nodes(call, found), given.get("perPage"), given.get("cursor"))
-    collection = views.collection_node(found) | {"artifactMembership": {"files": files}}
+    files = nodes.connection(_file_nodes(call, found), given.get("perPage"), given.get("cursor"))
+    collection = nodes.collection_node(found) | {"artifactMembership": {"files": files}}
     return call.project(artifactCollection=collection)
 
 
 def _file_nodes(call: Call, artifact: Artifact) -> list[JSON]:
     return [
-        {"__typename": "File", "name": name, "directUrl": views.artifact_file_url(call.url, birth, name)}
+        {"__typename": "File", "name": name, "directUrl": artifact_file_url(call.url, birth, name)}
         for name, birth in call.backend.artifact_files(artifact).items()
     ]
 
@@ -150,8 +151,8 @@ def _artifacts_of_run(call: Call, runs_of: Callable[[Artifact], list[RunKey]]) -
     if run is None:
         return call.project(run=None)
     committed = [one for one in call.backend.artifacts.values() if one.version is not None]
-    nodes = [views.artifact_node(call.backend, one) for one in committed if run.key in runs_of(one)]
-    page = views.connection(nodes, call.variables.get("perPage"), call.variables.get("cursor"))
+    found = [nodes.artifact_node(call.backend, one) for one in committed if run.key in runs_of(one)]
+    page = nodes.connection(found, call.variables.get("perPage"), call.variables.get("cursor"))
     return call.project(run={"artifacts": page})
 
 
@@ -160,26 +161,26 @@ def _created_by(call: Call) -> JSON:
 
 
 def _used_by(call: Call) -> JSON:
-    return {"artifact": {"usedBy": views.connection(_run_nodes(call, call.artifact.used_by))}}
+    return {"artifact": {"usedBy": nodes.connection(_run_nodes(call, call.artifact.used_by))}}
 
 
 def _run_nodes(call: Call, keys: list[RunKey]) -> list[JSON]:
-    return [views.run_node(call.backend.runs[key], heavy=False) for key in keys if key in call.backend.runs]
+    return [nodes.run_node(call.backend.runs[key], heavy=False) for key in keys if key in call.backend.runs]
 
 
 def _versions(call: Call) -> JSON:
     """The versions of a collection, newest first."""
     given = call.variables
     kept = call.backend.versions(*call.home, given["collection"])[::-1]
-    page = views.connection(
-        [views.artifact_node(call.backend, one) for one in kept], given.get("perPage"), given.get("cursor")
+    page = nodes.connection(
+        [nodes.artifact_node(call.backend, one) for one in kept], given.get("perPage"), given.get("cursor")
     )
     edges = [edge | {"version": f"v{edge['node']['versionIndex']}"} for edge in page["edges"]]
     found = {"__typename": "ArtifactSequence", "artifacts": page | {"edges": edges}} if kept else None
     return call.project(artifactType={"artifactCollection": found})
 
 
-OPERATIONS: dict[str, Callable[[Call], JSON]] = {
+OPERATIONS: dict[str, Operation] = {
     "CreateArtifact": _create_artifact,
     "CreateArtifactManifest": _create_manifest,
     "UpdateArtifactManifest": _update_manifest,
