@@ -49,10 +49,9 @@ def _run_full_history(call: Call) -> JSON:
     if run is None:
         return call.project(run=None)
     samples = call.variables.get("samples")
-    history, events = (
-        [json.dumps(row) for row in history.sampled(rows, samples)] for rows in (run.history, run.events)
-    )
-    return call.project(run={"history": history, "events": events})
+    both = (run.history, run.events)
+    rows, events = ([json.dumps(row) for row in history.sampled(each, samples)] for each in both)
+    return call.project(run={"history": rows, "events": events})
 
 
 def _history_page(call: Call) -> JSON:
