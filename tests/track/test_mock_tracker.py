@@ -81,12 +81,12 @@ def test_the_lines_count_what_the_server_received(study, closed, make_config, ma
     tracker.open_study(config).finish(Ending("completed", None, {"best/eval/accuracy": 0.8}))
     assert closed(tracker) == Arrivals(
         (
-            "mock W&B backend: 3 trial runs, 1 final, 1 study, 13 rows, 0 unknown operations",
+            "mock W&B server: 3 trial runs, 1 final, 1 study, 13 rows, 0 unknown operations",
             f"  page kept: python -m wandb_mock {run_dir / 'wandb-mock'}",
         ),
         (),
     )
-    assert said == [f"mock W&B backend: {tracker.server.url}"]
+    assert said == [f"mock W&B server: {tracker.server.url}"]
 
 
 def test_repeats_and_the_best_of_each_method_have_runs_of_their_own(study, closed, make_config, make_trial, store):
@@ -272,7 +272,7 @@ def test_a_study_ends_with_code_1_where_something_is_missing(make_config, make_t
     with tracked(config, store, say=said.append) as tracker:
         run = tracker.open(trial)
         run.finish(trial_ending(train(trial, run), config.study))
-    assert [line.partition(":")[0] for line in said] == ["mock W&B backend", "mock W&B backend", "  page kept"]
+    assert [line.partition(":")[0] for line in said] == ["mock W&B server", "mock W&B server", "  page kept"]
     with pytest.raises(SystemExit) as ended, tracked(config, store, say=said.append) as tracker:
         again = make_trial(config, 1)
         train(again, tracker.open(again))  # whose end is never sent: the tracker sends that it was interrupted

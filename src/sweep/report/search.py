@@ -59,5 +59,5 @@ def _trial(facts: Facts, trial: TrialRecord) -> str:
 
 
 def tracked(facts: Facts, run: str) -> str:
-    """Where the run can be looked at; the mock backend's addresses answer to nobody once the study has ended."""
+    """Where the run can be looked at; the mock server's addresses answer to nobody once the study has ended."""
     return f"Recorded as {escape(run)}." if run and facts.config.tracker.name != "mock" else ""

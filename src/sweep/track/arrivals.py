@@ -51,7 +51,7 @@ def compare(store: Store, study: str, expected: Expected) -> Arrivals:
     """Compare the server's folder in the run directory with the records of the study named `study`."""
     folder = store.root / FOLDER
     runs = received_runs(folder)
-    counts = f"mock W&B backend: {_counted(runs)}, {_count(unknown_operations(folder), 'unknown operation')}"
+    counts = f"mock W&B server: {_counted(runs)}, {_count(unknown_operations(folder), 'unknown operation')}"
     page = f"  page kept: python -m wandb_mock {shlex.quote(str(folder))}"
     missing = (*_missing_runs(runs, expected.runs), *_missing_records(runs, store, study, expected.trained))
     return Arrivals((counts, page), missing)

@@ -28,13 +28,13 @@ class MockTracker(WandbTracker):
         try:
             self.server = MockServer(run_dir / FOLDER, port=port)
         except OSError as error:
-            rule = f"is {port}, but the mock backend cannot listen there: {error.strerror or error}"
+            rule = f"is {port}, but the mock server cannot listen there: {error.strerror or error}"
             raise UserError.of("tracker.port", rule) from None
-        account = Account(self.server.url, self.server.api_key, "the mock backend")
+        account = Account(self.server.url, self.server.api_key, "the mock server")
         patience = Patience.endless(stop or NeverStopped())
         super().__init__(config, run_dir, account=account, say=say, patience=patience, send_every=1)
         self._trained: set[tuple[JobType, int]] = set()
-        say(f"mock W&B backend: {self.server.url}")
+        say(f"mock W&B server: {self.server.url}")
 
     @property
     def expected(self) -> Expected:

@@ -243,7 +243,7 @@ def _faults(config: Config) -> list[Fault]:
     faults = unknown + list(_name_faults(tracker, resolved(tracker)))
     if tracker.name == "mock":
         if tracker.mode == "offline":
-            faults.append(Fault("tracker.mode", "is offline, but the mock backend is streamed to; use auto"))
+            faults.append(Fault("tracker.mode", "is offline, but the mock server is streamed to; use auto"))
         return faults
     client = read_client()
     mode = _mode(tracker, client)

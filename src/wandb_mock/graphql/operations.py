@@ -27,7 +27,7 @@ def answer(backend: Backend, url: str, request: JSON) -> JSON:
     operation = _OPERATIONS.get(name)
     if operation is None:
         backend.count_unknown(name)
-        return _error(f"the mock backend does not know the operation {name!r}")
+        return _error(f"the mock server does not know the operation {name!r}")
     try:
         with backend.lock:
             return {"data": operation(call)}

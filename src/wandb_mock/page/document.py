@@ -30,7 +30,7 @@ def render(backend: Backend, parts: Sequence[str]) -> str | None:
     with backend.lock:
         match list(parts):
             case []:
-                return _index(backend, backend.projects(), "Mock W&B backend")
+                return _index(backend, backend.projects(), "Mock W&B server")
             case [entity, project] if (entity, project) in backend.projects():
                 return _index(backend, [(entity, project)], f"{entity}/{project}")
             case [entity, project, "runs", run_id] if found := backend.run(entity, project, run_id):
