@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sweep.track.environment import resolved, without_effect
+from sweep.track.faults import tracker_faults
 from sweep.track.null import NullTracker
-from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending
 
 

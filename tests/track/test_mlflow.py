@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("mlflow")
 
 from sweep.records.store import Store
+from sweep.track.faults import tracker_faults
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
-from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 

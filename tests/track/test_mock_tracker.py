@@ -18,9 +18,10 @@ from sweep.errors import UserError
 from sweep.records.final import FinalRecord, Parameters, Refit
 from sweep.records.trial import Cost, EvalPoint, Step
 from sweep.track.arrivals import Arrivals, compare
+from sweep.track.faults import tracker_faults
 from sweep.track.mock_tracker import MockTracker
 from sweep.track.null import NullRun
-from sweep.track.open import open_tracker, tracked, tracker_faults
+from sweep.track.open import open_tracker, tracked
 from sweep.track.patience import NeverStopped
 from sweep.track.service import abandon
 from sweep.track.tracker import CutRun, Ending, JobType, cut_trial, trial_ending

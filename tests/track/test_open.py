@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.track.faults import tracker_faults
+from sweep.track.mode import described
 from sweep.track.null import NullTracker
-from sweep.track.open import described, open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending
 from sweep.track.wandb_tracker import WandbTracker
 

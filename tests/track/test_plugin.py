@@ -14,8 +14,10 @@ from sweep.config.parse import parse
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.track.addresses import WANDB, own_address
+from sweep.track.faults import tracker_faults
+from sweep.track.mode import described
 from sweep.track.null import NullTracker
-from sweep.track.open import described, open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.patience import NeverStopped
 from sweep.track.tracker import CutRun, Ending, JobType
 
