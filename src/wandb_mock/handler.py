@@ -81,12 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         elif parts[:1] == ["storage"]:
             self._send_file(stored(self.server.backend.disk, parts[1:]))
         elif found := page.render(self.server.backend, parts):
-            self._send(
-                HTTPStatus.OK,
-                found.encode(errors="replace"),
-                "text/html; charset=utf-8",
-                _PAGE,
-            )
+            self._send(HTTPStatus.OK, found.encode(errors="replace"), "text/html; charset=utf-8", _PAGE)
         else:
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from wandb_mock import MockServer
+from wandb_mock.__main__ import main
 from wandb_mock.backend import Backend
 from wandb_mock.records import Run
 
@@ -180,6 +181,16 @@ def test_a_kept_folder_is_served(tmp_path: Path) -> None:
     assert exports[0] == f"export WANDB_BASE_URL={url}\n"
     assert len(exports[1].rstrip().rpartition("=")[2]) == 40
     assert "mock/p" in page
+
+
+def test_a_port_that_is_taken_is_said_and_ends_with_code_2(
+    server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = server.url.rpartition(":")[2]
+    monkeypatch.setattr(sys, "argv", ["wandb_mock", str(tmp_path / "other"), "--port", port])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and f"on port {port}: Address already in use" in capsys.readouterr().err
 
 
 def test_the_package_does_without_the_client() -> None:
