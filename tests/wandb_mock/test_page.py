@@ -116,7 +116,7 @@ def test_without_params_the_config_values_that_differ_are_shown(backend: Backend
     for number, rate in enumerate((0.1, 0.2)):
         add(backend, f"r{number}", {"opt": {"lr": rate, "name": "sgd"}, "seed": 1}, {"score": rate})
     runs = backend.runs_of("mock", "p")
-    assert columns.searched_names(runs) == ["opt.lr"] and columns.searched_values(runs[1], ["opt.lr"]) == [0.2]
+    assert columns.searched(runs) == columns.Searched(["opt.lr"], [[0.1], [0.2]])
     assert [columns.score(run) for run in runs] == [0.1, 0.2] and columns.state(runs[0]) == "finished"
     assert "curve" not in re.findall("<th>(.*?)</th>", render(backend, []) or "")
 
@@ -127,6 +127,13 @@ def test_odd_configs_have_a_page(backend: Backend, odd: dict[str, Any]) -> None:
     assert balanced(render(backend, []) or "<p>") and balanced(render(backend, ["mock", "p", "runs", "odd"]) or "<p>")
     (run,) = backend.runs_of("mock", "p")
     assert (columns.state(run), columns.score(run)) == ("finished", None)
+
+
+def test_a_run_without_params_has_no_searched_values_where_others_have_them(backend: Backend) -> None:
+    trial(backend, 0, 0.001, 0.75)
+    add(backend, "study", {"optimizer": {"learning_rate": 0.5}}, {}, job_type="study")
+    found = columns.searched(backend.runs_of("mock", "p"))
+    assert found == columns.Searched(["optimizer.learning_rate"], [[0.001], [None]])
 
 
 def test_short_names_are_told_apart() -> None:
@@ -159,13 +166,13 @@ def test_a_chart_has_its_values_at_its_axes() -> None:
         "2", "0", "0", "train/global_step", "100",
     ]  # fmt: skip
     (line,) = re.findall('points="(.*?)"', drawn)
-    assert line.split() == ["52.0,10.0", "181.0,75.0", "310.0,140.0"]
+    assert line.split() == ["66.0,10.0", "188.0,75.0", "310.0,140.0"]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
     drawn = curves.charts([{"_step": at, "loss": at} for at in range(5000)])
     (line,) = re.findall('points="(.*?)"', drawn)
-    assert len(line.split()) == 500 and (line.split()[0], line.split()[-1]) == ("52.0,140.0", "310.0,10.0")
+    assert len(line.split()) == 500 and (line.split()[0], line.split()[-1]) == ("66.0,140.0", "310.0,10.0")
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, 1.0], [-1.7e308, 1.7e308], [math.nan, "x", None], [10**400, 2]])

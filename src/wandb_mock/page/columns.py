@@ -7,6 +7,7 @@ knows of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from wandb_mock.records import Run
@@ -35,23 +36,26 @@ def score(run: Run) -> float | None:
     return next((one for one in found if isinstance(one, int | float) and not isinstance(one, bool)), None)
 
 
-def searched_names(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the searched values: the keys of `params` in the config of the runs.
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Searched values: their dotted names, and the values of each run in the same order, None where a run has none."""
 
-    Where no run has `params`: the dotted names of the config values that are not the same in all runs, at most twelve.
+    names: Sequence[str]
+    values: Sequence[Sequence[Any]]
+
+
+def searched(runs: Sequence[Run]) -> Searched:
+    """Return the searched values of `runs`: the entries of `params` in their configs.
+
+    Where no run has `params`: the config values that are not the same in all runs, at most twelve.
     """
-    given = list(dict.fromkeys(name for run in runs for name in _params(run)))
-    if given:
-        return given
-    flat = [dict(_leaves(run.config)) for run in runs]
-    names = dict.fromkeys(name for values in flat for name in values)
-    return [name for name in names if len({repr(values.get(name)) for values in flat}) > 1][:_MOST_COLUMNS]
-
-
-def searched_values(run: Run, names: Sequence[str]) -> list[Any]:
-    """Return the run's searched values in the order of `names`; None for a value that it does not have."""
-    values = _params(run) or dict(_leaves(run.config))
-    return [values.get(name) for name in names]
+    flat = [_params(run) for run in runs]
+    names = list(dict.fromkeys(name for values in flat for name in values))
+    if not names:
+        flat = [dict(_leaves(run.config)) for run in runs]
+        every = dict.fromkeys(name for values in flat for name in values)
+        names = [name for name in every if len({repr(values.get(name)) for values in flat}) > 1][:_MOST_COLUMNS]
+    return Searched(names, [[values.get(name) for name in names] for values in flat])
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ class _Frame:
     bottom: float
 
 
-_CHART = _Frame(320, 170, left=52, right=310, top=10, bottom=140)
+_CHART = _Frame(320, 170, left=66, right=310, top=10, bottom=140)
 _SPARK = _Frame(90, 22, left=3, right=87, top=3, bottom=19)
 
 

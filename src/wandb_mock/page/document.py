@@ -46,14 +46,16 @@ def _document(title: str, sections: Sequence[str]) -> str:
 
 
 def _index(backend: Backend, projects: Sequence[tuple[str, str]], title: str) -> str:
-    sections = [_project(backend, entity, project) for entity, project in projects]
+    sections = [_project(backend, entity, project, title) for entity, project in projects]
     return _document(title, [*(sections or ["<p>Nothing has arrived yet.</p>"]), _unknown(backend), _skipped(backend)])
 
 
-def _project(backend: Backend, entity: str, project: str) -> str:
+def _project(backend: Backend, entity: str, project: str, title: str) -> str:
+    """Return the runs and artifacts of a project, under its name where the page has another title."""
+    name = f"{entity}/{project}"
     kept = [one for one in backend.artifacts.values() if (one.entity, one.project) == (entity, project)]
     tables = runs.tables(backend.runs_of(entity, project))
-    return f"<h2>{escape(entity)}/{escape(project)}</h2>" + tables + stored.artifacts(backend, kept)
+    return (f"<h2>{escape(name)}</h2>" if name != title else "") + tables + stored.artifacts(backend, kept)
 
 
 def _unknown(backend: Backend) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from wandb_mock.backend import Backend
@@ -50,12 +49,9 @@ def _facts(run: Run) -> str:
 
 
 def _searched(run: Run) -> str:
-    names = columns.searched_names([run])  # of a single run, those in `params` alone
-    if not names:
-        return ""
-    values = columns.searched_values(run, names)
-    rows = [[Cell(escape(name)), cell(value)] for name, value in zip(names, values, strict=True)]
-    return "<h2>Searched values</h2>" + table(("name", "value"), rows)
+    found = columns.searched([run])  # of a single run, those in `params` alone
+    rows = [[cell(name), cell(value)] for name, value in zip(found.names, found.values[0], strict=True)]
+    return "<h2>Searched values</h2>" + table(("name", "value"), rows) if rows else ""
 
 
 def _gaps(run: Run) -> str:

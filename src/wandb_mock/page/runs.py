@@ -23,22 +23,22 @@ def state_cell(run: Run) -> Cell:
 
 
 def _group(name: str, runs: Sequence[Run]) -> str:
-    searched = columns.searched_names(runs)
+    searched = columns.searched(runs)
     pictures = [curves.spark(run.history, columns.objective(run)) for run in runs]
     curve = ["curve"] if any(pictures) else []
-    heads = ("run", "job type", "state", "score", *columns.short_names(searched), *curve, "rows", "tags")
+    heads = ("run", "job type", "state", "score", *columns.short_names(searched.names), *curve, "rows", "tags")
     rows = [
         [
             Cell(run_link(run)),
             cell(run.job_type),
             state_cell(run),
             cell(columns.score(run)),
-            *(cell(value) for value in columns.searched_values(run, searched)),
+            *map(cell, values),
             *([Cell(picture)] if curve else []),
             cell(len(run.history)),
             cell(", ".join(run.tags)),
         ]
-        for run, picture in zip(runs, pictures, strict=True)
+        for run, values, picture in zip(runs, searched.values, pictures, strict=True)
     ]
     count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
     return f"<h3>{escape(name or 'no group')}: {count}</h3>" + scrolling(table(heads, rows, sortable=True))
