@@ -13,6 +13,7 @@ from peft import AutoPeftModelForSequenceClassification, PeftModel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, FNetConfig, FNetModel, pipeline
 
+from support.passes import logits, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
@@ -20,8 +21,6 @@ from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.standard import ARCHITECTURE
 from sweep.model.tokenizer import load_tokenizer
-
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 UNKNOWN = "does not recognize this architecture"
@@ -168,7 +167,12 @@ def test_the_card_of_a_pooled_model_that_takes_no_mask(
     configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer, base = AutoTokenizer.from_pretrained(folders["bert"]), tmp_path / "base"
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 64,
+    }
     FNetModel(FNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes)).save_pretrained(base)
     tokenizer.save_pretrained(base)
     config = configure("bert", "head", model={"path": str(base), "pooling": "mean"})

@@ -134,9 +134,9 @@ def test_every_layer_drops_what_its_config_says(
         parts = mask if isinstance(mask, list) else [mask]
         by_kind.setdefault(type(module).__name__, []).append(torch.cat([part.flatten() for part in parts]))
     assert {kind: len(drawn) for kind, drawn in by_kind.items()} == {
-        "LineDropout": 5, "BertSelfAttention": 2, "Site": 4,
+        "LineDropout": 5, "BertSelfAttention": 2, "MultiAdapterLinear": 4,
     }  # fmt: skip
-    for kind, wanted in {"LineDropout": HEAVY, "BertSelfAttention": HEAVY, "Site": 0.1}.items():
+    for kind, wanted in {"LineDropout": HEAVY, "BertSelfAttention": HEAVY, "MultiAdapterLinear": 0.1}.items():
         for drawn in by_kind[kind]:
             assert (drawn == 0).double().mean().item() == pytest.approx(wanted, abs=0.03), kind
             assert drawn.max().item() == pytest.approx(1 / (1 - wanted), rel=1e-3), kind
