@@ -1,4 +1,5 @@
-"""A mock W&B server on this machine. The unchanged `wandb` client streams to it and reads from it."""
+"""A mock W&B server on this machine. The unchanged `wandb` client streams to it and reads from
+it."""
 
 from wandb_mock.server import MockServer
 

@@ -11,7 +11,8 @@ from wandb_mock.records import Artifact, Run
 
 
 def run_file_url(url: str, run: Run, name: str) -> str:
-    """Return the address of a file of a run. `url` is that of the server; empty for a link on one of its pages."""
+    """Return the address of a file of a run. `url` is that of the server; empty for a link on one
+    of its pages."""
     return "/".join([url, "storage", "runs", *(quote(part, safe="") for part in run.key), quote(name)])
 
 
@@ -26,7 +27,8 @@ def manifest_url(url: str, artifact: Artifact) -> str:
 
 
 def stored(disk: Disk, parts: Sequence[str]) -> Path | None:
-    """Return the file at an address, given as the unquoted parts after `/storage/`; None where the address has no file."""
+    """Return the file at an address, given as the unquoted parts after `/storage/`; None where
+    the address has no file."""
     try:
         match parts:
             case ["runs", entity, project, run, *name]:

@@ -1,4 +1,5 @@
-"""The state of the server: runs, artifacts and sweeps, in memory and, as they arrive, in a folder."""
+"""The state of the server: runs, artifacts and sweeps, in memory and, as they arrive, in a
+folder."""
 
 from __future__ import annotations
 
@@ -20,10 +21,11 @@ PROJECT = "uncategorized"
 
 
 class Backend:
-    """Everything that has arrived. Several threads may use it; a thread that makes several reads which must agree with each
-    other holds `lock` meanwhile.
+    """Everything that has arrived. Several threads may use it; a thread that makes several reads
+    which must agree with each other holds `lock` meanwhile.
 
-    A folder that an earlier server filled is read first. Records that cannot be read are left out and named in `skipped`.
+    A folder that an earlier server filled is read first. Records that cannot be read are left out
+    and named in `skipped`.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -39,7 +41,8 @@ class Backend:
 
     @classmethod
     def open(cls, folder: Path | str) -> Backend:
-        """Return a backend with what an earlier one kept. Raises FileNotFoundError where there is no such folder."""
+        """Return a backend with what an earlier one kept. Raises FileNotFoundError where there is
+        no such folder."""
         if not Path(folder).is_dir():
             raise FileNotFoundError(folder)
         return cls(folder)
@@ -47,7 +50,8 @@ class Backend:
     # runs
 
     def run(self, entity: str | None, project: str | None, run_id: str | None) -> Run | None:
-        """Return the run, None where there is none. Without an entity or a project, the default ones are meant."""
+        """Return the run, None where there is none. Without an entity or a project, the default
+        ones are meant."""
         return self.runs.get((entity or ENTITY, project or PROJECT, run_id or ""))
 
     def run_by_storage_id(self, storage_id: str) -> Run | None:
@@ -64,12 +68,14 @@ class Backend:
             return run, True
 
     def expect_resume(self, run: Run) -> None:
-        """Note that the client asked where the run stopped: the start that follows goes on from there."""
+        """Note that the client asked where the run stopped: the start that follows goes on from
+        there."""
         with self.lock:
             self._resuming.add(run.key)
 
     def start_anew(self, run: Run) -> None:
-        """Forget the rows and the summary of an earlier run with this id, unless the client is about to resume it."""
+        """Forget the rows and the summary of an earlier run with this id, unless the client is
+        about to resume it."""
         with self.lock:
             if run.key not in self._resuming:
                 run.streams.clear()
@@ -77,7 +83,8 @@ class Backend:
                 self.disk.drop_streams(run.key)
 
     def update_run(self, run: Run, changes: Mapping[str, Any]) -> None:
-        """Set the fields that are in `changes` and not None there. Raises ValueError, and sets none, where one is malformed."""
+        """Set the fields that are in `changes` and not None there. Raises ValueError, and sets
+        none, where one is malformed."""
         with self.lock:
             given = {name: value for name, value in changes.items() if value is not None}
             replace(run, **given).check()
@@ -113,7 +120,8 @@ class Backend:
         write_json(self.disk.run(run.key) / "run.json", _record(run))
 
     def projects(self) -> list[tuple[str, str]]:
-        """Return the entity and the name of each project that has a run, an artifact or a sweep."""
+        """Return the entity and the name of each project that has a run, an artifact or a
+        sweep."""
         with self.lock:
             homes: Iterable[Run | Artifact | Sweep] = chain(
                 self.runs.values(), self.artifacts.values(), self.sweeps.values()
@@ -133,8 +141,8 @@ class Backend:
         return listed(self.disk.run(run.key) / "files")
 
     def artifact_files(self, artifact: Artifact) -> dict[str, Artifact]:
-        """Return the files of an artifact by name, each with the version that it was uploaded with: the client uploads no file
-        twice."""
+        """Return the files of an artifact by name, each with the version that it was uploaded
+        with: the client uploads no file twice."""
         entries = self._manifest(artifact).items()
         births = {name: self.artifacts.get(entry.get("birthArtifactID", ""), artifact) for name, entry in entries}
         return {name: birth for name, birth in births.items() if self.artifact_file(birth, name).is_file()}
@@ -156,7 +164,8 @@ class Backend:
     # artifacts
 
     def create_artifact(self, wanted: Artifact, run: RunKey | None) -> Artifact:
-        """Return the artifact with the content of `wanted`: one that is there, or a draft, to be filled and committed."""
+        """Return the artifact with the content of `wanted`: one that is there, or a draft, to be
+        filled and committed."""
         with self.lock:
             artifact = next((kept for kept in self.artifacts.values() if _same_content(kept, wanted)), wanted)
             artifact.wanted_aliases = list(dict.fromkeys([*artifact.wanted_aliases, *wanted.wanted_aliases]))
@@ -194,14 +203,16 @@ class Backend:
         return sorted((one for one in kept if one.version is not None), key=lambda one: one.version or 0)
 
     def artifact_by_name(self, entity: str, project: str, name: str) -> Artifact | None:
-        """Return the version that `COLLECTION`, `COLLECTION:v3` or `COLLECTION:ALIAS` names, None where there is none."""
+        """Return the version that `COLLECTION`, `COLLECTION:v3` or `COLLECTION:ALIAS` names, None
+        where there is none."""
         collection, _, alias = name.partition(":")
         alias = alias or "latest"
         versions = self.versions(entity, project, collection)
         return next((one for one in versions if alias in (f"v{one.version}", *one.aliases)), None)
 
     def _move_aliases(self, artifact: Artifact) -> None:
-        """Give a version its aliases and `latest`, and take them from the others: an alias names one version."""
+        """Give a version its aliases and `latest`, and take them from the others: an alias names
+        one version."""
         moved = {"latest", *artifact.wanted_aliases}
         for other in self.versions(artifact.entity, artifact.project, artifact.collection):
             if other is not artifact and moved.intersection(other.aliases):
@@ -260,7 +271,8 @@ class Backend:
 
 
 def _same_content(kept: Artifact, wanted: Artifact) -> bool:
-    """Return whether `wanted` need not be sent: W&B makes no new version of content that its collection already has.
+    """Return whether `wanted` need not be sent: W&B makes no new version of content that its
+    collection already has.
 
     A draft is the same where the client sends its request again because the answer was lost.
     """
@@ -270,5 +282,6 @@ def _same_content(kept: Artifact, wanted: Artifact) -> bool:
 
 
 def _record(kept: Run | Artifact | Sweep) -> dict[str, Any]:
-    """Return the fields for the record on disk, less the streams of a run, which have files of their own."""
+    """Return the fields for the record on disk, less the streams of a run, which have files of
+    their own."""
     return {each.name: getattr(kept, each.name) for each in fields(kept) if each.name != "streams"}

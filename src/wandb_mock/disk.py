@@ -1,4 +1,5 @@
-"""The folder of a server: JSON and JSON lines, under names that any file system takes (README.md lists the files)."""
+"""The folder of a server: JSON and JSON lines, under names that any file system takes (README.md
+lists the files)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from wandb_mock.records import RunKey
 
 
 class Disk:
-    """The places of all files in `folder`, which is made where it is absent. Uploads on their way are in `incoming`."""
+    """The places of all files in `folder`, which is made where it is absent. Uploads on their way
+    are in `incoming`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +65,8 @@ class Disk:
             path.unlink()
 
     def streams(self, key: RunKey) -> Iterator[tuple[str, Iterator[tuple[int, Any]]]]:
-        """Yield the name of each stream of a run, with its lines and their places in the order of arrival."""
+        """Yield the name of each stream of a run, with its lines and their places in the order of
+        arrival."""
         for path in sorted((self.run(key) / "streams").glob("*")):
             yield unquote(path.name), _journal(path)
 
@@ -80,7 +83,8 @@ def _journal(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _plain(name: str) -> str:
-    """Return `name` as one part of a path. `quote` keeps dots, and `..` must not lead out of the folder."""
+    """Return `name` as one part of a path. `quote` keeps dots, and `..` must not lead out of the
+    folder."""
     return quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E")
 
 

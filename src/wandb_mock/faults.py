@@ -1,4 +1,5 @@
-"""Faults on demand: a test lets the next requests fail in a chosen way, and sees what the client does."""
+"""Faults on demand: a test lets the next requests fail in a chosen way, and sees what the client
+does."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ class Kind(StrEnum):
 class Fault:
     """How the next `times` requests fail whose label contains `match`.
 
-    A label is `METHOD PATH OPERATION`; GraphQL requests alone have an operation. With `applied` the request takes effect
-    and the answer is lost, so that the client sends the same again. A `LATE` request is answered as usual, after `late_s`
-    seconds.
+    A label is `METHOD PATH OPERATION`; GraphQL requests alone have an operation. With `applied`
+    the request takes effect and the answer is lost, so that the client sends the same again. A
+    `LATE` request is answered as usual, after `late_s` seconds.
     """
 
     kind: Kind = Kind.ERROR
@@ -75,7 +76,8 @@ class Faults:
             self._away_until = time.monotonic() + seconds
 
     def take(self, label: str) -> Fault | None:
-        """Return the fault of the request with this label, and count it as used; None where the request is to succeed."""
+        """Return the fault of the request with this label, and count it as used; None where the
+        request is to succeed."""
         with self._lock:
             fault = _DROP if time.monotonic() < self._away_until else self._next(label)
             if fault:

@@ -54,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
     """The requests of one connection, in its own thread."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body of an answer are two writes; unbuffered, the second waits until the first is acknowledged.
+    # Head and body of an answer are two writes; unbuffered, the second waits until the first is
+    # acknowledged.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: HttpServer
@@ -63,8 +64,9 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing: the pages show what has arrived."""
 
     def parse_request(self) -> bool:
-        """Refuse, before the body is read, requests that a web page may cause and no client sends: those to a name that was
-        made to lead here (DNS rebinding), and those that a page of another origin makes."""
+        """Refuse, before the body is read, requests that a web page may cause and no client
+        sends: those to a name that was made to lead here (DNS rebinding), and those that a page
+        of another origin makes."""
         if not super().parse_request():
             return False
         trouble = foreign(self.command, self.headers)
@@ -86,7 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 
     def do_PUT(self) -> None:
-        """Receive a file into a folder of its own, then move it to its place: half a file never gets there."""
+        """Receive a file into a folder of its own, then move it to its place: half a file never
+        gets there."""
         with tempfile.TemporaryDirectory(dir=self.server.backend.disk.incoming) as folder:
             arrived = Path(folder) / "body"
             with arrived.open("wb") as body:
@@ -101,7 +104,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"a message has at most {LARGEST} bytes"})
             return
         if not self._is_known():
-            # Whatever the body holds: the client sends telemetry to find out whether the server takes it.
+            # Whatever the body holds: the client sends telemetry to find out whether the server
+            # takes it.
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
             return
         if message is None:
@@ -189,7 +193,8 @@ class Handler(BaseHTTPRequestHandler):
     # faults
 
     def _fault(self, operation: str = "") -> Fault | None:
-        """Return the fault that a test has ordered for this request. A late answer is waited for here, and is no fault."""
+        """Return the fault that a test has ordered for this request. A late answer is waited for
+        here, and is no fault."""
         if self.server.closed:
             return Fault.drop()
         fault = self.server.faults.take(f"{self.command} {self.path} {operation}")

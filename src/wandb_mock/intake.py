@@ -1,4 +1,5 @@
-"""Which requests the server takes: those of clients on this machine, with bodies of a bounded size."""
+"""Which requests the server takes: those of clients on this machine, with bodies of a bounded
+size."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ class TooLargeError(Exception):
 def foreign(method: str, headers: Message) -> str:
     """Return why a request is refused; empty where it is not.
 
-    The port in `Host` does not matter, since a tunnel has its own. A page of another origin may link to the server, and may
-    not write to it.
+    The port in `Host` does not matter, since a tunnel has its own. A page of another origin may
+    link to the server, and may not write to it.
     """
     host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if _hostname(f"//{host}") not in _LOOPBACK:
@@ -37,7 +38,8 @@ def _hostname(address: str) -> str | None:
 
 
 def unpacked(body: bytes) -> bytes:
-    """Return the unpacked body of a gzip request. Raises TooLargeError as soon as it is too large, and zlib.error."""
+    """Return the unpacked body of a gzip request. Raises TooLargeError as soon as it is too
+    large, and zlib.error."""
     unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     found = unpacker.decompress(body, LARGEST + 1)
     if len(found) > LARGEST:

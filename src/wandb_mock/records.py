@@ -1,4 +1,5 @@
-"""A run, an artifact and a sweep as the server keeps them. Their fields can be written as JSON and read back."""
+"""A run, an artifact and a sweep as the server keeps them. Their fields can be written as JSON
+and read back."""
 
 from __future__ import annotations
 
@@ -20,20 +21,22 @@ _CLIENT_KEYS = frozenset({"_wandb", "wandb_version"})
 
 
 def now() -> str:
-    """Return the time as the W&B API writes it, in UTC. Sorted as texts, such times are in order."""
+    """Return the time as the W&B API writes it, in UTC. Sorted as texts, such times are in
+    order."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def global_id(kind: str, *parts: object) -> str:
-    """Return a GraphQL id. It has to be base64, since the client converts artifact ids to hexadecimal and back."""
+    """Return a GraphQL id. It has to be base64, since the client converts artifact ids to
+    hexadecimal and back."""
     return base64.b64encode(":".join([kind, *map(str, parts)]).encode()).decode()
 
 
 class Stream:
     """The lines of a streamed file, each at its place.
 
-    The client numbers the lines, and sends a chunk again when the answer was lost. A line is kept by its number, so that a
-    repeated line changes nothing and a late one gets its place.
+    The client numbers the lines, and sends a chunk again when the answer was lost. A line is kept
+    by its number, so that a repeated line changes nothing and a late one gets its place.
     """
 
     def __init__(self) -> None:
@@ -43,7 +46,8 @@ class Stream:
         return isinstance(other, Stream) and self._lines == other._lines
 
     def put(self, offset: int, lines: Sequence[Any]) -> list[tuple[int, Any]]:
-        """Keep `lines` from place `offset` on. Return those that are new or changed, with their places."""
+        """Keep `lines` from place `offset` on. Return those that are new or changed, with their
+        places."""
         fresh = [(at, line) for at, line in enumerate(lines, offset) if self._lines.get(at, self) != line]
         self._lines.update(fresh)
         return fresh
@@ -64,8 +68,8 @@ class Stream:
 
 @dataclass
 class Run:
-    """A run. `number` counts the runs of the server; `raw_config` is the config as the client sends it; `streams` holds the
-    streamed files by name."""
+    """A run. `number` counts the runs of the server; `raw_config` is the config as the client
+    sends it; `streams` holds the streamed files by name."""
 
     entity: str
     project: str
@@ -90,7 +94,8 @@ class Run:
     streams: dict[str, Stream] = field(default_factory=dict, repr=False)
 
     def check(self) -> None:
-        """Raises ValueError where a field has a value that no client sends. The pages and answers rely on the types."""
+        """Raises ValueError where a field has a value that no client sends. The pages and answers
+        rely on the types."""
         kinds = {
             str: ("entity", "project", "id", "display_name", "group", "job_type", "notes", "sweep", "host", "program",
                   "commit", "repo", "created_at", "heartbeat_at"),
@@ -116,7 +121,8 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `failed` (by the exit code) or `crashed` (no message for minutes)."""
+        """`running`, `finished`, `failed` (by the exit code) or `crashed` (no message for
+        minutes)."""
         if self.ended:
             return "failed" if self.exit_code else "finished"
         silence = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat_at)
@@ -149,8 +155,8 @@ def _unwrapped(entry: Any) -> Any:
 
 @dataclass
 class Artifact:
-    """A version of a collection, or the draft of one: `version` is None until it is committed. `number` counts the artifacts
-    of the server, `digest` identifies the content."""
+    """A version of a collection, or the draft of one: `version` is None until it is committed.
+    `number` counts the artifacts of the server, `digest` identifies the content."""
 
     number: int
     entity: str

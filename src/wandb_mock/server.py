@@ -11,15 +11,17 @@ from wandb_mock.backend import Backend
 from wandb_mock.faults import Faults
 from wandb_mock.handler import HttpServer
 
-# The client wants forty characters. The server takes every key and looks at none, so that this one need not be a secret.
+# The client wants forty characters. The server takes every key and looks at none, so that this
+# one need not be a secret.
 API_KEY = "0badc0de" * 5
 
 
 class MockServer:
     """A mock W&B server that answers from the moment it is made until `close`.
 
-    A client reaches it by `url` and `api_key`. `backend` has what has arrived; `faults` takes the failures that a test orders.
-    Raises OSError where the folder cannot be written or the port is taken; port 0 takes a free one.
+    A client reaches it by `url` and `api_key`. `backend` has what has arrived; `faults` takes the
+    failures that a test orders. Raises OSError where the folder cannot be written or the port is
+    taken; port 0 takes a free one.
     """
 
     def __init__(self, folder: Path | str, *, port: int = 0) -> None:

@@ -14,7 +14,8 @@ SUMMARY = "wandb-summary.json"
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """`chunks` holds, by file name, the place of the first line and the lines: objects in JSON files, texts in others.
+    """`chunks` holds, by file name, the place of the first line and the lines: objects in JSON
+    files, texts in others.
 
     `complete` is true in the last message of a run, which has its exit code.
     """

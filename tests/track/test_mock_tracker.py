@@ -1,4 +1,5 @@
-"""`tracker=mock`: the W&B tracker against a server that sweep starts, and what is found there at the end."""
+"""`tracker=mock`: the W&B tracker against a server that sweep starts, and what is found there at
+the end."""
 
 from __future__ import annotations
 

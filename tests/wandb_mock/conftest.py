@@ -1,4 +1,5 @@
-"""The real wandb client, pointed at a mock backend and kept from everything else of the machine."""
+"""The real wandb client, pointed at a mock backend and kept from everything else of the
+machine."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Wait = Callable[[Callable[[], Any]], None]
 
 @pytest.fixture(scope="module", autouse=True)
 def _sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One client service for a module, with nothing of the user's: no key, netrc, settings or cache."""
+    """One client service for a module, with nothing of the user's: no key, netrc, settings or
+    cache."""
     home = tmp_path_factory.mktemp("wandb")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WANDB_ENTITY", "WANDB_PROJECT"):
@@ -41,7 +43,8 @@ def server(tmp_path: Path) -> Iterator[MockServer]:
 
 
 def starter(server: MockServer) -> Start:
-    """How a test starts a run: history and retries go out each second, the least wait the client knows."""
+    """How a test starts a run: history and retries go out each second, the least wait the client
+    knows."""
 
     def start(**given: Any) -> wandb.Run:
         settings = wandb.Settings(

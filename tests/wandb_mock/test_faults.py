@@ -48,7 +48,8 @@ def _through(server: MockServer, fault: Fault | None) -> MockServer:
 
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[MockServer]]]:
-    """Every case with a server of its own, all at once: each spends its time waiting to try again."""
+    """Every case with a server of its own, all at once: each spends its time waiting to try
+    again."""
     with ExitStack() as stack, ThreadPoolExecutor(len(CASES) + 1) as threads:
         servers = {name: MockServer(tmp_path_factory.mktemp("backend")) for name in [*CASES, AWAY]}
         for server in servers.values():

@@ -1,4 +1,5 @@
-"""What comes from elsewhere, is too large or malformed is refused, and what else there is stays in sight."""
+"""What comes from elsewhere, is too large or malformed is refused, and what else there is stays
+in sight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The pages: the table of runs, curves, escaping, and sorting in a real browser where there is one."""
+"""The pages: the table of runs, curves, escaping, and sorting in a real browser where there is
+one."""
 
 from __future__ import annotations
 
@@ -213,7 +214,8 @@ def dumped(address: str, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
 def test_a_click_sorts_numbers_as_numbers(backend: Backend, tmp_path: Path) -> None:
-    """The page's own script, with a script beside it that clicks; empty cells come last either way."""
+    """The page's own script, with a script beside it that clicks; empty cells come last either
+    way."""
     values: list[tuple[object, object]] = [
         (10, "run-10"),
         (9.5, "run-9"),

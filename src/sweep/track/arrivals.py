@@ -1,7 +1,8 @@
 """What a mock W&B server received, compared with what the run directory recorded.
 
-A run with `tracker=mock` makes this comparison at its end. `python -m sweep.track.arrivals RUN_DIR` makes it again, for all
-trials whose records name a server on this machine. It ends with code 1 where something is missing.
+A run with `tracker=mock` makes this comparison at its end. `python -m sweep.track.arrivals
+RUN_DIR` makes it again, for all trials whose records name a server on this machine. It ends with
+code 1 where something is missing.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ Trained = tuple[JobType, int]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What should have arrived: `runs` maps ids to names, `trained` has the job type and the trial's number of each training
-    whose rows and ending the run directory holds."""
+    """What should have arrived: `runs` maps ids to names, `trained` has the job type and the
+    trial's number of each training whose rows and ending the run directory holds."""
 
     runs: Mapping[str, str]
     trained: frozenset[Trained]
@@ -41,14 +42,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """`lines` tell the user what arrived; `missing` names each run, row and ending that did not."""
+    """`lines` tell the user what arrived; `missing` names each run, row and ending that did
+    not."""
 
     lines: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 def compare(store: Store, study: str, expected: Expected) -> Arrivals:
-    """Compare the server's folder in the run directory with the records of the study named `study`."""
+    """Compare the server's folder in the run directory with the records of the study named
+    `study`."""
     folder = store.root / FOLDER
     runs = received_runs(folder)
     counts = f"mock W&B server: {_counted(runs)}, {_count(unknown_operations(folder), 'unknown operation')}"
@@ -135,7 +138,8 @@ def _missing_rows(name: str, events: Sequence[Event], runs: Sequence[ReceivedRun
 
 
 def absent_rows(events: Sequence[Event], rows: Sequence[Row]) -> list[Event]:
-    """Return the events that have no row of their own: a row with their step and all their values."""
+    """Return the events that have no row of their own: a row with their step and all their
+    values."""
     left: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
         left[row.get(STEP)].append(row)
@@ -155,7 +159,8 @@ def _same(row: Row, metrics: Mapping[str, float]) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """Return a value that compares as equal. JSON has no infinity, which the client sends by name; NaN must equal itself."""
+    """Return a value that compares as equal. JSON has no infinity, which the client sends by
+    name; NaN must equal itself."""
     number = float(value) if isinstance(value, int | float | str) else value
     return "NaN" if isinstance(number, float) and math.isnan(number) else number
 

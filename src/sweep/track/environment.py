@@ -1,5 +1,5 @@
-"""The W&B client's own environment variables: which of them count, in place of a config that names nothing, and which do
-not."""
+"""The W&B client's own environment variables: which of them count, in place of a config that
+names nothing, and which do not."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ _NO_EFFECT = {
 
 
 def switched_off(environment: Mapping[str, str] = os.environ) -> str:
-    """What in the environment says that nothing is to be tracked, such as `WANDB_DISABLED=true`; empty if nothing does."""
+    """What in the environment says that nothing is to be tracked, such as `WANDB_DISABLED=true`;
+    empty if nothing does."""
     if (value := environment.get("WANDB_DISABLED", "")).strip().lower() in _TRUE:
         return f"WANDB_DISABLED={value}"
     return ""
 
 
 def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> TrackerConfig:
-    """The project, the entity and the tags that runs get: the config's own, else those of the environment."""
+    """The project, the entity and the tags that runs get: the config's own, else those of the
+    environment."""
     tags = tuple(tag.strip() for tag in environment.get("WANDB_TAGS", "").split(",") if tag.strip())
     found = {
         "project": tracker.project or environment.get("WANDB_PROJECT") or PROJECT,
@@ -49,9 +51,11 @@ def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ
 def without_effect(
     tracker: TrackerConfig, environment: Mapping[str, str] = os.environ, *, chosen: str = ""
 ) -> Iterator[str]:
-    """Yield a line for each variable that is set and does nothing here: what holds instead, and what to type.
+    """Yield a line for each variable that is set and does nothing here: what holds instead, and
+    what to type.
 
-    `chosen` says which choice of the user's keeps tracking on, such as `tracker.mode is online`; empty where none does.
+    `chosen` says which choice of the user's keeps tracking on, such as `tracker.mode is online`;
+    empty where none does.
     """
     for name, instead in _NO_EFFECT.items():
         if value := environment.get(name):

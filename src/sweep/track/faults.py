@@ -20,7 +20,8 @@ from sweep.track.mock_settings import MockSettings
 from sweep.track.mode import KEY, MODES, account_trouble, each, find_mode, with_tracker
 from sweep.track.plugin import plugin_faults, setting_faults
 
-# Trackers without a class of their own to name, and the keys that they have beside those of `TrackerConfig`.
+# Trackers without a class of their own to name, and the keys that they have beside those of
+# `TrackerConfig`.
 _BUILT_IN: Mapping[str, type[Section]] = {"wandb": Section, "mock": MockSettings, "none": Section}
 
 _NOT_IN_PROJECT = "/\\#?%:"
@@ -28,7 +29,8 @@ _LONGEST_PROJECT, _LONGEST_TAG = 128, 64
 
 
 def tracker_faults(config: Config) -> list[Fault]:
-    """Return what is wrong with the settings of all trackers, and with this machine's credentials for them."""
+    """Return what is wrong with the settings of all trackers, and with this machine's credentials
+    for them."""
     also = config.tracker.also
     if broken := [fault for name, values in also.items() for fault in _also_faults(name, values)]:
         return broken
@@ -56,7 +58,8 @@ def _also_faults(name: str, values: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _together_faults(named: list[str]) -> Iterator[Fault]:
-    """Yield what is wrong with trackers in one list. W&B's client has one server in a process, so that `mock` excludes `wandb`."""
+    """Yield what is wrong with trackers in one list. W&B's client has one server in a process, so
+    that `mock` excludes `wandb`."""
     if len(set(named)) < len(named):
         yield Fault("tracker", f"is [{','.join(named)}], but one tracker may stand in the list once")
     if {"wandb", "mock"} <= set(named):
@@ -114,7 +117,8 @@ def _key_faults(tracker: TrackerConfig, own: type[Section]) -> Iterator[Fault]:
 
 
 def _name_faults(given: TrackerConfig, tracker: TrackerConfig) -> list[Fault]:
-    """Return what is wrong with the project and the tags: those of the environment where the config has none."""
+    """Return what is wrong with the project and the tags: those of the environment where the
+    config has none."""
     faults = []
     name = tracker.project or ""
     project_from = "" if given.project else "WANDB_PROJECT"

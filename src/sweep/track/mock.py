@@ -1,4 +1,5 @@
-"""The former address of the mock W&B server: `python -m sweep.track.mock` names the new command and ends with code 2."""
+"""The former address of the mock W&B server: `python -m sweep.track.mock` names the new command
+and ends with code 2."""
 
 from __future__ import annotations
 

@@ -19,5 +19,6 @@ class MockSettings(Section):
 
 
 def mock_settings(tracker: TrackerConfig) -> MockSettings:
-    """Return the checked settings. Raises ValidationError where a key is unknown or a value is wrong."""
+    """Return the checked settings. Raises ValidationError where a key is unknown or a value is
+    wrong."""
     return MockSettings.model_validate(tracker.model_extra or {})

@@ -17,8 +17,8 @@ from wandb_mock import MockServer
 
 
 class MockTracker(WandbTracker):
-    """The server keeps everything in `RUN_DIR/wandb-mock` and stops when the tracker is closed. A study that goes on
-    starts it again on the same folder.
+    """The server keeps everything in `RUN_DIR/wandb-mock` and stops when the tracker is closed. A
+    study that goes on starts it again on the same folder.
 
     Raises UserError where the server cannot listen on `tracker.port`.
     """
@@ -52,7 +52,8 @@ class MockTracker(WandbTracker):
         return completed
 
     def close(self) -> tuple[str, ...]:
-        """Return the client's lines only where something did not arrive: `sweep.track.arrivals` tells the rest."""
+        """Return the client's lines only where something did not arrive: `sweep.track.arrivals`
+        tells the rest."""
         try:
             told = super().close()
         finally:

@@ -19,7 +19,8 @@ KEY = "tracker.mode"
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The mode in which W&B is used. `asked` is true where somebody chose it, in `source`; else it follows from the credentials."""
+    """The mode in which W&B is used. `asked` is true where somebody chose it, in `source`; else
+    it follows from the credentials."""
 
     name: str
     asked: bool
@@ -55,7 +56,8 @@ def account_trouble(client: Client) -> str | None:
 
 
 def described(tracker: TrackerConfig) -> str:
-    """Return where runs would be tracked, in words. Under `auto` the environment counts. Starts and asks nothing."""
+    """Return where runs would be tracked, in words. Under `auto` the environment counts. Starts
+    and asks nothing."""
     return "; ".join(_described(one) for _, one in each(tracker))
 
 

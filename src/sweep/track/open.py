@@ -28,10 +28,11 @@ from sweep.track.tracker import Say, Tracker
 def tracked(
     config: Config, store: Store, *, say: Say | None = None, stop: Stop | None = None, at_end: Say | None = None
 ) -> Iterator[Tracker]:
-    """Open the tracker as `open_tracker` does. At the end, close it and tell the user what arrived, by `at_end` or else `say`.
+    """Open the tracker as `open_tracker` does. At the end, close it and tell the user what
+    arrived, by `at_end` or else `say`.
 
-    With `tracker=mock`, what its server received is compared with the run directory then. Raises SystemExit(1) where
-    something is missing there, and UserError as `open_tracker`.
+    With `tracker=mock`, what its server received is compared with the run directory then. Raises
+    SystemExit(1) where something is missing there, and UserError as `open_tracker`.
     """
     say = say or _print
     trackers = _opened(config, store.root, say=say, stop=stop)
@@ -59,13 +60,15 @@ def _arrived(trackers: Sequence[tuple[str, Tracker]], store: Store, study: str) 
 
 
 def open_tracker(config: Config, run_dir: Path, *, say: Say | None = None, stop: Stop | None = None) -> Tracker:
-    """Return the tracker that the config names. `tracked` is to be used where there is a run directory to compare with.
+    """Return the tracker that the config names. `tracked` is to be used where there is a run
+    directory to compare with.
 
-    `say` takes single lines for the user; without it they go to standard error. After a `stop` no server is waited for
-    but for a few seconds, or not at all.
+    `say` takes single lines for the user; without it they go to standard error. After a `stop` no
+    server is waited for but for a few seconds, or not at all.
 
-    Raises UserError for every fault that `tracker_faults` knows, for a key that the server rejects where online mode
-    was asked for, and for a port that is taken. A server that does not answer is no error: runs are kept offline.
+    Raises UserError for every fault that `tracker_faults` knows, for a key that the server
+    rejects where online mode was asked for, and for a port that is taken. A server that does not
+    answer is no error: runs are kept offline.
     """
     say = say or _print
     return _together(_opened(config, run_dir, say=say, stop=stop), say=say)
@@ -110,7 +113,8 @@ def _open(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) -> Trac
 
 
 def _chosen(tracker: TrackerConfig) -> str:
-    """Return the choice of the user's that keeps tracking on; empty where the environment may switch it off."""
+    """Return the choice of the user's that keeps tracking on; empty where the environment may
+    switch it off."""
     if tracker.name == "mock":
         return "tracker is mock"
     return f"tracker.mode is {tracker.mode}" if tracker.mode != "auto" else ""

@@ -1,4 +1,5 @@
-"""What a mock W&B server has received, read from the folder that it keeps (`src/wandb_mock/README.md` describes the files)."""
+"""What a mock W&B server has received, read from the folder that it keeps
+(`src/wandb_mock/README.md` describes the files)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRun:
-    """One run. `number` is that of its trial, None for a run of a study or a comparison. `rows` are in the order of sending."""
+    """One run. `number` is that of its trial, None for a run of a study or a comparison. `rows`
+    are in the order of sending."""
 
     id: str
     group: str
@@ -29,7 +31,8 @@ class ReceivedRun:
 
 
 def received_runs(folder: Path) -> list[ReceivedRun]:
-    """Return all runs in `folder`. A run whose record cannot be read is left out, as the server leaves it out."""
+    """Return all runs in `folder`. A run whose record cannot be read is left out, as the server
+    leaves it out."""
     runs = []
     for path in sorted(folder.glob("runs/*/*/*/run.json")):
         with suppress(*_UNREADABLE):
@@ -54,7 +57,8 @@ def _run(path: Path) -> ReceivedRun:
 
 
 def _rows(journal: Path) -> tuple[Row, ...]:
-    """A line of the journal has one row and its place; a row that was sent again has the same place."""
+    """A line of the journal has one row and its place; a row that was sent again has the same
+    place."""
     rows: dict[int, Row] = {}
     with suppress(FileNotFoundError):
         for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():

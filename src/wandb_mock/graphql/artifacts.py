@@ -1,4 +1,5 @@
-"""The operations on artifacts: a draft is made, its files and its manifest are sent, and it is committed."""
+"""The operations on artifacts: a draft is made, its files and its manifest are sent, and it is
+committed."""
 
 from __future__ import annotations
 

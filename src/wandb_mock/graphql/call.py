@@ -15,7 +15,8 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request: the `query` text and its `variables`. `url` is the address of the server, for addresses in the answer."""
+    """A request: the `query` text and its `variables`. `url` is the address of the server, for
+    addresses in the answer."""
 
     backend: Backend
     url: str
@@ -29,7 +30,8 @@ class Call:
 
     @property
     def run(self) -> Run | None:
-        """The run that the request names. The public API calls it `name`, wandb-core `run` or `runName`."""
+        """The run that the request names. The public API calls it `name`, wandb-core `run` or
+        `runName`."""
         given = self.variables
         return self.backend.run(*self.home, given.get("name") or given.get("run") or given.get("runName"))
 
@@ -47,7 +49,8 @@ class Call:
         return self.backend.artifacts[wanted]
 
     def project(self, **inside: Any) -> JSON:
-        """Return an answer about the project that the request names; null where there is no such project."""
+        """Return an answer about the project that the request names; null where there is no such
+        project."""
         known = self.home in self.backend.projects()
         return {"project": inside | {"internalId": "1", "readOnly": False} if known else None}
 

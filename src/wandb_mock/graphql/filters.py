@@ -10,7 +10,8 @@ from wandb_mock.records import Run
 
 _MISSING = object()
 
-# A field has one name in the API's answers and may have another one in W&B's data base; filters use both.
+# A field has one name in the API's answers and may have another one in W&B's data base; filters
+# use both.
 _FIELDS: dict[str, Callable[[Run], Any]] = {
     "name": lambda run: run.id,
     "display_name": lambda run: run.display_name,
@@ -32,7 +33,8 @@ _FIELDS: dict[str, Callable[[Run], Any]] = {
 
 
 class UnknownFilterError(ValueError):
-    """A filter or an order that the server does not know. An error is better than the wrong runs."""
+    """A filter or an order that the server does not know. An error is better than the wrong
+    runs."""
 
 
 def selected(runs: Sequence[Run], condition: Mapping[str, Any]) -> list[Run]:
@@ -41,7 +43,8 @@ def selected(runs: Sequence[Run], condition: Mapping[str, Any]) -> list[Run]:
 
 
 def ordered(runs: Sequence[Run], order: str) -> list[Run]:
-    """Return the runs in the order of one field; `-` before it means descending. Runs without the field come last.
+    """Return the runs in the order of one field; `-` before it means descending. Runs without the
+    field come last.
 
     Raises UnknownFilterError.
     """
@@ -79,7 +82,8 @@ def _value(run: Run, field: str) -> Any:
     root, _, rest = field.partition(".")
     if root == "config":
         found = _at(run.config, rest)
-        # The data base stores a config entry as `{"value": …}`; a filter may name it with `.value` or without.
+        # The data base stores a config entry as `{"value": …}`; a filter may name it with
+        # `.value` or without.
         return _at(run.config, rest.removesuffix(".value")) if found is _MISSING else found
     if root in ("summary_metrics", "summaryMetrics", "summary"):
         return _at(run.summary, rest)
@@ -87,7 +91,8 @@ def _value(run: Run, field: str) -> Any:
 
 
 def _at(tree: Any, path: str) -> Any:
-    """Return the value at a dotted path, where a key may contain dots itself; `_MISSING` where there is none."""
+    """Return the value at a dotted path, where a key may contain dots itself; `_MISSING` where
+    there is none."""
     if not isinstance(tree, Mapping):
         return _MISSING
     if path in tree:

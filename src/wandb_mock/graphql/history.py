@@ -13,7 +13,8 @@ JSON = dict[str, Any]
 
 
 def history_keys(run: Run) -> JSON:
-    """Return the names of the logged values, with the number of rows that have each, and the last step."""
+    """Return the names of the logged values, with the number of rows that have each, and the last
+    step."""
     counts = Counter(name for row in run.history for name in row)
     keys = {name: {"typeCounts": [{"type": "number", "count": count}]} for name, count in counts.items()}
     last = max((int(row.get("_step", -1)) for row in run.history), default=-1)
@@ -30,7 +31,8 @@ def sampled(rows: Sequence[JSON], samples: int | None) -> list[JSON]:
 
 
 def specified(rows: Sequence[JSON], spec: Mapping[str, Any]) -> list[JSON]:
-    """Return the rows that a history spec asks for: those that have all its keys, with these keys alone.
+    """Return the rows that a history spec asks for: those that have all its keys, with these keys
+    alone.
 
     A row counts from `minStep` to `maxStep`, both included.
     """

@@ -1,6 +1,7 @@
 """The objects in GraphQL answers: users, projects, runs, files, artifacts and sweeps.
 
-An object has every field that some version of the client reads, whichever the query selected. Clients skip the rest.
+An object has every field that some version of the client reads, whichever the query selected.
+Clients skip the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _HEAVY = ("config", "summaryMetrics", "systemMetrics", "historyKeys")
 
 
 def connection(nodes: Sequence[Mapping[str, Any]], first: int | None = None, after: str | None = None) -> JSON:
-    """Return one page of `nodes`: the first `first` after the cursor `after`. A cursor is a count of nodes."""
+    """Return one page of `nodes`: the first `first` after the cursor `after`. A cursor is a count
+    of nodes."""
     start = int(after or 0)
     stop = min(len(nodes), start + (first or len(nodes)))
     edges = [{"node": nodes[at], "cursor": str(at + 1)} for at in range(start, stop)]
@@ -68,7 +70,8 @@ def project_node(entity: str, name: str) -> JSON:
 
 
 def run_node(run: Run, *, heavy: bool = True) -> JSON:
-    """Return a run. Without `heavy`, leave out the fields that a listing loads only when they are used."""
+    """Return a run. Without `heavy`, leave out the fields that a listing loads only when they are
+    used."""
     node = {
         "__typename": "Run",
         "id": run.storage_id,
@@ -102,7 +105,8 @@ def run_node(run: Run, *, heavy: bool = True) -> JSON:
 
 
 def resume_node(run: Run) -> JSON:
-    """Return a run with what the client needs to go on with it: the last row and the last machine metrics."""
+    """Return a run with what the client needs to go on with it: the last row and the last machine
+    metrics."""
     return run_node(run) | {
         "historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]),
         "eventsTail": json.dumps([json.dumps(row) for row in run.events[-1:]]),

@@ -15,13 +15,15 @@ _MALFORMED = (LookupError, ValueError, TypeError, AttributeError, RecursionError
 
 
 def operation_name(request: JSON) -> str:
-    """Return the name of the operation. The public API sends none beside its query, so that it is read from the query."""
+    """Return the name of the operation. The public API sends none beside its query, so that it is
+    read from the query."""
     found = _NAMED.search(str(request.get("query") or ""))
     return str(request.get("operationName") or (found and found[1]) or "unnamed")
 
 
 def answer(backend: Backend, url: str, request: JSON) -> JSON:
-    """Return the answer to a request. An unknown operation is counted, and answered with an error."""
+    """Return the answer to a request. An unknown operation is counted, and answered with an
+    error."""
     name = operation_name(request)
     call = Call(backend, url, request.get("query") or "", request.get("variables") or {})
     operation = _OPERATIONS.get(name)

@@ -1,7 +1,7 @@
 """What the table of runs shows of a run: state, score and searched values.
 
-W&B has no words for these. The names that are looked for are those of `sweep`; a run without them is shown with what W&B
-knows of it.
+W&B has no words for these. The names that are looked for are those of `sweep`; a run without them
+is shown with what W&B knows of it.
 """
 
 from __future__ import annotations
@@ -17,28 +17,31 @@ _MOST_COLUMNS = 12
 
 
 def state(run: Run) -> str:
-    """Return `state` of the run's summary (completed, pruned, …), else the state that W&B gives it (finished, failed, …)."""
+    """Return `state` of the run's summary (completed, pruned, …), else the state that W&B gives
+    it (finished, failed, …)."""
     told = run.summary.get("state")
     return told if isinstance(told, str) and run.ended else run.state
 
 
 def objective(run: Run) -> str:
-    """Return the metric that is searched by, `study.metric` of the run's config; empty where there is none."""
+    """Return the metric that is searched by, `study.metric` of the run's config; empty where
+    there is none."""
     study = run.config.get("study")
     metric = study.get("metric") if isinstance(study, Mapping) else None
     return metric if isinstance(metric, str) else ""
 
 
 def score(run: Run) -> float | None:
-    """Return the run's score: `optuna/value` of its summary, else `score`, else its best value of the objective,
-    `best/METRIC`. None where the summary has none of them."""
+    """Return the run's score: `optuna/value` of its summary, else `score`, else its best value of
+    the objective, `best/METRIC`. None where the summary has none of them."""
     found = (run.summary.get(name) for name in ("optuna/value", "score", f"best/{objective(run)}"))
     return next((one for one in found if isinstance(one, int | float) and not isinstance(one, bool)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """Searched values: their dotted names, and the values of each run in the same order, None where a run has none."""
+    """Searched values: their dotted names, and the values of each run in the same order, None
+    where a run has none."""
 
     names: Sequence[str]
     values: Sequence[Sequence[Any]]
@@ -59,7 +62,8 @@ def searched(runs: Sequence[Run]) -> Searched:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Return the last part of each dotted name, or the whole name where two names have the same last part."""
+    """Return the last part of each dotted name, or the whole name where two names have the same
+    last part."""
     last = [name.rpartition(".")[2] for name in names]
     return [short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)]
 

@@ -13,7 +13,8 @@ from wandb_mock.page.markup import plain
 Row = Mapping[str, Any]
 Point = tuple[float, float]
 
-# Names of the column that counts optimizer steps; `_step`, which counts rows, is the axis where a run has none of them.
+# Names of the column that counts optimizer steps; `_step`, which counts rows, is the axis where a
+# run has none of them.
 _STEPS = ("train/global_step", "global_step")
 
 # More points than this are no picture but a load on the browser.
@@ -71,7 +72,8 @@ def _points(rows: Sequence[Row], metric: str, axis: str) -> list[Point]:
 
 
 def _finite(value: Any) -> float | None:
-    """Return None for a value that has no place on an axis. JSON has integers that are larger than any float."""
+    """Return None for a value that has no place on an axis. JSON has integers that are larger
+    than any float."""
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:

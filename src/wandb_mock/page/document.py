@@ -1,4 +1,5 @@
-"""A whole HTML document: the page at an address, with its style and its script. Nothing is loaded from elsewhere."""
+"""A whole HTML document: the page at an address, with its style and its script. Nothing is loaded
+from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from wandb_mock.page.markup import cell, table
 _STYLE = (files("wandb_mock.page") / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (files("wandb_mock.page") / "sort.js").read_text(encoding="utf-8")
 
-# The value of the header Content-Security-Policy: no script runs but the page's own, whatever a run's texts hold.
+# The value of the header Content-Security-Policy: no script runs but the page's own, whatever a
+# run's texts hold.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; "
     f"script-src 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}'"
@@ -23,9 +25,11 @@ POLICY = (
 
 
 def render(backend: Backend, parts: Sequence[str]) -> str | None:
-    """Return the page at an address, given as its unquoted parts; None where there is no such page.
+    """Return the page at an address, given as its unquoted parts; None where there is no such
+    page.
 
-    The addresses are those that the client prints: `/`, `/ENTITY/PROJECT` and `/ENTITY/PROJECT/runs/ID`.
+    The addresses are those that the client prints: `/`, `/ENTITY/PROJECT` and
+    `/ENTITY/PROJECT/runs/ID`.
     """
     with backend.lock:
         match list(parts):
@@ -51,7 +55,8 @@ def _index(backend: Backend, projects: Sequence[tuple[str, str]], title: str) ->
 
 
 def _project(backend: Backend, entity: str, project: str, title: str) -> str:
-    """Return the runs and artifacts of a project, under its name where the page has another title."""
+    """Return the runs and artifacts of a project, under its name where the page has another
+    title."""
     name = f"{entity}/{project}"
     kept = [one for one in backend.artifacts.values() if (one.entity, one.project) == (entity, project)]
     tables = runs.tables(backend.runs_of(entity, project))

@@ -15,7 +15,8 @@ from wandb_mock.records import Run
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table: its HTML, and for a cell with a number the number by which a table that sorts takes it."""
+    """A cell of a table: its HTML, and for a cell with a number the number by which a table that
+    sorts takes it."""
 
     html: str
     number: float | None = None
@@ -27,7 +28,8 @@ class Cell:
 
 
 def cell(value: object) -> Cell:
-    """Return the cell of a value as a client sent it: a number, a text, a truth value, a list, a dictionary or None."""
+    """Return the cell of a value as a client sent it: a number, a text, a truth value, a list, a
+    dictionary or None."""
     if value is None:
         return Cell("")
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -55,7 +57,8 @@ def plain(value: object) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, sortable: bool = False) -> str:
-    """Return a table. `sortable` lets the page's script sort it where the user clicks a column's head."""
+    """Return a table. `sortable` lets the page's script sort it where the user clicks a column's
+    head."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     lines = "".join("<tr>" + "".join(map(str, row)) + "</tr>\n" for row in rows)
     kind = ' class="sortable"' if sortable else ""
@@ -68,7 +71,8 @@ def scrolling(inside: str) -> str:
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """Return a table of names and values, less the names that the client uses for itself, which begin with `_`."""
+    """Return a table of names and values, less the names that the client uses for itself, which
+    begin with `_`."""
     shown = {name: value for name, value in sorted(values.items()) if not name.startswith("_")}
     rows = [[Cell(escape(name)), Cell(f"<code>{escape(json.dumps(value))}</code>")] for name, value in shown.items()]
     return table(("name", "value"), rows) if rows else "<p>Empty.</p>"

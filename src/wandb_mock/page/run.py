@@ -1,4 +1,5 @@
-"""The page of one run: facts, searched values, curves, rows, summary, files and the whole config."""
+"""The page of one run: facts, searched values, curves, rows, summary, files and the whole
+config."""
 
 from __future__ import annotations
 

@@ -16,10 +16,12 @@ _SHARED = {"project", "entity", "tags", "finish_timeout", "max_wait"}  # keys th
 
 
 def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, tracker: str | None) -> None:
-    """One run of job type `compare` in the first run's project, its files and a table of the methods attached.
+    """One run of job type `compare` in the first run's project, its files and a table of the
+    methods attached.
 
-    `tracker` takes the place of the first run's own. Raises UserError where the tracker's settings are at fault; a
-    server that does not answer costs nothing but the run, which is then kept offline.
+    `tracker` takes the place of the first run's own. Raises UserError where the tracker's
+    settings are at fault; a server that does not answer costs nothing but the run, which is then
+    kept offline.
     """
     config = _config(comparison, folder.resolve().name, tracker)
     pictures = sorted((folder / "figures").glob("compare-*.png"))
@@ -44,7 +46,8 @@ def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
 
 
 def _without_port(tracker: TrackerConfig) -> TrackerConfig:
-    """Return the settings without `port` where it has no meaning: older lock files have it for every tracker."""
+    """Return the settings without `port` where it has no meaning: older lock files have it for
+    every tracker."""
     values = tracker.model_dump()
     for own in (values, *values["also"].values()):
         if own.get("name") != "mock":
