@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.compare import main
+from sweep.cli.compare import main
 from sweep.config.schema import TrackerConfig
 from wandb_mock.backend import Backend
 

@@ -10,7 +10,7 @@ from sweep.errors import reported
 from sweep.study import interrupts
 
 # What `sweep NAME …` does without a search; each answers without torch.
-_COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
+_COMMANDS = {"compare": "sweep.cli.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:

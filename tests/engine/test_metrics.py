@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -67,11 +65,10 @@ def test_predictions_that_no_model_made_are_scored_alike() -> None:
     assert metrics.score("single_label", majority, TRUE_LABEL)["accuracy"] == pytest.approx(2 / 5)
 
 
-def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", str(tmp_path / "cache"))
-    metrics._metrics.cache_clear()
-    metrics.score("single_label", metrics.decide("single_label", ONE_LABEL), TRUE_LABEL)
-    assert not (tmp_path / "cache").exists()
+def test_probabilities_are_the_softmax_or_the_sigmoids() -> None:
+    scores = np.array([[0.0, np.log(3.0)]], dtype=np.float32)
+    assert metrics.probabilities("single_label", scores)[0] == pytest.approx([1 / 4, 3 / 4])
+    assert metrics.probabilities("multi_label", scores)[0] == pytest.approx([1 / 2, 3 / 4])
 
 
 def test_no_random_state_is_disturbed() -> None:

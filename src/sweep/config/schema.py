@@ -133,11 +133,10 @@ class DatasetConfig(Section):
     path: str = Field(
         "", description="hub id, a directory of CSV / JSON lines / Parquet files, one such file, or a saved Dataset"
     )
-    name: str | None = Field(
-        None, description="configuration of a hub data set that has several; local files have none"
-    )
+    name: str | None = Field(None, description="configuration of a hub data set; local files have none")
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
+    metrics: tuple[DottedPath, ...] = Field((), description="of your own, computed beside those of the task")
     text_column: str = "text"
     text_pair_column: str | None = None
     label_column: str | Names = Field(

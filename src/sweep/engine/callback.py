@@ -118,11 +118,15 @@ class Reporting(TrainerCallback):
         control: TrainerControl,
         **_: Any,
     ) -> None:
-        task = self.course.config.dataset.task
+        config = self.course.config
         with self.clock.on_evaluation():
             found = self.evaluate()
             self.course.eval_samples += len(found.labels)
-            metrics = measure(task, found, "eval", self.course.config.trainer.search_threshold) if found.finite else {}
+            metrics = {}
+            if found.finite:
+                metrics = measure(
+                    config.dataset.task, found, "eval", config.trainer.search_threshold, own=config.dataset.metrics
+                )
         if not metrics:
             self._diverge("validation loss", found.loss, state, control)
             return

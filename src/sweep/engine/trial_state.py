@@ -139,4 +139,8 @@ class Course:
         if self.verdict is Verdict.PRUNE:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"
+        objective = self.config.study.objective
+        if not math.isfinite(objective.of(self.best.metrics)):  # a metric of the user's own may be undefined
+            message = f"{objective.metric} is no finite number in any evaluation"
+            return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)

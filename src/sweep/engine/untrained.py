@@ -28,5 +28,8 @@ def before(config: Config, *, base_models: BaseModelCache, data: TokenisedData, 
     size, collate = config.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
     with base_models.model(config, labels) as model, autocast(config.trainer, base_models.device):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
-        found = {prefix: measure(labels.task, scored(rows), prefix) for prefix, rows in splits.items()}
+        found = {
+            prefix: measure(labels.task, scored(rows), prefix, own=config.dataset.metrics)
+            for prefix, rows in splits.items()
+        }
     return {name: value for metrics in found.values() for name, value in metrics.items()}

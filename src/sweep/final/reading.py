@@ -61,9 +61,9 @@ def decisions(session: Session, config: Config, result: Trained) -> Decisions:
     if config.trainer.decision_threshold != "tuned":
         return Decisions((config.trainer.search_threshold,) * len(labels))
     held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
-    predictions = result.predict(held_out)
+    predictions, own = result.predict(held_out), config.dataset.metrics
     found = tuned(predictions.scores, predictions.labels)
-    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found))
+    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found, own=own))
 
 
 def read_test(session: Session, config: Config, result: Trained, decided: Decisions) -> Reading:
@@ -74,14 +74,15 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     rows, length, prompt = locked.open(), config.dataset.max_length, session.base_models.prompt(config, labels)
     tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
     predictions = result.predict(tokens)
+    own = config.dataset.metrics
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
         rows=rows,
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, predictions, words=prompt is not None),
-        metrics=measure(labels.task, predictions, "test", decided.cuts),
-        untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
+        metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
+        untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before(config, base_models=session.base_models, data=session.data, test=tokens),
     )

@@ -13,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
+from sweep.config.custom_metrics import trial_faults
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -139,6 +141,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         faults += _new(list(late), faults)
     if splits is not None:
         faults += _new([_with_origin(fault, origin) for fault in _word_faults(corners, splits)], faults)
+    if splits is not None and not any(fault.path.startswith("dataset.") for fault in faults):
+        faults += [_with_origin(fault, origin) for fault in _own_metric_faults(config, splits)]
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
@@ -353,6 +357,11 @@ def _schedule_faults(
 def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     prompts = (config.prompt for config in configs if config.prompt is not None)
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
+
+
+def _own_metric_faults(config: Config, splits: Splits) -> list[Fault]:
+    labels = np.asarray(splits.validation.labels, dtype=np.int64)
+    return trial_faults(config.dataset, labels, len(splits.labels))
 
 
 def _idle_evaluations(

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sweep.analysis.facts import read
+from sweep.analysis.summary import study_summary
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.provenance import Fingerprint
 from sweep.records.store import Store
-from sweep.report.summary import study_summary, summary_lines
+from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 from sweep.track.tracker import Ending, Tracker
 
@@ -41,4 +43,4 @@ def _state(store: Store) -> str:
 def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:
     run = tracker.open_study(config)
     files = (report, report.with_suffix(".html"))
-    run.finish(Ending("completed", summary=study_summary(store), files=files, trials=tuple(store.trials())))
+    run.finish(Ending("completed", summary=study_summary(read(store)), files=files, trials=tuple(store.trials())))

@@ -21,12 +21,19 @@ _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.ti
 _FEW = 4  # overrides that a message spells out
 
 
-def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
-    """Flat and comparable. Data and model count by fingerprint, so that a moved folder is still the same one."""
+def identity(
+    config: Config, space: Mapping[str, Any], *, data: str, model: str, code: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Flat and comparable. Data and model count by fingerprint, so that a moved folder is still the same one.
+
+    `code` holds states of code by dotted path. A metric of the user's own counts with its state, since
+    scores of two metrics cannot be mixed; a sampler or pruner does not.
+    """
     flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _free(key)}
     return (
         flat
         | {f"space {key}": entry for key, entry in space.items()}
+        | {f"code of {path}": (code or {}).get(path) for path in config.dataset.metrics}
         | {"data fingerprint": data, "model fingerprint": model}
     )
 
@@ -76,7 +83,9 @@ def changed_surroundings(old: Lock, new: Lock) -> list[tuple[str, str, str]]:
 
 
 def _parts(lock: Lock) -> dict[str, Any]:
-    return identity(lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint)
+    return identity(
+        lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint, code=lock.versions
+    )
 
 
 def _free(key: str) -> bool:

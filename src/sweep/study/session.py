@@ -111,20 +111,22 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     for one in models.values():
         every.add(one.fingerprint)
     model = replace(models[config.model], fingerprint=every.hex())
-    parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
+    code = _own_code(config)
+    parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint, code=code)
     git = git_state(conf_dir())
     return Lock(
         experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
-        versions={**package_versions(), **_own_code(config)},
+        versions={**package_versions(), **code},
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
         git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
 
 def _own_code(config: Config) -> dict[str, str]:
-    """The state of the user's own code that the study uses, by its dotted path."""
-    return {name: code_state(name) for name in (config.study.sampler, config.study.pruner) if is_own(name)}
+    """Return the state of the user's own code that the study uses, by its dotted path."""
+    names = (config.study.sampler, config.study.pruner, *config.dataset.metrics)
+    return {name: code_state(name) for name in names if is_own(name)}
 
 
 def check_place(plan: Plan, device: torch.device | None = None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.analysis.comparison.comparison import Comparison
 from sweep.config.schema import Config, TrackerConfig
 from sweep.records.store import Store
-from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.summary import rows, summary
 from sweep.track.open import tracked
 from sweep.track.tracker import Ending
