@@ -29,7 +29,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.engine.numerics import tell_libraries
         from sweep.model.source import hub_faults, model_faults
         from sweep.plan.plan import make_plan
-        from sweep.track.open import tracker_faults
+        from sweep.track.faults import tracker_faults
 
     tell_libraries()
     checks = (tracker_faults, model_faults, cache_faults)

@@ -362,7 +362,7 @@ class TrackerConfig(Section):
     model_config = ConfigDict(extra="allow")
 
     name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "wandb"
-    target: str | None = Field(None, description="dotted path of a tracker's class; null is W&B, its mock, or none")
+    target: str | None = Field(None, description="dotted path of a tracker's class; null is one that ships without")
     also: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="the second tracker and later ones, by name; composed by tracker=[NAME,NAME]"
     )
@@ -378,7 +378,6 @@ class TrackerConfig(Section):
     max_wait: Annotated[float, Field(ge=0, le=10**8)] = Field(
         60, description="seconds that a study may lose to a slow or failing server, in all; then runs are kept offline"
     )
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 
 class PublishedTrial(Section):

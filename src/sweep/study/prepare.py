@@ -35,7 +35,7 @@ from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected, memory_faults, memory_notes
 from sweep.study.session import check_place
-from sweep.track.open import described
+from sweep.track.mode import described
 
 
 def prepare(plan: Plan) -> Plan:

@@ -32,7 +32,7 @@ from sweep.study.identity import changed_surroundings, fingerprint, identity, re
 from sweep.study.optuna_study import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.study.view import View
-from sweep.track.open import open_tracker
+from sweep.track.open import tracked
 from sweep.track.tracker import Tracker
 
 
@@ -95,7 +95,7 @@ def opened(plan: Plan) -> Iterator[Session]:
 
     Within the context the first Ctrl-C or SIGTERM only sets `session.stop`: the current step is
     finished. Raises UserError if the run directory is in use or holds another experiment, and
-    SystemExit(1) if the tracker's backend lacks a row or run.
+    SystemExit(1) if the server of `tracker=mock` lacks a row or run.
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
@@ -105,16 +105,9 @@ def opened(plan: Plan) -> Iterator[Session]:
         for line in recover(store):
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, base_models.device), view)
-        tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
-        data = TokenisedData(plan.splits, token_cache())
-        try:
+        with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
+            data = TokenisedData(plan.splits, token_cache())
             yield Session(plan, store, tracker, base_models, data, view, stop)
-        finally:
-            receipt = tracker.close(store)
-            for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
-                view.say(line)
-        if receipt.missing:
-            raise SystemExit(1)
 
 
 def _lock(plan: Plan, device: torch.device) -> Lock:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sweep.records.trial import TrialPlan
 from sweep.track.tracker import JobType
 
-WANDB = "W&B"  # of the real service and of the mock: one client serves both
+WANDB = "W&B"  # the label of every server that the W&B client speaks to
 _BETWEEN = "; "
 
 

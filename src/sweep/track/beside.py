@@ -19,12 +19,11 @@ from typing import Generic, TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
 
 # Additional seconds for the first call, in which the tracker imports its client and creates its
 # tables.
@@ -80,20 +79,19 @@ class BesideTracker:
         what = f"complete the {cut.job_type} run of trial {cut.number}"
         return bool(own.address) and bool(self._answer(what, lambda: self._tracker.complete(own)))
 
-    def close(self, store: Store) -> Receipt:
+    def close(self) -> tuple[str, ...]:
         """Wait for the queue within the remaining time; after a second signal do not wait."""
         if self._stuck:
-            return Receipt()
+            return ()
         patience = self._patience
-        task = self._submit("close", lambda: self._tracker.close(store))
+        task = self._submit("close", lambda: self._tracker.close())
         self._tasks.put(None)
         limit = max(patience.usual, patience.left) + self._first + sum(map(_upload, self._artifacts))
         if not patience.wait(task.done, STOPPED if patience.stop.raised else limit):
             if not patience.stop.at_once:
                 self._give_up("did not take everything in time")
-            return Receipt()
-        receipt = task.result or Receipt()
-        return Receipt((*receipt.lines, *self._left_out()), receipt.missing)
+            return ()
+        return (*(task.result or ()), *self._left_out())
 
     def attach(self, ending: Ending) -> None:
         """Allow more time at the end for the upload of a model."""

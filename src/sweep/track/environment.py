@@ -48,9 +48,15 @@ def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ
     return tracker.model_copy(update=found)
 
 
-def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Yield a line for each variable that is set without effect: the value that applies, and what
-    to type instead."""
+def without_effect(
+    tracker: TrackerConfig, environment: Mapping[str, str] = os.environ, *, chosen: str = ""
+) -> Iterator[str]:
+    """Yield a line for each variable that is set and does nothing here: what holds instead, and
+    what to type.
+
+    `chosen` says which choice of the user's keeps tracking on, such as `tracker.mode is online`;
+    empty where none does.
+    """
     for name, instead in _NO_EFFECT.items():
         if value := environment.get(name):
             yield f"note: {name}={scrub(value)} has no effect: {instead}"
@@ -59,14 +65,13 @@ def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.e
         value, key = environment.get(name), name.removeprefix("WANDB_").lower()
         if value and named and value != named:
             yield f"note: {name}={scrub(value)} has no effect: tracker.{key} is {scrub(named)}"
-    if tracker.name == "mock" or tracker.mode not in ("auto", "disabled"):
-        yield from _still_on(tracker, environment)
+    if chosen:
+        yield from _still_on(chosen, environment)
 
 
-def _still_on(tracker: TrackerConfig, environment: Mapping[str, str]) -> Iterator[str]:
+def _still_on(chosen: str, environment: Mapping[str, str]) -> Iterator[str]:
     off = switched_off(environment)
     if not off and environment.get("WANDB_MODE") == "disabled":
         off = "WANDB_MODE=disabled"
     if off:
-        chosen = "tracker is mock" if tracker.name == "mock" else f"tracker.mode is {tracker.mode}"
         yield f"note: {off} has no effect: {chosen}; type tracker=none to track nothing"

@@ -28,7 +28,7 @@ from sweep.config.secrets import scrub, scrub_typed, scrubbed
 from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -138,18 +138,18 @@ class MlflowTracker:
         self.client.log_dict(run.id, {method: scrubbed(config) for method, config in compared.items()}, "compared.json")
         return run
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+    def close(self) -> tuple[str, ...]:
         for run in self._runs:
             run.finish(Ending("interrupted"))
         counts = Counter(run.job_type for run in self._runs)
         if not counts:
-            return Receipt()
+            return ()
         runs = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         arrived = f"MLflow: runs {runs}, at {self._shown()}"
         look = (
             f"  look: mlflow ui --backend-store-uri {shlex.quote(self._uri)}  (of the full package, not mlflow-skinny)"
         )
-        return Receipt((arrived,) if self._given else (arrived, look))
+        return (arrived,) if self._given else (arrived, look)
 
     def address(self, run_id: str) -> str:
         """Return the address of a run in MLflow's web interface."""

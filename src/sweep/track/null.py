@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sweep.config.schema import Config
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run
+from sweep.track.tracker import CutRun, Ending, JobType, Run
 
 
 class NullRun:
@@ -36,5 +35,5 @@ class NullTracker:
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         return NullRun()
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
-        return Receipt()
+    def close(self) -> tuple[str, ...]:
+        return ()

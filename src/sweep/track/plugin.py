@@ -8,7 +8,7 @@ other module has to be changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,7 @@ def plugin_faults(config: Config) -> list[Fault]:
     try:
         settings(tracker, plugin)
     except ValidationError as error:
-        faults += _setting_faults(error, tracker, plugin)
+        faults += setting_faults(error, tracker, tuple(plugin.Settings.model_fields))
     return faults
 
 
@@ -105,8 +105,8 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _setting_faults(error: ValidationError, tracker: TrackerConfig, plugin: TrackerPlugin) -> Iterator[Fault]:
-    names = tuple(plugin.Settings.model_fields)
+def setting_faults(error: ValidationError, tracker: TrackerConfig, names: Sequence[str]) -> Iterator[Fault]:
+    """Yield a fault for each setting that `error` is about. The tracker has the keys `names`."""
     for found in error.errors():
         path = ".".join(map(str, found["loc"]))
         if found["type"] == "extra_forbidden":

@@ -9,13 +9,14 @@ from typing import TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
 
 T = TypeVar("T")
+
+_NO_LINES: Sequence[str] = ()
 
 
 class SeveralTrackers:
@@ -53,10 +54,8 @@ class SeveralTrackers:
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         return self._run(lambda tracker: tracker.open_comparison(name, compared))
 
-    def close(self, store: Store) -> Receipt:
-        receipts = self._each(lambda tracker: tracker.close(store), Receipt())
-        lines = tuple(line for receipt in receipts for line in receipt.lines)
-        return Receipt(lines, tuple(name for receipt in receipts for name in receipt.missing))
+    def close(self) -> tuple[str, ...]:
+        return tuple(line for lines in self._each(_closed, _NO_LINES) for line in lines)
 
     def attempt(self, index: int, action: Callable[[Tracker], T], fallback: T) -> T:
         try:
@@ -77,6 +76,10 @@ class SeveralTrackers:
             for label, run in zip(self._labels, runs, strict=True)
         ]
         return _SeveralRuns(self, runs, joined(addresses))
+
+
+def _closed(tracker: Tracker) -> Sequence[str]:
+    return tracker.close()
 
 
 def _no_run() -> Run:

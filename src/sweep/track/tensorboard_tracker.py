@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 
 from sweep.config.schema import Config, Scalar, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
 
 FOLDER = "tensorboard"
 
@@ -89,14 +88,14 @@ class TensorboardTracker:
             run.write_text(f"config/{method}", _as_code(scrubbed(config)))
         return run
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+    def close(self) -> tuple[str, ...]:
         for run in self._runs:
             run.finish(Ending("interrupted"))
         if not self._runs:
-            return Receipt()
+            return ()
         count = f"{len(self._runs)} run{'' if len(self._runs) == 1 else 's'}"
         folder = shlex.quote(str(self._folder))
-        return Receipt((f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"))
+        return f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"
 
     def _start(self, name: str) -> TensorboardRun:
         folder = self._folder / name

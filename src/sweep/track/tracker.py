@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.records.store import Store
 from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
 
 # A function that shows the user one line.
 Say = Callable[[str], None]
+
+# The column that holds a row's optimizer step.
+STEP = "train/global_step"
 
 
 class JobType(StrEnum):
@@ -125,19 +127,6 @@ class Run(Protocol):
     def finish(self, ending: Ending) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What arrived.
-
-    `lines` are for the user; `missing` names each run or row that the backend should hold but does
-    not. Only a backend that can be asked has a `missing`: of W&B itself, `lines` tell what did not
-    get there.
-    """
-
-    lines: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-
-
 class Tracker(Protocol):
     """Shows a study while it runs."""
 
@@ -157,6 +146,5 @@ class Tracker(Protocol):
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         """Start the run that compares finished studies. `compared` has their configs by name."""
 
-    def close(self, store: Store) -> Receipt:
-        """Flush everything and, where the backend can be asked, compare what it holds with the run
-        directory."""
+    def close(self) -> Sequence[str]:
+        """Send what is left. Return lines that tell the user what arrived and what did not."""

@@ -16,9 +16,7 @@ from sweep.config.secrets import scrub
 from sweep.errors import first_line
 from sweep.records.trial import Metrics, TrialRecord
 from sweep.track.service import given_up, last_status
-from sweep.track.tracker import Ending, JobType, best_evaluation
-
-STEP = "train/global_step"
+from sweep.track.tracker import STEP, Ending, JobType, best_evaluation
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 

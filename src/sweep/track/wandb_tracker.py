@@ -20,15 +20,14 @@ import wandb
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
-from sweep.track.wandb_run import STEP, WandbRun, clean, error_text
+from sweep.track.tracker import STEP, CutRun, Ending, JobType, Run, Say
+from sweep.track.wandb_run import WandbRun, clean, error_text
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
 # trial.
@@ -129,18 +128,18 @@ class WandbTracker:
         configs = {method: scrubbed(config) for method, config in compared.items()}
         return self._start(name, JobType.COMPARE, {"compared": configs}, {})
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002 - W&B itself is not asked what it holds
+    def close(self) -> tuple[str, ...]:
         try:
             if not self.patience.stop.at_once:
                 self._end_all()
         finally:
             self._over = True
             self._service.put_back()
-            # A run that a second signal interrupted at its start is not among the runs.
-            pending = [run.client for run in self.runs if not run.closed.is_set()]
-            if pending or self.patience.stop.at_once:
-                abandon(pending)
-        return Receipt(tuple(self._lines()))
+            # A second signal may have come while a run was started, which is not among the runs then.
+            left = [run.client for run in self.runs if not run.closed.is_set()]
+            if left or self.patience.stop.at_once:
+                abandon(left)
+        return tuple(self._lines())
 
     def _end_all(self) -> None:
         """End all runs at the same time, within one time limit."""
