@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import facts
@@ -42,7 +43,7 @@ def copied(configure: Configure, tmp_path: Path) -> Callable[..., Config]:
 
 def refused(config: Config, labels: LabelSpace) -> str:
     with pytest.raises(UserError) as error:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     return str(error.value)
 
 

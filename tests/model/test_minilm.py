@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.account import count
 from sweep.model.artifact import load, save
@@ -33,7 +34,7 @@ def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> N
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model, tokenizer)
-    assert found == preflight(config, labels)
+    assert found == preflight(TrainSettings.of(config), labels)
     own = (group.total for name, group in found.groups.items() if name not in ("adapter", "head"))
     assert sum(own) == 22_713_216
     assert found.groups["adapter"].total == 6 * 2 * 2 * 4 * 384

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sweep.config.schema import Config, PoolingKind
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count, trained_head, unwrapped
@@ -115,7 +116,7 @@ def test_every_adapter_trains_with_it_and_loads_again(
     base_models, config = BaseModelCache("cpu"), configure(model, adapter, model={"pooling": "mean"})
     tokenizer = base_models.tokenizer(config.model)
     with base_models.model(config, labels) as trained:
-        assert preflight(config, labels) == count(trained)
+        assert preflight(TrainSettings.of(config), labels) == count(trained)
         assert not [name for name, _ in trained.named_parameters() if ".pooler." in name]
         train(trained, tokenizer)
         save(trained, tokenizer, tmp_path, config=config, labels=labels)
@@ -189,7 +190,7 @@ def test_random_and_shrunk_models(configure: Configure, labels: LabelSpace, tmp_
     base_models, config = BaseModelCache("cpu"), configure("bert", "lora", model=sections)
     tokenizer = base_models.tokenizer(config.model)
     with base_models.model(config, labels) as model:
-        assert preflight(config, labels) == count(model)
+        assert preflight(TrainSettings.of(config), labels) == count(model)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model, tokenizer)
     assert torch.equal(logits(*load(tmp_path)), scores)
@@ -219,4 +220,4 @@ def test_refused_before_a_weight_is_read(
     model: str, kind: str, message: str, configure: Configure, labels: LabelSpace
 ) -> None:
     with pytest.raises(UserError, match=f"model.pooling: .*{message}"):
-        preflight(configure(model, "lora", model={"pooling": kind}), labels)
+        preflight(TrainSettings.of(configure(model, "lora", model={"pooling": kind})), labels)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import blueprint
@@ -57,7 +58,7 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
         torch.manual_seed(seed)
         base_models = BaseModelCache("cpu")
         with base_models.model(config, labels) as model:
-            assert count(model) == preflight(config, labels)
+            assert count(model) == preflight(TrainSettings.of(config), labels)
             scores.append(logits(model, base_models.tokenizer(config.model)))
     assert torch.equal(*scores) and scores[0].std() > 0
 
@@ -68,7 +69,7 @@ def test_saved_and_loaded_again(name: str, adapter: str, labels: LabelSpace, tmp
     config, base_models = config_of(name, adapter), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
     with base_models.model(config, labels) as model:
-        assert count(model) == preflight(config, labels)
+        assert count(model) == preflight(TrainSettings.of(config), labels)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model.eval(), tokenizer)

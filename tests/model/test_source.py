@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
@@ -47,12 +48,12 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_account_is_that_of_the_drawn_model(family: str, adapter: str, labels: LabelSpace) -> None:
     config = random(family, adapter, **FAMILIES[family])
     with BaseModelCache("cpu").model(config, labels) as model:
-        assert preflight(config, labels) == count(model)
+        assert preflight(TrainSettings.of(config), labels) == count(model)
 
 
 @pytest.mark.parametrize("name", ["gemma_2b", "gte_qwen_7b"])
 def test_the_largest_are_accounted_for_without_memory(name: str, labels: LabelSpace) -> None:
-    found = preflight(random(name, "qlora", shrink={}), labels)
+    found = preflight(TrainSettings.of(random(name, "qlora", shrink={})), labels)
     assert found.total > 2_000_000_000 and list(found.groups)[:2] == ["embeddings", "attention"]
     assert "language-model head" not in found.groups
 
@@ -97,7 +98,7 @@ def test_another_tokenizer_is_another_model(folders: dict[str, Path]) -> None:
 def test_a_given_tokenizer_is_taken(folders: dict[str, Path], labels: LabelSpace) -> None:
     config = random("gpt2", tokenizer=str(folders["bert"]))
     assert BaseModelCache("cpu").tokenizer(config.model).cls_token == "[CLS]"
-    assert preflight(config, labels).total
+    assert preflight(TrainSettings.of(config), labels).total
 
 
 def test_own_tokenizer_of_a_path_at_hand(folders: dict[str, Path]) -> None:
@@ -107,7 +108,7 @@ def test_own_tokenizer_of_a_path_at_hand(folders: dict[str, Path]) -> None:
 
 def refused(config: Config, labels: LabelSpace) -> str:
     with pytest.raises(UserError) as caught:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     return str(caught.value)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, BloomConfig, BloomForCausalLM, PhiConfig
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count, unwrapped, without_words
@@ -143,7 +144,7 @@ def test_account_is_that_of_the_loaded_model(
 ) -> None:
     config = prompted(configure, model, adapter)
     with BaseModelCache("cpu").model(config, labels) as loaded:
-        assert preflight(config, labels) == count(loaded)
+        assert preflight(TrainSettings.of(config), labels) == count(loaded)
 
 
 def test_account_of_phi_2() -> None:
@@ -154,7 +155,7 @@ def test_account_of_phi_2() -> None:
         model = AutoModelForCausalLM.from_config(shape, dtype=torch.float16)
     adapter = {"quantization": "nf4", "r": 16, "target_modules": ("q_proj", "v_proj", "fc1", "fc2")}
     config = Config.model_validate({"adapter": adapter, "prompt": {"template": "{text}"}})
-    found = count(attach(Base(model, (), ()), config), quantization(config.adapter))
+    found = count(attach(Base(model, (), ()), TrainSettings.of(config)), quantization(config.adapter))
     assert (found.total, found.trainable) == (2_798_033_920, 18_350_080)
     assert found.trainable == layers * 16 * (2 * 2 * width + 2 * (width + inner))
     assert found.groups["language-model head"].bytes == 2 * 51200 * (width + 1)  # not quantised
@@ -236,7 +237,7 @@ def test_the_card_says_how_to_load(
 def test_faults_of_model_and_words_come_together(configure: Configure, labels: LabelSpace) -> None:
     config = prompted(configure, "bert", label_words={"balance": " card", "card": " card", "fees": " fee"})
     with pytest.raises(UserError) as caught:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     first, second = map(str, caught.value.faults)
     assert "reads a text in both directions (bert)" in first
     assert "prompt.label_words: for balance and for card are the same tokens" in second
@@ -250,4 +251,4 @@ def test_weights_without_a_language_model(
     BaseModelCache("cpu").tokenizer(configure("llama").model).save_pretrained(tmp_path)
     config = elsewhere(prompted(configure, "llama"), tmp_path)
     with pytest.raises(UserError, match="lm_head.weight"):
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)

@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from sweep.config.schema import Config, TrainerConfig
+from sweep.config.settings import TrainSettings
 
 EARLY = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2))  # of the first epoch: where eval_strategy=early evaluates too
 
@@ -25,7 +26,7 @@ def steps_per_epoch(rows: int, trainer: TrainerConfig) -> int:
     return max(ceil(batches_per_epoch(rows, trainer) / trainer.gradient_accumulation_steps), 1)
 
 
-def total_steps(rows: int, config: Config) -> int:
+def total_steps(rows: int, config: Config | TrainSettings) -> int:
     return ceil(config.trainer.num_train_epochs * steps_per_epoch(rows, config.trainer))
 
 
@@ -34,7 +35,7 @@ def warmup_steps(total: int, value: float) -> int:
     return int(value) if value >= 1 else ceil(total * value)
 
 
-def evaluation_steps(rows: int, config: Config) -> tuple[int, ...]:
+def evaluation_steps(rows: int, config: Config | TrainSettings) -> tuple[int, ...]:
     """The steps after which the validation split is read, in order; the last step is always one of them."""
     total, epoch = total_steps(rows, config), steps_per_epoch(rows, config.trainer)
     return (*sorted({step for step in _on_the_way(config.trainer, epoch, total) if step < total}), total)

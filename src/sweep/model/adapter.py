@@ -9,7 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from sweep.config.schema import AdapterConfig, Config
+from sweep.config.schema import AdapterConfig
+from sweep.config.settings import TrainSettings
 from sweep.model.architecture import body
 from sweep.model.base import META, Base
 from sweep.model.head import initialise, seeded, widen
@@ -21,19 +22,19 @@ DEFAULT_LORA_ALPHA = 16.0
 DEFAULT_LORA_DROPOUT = 0.05
 
 
-def attach(base: Base, config: Config) -> nn.Module:
-    """Make `base.model` trainable as `config.adapter` says; it is changed in place.
+def attach(base: Base, settings: TrainSettings) -> nn.Module:
+    """Make `base.model` trainable as `settings.adapter` says; it is changed in place.
 
     Head and adapter are float32, whatever the base is; with `full` all weights have the base's type. Raises UserError
     if target modules are named that the model does not have.
     """
-    model, adapter = base.model, config.adapter
-    if config.trainer.gradient_checkpointing:
+    model, adapter = base.model, settings.adapter
+    if settings.trainer.gradient_checkpointing:
         with quiet():
             model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     if adapter.method != "full":
         widen(model, base.head)
-    with seeded(config.trainer.seed, model.device):
+    with seeded(settings.trainer.seed, model.device):
         initialise(model, base.fresh)
         match adapter.method:
             case "full":

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import Prompt, bind
 from sweep.errors import UserError
@@ -61,41 +62,44 @@ class BaseModelCache:
             self._tokenizers[model] = load_tokenizer(model)
         return self._tokenizers[model]
 
-    def prompt(self, config: Config, labels: LabelSpace) -> Prompt | None:
+    def prompt(self, settings: Config | TrainSettings, labels: LabelSpace) -> Prompt | None:
         """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
-        if config.prompt is None:
+        settings = _narrowed(settings)
+        if settings.prompt is None:
             return None
-        return bind(config.prompt, labels, self.tokenizer(config.model), max_length=config.dataset.max_length)
+        return bind(settings.prompt, labels, self.tokenizer(settings.model), max_length=settings.max_length)
 
     @contextmanager
-    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
-        """A model to train, in eval mode: base, adapter and head, the last two drawn from `config.trainer.seed` alone.
-        With `config.prompt` there is no head: its logits are the scores of the label words.
+    def model(self, settings: Config | TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
+        """A model to train, in eval mode: base, adapter and head, the last two drawn from `settings.trainer.seed` alone.
+        With `settings.prompt` there is no head: its logits are the scores of the label words.
 
-        Gradient checkpointing is on if `config.trainer` says so. The model must not be used after the context.
+        Gradient checkpointing is on if `settings.trainer` says so. The model must not be used after the context.
         Raises UserError if the weights cannot be reached or do not fit.
         """
-        base = self._base_for(config, labels)
-        full = config.adapter.method == "full"
+        settings = _narrowed(settings)
+        base = self._base_for(settings, labels)
+        full = settings.adapter.method == "full"
         if full:
             _reclaim(self.device)
         _move(base.model, torch.device("cpu") if full else self.device)
         made = replica(base.model, None if full else base.head)
         _move(made, self.device)
         try:
-            adapted, prompt = attach(Base(made, base.head, base.fresh), config), self.prompt(config, labels)
+            adapted, prompt = attach(Base(made, base.head, base.fresh), settings), self.prompt(settings, labels)
             yield adapted if prompt is None else WordScorer(adapted, unwrapped(adapted), prompt)
         finally:
             _empty(made)
 
-    def spec(self, config: Config, labels: LabelSpace) -> BaseSpec:
+    def spec(self, settings: Config | TrainSettings, labels: LabelSpace) -> BaseSpec:
         """What decides the base of a config: two configs with equal ones share one base."""
-        return self._specify(config, labels, download(find(config.model)))
+        settings = _narrowed(settings)
+        return self._specify(settings, labels, download(find(settings.model)))
 
-    def frozen(self, config: Config, labels: LabelSpace) -> PreTrainedModel:
+    def frozen(self, settings: Config | TrainSettings, labels: LabelSpace) -> PreTrainedModel:
         """A copy of the base that shares all of its weights, in eval mode, with nothing to train. It outlives the bench's
         own hold on the base."""
-        base = self._base_for(config, labels)
+        base = self._base_for(_narrowed(settings), labels)
         _move(base.model, self.device)
         made = replica(base.model, ())
         made.requires_grad_(False).train(False)
@@ -116,9 +120,9 @@ class BaseModelCache:
             self._fingerprint = Fingerprint().add(repr(parts)).add(fingerprint(spec.model).fingerprint).hex()
         return self._fingerprint
 
-    def _base_for(self, config: Config, labels: LabelSpace) -> Base:
-        checkpoint = download(find(config.model))
-        spec = self._specify(config, labels, checkpoint)
+    def _base_for(self, settings: TrainSettings, labels: LabelSpace) -> Base:
+        checkpoint = download(find(settings.model))
+        spec = self._specify(settings, labels, checkpoint)
         if self._base is None or self._spec != spec:
             self._evict()
             self._base, self._spec = load(spec, checkpoint, self.device), spec
@@ -130,13 +134,17 @@ class BaseModelCache:
         self._base = self._spec = self._fingerprint = None
         _reclaim(self.device)
 
-    def _specify(self, config: Config, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
-        if config.model not in self._stored:  # every trial asks
-            self._stored[config.model] = stored_dtype(read_config(config.model, checkpoint), checkpoint)
-        dtype = base_dtype(config, self._stored[config.model], self.device)
-        pad = self.tokenizer(config.model).pad_token_id
-        causal = config.prompt is not None
-        return BaseSpec(config.model, dtype, quantization(config.adapter), labels, pad, causal)
+    def _specify(self, settings: TrainSettings, labels: LabelSpace, checkpoint: Checkpoint) -> BaseSpec:
+        if settings.model not in self._stored:  # every trial asks
+            self._stored[settings.model] = stored_dtype(read_config(settings.model, checkpoint), checkpoint)
+        dtype = base_dtype(settings, self._stored[settings.model], self.device)
+        pad = self.tokenizer(settings.model).pad_token_id
+        causal = settings.prompt is not None
+        return BaseSpec(settings.model, dtype, quantization(settings.adapter), labels, pad, causal)
+
+
+def _narrowed(settings: Config | TrainSettings) -> TrainSettings:
+    return settings if isinstance(settings, TrainSettings) else TrainSettings.of(settings)
 
 
 def pick_device(name: str) -> torch.device:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from sweep.config.folders import token_cache
 from sweep.config.schema import Config, TrainerConfig
 from sweep.config.secrets import scrub, scrubbed
+from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
@@ -50,7 +51,7 @@ def prepare(plan: Plan) -> Plan:
     for config in reversed(configs):
         machine += device_faults(config, device)
         try:
-            account = preflight(_on(config, device), plan.splits.labels)
+            account = preflight(TrainSettings.of(_on(config, device)), plan.splits.labels)
             machine += memory_faults(config, account, device)
             notes += memory_notes(config, account, device)
         except UserError as error:
