@@ -76,7 +76,7 @@ def test_it_stops_on_the_way_of_the_whole_schedule(
     steps = [step for step in watcher.steps if step.step]
     assert [step.step for step in steps] == list(range(1, 17))
     assert (steps[-1].epoch, steps[-1].total_steps) == (2.0, 16)
-    whole = total_steps(ALL, trial.config)
+    whole = total_steps(ALL, trial.config.trainer)
     expected = [5e-3 * (1 - step / whole) for step in range(16)]
     assert whole == 32
     assert [step.metrics["train/learning_rate"] for step in steps] == pytest.approx(expected)

@@ -73,7 +73,7 @@ def test_told_without_torch(
     changes: dict[str, Any] | str, message: str, copied: Callable[..., Config], labels: LabelSpace
 ) -> None:
     config = copied("bert", changes)
-    assert message in "\n".join(map(str, model_faults(config)))
+    assert message in "\n".join(map(str, model_faults(config.model)))
     assert message in refused(config, labels)
 
 
@@ -168,7 +168,7 @@ def test_indexes(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     config = sharded(index)
-    assert message in "\n".join(map(str, model_faults(config)))
+    assert message in "\n".join(map(str, model_faults(config.model)))
     assert message in refused(config, labels)
     with pytest.raises(UserError), BaseModelCache("cpu").model(config, labels):
         pass
@@ -177,7 +177,7 @@ def test_indexes(
 
 def test_a_whole_index(sharded: Callable[[object], Config], labels: LabelSpace) -> None:
     config = sharded(of("model-1.safetensors", "model-2.safetensors"))
-    assert model_faults(config) == []
+    assert model_faults(config.model) == []
 
 
 def test_weights_that_are_no_safetensors(copied: Callable[..., Config], labels: LabelSpace) -> None:

@@ -26,14 +26,14 @@ needs_reader = pytest.mark.skipif(find_spec("gguf") is None, reason="needs sweep
 @needs_reader
 def test_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "there.gguf").touch()
-    (fault,) = model_faults(Config(model=ModelConfig(path=str(tmp_path), gguf_file="gone.gguf")))
+    (fault,) = model_faults(ModelConfig(path=str(tmp_path), gguf_file="gone.gguf"))
     assert fault.path == "model.gguf_file" and "there.gguf" in fault.message
 
 
 def test_the_reader_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there.gguf").touch()
     monkeypatch.setattr(gguf, "find_spec", lambda _: None)
-    (fault,) = model_faults(Config(model=ModelConfig(path=str(tmp_path), gguf_file="there.gguf")))
+    (fault,) = model_faults(ModelConfig(path=str(tmp_path), gguf_file="there.gguf"))
     assert "pip install 'sweep[gguf]'" in fault.message
 
 

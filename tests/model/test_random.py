@@ -126,11 +126,11 @@ def test_all_that_is_too_big_at_once() -> None:
 
 def test_nothing_is_asked_of_the_hub() -> None:
     config = config_of("gpt2")
-    assert model_faults(config) == [] and hub_faults(config) == []
+    assert model_faults(config.model) == [] and hub_faults(config.model) == []
 
 
 def test_no_such_config() -> None:
-    (fault,) = model_faults(config_of("gpt9"))
+    (fault,) = model_faults(config_of("gpt9").model)
     assert fault.path == "model.config" and "gpt2" in fault.message
 
 

@@ -125,11 +125,13 @@ def test_tokenizers_that_do_not_fit(folders: dict[str, Path], labels: LabelSpace
 def test_faults_that_need_no_torch(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf, "find_spec", lambda _: object())
     missing = random("no_such", tokenizer=str(tmp_path / "nowhere"))
-    assert [fault.path for fault in model_faults(missing)] == ["model.config", "model.tokenizer"]
+    assert [fault.path for fault in model_faults(missing.model)] == ["model.config", "model.tokenizer"]
     (tmp_path / "a.gguf").touch()
     wrong = Config(model=ModelConfig(path=str(tmp_path), gguf_file="b.gguf"))
-    assert [str(fault) for fault in model_faults(wrong)] == [f"model.gguf_file: is b.gguf, but {tmp_path} has a.gguf"]
-    assert not model_faults(random("gpt2")) and not hub_faults(random("gpt2"))
+    assert [str(fault) for fault in model_faults(wrong.model)] == [
+        f"model.gguf_file: is b.gguf, but {tmp_path} has a.gguf"
+    ]
+    assert not model_faults(random("gpt2").model) and not hub_faults(random("gpt2").model)
 
 
 def test_gguf_reader_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ def test_gguf_reader_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_combinations(model: dict[str, Any], paths: set[str]) -> None:
     config = Config.model_validate_json(json.dumps({"model": model}))
-    found = {fault.path for fault in check(config, lambda _: "")}
+    found = {fault.path for fault in check(config)}
     assert {path for path in found if path.startswith("model.")} == paths
 
 

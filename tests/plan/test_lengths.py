@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.plans import QUICK, space_file
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
-
-QUICK = "+experiment=quickstart"
-
-
-def space_file(folder: Path, text: str) -> str:
-    path = folder / "space.yaml"
-    path.write_text(text)
-    return f"study.space={path}"
 
 
 def test_a_fixed_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_plan import QUICK, space_file
 
+from support.plans import QUICK, space_file
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
 

@@ -7,28 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support.plans import QUICK, faults_of, space_file, table
 from sweep.config.compose import Composer
-from sweep.errors import UserError
-from sweep.plan.plan import make_plan, merged, quoted
-
-QUICK = "+experiment=quickstart"
-
-
-def faults_of(*arguments: str) -> dict[str, str]:
-    with pytest.raises(UserError) as caught:
-        make_plan(arguments)
-    return {fault.path: str(fault) for fault in caught.value.faults}
-
-
-def space_file(folder: Path, text: str) -> str:
-    path = folder / "space.yaml"
-    path.write_text(text)
-    return f"study.space={path}"
-
-
-def table(folder: Path, text: str, name: str = "train.csv") -> str:
-    (folder / name).write_text(text)
-    return f"dataset.path={folder}"
+from sweep.config.overrides import merged, quoted
+from sweep.plan.plan import make_plan
 
 
 def test_a_plan_knows_rows_labels_and_steps() -> None:
@@ -113,7 +95,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (
             ["study.space=adapters", "study.compare_by=adapter", "study.pruner=hyperband"],
             "study.pruner",
-            "mix the methods",
+            "mix the choices",
         ),
         (["study.study_name=.."], "study.study_name", "not of dots alone"),
         (["study.metric=eval/jaccard"], "study.metric", "a single_label task has"),

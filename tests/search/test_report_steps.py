@@ -36,11 +36,11 @@ def report_steps(space: Space, **trainer: Any) -> ReportSteps:
     for point in space.corners():
         changed = {key.removeprefix("trainer."): value for key, value in point.items()}
         corners.append(config(**{**trainer, **changed}))
-    return ReportSteps.of(corners, space, ROWS)
+    return ReportSteps.of([corner.trainer for corner in corners], space, ROWS)
 
 
 def passed(made: ReportSteps, trial: Config) -> list[int]:
-    return [made.nearest(trial, step) for step in evaluation_steps(ROWS, trial)]
+    return [made.nearest(trial.trainer, step) for step in evaluation_steps(ROWS, trial.trainer)]
 
 
 def test_an_evaluation_at_each_epoch_s_end_is_at_that_epoch() -> None:
@@ -102,13 +102,13 @@ def test_without_evaluations_on_the_way_the_end_is_told_in_epochs() -> None:
 
 def judged(pruner: optuna.pruners.BasePruner, scored: Sequence[tuple[Config, Sequence[float]]]) -> list[int]:
     """At which evaluation, from 1, the pruner would stop each trial, 0 for not at all; none is stopped."""
-    made = ReportSteps.of([trial for trial, _ in scored], Space(), ROWS)
+    made = ReportSteps.of([trial.trainer for trial, _ in scored], Space(), ROWS)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     found = []
     for trial, scores in scored:
         asked, stop = study.ask(), 0
-        for index, (step, score) in enumerate(zip(evaluation_steps(ROWS, trial), scores, strict=True), start=1):
-            asked.report(score, made.nearest(trial, step))
+        for index, (step, score) in enumerate(zip(evaluation_steps(ROWS, trial.trainer), scores, strict=True), start=1):
+            asked.report(score, made.nearest(trial.trainer, step))
             stop = stop or (index if asked.should_prune() else 0)
         study.tell(asked, scores[-1])
         found.append(stop)

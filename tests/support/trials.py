@@ -74,7 +74,7 @@ def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan
             "trainer": {**trainer, **sections.get("trainer", {})},
         }
     )
-    return TrialPlan(number, {}, config, total_steps(ROWS, config), command="")
+    return TrialPlan(number, {}, config, total_steps(ROWS, config.trainer), command="")
 
 
 @dataclass

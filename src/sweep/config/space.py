@@ -130,7 +130,7 @@ class Space:
     def __contains__(self, key: object) -> bool:
         return any(parameter.key == key for parameter in self.parameters)
 
-    def methods(self, key: str) -> tuple[Scalar, ...]:
+    def choices(self, key: str) -> tuple[Scalar, ...]:
         """The choices of `key`; empty where it is not searched or has none."""
         domain = self[key].domain if key in self else None
         return domain.values if isinstance(domain, Choices) else ()

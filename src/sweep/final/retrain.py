@@ -64,7 +64,7 @@ def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
     """As long, in epochs, as the retraining took to its best evaluation."""
     splits = session.plan.splits
     rows, more = len(splits.train), len(splits.merged.train)
-    return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config))
+    return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config.trainer))
 
 
 def _raise_if_failed(failed: Failed | None, plan: TrialPlan, done: str) -> None:

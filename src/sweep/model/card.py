@@ -49,7 +49,7 @@ def card(
 ) -> str:
     """`metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation are of the model
     before it. The code in it runs in the model's own folder; `padding` is as it is written there."""
-    labels, asked = manifest.labels, batch(config, padding=padding)
+    labels, asked = manifest.labels, _batch(config, padding)
     parts = [
         _front_matter(config, manifest),
         f"# {escape(config.title or config.study.study_name)}",
@@ -65,6 +65,11 @@ def card(
         _settings(config),
     ]
     return join(parts) + "\n"
+
+
+def _batch(config: Config, padding: str) -> str:
+    paired = config.dataset.text_pair_column is not None
+    return batch(paired=paired, prompted=config.prompt is not None, padding=padding)
 
 
 def _front_matter(config: Config, manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep.config.schema import Config, ModelConfig
+from sweep.config.schema import ModelConfig
 from sweep.errors import Fault, UserError
 from sweep.model import blueprint, facts, gguf
 from sweep.model.checkpoint import KEY, Checkpoint, blamed, locate
@@ -25,10 +25,9 @@ def find(model: ModelConfig) -> Checkpoint:
     return gguf.converted(found, model.gguf_file) if model.gguf_file else found
 
 
-def model_faults(config: Config) -> list[Fault]:
-    """What is wrong with the locations of model, config and tokenizer, as far as no network, torch or weight is needed
-    to tell."""
-    model, faults = config.model, list[Fault]()
+def model_faults(model: ModelConfig) -> list[Fault]:
+    """Return the faults of the locations of model, config and tokenizer that show without network, torch and weights."""
+    faults: list[Fault] = []
     if model.init == "random":
         faults += _faults(lambda: blueprint.config_file(model)) if model.config or model.path else []
     elif model.path:
@@ -39,16 +38,16 @@ def model_faults(config: Config) -> list[Fault]:
 
 
 def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
-    """What the user set and has no effect, in words for them. `said` tells of a config key whether it was the user who set it."""
+    """Return a note on a setting without effect. `said` returns whether the user set a config key."""
     local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
     if not local or model.revision is None or not said("model.revision"):
         return ()
     return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)
 
 
-def hub_faults(config: Config) -> list[Fault]:
-    """Whether hub ids can be had at all: one question each to the hub, or to its cache."""
-    model, faults = config.model, list[Fault]()
+def hub_faults(model: ModelConfig) -> list[Fault]:
+    """Return the faults of hub ids that neither the hub nor its cache has. Each id takes one request."""
+    faults: list[Fault] = []
     if model.init == "pretrained":
         faults += _faults(lambda: locate(resolve(model.path), model.revision))
     if model.tokenizer:

@@ -21,10 +21,12 @@ def repeat(facts: Facts) -> str:
         packed = any(trial.outcome.cost.engine == "packed" for trial in facts.trials)
         parts.append(details("Each trial alone", body=[_ROUNDING if packed else "", block(each, "sh")]))
     if facts.final:
+        config = facts.final.config
+        asked = batch(paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None)
         loading = (
             "from sweep.model.artifact import load\n\n"
             f"model, tokenizer = load({run_dir + '/final/model'!r})\n"
-            f"scores = model(**{batch(facts.final.config)}).logits"
+            f"scores = model(**{asked}).logits"
         )
         which = "refitted model" if facts.final.refit else "model"
         parts += [f"The winner's {which}, from the folder the study was started in:", block(loading, "python")]

@@ -21,7 +21,9 @@ from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, 
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Choices, Space
 from sweep.errors import UserError, closest, first_line
-from sweep.search.samplers_and_pruners import distribution, pruner, pruner_class, sampler, sampler_class
+from sweep.search.distributions import distribution
+from sweep.search.pruners import pruner, pruner_class
+from sweep.search.samplers import sampler, sampler_class
 
 SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {

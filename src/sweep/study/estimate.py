@@ -47,7 +47,7 @@ class Expected:
     def seconds(self, config: Config, splits: Splits) -> float:
         rows, held_out = len(splits.train), len(splits.validation)
         trained_rows = self.train_row * rows * config.trainer.num_train_epochs
-        evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config))
+        evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config.trainer))
         return trained_rows + evaluated + self.ahead_row * (rows + held_out)
 
 
@@ -119,7 +119,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
     })  # fmt: skip
     optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
     short = config.model_copy(update={"trainer": trainer, "optimizer": optimizer})
-    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short), "")
+    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short.trainer), "")
     moments: list[float] = []
 
     def on_step(step: Step) -> Verdict:

@@ -26,7 +26,9 @@ from sweep.config.space import Parameter, Space
 from sweep.errors import KEPT, UserError, first_line
 from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
-from sweep.search.samplers_and_pruners import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
+from sweep.search.distributions import distribution
+from sweep.search.pruners import pruner, trials_of_each
+from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import attributes, lost_alone
 from sweep.study.claim import claim
 from sweep.study.transactions import InOrder, whole
@@ -140,7 +142,7 @@ class OptunaStudy:
     def _due(self, key: str) -> Scalar:
         """The method that has the fewest trials, running ones too; the first of equals."""
         taken = Counter(value_of(trial, key) for trial in self._asked())
-        return min(self.space.methods(key), key=lambda value: taken[value])
+        return min(self.space.choices(key), key=lambda value: taken[value])
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """The trial's end. A point to be tried again waits from then on, with the place that it has."""

@@ -86,7 +86,7 @@ def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
     for corner in plan.corners:
         trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
         config = corner.model_copy(update={"trainer": trainer})
-        steps = total_steps(len(plan.splits.train), config)
+        steps = total_steps(len(plan.splits.train), config.trainer)
         arguments = training_arguments(config, device, Path("nowhere"))
         found += [Fault(path, rule) for path, rule in optimizer_faults(config.optimizer, arguments, device, steps)]
     return list(dict.fromkeys(found))
@@ -96,7 +96,7 @@ def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
     """Notes on the rows as tokens of each tokenizer and length. Raises UserError where a model cannot take them."""
     data = TokenisedData(plan.splits, token_cache())
     asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
-    found = [look(config, data) for config in asked.values()]
+    found = [look(TrainSettings.of(config), data) for config in asked.values()]
     if faults := [fault for one in found for fault in one.faults]:
         raise UserError(faults)
     return list(dict.fromkeys(note for one in found for note in one.notes))
@@ -141,8 +141,8 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     are of the time and memory that it takes."""
     config, splits = plan.config, plan.splits
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
-    steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
-    evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners})
+    steps = sorted({total_steps(len(splits.train), corner.trainer) for corner in plan.corners})
+    evaluations = sorted({len(evaluation_steps(len(splits.train), corner.trainer)) for corner in plan.corners})
     space = [
         f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
     ]
@@ -190,7 +190,7 @@ def _never_packed(plan: Plan) -> list[str]:
 def _afterwards(plan: Plan) -> list[str]:
     """What is trained once the search is over."""
     study = plan.config.study
-    methods = plan.space.methods(study.compare_by) if study.compare_by else ()
+    methods = plan.space.choices(study.compare_by) if study.compare_by else ()
     kinds, lines = max(len(methods), 1), []
     if methods:
         lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
@@ -204,7 +204,7 @@ def _afterwards(plan: Plan) -> list[str]:
     lines.append(f"retrained at the end: {kinds}, each with its own seed")
     if study.refit:
         rows = len(plan.splits.merged.train)
-        most = max(total_steps(rows, corner) for corner in plan.corners)
+        most = max(total_steps(rows, corner.trainer) for corner in plan.corners)
         lines.append(
             f"refitted at the end: {kinds}, on {rows:,} train and validation rows, up to {most:,} steps; tested and kept"
         )

@@ -84,7 +84,8 @@ class _Loop:
 
     def __post_init__(self) -> None:
         plan = self.session.plan
-        self.report_steps = ReportSteps.of(plan.corners, plan.space, rows=len(plan.splits.train))
+        trainers = [corner.trainer for corner in plan.corners]
+        self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
 
     def settle(self) -> None:
         """Take up what a killed process left: by its record if there is one, otherwise as lost and to be tried again."""
@@ -215,13 +216,13 @@ class _Loop:
         return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
 
     def _report(self, running: _Running, point: EvalPoint) -> bool:
-        """False where Optuna has a score of this milestone already, as it may of a trial's last evaluation."""
+        """Report a score to Optuna. Return False where Optuna has one of this report step, as it may at a trial's end."""
         config = running.plan.config
-        milestone = self.report_steps.nearest(config, point.step)
-        if milestone <= running.reported:
+        step = self.report_steps.nearest(config.trainer, point.step)
+        if step <= running.reported:
             return False
-        running.trial.report(point.metrics[config.study.metric], milestone)
-        running.reported = milestone
+        running.trial.report(point.metrics[config.study.metric], step)
+        running.reported = step
         return True
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:

@@ -257,7 +257,7 @@ def test_steps_and_evaluations_are_those_foreseen(trial: Plan, data: TokenisedDa
     outcome, every = found.outcome(0), plan.config.trainer.logging_steps
     assert [step.step for step in found.steps(0)] == list(range(1, plan.total_steps + 1))
     assert {step.total_steps for step in found.steps(0)} == {plan.total_steps}
-    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, plan.config)
+    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, plan.config.trainer)
     logged = [step.step for step in found.steps(0) if step.metrics]
     assert logged == [step for step in range(1, plan.total_steps + 1) if step % every == 0 or step == plan.total_steps]
     for point in outcome.evals:

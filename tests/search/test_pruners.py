@@ -11,7 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Choices, Parameter, Space
-from sweep.search.samplers_and_pruners import never_stopped, pruner, trials_of_each
+from sweep.search.pruners import never_stopped, pruner, trials_of_each
 
 STEPS = (1, 2, 4, 8, 16, 24)  # in eighths of an epoch: those of three epochs with early evaluations
 
