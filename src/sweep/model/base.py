@@ -16,7 +16,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.adapter import AdapterConfig
+from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
@@ -77,7 +78,7 @@ def base_dtype(config: Config, stored: str, device: torch.device) -> str:
     if config.model.dtype != "auto":
         return config.model.dtype
     unscaled = stored == "float16" and not (trainer.fp16 or trainer.in_bf16)
-    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu" or unscaled
+    widened = adapter.trains == "everything" or adapter.quantization != "none" or device.type == "cpu" or unscaled
     return "float32" if widened and stored in _HALF else stored
 
 

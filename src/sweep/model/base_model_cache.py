@@ -76,7 +76,7 @@ class BaseModelCache:
         Raises UserError if the weights cannot be reached or do not fit.
         """
         base = self._base_for(config, labels)
-        full = config.adapter.method == "full"
+        full = config.adapter.trains == "everything"
         if full:
             _reclaim(self.device)
         _move(base.model, torch.device("cpu") if full else self.device)

@@ -19,7 +19,7 @@ from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
 from sweep.config.origin import Origins
-from sweep.config.parse import parse
+from sweep.config.parse import is_key, parse
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed
 from sweep.config.space import Space
@@ -124,7 +124,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     origin = Origins(composer, request.overrides, composed.choices)
     config, faults = parse(composed.resolved(), origin)
     if request.show and not faults:
-        _show(request, composed)
+        _show(request, composed, config)
     found = [*check(config, origin), *(fault for one in checks for fault in one(config))]
     faults += _new([_with_origin(fault, origin) for fault in found], faults)
     space, space_faults = _load_space(config, composer)
@@ -203,11 +203,17 @@ def _beside(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
         return []
     try:
         composed = composer.compose(left)
-        _, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
+        config, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
     except UserError:
         return []
     typed = {composer.key(override) for override in left}
-    return [fault for fault in faults if fault.path in typed]
+    return [fault for fault in faults if fault.path in typed and not _of_other_method(fault.path, config)]
+
+
+def _of_other_method(path: str, config: Config) -> bool:
+    """Return whether a key is right with another adapter method than the config's."""
+    parent, _, name = path.rpartition(".")
+    return parent == "adapter" and is_key(path) and name not in type(config.adapter).model_fields
 
 
 def _variant(composer: Composer, composed: Composed, overrides: Sequence[str], params: Mapping[str, Scalar]) -> Config:
@@ -227,8 +233,8 @@ def _settled(config: Config, *, bf16: bool) -> Config:
     return config.model_copy(update={"trainer": config.trainer.settled(bf16=bf16)})
 
 
-def _show(request: Request, composed: Composed) -> None:
-    whole = OmegaConf.merge(OmegaConf.create(Config().model_dump(mode="json")), composed.tree)
+def _show(request: Request, composed: Composed, config: Config) -> None:
+    whole = OmegaConf.merge(OmegaConf.create(config.model_dump(mode="json")), composed.tree)
     tree = whole if request.package is None else OmegaConf.select(whole, request.package)
     if tree is None:
         raise UserError.of("--package", f"is {request.package}, which the config does not have")
