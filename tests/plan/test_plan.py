@@ -123,7 +123,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["trainer.decision_threshold=0.4"], "trainer.decision_threshold", "is 0.4, but a single_label task"),
         (["trainer.decision_threshold=1.0"], "trainer.decision_threshold", "less than 1 or 'tuned'"),
         (["study.confirm_top=5"], "study.confirm_top", "counts only where study.confirm_seeds is above 1"),
-        (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
+        (["adapter=head", "adapter.r=8"], "adapter.r", "only lora and dora have it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
         (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
         (["engine=trainer", "engine.slots=4"], "engine.slots", "is 4, but engine.name is trainer, which trains one"),

@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sweep.config.schema import Config, Section
+from sweep.config import adapter as adapters
+from sweep.config.adapter import METHOD, WHOLE_RULE, AdapterConfig
+from sweep.config.schema import Config
+from sweep.config.section import Section
 from sweep.errors import Fault, UserError, closest
 
 Origin = Callable[[str], str]
@@ -30,9 +34,9 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
         try:
             config = Config.model_validate_json(json.dumps(left))
         except ValidationError as error:
-            found = _faults(error, origin)
+            found = _faults(error, origin, _method(left))
             faults += found
-            removed = [_remove(left, fault.path) for fault in found]
+            removed = [_remove(left, "adapter" if fault.path == METHOD else fault.path) for fault in found]
             if not any(removed):
                 raise UserError(faults) from None
         else:
@@ -43,16 +47,16 @@ def section(path: str) -> type[Section] | None:
     """The schema class at a dotted key, None where the key is a plain value or is not known at all."""
     found: type[Section] | None = Config
     for name in path.split("."):
-        if found is None or name not in found.model_fields:
+        if found is None or name not in _fields(found):
             return None
-        found = _section_of(found.model_fields[name].annotation)
+        found = _section_of(_fields(found)[name].annotation)
     return found
 
 
 def is_key(path: str) -> bool:
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
-    return owner is not None and name in owner.model_fields
+    return owner is not None and name in _fields(owner)
 
 
 def keys() -> tuple[str, ...]:
@@ -60,8 +64,22 @@ def keys() -> tuple[str, ...]:
     return tuple(_keys(Config, ""))
 
 
+def _fields(owner: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the keys of a section; those of `adapter` are the keys of all methods."""
+    if owner is AdapterConfig:
+        return {name: info for kind in adapters.known().values() for name, info in kind.model_fields.items()}
+    return owner.model_fields
+
+
+def _method(tree: Mapping[Any, Any]) -> str:
+    """Return the adapter method that a config names, or the default."""
+    adapter = tree.get("adapter")
+    method = adapter.get("method") if isinstance(adapter, Mapping) else None
+    return method if isinstance(method, str) else adapters.DEFAULT
+
+
 def _keys(owner: type[Section], prefix: str) -> Iterable[str]:
-    for name, info in owner.model_fields.items():
+    for name, info in _fields(owner).items():
         inner = _section_of(info.annotation)
         if inner is None:
             yield prefix + name
@@ -74,8 +92,8 @@ def _section_of(annotation: Any) -> type[Section] | None:
     return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
 
 
-def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
-    """One fault a key: a union reports each of its members, which read better as one rule."""
+def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
+    """One fault a key: a union reports each of its members, which read better as one rule. `method` is that of the adapter."""
     rules: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
     near: dict[str, str] = {}
@@ -83,7 +101,12 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
         path, rest = _known_part(found["loc"])
         if found["type"] == "extra_forbidden" and not any(isinstance(part, int) for part in found["loc"]):
             path = ".".join(map(str, found["loc"]))
-            rules[path] = [_unknown(path)]
+            parent, _, name = path.rpartition(".")
+            foreign = parent == "adapter"
+            rules[path] = [adapters.foreign_key(method, name, found["input"]) if foreign else _unknown(path)]
+            continue
+        if found["type"] == WHOLE_RULE:
+            rules[path] = [found["msg"]]
             continue
         if found["type"] == "missing":
             rules[path] = ["is missing, and must be given"]
@@ -125,10 +148,10 @@ def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, 
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:
-        if owner is None or name not in owner.model_fields:
+        if owner is None or name not in _fields(owner):
             break
         names.append(str(name))
-        owner = _section_of(owner.model_fields[str(name)].annotation)
+        owner = _section_of(_fields(owner)[str(name)].annotation)
     return ".".join(names), location[len(names) :]
 
 
@@ -137,7 +160,7 @@ def _unknown(path: str) -> str:
         return "is not a config key; does the experiment's file begin with the line '# @package _global_'?"
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
-    allowed = tuple(owner.model_fields) if owner else ()
+    allowed = tuple(_fields(owner)) if owner else ()
     return f"is not a config key{closest(name, allowed)}; {parent or 'the top level'} has: {', '.join(allowed)}"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sweep.config.adapter import AdapterConfig
 from sweep.config.objective import Objective
-from sweep.config.schema import AdapterConfig, Config, ModelConfig, OptimizerConfig, PromptConfig, Task, TrainerConfig
+from sweep.config.schema import Config, ModelConfig, OptimizerConfig, PromptConfig, Task, TrainerConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[st
     trainer = config.trainer
     if trainer.fp16 and device.type == "cpu":
         yield "trainer.fp16", "is true, but the device is cpu, which cannot train in fp16; type trainer.fp16=false"
-    if trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
+    if trainer.fp16 and config.adapter.trains == "everything" and config.model.dtype == "float16":
         rule = "gradients of weights that are fp16 themselves cannot be scaled; use model.dtype=float32"
         yield "trainer.fp16", f"is true, with adapter.method full and model.dtype float16, but {rule}"
     if trainer.in_bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):

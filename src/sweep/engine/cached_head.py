@@ -151,7 +151,7 @@ def suits(config: Config) -> bool:
     head."""
     if config.trainer.fp16 or needs_trainer(config.optimizer):
         return False
-    return config.adapter.method == "head" and config.prompt is None
+    return config.adapter.trains == "head" and config.prompt is None
 
 
 def train(

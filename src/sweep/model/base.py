@@ -16,7 +16,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sweep.config.schema import AdapterConfig, ModelConfig
+from sweep.config.adapter import AdapterConfig
+from sweep.config.schema import ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, raise_if_out_of_memory
@@ -78,7 +79,7 @@ def base_dtype(settings: TrainSettings, stored: str, device: torch.device) -> st
     if settings.model.dtype != "auto":
         return settings.model.dtype
     unscaled = stored == "float16" and not (trainer.fp16 or trainer.in_bf16)
-    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu" or unscaled
+    widened = adapter.trains == "everything" or adapter.quantization != "none" or device.type == "cpu" or unscaled
     return "float32" if widened and stored in _HALF else stored
 
 

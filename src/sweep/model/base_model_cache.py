@@ -79,7 +79,7 @@ class BaseModelCache:
         """
         settings = _narrowed(settings)
         base = self._base_for(settings, labels)
-        full = settings.adapter.method == "full"
+        full = settings.adapter.trains == "everything"
         if full:
             _reclaim(self.device)
         _move(base.model, torch.device("cpu") if full else self.device)

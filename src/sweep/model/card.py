@@ -17,12 +17,6 @@ from sweep.model.manifest import Manifest
 from sweep.records.final import Refit
 from sweep.records.trial import Metrics
 
-_TRAINED = {
-    "lora": "LoRA matrices",
-    "ia3": "IA3 vectors",
-    "head": "the classification head alone",
-    "full": "every weight",
-}
 _POOLED = {
     "mean": "the mean of the last hidden states over a text's tokens",
     "cls": "the last hidden state of a text's first token",
@@ -38,9 +32,6 @@ _SETTINGS = {
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
     "dataset": ("path", "revision", "max_train_samples", "max_length"),
-    "adapter": (
-        "method", "quantization", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "head_init",
-    ),
 }  # fmt: skip
 
 
@@ -53,7 +44,7 @@ def card(
     parts = [
         _front_matter(config, manifest),
         f"# {escape(config.title or config.study.study_name)}",
-        f"A text classifier on {_name(config)}: {_trained(manifest)} trained{_whereon(config)}.{_given(manifest)}",
+        f"A text classifier on {_name(config)}: {_trained(config, manifest)} trained{_whereon(config)}.{_given(manifest)}",
         _refitted(refit),
         _metrics(metrics, refit),
         f"## Labels\n\n{_task(labels)}: " + ", ".join(map(span, labels.names)),
@@ -62,6 +53,7 @@ def card(
         f"## Loading\n\nThe model exactly as it was evaluated{_cut(manifest)}:\n\n{_code(_with_sweep(manifest, asked))}",
         _elsewhere(manifest),
         _without_sweep(manifest, asked),
+        _merging(config, manifest),
         _settings(config),
     ]
     return join(parts) + "\n"
@@ -75,18 +67,18 @@ def _batch(config: Config, padding: str) -> str:
 def _front_matter(config: Config, manifest: Manifest) -> str:
     """With a pipeline where transformers' own loads the folder, which has to hold every weight, and scores alike. JSON strings
     are YAML too."""
-    library = "peft" if manifest.method in ("lora", "ia3") else "transformers"
+    library = "peft" if manifest.trained == "adapter" else "transformers"
     pooled = manifest.base.pooling is not None
     lines = [f"base_model: {json.dumps(config.model.path)}"] if manifest.base.revision else []
     lines += [f"library_name: {'sweep' if pooled else library}"]
-    alike = manifest.method == "full" and not pooled and not manifest.prompt
+    alike = manifest.trained == "everything" and not pooled and not manifest.prompt
     lines += ["pipeline_tag: text-classification"] if alike else []
     return "\n".join(["---", *lines, "tags: [sweep]", "---"])
 
 
-def _trained(manifest: Manifest) -> str:
-    headed = manifest.prompt is None and manifest.method in ("lora", "ia3")
-    return _TRAINED[manifest.method] + (" and the classification head" if headed else "")
+def _trained(config: Config, manifest: Manifest) -> str:
+    headed = manifest.prompt is None and manifest.trained == "adapter"
+    return config.adapter.trained + (" and the classification head" if headed else "")
 
 
 def _given(manifest: Manifest) -> str:
@@ -178,7 +170,11 @@ scores = {scores}{decided}"""
 def _elsewhere(manifest: Manifest) -> str:
     """What must be known on another machine, or with other libraries."""
     said = []
-    if Path(manifest.base.path).is_absolute() and manifest.base.init == "pretrained" and manifest.method != "full":
+    if (
+        Path(manifest.base.path).is_absolute()
+        and manifest.base.init == "pretrained"
+        and manifest.trained != "everything"
+    ):
         said.append(
             "The base is a folder of the machine that it was trained on. Elsewhere, name your copy of it: "
             '`load(".", base="FOLDER")`.'
@@ -190,7 +186,7 @@ def _elsewhere(manifest: Manifest) -> str:
 
 def _without_sweep(manifest: Manifest, asked: str) -> str:
     scored = "" if manifest.prompt else f"\nlogits = model(**{asked}).logits"
-    if manifest.method == "full":
+    if manifest.trained == "everything":
         return f"With transformers alone:\n\n{_code(_full(manifest) + scored)}"
     if manifest.base.init == "random":
         return "Its base was never pretrained: sweep draws it again from a fixed seed, and nothing else can load it."
@@ -212,6 +208,15 @@ base = {_auto_class(manifest)}.from_pretrained(
     return f"Without sweep:\n\n{_code(code)}{note}"
 
 
+def _merging(config: Config, manifest: Manifest) -> str:
+    """Whether PEFT can make one model of base and adapter. With a pooling, no class would load that."""
+    if manifest.trained != "adapter" or manifest.base.pooling is not None:
+        return ""
+    if reason := config.adapter.unmergeable():
+        return f"The adapter stays beside its base: {reason}."
+    return "`model.merge_and_unload()` makes one model of base and adapter, with the scores of both to rounding."
+
+
 def _full(manifest: Manifest) -> str:
     auto, kind = _auto_class(manifest), manifest.base.pooling
     pooled = f', config={_config(manifest)}, variant="{standard.variant(kind)}"' if kind else ""
@@ -224,12 +229,11 @@ model = {auto}.from_pretrained("."{pooled}).eval()
 
 def _ending(manifest: Manifest) -> tuple[str, str]:
     """Imports, and what makes the model of the base."""
-    if manifest.method == "head":
+    if manifest.trained == "head":
         return _HEAD
     if manifest.base.pooling is None:
         return _PEFT
-    method = manifest.method.upper()
-    return _POOLED_PEFT[0], _POOLED_PEFT[1].format(method=method)
+    return _POOLED_PEFT
 
 
 def _config(manifest: Manifest) -> str:
@@ -284,9 +288,11 @@ def _settings(config: Config) -> str:
     tree = config.model_dump(mode="json")
     rows = [
         (span(f"{section}.{key}"), span(json.dumps(tree[section][key], ensure_ascii=False)))
-        for section, keys in _SETTINGS.items()
+        for section, keys in (*_SETTINGS.items(), ("adapter", config.adapter.report_keys()))
         for key in keys
-        if tree[section][key] is not None and not (key == "head_init" and config.prompt)
+        if tree[section][key] is not None
+        and not (key == "head_init" and config.prompt)
+        and not (key == "compute_dtype" and config.adapter.quantization == "none")
     ]
     return join(["## Training", table(["setting", "value"], rows)])
 
@@ -300,7 +306,7 @@ _POOLED_PEFT = (
     "import json\n\nfrom peft import PeftModel, get_peft_config",
     """with open("adapter_config.json") as file:
     settings = json.load(file)
-adapter = get_peft_config(settings | {{"peft_type": "{method}"}})
+adapter = get_peft_config(settings | {"peft_type": settings["peft_type"].partition(" with ")[0]})
 model = PeftModel.from_pretrained(base, ".", config=adapter).eval()""",
 )
 _HEAD = (

@@ -10,7 +10,7 @@ from typing import TypeVar
 from torch import nn
 from transformers.trainer_utils import check_target_module_exists
 
-from sweep.config.schema import AdapterConfig
+from sweep.config.adapter import AdapterConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind

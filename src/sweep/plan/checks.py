@@ -18,8 +18,6 @@ from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
-LORA_ONLY = ("r", "lora_alpha", "lora_dropout")
-
 
 def check(config: Config) -> list[Fault]:
     """Return the faults of one composed config."""
@@ -101,24 +99,18 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
-    adapter = config.adapter
-    for name in LORA_ONLY:
-        if adapter.method != "lora" and getattr(adapter, name) is not None:
-            yield (
-                f"adapter.{name}",
-                f"is {getattr(adapter, name)}, but adapter.method is {adapter.method}: only LoRA has it",
-            )
-    if adapter.method != "lora" and adapter.use_rslora:
-        yield "adapter.use_rslora", f"is true, but adapter.method is {adapter.method}: only LoRA has it"
-    if adapter.method in ("head", "full") and adapter.target_modules is not None:
-        yield "adapter.target_modules", f"is set, but adapter.method is {adapter.method}, which adapts no modules"
-    if adapter.method == "full" and adapter.quantization != "none":
+    adapter, optimizer = config.adapter, config.optimizer
+    for key, rule in adapter.rules():
+        yield f"adapter.{key}", rule
+    if adapter.trains == "everything" and adapter.quantization != "none":
         yield (
             "adapter.quantization",
             f"is {adapter.quantization}, but a quantised base cannot be trained in full; use lora, ia3 or head",
         )
-    if adapter.feedforward_modules is not None and adapter.method != "ia3":
-        yield "adapter.feedforward_modules", f"is set, but adapter.method is {adapter.method}: only IA3 has it"
+    traits = OPTIMIZERS[optimizer.name]
+    if adapter.learning_rate_factors() and (traits.targets or traits.alone.startswith("takes its step")):
+        rule = f"is set, but optimizer.name is {optimizer.name}, which takes all weights in one group"
+        yield "adapter.lr_ratio", f"{rule}; type adapter.lr_ratio=null, or optimizer.name=adamw_torch"
 
 
 def _thresholds(config: Config) -> Iterator[tuple[str, str]]:
@@ -143,7 +135,7 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield fault.path, fault.message
     if config.dataset.task == "multi_label":
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
-    if config.adapter.method == "head":
+    if config.adapter.trains == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
     if config.adapter.head_init != "random":
         yield "adapter.head_init", f"is {config.adapter.head_init}, but with a prompt there is no head; use random"

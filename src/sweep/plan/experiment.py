@@ -13,7 +13,7 @@ from sweep.config.cli import Request
 from sweep.config.compose import Composed, Composer
 from sweep.config.origin import Origins
 from sweep.config.overrides import merged
-from sweep.config.parse import parse
+from sweep.config.parse import is_key, parse
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed
 from sweep.config.space import Space
@@ -160,8 +160,14 @@ def _other_faults(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
         return []
     try:
         composed = composer.compose(left)
-        _, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
+        config, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
     except UserError:
         return []
     typed = {composer.key(override) for override in left}
-    return [fault for fault in faults if fault.path in typed]
+    return [fault for fault in faults if fault.path in typed and not _of_another_method(fault.path, config)]
+
+
+def _of_another_method(path: str, config: Config) -> bool:
+    """Return whether a key is one of another adapter method than the config's."""
+    parent, _, name = path.rpartition(".")
+    return parent == "adapter" and is_key(path) and name not in type(config.adapter).model_fields

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from omegaconf import OmegaConf
 
 from sweep.config.cli import Request, read_arguments
-from sweep.config.compose import Composed
 from sweep.config.origin import Origins
 from sweep.config.schema import Config, Scalar
 from sweep.config.space import Space
@@ -85,7 +84,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     request = read_arguments(argv)
     experiment, faults = Experiment.read(request)
     if request.show and not faults:
-        _show(request, experiment.composed)
+        _show(request, experiment)
     config = experiment.config
     faults.add_new([*check(config), *(fault for one in checks for fault in one(config))])
 
@@ -114,9 +113,9 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     return Plan(experiment, tuple(corners), splits, told)
 
 
-def _show(request: Request, composed: Composed) -> None:
+def _show(request: Request, experiment: Experiment) -> None:
     """Print the config that `--cfg` asks for, and end the program."""
-    whole = OmegaConf.merge(OmegaConf.create(Config().model_dump(mode="json")), composed.tree)
+    whole = OmegaConf.merge(OmegaConf.create(experiment.config.model_dump(mode="json")), experiment.composed.tree)
     tree = whole if request.package is None else OmegaConf.select(whole, request.package)
     if tree is None:
         raise UserError.of("--package", f"is {request.package}, which the config does not have")

@@ -14,7 +14,6 @@ from sweep.report.markdown import block, code, details, escape, join, table
 from sweep.report.parameters import parameters
 from sweep.report.units import MISSING, count, plural, value
 
-_ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules", "head_init")
 _OPTIMIZER = (
     "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
     "lr_scheduler_kwargs",
@@ -45,10 +44,17 @@ def _model(facts: Facts) -> list[tuple[str, str]]:
     return [
         ("model", f"{code(state.path)}{_at(state.revision)}{made(facts.config.model)}{pooling and f'; {pooling}'}"),
         ("model fingerprint", code(state.fingerprint) if state.fingerprint else MISSING),
-        ("adapter", _settings(facts, "adapter", _ADAPTER)),
+        ("adapter", _adapter(facts)),
         ("optimizer", _settings(facts, "optimizer", _OPTIMIZER)),
         ("training", _settings(facts, "trainer", _TRAINER)),
     ]
+
+
+def _adapter(facts: Facts) -> str:
+    """The method's name, then all of its keys."""
+    adapter = facts.config.adapter
+    shown = _settings(facts, "adapter", adapter.report_keys())
+    return shown if "adapter" in facts.searched else f"{escape(adapter.label)}: {shown}"
 
 
 def _search(facts: Facts) -> list[tuple[str, str]]:

@@ -177,8 +177,9 @@ def _some(rows: Rows, most: int) -> Rows:
 
 def _too_large(config: Config, account: Parameters, limit: str) -> Fault:
     needs = f"needs {_gib(_needed(config, account))} for weights, gradients and optimizer states, but {limit}"
-    if config.adapter.method == "lora" and _states(config, account) > account.bytes / 2:
-        return Fault("adapter.r", f"is {config.adapter.r}, which {needs}; use a smaller rank")
+    rank = getattr(config.adapter, "r", None)
+    if rank is not None and _states(config, account) > account.bytes / 2:
+        return Fault("adapter.r", f"is {rank}, which {needs}; use a smaller rank")
     name = config.model.path or config.model.config
     return Fault("model.path", f"is {name}, which {needs}; use a smaller model, or adapter=qlora")
 

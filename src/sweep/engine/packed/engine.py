@@ -353,10 +353,13 @@ def unpackable(config: Config) -> str | None:
         return ""
     if reason := needs_trainer(config.optimizer):
         return reason
-    if config.adapter.method == "full":
-        return "adapter.method full trains the base itself"
-    if config.adapter.method == "head":
-        return "adapter.method head trains no adapter"
+    adapter = config.adapter
+    if adapter.trains == "everything":
+        return f"adapter.method {adapter.method} trains the base itself"
+    if adapter.trains == "head":
+        return f"adapter.method {adapter.method} trains no adapter"
+    if adapter.packed_kernel is None:
+        return f"adapter.method {adapter.method} has no packed kernel"
     if config.prompt is not None:
         return "label words (prompt) are scored by the language model's own output layer"
     if config.trainer.fp16:
