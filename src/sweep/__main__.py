@@ -1,4 +1,4 @@
-"""The whole program: make a plan, check it against the model, search, confirm the winner, report."""
+"""The whole program: plan, prepare the model, search, confirm the winner, report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def _search(arguments: list[str]) -> None:
     last = (lambda config: hub_faults(config.model),)
     plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 
-    # Imported only now: importing torch takes seconds, and a mistake in the config is told at once.
+    # Imported only now: importing torch takes seconds, and a mistake in the config is told at
+    # once.
     with interrupts.at_once():
         from sweep.final.confirm import confirm
         from sweep.report.publish import published

@@ -1,7 +1,7 @@
-"""The command line: Hydra's flags that make sense here, and Hydra's overrides.
+"""The command line: Hydra's overrides, and those of Hydra's flags that apply here.
 
-`hydra.main` is not used: it stops at the first fault, exits with 1, and makes an output folder and a logging set-up of
-its own. Composition itself is Hydra's.
+`hydra.main` is not used: it stops at the first fault, exits with 1, and makes an output folder and
+a logging configuration of its own. Hydra still composes the config.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ _OF_HYDRA = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user typed. `show` is None for a run, or what `--cfg` asks for."""
+    """The arguments that the user typed.
+
+    `show` is None for a run, or the part that `--cfg` prints.
+    """
 
     overrides: tuple[str, ...]
     config_dirs: tuple[Path, ...] = ()
@@ -60,8 +63,11 @@ class Request:
 
 
 def read_arguments(argv: Sequence[str]) -> Request:
-    """Raises SystemExit after `--help` and `--version`, and for flags that are not known; UserError for flags of Hydra's
-    that sweep does not have, and for flags that would have no effect."""
+    """Return the request.
+
+    Raises SystemExit after `--help` and `--version` and for unknown flags; UserError for flags of
+    Hydra's that sweep does not have, and for flags that would have no effect.
+    """
     parser = _parser()
     if not argv:
         parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")

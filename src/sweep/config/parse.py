@@ -1,4 +1,4 @@
-"""A plain mapping → `Config`, naming everything that is wrong with it at once."""
+"""A plain mapping → `Config`, with every fault of its values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _FINITE = "a finite number"  # its rule for NaN and infinity, which says it all 
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
-    """The config with each faulty value replaced by its default, so that later checks can look for more faults."""
+    """Return the config with the default in place of each faulty value, and the faults.
+
+    The defaults let later checks look for more faults. `origin` returns the place where the user
+    set a key. Raises UserError where no default can replace a faulty value.
+    """
     left = copy.deepcopy(dict(tree))
     faults = [Fault(fault.path, fault.message, origin(fault.path)) for fault in _foreign(left, "")]
     for fault in faults:
@@ -44,7 +48,9 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
 
 
 def section(path: str) -> type[Section] | None:
-    """The schema class at a dotted key, None where the key is a plain value or is not known at all."""
+    """Return the schema class at a dotted key; None where the key is a plain value or is not
+    known.
+    """
     found: type[Section] | None = Config
     for name in path.split("."):
         if found is None or name not in _fields(found):
@@ -54,13 +60,14 @@ def section(path: str) -> type[Section] | None:
 
 
 def is_key(path: str) -> bool:
+    """Return whether a dotted key is one of the schema's."""
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
     return owner is not None and name in _fields(owner)
 
 
 def keys() -> tuple[str, ...]:
-    """Every dotted key that holds a value."""
+    """Return every dotted key that holds a value."""
     return tuple(_keys(Config, ""))
 
 
@@ -93,7 +100,10 @@ def _section_of(annotation: Any) -> type[Section] | None:
 
 
 def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
-    """One fault a key: a union reports each of its members, which read better as one rule. `method` is that of the adapter."""
+    """One fault a key: a union reports each of its members, which read better as one rule.
+
+    `method` is that of the adapter.
+    """
     rules: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
     near: dict[str, str] = {}
@@ -120,7 +130,7 @@ def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
 
 
 def _nearest(found: ErrorDetails) -> str:
-    """The name that a text was probably meant to be, of those that a choice has."""
+    """Return a question about the name that a text was probably meant to be, or an empty text."""
     if found["type"] != "literal_error" or not isinstance(found["input"], str):
         return ""
     given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
@@ -129,7 +139,10 @@ def _nearest(found: ErrorDetails) -> str:
 
 
 def _of_tracker(config: Config, origin: Origin) -> Iterable[Fault]:
-    """Keys that no tracker has: the class that `tracker.target` names judges its own (`sweep.track.plugin`)."""
+    """Yield a fault for each key that no tracker has.
+
+    The class that `tracker.target` names checks the keys of its own (`sweep.track.plugin`).
+    """
     if config.tracker.target is None:
         for path in (f"tracker.{name}" for name in config.tracker.model_extra or ()):
             yield Fault(path, _unknown(path), origin(path))
@@ -144,7 +157,9 @@ def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """Split a pydantic location into the config key and what comes after it (an index, a member of a union)."""
+    """Split a pydantic location into the config key and the rest of it (an index, a member of a
+    union).
+    """
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:
@@ -165,9 +180,11 @@ def _unknown(path: str) -> str:
 
 
 def _remove(tree: dict[Any, Any], path: str) -> bool:
-    """Take out a value, or, where one is missing that must be there, the section that needs it. False where nothing was found.
+    """Delete a value, or the section that lacks a required one. Return False where there is
+    nothing to delete.
 
-    A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a text.
+    A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a
+    text.
     """
     for key, value in tree.items():
         name = key if isinstance(key, str) else json.dumps(key)
@@ -185,7 +202,9 @@ def _removed_within(value: Any, path: str) -> bool:
 
 
 def _foreign(value: Any, path: str) -> Iterable[Fault]:
-    """Values that only YAML's tags give, such as bytes and sets: no config key takes one."""
+    """Yield a fault for each value that only YAML's tags can write, such as bytes and sets: no
+    config key takes one.
+    """
     match value:
         case dict():
             for key, inner in value.items():

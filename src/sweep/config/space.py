@@ -1,10 +1,10 @@
-"""What is searched: one file in `sweeps/`, `dotted.config.key: range`.
+"""The search space: one file in `sweeps/`, with a range for each `dotted.config.key`.
 
 optimizer.learning_rate: {low: 1.0e-5, high: 5.0e-4, log: true}
 trainer.num_train_epochs: {low: 3, high: 6}             # whole numbers, because both ends are
 trainer.per_device_train_batch_size: {choices: [8, 16]}
 adapter: {choices: [lora, ia3]}                         # a config group
-adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # asked for only then
+adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # searched only under this condition
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Whole numbers if `low`, `high` and `step` all are."""
+    """Numbers from `low` to `high`; whole numbers if `low`, `high` and `step` are."""
 
     low: Number
     high: Number
@@ -46,13 +46,18 @@ class Range:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
 
     def ends(self) -> tuple[Scalar, ...]:
-        """Both ends as the sampler would give them, and one step in, which may be no whole number where the ends are."""
+        """Return both ends as the sampler gives them, and for fractions the value one step above
+        `low`.
+
+        That value may be no whole number where both ends are.
+        """
         if self.whole:
             return (self.low, self.high)
         inner = () if self.step is None else (self.low + self.step,)
         return (float(self.low), *inner, float(self.high))
 
     def contains(self, value: Scalar) -> bool:
+        """Return whether the sampler can give this value."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         if self.whole and not isinstance(value, int):
@@ -61,12 +66,15 @@ class Range:
         return abs(steps - round(steps)) < 1e-8
 
     def count(self) -> int | None:
-        """How many values there are, None where they have no step."""
+        """Return the number of values, or None where they have no step."""
         step = self._grid_step
         return None if step is None else int((self.high - self.low) / step + 1e-9) + 1
 
     def grid(self) -> tuple[Scalar, ...] | None:
-        """Every value, if there are finitely many. Ask for the `count` first."""
+        """Return every value, or None where there are infinitely many.
+
+        Check `count` first: there may be too many.
+        """
         step, count = self._grid_step, self.count()
         if step is None or count is None:
             return None
@@ -83,6 +91,8 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
+    """A list of values of which the sampler gives one."""
+
     values: tuple[Scalar, ...]
 
     def ends(self) -> tuple[Scalar, ...]:
@@ -103,18 +113,21 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`when` maps earlier parameters to the values under which this one is searched."""
+    """A searched key. `when` maps earlier keys to the values under which this one is searched."""
 
     key: str
     domain: Range | Choices
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     def active(self, chosen: Mapping[str, Scalar]) -> bool:
+        """Return whether the key is searched beside the values in `chosen`."""
         return all(key in chosen and chosen[key] in values for key, values in self.when.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
+    """The searched keys in the order of their file. `source` is the file's name."""
+
     parameters: tuple[Parameter, ...] = ()
     source: str = ""
 
@@ -131,20 +144,24 @@ class Space:
         return any(parameter.key == key for parameter in self.parameters)
 
     def choices(self, key: str) -> tuple[Scalar, ...]:
-        """The choices of `key`; empty where it is not searched or has none."""
+        """Return the choices of a key; none where it is not searched or has a range."""
         domain = self[key].domain if key in self else None
         return domain.values if isinstance(domain, Choices) else ()
 
     def corners(self) -> Iterator[dict[str, Scalar]]:
-        """Each end of each parameter once, the others left as configured, its conditions met."""
+        """Yield each end of each key once, with no other values than its conditions need."""
         for parameter in self.parameters:
             needed = self._conditions(parameter)
             for value in parameter.domain.ends():
                 yield {**needed, parameter.key: value}
 
     def pairs(self) -> Iterator[dict[str, Scalar]]:
-        """Each end of each parameter with each of another one that can be asked for beside it, where one of the two has choices:
-        values that are right one by one may not go together."""
+        """Yield each end of each key with each end of another key, where one of the two has
+        choices.
+
+        Only keys that can be searched together make a pair. Values that are right one by one may
+        break a rule together.
+        """
         for first, second in combinations(self.parameters, 2):
             if isinstance(first.domain, Choices) or isinstance(second.domain, Choices):
                 needed = {**self._conditions(first), **self._conditions(second)}
@@ -154,7 +171,7 @@ class Space:
                         yield point
 
     def grid_size(self) -> int | None:
-        """Points of the full grid, None where a range has no step. Conditions are not taken off."""
+        """Return the size of the full grid, without conditions; None where a range has no step."""
         size = 1
         for parameter in self.parameters:
             count = parameter.domain.count()
@@ -164,7 +181,11 @@ class Space:
         return size
 
     def without(self, fixed: Mapping[str, Scalar]) -> Space:
-        """The space with some keys fixed: not searched, and what depends on them only if their value asks for it."""
+        """Return the space without the keys in `fixed`.
+
+        A key that depends on a fixed one is searched only where the fixed value meets its
+        condition.
+        """
         left: list[Parameter] = []
         for parameter in self.parameters:
             met = all(fixed[key] in values for key, values in parameter.when.items() if key in fixed)
@@ -174,7 +195,7 @@ class Space:
         return Space(tuple(left), self.source)
 
     def plain(self) -> dict[str, Any]:
-        """As in the file, for records."""
+        """Return the space as its file has it, for records."""
         return {parameter.key: _plain(parameter) for parameter in self.parameters}
 
     def _conditions(self, parameter: Parameter) -> dict[str, Scalar]:
@@ -185,9 +206,10 @@ class Space:
 
 
 def find(name: str, config_dirs: Sequence[Path]) -> Path:
-    """The file of a search space: a path ending in .yaml, or a name in `sweeps/`, of the user's own folders too.
+    """Return the file of a search space: a path ending in .yaml, or a name in `sweeps/` or a
+    user's own folder.
 
-    Raises UserError naming the spaces there are.
+    Raises UserError, which names the known spaces.
     """
     if name.endswith((".yaml", ".yml")):
         if Path(name).is_file():
@@ -203,7 +225,10 @@ def find(name: str, config_dirs: Sequence[Path]) -> Path:
 
 
 def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[Fault]]:
-    """The space without its faulty parameters, and their faults. `groups` are the config groups and their options."""
+    """Return the space without its faulty keys, and their faults.
+
+    `groups` maps config groups to their options.
+    """
     try:
         if rule := hazard(path):
             return Space(source=path.name), [Fault(str(path), rule)]
@@ -220,6 +245,8 @@ def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[F
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads the entries of a search space's file, and collects keys and faults."""
+
     groups: Mapping[str, Sequence[str]]
     source: str
     parameters: list[Parameter] = field(default_factory=list)
@@ -352,13 +379,15 @@ class _Reader:
 
 
 def _is_entry(key: str) -> bool:
-    """Whether the key names an entry of a mapping whose entries can be searched one by one."""
+    """Return whether the key is an entry of a mapping whose entries can be searched alone."""
     owner, _, name = key.rpartition(".")
     return owner in ENTRIES and bool(name)
 
 
 def _twice(values: Sequence[Scalar]) -> str:
-    """The rule that is broken where Optuna takes two of the values for one, as it does 1, 1.0 and true; empty where it is not."""
+    """Return the rule that is broken where Optuna takes two values for one (1, 1.0 and true);
+    empty where none are.
+    """
     known: dict[Scalar, Scalar] = {}
     for value in values:
         if (value != value and any(other != other for other in known)) or value in known:

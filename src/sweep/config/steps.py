@@ -1,7 +1,7 @@
 """The optimizer steps of a trial, and the steps after which it is evaluated.
 
-The formulas are those of `transformers.Trainer` and `TrainingArguments.get_warmup_steps`, without torch, so that a plan
-knows the steps before anything is loaded.
+The formulas are those of `transformers.Trainer` and `TrainingArguments.get_warmup_steps`, without
+torch, so that a plan knows the steps before anything is loaded.
 """
 
 from __future__ import annotations
@@ -33,19 +33,27 @@ def total_steps(rows: int, trainer: Config | TrainSettings | TrainerConfig) -> i
 
 
 def warmup_steps(total: int, value: float) -> int:
-    """Return the warmup steps of a trial of `total` steps. A `value` below 1 is a share of them, rounded up."""
+    """Return the warmup steps of a trial of `total` steps.
+
+    A `value` below 1 is a share of them, rounded up.
+    """
     return int(value) if value >= 1 else ceil(total * value)
 
 
 def evaluation_steps(rows: int, trainer: Config | TrainSettings | TrainerConfig) -> tuple[int, ...]:
-    """Return the steps after which the validation split is read, in order. The last step is always one of them."""
+    """Return the steps after which the validation split is read, in order.
+
+    The last step is always one of them.
+    """
     trainer = _trainer(trainer)
     total, epoch = total_steps(rows, trainer), steps_per_epoch(rows, trainer)
     return (*sorted({step for step in _before_the_end(trainer, epoch, total) if step < total}), total)
 
 
 def refit_steps(best: int, rows: int, more: int, trainer: Config | TrainerConfig) -> int:
-    """Return the step of a training on `more` rows that is as far, in epochs, as step `best` of one on `rows` rows."""
+    """Return the step of a training on `more` rows that is as far, in epochs, as step `best` of
+    one on `rows` rows.
+    """
     trainer = _trainer(trainer)
     if best >= total_steps(rows, trainer):
         return total_steps(more, trainer)

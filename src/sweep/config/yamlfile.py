@@ -1,7 +1,8 @@
-"""What is wrong with a YAML file before it is loaded: its encoding, its size, and what its aliases expand to.
+"""Faults of a YAML file, found before it is loaded: its encoding, its size, and the size of its
+aliases.
 
-PyYAML builds a tree by recursion and shares aliased parts; OmegaConf and JSON then write out each of them. So depth and size are
-counted on the events of the parser, which needs no tree.
+PyYAML builds a tree by recursion and shares aliased parts; OmegaConf and JSON then write out each
+of them. Therefore depth and size are counted on the events of the parser, which needs no tree.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _DIGITS = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_:.]+")
 
 
 def hazard(path: Path) -> str | None:
-    """The rule that the file breaks; None if it breaks none. Mistakes of syntax are left to the loader. Raises OSError."""
+    """Return the rule that the file breaks, or None.
+
+    Mistakes of syntax are left to the loader. Raises OSError.
+    """
     if (size := path.stat().st_size) > MOST_BYTES:
         return f"has {size:,} bytes, but a config or search space may have {MOST_BYTES:,} at most"
     try:
@@ -42,7 +46,7 @@ def hazard(path: Path) -> str | None:
 
 @dataclass(slots=True)
 class _Node:
-    """A value with all below it: how many, and how many levels."""
+    """A value with all below it: `values` counts them, `height` counts their levels."""
 
     anchor: str | None
     values: int = 1

@@ -1,5 +1,7 @@
-"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a
-study."""
+"""Rows → token ids.
+
+Done once for each tokenizer and length, kept on disk, shared by every trial of a study.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,10 @@ LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
-    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the
-    tokens."""
+    """The splits that trials train and are scored on.
+
+    Trials that share a tokenizer and a length share the tokens.
+    """
 
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
@@ -80,11 +84,13 @@ def tokenise(
     cache: Path,
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
-    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
-    int, or for multi-label a float for each label) and `length` in tokens, padding included where the tokenizer asks for
-    it (`padded_in_full`). Rows keep their order; of a pair,
-    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
-    template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
+    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them,
+    `labels` (an int, or for multi-label a float for each label) and `length` in tokens, padding
+    included where the tokenizer asks for it (`padded_in_full`). Rows keep their order; of a pair,
+    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its
+    filled template. Memory-mapped from a file in `cache` that is named by everything the tokens
+    depend on.
+    """
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
@@ -100,20 +106,24 @@ def name_of(tokenised: datasets.Dataset) -> str:
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if
-    unknown."""
+    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that,
+    or 512 if unknown.
+    """
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
 def padded_in_full(tokenizer: Tokenizer) -> bool:
-    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to the longest of a batch."""
+    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to
+    the longest of a batch.
+    """
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
 def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text.
+    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut
+    nothing, or leave no text.
 
     `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
     """

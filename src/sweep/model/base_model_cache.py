@@ -1,4 +1,6 @@
-"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if loaded for it."""
+"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if
+loaded for it.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,16 @@ from sweep.provenance import Fingerprint
 class BaseModelCache:
     """Holds at most one base: a trial that needs another evicts it.
 
-    A trial gets a replica that shares the base's frozen weights and owns the ones it trains, so that nothing a trial
-    does reaches the next. With `full` every weight is owned, and on a GPU the untouched base waits on the CPU.
+    A trial gets a replica that shares the base's frozen weights and owns the ones it trains, so
+    that nothing a trial does reaches the next. With `full` every weight is owned, and on a GPU the
+    untouched base waits on the CPU.
     """
 
     def __init__(self, device: str = "auto", *, features: Path | None = None, scratch: Path | None = None) -> None:
-        """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None to keep that in memory
-        alone; `scratch` one for temporary folders, None for the system's. Raises UserError for cuda on a machine without."""
+        """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None
+        to keep that in memory alone; `scratch` one for temporary folders, None for the system's.
+        Raises UserError for cuda on a machine without.
+        """
         self._scratch = scratch
         self.device = pick_device(device)
         self._tokenizers: dict[ModelConfig, PreTrainedTokenizerBase] = {}
@@ -57,13 +62,19 @@ class BaseModelCache:
         return tempfile.TemporaryDirectory(prefix="sweep-", dir=self._scratch)
 
     def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
-        """With a pad token; the same object for the same model. Raises UserError if it cannot be loaded."""
+        """With a pad token; the same object for the same model.
+
+        Raises UserError if it cannot be loaded.
+        """
         if model not in self._tokenizers:
             self._tokenizers[model] = load_tokenizer(model)
         return self._tokenizers[model]
 
     def prompt(self, settings: Config | TrainSettings, labels: LabelSpace) -> Prompt | None:
-        """None where a head classifies. Raises UserError where the tokenizer cannot tell the label words apart."""
+        """None where a head classifies.
+
+        Raises UserError where the tokenizer cannot tell the label words apart.
+        """
         settings = _narrowed(settings)
         if settings.prompt is None:
             return None
@@ -71,11 +82,12 @@ class BaseModelCache:
 
     @contextmanager
     def model(self, settings: Config | TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
-        """A model to train, in eval mode: base, adapter and head, the last two drawn from `settings.trainer.seed` alone.
-        With `settings.prompt` there is no head: its logits are the scores of the label words.
+        """A model to train, in eval mode: base, adapter and head, the last two drawn from
+        `settings.trainer.seed` alone. With `settings.prompt` there is no head: its logits are the
+        scores of the label words.
 
-        Gradient checkpointing is on if `settings.trainer` says so. The model must not be used after the context.
-        Raises UserError if the weights cannot be reached or do not fit.
+        Gradient checkpointing is on if `settings.trainer` says so. The model must not be used
+        after the context. Raises UserError if the weights cannot be reached or do not fit.
         """
         settings = _narrowed(settings)
         base = self._base_for(settings, labels)
@@ -97,8 +109,10 @@ class BaseModelCache:
         return self._specify(settings, labels, download(find(settings.model)))
 
     def frozen(self, settings: Config | TrainSettings, labels: LabelSpace) -> PreTrainedModel:
-        """A copy of the base that shares all of its weights, in eval mode, with nothing to train. It outlives the bench's
-        own hold on the base."""
+        """A copy of the base that shares all of its weights, in eval mode, with nothing to train.
+
+        It outlives the bench's own hold on the base.
+        """
         base = self._base_for(_narrowed(settings), labels)
         _move(base.model, self.device)
         made = replica(base.model, ())
@@ -162,14 +176,16 @@ def _move(model: nn.Module, device: torch.device) -> None:
 
 
 def _empty(model: nn.Module) -> None:
-    """Let go of the weights now: modules are full of reference cycles, and a collection takes a quarter second."""
+    """Let go of the weights now: modules are full of reference cycles, and a collection takes a
+    quarter second.
+    """
     for weight in model.parameters():
         weight.grad = None
         weight.data = torch.empty(0, dtype=weight.dtype, device=weight.device)
 
 
 def _reclaim(device: torch.device) -> None:
-    """Give back what earlier trials left on a GPU: optimizer states live on in reference cycles."""
+    """Free a GPU's memory of earlier trials: reference cycles keep optimizer states alive."""
     if device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()

@@ -1,4 +1,6 @@
-"""What can be known of a trial's model before a weight is read: that it can be built at all, and how big it is."""
+"""What can be known of a trial's model before a weight is read: that it can be built at all, and
+how big it is.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ T = TypeVar("T")
 def preflight(settings: TrainSettings, labels: LabelSpace) -> Parameters:
     """Build the trial's model on the meta device, adapter included, and count it.
 
-    Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are fetched; what its
-    weights lack (a pooler) then shows on loading only. Raises UserError with every fault of model and adapter.
+    Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are
+    fetched; what its weights lack (a pooler) then shows on loading only. Raises UserError with
+    every fault of model and adapter.
     """
     faults = _missing_parts(settings.adapter)
     device = _collect(faults, lambda: pick_device(settings.trainer.device))
@@ -70,7 +73,9 @@ def _counted(settings: TrainSettings, spec: BaseSpec, checkpoint: Checkpoint) ->
 
 
 def _check_projected(model: nn.Module, targets: Sequence[str] | str | None) -> None:
-    """Whether an optimizer that projects gradients finds a layer to do so with, as the Trainer looks for it."""
+    """Whether an optimizer that projects gradients finds a layer to do so with, as the Trainer
+    looks for it.
+    """
     if targets is None:
         return
     trained = [

@@ -40,10 +40,11 @@ class Looked:
 
 
 def look(settings: TrainSettings, data: TokenisedData) -> Looked:
-    """Tokenise the rows of every split as a trial with these settings does, and return what is wrong with the tokens.
+    """Tokenise the rows of every split as a trial with these settings does, and return what is
+    wrong with the tokens.
 
-    The tokens are cached for the trial. Only the texts of the test split are read. Raises UserError where the model or
-    its tokenizer cannot be reached.
+    The tokens are cached for the trial. Only the texts of the test split are read. Raises
+    UserError where the model or its tokenizer cannot be reached.
     """
     model, length, prompt = settings.model, settings.max_length, None
     checkpoint = find(model)
@@ -74,7 +75,9 @@ def _rows(data: TokenisedData, role: str) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """`tokens` are the rows' ids as an Arrow column of lists, read a chunk at a time: there may be very many."""
+    """`tokens` are the rows' ids as an Arrow column of lists, read a chunk at a time: there may be
+    very many.
+    """
 
     role: str
     rows: Rows
@@ -92,7 +95,9 @@ class _Split:
         return {int(one) for chunk in self.tokens.chunks for one in np.unique(_ids(chunk)[chosen(_ids(chunk))])}
 
     def named(self, found: np.ndarray) -> list[str]:
-        """Return rows by the number that they are stored under, with the beginnings of their texts."""
+        """Return rows by the number that they are stored under, with the beginnings of their
+        texts.
+        """
         numbers = self.rows.numbers or range(1, len(self.rows) + 1)
         return [f"row {numbers[row]} of {self.role} ({shortened(self.rows.texts[row], _SHOWN)!r})" for row in found]
 
@@ -103,7 +108,10 @@ def _ids(chunk: pa.ListArray) -> np.ndarray:
 
 
 def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:
-    """Rows whose texts have only special tokens. The token of an unknown word is not a special one here."""
+    """Rows whose texts have only special tokens.
+
+    The token of an unknown word is not a special one here.
+    """
     special = [one for one in tokenizer.all_special_ids if one != tokenizer.unk_token_id]
     for split in splits:
         bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)
@@ -143,7 +151,9 @@ def _spelt(tokenizer: Tokenizer, ids: set[int]) -> dict[int, str]:
 def _end_marks(
     path: str, architecture: PreTrainedConfig, tokenizer: Tokenizer, splits: Sequence[_Split]
 ) -> Iterator[Fault]:
-    """Rows that a head cannot read: it reads the last end mark, and needs as many of them in each row."""
+    """Rows that a head cannot read: it reads the last end mark, and needs as many of them in each
+    row.
+    """
     mark = end_mark(architecture)
     if mark is None:
         return

@@ -1,4 +1,6 @@
-"""Where a model's weights come from: a checkpoint as it is, one converted from GGUF, or nowhere (`model.init=random`)."""
+"""Where a model's weights come from: a checkpoint as it is, one converted from GGUF, or nowhere
+(`model.init=random`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ _OF_TOKENIZER = (".json", ".txt", ".model", ".jinja", ".py")
 
 
 def find(model: ModelConfig) -> Checkpoint:
-    """Raises UserError if the model cannot be reached. A GGUF file is converted here, the first time."""
+    """Raises UserError if the model cannot be reached.
+
+    A GGUF file is converted here, the first time.
+    """
     if model.init == "random":
         return Checkpoint(model.path or str(model.config), None, "", (), at_hand=False, drawn=True)
     found = locate(resolve(model.path), model.revision)
@@ -26,7 +31,9 @@ def find(model: ModelConfig) -> Checkpoint:
 
 
 def model_faults(model: ModelConfig) -> list[Fault]:
-    """Return the faults of the locations of model, config and tokenizer that show without network, torch and weights."""
+    """Return the faults of the locations of model, config and tokenizer that show without network,
+    torch and weights.
+    """
     faults: list[Fault] = []
     if model.init == "random":
         faults += _faults(lambda: blueprint.config_file(model)) if model.config or model.path else []
@@ -38,7 +45,7 @@ def model_faults(model: ModelConfig) -> list[Fault]:
 
 
 def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
-    """Return a note on a setting without effect. `said` returns whether the user set a config key."""
+    """Return a note on a setting without effect. `said` returns whether the user set a key."""
     local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
     if not local or model.revision is None or not said("model.revision"):
         return ()
@@ -46,7 +53,10 @@ def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
 
 
 def hub_faults(model: ModelConfig) -> list[Fault]:
-    """Return the faults of hub ids that neither the hub nor its cache has. Each id takes one request."""
+    """Return the faults of hub ids that neither the hub nor its cache has.
+
+    Each id takes one request.
+    """
     faults: list[Fault] = []
     if model.init == "pretrained":
         faults += _faults(lambda: locate(resolve(model.path), model.revision))
@@ -56,8 +66,10 @@ def hub_faults(model: ModelConfig) -> list[Fault]:
 
 
 def tokenizer_location(model: ModelConfig) -> str | None:
-    """The directory or hub id of `model.tokenizer`, or of a random model's own tokenizer, if its path is at hand. None
-    where the tokenizer is that of the checkpoint, or, of a random model, has to be made."""
+    """The directory or hub id of `model.tokenizer`, or of a random model's own tokenizer, if its
+    path is at hand. None where the tokenizer is that of the checkpoint, or, of a random model, has
+    to be made.
+    """
     if model.tokenizer:
         with blamed("model.tokenizer"):
             return resolve(model.tokenizer)
@@ -80,8 +92,9 @@ def tokenizer_checkpoint(model: ModelConfig) -> Checkpoint | None:
 
 
 def fingerprint(model: ModelConfig) -> ModelState:
-    """Hashes every byte of a local directory's weights, config and tokenizer, or of the GGUF file; a hub model is known
-    by its commit, a random one by its architecture and the seed of its weights.
+    """Hashes every byte of a local directory's weights, config and tokenizer, or of the GGUF file;
+    a hub model is known by its commit, a random one by its architecture and the seed of its
+    weights.
 
     Raises UserError if the model cannot be reached.
     """

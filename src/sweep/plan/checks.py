@@ -1,6 +1,8 @@
-"""Rules across several values of a config. Each check yields the key and the rule of each fault that it finds.
+"""Rules across several values of a config. Each check yields the key and the rule of each fault
+that it finds.
 
-No check needs data, weights or torch. The rules of a search space are in `sweep.plan.space_checks`.
+No check needs data, weights or torch. The rules of a search space are in
+`sweep.plan.space_checks`.
 """
 
 from __future__ import annotations
@@ -80,7 +82,10 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _reach(config: Config) -> Iterator[tuple[str, str]]:
-    """Values with which no training succeeds. The schema allows them, so that records of old trials can be read."""
+    """Values with which no training succeeds.
+
+    The schema allows them, so that records of old trials can be read.
+    """
     for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
         if (value := getattr(config.optimizer, name)) > most:
             yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"

@@ -20,7 +20,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def load_data(experiment: Experiment, faults: FaultList) -> Splits | None:
     """Return the splits, or None where they cannot be read; the reasons are added to `faults`.
 
-    A data set of the hub is downloaded only where nothing else is wrong. None too where `faults` concern the data set.
+    A data set of the hub is downloaded only where nothing else is wrong. None too where `faults`
+    concern the data set.
     """
     dataset = experiment.config.dataset
     if faults.concern("dataset.") or not dataset.path:

@@ -27,10 +27,11 @@ from sweep.records.trial import TrialPlan
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A config as it stands, the space that is searched around it, and all that is needed to compose a trial.
+    """A config as it stands, the space that is searched around it, and all that is needed to
+    compose a trial.
 
-    `composed` is the tree that Hydra made of `overrides`. `bf16` is the value of `trainer.bf16=auto` on the device at
-    hand; `settled` sets it.
+    `composed` is the tree that Hydra made of `overrides`. `bf16` is the value of
+    `trainer.bf16=auto` on the device at hand; `settled` sets it.
     """
 
     composer: Composer
@@ -42,9 +43,11 @@ class Experiment:
 
     @classmethod
     def read(cls, request: Request) -> tuple[Experiment, FaultList]:
-        """Return the experiment that the user typed, with a default for each faulty value, and the faults.
+        """Return the experiment that the user typed, with a default for each faulty value, and the
+        faults.
 
-        The space is empty until `searching` sets it. Raises UserError where nothing can be composed.
+        The space is empty until `searching` sets it. Raises UserError where nothing can be
+        composed.
         """
         composer = Composer(request.config_dirs)
         composed = _composed(composer, request.overrides)
@@ -78,9 +81,11 @@ class Experiment:
         return replace(self, config=settled(self.config, bf16=bf16), bf16=bf16)
 
     def at(self, params: Mapping[str, Scalar]) -> Config:
-        """Return the config of a trial, composed exactly as if the user had typed the values in `params`.
+        """Return the config of a trial, composed exactly as if the user had typed the values in
+        `params`.
 
-        Raises UserError with each rule that the values break. A fault of a searched value names the search space.
+        Raises UserError with each rule that the values break. A fault of a searched value names
+        the search space.
         """
         chosen = {key: value for key, value in params.items() if key in self.composer.groups}
         composed = self.composer.remembered(self._with(chosen)) if chosen else self.composed
@@ -95,7 +100,8 @@ class Experiment:
         return config
 
     def trial(self, number: int, params: Mapping[str, Scalar], *, rows: int) -> TrialPlan:
-        """Return the trial at `params`, which trains on `rows` rows. A searched warmup is cut to the trial's length.
+        """Return the trial at `params`, which trains on `rows` rows. A searched warmup is cut to
+        the trial's length.
 
         Raises UserError as `at` does.
         """
@@ -151,7 +157,8 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> Composed:
 
 
 def _other_faults(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
-    """Return the faults of the overrides that can be read, where others cannot: unknown keys and values of a wrong kind.
+    """Return the faults of the overrides that can be read, where others cannot: unknown keys and
+    values of a wrong kind.
 
     Rules across values have to wait until every override can be read.
     """

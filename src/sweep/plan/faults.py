@@ -11,7 +11,10 @@ from sweep.errors import Fault
 
 @dataclass(slots=True)
 class FaultList:
-    """Faults in the order in which they were found. `origin` returns the place where the user set a key."""
+    """Faults in the order in which they were found.
+
+    `origin` returns the place where the user set a key.
+    """
 
     origin: Origin
     found: list[Fault] = field(default_factory=list)
@@ -21,7 +24,9 @@ class FaultList:
         self.found += [replace(fault, origin=fault.origin or self.origin(fault.path)) for fault in faults]
 
     def add_new(self, faults: Iterable[Fault]) -> None:
-        """Add the faults of keys that have none so far: a key with a fault was checked with a default for its value."""
+        """Add the faults of keys that have none so far: a key with a fault was checked with a
+        default for its value.
+        """
         known = {fault.path for fault in self.found}
         self.add(fault for fault in faults if fault.path not in known)
 

@@ -15,7 +15,9 @@ _MOST_STEPS, _MOST_EVALUATIONS = 10**9, 100_000  # of one trial
 
 
 def length_faults(config: Config, space: Space, lengths: TrialLengths) -> Iterator[Fault]:
-    """Return the faults of trials that are too long to be counted, or too short for their warmup, decay or pruner."""
+    """Return the faults of trials that are too long to be counted, or too short for their warmup,
+    decay or pruner.
+    """
     if too_many := list(_uncountable(lengths)):
         yield from too_many
         return
@@ -51,7 +53,9 @@ def _long_warmup(warmup: float, lengths: TrialLengths, *, searched: bool) -> Ite
 
 
 def _long_decay(lengths: TrialLengths) -> Iterator[Fault]:
-    """A schedule of three phases whose warmup and decay together are longer than the shortest trial."""
+    """A schedule of three phases whose warmup and decay together are longer than the shortest
+    trial.
+    """
     shortest = lengths.shortest
     for optimizer in (corner.optimizer for corner in lengths.corners):
         given = schedule_arguments(optimizer)

@@ -1,4 +1,6 @@
-"""Advice for the user: settings that are allowed, and that have no effect, cost time or waste trials."""
+"""Advice for the user: settings that are allowed, and that have no effect, cost time or waste
+trials.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,20 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
 
 
 def not_searched(fixed: Mapping[str, Scalar]) -> Iterator[str]:
-    """Return a note on the searched keys to which the command line gives a value; `fixed` maps each to its value."""
+    """Return a note on the searched keys to which the command line gives a value; `fixed` maps
+    each to its value.
+    """
     if fixed:
         said = [f"{key} is {value}" for key, value in fixed.items()]
         yield f"{' and '.join(said)}, from the command line, and {'are' if len(said) > 1 else 'is'} not searched"
 
 
 def without_effect(config: Config, space: Space, said: Callable[[str], bool]) -> Iterator[str]:
-    """Return a note for each setting that keeps others without effect, with the keys of those that the user set.
+    """Return a note for each setting that keeps others without effect, with the keys of those that
+    the user set.
 
-    `said` returns whether the user set a key, and not a config that ships. A setting that is searched may hold in no
-    trial, and gives no note.
+    `said` returns whether the user set a key, and not a config that ships. A setting that is
+    searched may hold in no trial, and gives no note.
     """
     for causes, keys, reason in _causes(config):
         given = [key for key in keys if said(key)]
@@ -85,7 +90,9 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
-    """Return a note on the searched keys that the sampler draws at random, whatever earlier trials scored."""
+    """Return a note on the searched keys that the sampler draws at random, whatever earlier trials
+    scored.
+    """
     conditional = [parameter.key for parameter in space if parameter.when]
     chosen = [parameter.key for parameter in space if isinstance(parameter.domain, Choices)]
     keys = {"gp": conditional, "cmaes": [*dict.fromkeys([*chosen, *conditional])]}.get(study.sampler, [])
@@ -95,7 +102,9 @@ def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
 
 
 def unfit_pairs(experiment: Experiment) -> Iterator[str]:
-    """Return a note for each two searched keys with values that break a rule together, with the first such values."""
+    """Return a note for each two searched keys with values that break a rule together, with the
+    first such values.
+    """
     told: set[frozenset[str]] = set()
     space = experiment.space
     for params in islice(space.pairs(), _MOST_PAIRS):
@@ -131,7 +140,9 @@ def cut_warmups(config: Config, space: Space, lengths: TrialLengths) -> Iterator
 
 
 def long_warmups(config: Config, lengths: TrialLengths) -> Iterator[str]:
-    """Return a note where warmup takes more than a third of the shortest trial, or of a trial of the config as it stands."""
+    """Return a note where warmup takes more than a third of the shortest trial, or of a trial of
+    the config as it stands.
+    """
     shortest = lengths.shortest
     longest = max(lengths.corners, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
     cases = (

@@ -1,4 +1,5 @@
-"""Command line → `Plan`, with every check that needs no weights and no GPU. One message names all faults.
+"""Command line → `Plan`, with every check that needs no weights and no GPU. One message names all
+faults.
 
 Nothing here imports torch, so that a mistake is told at once.
 """
@@ -33,7 +34,8 @@ Check = Callable[[Config], Sequence[Fault]]
 class Plan:
     """An experiment without faults, with its data.
 
-    `corners` are the config as it stands, then with each end of each searched range; `notes` are advice for the user.
+    `corners` are the config as it stands, then with each end of each searched range; `notes` are
+    advice for the user.
     """
 
     experiment: Experiment
@@ -69,7 +71,8 @@ class Plan:
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """Return the trial at `params`, composed as if the user had typed their values.
 
-        A searched warmup is cut to the trial's length. Raises UserError if the values break a rule together.
+        A searched warmup is cut to the trial's length. Raises UserError if the values break a rule
+        together.
         """
         return self.experiment.trial(number, params, rows=len(self.splits.train))
 
@@ -77,9 +80,9 @@ class Plan:
 def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequence[Check] = ()) -> Plan:
     """Return the plan of a command line.
 
-    `checks` belong to packages above this one, and their faults to the same message. `last` may use the network, and
-    run only where nothing else is wrong. Raises UserError with every fault; SystemExit(0) after printing what `--help`
-    or `--cfg` asks for.
+    `checks` belong to packages above this one, and their faults to the same message. `last` may
+    use the network, and run only where nothing else is wrong. Raises UserError with every fault;
+    SystemExit(0) after printing what `--help` or `--cfg` asks for.
     """
     request = read_arguments(argv)
     experiment, faults = Experiment.read(request)

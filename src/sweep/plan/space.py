@@ -23,15 +23,18 @@ def load_space(experiment: Experiment) -> tuple[Space, list[Fault]]:
 
 
 def fixed_values(experiment: Experiment, space: Space) -> dict[str, Scalar]:
-    """Return the searched keys and groups that the command line sets, each with its value: they are not searched."""
+    """Return the searched keys and groups that the command line sets, each with its value: they
+    are not searched.
+    """
     return {key: experiment.value(key) for key in experiment.typed_keys if key in space}
 
 
 def searching(experiment: Experiment, space: Space, fixed: Mapping[str, Scalar]) -> Experiment:
     """Return the experiment that searches `space` without the keys in `fixed`.
 
-    Points that an experiment's file enqueues belong to the space that the file names. They are dropped where the command
-    line names another space, and lose the keys in `fixed`. Points that the command line enqueues stay as they are.
+    Points that an experiment's file enqueues belong to the space that the file names. They are
+    dropped where the command line names another space, and lose the keys in `fixed`. Points that
+    the command line enqueues stay as they are.
     """
     left, typed, config = space.without(fixed), experiment.typed_keys, experiment.config
     if "study.enqueue" not in typed:
@@ -44,7 +47,9 @@ def searching(experiment: Experiment, space: Space, fixed: Mapping[str, Scalar])
 
 
 def corner_configs(experiment: Experiment) -> tuple[list[Config], list[Fault]]:
-    """Return the config as it stands, then with each end of each searched range, and the faults of those ends."""
+    """Return the config as it stands, then with each end of each searched range, and the faults of
+    those ends.
+    """
     configs, faults = [experiment.config], list[Fault]()
     for params in experiment.space.corners():
         try:

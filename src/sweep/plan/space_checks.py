@@ -13,7 +13,10 @@ MOST_POINTS = 100_000  # of a grid
 
 
 def check_space(config: Config, space: Space) -> list[Fault]:
-    """Return the faults between the search space and the study. Those of a searched key name the space as their origin."""
+    """Return the faults between the search space and the study.
+
+    Those of a searched key name the space as their origin.
+    """
     found = (
         *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
         *_entries(config, space), *trial_faults(config.study, space),
@@ -100,7 +103,10 @@ def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 
 
 def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scalar]:
-    """Return the values that decide whether `key` is searched. A value that the point leaves to the sampler meets its condition."""
+    """Return the values that decide whether `key` is searched.
+
+    A value that the point leaves to the sampler meets its condition.
+    """
     return {name: point.get(name, wanted[0]) for name, wanted in space[key].when.items()}
 
 

@@ -1,4 +1,6 @@
-"""The user's own samplers and pruners, wrapped so that their errors and wrong values become a UserError."""
+"""The user's own samplers and pruners, wrapped so that their errors and wrong values become a
+UserError.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ SAMPLER, PRUNER = "study.sampler", "study.pruner"
 class GuardedSampler(BaseSampler):
     """The sampler `inner`, which the user names by the dotted `path`.
 
-    Raises UserError where `inner` raises an error, and where it gives a value outside the search space: Optuna would
-    accept a relative value unseen, and draw another one in place of an independent value.
+    Raises UserError where `inner` raises an error, and where it gives a value outside the search
+    space: Optuna would accept a relative value unseen, and draw another one in place of an
+    independent value.
     """
 
     def __init__(self, inner: BaseSampler, path: str) -> None:
@@ -29,7 +32,10 @@ class GuardedSampler(BaseSampler):
 
     @classmethod
     def made(cls, path: str, options: Mapping[str, Any], seed: int) -> GuardedSampler:
-        """Return the sampler that the class or function at `path` makes. Raises UserError where it makes none."""
+        """Return the sampler that the class or function at `path` makes.
+
+        Raises UserError where it makes none.
+        """
         return cls(_made(SAMPLER, path, options, seed, BaseSampler), path)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -74,14 +80,20 @@ class GuardedSampler(BaseSampler):
 
 
 class GuardedPruner(BasePruner):
-    """The pruner `inner`, which the user names by the dotted `path`. Raises UserError where `inner` raises an error."""
+    """The pruner `inner`, which the user names by the dotted `path`.
+
+    Raises UserError where `inner` raises an error.
+    """
 
     def __init__(self, inner: BasePruner, path: str) -> None:
         self._inner, self._path = inner, path
 
     @classmethod
     def made(cls, path: str, options: Mapping[str, Any], seed: int) -> GuardedPruner:
-        """Return the pruner that the class or function at `path` makes. Raises UserError where it makes none."""
+        """Return the pruner that the class or function at `path` makes.
+
+        Raises UserError where it makes none.
+        """
         return cls(_made(PRUNER, path, options, seed, BasePruner), path)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -90,9 +102,11 @@ class GuardedPruner(BasePruner):
 
 
 def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: type) -> Any:
-    """Return what the class or function at `path` makes of `options`, and of the seed where it takes one.
+    """Return what the class or function at `path` makes of `options`, and of the seed where it
+    takes one.
 
-    Raises UserError of `key` where it raises an error, or makes something that has no base class of the name of `kind`.
+    Raises UserError of `key` where it raises an error, or makes something that has no base class
+    of the name of `kind`.
     """
     try:
         owner = load(path)

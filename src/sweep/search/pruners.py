@@ -22,18 +22,18 @@ _PRUNERS: Mapping[str, type[BasePruner]] = {
     "percentile": optuna.pruners.PercentilePruner, "patient": optuna.pruners.PatientPruner,
 }  # fmt: skip
 
-# Optuna's own defaults are for studies of hundreds: the median pruner would stop nothing in a study of six, since it
-# waits for five trials. Evaluations are counted from 1, so that two warmup steps spare a trial's first evaluation, when
-# the learning rate may still be warming up.
+# Optuna's own defaults are for studies of hundreds: the median pruner would stop nothing in a
+# study of six, since it waits for five trials. Evaluations are counted from 1, so that two warmup
+# steps spare a trial's first evaluation, when the learning rate may still be warming up.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "median": {"n_startup_trials": 2, "n_warmup_steps": 2},
     "percentile": {"percentile": 25.0, "n_startup_trials": 2, "n_warmup_steps": 2},
     "patient": {"patience": 1},
     "successive_halving": {"min_resource": 1},
 }
-# Of studies of seven to nine trials, of 3 to 6 epochs and with a searched warmup (`benchmarks/five_knobs.py`), racing that
-# kept half missed the best score by more than one validation row in 0 to 5 % of the draws; racing that kept three trials
-# missed it in 12 to 15 %.
+# Of studies of seven to nine trials, of 3 to 6 epochs and with a searched warmup
+# (`benchmarks/five_knobs.py`), racing that kept half missed the best score by more than one
+# validation row in 0 to 5 % of the draws; racing that kept three trials missed it in 12 to 15 %.
 _FEW = 10
 
 
@@ -46,10 +46,11 @@ def pruner_class(name: str) -> Callable[..., BasePruner]:
 
 
 def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
-    """Return the pruner of a study; `trials` are compared with each other, all of the study where it is None.
+    """Return the pruner of a study; `trials` are compared with each other, all of the study where
+    it is None.
 
-    Of fewer than ten trials racing keeps at least half, unless `study.pruner_options` sets `finalists`. Raises UserError
-    where the user's own pruner cannot be made.
+    Of fewer than ten trials racing keeps at least half, unless `study.pruner_options` sets
+    `finalists`. Raises UserError where the user's own pruner cannot be made.
     """
     options = _options(study, trials)
     if study.pruner == "none":
@@ -63,13 +64,16 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:
-    """Return how many trials the pruner compares with each other: those of one choice of `study.compare_by`, or all."""
+    """Return how many trials the pruner compares with each other: those of one choice of
+    `study.compare_by`, or all.
+    """
     choices = space.choices(study.compare_by) if study.compare_by else ()
     return -(-study.n_trials // max(len(choices), 1))
 
 
 def never_stopped(study: StudyConfig, trials: int | None = None) -> float:
-    """Return the most trials of which the pruner stops none, whatever they score; infinity where there is no pruner.
+    """Return the most trials of which the pruner stops none, whatever they score; infinity where
+    there is no pruner.
 
     `trials` is as in `pruner`, and the options are taken to be right.
     """

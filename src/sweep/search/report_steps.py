@@ -1,8 +1,9 @@
-"""The steps at which a trial reports its scores to the pruner, in a unit that all trials of a study share.
+"""The steps at which a trial reports its scores to the pruner, in a unit that all trials of a
+study share.
 
-A pruner compares the scores of trials at the same step. It cannot count evaluations instead: with one every 50 optimizer
-steps, the third evaluation of a trial with batches of 8 rows comes after half as many epochs as that of a trial with
-batches of 16.
+A pruner compares the scores of trials at the same step. It cannot count evaluations instead: with
+one every 50 optimizer steps, the third evaluation of a trial with batches of 8 rows comes after
+half as many epochs as that of a trial with batches of 16.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class ReportSteps:
     def of(cls, trainers: Sequence[TrainerConfig], space: Space, rows: int) -> ReportSteps:
         """Return the report steps of a study. `trainers` are those of a plan's corners.
 
-        The unit is the shortest evaluation interval that the search can ask for: an epoch with evaluations at the end of
-        each, an eighth of an epoch with early ones.
+        The unit is the shortest evaluation interval that the search can ask for: an epoch with
+        evaluations at the end of each, an eighth of an epoch with early ones.
         """
         strategies = _asked(trainers, space, "eval_strategy")
         units = [Fraction(1)] if "epoch" in strategies else []
@@ -46,8 +47,8 @@ class ReportSteps:
     def nearest(self, trainer: TrainerConfig, step: int) -> int:
         """Return the report step, from 1, that is nearest to optimizer step `step` of a trial.
 
-        A trial's evaluations are at least a unit apart, so that no two share a report step; only the last one, at the
-        trial's end, may share that of the one before.
+        A trial's evaluations are at least a unit apart, so that no two share a report step; only
+        the last one, at the trial's end, may share that of the one before.
         """
         epochs = Fraction(step, steps_per_epoch(self.rows, trainer))
         return nearest(epochs / self.unit)

@@ -22,16 +22,17 @@ _SAMPLERS: Mapping[str, str] = {
     "grid": "GridSampler",
 }  # fmt: skip
 
-# Optuna's own defaults are for studies of hundreds: ten random points before TPE starts would leave a study of six
-# without any search. With its constant liar TPE keeps away from the points of trials that still run; with none running
-# it changes nothing. The Gaussian process would warn of each conditional key at each ask, and CMA-ES of each choice; the
-# plan says it once.
+# Optuna's own defaults are for studies of hundreds: ten random points before TPE starts would
+# leave a study of six without any search. With its constant liar TPE keeps away from the points of
+# trials that still run; with none running it changes nothing. The Gaussian process would warn of
+# each conditional key at each ask, and CMA-ES of each choice; the plan says it once.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"n_startup_trials": 4, "constant_liar": True},
     "gp": {"n_startup_trials": 4, "warn_independent_sampling": False},
     "cmaes": {"warn_independent_sampling": False},
 }
-# A trial's user attribute: the number of points that the study had asked for when it first asked for this one.
+# A trial's user attribute: the number of points that the study had asked for when it first asked
+# for this one.
 PLACE = "place"
 
 # These follow one fixed sequence; the others draw afresh at each ask.
@@ -41,8 +42,9 @@ _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 class _Grid(optuna.samplers.GridSampler):
     """Optuna's grid, whose next point is given by the caller.
 
-    Optuna takes the point from the trial's number, which shifts when a trial is tried again. Optuna also ends
-    `Study.optimize` after the last point; the project has a loop of its own, so that call is left out.
+    Optuna takes the point from the trial's number, which shifts when a trial is tried again.
+    Optuna also ends `Study.optimize` after the last point; the project has a loop of its own, so
+    that call is left out.
     """
 
     def __init__(self, place: int, search_space: Mapping[str, Sequence[Any]], seed: int) -> None:
@@ -68,11 +70,12 @@ class _Grid(optuna.samplers.GridSampler):
 
 
 class _Sequence(optuna.samplers.QMCSampler):
-    """Optuna's quasi-random sequence, with the place in it given by the caller, and with the earliest trial's axes.
+    """Optuna's quasi-random sequence, with the place in it given by the caller, and with the
+    earliest trial's axes.
 
-    Optuna counts a place for each trial that is asked for, even for one that is tried again, and until a trial has ended
-    it takes the axes of all running trials. Either way the next points would depend on which trials were stopped, or ran
-    at once.
+    Optuna counts a place for each trial that is asked for, even for one that is tried again, and
+    until a trial has ended it takes the axes of all running trials. Either way the next points
+    would depend on which trials were stopped, or ran at once.
     """
 
     def __init__(self, place: int, **options: Any) -> None:
@@ -90,7 +93,10 @@ class _Sequence(optuna.samplers.QMCSampler):
 
 
 def _place_of(trial: FrozenTrial) -> int:
-    """Return the trial's place. A trial of an earlier version has none, and was asked for in the order of its number."""
+    """Return the trial's place.
+
+    A trial of an earlier version has none, and was asked for in the order of its number.
+    """
     return int(trial.user_attrs.get(PLACE, trial.number))
 
 
@@ -108,11 +114,12 @@ def sampler_class(name: str) -> Callable[..., BaseSampler]:
 def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
     """Return the sampler for the ask that follows `asked` earlier ones.
 
-    `own` counts those with the same choice of `study.compare_by`; it is None where nothing is compared. A seeded sampler
-    that is made again on resuming would repeat its first points. Therefore the seed of each ask follows from the study's
-    seed and from the number of points asked for before: a study that was interrupted asks for the same points as one
-    that was not, and trials that run at once do not share a draw. Raises UserError where the user's own sampler cannot
-    be made.
+    `own` counts those with the same choice of `study.compare_by`; it is None where nothing is
+    compared. A seeded sampler that is made again on resuming would repeat its first points.
+    Therefore the seed of each ask follows from the study's seed and from the number of points
+    asked for before: a study that was interrupted asks for the same points as one that was not,
+    and trials that run at once do not share a draw. Raises UserError where the user's own sampler
+    cannot be made.
     """
     options: dict[str, Any] = {**_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
     drawn = int(Fingerprint().add(str(study.seed)).add(str(asked)).hex()[:8], 16)
@@ -131,7 +138,8 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
 
 
 def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
-    """Return all values of the grid point that a trial was given, even those that it has not asked for yet.
+    """Return all values of the grid point that a trial was given, even those that it has not asked
+    for yet.
 
     None where the study has another sampler, or the trial no point of the grid.
     """
