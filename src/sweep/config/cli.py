@@ -29,7 +29,7 @@ The same command goes on where it stopped. Exit codes: 0 done, 2 something to me
 
 _SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
 _CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
-# Flags of Hydra's own command line that sweep does not have, and what does their work here.
+# Flags of Hydra's own command line that sweep does not have, and what to use instead.
 _OF_HYDRA = {
     "-m": _SEARCH,
     "--multirun": _SEARCH,

@@ -34,15 +34,15 @@ _DEPTHS = (
     "*.yaml",
     "*/*.yaml",
     "*/*/*.yaml",
-)  # of a user's folder: where Hydra finds configs, and options of nested groups
+)  # of a user's folder, where Hydra looks for configs and for options of nested groups
 _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
-TRACKER = "tracker"  # the one group of which several options may be taken
+TRACKER = "tracker"  # the only group of which several options may be taken
 _ONE_IN_A_FILE = (
     "is a list in a defaults list, which takes one tracker; write `- override /tracker: NAME` there, and above the "
     "overrides `- /tracker@tracker.also.OTHER: OTHER` for each other one"
 )
-# Of Hydra's own settings: what does their work here.
+# Settings of Hydra's own, and what to use instead of each.
 _INSTEAD = {
     "hydra.run": "use run_dir=DIR",
     "hydra.job": "use study.study_name=NAME",
@@ -112,8 +112,7 @@ class Composer:
 
     @cached_property
     def _hazards(self) -> tuple[Fault, ...]:
-        """Return the faults of the user's own files on which Hydra would hang, or which it would
-        not name.
+        """Return the faults of the user's files on which Hydra would hang, or without a name.
 
         A file that cannot be opened is left to Hydra, which may not need it.
         """
@@ -178,10 +177,10 @@ class Composer:
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
 
     def remembered(self, overrides: Sequence[str]) -> Composed:
-        """Return what `compose` returns, which takes Hydra a tenth of a second, from a cache where
-        possible.
+        """Return the composed config, from a cache where the same overrides were composed before.
 
-        Trials that take the same options of the config groups share one composed config.
+        Composing takes Hydra a tenth of a second. Trials that take the same options of the config
+        groups share one composed config.
         """
         key = tuple(overrides)
         if key not in self._remembered:
@@ -192,10 +191,10 @@ class Composer:
         return any(self.key(raw) == TRACKER for raw in overrides)
 
     def _one_by_one(self, overrides: Sequence[str]) -> Iterator[str]:
-        """Yield `tracker=[a,b]` as `tracker=a` and `+tracker@tracker.also.b=b`, and other
-        overrides as they are.
+        """Yield the overrides, with one override for each tracker of a list.
 
-        So each tracker has keys of its own.
+        `tracker=[a,b]` becomes `tracker=a` and `+tracker@tracker.also.b=b`, so that each tracker
+        has keys of its own.
         """
         for raw in overrides:
             names = self._tracker_names(raw)
@@ -219,10 +218,8 @@ class Composer:
         ]  # fmt: skip
 
     def key(self, override: str) -> str:
-        """Return the config key or group that an override sets; an empty text where it cannot be
-        read.
-        """
-        if override not in self._keys:  # every trial asks for those of the whole command line, more than once
+        """Return the config key or group that an override sets, or an empty text for neither."""
+        if override not in self._keys:  # every trial asks for the keys of the whole command line, more than once
             self._keys[override] = self._key(override)
         return self._keys[override]
 
@@ -238,15 +235,13 @@ class Composer:
                 yield Fault("--config-dir", f"{folder} is not a folder")
             for file in folder.glob("*/*.yaml"):
                 if (conf_dir() / file.parent.name / file.name).exists():
-                    # Hydra would take the shipped one, and say nothing.
+                    # Hydra would take the shipped one without a warning.
                     yield Fault(
                         "--config-dir", f"{file} has the name of a config that ships with sweep; give it another"
                     )
 
     def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
-        """Yield a fault for each of the user's configs that sets Hydra's own runner: that has no
-        effect here.
-        """
+        """Yield a fault for each of the user's configs that sets Hydra's runner, to no effect."""
         for group, option in choices.items():
             file = self.file(group, option)
             if file is not None and file.parent.parent != conf_dir() and "hydra" in (tree := OmegaConf.load(file)):
@@ -288,8 +283,9 @@ class Composer:
         return raw
 
     def _in_quotes(self, raw: str) -> str:
-        """Return the override as a shell takes it, with its value in quotes; empty where quotes do
-        not help.
+        """Return the override with its value in quotes, as a shell takes it.
+
+        The text is empty where quotes do not help.
         """
         key, _, value = raw.partition("=")
         if not value or value[0] in "[{\"'" or len(raw) > _LONGEST:
@@ -343,8 +339,7 @@ def _depth(text: str) -> int:
 
 
 def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -> Fault | None:
-    """Return the fault of an override that Hydra accepts but that does not do what it says, or
-    None.
+    """Return the fault of an override that Hydra accepts and that does something else, or None.
 
     Entries of mappings such as study.sampler_options can be deleted. Any other value that is
     deleted would be replaced by the schema's default.

@@ -89,10 +89,10 @@ def code_state(path: str) -> str:
 
 @contextmanager
 def told(key: str, path: str, doing: str) -> Iterator[None]:
-    """Turn an error of the user's code into a UserError of the config key, with the line of that
-    code.
+    """Turn an error of the user's code into a UserError of the config key.
 
-    Errors of Optuna's storage and of sweep itself are raised as they are.
+    The message names the line of that code. Errors of Optuna's storage and of sweep itself are
+    raised as they are.
     """
     from optuna.exceptions import StorageInternalError
 
@@ -105,8 +105,9 @@ def told(key: str, path: str, doing: str) -> Iterator[None]:
 
 
 def described(error: BaseException) -> str:
-    """Return the kind of error, its message, and the last line of code that is neither sweep's nor
-    a library's.
+    """Return the kind of an error, its message, and the last line of the user's code.
+
+    A line of the user's code is one that is neither sweep's nor a library's.
     """
     last = None
     for frame in traceback.extract_tb(error.__traceback__):

@@ -55,10 +55,9 @@ def gguf_cache() -> Path:
 
 
 def cache_faults(_: object = None) -> list[Fault]:
-    """Return the reasons why the cache folder cannot be written to: its permissions, or a file in
-    its place.
+    """Return the reasons why the cache folder cannot be written to.
 
-    A file may also stand above the folder or in it. Nothing is created.
+    These are its permissions, or a file in its place, above it or in it. Nothing is created.
     """
     try:
         folders = [kind().absolute() for kind in (token_cache, feature_cache, gguf_cache)]

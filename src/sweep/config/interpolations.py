@@ -18,10 +18,9 @@ Place = tuple[str | int, ...]
 
 
 def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
-    """Return the first key whose interpolations grow beyond `MOST` characters, with the rule that
-    it breaks, or None.
+    """Return the first key whose interpolations grow too large and the rule it breaks, or None.
 
-    `tree` is plain, with its interpolations as they were written.
+    The limit is `MOST` characters. `tree` is plain, with its interpolations as they were written.
     """
     known: dict[Place, int] = {}
     total = 0
@@ -36,9 +35,9 @@ def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
 
 
 def _size(tree: Any, place: Place, known: dict[Place, int]) -> int:
-    """Characters of what is at `place`, filled in.
+    """Return the characters of the value at `place`, with its interpolations filled in.
 
-    What leads back to itself counts nothing: OmegaConf refuses it.
+    An interpolation that leads back to itself counts nothing: OmegaConf refuses it.
     """
     if place in known:
         return known[place]
@@ -56,10 +55,10 @@ def _size(tree: Any, place: Place, known: dict[Place, int]) -> int:
 
 
 def _named(tree: Any, place: Place, text: str) -> Iterator[Place]:
-    """The places that the interpolations of a text name.
+    """Return the places that the interpolations of a text name.
 
-    Of a name that is itself made of interpolations, such as `${a.${b}}`, and of what a resolver is
-    given, whatever there is of that name.
+    Where a name is itself made of interpolations, such as `${a.${b}}`, or is an argument of a
+    resolver, every place of a name within it counts.
     """
     for written in _NAME.findall(_within(text)):
         name = written.lstrip(".")

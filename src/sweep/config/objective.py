@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-LOSS = "eval/loss"  # what decides between evaluations that are equal in the metric
+LOSS = "eval/loss"  # decides between evaluations with the same value of the metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,7 @@ class Objective:
         return new - over if self.maximize else over - new
 
     def better(self, new: Mapping[str, float], over: Mapping[str, float]) -> bool:
-        """Return whether `new` ranks above `over`: by the metric, and by the lower loss where the
-        metric is equal.
-        """
+        """Return whether `new` ranks above `over`: by the metric, then by the lower loss."""
         return self.key(new) < self.key(over)
 
     def key(self, metrics: Mapping[str, float]) -> tuple[float, float]:

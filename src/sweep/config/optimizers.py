@@ -1,8 +1,7 @@
-"""The arguments of each optimizer and schedule of transformers, by its name in
-`TrainingArguments`.
+"""The arguments of transformers' optimizers and schedules.
 
-The tables hold what the Trainer reads, so that a plan can check a config without importing
-transformers. The tests compare them with transformers' own code.
+Names are those of `TrainingArguments`. The tables hold what the Trainer reads, so that a plan can
+check a config without importing transformers. The tests compare them with transformers' own code.
 """
 
 from __future__ import annotations
@@ -186,16 +185,17 @@ SCHEDULES: Mapping[ScheduleName, Mapping[str, Kind]] = {
     },
 }  # fmt: skip
 _REQUIRED: Mapping[ScheduleName, str] = {"warmup_stable_decay": "num_decay_steps"}
-# These go by the loss of each evaluation instead of by steps, and know no warmup.
+# These schedules follow the loss of each evaluation instead of steps, and have no warmup.
 BY_METRIC: tuple[ScheduleName, ...] = ("reduce_lr_on_plateau", "greedy")
-# They warm up by themselves, over so many steps, and need no schedule.
+# These optimizers warm up by themselves, over a number of steps, and need no schedule.
 WARMS_UP: tuple[OptimizerName, ...] = ("schedule_free_adamw", "schedule_free_sgd")
 _NO_WARMUP: tuple[ScheduleName, ...] = ("constant", *BY_METRIC)
 
 
 def needs_trainer(optimizer: OptimizerConfig) -> str:
-    """Return the reason why only the Trainer can train with this optimizer and schedule; empty
-    where there is none.
+    """Return the reason why only the Trainer can train with this optimizer and schedule.
+
+    The text is empty where every engine can.
     """
     if reason := OPTIMIZERS[optimizer.name].alone:
         return f"optimizer.name {optimizer.name} {reason}"
@@ -248,9 +248,7 @@ def schedule_arguments(optimizer: OptimizerConfig) -> dict[str, Any]:
 
 
 def optimizer_rules(optimizer: OptimizerConfig) -> Iterator[tuple[str, str]]:
-    """Yield key and rule of each value that this optimizer or schedule does not take, or would
-    ignore.
-    """
+    """Yield key and rule of each value that the optimizer or schedule refuses or ignores."""
     yield from _arguments(optimizer)
     yield from _keywords(optimizer)
     yield from _unread(optimizer)

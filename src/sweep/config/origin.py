@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweep.config.compose import COMMAND_LINE, Composer
 from sweep.config.folders import conf_dir
 
-_SHIPPED = "conf/"  # how the configs that come with the project are named
+_SHIPPED = "conf/"  # the beginning of the names of shipped configs
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from sweep.errors import Fault, UserError, closest
 Origin = Callable[[str], str]
 
 _SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
-_FINITE = "a finite number"  # its rule for NaN and infinity, which says it all where a union has others too
+_FINITE = "a finite number"  # its rule for NaN and infinity; a union's other rules are left out beside it
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -48,9 +48,7 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
 
 
 def section(path: str) -> type[Section] | None:
-    """Return the schema class at a dotted key; None where the key is a plain value or is not
-    known.
-    """
+    """Return the schema class at a dotted key; None for a plain value and for an unknown key."""
     found: type[Section] | None = Config
     for name in path.split("."):
         if found is None or name not in _fields(found):
@@ -157,9 +155,7 @@ def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """Split a pydantic location into the config key and the rest of it (an index, a member of a
-    union).
-    """
+    """Split a pydantic location into the config key and the rest (an index, a union's member)."""
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:
@@ -180,8 +176,7 @@ def _unknown(path: str) -> str:
 
 
 def _remove(tree: dict[Any, Any], path: str) -> bool:
-    """Delete a value, or the section that lacks a required one. Return False where there is
-    nothing to delete.
+    """Delete a value, or the section that lacks a required one. Return whether any was deleted.
 
     A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a
     text.
@@ -202,8 +197,9 @@ def _removed_within(value: Any, path: str) -> bool:
 
 
 def _foreign(value: Any, path: str) -> Iterable[Fault]:
-    """Yield a fault for each value that only YAML's tags can write, such as bytes and sets: no
-    config key takes one.
+    """Yield a fault for each value of a kind that no config key takes.
+
+    Only YAML's tags can write such values, such as bytes and sets.
     """
     match value:
         case dict():

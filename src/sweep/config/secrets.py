@@ -1,5 +1,6 @@
-"""Keeps passwords and keys out of everything that is written or sent: records, logs, the lock
-file, W&B.
+"""Keeps passwords and keys out of everything that is written or sent.
+
+That is records, logs, the lock file and trackers.
 """
 
 from __future__ import annotations
@@ -32,14 +33,12 @@ _OPTION = re.compile(r"(?P<head>[?&](?P<name>[^=&\s'\"?]+)=)(?P<value>[^&'\"\n]*
 _SECRET_OPTION = re.compile(r"(?i)(?:(?:password|passwd|pwd|secret)|(?:^|[^a-z])pass)\s*(?:=|$)")
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
-# A shorter value may be an ordinary word, which would be masked wherever it stands.
+# A shorter value may be an ordinary word, which would be masked everywhere.
 _SHORTEST = 12
 
 
 def scrub(text: str) -> str:
-    """Return `text` without passwords in addresses, keys of known shapes, and secrets of the
-    environment.
-    """
+    """Return `text` without passwords in addresses, known keys and secrets of the environment."""
     for secret in _environment():
         text = text.replace(secret, MASK)
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
@@ -93,8 +92,6 @@ def _clean(value: Any, name: str = "") -> Any:
 
 
 def _environment() -> list[str]:
-    """Return the secrets in environment variables, longest first: one secret may be part of
-    another.
-    """
+    """Return the secrets in environment variables, longest first: one may be part of another."""
     found = {value for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET_NAME.search(name)}
     return sorted(found, key=len, reverse=True)

@@ -11,11 +11,11 @@ from sweep.config.schema import Config, ModelConfig, OptimizerConfig, PromptConf
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """The sections that decide a trial's model and training, without the study, the tracker and
-    the files of the data set.
+    """The sections of a config that decide a trial's model and training.
 
-    `max_length` is in tokens; None takes the limit of the model. `prompt` is None where a head
-    classifies. `paired` says that a row has two texts.
+    They leave out the study, the tracker and the files of the data set. `max_length` is in tokens;
+    None takes the limit of the model. `prompt` is None where a head classifies. `paired` says that
+    a row has two texts.
     """
 
     model: ModelConfig

@@ -46,8 +46,7 @@ class Range:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
 
     def ends(self) -> tuple[Scalar, ...]:
-        """Return both ends as the sampler gives them, and for fractions the value one step above
-        `low`.
+        """Return both ends as the sampler gives them, and for fractions one step above `low`.
 
         That value may be no whole number where both ends are.
         """
@@ -156,8 +155,7 @@ class Space:
                 yield {**needed, parameter.key: value}
 
     def pairs(self) -> Iterator[dict[str, Scalar]]:
-        """Yield each end of each key with each end of another key, where one of the two has
-        choices.
+        """Yield each end of a key with each end of another, where one of the two has choices.
 
         Only keys that can be searched together make a pair. Values that are right one by one may
         break a rule together.
@@ -206,9 +204,9 @@ class Space:
 
 
 def find(name: str, config_dirs: Sequence[Path]) -> Path:
-    """Return the file of a search space: a path ending in .yaml, or a name in `sweeps/` or a
-    user's own folder.
+    """Return the file of a search space.
 
+    `name` is a path ending in .yaml, or a name in `sweeps/` or in a folder of the user's own.
     Raises UserError, which names the known spaces.
     """
     if name.endswith((".yaml", ".yml")):
@@ -385,8 +383,9 @@ def _is_entry(key: str) -> bool:
 
 
 def _twice(values: Sequence[Scalar]) -> str:
-    """Return the rule that is broken where Optuna takes two values for one (1, 1.0 and true);
-    empty where none are.
+    """Return the rule that is broken where Optuna takes two values for one, or an empty text.
+
+    Optuna does so with 1, 1.0 and true.
     """
     known: dict[Scalar, Scalar] = {}
     for value in values:

@@ -51,8 +51,9 @@ def evaluation_steps(rows: int, trainer: Config | TrainSettings | TrainerConfig)
 
 
 def refit_steps(best: int, rows: int, more: int, trainer: Config | TrainerConfig) -> int:
-    """Return the step of a training on `more` rows that is as far, in epochs, as step `best` of
-    one on `rows` rows.
+    """Return the step of a refit that is as far, in epochs, as step `best` of the training.
+
+    The refit trains on `more` rows, the training on `rows` rows.
     """
     trainer = _trainer(trainer)
     if best >= total_steps(rows, trainer):

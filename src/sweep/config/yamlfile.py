@@ -1,5 +1,4 @@
-"""Faults of a YAML file, found before it is loaded: its encoding, its size, and the size of its
-aliases.
+"""Faults of a YAML file that show before it is loaded: encoding, size, and size of aliases.
 
 PyYAML builds a tree by recursion and shares aliased parts; OmegaConf and JSON then write out each
 of them. Therefore depth and size are counted on the events of the parser, which needs no tree.
@@ -19,7 +18,7 @@ MOST_BYTES = 2**20
 MOST_VALUES = 20_000
 DEEPEST = 40
 LONGEST_NUMBER = 100  # characters
-# What PyYAML raises for a file; ValueError and its kin for a tag such as !!int on a text.
+# The errors that PyYAML raises for a file; the last three for a tag such as !!int on a text.
 UNREADABLE = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
 _DIGITS = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_:.]+")
 

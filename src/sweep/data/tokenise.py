@@ -84,12 +84,13 @@ def tokenise(
     cache: Path,
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
-    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them,
+    """Return the rows as tokens, memory-mapped from a file in `cache`.
+
+    Columns are `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them,
     `labels` (an int, or for multi-label a float for each label) and `length` in tokens, padding
     included where the tokenizer asks for it (`padded_in_full`). Rows keep their order; of a pair,
     the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its
-    filled template. Memory-mapped from a file in `cache` that is named by everything the tokens
-    depend on.
+    filled template. The file's name depends on everything that the tokens depend on.
     """
     from datasets import Dataset
 
@@ -106,8 +107,9 @@ def name_of(tokenised: datasets.Dataset) -> str:
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that,
-    or 512 if unknown.
+    """Return how many tokens a row may have: `max_length`, and at most the model's limit.
+
+    Where `max_length` is None it is the model's limit, or 512 if that is unknown.
     """
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
@@ -115,17 +117,18 @@ def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
 
 
 def padded_in_full(tokenizer: Tokenizer) -> bool:
-    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to
-    the longest of a batch.
+    """Return whether rows are padded to the length limit, and not to the longest of a batch.
+
+    `sweep.model.padding` marks the tokenizers that ask for it.
     """
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
 def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut
-    nothing, or leave no text.
+    """Raise UserError where rows would be cut to special tokens alone.
 
-    `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
+    Tokenizers then cut nothing, or leave no text. `max_length` is in tokens, and None has no
+    fault; `paired` says that a row has two texts.
     """
     special = tokenizer.num_special_tokens_to_add(pair=paired)
     least = special + (2 if paired else 1)

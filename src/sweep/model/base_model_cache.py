@@ -1,6 +1,4 @@
-"""The workbench: a base that is loaded once, and on it one trial's model after another, each as if
-loaded for it.
-"""
+"""A base that is loaded once, and the models of one trial after another on it."""
 
 from __future__ import annotations
 
@@ -42,9 +40,11 @@ class BaseModelCache:
     """
 
     def __init__(self, device: str = "auto", *, features: Path | None = None, scratch: Path | None = None) -> None:
-        """`device` is auto, cpu or cuda; `features` a folder for what frozen bases compute, None
-        to keep that in memory alone; `scratch` one for temporary folders, None for the system's.
-        Raises UserError for cuda on a machine without.
+        """Choose the device and the folders.
+
+        `device` is auto, cpu or cuda. `features` is the folder of the vectors that frozen bases
+        compute; None keeps them in memory alone. `scratch` is the folder of temporary folders;
+        None takes the system's. Raises UserError for cuda on a machine without a GPU.
         """
         self._scratch = scratch
         self.device = pick_device(device)
@@ -56,13 +56,13 @@ class BaseModelCache:
         self.features = FeatureCache(features)
 
     def temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
-        """One that is gone when its context ends."""
+        """Return a folder that is deleted when its context ends."""
         if self._scratch is not None:
             self._scratch.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix="sweep-", dir=self._scratch)
 
     def tokenizer(self, model: ModelConfig) -> PreTrainedTokenizerBase:
-        """With a pad token; the same object for the same model.
+        """Return the tokenizer of a model, with a pad token; the same object each time.
 
         Raises UserError if it cannot be loaded.
         """
@@ -71,7 +71,7 @@ class BaseModelCache:
         return self._tokenizers[model]
 
     def prompt(self, settings: Config | TrainSettings, labels: LabelSpace) -> Prompt | None:
-        """None where a head classifies.
+        """Return the prompt with the ids of its label words, or None where a head classifies.
 
         Raises UserError where the tokenizer cannot tell the label words apart.
         """
@@ -82,12 +82,12 @@ class BaseModelCache:
 
     @contextmanager
     def model(self, settings: Config | TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
-        """A model to train, in eval mode: base, adapter and head, the last two drawn from
-        `settings.trainer.seed` alone. With `settings.prompt` there is no head: its logits are the
-        scores of the label words.
+        """Yield a model to train, in eval mode: base, adapter and head.
 
-        Gradient checkpointing is on if `settings.trainer` says so. The model must not be used
-        after the context. Raises UserError if the weights cannot be reached or do not fit.
+        Adapter and head are drawn from `settings.trainer.seed` alone. With `settings.prompt` there
+        is no head, and the logits are the scores of the label words. Gradient checkpointing is on
+        if `settings.trainer` says so. The model must not be used after the context. Raises
+        UserError if the weights cannot be reached or do not fit.
         """
         settings = _narrowed(settings)
         base = self._base_for(settings, labels)
@@ -104,14 +104,14 @@ class BaseModelCache:
             _empty(made)
 
     def spec(self, settings: Config | TrainSettings, labels: LabelSpace) -> BaseSpec:
-        """What decides the base of a config: two configs with equal ones share one base."""
+        """Return all that decides a trial's base: two trials with equal specs share one base."""
         settings = _narrowed(settings)
         return self._specify(settings, labels, download(find(settings.model)))
 
     def frozen(self, settings: Config | TrainSettings, labels: LabelSpace) -> PreTrainedModel:
-        """A copy of the base that shares all of its weights, in eval mode, with nothing to train.
+        """Return a copy of the base that shares all of its weights, in eval mode, frozen.
 
-        It outlives the bench's own hold on the base.
+        The copy stays usable after the cache has evicted the base.
         """
         base = self._base_for(_narrowed(settings), labels)
         _move(base.model, self.device)
@@ -121,12 +121,12 @@ class BaseModelCache:
 
     @property
     def head(self) -> tuple[str, ...]:
-        """Of the base in use: the modules that every method trains in full."""
+        """Return the modules of the base in use that every adapter method trains in full."""
         assert self._base is not None, "a model of this bench is in use"
         return self._base.head
 
     def fingerprint(self) -> str:
-        """Of the base in use: all that decides its weights, as they are in memory."""
+        """Return the hash of all that decides the weights in memory of the base in use."""
         assert self._spec is not None, "a model of this bench is in use"
         if self._fingerprint is None:
             spec = self._spec
@@ -162,7 +162,10 @@ def _narrowed(settings: Config | TrainSettings) -> TrainSettings:
 
 
 def pick_device(name: str) -> torch.device:
-    """Raises UserError for cuda where there is none."""
+    """Return the device that `name` (auto, cpu or cuda) stands for.
+
+    Raises UserError for cuda where there is no GPU.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError.of("trainer.device", "is cuda, but torch sees no GPU here; it must be auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
@@ -176,9 +179,7 @@ def _move(model: nn.Module, device: torch.device) -> None:
 
 
 def _empty(model: nn.Module) -> None:
-    """Let go of the weights now: modules are full of reference cycles, and a collection takes a
-    quarter second.
-    """
+    """Free the weights now: collecting the modules' reference cycles takes a quarter second."""
     for weight in model.parameters():
         weight.grad = None
         weight.data = torch.empty(0, dtype=weight.dtype, device=weight.device)

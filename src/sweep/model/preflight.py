@@ -1,6 +1,4 @@
-"""What can be known of a trial's model before a weight is read: that it can be built at all, and
-how big it is.
-"""
+"""A trial's model before a weight is read: checked, built on the meta device and counted."""
 
 from __future__ import annotations
 
@@ -73,8 +71,9 @@ def _counted(settings: TrainSettings, spec: BaseSpec, checkpoint: Checkpoint) ->
 
 
 def _check_projected(model: nn.Module, targets: Sequence[str] | str | None) -> None:
-    """Whether an optimizer that projects gradients finds a layer to do so with, as the Trainer
-    looks for it.
+    """Raise UserError where an optimizer that projects gradients finds no layer to project.
+
+    Layers are found as the Trainer finds them.
     """
     if targets is None:
         return

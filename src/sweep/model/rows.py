@@ -40,8 +40,7 @@ class Looked:
 
 
 def look(settings: TrainSettings, data: TokenisedData) -> Looked:
-    """Tokenise the rows of every split as a trial with these settings does, and return what is
-    wrong with the tokens.
+    """Tokenise every split as a trial with these settings does, and return the faults.
 
     The tokens are cached for the trial. Only the texts of the test split are read. Raises
     UserError where the model or its tokenizer cannot be reached.
@@ -75,7 +74,9 @@ def _rows(data: TokenisedData, role: str) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """`tokens` are the rows' ids as an Arrow column of lists, read a chunk at a time: there may be
+    """The rows of a split and their tokens.
+
+    `tokens` is an Arrow column of lists of ids. It is read a chunk at a time, since there may be
     very many.
     """
 
@@ -95,9 +96,7 @@ class _Split:
         return {int(one) for chunk in self.tokens.chunks for one in np.unique(_ids(chunk)[chosen(_ids(chunk))])}
 
     def named(self, found: np.ndarray) -> list[str]:
-        """Return rows by the number that they are stored under, with the beginnings of their
-        texts.
-        """
+        """Return rows by the number they are stored under, with the beginning of each text."""
         numbers = self.rows.numbers or range(1, len(self.rows) + 1)
         return [f"row {numbers[row]} of {self.role} ({shortened(self.rows.texts[row], _SHOWN)!r})" for row in found]
 
@@ -151,8 +150,9 @@ def _spelt(tokenizer: Tokenizer, ids: set[int]) -> dict[int, str]:
 def _end_marks(
     path: str, architecture: PreTrainedConfig, tokenizer: Tokenizer, splits: Sequence[_Split]
 ) -> Iterator[Fault]:
-    """Rows that a head cannot read: it reads the last end mark, and needs as many of them in each
-    row.
+    """Yield a fault for rows that a head cannot read.
+
+    Such a head reads the last end mark, and needs the same number of them in each row.
     """
     mark = end_mark(architecture)
     if mark is None:

@@ -1,6 +1,4 @@
-"""Where a model's weights come from: a checkpoint as it is, one converted from GGUF, or nowhere
-(`model.init=random`).
-"""
+"""The source of a model's weights: a checkpoint, a GGUF file, or none (`model.init=random`)."""
 
 from __future__ import annotations
 
@@ -20,9 +18,9 @@ _OF_TOKENIZER = (".json", ".txt", ".model", ".jinja", ".py")
 
 
 def find(model: ModelConfig) -> Checkpoint:
-    """Raises UserError if the model cannot be reached.
+    """Return the checkpoint of a model. A GGUF file is converted here, the first time.
 
-    A GGUF file is converted here, the first time.
+    Raises UserError if the model cannot be reached.
     """
     if model.init == "random":
         return Checkpoint(model.path or str(model.config), None, "", (), at_hand=False, drawn=True)
@@ -31,8 +29,9 @@ def find(model: ModelConfig) -> Checkpoint:
 
 
 def model_faults(model: ModelConfig) -> list[Fault]:
-    """Return the faults of the locations of model, config and tokenizer that show without network,
-    torch and weights.
+    """Return the faults of the places of model, config and tokenizer.
+
+    Only faults that show without network, torch and weights are found.
     """
     faults: list[Fault] = []
     if model.init == "random":
@@ -66,9 +65,11 @@ def hub_faults(model: ModelConfig) -> list[Fault]:
 
 
 def tokenizer_location(model: ModelConfig) -> str | None:
-    """The directory or hub id of `model.tokenizer`, or of a random model's own tokenizer, if its
-    path is at hand. None where the tokenizer is that of the checkpoint, or, of a random model, has
-    to be made.
+    """Return the directory or hub id of the tokenizer, or None.
+
+    It is that of `model.tokenizer`, or of a random model's own tokenizer if its path is at hand.
+    It is None where the checkpoint has the tokenizer, or where that of a random model has to be
+    made.
     """
     if model.tokenizer:
         with blamed("model.tokenizer"):
@@ -83,7 +84,10 @@ def tokenizer_location(model: ModelConfig) -> str | None:
 
 
 def tokenizer_checkpoint(model: ModelConfig) -> Checkpoint | None:
-    """As `tokenizer_location`. Raises UserError if the hub has no such repository."""
+    """Return the checkpoint at `tokenizer_location`, or None.
+
+    Raises UserError if the hub has no such repository.
+    """
     location = tokenizer_location(model)
     if location is None:
         return None
@@ -92,11 +96,11 @@ def tokenizer_checkpoint(model: ModelConfig) -> Checkpoint | None:
 
 
 def fingerprint(model: ModelConfig) -> ModelState:
-    """Hashes every byte of a local directory's weights, config and tokenizer, or of the GGUF file;
-    a hub model is known by its commit, a random one by its architecture and the seed of its
-    weights.
+    """Return the state of a model, with a fingerprint of its weights, config and tokenizer.
 
-    Raises UserError if the model cannot be reached.
+    Every byte of a local directory or of the GGUF file is hashed. A hub model is known by its
+    commit, a random one by its architecture and the seed of its weights. Raises UserError if the
+    model cannot be reached.
     """
     tokenizer = tokenizer_checkpoint(model)
     if model.init == "random":

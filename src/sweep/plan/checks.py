@@ -1,8 +1,7 @@
-"""Rules across several values of a config. Each check yields the key and the rule of each fault
-that it finds.
+"""Rules across several values of a config.
 
-No check needs data, weights or torch. The rules of a search space are in
-`sweep.plan.space_checks`.
+Each check yields the key and the rule of each fault that it finds, and needs no data, weights or
+torch. The rules of a search space are in `sweep.plan.space_checks`.
 """
 
 from __future__ import annotations

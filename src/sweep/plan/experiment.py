@@ -27,8 +27,7 @@ from sweep.records.trial import TrialPlan
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A config as it stands, the space that is searched around it, and all that is needed to
-    compose a trial.
+    """A config, the space that is searched around it, and all that composes its trials.
 
     `composed` is the tree that Hydra made of `overrides`. `bf16` is the value of
     `trainer.bf16=auto` on the device at hand; `settled` sets it.
@@ -43,11 +42,10 @@ class Experiment:
 
     @classmethod
     def read(cls, request: Request) -> tuple[Experiment, FaultList]:
-        """Return the experiment that the user typed, with a default for each faulty value, and the
-        faults.
+        """Return the experiment that the user typed, and its faults.
 
-        The space is empty until `searching` sets it. Raises UserError where nothing can be
-        composed.
+        Each faulty value is replaced by its default. The space is empty until `searching` sets it.
+        Raises UserError where nothing can be composed.
         """
         composer = Composer(request.config_dirs)
         composed = _composed(composer, request.overrides)
@@ -81,8 +79,7 @@ class Experiment:
         return replace(self, config=settled(self.config, bf16=bf16), bf16=bf16)
 
     def at(self, params: Mapping[str, Scalar]) -> Config:
-        """Return the config of a trial, composed exactly as if the user had typed the values in
-        `params`.
+        """Return the config of a trial, composed exactly as if the user had typed `params`.
 
         Raises UserError with each rule that the values break. A fault of a searched value names
         the search space.
@@ -100,10 +97,9 @@ class Experiment:
         return config
 
     def trial(self, number: int, params: Mapping[str, Scalar], *, rows: int) -> TrialPlan:
-        """Return the trial at `params`, which trains on `rows` rows. A searched warmup is cut to
-        the trial's length.
+        """Return the trial at `params`, which trains on `rows` rows.
 
-        Raises UserError as `at` does.
+        A searched warmup is cut to the trial's length. Raises UserError as `at` does.
         """
         config = self.at(params)
         auto, config = config.trainer.bf16 == "auto", settled(config, bf16=self.bf16)
@@ -150,6 +146,7 @@ def settled(config: Config, *, bf16: bool) -> Config:
 
 
 def _composed(composer: Composer, overrides: Sequence[str]) -> Composed:
+    """Return the composed config. Raises UserError with every fault of the overrides."""
     try:
         return composer.compose(overrides)
     except UserError as error:
@@ -157,10 +154,10 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> Composed:
 
 
 def _other_faults(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
-    """Return the faults of the overrides that can be read, where others cannot: unknown keys and
-    values of a wrong kind.
+    """Return the faults of the overrides that can be read, where others cannot.
 
-    Rules across values have to wait until every override can be read.
+    These are unknown keys and values of a wrong kind. Rules across values have to wait until every
+    override can be read.
     """
     left = composer.accepted(overrides)
     if len(left) == len(overrides):

@@ -24,8 +24,9 @@ class FaultList:
         self.found += [replace(fault, origin=fault.origin or self.origin(fault.path)) for fault in faults]
 
     def add_new(self, faults: Iterable[Fault]) -> None:
-        """Add the faults of keys that have none so far: a key with a fault was checked with a
-        default for its value.
+        """Add the faults of keys that have none so far.
+
+        A key with a fault was checked with a default for its value.
         """
         known = {fault.path for fault in self.found}
         self.add(fault for fault in faults if fault.path not in known)

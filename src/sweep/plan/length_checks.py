@@ -15,8 +15,9 @@ _MOST_STEPS, _MOST_EVALUATIONS = 10**9, 100_000  # of one trial
 
 
 def length_faults(config: Config, space: Space, lengths: TrialLengths) -> Iterator[Fault]:
-    """Return the faults of trials that are too long to be counted, or too short for their warmup,
-    decay or pruner.
+    """Yield the faults of trials that are too long to be counted, or too short.
+
+    A trial may be too short for its warmup, its decay or the pruner.
     """
     if too_many := list(_uncountable(lengths)):
         yield from too_many
@@ -28,7 +29,10 @@ def length_faults(config: Config, space: Space, lengths: TrialLengths) -> Iterat
 
 
 def _uncountable(lengths: TrialLengths) -> Iterator[Fault]:
-    """Trials of more steps or evaluations than anyone trains: a plan lists each evaluation."""
+    """Yield a fault for trials of more steps or evaluations than anyone trains.
+
+    A plan lists each evaluation.
+    """
     longest = lengths.longest
     if longest > _MOST_STEPS:
         rule = f"makes trials of up to {longest:,} steps, but must make at most {_MOST_STEPS:,}"
@@ -42,6 +46,7 @@ def _uncountable(lengths: TrialLengths) -> Iterator[Fault]:
 
 
 def _long_warmup(warmup: float, lengths: TrialLengths, *, searched: bool) -> Iterator[Fault]:
+    """Yield a fault for a warmup as long as the shortest trial."""
     shortest = lengths.shortest
     if warmup_steps(shortest, warmup) < shortest:
         return
@@ -53,8 +58,9 @@ def _long_warmup(warmup: float, lengths: TrialLengths, *, searched: bool) -> Ite
 
 
 def _long_decay(lengths: TrialLengths) -> Iterator[Fault]:
-    """A schedule of three phases whose warmup and decay together are longer than the shortest
-    trial.
+    """Yield a fault for a schedule of three phases that is longer than the shortest trial.
+
+    The phases counted are its warmup and its decay.
     """
     shortest = lengths.shortest
     for optimizer in (corner.optimizer for corner in lengths.corners):
@@ -70,7 +76,7 @@ def _long_decay(lengths: TrialLengths) -> Iterator[Fault]:
 
 
 def _pruned_at_the_end(study: StudyConfig, lengths: TrialLengths) -> Iterator[Fault]:
-    """A pruner of trials that are all evaluated once, at their end."""
+    """Yield a fault for a pruner of trials that are all evaluated once, at their end."""
     if study.pruner == "none" or study.n_trials == 1:
         return
     if all(len(lengths.evaluations(corner.trainer)) < 2 for corner in lengths.corners):

@@ -13,8 +13,9 @@ WARMUP = "optimizer.warmup_steps"
 
 @dataclass(frozen=True, slots=True)
 class TrialLengths:
-    """`corners` are the config as it stands, then with each end of each searched range; a trial
-    trains on `rows` rows.
+    """The trials of a search, as far as their lengths go; each trains on `rows` rows.
+
+    `corners` are the config as it stands, then with each end of each searched range.
     """
 
     corners: Sequence[Config]
@@ -22,16 +23,12 @@ class TrialLengths:
 
     @property
     def shortest(self) -> int:
-        """Return the steps of a trial with the fewest epochs and the largest batches that any
-        corner has.
-        """
+        """Return the steps of a trial with the fewest epochs and largest batches of any corner."""
         return self._steps(epochs=min, sizes=max)
 
     @property
     def longest(self) -> int:
-        """Return the steps of a trial with the most epochs and the smallest batches that any
-        corner has.
-        """
+        """Return the steps of a trial with the most epochs and smallest batches of any corner."""
         return self._steps(epochs=max, sizes=min)
 
     def total(self, config: Config) -> int:
@@ -53,11 +50,10 @@ class TrialLengths:
 
 
 def cut_warmup(config: Config, params: Mapping[str, Scalar], steps: int) -> tuple[Config, dict[str, Scalar]]:
-    """Return the config of a trial of `steps` steps with its searched warmup cut to end one step
-    before the trial.
+    """Return the config of a trial of `steps` steps, with a searched warmup that ends in time.
 
-    The second value holds the cut warmup by its key; it is empty where the searched warmup fits,
-    or none is searched.
+    A longer warmup is cut to end one step before the trial. The second value holds the cut warmup
+    by its key; it is empty where the searched warmup fits, or none is searched.
     """
     if WARMUP not in params or warmup_steps(steps, config.optimizer.warmup_steps) < steps:
         return config, {}

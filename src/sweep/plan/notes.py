@@ -1,6 +1,4 @@
-"""Advice for the user: settings that are allowed, and that have no effect, cost time or waste
-trials.
-"""
+"""Advice for the user: allowed settings that have no effect, cost time or waste trials."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # the origins of a trainer
 
 
 def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
-    """Return each note on an experiment without faults."""
+    """Yield each note on an experiment without faults."""
     config, space, study = experiment.config, experiment.space, experiment.config.study
     searched = study.n_trials > len(study.enqueue)
     yield from without_effect(config, space, experiment.origin.chosen)
@@ -33,17 +31,14 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
 
 
 def not_searched(fixed: Mapping[str, Scalar]) -> Iterator[str]:
-    """Return a note on the searched keys to which the command line gives a value; `fixed` maps
-    each to its value.
-    """
+    """Yield a note on the searched keys that the command line sets, with their values."""
     if fixed:
         said = [f"{key} is {value}" for key, value in fixed.items()]
         yield f"{' and '.join(said)}, from the command line, and {'are' if len(said) > 1 else 'is'} not searched"
 
 
 def without_effect(config: Config, space: Space, said: Callable[[str], bool]) -> Iterator[str]:
-    """Return a note for each setting that keeps others without effect, with the keys of those that
-    the user set.
+    """Yield a note for each setting that keeps others, set by the user, without effect.
 
     `said` returns whether the user set a key, and not a config that ships. A setting that is
     searched may hold in no trial, and gives no note.
@@ -57,7 +52,7 @@ def without_effect(config: Config, space: Space, said: Callable[[str], bool]) ->
 
 
 def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], str]]:
-    """Return the keys that decide, the keys that they keep without effect, and the reason."""
+    """Yield the keys that decide, the keys that they keep without effect, and the reason."""
     dataset = config.dataset
     if config.adapter.quantization == "none":
         keys = ("adapter.double_quantization", "adapter.compute_dtype")
@@ -90,9 +85,7 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
-    """Return a note on the searched keys that the sampler draws at random, whatever earlier trials
-    scored.
-    """
+    """Yield a note on the searched keys that the sampler draws at random throughout."""
     conditional = [parameter.key for parameter in space if parameter.when]
     chosen = [parameter.key for parameter in space if isinstance(parameter.domain, Choices)]
     keys = {"gp": conditional, "cmaes": [*dict.fromkeys([*chosen, *conditional])]}.get(study.sampler, [])
@@ -102,8 +95,9 @@ def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:
 
 
 def unfit_pairs(experiment: Experiment) -> Iterator[str]:
-    """Return a note for each two searched keys with values that break a rule together, with the
-    first such values.
+    """Yield a note for each two searched keys with values that break a rule together.
+
+    The note names the first such values.
     """
     told: set[frozenset[str]] = set()
     space = experiment.space
@@ -121,7 +115,7 @@ def unfit_pairs(experiment: Experiment) -> Iterator[str]:
 
 
 def cut_warmups(config: Config, space: Space, lengths: TrialLengths) -> Iterator[str]:
-    """Return a note where the search may ask for a warmup that `cut_warmup` cuts."""
+    """Yield a note where the search may ask for a warmup that `cut_warmup` cuts."""
     if WARMUP not in space:
         return
     steps = lengths.shortest
@@ -140,8 +134,9 @@ def cut_warmups(config: Config, space: Space, lengths: TrialLengths) -> Iterator
 
 
 def long_warmups(config: Config, lengths: TrialLengths) -> Iterator[str]:
-    """Return a note where warmup takes more than a third of the shortest trial, or of a trial of
-    the config as it stands.
+    """Yield a note where warmup takes more than a third of a trial.
+
+    The trials are the shortest one of the search, and that of the config as it stands.
     """
     shortest = lengths.shortest
     longest = max(lengths.corners, key=lambda corner: warmup_steps(shortest, corner.optimizer.warmup_steps))
@@ -161,7 +156,7 @@ def long_warmups(config: Config, lengths: TrialLengths) -> Iterator[str]:
 
 
 def idle_evaluations(config: Config, space: Space, lengths: TrialLengths) -> Iterator[str]:
-    """Return a note where evaluations within the first epoch can stop no trial."""
+    """Yield a note where evaluations within the first epoch can stop no trial."""
     key, study = "trainer.eval_strategy", config.study
     if config.trainer.eval_strategy != "early" or key in space:
         return

@@ -1,7 +1,6 @@
-"""Command line → `Plan`, with every check that needs no weights and no GPU. One message names all
-faults.
+"""Command line → `Plan`, with every check that needs no weights and no GPU.
 
-Nothing here imports torch, so that a mistake is told at once.
+One message names all faults. Nothing here imports torch, so that a mistake is told at once.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ def load_space(experiment: Experiment) -> tuple[Space, list[Fault]]:
 
 
 def fixed_values(experiment: Experiment, space: Space) -> dict[str, Scalar]:
-    """Return the searched keys and groups that the command line sets, each with its value: they
-    are not searched.
+    """Return the searched keys and groups that the command line sets, each with its value.
+
+    These are not searched.
     """
     return {key: experiment.value(key) for key in experiment.typed_keys if key in space}
 
@@ -47,8 +48,9 @@ def searching(experiment: Experiment, space: Space, fixed: Mapping[str, Scalar])
 
 
 def corner_configs(experiment: Experiment) -> tuple[list[Config], list[Fault]]:
-    """Return the config as it stands, then with each end of each searched range, and the faults of
-    those ends.
+    """Return the config as it stands, then with each end of each searched range.
+
+    The second value holds the faults of those ends.
     """
     configs, faults = [experiment.config], list[Fault]()
     for params in experiment.space.corners():

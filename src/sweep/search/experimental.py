@@ -11,8 +11,9 @@ from optuna.exceptions import ExperimentalWarning
 
 @contextmanager
 def experimental_allowed() -> Iterator[None]:
-    """Ignore Optuna's warnings about experimental classes: those that the config offers have been
-    stable for years.
+    """Ignore Optuna's warnings about experimental classes.
+
+    The classes that the config offers have been stable for years.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -1,6 +1,4 @@
-"""The user's own samplers and pruners, wrapped so that their errors and wrong values become a
-UserError.
-"""
+"""The user's own samplers and pruners. Their errors and wrong values become a UserError."""
 
 from __future__ import annotations
 
@@ -102,11 +100,10 @@ class GuardedPruner(BasePruner):
 
 
 def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: type) -> Any:
-    """Return what the class or function at `path` makes of `options`, and of the seed where it
-    takes one.
+    """Return what the class or function at `path` makes of `options`.
 
-    Raises UserError of `key` where it raises an error, or makes something that has no base class
-    of the name of `kind`.
+    The seed is given where it takes one. Raises UserError of `key` where it raises an error, or
+    makes something that has no base class of the name of `kind`.
     """
     try:
         owner = load(path)

@@ -36,17 +36,17 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "dict[str, Any]": ((dict,), "a mapping of config keys to values"),
     "None": ((type(None),), "null"),
 }
-_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that the project gives
+_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that sweep sets itself
 _LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource": 1, "interval_steps": 1, "n_min_trials": 1,
           "finalists": 1}  # fmt: skip
-# What is drawn at once is held in memory; a power of the reduction factor is computed to the last
-# digit.
+# Points that are drawn at once are held in memory; a power of the reduction factor is computed to
+# the last digit.
 _MOST = {"n_ei_candidates": 10_000, "popsize": 10_000, "min_early_stopping_rate": 100}
 _MOST_OF_OTHERS = 1_000_000
-# CMA-ES: Optuna has left its restarts to another package. TPE: it always considers the prior.
+# Optuna has moved the restarts of CMA-ES to another package; TPE always considers the prior.
 _WITHOUT_EFFECT = ("restart_strategy", "inc_popsize", "consider_prior")
 _ABOVE_ZERO = ("sigma0",)
-_DRAWN = 8  # points: more than a generation of CMA-ES has with few keys
+_DRAWN = 8  # points; more than CMA-ES has in a generation with few keys
 _STEPS = (1, 2, 3, 4, 8, 16)
 
 
@@ -160,8 +160,9 @@ def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
-    """Yield the faults of `x0`, the point at which CMA-ES starts: it must have a value for each
-    searched range.
+    """Yield the faults of `x0`, the point at which CMA-ES starts.
+
+    It must have a value for each searched range.
     """
     start = study.sampler_options.get("x0")
     if start is None:
@@ -209,7 +210,7 @@ def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:
     try:
         with _silence():
             use()
-    except UserError as error:  # from the user's own code, which says where
+    except UserError as error:  # of the user's own code; the message names the line
         yield from ((fault.path, fault.message) for fault in error.faults)
     except (ValueError, TypeError) as error:
         yield path, f"is refused: {first_line(error)}"
@@ -231,9 +232,7 @@ def _silence() -> Iterator[None]:
 
 
 def _finite(value: Any) -> bool:
-    """Return whether JSON can hold each number of an option, at any depth: the lock would hold
-    null for another.
-    """
+    """Return whether JSON can hold each number of an option: the lock has null for another."""
     match value:
         case float():
             return isfinite(value)

@@ -46,11 +46,11 @@ def pruner_class(name: str) -> Callable[..., BasePruner]:
 
 
 def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
-    """Return the pruner of a study; `trials` are compared with each other, all of the study where
-    it is None.
+    """Return the pruner of a study.
 
-    Of fewer than ten trials racing keeps at least half, unless `study.pruner_options` sets
-    `finalists`. Raises UserError where the user's own pruner cannot be made.
+    `trials` are compared with each other; None stands for all of the study. Of fewer than ten
+    trials racing keeps at least half, unless `study.pruner_options` sets `finalists`. Raises
+    UserError where the user's own pruner cannot be made.
     """
     options = _options(study, trials)
     if study.pruner == "none":
@@ -64,18 +64,19 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:
-    """Return how many trials the pruner compares with each other: those of one choice of
-    `study.compare_by`, or all.
+    """Return how many trials the pruner compares with each other.
+
+    These are all of the study, or those of one choice of `study.compare_by`.
     """
     choices = space.choices(study.compare_by) if study.compare_by else ()
     return -(-study.n_trials // max(len(choices), 1))
 
 
 def never_stopped(study: StudyConfig, trials: int | None = None) -> float:
-    """Return the most trials of which the pruner stops none, whatever they score; infinity where
-    there is no pruner.
+    """Return the most trials of which the pruner stops none, whatever they score.
 
-    `trials` is as in `pruner`, and the options are taken to be right.
+    It is infinite without a pruner. `trials` is as in `pruner`, and the options are taken to be
+    right.
     """
     options = _options(study, trials)
     match study.pruner:

@@ -1,6 +1,4 @@
-"""Successive halving that compares a trial again at the rungs behind it, for trials that train at
-the same time.
-"""
+"""Successive halving for trials that train at the same time."""
 
 from __future__ import annotations
 

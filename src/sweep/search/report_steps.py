@@ -1,5 +1,4 @@
-"""The steps at which a trial reports its scores to the pruner, in a unit that all trials of a
-study share.
+"""The steps at which trials report scores to the pruner, in a unit common to all trials.
 
 A pruner compares the scores of trials at the same step. It cannot count evaluations instead: with
 one every 50 optimizer steps, the third evaluation of a trial with batches of 8 rows comes after

@@ -70,8 +70,7 @@ class _Grid(optuna.samplers.GridSampler):
 
 
 class _Sequence(optuna.samplers.QMCSampler):
-    """Optuna's quasi-random sequence, with the place in it given by the caller, and with the
-    earliest trial's axes.
+    """Optuna's quasi-random sequence at a given place, along the earliest trial's axes.
 
     Optuna counts a place for each trial that is asked for, even for one that is tried again, and
     until a trial has ended it takes the axes of all running trials. Either way the next points
@@ -138,8 +137,7 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
 
 
 def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
-    """Return all values of the grid point that a trial was given, even those that it has not asked
-    for yet.
+    """Return all values of a trial's grid point, even those that it has not asked for yet.
 
     None where the study has another sampler, or the trial no point of the grid.
     """
