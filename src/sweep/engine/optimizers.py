@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from sweep.config.names import OptimizerName
 from sweep.config.optimizers import ARGUMENTS, KEYWORDS, OPTIMIZERS, WARMS_UP, optim_arguments
-from sweep.config.schema import Config, OptimizerConfig
+from sweep.config.schema import OptimizerConfig
 from sweep.errors import first_line
 
 _LOOKED_AT = 1_000  # steps of a schedule, at most
@@ -89,8 +89,7 @@ def _name(arguments: TrainingArguments) -> OptimizerName:
     return OptimizerNames(arguments.optim).value
 
 
-def optimizer_notes(config: Config) -> Iterator[str]:
-    optimizer = config.optimizer
+def optimizer_notes(optimizer: OptimizerConfig) -> Iterator[str]:
     if optimizer.name in (*WARMS_UP, "schedule_free_radam") and optimizer.lr_scheduler_type != "constant":
         schedule = f"optimizer.lr_scheduler_type is {optimizer.lr_scheduler_type}"
         yield f"{schedule}, but {optimizer.name} is made to work without a schedule; type optimizer.lr_scheduler_type=constant"
