@@ -1,4 +1,5 @@
-"""Train settings → `transformers.TrainingArguments`, and the settings that the device at hand cannot provide."""
+"""Train settings → `transformers.TrainingArguments`, and the settings that the device at hand
+cannot provide."""
 
 from __future__ import annotations
 
@@ -29,14 +30,16 @@ _UNPAGED: Mapping[OptimizerName, OptimizerName] = {
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not the one asked for."""
+    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not
+    the one asked for."""
 
     name: OptimizerName
     warning: str = ""
 
 
 def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
-    """Return the optimizer asked for, or the nearest that the device has: the same arithmetic without paging."""
+    """Return the optimizer asked for, or the nearest that the device has: the same arithmetic
+    without paging."""
     nearest = _UNPAGED.get(name)
     if nearest is None or (device.type == "cuda" and _has_bitsandbytes()):
         return Optimizer(name)
@@ -48,7 +51,8 @@ def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
 
 
 def device_faults(settings: TrainSettings, device: torch.device | str) -> list[Fault]:
-    """Return a fault for each setting that the device cannot provide; nothing is loaded to find out."""
+    """Return a fault for each setting that the device cannot provide; nothing is loaded to find
+    out."""
     device = torch.device(device)
     return [
         Fault(path, message) for path, message in (*_precision_faults(settings, device), *_lacking(settings, device))
@@ -79,10 +83,12 @@ def _lacking(settings: TrainSettings, device: torch.device) -> Iterator[tuple[st
 
 
 def training_arguments(settings: TrainSettings, device: torch.device, folder: Path) -> TrainingArguments:
-    """Return the Trainer's arguments. `folder` is private to the trial; nothing is written there, but the Trainer needs one.
+    """Return the Trainer's arguments. `folder` is private to the trial; nothing is written there,
+    but the Trainer needs one.
 
-    `sweep.engine.trial_state` evaluates, keeps the best weights and stops early, so that the Trainer's own schedules for that
-    are off. The loss and its smoothing are in `sweep.engine.loss`; the model sets up gradient checkpointing.
+    `sweep.engine.trial_state` evaluates, keeps the best weights and stops early, so that the
+    Trainer's own schedules for that are off. The loss and its smoothing are in
+    `sweep.engine.loss`; the model sets up gradient checkpointing.
     """
     trainer, optimizer = settings.trainer, settings.optimizer
     chosen = choose_optimizer(optimizer.name, device)

@@ -1,7 +1,9 @@
-"""The training loop of a trial that trains the head alone, on vectors of a frozen base that are computed once for a study.
+"""The training loop of a trial that trains the head alone, on vectors of a frozen base that are
+computed once for a study.
 
-It follows the Trainer step by step: the same order of rows, the same optimizer, schedule and clipping, the same random
-numbers for the head's dropout. The base is in evaluation mode, without dropout of its own.
+It follows the Trainer step by step: the same order of rows, the same optimizer, schedule and
+clipping, the same random numbers for the head's dropout. The base is in evaluation mode, without
+dropout of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ _WORTH_SHARING = 2**24  # multiplications in a batch; below, threads wait for ea
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`states` are (rows, width), `labels` as a collator gives them, both on the device; `lengths` are in tokens."""
+    """`states` are (rows, width), `labels` as a collator gives them, both on the device; `lengths`
+    are in tokens."""
 
     states: Tensor
     labels: Tensor
@@ -53,7 +56,8 @@ class Split:
 
 @dataclass(slots=True)
 class Features:
-    """Makes the splits of one trial. `tokens` counts those that went through the base, because no cache had their vectors.
+    """Makes the splits of one trial. `tokens` counts those that went through the base, because no
+    cache had their vectors.
 
     `check_stop` is called after each batch, and raises `Stopped` where the study ends the trial.
     """
@@ -66,7 +70,8 @@ class Features:
     tokens: int = 0
 
     def split(self, rows: Any) -> Split:
-        """Return the vectors of a tokenised dataset. Raises NotPackable where the head reads more than one vector a row."""
+        """Return the vectors of a tokenised dataset. Raises NotPackable where the head reads more
+        than one vector a row."""
         device, lengths = self.base_models.device, list(rows["length"][:])
         found = self.base_models.features.get(
             self._base(), name_of(rows), len(lengths), device, lambda: self._compute(rows, lengths)
@@ -74,8 +79,8 @@ class Features:
         return Split(found, label_tensor(rows["labels"][:], self.settings.task).to(device), lengths)
 
     def derived(self, rows: Any, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Return what `compute` makes of the vectors of `rows`. It is kept in memory under `name`, which must tell all else that
-        it depends on."""
+        """Return what `compute` makes of the vectors of `rows`. It is kept in memory under `name`,
+        which must tell all else that it depends on."""
         return self.base_models.features.derived(self._base(), name_of(rows), name, compute)
 
     def _base(self) -> str:
@@ -113,7 +118,8 @@ class CachedHeadLoop:
     state: TrialState
 
     def run(self) -> None:
-        """Train to the last step, or until the trial is ended. Raises what running out of memory raises."""
+        """Train to the last step, or until the trial is ended. Raises what running out of memory
+        raises."""
         state = self.state
         state.on_train_begin()
         for step in self.steps.batches():
@@ -153,8 +159,8 @@ class CachedHeadLoop:
 
 
 def suits(settings: TrainSettings) -> bool:
-    """Return whether this loop can train the trial. With fp16 gradients are scaled, which is left to the Trainer, as some
-    optimizers and schedules are; label words have no head."""
+    """Return whether this loop can train the trial. With fp16 gradients are scaled, which is left
+    to the Trainer, as some optimizers and schedules are; label words have no head."""
     if settings.trainer.fp16 or needs_trainer(settings.optimizer):
         return False
     return settings.adapter.method == "head" and settings.prompt is None
@@ -163,11 +169,13 @@ def suits(settings: TrainSettings) -> bool:
 def train(
     features: Features, rows: Any, held_out: Any, *, state: TrialState, arguments: TrainingArguments
 ) -> Cost | None:
-    """Train the head on the cached vectors of `rows`, and return what it cost. `held_out` is None where nothing is evaluated.
-    Return None, with nothing trained, where the head needs more of the base than one vector a row.
+    """Train the head on the cached vectors of `rows`, and return what it cost. `held_out` is None
+    where nothing is evaluated. Return None, with nothing trained, where the head needs more of the
+    base than one vector a row.
 
-    Running out of memory fails the trial. The trial that computes the features pays for them: their time is in `seconds` alone,
-    and `flops` holds 2 for each frozen weight and token that went through the base, beside 6 for each trained weight and row.
+    Running out of memory fails the trial. The trial that computes the features pays for them:
+    their time is in `seconds` alone, and `flops` holds 2 for each frozen weight and token that
+    went through the base, beside 6 for each trained weight and row.
     """
     try:
         head, split = HeadModel(features.model), features.split(rows)

@@ -1,4 +1,5 @@
-"""The Trainer's events, passed on to the trial's state: when it logs, when it evaluates, and when it ends."""
+"""The Trainer's events, passed on to the trial's state: when it logs, when it evaluates, and when
+it ends."""
 
 from __future__ import annotations
 

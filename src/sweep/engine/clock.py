@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds of a trial that has the process to itself. Time that is neither training nor evaluation, such as loading the
-    model, counts in `total` alone."""
+    """Seconds of a trial that has the process to itself. Time that is neither training nor
+    evaluation, such as loading the model, counts in `total` alone."""
 
     started: float = field(default_factory=time.perf_counter)
     loop: float | None = None  # when the training loop began
@@ -45,8 +45,8 @@ class Clock:
 
 @dataclass(slots=True)
 class SharedClock(Clock):
-    """Seconds of a trial in a pack: its part of the time that all trials take together, so that the trials' seconds add up to
-    the wall time."""
+    """Seconds of a trial in a pack: its part of the time that all trials take together, so that
+    the trials' seconds add up to the wall time."""
 
     trained: float = 0.0
 

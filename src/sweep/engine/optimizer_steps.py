@@ -1,6 +1,8 @@
-"""The optimizer steps of one trial, in the Trainer's order and by its arithmetic: row order, optimizer, schedule, clipping.
+"""The optimizer steps of one trial, in the Trainer's order and by its arithmetic: row order,
+optimizer, schedule, clipping.
 
-Every training loop but the Trainer's own uses it. Whoever holds the model computes the losses and gradients.
+Every training loop but the Trainer's own uses it. Whoever holds the model computes the losses and
+gradients.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from sweep.engine.order import row_order
 
 @dataclass(frozen=True, slots=True)
 class StepBatches:
-    """The row numbers of each batch of one optimizer step, and the epoch, a fraction, that the step comes to."""
+    """The row numbers of each batch of one optimizer step, and the epoch, a fraction, that the
+    step comes to."""
 
     batches: list[list[int]]
     epoch: float
@@ -50,7 +53,8 @@ class OptimizerSteps:
     def begin(
         cls, model: nn.Module, arguments: TrainingArguments, lengths: Sequence[int], total_steps: int
     ) -> OptimizerSteps:
-        """Return the steps of a trial on rows of these `lengths`, in tokens. Seeds the global generators, as the Trainer does."""
+        """Return the steps of a trial on rows of these `lengths`, in tokens. Seeds the global
+        generators, as the Trainer does."""
         set_seed(arguments.seed)
         order = row_order(lengths, arguments)
         optimizer = make_optimizer(model, arguments)
@@ -68,8 +72,8 @@ class OptimizerSteps:
                 yield StepBatches(part, epoch + (start + len(part)) / len(batches))
 
     def step(self) -> StepTaken:
-        """Clip the gradients and take an optimizer step. Touches nothing but the trial's own weights and optimizer, so that
-        several trials can take their steps in different threads."""
+        """Clip the gradients and take an optimizer step. Touches nothing but the trial's own
+        weights and optimizer, so that several trials can take their steps in different threads."""
         norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
         self.optimizer.step()
         rate = float(self.schedule.get_last_lr()[0])
@@ -81,7 +85,8 @@ class OptimizerSteps:
 def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
     """Return the Trainer's optimizer, with its two groups: biases and norms do not decay.
 
-    AdamW is fused where it can be: the same arithmetic, where an adapter's many small weights cost more calls than work.
+    AdamW is fused where it can be: the same arithmetic, where an adapter's many small weights cost
+    more calls than work.
     """
     kind, options = typed_class(arguments, model)
     # The rule is a method of the Trainer, but reads nothing of one.

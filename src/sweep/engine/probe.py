@@ -1,9 +1,11 @@
-"""`adapter.head_init=probe`: the last linear layer of a head starts as a linear probe of the frozen base.
+"""`adapter.head_init=probe`: the last linear layer of a head starts as a linear probe of the
+frozen base.
 
-The probe is a logistic regression on what enters that layer before anything is trained: multinomial where a row has one
-label, one against the rest for each label where it may have several. It reads the training rows alone. Its penalty is
-chosen by rows that are set aside, so that its logits are calibrated, and not only in the right order: training then
-starts from a loss that is worth going on from. A linear probe before fine-tuning is the advice of Kumar et al. 2022
+The probe is a logistic regression on what enters that layer before anything is trained:
+multinomial where a row has one label, one against the rest for each label where it may have
+several. It reads the training rows alone. Its penalty is chosen by rows that are set aside, so
+that its logits are calibrated, and not only in the right order: training then starts from a loss
+that is worth going on from. A linear probe before fine-tuning is the advice of Kumar et al. 2022
 (arXiv 2202.10054).
 """
 
@@ -45,14 +47,17 @@ def initialise_head(
     data: TokenisedData,
     check_stop: Callable[[], None] = lambda: None,
 ) -> float:
-    """Set the last linear layer of an untrained model of `base_models`, in its context, as `settings.adapter.head_init` says.
-    Its other weights, and torch's generators, stay as they are; the model is left in eval mode.
+    """Set the last linear layer of an untrained model of `base_models`, in its context, as
+    `settings.adapter.head_init` says. Its other weights, and torch's generators, stay as they are;
+    the model is left in eval mode.
 
-    Features come from the cache of `base_models`. A probe is fitted once for a base, the rows and, where a layer that starts
-    anew comes before the last one, the seed. `check_stop` is called after each batch of the base, as by `Features`.
+    Features come from the cache of `base_models`. A probe is fitted once for a base, the rows and,
+    where a layer that starts anew comes before the last one, the seed. `check_stop` is called
+    after each batch of the base, as by `Features`.
 
-    Return the floating-point operations that the base took, 0 where the features were known. Raises UserError where the head
-    reads more of the base than one vector a row, or does not end in a linear layer.
+    Return the floating-point operations that the base took, 0 where the features were known.
+    Raises UserError where the head reads more of the base than one vector a row, or does not end
+    in a linear layer.
     """
     if settings.adapter.head_init == "random":
         return 0.0
@@ -84,7 +89,8 @@ def initialise_head(
 
 
 def last_linear(head: HeadModel, states: Tensor) -> nn.Linear:
-    """Return the layer whose outputs are the logits. `states` are those of some rows. Raises NotPackable where there is none."""
+    """Return the layer whose outputs are the logits. `states` are those of some rows. Raises
+    NotPackable where there is none."""
     calls: list[tuple[nn.Linear, Tensor]] = []
     layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
     handles = [
@@ -101,11 +107,12 @@ def last_linear(head: HeadModel, states: Tensor) -> nn.Linear:
 
 
 def fit(entering: Tensor, truth: Tensor, *, labels: int, task: Task, bias: bool) -> Tensor:
-    """Fit a probe on vectors, (rows, width), and their labels, (rows,) or for multi-label (rows, labels). Return its weights,
-    float32, (labels, width + 1); the last column is the bias, zeros where there is no `bias`.
+    """Fit a probe on vectors, (rows, width), and their labels, (rows,) or for multi-label (rows,
+    labels). Return its weights, float32, (labels, width + 1); the last column is the bias, zeros
+    where there is no `bias`.
 
-    The result is deterministic. Weights are penalised on standardised vectors, and the bias as much, so that a label that no
-    row has keeps a finite logit.
+    The result is deterministic. Weights are penalised on standardised vectors, and the bias as
+    much, so that a label that no row has keeps a finite logit.
     """
     values = entering.float()
     middle = values.mean(0) if bias else torch.zeros_like(values[0])
@@ -123,8 +130,8 @@ def fit(entering: Tensor, truth: Tensor, *, labels: int, task: Task, bias: bool)
 
 
 def _strength(table: Tensor, truth: Tensor, start: Tensor, task: Task) -> tuple[float, Tensor]:
-    """Try penalties from strong to weak until the loss on the rows set aside rises. Return the best one, and the weights that it
-    gave on the other rows."""
+    """Try penalties from strong to weak until the loss on the rows set aside rises. Return the
+    best one, and the weights that it gave on the other rows."""
     order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))[:_CHOSEN_BY].to(table.device)
     aside, others = order[: len(order) // 5], order[len(order) // 5 :]
     best, chosen, loss = start, STRENGTHS[0], float("inf")

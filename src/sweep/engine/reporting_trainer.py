@@ -21,8 +21,8 @@ from sweep.records.trial import Cost, FailureReason
 
 
 class ReportingTrainer(transformers.Trainer):
-    """The Trainer, except that the callback evaluates, and that the loss is not left to the model's class. With `replay` the
-    model's dropout is that of a packed trial."""
+    """The Trainer, except that the callback evaluates, and that the loss is not left to the
+    model's class. With `replay` the model's dropout is that of a packed trial."""
 
     def __init__(self, callback: TrialCallback, replay: Replay | None = None, **options: Any) -> None:
         super().__init__(callbacks=[callback], **options)
@@ -31,8 +31,9 @@ class ReportingTrainer(transformers.Trainer):
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, *args: Any) -> Any:
-        """Return the sampler of every engine where rows are grouped by length: its generator is not the one that dropout draws
-        from. Lengths come as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        """Return the sampler of every engine where rows are grouped by length: its generator is
+        not the one that dropout draws from. Lengths come as a list: a `datasets` column looks each
+        one up in its file, for every comparison of a sort."""
         sampler = super()._get_train_sampler(*args)
         if isinstance(sampler, LengthGroupedSampler):
             return GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
@@ -47,7 +48,8 @@ class ReportingTrainer(transformers.Trainer):
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the validation loss alone, for schedules that go by it; NaN where it was not finite, which ends the trial."""
+        """Return the validation loss alone, for schedules that go by it; NaN where it was not
+        finite, which ends the trial."""
         self.to_evaluation_weights()
         before = len(self.trial_state.evals)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
@@ -55,8 +57,8 @@ class ReportingTrainer(transformers.Trainer):
         return {"eval_loss": found[-1].metrics["eval/loss"] if found else math.nan}
 
     def to_evaluation_weights(self) -> None:
-        """Switch an optimizer that keeps other weights for training to those for evaluation; the Trainer switches back before
-        it trains on."""
+        """Switch an optimizer that keeps other weights for training to those for evaluation; the
+        Trainer switches back before it trains on."""
         switch = getattr(self.optimizer, "eval", None)
         if callable(switch):
             switch()
@@ -67,8 +69,8 @@ class ReportingTrainer(transformers.Trainer):
 
 
 def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
-    """Train to the end, and return what it cost. Running out of memory fails the trial; `flops` is the Trainer's estimate, 6 for
-    each weight and token."""
+    """Train to the end, and return what it cost. Running out of memory fails the trial; `flops` is
+    the Trainer's estimate, 6 for each weight and token."""
     state, output = trainer.trial_state, None
     try:
         output = trainer.train()

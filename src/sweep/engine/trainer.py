@@ -1,4 +1,5 @@
-"""One trial, trained from its plan to its outcome; and the engine that trains one trial after the other."""
+"""One trial, trained from its plan to its outcome; and the engine that trains one trial after the
+other."""
 
 from __future__ import annotations
 
@@ -37,8 +38,9 @@ from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
 class Trained:
     """A trial that has ended, while its model is still there.
 
-    `model` holds its weights at the best evaluation, or, where there was none, as training left them. `predict` evaluates a
-    tokenised dataset with them, under the precision that the trial was trained in.
+    `model` holds its weights at the best evaluation, or, where there was none, as training left
+    them. `predict` evaluates a tokenised dataset with them, under the precision that the trial was
+    trained in.
     """
 
     state: TrialState
@@ -59,7 +61,8 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class OneByOne:
-    """An `Engine` with one slot. `best_dir` gives the folder where a trial's best adapter is kept, None to keep none."""
+    """An `Engine` with one slot. `best_dir` gives the folder where a trial's best adapter is kept,
+    None to keep none."""
 
     base_models: BaseModelCache
     data: TokenisedData
@@ -103,12 +106,13 @@ def trained(
     evaluated: bool = True,
     as_packed: bool = False,
 ) -> Iterator[Trained]:
-    """Train a trial to its end; its model is there until the context is left. A trial that is not `evaluated` reads no
-    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule. With `as_packed`, for a
-    trial that was trained in a pack, dropout draws the masks that it drew there.
+    """Train a trial to its end; its model is there until the context is left. A trial that is not
+    `evaluated` reads no validation row, and ends after `trial.total_steps`, which may come before
+    the end of its schedule. With `as_packed`, for a trial that was trained in a pack, dropout
+    draws the masks that it drew there.
 
-    Divergence, running out of memory while training, and verdicts make an outcome. Everything else is raised, running out of
-    memory while the model is loaded included.
+    Divergence, running out of memory while training, and verdicts make an outcome. Everything else
+    is raised, running out of memory while the model is loaded included.
     """
     settings, clock, device = trial.settings, Clock(), base_models.device
     memory.reset_peaks(device)
@@ -164,7 +168,7 @@ def _finite(model: nn.Module) -> bool:
 
 @cache
 def _freeze_imports() -> None:
-    """Exclude imported modules from garbage collection: the Trainer collects garbage for every trial, and walking the modules
-    of all these libraries takes a third of a second."""
+    """Exclude imported modules from garbage collection: the Trainer collects garbage for every
+    trial, and walking the modules of all these libraries takes a third of a second."""
     gc.collect()
     gc.freeze()

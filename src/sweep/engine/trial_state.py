@@ -1,8 +1,10 @@
-"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended. It knows no training loop.
+"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended. It
+knows no training loop.
 
-The Trainer's callback (`sweep.engine.callback`), the loop over cached features (`sweep.engine.cached_head`) and the packed
-engine (`sweep.engine.packed`) all drive it by the same calls: `on_train_begin`, then `on_batch` for each batch, `on_step` for
-each optimizer step (with `on_log` where metrics are due), and `on_eval` for each evaluation.
+The Trainer's callback (`sweep.engine.callback`), the loop over cached features
+(`sweep.engine.cached_head`) and the packed engine (`sweep.engine.packed`) all drive it by the same
+calls: `on_train_begin`, then `on_batch` for each batch, `on_step` for each optimizer step (with
+`on_log` where metrics are due), and `on_eval` for each evaluation.
 """
 
 from __future__ import annotations
@@ -68,11 +70,13 @@ class KeepsNothing:
 class TrialState:
     """One trial between its first batch and its outcome.
 
-    `schedule_steps` is the length of the learning-rate schedule and `last_step` the step after which training ends; the two
-    differ only for a training without evaluations. `due` are the steps after which the validation split is read, the last one
-    among them. The study hears of each step by `report_step` and of each evaluation by `report_eval`, and answers with a verdict.
+    `schedule_steps` is the length of the learning-rate schedule and `last_step` the step after
+    which training ends; the two differ only for a training without evaluations. `due` are the
+    steps after which the validation split is read, the last one among them. The study hears of
+    each step by `report_step` and of each evaluation by `report_eval`, and answers with a verdict.
 
-    A verdict of PRUNE is kept in `verdict`; every other early end except early stopping is a `failure`.
+    A verdict of PRUNE is kept in `verdict`; every other early end except early stopping is a
+    `failure`.
     """
 
     settings: TrainSettings
@@ -115,8 +119,8 @@ class TrialState:
         trained_parameters: int = 0,
         stop_after: int | None = None,
     ) -> TrialState:
-        """Return the state of a trial that trains on so many `rows`. With `stop_after`, training ends after that step of the
-        schedule, and nothing is evaluated."""
+        """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
+        ends after that step of the schedule, and nothing is evaluated."""
         steps = total_steps(rows, settings)
         return cls(
             settings, clock, report_step, report_eval,
@@ -129,12 +133,12 @@ class TrialState:
 
     @property
     def ended(self) -> bool:
-        """Whether the trial ends before its last step."""
+        """Return whether the trial ends before its last step."""
         return self.stopped_early or self.failure is not None or self.verdict is not Verdict.CONTINUE
 
     @property
     def finished(self) -> bool:
-        """Whether no further step is to be taken."""
+        """Return whether no further step is to be taken."""
         return self.ended or self.at_last_step
 
     @property
@@ -143,11 +147,12 @@ class TrialState:
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether the validation split is to be read after the step just reported."""
+        """Return whether the validation split is to be read after the step just reported."""
         return self.step in self.due and not self.ended
 
     def check_stop(self) -> None:
-        """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does not."""
+        """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
+        not."""
         self.apply(self.report_step(Step(0, self.last_step, 0.0, seconds=self.clock.total())))
         if self.ended:
             raise Stopped
@@ -171,9 +176,11 @@ class TrialState:
         self.clock.begin_loop()
 
     def on_batch(self, rows: int, loss: Tensor) -> None:
-        """Count a batch that went forward and backward. `loss` is its part of the loss of the optimizer step.
+        """Count a batch that went forward and backward. `loss` is its part of the loss of the
+        optimizer step.
 
-        On a GPU the loss is not looked at before it is logged: reading it would wait for the device.
+        On a GPU the loss is not looked at before it is logged: reading it would wait for the
+        device.
         """
         self.samples += rows
         if self.unlogged is None:
@@ -183,8 +190,8 @@ class TrialState:
             self.bad_loss = value
 
     def on_step(self, epoch: float) -> bool:
-        """Count an optimizer step. Return True where its metrics are to be logged: `on_log` must follow, and reports the step.
-        Otherwise the step has been reported."""
+        """Count an optimizer step. Return True where its metrics are to be logged: `on_log` must
+        follow, and reports the step. Otherwise the step has been reported."""
         self.step, self.epoch = self.step + 1, epoch
         if self.bad_loss is not None:
             self._diverge("training loss", self.bad_loss)
@@ -195,8 +202,9 @@ class TrialState:
         return False
 
     def on_log(self, *, learning_rate: float, grad_norm: float) -> None:
-        """Report the step with the mean loss since the last logged step, its learning rate and the norm of its gradients before
-        clipping. A norm that is not finite is left out: with fp16 such a step is skipped, and is no divergence."""
+        """Report the step with the mean loss since the last logged step, its learning rate and the
+        norm of its gradients before clipping. A norm that is not finite is left out: with fp16
+        such a step is skipped, and is no divergence."""
         loss = self._read_loss() / (self.step - self.logged_at)
         self.logged_at = self.step
         if not math.isfinite(loss):
@@ -226,8 +234,8 @@ class TrialState:
     def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
         """Add an evaluation. Return True if it is the best so far.
 
-        Among evaluations with equal scores the one with the lowest loss is the best, and the earliest if the losses are equal
-        too. Patience counts gains of the score alone.
+        Among evaluations with equal scores the one with the lowest loss is the best, and the
+        earliest if the losses are equal too. Patience counts gains of the score alone.
         """
         point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
         self.evals.append(point)
@@ -299,7 +307,8 @@ class TrialState:
         self.fail(FailureReason.DIVERGED, f"{name} is {loss} at step {self.step} of {self.schedule_steps}")
 
     def _read_loss(self) -> float:
-        """Move the losses since the last logged step from the device into `loss_sum`. Return their sum."""
+        """Move the losses since the last logged step from the device into `loss_sum`. Return their
+        sum."""
         if self.unlogged is None:
             return 0.0
         value = self.unlogged.item()
@@ -309,8 +318,8 @@ class TrialState:
 
 
 def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:
-    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its outcome where it is not, else
-    None."""
+    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
+    outcome where it is not, else None."""
     state = TrialState(
         trial.settings, Clock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
         schedule_steps=trial.total_steps, last_step=trial.total_steps,

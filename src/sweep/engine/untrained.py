@@ -17,9 +17,9 @@ from sweep.records.trial import Metrics
 
 
 def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
-    """Return `eval/…` and `test/…` of the base alone: a new adapter changes nothing yet. Empty where a head classifies, which
-    is random before it is trained. `test` is tokenised; the precision is that of training.
-    """
+    """Return `eval/…` and `test/…` of the base alone: a new adapter changes nothing yet. Empty
+    where a head classifies, which is random before it is trained. `test` is tokenised; the
+    precision is that of training."""
     labels, tokenizer = data.splits.labels, base_models.tokenizer(settings.model)
     prompt = base_models.prompt(settings, labels)
     if prompt is None:

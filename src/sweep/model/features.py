@@ -1,7 +1,9 @@
-"""The vectors that enter the head of a frozen base, computed once for each row, and the head alone on top of them.
+"""The vectors that enter the head of a frozen base, computed once for each row, and the head alone
+on top of them.
 
-A trial that trains the head alone puts every row through the same frozen layers at every epoch. Here they are replaced,
-in a shallow copy of the model, by a stand-in that gives back one vector a row; the head's classes run unchanged.
+A trial that trains the head alone puts every row through the same frozen layers at every epoch.
+Here they are replaced, in a shallow copy of the model, by a stand-in that gives back one vector a
+row; the head's classes run unchanged.
 """
 
 from __future__ import annotations
@@ -40,16 +42,17 @@ Batch = Mapping[str, Tensor]
 
 
 class NotPackable(Exception):
-    """The head reads more of the base than one vector a row, or reads it in a way that is not known here."""
+    """The head reads more of the base than one vector a row, or reads it in a way that is not
+    known here."""
 
 
 class HeadModel(nn.Module):
     """The classifier of `model` with its own trained modules, over vectors instead of tokens."""
 
     def __init__(self, model: PreTrainedModel, head: Collection[str] | None = None) -> None:
-        """`head` are the modules that start anew or are trained beside an adapter. None takes those that are trained,
-        which is of no use where everything is trained. Raises NotPackable if more than a pooler is trained inside the
-        headless model."""
+        """`head` are the modules that start anew or are trained beside an adapter. None takes
+        those that are trained, which is of no use where everything is trained. Raises NotPackable
+        if more than a pooler is trained inside the headless model."""
         super().__init__()
         name, parts = body(model), trained_head(model) if head is None else head
         inside = [part.removeprefix(f"{name}.") for part in parts if part.startswith(f"{name}.")]
@@ -88,12 +91,13 @@ class _StandIn(nn.Module):
 
 
 def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[str] | None = None) -> Iterator[Tensor]:
-    """For each batch of inputs on the model's device, yield the vectors that enter its head, (rows, width); `head` is as for
-    `HeadModel`.
+    """For each batch of inputs on the model's device, yield the vectors that enter its head,
+    (rows, width); `head` is as for `HeadModel`.
 
-    The kind of pooling is found on the first batch, by comparing logits, and checked on every other one; a hook of
-    `sweep.model.pooling` names it. Of several kinds the one that came closest on all batches is taken. Raises NotPackable
-    where no known pooling gives the model's own logits.
+    The kind of pooling is found on the first batch, by comparing logits, and checked on every
+    other one; a hook of `sweep.model.pooling` names it. Of several kinds the one that came closest
+    on all batches is taken. Raises NotPackable where no known pooling gives the model's own
+    logits.
     """
     top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
     known = _candidates(model)
@@ -127,8 +131,9 @@ def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def _apart(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> float:
-    """Return the distance from the model's own logits, in units of the rounding that is allowed. Rows whose logits are all alike,
-    as those of a head that starts at zero, would agree with anything: then the distance is infinite."""
+    """Return the distance from the model's own logits, in units of the rounding that is allowed.
+    Rows whose logits are all alike, as those of a head that starts at zero, would agree with
+    anything: then the distance is infinite."""
     try:
         found = head(_pooled(pool, output, batch, pad))
     except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
@@ -153,7 +158,8 @@ def _pooled(pool: Pool, output: Any, batch: Batch, pad: int | None) -> Tensor:
 
 @dataclass(slots=True)
 class FeatureCache:
-    """The vectors of whole splits, in memory for the base in use and, where `folder` is given, on disk for later runs."""
+    """The vectors of whole splits, in memory for the base in use and, where `folder` is given, on
+    disk for later runs."""
 
     folder: Path | None = None
     _base: str = ""
@@ -161,17 +167,18 @@ class FeatureCache:
     _not_packable: dict[str, str] = field(default_factory=dict)
 
     def get(self, base: str, rows: str, count: int, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
-        """Return the vectors, (count, width), on `device`. `base` and `rows` fingerprint all that they depend on. `compute` is
-        called where they are neither in memory nor on disk; its errors are raised, and NotPackable is remembered. A folder
-        that cannot be written to costs later runs time, and this one nothing."""
+        """Return the vectors, (count, width), on `device`. `base` and `rows` fingerprint all that
+        they depend on. `compute` is called where they are neither in memory nor on disk; its
+        errors are raised, and NotPackable is remembered. A folder that cannot be written to costs
+        later runs time, and this one nothing."""
         if base in self._not_packable:
             raise NotPackable(self._not_packable[base])
         key = f"{base}-{rows}"
         return self._remembered(base, key, lambda: self._stored(key, count, compute, base).to(device))
 
     def derived(self, base: str, rows: str, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Return what `compute` makes of vectors that the cache holds; kept in memory alone. `name` tells all else that it
-        depends on."""
+        """Return what `compute` makes of vectors that the cache holds; kept in memory alone.
+        `name` tells all else that it depends on."""
         return self._remembered(base, f"{base}-{rows}-{name}", compute)
 
     def _remembered(self, base: str, key: str, compute: Callable[[], Tensor]) -> Tensor:

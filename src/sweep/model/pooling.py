@@ -1,12 +1,14 @@
 """Pooling: how the vectors of a row's tokens become the one vector that enters the head.
 
-Each kind has a padded variant, for batches of the model's own shape, and a packed variant, for rows that lie end to end.
+Each kind has a padded variant, for batches of the model's own shape, and a packed variant, for
+rows that lie end to end.
 
-`model.pooling` names a kind that is not the architecture's own choice. A forward hook, an instance of `Pooling`, then sits on
-the headless model. It makes one vector of the last hidden states and hands it to the head of the model's own class wherever
-such a head looks: as `pooler_output` (BERT), and at every position of `last_hidden_state` (DistilBERT and RoBERTa read the
-first, GPT-2 and Llama the last that does not pad). Copies of a model keep the hook. Code that runs the headless model and
-pools by itself finds the hook with `pooling_of`, or takes it off with `remove`.
+`model.pooling` names a kind that is not the architecture's own choice. A forward hook, an instance
+of `Pooling`, then sits on the headless model. It makes one vector of the last hidden states and
+hands it to the head of the model's own class wherever such a head looks: as `pooler_output`
+(BERT), and at every position of `last_hidden_state` (DistilBERT and RoBERTa read the first, GPT-2
+and Llama the last that does not pad). Copies of a model keep the hook. Code that runs the headless
+model and pools by itself finds the hook with `pooling_of`, or takes it off with `remove`.
 """
 
 from __future__ import annotations
@@ -35,9 +37,10 @@ _MASK = "attention_mask"
 class PaddedStates:
     """The output of a headless model for a padded batch.
 
-    `hidden` is (rows, tokens, width). `mask`, (rows, tokens), is not 0 where a token is real, on either side of the padding;
-    None where all are. `ids` are the tokens, (rows, tokens), and `pad` the id that pads. `pooled` is the output of the model's
-    own pooler, (rows, width), None where it has none.
+    `hidden` is (rows, tokens, width). `mask`, (rows, tokens), is not 0 where a token is real, on
+    either side of the padding; None where all are. `ids` are the tokens, (rows, tokens), and `pad`
+    the id that pads. `pooled` is the output of the model's own pooler, (rows, width), None where
+    it has none.
     """
 
     hidden: Tensor
@@ -69,8 +72,8 @@ class RowIndex(Protocol):
 class PackedStates:
     """The output of a headless model for rows that lie end to end.
 
-    `hidden` is (tokens, width), and `pad` the id that pads. `pooler` applies the model's own pooler to the first token of each
-    row, (tokens, width) → (rows, width).
+    `hidden` is (tokens, width), and `pad` the id that pads. `pooler` applies the model's own
+    pooler to the first token of each row, (tokens, width) → (rows, width).
     """
 
     hidden: Tensor
@@ -81,8 +84,9 @@ class PackedStates:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One kind of pooling; both variants return (rows, width). `reads` returns the positions of the tokens that the packed
-    variant reads, given the index and the id that pads; None where it reads all."""
+    """One kind of pooling; both variants return (rows, width). `reads` returns the positions of
+    the tokens that the packed variant reads, given the index and the id that pads; None where it
+    reads all."""
 
     padded: Callable[[PaddedStates], Tensor]
     packed: Callable[[PackedStates], Tensor]
@@ -169,17 +173,18 @@ def _reads_first(index: RowIndex, _pad: int | None) -> Tensor:
     return index.first
 
 
-# What model classes do by themselves. A pooler's comes first: where its vectors are a first token's, they are its own. The heads
-# of causal models look for the last token by its id, since texts may end with the token that pads. A class that takes the mean
-# sums in the type of its hidden states.
+# What model classes do by themselves. A pooler's comes first: where its vectors are a first
+# token's, they are its own. The heads of causal models look for the last token by its id, since
+# texts may end with the token that pads. A class that takes the mean sums in the type of its
+# hidden states.
 OWN: Mapping[str, Pool] = {
     "pooler": Pool(_pooler_padded, _pooler_packed, _reads_first),
     "first": Pool(_first_padded, _first_packed, _reads_first),
     "last": Pool(_last_unpadded_padded, _last_unpadded_packed, lambda index, pad: index.last_but(pad)),
     "mean": Pool(_own_mean_padded, _mean_packed),
 }
-# The kinds of `model.pooling`: `mean` is of the real tokens, summed in float32 at least; `cls` is the first of them, `last` the
-# last.
+# The kinds of `model.pooling`: `mean` is of the real tokens, summed in float32 at least; `cls` is
+# the first of them, `last` the last.
 BY_KIND: Mapping[PoolingKind, Pool] = {
     "pooler": OWN["pooler"],
     "cls": Pool(_first_real_padded, _first_packed, _reads_first),
@@ -210,8 +215,8 @@ class Pooling:
 
 
 def install(model: PreTrainedModel, kind: PoolingKind | None) -> None:
-    """Register the hook on a classifier; None leaves the classifier as it is. A pooler that is not used any more is taken out,
-    so that its weights are neither counted nor trained nor saved.
+    """Register the hook on a classifier; None leaves the classifier as it is. A pooler that is not
+    used any more is taken out, so that its weights are neither counted nor trained nor saved.
 
     Raises UserError where the architecture cannot pool so.
     """
@@ -236,7 +241,8 @@ def pooling_of(model: PreTrainedModel) -> Pooling | None:
 
 
 def remove(model: PreTrainedModel) -> Pooling | None:
-    """Take the hook off, so that the headless model gives its own hidden states. Return the hook, None where there is none."""
+    """Take the hook off, so that the headless model gives its own hidden states. Return the hook,
+    None where there is none."""
     trunk, found = model.get_submodule(body(model)), pooling_of(model)
     for key in [key for key, hook in trunk._forward_hooks.items() if hook is found]:
         del trunk._forward_hooks[key]

@@ -1,6 +1,7 @@
 """The adapters of many trials on one linear layer of their base.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as PEFT's layers compute them.
+LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as
+PEFT's layers compute them.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ Adapter = Lora | IA3
 
 
 def adapters_of(model: nn.Module) -> dict[str, Adapter]:
-    """Return the adapters of a PEFT model, by the name that their layer has without PEFT. Raises NotPackable for kinds that are
-    not known here."""
+    """Return the adapters of a PEFT model, by the name that their layer has without PEFT. Raises
+    NotPackable for kinds that are not known here."""
     found: dict[str, Adapter] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, BaseTunerLayer):
@@ -80,7 +81,8 @@ def _adapter(layer: BaseTunerLayer) -> Adapter:
 
 
 def _quantised(kind: type) -> type:
-    """Return PEFT's class for 4-bit layers; where bitsandbytes is not installed there is none, and no such layer."""
+    """Return PEFT's class for 4-bit layers; where bitsandbytes is not installed there is none, and
+    no such layer."""
     try:
         from peft.tuners.ia3 import bnb as ia3
         from peft.tuners.lora import bnb as lora
@@ -94,7 +96,8 @@ WeightGrad = tuple[nn.Parameter, Tensor]  # a trial's weights and their gradient
 
 @dataclass(frozen=True, slots=True)
 class StackedWeights:
-    """The weights of all trials of a pack, stacked. Part i of the gradient of `stacked` belongs to the i-th of `weights`."""
+    """The weights of all trials of a pack, stacked. Part i of the gradient of `stacked` belongs to
+    the i-th of `weights`."""
 
     stacked: Tensor
     weights: Sequence[nn.Parameter | None]
@@ -131,8 +134,9 @@ class MultiAdapterLinear(nn.Module):
         context.replace(base, self)
 
     def reserve(self, adapters: Sequence[Adapter | None], *, keep: bool) -> None:
-        """Allocate `stacks` for one adapter, or none, of each trial; their parts are then to be filled in. With `keep` present
-        stacks stay at the same place in memory, where they are large enough."""
+        """Allocate `stacks` for one adapter, or none, of each trial; their parts are then to be
+        filled in. With `keep` present stacks stay at the same place in memory, where they are
+        large enough."""
         loras = [one if isinstance(one, Lora) else None for one in adapters]
         self.lora = _Loras.of(loras, self.lora if keep else None)
         vectors = [one if isinstance(one, IA3) else None for one in adapters]
@@ -148,7 +152,7 @@ class MultiAdapterLinear(nn.Module):
 
     @property
     def drops(self) -> bool:
-        """Whether some trial has dropout in front of its adapter."""
+        """Return whether some trial has dropout in front of its adapter."""
         return self.lora is not None and any(self.lora.rates.each)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -182,8 +186,9 @@ class MultiAdapterLinear(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Loras:
-    """The stacked LoRA weights of one layer. `down` is (trials, rank, in), `up` (trials, out, rank), `scaling` (trials,): zero
-    for a trial without. Lower ranks are filled up with zeros, which change nothing and learn nothing."""
+    """The stacked LoRA weights of one layer. `down` is (trials, rank, in), `up` (trials, out,
+    rank), `scaling` (trials,): zero for a trial without. Lower ranks are filled up with zeros,
+    which change nothing and learn nothing."""
 
     down: StackedWeights
     up: StackedWeights
@@ -192,7 +197,8 @@ class _Loras:
 
     @classmethod
     def of(cls, loras: Sequence[Lora | None], known: _Loras | None) -> _Loras | None:
-        """Return stacks whose weights are not filled in yet; those `known`, if they are large enough."""
+        """Return stacks whose weights are not filled in yet; those `known`, if they are large
+        enough."""
         some = next((one for one in loras if one), None)
         if some is None:
             return known and known._without(len(loras))
@@ -245,15 +251,16 @@ def _vectors(vectors: Sequence[nn.Parameter | None], known: StackedWeights | Non
 
 
 def _scaled(values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
-    """Multiply by each trial's vector, in the precision of the vectors. Return the product in that of the values."""
+    """Multiply by each trial's vector, in the precision of the vectors. Return the product in that
+    of the values."""
     flat = values.reshape(-1, values.shape[-1])
     scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
-    where that can be."""
+    """`result`, of any shape that ends with its width, with each trial's scaling x
+    up(down(dropout(values))) added to it, in place where that can be."""
 
     @staticmethod
     def forward(

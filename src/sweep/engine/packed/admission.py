@@ -1,4 +1,5 @@
-"""Admission to the pack: which trial enters when, which one is deferred, and which one is trained elsewhere."""
+"""Admission to the pack: which trial enters when, which one is deferred, and which one is trained
+elsewhere."""
 
 from __future__ import annotations
 
@@ -30,11 +31,12 @@ _MODEL_ERRORS = (AttributeError, TypeError, ValueError, LookupError, AssertionEr
 class Admission:
     """Fills the free slots of a pack.
 
-    A trial on another base, or one for the Trainer, is deferred until the pack is empty; a head on the pack's own base, which
-    takes little time and memory, is trained at once. A deferred trial keeps its slot, and no more trials than there are slots
-    may be admitted before it. `open_slot` loads a trial's model, `key_of` gives the pack that it belongs to, and `train_alone`
-    trains it from its plan to its end. A warning gives the reason for the Trainer; with `announce` also where the settings tell
-    it beforehand.
+    A trial on another base, or one for the Trainer, is deferred until the pack is empty; a head on
+    the pack's own base, which takes little time and memory, is trained at once. A deferred trial
+    keeps its slot, and no more trials than there are slots may be admitted before it. `open_slot`
+    loads a trial's model, `key_of` gives the pack that it belongs to, and `train_alone` trains it
+    from its plan to its end. A warning gives the reason for the Trainer; with `announce` also
+    where the settings tell it beforehand.
     """
 
     pack: Pack
@@ -55,7 +57,8 @@ class Admission:
             self.admit(trial)
 
     def admit_deferred(self) -> None:
-        """Admit the deferred trials again, in their order; trials on another base are deferred again."""
+        """Admit the deferred trials again, in their order; trials on another base are deferred
+        again."""
         deferred, self.deferred, self.overtaken = self.deferred, [], 0
         for trial in deferred:
             self.admit(trial)
@@ -120,7 +123,8 @@ class Admission:
         self._train_alone(trial, LoopChoice(Loop.TRAINER, str(error)), unforeseen=True)
 
     def _out_of_memory(self, trial: TrialPlan, error: BaseException) -> None:
-        """Defer a trial that does not fit beside the others, and admit no further one; fail it where it is the only one."""
+        """Defer a trial that does not fit beside the others, and admit no further one; fail it
+        where it is the only one."""
         if not memory.out_of_memory(error):
             raise error
         memory.release(self.pack.device)
@@ -132,7 +136,8 @@ class Admission:
         self.queue.end(trial, Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(engine="packed")))
 
     def _train_alone(self, trial: TrialPlan, choice: LoopChoice, *, unforeseen: bool = False) -> None:
-        """Train a trial outside the pack, unless the study has stopped it meanwhile: it may have been deferred for long."""
+        """Train a trial outside the pack, unless the study has stopped it meanwhile: it may have
+        been deferred for long."""
         if (stopped := stopped_before_start(trial, self.on_step)) is not None:
             self.queue.end(trial, stopped)
             return

@@ -13,8 +13,8 @@ from sweep.model.source import find
 
 
 def never_packed(model: ModelConfig) -> str | None:
-    """Return why no trial on the model can be packed, None where only a try shows it. Raises UserError where the model cannot be
-    reached."""
+    """Return why no trial on the model can be packed, None where only a try shows it. Raises
+    UserError where the model cannot be reached."""
     config = read_config(model, find(model))
     if config.is_encoder_decoder:
         return f"an encoder-decoder ({config.model_type}) reads a text twice"

@@ -1,5 +1,5 @@
-"""Attention over the rows of a pack: each row attends to itself alone. It is registered with transformers as an attention
-implementation, so that no model class is changed."""
+"""Attention over the rows of a pack: each row attends to itself alone. It is registered with
+transformers as an attention implementation, so that no model class is changed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ _UNKNOWN = ("position_bias", "head_mask")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule by which the scores of one attention become probabilities, beside the rows of the pack.
+    """The rule by which the scores of one attention become probabilities, beside the rows of the
+    pack.
 
-    `scale` multiplies the scores. `causal`: a token attends to none that comes later. `window`: it attends to those that are
-    fewer than so many tokens away (ModernBERT, Gemma 2 and 3, Mistral). `softcap` bounds the scaled scores by
-    `softcap * tanh(scores / softcap)` (Gemma 2). `sinks` (heads,) are scores that take part in the softmax and have no value
-    (gpt-oss).
+    `scale` multiplies the scores. `causal`: a token attends to none that comes later. `window`: it
+    attends to those that are fewer than so many tokens away (ModernBERT, Gemma 2 and 3, Mistral).
+    `softcap` bounds the scaled scores by `softcap * tanh(scores / softcap)` (Gemma 2). `sinks`
+    (heads,) are scores that take part in the softmax and have no value (gpt-oss).
     """
 
     scale: float
@@ -43,11 +44,12 @@ class Rule:
 
 
 class PackContext:
-    """The state that the modules of one base share during a pass: the layout of the batch, and the dropout masks drawn for it.
+    """The state that the modules of one base share during a pass: the layout of the batch, and the
+    dropout masks drawn for it.
 
-    `masks` are kept by module and turn, which counts how often the module has dropped in this pass: some classes have one
-    module for several layers (ALBERT). With `recomputes` a layer is computed again in the backward pass and drops the same
-    values, so that a module has one turn.
+    `masks` are kept by module and turn, which counts how often the module has dropped in this
+    pass: some classes have one module for several layers (ALBERT). With `recomputes` a layer is
+    computed again in the backward pass and drops the same values, so that a module has one turn.
     """
 
     def __init__(self) -> None:
@@ -65,7 +67,8 @@ class PackContext:
         return self._layout
 
     def mask(self, module: nn.Module, draw: Callable[[int], Any]) -> Any:
-        """Return the module's mask in this pass. `draw` makes it from a number that no other module and turn has."""
+        """Return the module's mask in this pass. `draw` makes it from a number that no other
+        module and turn has."""
         turn = 0 if self.recomputes else self.turns[module]
         self.turns[module] += 1
         if (module, turn) not in self.masks:
@@ -123,8 +126,9 @@ def attend(
     s_aux: Tensor | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer heads. Return the result,
-    (1, tokens, heads, width), and None. Raises NotPackable where a module asks for more than scaled dot products."""
+    """`query`, `key` and `value` are (1, heads, tokens, width), the last two perhaps with fewer
+    heads. Return the result, (1, tokens, heads, width), and None. Raises NotPackable where a
+    module asks for more than scaled dot products."""
     context = context_of(module)
     context.attended += 1
     layout = context.layout
@@ -165,7 +169,8 @@ def compute_type(values: Tensor) -> torch.dtype:
 
 
 class _Attention(torch.autograd.Function):
-    """Gathers each group of rows head by head, attends in batched products, and puts the results back at their tokens."""
+    """Gathers each group of rows head by head, attends in batched products, and puts the results
+    back at their tokens."""
 
     @staticmethod
     def forward(
@@ -258,8 +263,9 @@ def _probabilities(q: Tensor, k: Tensor, group: Group, heads: int, rule: Rule) -
 
 
 def _too_far(group: Group, window: int) -> Tensor:
-    """Return for each query the keys outside its window, (rows or 1, 1, length, length). Queries that only pad have no window:
-    it would hold nothing but padding, and a softmax over nothing is not a number."""
+    """Return for each query the keys outside its window, (rows or 1, 1, length, length). Queries
+    that only pad have no window: it would hold nothing but padding, and a softmax over nothing is
+    not a number."""
     steps = torch.arange(group.length, device=group.index.device)
     far = ((steps[:, None] - steps).abs() >= window)[None, None]
     return far if group.real is None else far & group.real[:, None, :, None]
@@ -274,7 +280,8 @@ def _back(
     for_probs = torch.bmm(g, v.transpose(1, 2)).to(probs.dtype)
     if mask is not None:
         for_probs *= mask
-    # A sink has a probability but no value, so that its part of the sum in a softmax's gradient is zero.
+    # A sink has a probability but no value, so that its part of the sum in a softmax's gradient is
+    # zero.
     for_scores = torch._softmax_backward_data(for_probs, probs, -1, probs.dtype)
     if softcap is not None:
         capped = torch.tanh(torch.bmm(q, k.transpose(1, 2)).to(probs.dtype) / softcap)

@@ -1,4 +1,5 @@
-"""The layout of a pack: all rows end to end in one sequence of tokens, those of a trial together, without padding."""
+"""The layout of a pack: all rows end to end in one sequence of tokens, those of a trial together,
+without padding."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from sweep.engine.packed.noise import Counted, Draws, InTurn, Noise
 
-# A row takes part in attention padded to the next of these: few groups, little padding, and shapes that repeat.
+# A row takes part in attention padded to the next of these: few groups, little padding, and shapes
+# that repeat.
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _BEYOND = 256
 
@@ -31,7 +33,8 @@ class Row:
 
 
 class PackIndex(Protocol):
-    """The positions of the tokens, rows and trials of a pack, as its modules need them. A trial may have no rows."""
+    """The positions of the tokens, rows and trials of a pack, as its modules need them. A trial
+    may have no rows."""
 
     @property
     def device(self) -> torch.device: ...
@@ -69,8 +72,9 @@ class PackIndex(Protocol):
 
     @property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For batched products, with each trial's tokens padded to the most that one has: their positions (trials, most), which
-        of them are real (trials, most), and the position of each token of the pack among them (tokens,)."""
+        """For batched products, with each trial's tokens padded to the most that one has: their
+        positions (trials, most), which of them are real (trials, most), and the position of each
+        token of the pack among them (tokens,)."""
 
     @property
     def first(self) -> Tensor:
@@ -81,7 +85,8 @@ class PackIndex(Protocol):
         """The position of each row's last token, (rows,)."""
 
     def last_but(self, token: int | None) -> Tensor:
-        """Return the position of each row's last token other than `token`, (rows,); its first one where there is no other."""
+        """Return the position of each row's last token other than `token`, (rows,); its first one
+        where there is no other."""
 
     @property
     def of_first(self) -> PackIndex:
@@ -104,9 +109,10 @@ class PackIndex(Protocol):
 class Group:
     """Rows of similar length, for attention.
 
-    `index` (rows, length) holds the positions of each row's tokens; a shorter row is filled up with its first one. `real`,
-    of the same shape, is False there; None where no row is shorter. `seen` says which tokens are keys that the row attends
-    to; `real` if not given. `trial` and `within` (rows,) are the number of each row's trial in the pack, and its own among that
+    `index` (rows, length) holds the positions of each row's tokens; a shorter row is filled up
+    with its first one. `real`, of the same shape, is False there; None where no row is shorter.
+    `seen` says which tokens are keys that the row attends to; `real` if not given. `trial` and
+    `within` (rows,) are the number of each row's trial in the pack, and its own among that
     trial's. `counts` are the rows of each trial.
     """
 
@@ -119,7 +125,8 @@ class Group:
 
     @cached_property
     def unseen(self) -> Tensor | None:
-        """Return what is added to scores, (rows, 1, 1, length): -inf where a key is not seen; None where all are."""
+        """Return what is added to scores, (rows, 1, 1, length): -inf where a key is not seen; None
+        where all are."""
         seen = self.real if self.seen is None else self.seen
         if seen is None:
             return None
@@ -136,10 +143,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ByHead:
-    """The positions of attention's vectors. For each group, `index` is (rows x heads x length,), and `padding`
-    (rows x heads x length, 1) says which of them only pad, None where none does. `back` (tokens x heads,) is the position of
-    each vector among those of all groups.
-    """
+    """The positions of attention's vectors. For each group, `index` is (rows x heads x length,),
+    and `padding` (rows x heads x length, 1) says which of them only pad, None where none does.
+    `back` (tokens x heads,) is the position of each vector among those of all groups."""
 
     index: list[Tensor]
     padding: list[Tensor | None]
@@ -162,8 +168,8 @@ class ByHead:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """The `PackIndex` of one batch. `rows` holds the rows of each trial. Dropout draws from `noise`, one source a trial; without
-    it, the batch is evaluated. Tensors are on `device`."""
+    """The `PackIndex` of one batch. `rows` holds the rows of each trial. Dropout draws from
+    `noise`, one source a trial; without it, the batch is evaluated. Tensors are on `device`."""
 
     rows: Sequence[Sequence[Row]]
     device: torch.device
@@ -297,8 +303,9 @@ class PackedBatch:
 
 
 def counted_positions(layout: PackIndex, pad: int) -> Tensor:
-    """Return the positions of RoBERTa and its kin, (1, tokens): counted in each row from behind the id `pad`, over the tokens
-    that are not it. A text may hold that id, where its tokenizer pads with another."""
+    """Return the positions of RoBERTa and its kin, (1, tokens): counted in each row from behind
+    the id `pad`, over the tokens that are not it. A text may hold that id, where its tokenizer
+    pads with another."""
     positions = layout.position_ids
     padding = (layout.input_ids == pad).long()
     so_far = padding.cumsum(1)
@@ -308,12 +315,14 @@ def counted_positions(layout: PackIndex, pad: int) -> Tensor:
 
 
 def upload(values: np.ndarray, device: torch.device) -> Tensor:
-    """Copy to the device without waiting for it: memory that is not pinned has been read when the call returns."""
+    """Copy to the device without waiting for it: memory that is not pinned has been read when the
+    call returns."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
 
 
 def edge_of(length: int) -> int:
-    """Return the length that a row is padded to: it depends on the row alone, so that a trial's dropout does too."""
+    """Return the length that a row is padded to: it depends on the row alone, so that a trial's
+    dropout does too."""
     return next((edge for edge in _LENGTHS if edge >= length), -(-length // _BEYOND) * _BEYOND)
 
 

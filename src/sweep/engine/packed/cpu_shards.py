@@ -1,7 +1,7 @@
 """Parts of a pack that run at the same time: on a CPU one for each core.
 
-On few cores a product of small matrices is done sooner by one core alone than by all together: they need not wait for each
-other, and each keeps its part in its own cache.
+On few cores a product of small matrices is done sooner by one core alone than by all together:
+they need not wait for each other, and each keeps its part in its own cache.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class CpuShards:
     @classmethod
     @contextmanager
     def open(cls, device: torch.device) -> Iterator[CpuShards]:
-        """Start the threads of the shards, each with its part of the cores; a GPU has one shard and needs no thread."""
+        """Start the threads of the shards, each with its part of the cores; a GPU has one shard
+        and needs no thread."""
         threads = torch.get_num_threads()
         count = min(threads, _MOST) if device.type == "cpu" else 1
         if count == 1:
@@ -48,8 +49,8 @@ class CpuShards:
         models: Sequence[PackedModel],
         parts: Sequence[Sequence[Slot]],
     ) -> list[tuple[Sequence[Slot], R | BaseException]]:
-        """Run `work` for each part. Return each part, in their order, with what `work` returned or the error of running out of
-        memory. Each shard has a model of its own."""
+        """Run `work` for each part. Return each part, in their order, with what `work` returned or
+        the error of running out of memory. Each shard has a model of its own."""
 
         def shard(number: int) -> list[R | BaseException]:
             return [memory.tried(partial(work, models[number], part)) for part in parts[number :: len(models)]]

@@ -47,7 +47,8 @@ def replace(model: nn.Module, context: PackContext) -> None:
 
 
 def replace_own(model: nn.Module) -> list[OwnDropout]:
-    """Replace every `Dropout` of a trial's head by an `OwnDropout`. Return them in the model's order."""
+    """Replace every `Dropout` of a trial's head by an `OwnDropout`. Return them in the model's
+    order."""
     found = []
     for module in list(model.modules()):
         for name, child in module.named_children():

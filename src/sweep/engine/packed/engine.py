@@ -1,9 +1,11 @@
 """The engine that trains many trials at once on one frozen base.
 
-Each forward and backward pass holds a batch of every trial, laid end to end without padding (as in token packing, Krell et al.
-2021, arXiv 2107.02027). The base's matrix products are shared, adapters are applied trial by trial, and everything after the
-gradients belongs to each trial alone. PLoRA (Yan et al. 2025, arXiv 2508.02932) packs adapters of a search, and HFTA (Wang et
-al. 2021, arXiv 2102.02344) did so before with whole models. `README.md` beside this module has the shapes and a diagram.
+Each forward and backward pass holds a batch of every trial, laid end to end without padding (as in
+token packing, Krell et al. 2021, arXiv 2107.02027). The base's matrix products are shared,
+adapters are applied trial by trial, and everything after the gradients belongs to each trial
+alone. PLoRA (Yan et al. 2025, arXiv 2508.02932) packs adapters of a search, and HFTA (Wang et al.
+2021, arXiv 2102.02344) did so before with whole models. `README.md` beside this module has the
+shapes and a diagram.
 """
 
 from __future__ import annotations
@@ -35,9 +37,10 @@ from sweep.records.trial import TrialPlan
 class Packed:
     """An `Engine` with many slots.
 
-    A trial that cannot be packed is trained by `OneByOne` when the pack is empty, and has all memory and time to itself; a head
-    on a frozen base, which takes little of both, at once. `most` bounds `slots` where that is auto. A warning says why a trial is
-    left to the Trainer; with `announce` also where its config tells it beforehand.
+    A trial that cannot be packed is trained by `OneByOne` when the pack is empty, and has all
+    memory and time to itself; a head on a frozen base, which takes little of both, at once. `most`
+    bounds `slots` where that is auto. A warning says why a trial is left to the Trainer; with
+    `announce` also where its config tells it beforehand.
     """
 
     base_models: BaseModelCache

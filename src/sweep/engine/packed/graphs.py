@@ -1,5 +1,6 @@
-"""Training passes as CUDA graphs (`torch.cuda.CUDAGraph`): a forward and a backward one for each shape of batch. A small pack on
-a large GPU waits for its kernel launches, thousands a step; a graph has one."""
+"""Training passes as CUDA graphs (`torch.cuda.CUDAGraph`): a forward and a backward one for each
+shape of batch. A small pack on a large GPU waits for its kernel launches, thousands a step; a
+graph has one."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """`vectors` are those of the rows, (rows, width). `back` takes their gradient and returns those of the stacked weights; both
-    hold until the next pass."""
+    """`vectors` are those of the rows, (rows, width). `back` takes their gradient and returns
+    those of the stacked weights; both hold until the next pass."""
 
     vectors: Tensor
     back: Callable[[Tensor], Gradients]
@@ -49,14 +50,16 @@ class Player(Protocol):
 
 
 class CudaPlayer:
-    """Runs CUDA graphs. All of them share the memory of their intermediate results: one runs at a time."""
+    """Runs CUDA graphs. All of them share the memory of their intermediate results: one runs at a
+    time."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm(self, work: Callable[[], None]) -> None:
-        """Run the work once: libraries initialise themselves the first time, which cannot be captured."""
+        """Run the work once: libraries initialise themselves the first time, which cannot be
+        captured."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             work()
@@ -70,7 +73,8 @@ class CudaPlayer:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 work()
         except RuntimeError:
-            # A capture that fails leaves the stream and the generator as they are in the middle of one.
+            # A capture that fails leaves the stream and the generator as they are in the middle of
+            # one.
             torch.cuda.set_stream(stream)
             generator.graphsafe_set_state(numbers)
             raise
@@ -81,8 +85,8 @@ class CudaPlayer:
 
 
 class Graphs:
-    """The recorded passes of one `PackedModel`. All are dropped when its adapters have moved in memory. Where a pass cannot be
-    recorded, a warning says so, and no further one is."""
+    """The recorded passes of one `PackedModel`. All are dropped when its adapters have moved in
+    memory. Where a pass cannot be recorded, a warning says so, and no further one is."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
@@ -95,8 +99,9 @@ class Graphs:
     def forward(
         self, batch: PackedBatch, signature: Signature, compute: Compute, stacks: Sequence[StackedWeights]
     ) -> Forward | None:
-        """Run a recorded pass, and record it first where it is new. Return None where the pass is to be run without a recording.
-        `compute` returns the vectors of a batch, (rows, width), from `stacks`; `signature` tells all else that it depends on."""
+        """Run a recorded pass, and record it first where it is new. Return None where the pass is
+        to be run without a recording. `compute` returns the vectors of a batch, (rows, width),
+        from `stacks`; `signature` tells all else that it depends on."""
         if self._off or batch.draws is None:
             return None
         if signature != self._signature:
@@ -169,7 +174,8 @@ class _Pass:
                 target.copy_(one)
 
     def _uncached(self) -> Tensor:
-        """Compute the vectors without autocast's cache, which would keep casts for longer than the recording."""
+        """Compute the vectors without autocast's cache, which would keep casts for longer than the
+        recording."""
         kind = self._stacks[0].device.type
         enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
         with torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False):
@@ -177,6 +183,6 @@ class _Pass:
 
 
 def graphs_for(device: torch.device, *, bf16: bool) -> Graphs | None:
-    """Return the recorder of a pack in bfloat16 on a GPU, where products are grouped, else None: padded products would have shapes
-    that depend on the lengths of the rows."""
+    """Return the recorder of a pack in bfloat16 on a GPU, where products are grouped, else None:
+    padded products would have shapes that depend on the lengths of the rows."""
     return Graphs(CudaPlayer()) if device.type == "cuda" and bf16 else None

@@ -25,7 +25,8 @@ class LoopChoice:
 
 
 def choose_loop(settings: TrainSettings) -> LoopChoice:
-    """Return the loop for a trial. A trial for the pack may still turn out not to be packable when its model is there."""
+    """Return the loop for a trial. A trial for the pack may still turn out not to be packable when
+    its model is there."""
     if cached_head.suits(settings):
         return LoopChoice(Loop.CACHED_HEAD)
     reason = _needs_trainer(settings)

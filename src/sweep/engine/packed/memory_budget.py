@@ -1,4 +1,5 @@
-"""The number of trials that fit, and the division of a pass over them: by cores, and by what memory holds."""
+"""The number of trials that fit, and the division of a pass over them: by cores, and by what
+memory holds."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _SPARE = 0.2  # the part of the free memory that stays free
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """`wanted` is the number of slots that the config asks for, and `most` bounds it where that is auto. `shards` is how many
-    parts of a pack run at the same time."""
+    """`wanted` is the number of slots that the config asks for, and `most` bounds it where that is
+    auto. `shards` is how many parts of a pack run at the same time."""
 
     device: torch.device
     wanted: int | Literal["auto"]
@@ -35,12 +36,14 @@ class MemoryBudget:
 
     @property
     def slots(self) -> int:
-        """Return how many trials may be open; those that do not go through together go one part after the other."""
+        """Return how many trials may be open; those that do not go through together go one part
+        after the other."""
         most = _MOST.get(self.device.type, 8)
         return min(self.fitting, most, self.most or most) if self.wanted == "auto" else self.wanted
 
     def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
-        """Divide slots into parts for the shards: no more slots in a part than may go through at once, and parts of like weight."""
+        """Divide slots into parts for the shards: no more slots in a part than may go through at
+        once, and parts of like weight."""
         most = self.at_once or len(slots)
         size = max(1, min(-(-len(slots) // self.shards), most // self.shards))
         found: list[list[Slot]] = [[] for _ in range(-(-len(slots) // size))]
@@ -57,7 +60,8 @@ class MemoryBudget:
         self.shards = min(self.shards, self.at_once)
 
     def shrink_evaluation(self, longest: int) -> bool:
-        """Halve the tokens of an evaluation's pass. Return False where a pass holds a single row already."""
+        """Halve the tokens of an evaluation's pass. Return False where a pass holds a single row
+        already."""
         if self.eval_tokens <= longest:
             return False
         self.eval_tokens //= 2

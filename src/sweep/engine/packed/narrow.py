@@ -1,7 +1,8 @@
-"""Linear layers behind the last attention of a base, computed only for the tokens that its pooling reads.
+"""Linear layers behind the last attention of a base, computed only for the tokens that its pooling
+reads.
 
-Behind the last attention nothing mixes tokens any more. With a first or a last token, this saves a seventh of the work of a
-small model.
+Behind the last attention nothing mixes tokens any more. With a first or a last token, this saves a
+seventh of the work of a small model.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class Narrowed(nn.Module):
 
 @contextmanager
 def behind_attention(model: nn.Module, context: PackContext) -> Iterator[list[nn.Module]]:
-    """Yield a list that is filled when the context ends, with the linear layers that ran once for each token after the last
-    attention; one pass is run meanwhile. A module that mixed tokens without attention would have mixed rows too, and such a
-    base is not packed."""
+    """Yield a list that is filled when the context ends, with the linear layers that ran once for
+    each token after the last attention; one pass is run meanwhile. A module that mixed tokens
+    without attention would have mixed rows too, and such a base is not packed."""
     ran: defaultdict[nn.Module, list[int]] = defaultdict(list)
     found: list[nn.Module] = []
 
@@ -57,7 +58,8 @@ def behind_attention(model: nn.Module, context: PackContext) -> Iterator[list[nn
 
 
 def replace(model: nn.Module, linears: list[nn.Module], context: PackContext, chosen: Chosen) -> None:
-    """Replace each of these linear layers of a base that `context` was attached to by a `Narrowed`."""
+    """Replace each of these linear layers of a base that `context` was attached to by a
+    `Narrowed`."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if child in linears:

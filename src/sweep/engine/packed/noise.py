@@ -1,4 +1,5 @@
-"""Random numbers for dropout: each trial has a source, so that its masks depend on nothing but its seed and batch."""
+"""Random numbers for dropout: each trial has a source, so that its masks depend on nothing but its
+seed and batch."""
 
 from __future__ import annotations
 
@@ -30,9 +31,10 @@ _LONGEST = 2**13  # tokens of a row, for attention
 class Noise:
     """The source of random numbers for one forward pass of one trial.
 
-    On the CPU they come from NumPy's SFC64 (Doty-Humphrey 2010), sixteen bits a value: torch's own generator takes eight
-    times as long there, a quarter of a training step of a small model. On a GPU each word is a function of its number
-    (SplitMix64, whose words are numbered), so that one kernel draws for all trials.
+    On the CPU they come from NumPy's SFC64 (Doty-Humphrey 2010), sixteen bits a value: torch's own
+    generator takes eight times as long there, a quarter of a training step of a small model. On a
+    GPU each word is a function of its number (SplitMix64, whose words are numbered), so that one
+    kernel draws for all trials.
     """
 
     def __init__(self, seed: int, step: int, device: torch.device) -> None:
@@ -53,7 +55,8 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The dropout of each trial of a pack in one module. `levels` (trials,) count the draws of 65,536 that are dropped."""
+    """The dropout of each trial of a pack in one module. `levels` (trials,) count the draws of
+    65,536 that are dropped."""
 
     each: Sequence[float]
     levels: Tensor
@@ -69,8 +72,9 @@ class Rates:
 
 
 class Draws(Protocol):
-    """The dropout masks of one pass: the factors of values, 0 with the probability of dropout, and otherwise the factor that
-    keeps the mean. `number` is that of the module that drops. A trial with a rate of 0 draws nothing, whatever the others do."""
+    """The dropout masks of one pass: the factors of values, 0 with the probability of dropout, and
+    otherwise the factor that keeps the mean. `number` is that of the module that drops. A trial
+    with a rate of 0 draws nothing, whatever the others do."""
 
     def tokens(self, number: int, width: int, rates: float | Rates, dtype: torch.dtype) -> Tensor:
         """(tokens, width)"""
@@ -97,8 +101,8 @@ class InTurn:
 
 @dataclass(frozen=True)
 class Counted:
-    """Computes each value from its number, which is made of the module's number, and of token and column among its trial's.
-    `keys` (trials,) are those of the trials' sources."""
+    """Computes each value from its number, which is made of the module's number, and of token and
+    column among its trial's. `keys` (trials,) are those of the trials' sources."""
 
     keys: Tensor
     layout: PackIndex
@@ -123,9 +127,11 @@ class Counted:
 
 
 def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence[float], dtype: torch.dtype) -> Tensor:
-    """Return the masks of all sources, one after the other; `counts` says how many values each draws.
+    """Return the masks of all sources, one after the other; `counts` says how many values each
+    draws.
 
-    They are in the values' own type, because a product with booleans takes a CPU five times as long.
+    They are in the values' own type, because a product with booleans takes a CPU five times as
+    long.
     """
     if len(set(probabilities)) == 1:
         drawn = [source.draw(count) for source, count in zip(noise, counts, strict=True)]
@@ -137,7 +143,8 @@ def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence
 
 
 def levels_of(probability: float) -> int:
-    """Return how many of 65,536 draws are dropped: never all, since kept values are divided by the part that is kept."""
+    """Return how many of 65,536 draws are dropped: never all, since kept values are divided by the
+    part that is kept."""
     return min(round(probability * _LEVELS), _LEVELS - 1)
 
 
@@ -154,7 +161,8 @@ def _start(number: int) -> int:
 
 
 def _values(states: Tensor, words: int) -> Tensor:
-    """Return the next `words` words after each state (n, 1), as (n, 4 x words) int16. States are int64 and wrap around."""
+    """Return the next `words` words after each state (n, 1), as (n, 4 x words) int16. States are
+    int64 and wrap around."""
     word = states + torch.arange(1, words + 1, device=states.device) * _signed(_GOLDEN)
     for shift, factor in ((30, _FIRST), (27, _SECOND)):
         word ^= (word >> shift) & (2 ** (64 - shift) - 1)  # the shift itself would draw in the sign

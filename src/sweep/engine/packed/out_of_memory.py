@@ -1,4 +1,5 @@
-"""Recovery of a pack from running out of memory: free it, go on in smaller parts, or give up a trial."""
+"""Recovery of a pack from running out of memory: free it, go on in smaller parts, or give up a
+trial."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class OutOfMemoryRecovery:
-    """`reclaim` frees the memory that a failed pass held. Every method raises an error that is none of running out of memory."""
+    """`reclaim` frees the memory that a failed pass held. Every method raises an error that is
+    none of running out of memory."""
 
     budget: MemoryBudget
     reclaim: Callable[[], None]
@@ -25,8 +27,8 @@ class OutOfMemoryRecovery:
     def retry_training(
         self, slots: Sequence[Slot], error: BaseException, train: Callable[[Sequence[Slot]], list[R]]
     ) -> list[R]:
-        """Train slots again in smaller parts, by `train`, whose result is returned. A single slot that had all memory to itself
-        fails."""
+        """Train slots again in smaller parts, by `train`, whose result is returned. A single slot
+        that had all memory to itself fails."""
         self._reclaim_after(error)
         if len(slots) == 1 and self.budget.shards == 1:
             slots[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))
@@ -37,8 +39,8 @@ class OutOfMemoryRecovery:
     def retry_evaluation(
         self, slots: Sequence[Slot], error: BaseException, evaluate: Callable[[Sequence[Slot]], None]
     ) -> None:
-        """Evaluate slots again, by `evaluate`: with fewer tokens in a pass, then slot by slot. A single slot fails where a pass
-        holds a single row already."""
+        """Evaluate slots again, by `evaluate`: with fewer tokens in a pass, then slot by slot. A
+        single slot fails where a pass holds a single row already."""
         self._reclaim_after(error)
         if self.budget.shrink_evaluation(max(slots[0].validation.lengths)):
             evaluate(slots)
@@ -49,7 +51,8 @@ class OutOfMemoryRecovery:
             slots[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))
 
     def fail_step(self, slot: Slot, error: BaseException) -> None:
-        """Fail a trial whose optimizer found no memory for its state: its weights are updated in part, and it cannot go on."""
+        """Fail a trial whose optimizer found no memory for its state: its weights are updated in
+        part, and it cannot go on."""
         self._reclaim_after(error)
         slot.fail(FailureReason.OUT_OF_MEMORY, first_line(error))
 

@@ -19,7 +19,8 @@ from sweep.model.base import BaseSpec
 
 @dataclass(frozen=True, slots=True)
 class PackKey:
-    """The values that all trials of a pack share: the base, the precision of its products, and gradient checkpointing."""
+    """The values that all trials of a pack share: the base, the precision of its products, and
+    gradient checkpointing."""
 
     base: BaseSpec
     bf16: bool
@@ -28,7 +29,8 @@ class PackKey:
 
 @dataclass(slots=True)
 class Pack:
-    """`models` are one a shard, made by `make_model` for the present `key`; none before the first trial."""
+    """`models` are one a shard, made by `make_model` for the present `key`; none before the first
+    trial."""
 
     device: torch.device
     budget: MemoryBudget
@@ -44,8 +46,8 @@ class Pack:
         return self.models[: self.budget.shards]
 
     def admit(self, slot: Slot, key: PackKey) -> None:
-        """Add a trial. Models are made anew where the pack has another key. Raises what `PackedModel.admit` raises; the pack is
-        then as before, but for its models."""
+        """Add a trial. Models are made anew where the pack has another key. Raises what
+        `PackedModel.admit` raises; the pack is then as before, but for its models."""
         self._make_models(slot.settings, key)
         comparing = [model for model in self.models if model.compares(slot.longest)]
         rows, logits = slot.sample() if comparing else ([], None)

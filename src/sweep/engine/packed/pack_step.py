@@ -25,7 +25,8 @@ class PackStep:
     recovery: OutOfMemoryRecovery
 
     def run(self) -> None:
-        """Train a batch of every trial, evaluate the trials that are due, and end those that have finished."""
+        """Train a batch of every trial, evaluate the trials that are due, and end those that have
+        finished."""
         slots = self.pack.slots
         due = sorted(self._train(slots), key=slots.index)
         if due:
@@ -36,8 +37,8 @@ class PackStep:
             self.queue.close(slot)
 
     def _train(self, slots: Sequence[Slot]) -> list[Slot]:
-        """Train a batch of each slot. Return the slots whose evaluation is due. Parts that memory does not hold go again in
-        smaller parts."""
+        """Train a batch of each slot. Return the slots whose evaluation is due. Parts that memory
+        does not hold go again in smaller parts."""
         for slot in slots:
             slot.next_batch()
         started, tokens = time.perf_counter(), [slot.batch_tokens for slot in slots]
@@ -65,7 +66,8 @@ class PackStep:
         return slot.finish_batch(loss, taken)
 
     def _wait_for_device(self) -> None:
-        """Charge the work that a GPU still has to do to training, not to the evaluation that would wait for it."""
+        """Charge the work that a GPU still has to do to training, not to the evaluation that would
+        wait for it."""
         if self.pack.device.type != "cuda":
             return
         started = time.perf_counter()

@@ -30,8 +30,8 @@ _TRIES = 4  # seeds, to tell random numbers that change the result from those th
 
 @dataclass(slots=True)
 class TrialAdapters:
-    """The parts of the model that belong to one trial: its adapters by layer, and its head, which runs on the trial's own rows
-    alone."""
+    """The parts of the model that belong to one trial: its adapters by layer, and its head, which
+    runs on the trial's own rows alone."""
 
     model: nn.Module
     adapters: Mapping[str, Adapter] = field(init=False)
@@ -40,7 +40,8 @@ class TrialAdapters:
     dropouts: list[dropout.OwnDropout] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raises NotPackable where the trial's adapters or head are of a kind that cannot be packed."""
+        """Raises NotPackable where the trial's adapters or head are of a kind that cannot be
+        packed."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
         self.head = HeadModel(inner).eval()  # as the parts it is made of are
@@ -52,15 +53,17 @@ class TrialAdapters:
 
 
 class PackedModel:
-    """A frozen copy of the base, with a `MultiAdapterLinear` where any trial so far has had an adapter.
+    """A frozen copy of the base, with a `MultiAdapterLinear` where any trial so far has had an
+    adapter.
 
-    The way in which the model's class pools its vectors is found once, by comparing logits (`admit`). `graphs`, if given, keeps
-    training passes as CUDA graphs; adapters then stay at one place in memory, for as many trials as were ever loaded at once.
+    The way in which the model's class pools its vectors is found once, by comparing logits
+    (`admit`). `graphs`, if given, keeps training passes as CUDA graphs; adapters then stay at one
+    place in memory, for as many trials as were ever loaded at once.
     """
 
     def __init__(self, model: PreTrainedModel, graphs: Graphs | None = None) -> None:
-        """`model` is a copy to be changed. Raises NotPackable if its class does not use transformers' attention interface, or
-        takes no position_ids."""
+        """`model` is a copy to be changed. Raises NotPackable if its class does not use
+        transformers' attention interface, or takes no position_ids."""
         if not model._can_set_attn_implementation():
             raise NotPackable(f"{type(model).__name__} computes attention in a way of its own")
         self._trunk = cast(PreTrainedModel, model.get_submodule(body(model)))
@@ -90,23 +93,26 @@ class PackedModel:
         return self._model.device
 
     def checkpointing(self) -> None:
-        """Recompute each layer in the backward pass, instead of keeping its activations. Masks are kept, so that the state of
-        the global generators need not be restored, which a graph could not do."""
+        """Recompute each layer in the backward pass, instead of keeping its activations. Masks are
+        kept, so that the state of the global generators need not be restored, which a graph could
+        not do."""
         self._context.recomputes = True
         options = {"use_reentrant": False, "preserve_rng_state": self._graphs is None}
         self._model.gradient_checkpointing_enable(options)  # type: ignore[no-untyped-call]
 
     def compares(self, longest: int) -> bool:
-        """Return whether `admit` needs the logits of a trial whose longest row has so many tokens: no trial before it had as long
-        a row. Windows and other masks of an attention show only beyond a certain length."""
+        """Return whether `admit` needs the logits of a trial whose longest row has so many tokens:
+        no trial before it had as long a row. Windows and other masks of an attention show only
+        beyond a certain length."""
         return longest > self._longest_compared
 
     def admit(self, trial: TrialAdapters, rows: Sequence[Row], logits: Tensor | None) -> None:
         """Prepare the model for a trial's adapters.
 
-        Where it `compares`, `logits` are those of the trial's own model for `rows`, padded and in eval mode, and the pack's must
-        agree with them; the trial's longest row is among the rows. Raises NotPackable where they differ, an adapter has no
-        layer, or the model draws random numbers of its own; and whatever the model's own code raises for packed rows.
+        Where it `compares`, `logits` are those of the trial's own model for `rows`, padded and in
+        eval mode, and the pack's must agree with them; the trial's longest row is among the rows.
+        Raises NotPackable where they differ, an adapter has no layer, or the model draws random
+        numbers of its own; and whatever the model's own code raises for packed rows.
         """
         self._add_linears(trial)
         if logits is None:
@@ -137,8 +143,8 @@ class PackedModel:
         return PackedBatch([*rows, *[()] * (self._capacity - len(rows))], self.device, noise)
 
     def forward(self, batch: PackedBatch) -> Forward:
-        """Return the vectors that enter the heads of the loaded trials, (rows, width), with their backward pass. Both hold until
-        `clear`."""
+        """Return the vectors that enter the heads of the loaded trials, (rows, width), with their
+        backward pass. Both hold until `clear`."""
         if self._graphs is not None:
             found = self._graphs.forward(batch, self._signature, self._vectors, self._stacks)
             if found is not None:
@@ -148,8 +154,8 @@ class PackedModel:
         return Forward(vectors, lambda given: torch.autograd.grad(vectors, stacks, given, allow_unused=True))
 
     def weight_grads(self, gradients: Gradients) -> list[list[WeightGrad]]:
-        """Split the gradients that `Forward.back` returned by loaded trial; the parts hold as long as they do. The gradients of a
-        graph stay at one place in memory, and are split once."""
+        """Split the gradients that `Forward.back` returned by loaded trial; the parts hold as long
+        as they do. The gradients of a graph stay at one place in memory, and are split once."""
         known, split = self._split
         if len(known) != len(gradients) or any(a is not b for a, b in zip(known, gradients, strict=True)):
             split = [[] for _ in self._loaded]
@@ -162,7 +168,8 @@ class PackedModel:
         return split
 
     def vectors(self, batch: PackedBatch) -> list[Tensor]:
-        """Return the vectors that enter the head of each trial, (rows, width), without a backward pass."""
+        """Return the vectors that enter the head of each trial, (rows, width), without a backward
+        pass."""
         return list(torch.split(self._vectors(batch), [len(rows) for rows in batch.rows]))
 
     def clear(self) -> None:
@@ -220,14 +227,16 @@ class PackedModel:
         return PackedStates(hidden[0], layout, self._pad, lambda states: self._pooled(states, layout))
 
     def _pooled(self, hidden: Tensor, layout: PackIndex) -> Tensor:
-        """Apply the base's own pooler, which is frozen but can have adapters; to them each row is one token."""
+        """Apply the base's own pooler, which is frozen but can have adapters; to them each row is
+        one token."""
         with self._context.using(layout.of_first):
             pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[layout.first][:, None])
         return pooled
 
     @contextmanager
     def _without_pooler(self) -> Iterator[None]:
-        """Disable the base's pooler, which would pool the first row alone. Not every class asks whether it has one."""
+        """Disable the base's pooler, which would pool the first row alone. Not every class asks
+        whether it has one."""
         pooler = getattr(self._trunk, "pooler", None)
         if pooler is None:
             yield
@@ -240,7 +249,8 @@ class PackedModel:
 
     @cached_property
     def _counted_from(self) -> int | None:
-        """Return the id that pads, where positions are counted from it (RoBERTa and its kin); None elsewhere."""
+        """Return the id that pads, where positions are counted from it (RoBERTa and its kin); None
+        elsewhere."""
         embeddings = getattr(self._trunk, "embeddings", None)
         counted = hasattr(embeddings, "create_position_ids_from_input_ids")
         return int(embeddings.padding_idx) if embeddings is not None and counted else None
@@ -258,7 +268,8 @@ class PackedModel:
             self._linears[name] = linear
 
     def _evaluation_batch(self, trial: TrialAdapters, rows: Sequence[Row]) -> PackedBatch:
-        """Return a batch of one trial's rows, with the base and the trial's head in eval mode and its adapters loaded."""
+        """Return a batch of one trial's rows, with the base and the trial's head in eval mode and
+        its adapters loaded."""
         self.train(False)
         trial.head.eval()
         self.load([trial])
@@ -276,8 +287,9 @@ class PackedModel:
         return pool
 
     def _try_training(self, pool: Pool, trial: TrialAdapters, rows: Sequence[Row]) -> None:
-        """Run a forward and a backward pass in training mode, on two short rows. Raises NotPackable where a module draws random
-        numbers in a way of its own, as by `torch.nn.functional.dropout`: they would not be the trial's."""
+        """Run a forward and a backward pass in training mode, on two short rows. Raises
+        NotPackable where a module draws random numbers in a way of its own, as by
+        `torch.nn.functional.dropout`: they would not be the trial's."""
         self.train(True)
         self.load([trial])
         stacks = [stack.stacked for stack in self._stacks]

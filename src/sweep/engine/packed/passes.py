@@ -1,4 +1,5 @@
-"""The passes of one packed model: a training batch of each slot, or the validation rows that the slots share."""
+"""The passes of one packed model: a training batch of each slot, or the validation rows that the
+slots share."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from sweep.engine.packed.slot import Slot
 
 
 def train_pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, StepTaken | BaseException | None]]:
-    """Train the present batch of each slot. Return for each its loss, and the optimizer step that the batch ends, or what that
-    step raised; None where it ends none. No trial has changed when memory runs out before."""
+    """Train the present batch of each slot. Return for each its loss, and the optimizer step that
+    the batch ends, or what that step raised; None where it ends none. No trial has changed when
+    memory runs out before."""
     return [
         (loss, memory.tried(partial(slot.learn, gradients)))
         for slot, (loss, gradients) in zip(slots, _pass(model, slots), strict=True)
@@ -30,7 +32,8 @@ def train_pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, 
 
 
 def _pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, list[WeightGrad]]]:
-    """Run a forward and a backward pass. Return for each slot its loss, and the gradients of its weights."""
+    """Run a forward and a backward pass. Return for each slot its loss, and the gradients of its
+    weights."""
     for slot in slots:
         slot.adapters.train(True)
     model.train(True)
@@ -59,8 +62,8 @@ def _pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, list[
 
 
 def score_pass(model: PackedModel, slots: Sequence[Slot], *, tokens: int) -> list[Tensor]:
-    """Return the scores of each slot for all rows of the validation split that they share, (rows, labels), in the rows' order.
-    A forward pass has at most so many `tokens`."""
+    """Return the scores of each slot for all rows of the validation split that they share, (rows,
+    labels), in the rows' order. A forward pass has at most so many `tokens`."""
     rows = slots[0].validation.rows
     order = slots[0].validation.longest_first
     ordered: list[Row] = [rows[row] for row in order]

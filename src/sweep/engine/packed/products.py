@@ -1,7 +1,7 @@
 """Matrix products over a pack: each trial's tokens with that trial's matrix.
 
-They use `torch.nn.functional.grouped_mm` where it takes the type on the device, else batched products over the tokens of each
-trial, padded to the longest.
+They use `torch.nn.functional.grouped_mm` where it takes the type on the device, else batched
+products over the tokens of each trial, padded to the longest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The dropout of a packed trial, drawn again over the padded batches of the Trainer.
 
-A pack draws a trial's masks from its seed and the number of its batch, for the batch's real tokens (`noise`). Here a trial's
-own model gets dropout modules and an attention that apply the same masks to the same tokens. All else is the model's own
-padded forward pass, so that a trial trained both ways shows whether the pack was right, with dropout too.
+A pack draws a trial's masks from its seed and the number of its batch, for the batch's real tokens
+(`noise`). Here a trial's own model gets dropout modules and an attention that apply the same masks
+to the same tokens. All else is the model's own padded forward pass, so that a trial trained both
+ways shows whether the pack was right, with dropout too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ NAME = "sweep_replay"
 
 
 class PaddedContext(PackContext):
-    """The context of a padded batch: `real` (rows, length) tells its tokens from padding; None before the first batch."""
+    """The context of a padded batch: `real` (rows, length) tells its tokens from padding; None
+    before the first batch."""
 
     real: Tensor | None = None
 
@@ -49,7 +51,8 @@ class PaddedContext(PackContext):
         return spread
 
     def of_scores(self, masks: list[Tensor], heads: int) -> Tensor:
-        """For each group of rows (rows x heads, length, length) → (all rows, heads, length, length)"""
+        """For each group of rows (rows x heads, length, length) → (all rows, heads, length,
+        length)"""
         assert self.real is not None
         rows, length = self.real.shape
         starts, counts = self.real.int().argmax(dim=1).tolist(), self.real.sum(dim=1).tolist()
@@ -62,7 +65,8 @@ class PaddedContext(PackContext):
 
 
 class PaddedDropout(nn.Dropout):
-    """Stands in for a `Dropout` of the base or of an adapter, on values that are (rows, length, width)."""
+    """Stands in for a `Dropout` of the base or of an adapter, on values that are (rows, length,
+    width)."""
 
     def __init__(self, probability: float, context: PaddedContext) -> None:
         super().__init__(probability)
@@ -81,8 +85,9 @@ class PaddedDropout(nn.Dropout):
 
 
 class Replay:
-    """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and `recomputes` says that gradients are
-    checkpointed. Call `next_batch` before each training batch, from the first on."""
+    """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and
+    `recomputes` says that gradients are checkpointed. Call `next_batch` before each training
+    batch, from the first on."""
 
     def __init__(self, model: nn.Module, seed: int, *, recomputes: bool) -> None:
         inner = unwrapped(model)
@@ -114,7 +119,8 @@ class Replay:
 
 
 def _of_base(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield a module and those below it in its order, without those of PEFT: an adapted layer stands for its base layer."""
+    """Yield a module and those below it in its order, without those of PEFT: an adapted layer
+    stands for its base layer."""
     yield module
     if isinstance(module, BaseTunerLayer):
         return
@@ -124,7 +130,8 @@ def _of_base(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _replace(trunk: nn.Module, context: PaddedContext) -> None:
-    """Replace every dropout. One in front of an adapter draws under the number of the adapted layer, as `MultiAdapterLinear`."""
+    """Replace every dropout. One in front of an adapter draws under the number of the adapted
+    layer, as `MultiAdapterLinear`."""
     for module in list(trunk.modules()):
         adapted = module if isinstance(module, BaseTunerLayer) else None
         holders = module.children() if adapted is not None else [module]
@@ -158,8 +165,8 @@ def _attend(
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Return transformers' eager attention with the pack's dropout, over (rows, heads, length, width); windows and causality are
-    in the mask."""
+    """Return transformers' eager attention with the pack's dropout, over (rows, heads, length,
+    width); windows and causality are in the mask."""
     context = cast(PaddedContext, context_of(module))
     kind = compute_type(value)
     heads = query.shape[1]

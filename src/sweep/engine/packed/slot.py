@@ -28,8 +28,9 @@ from sweep.records.trial import FailureReason, Outcome, TrialPlan
 class Slot:
     """One trial of a pack.
 
-    `sample` returns rows of the trial and the logits of its own model for them, by which a `PackedModel` is compared.
-    `flops_ahead` are the floating-point operations before the first step. `resources` are closed with the slot.
+    `sample` returns rows of the trial and the logits of its own model for them, by which a
+    `PackedModel` is compared. `flops_ahead` are the floating-point operations before the first
+    step. `resources` are closed with the slot.
     """
 
     plan: TrialPlan
@@ -78,26 +79,29 @@ class Slot:
 
     @property
     def bytes(self) -> int:
-        """Return what the trial keeps between steps, in bytes: weights, gradients, two moments of the optimizer, best weights."""
+        """Return what the trial keeps between steps, in bytes: weights, gradients, two moments of
+        the optimizer, best weights."""
         return 5 * sum(weight.numel() * weight.element_size() for weight in self.steps.weights)
 
     def noise(self) -> Noise:
-        """Return the source of dropout for the present batch; the head draws from it after the base."""
+        """Return the source of dropout for the present batch; the head draws from it after the
+        base."""
         drawn = Noise(self.steps.arguments.seed, self.batches, self.train.labels.device)
         for dropout in self.adapters.dropouts:
             dropout.noise = drawn
         return drawn
 
     def loss(self, vectors: Tensor, rows: Tensor) -> Tensor:
-        """Return the part of the present batch in the loss of its optimizer step. `vectors` enter the head, (rows, width), and
-        `rows` are the numbers of the rows."""
+        """Return the part of the present batch in the loss of its optimizer step. `vectors` enter
+        the head, (rows, width), and `rows` are the numbers of the rows."""
         scores = wide(self.adapters.head(vectors))
         labels, smoothing = self.train.labels[rows], self.settings.trainer.label_smoothing_factor
         return summed(self.settings.task, scores, labels, smoothing=smoothing) / self.items
 
     def learn(self, gradients: Sequence[WeightGrad]) -> StepTaken | None:
-        """Add the gradients of the present batch and, if it is the last of its optimizer step, take that step. Several slots may
-        do so in different threads. `finish_batch` must follow."""
+        """Add the gradients of the present batch and, if it is the last of its optimizer step,
+        take that step. Several slots may do so in different threads. `finish_batch` must follow.
+        """
         last = len(self.pending) == 1
         for weight, gradient in gradients:
             found = gradient.contiguous()  # the optimizers' kernels expect it
@@ -109,7 +113,8 @@ class Slot:
         return self.steps.step() if last else None
 
     def finish_batch(self, loss: Tensor, taken: StepTaken | None) -> bool:
-        """Count the present batch, and report the optimizer step that it ended. Return True where an evaluation is due."""
+        """Count the present batch, and report the optimizer step that it ended. Return True where
+        an evaluation is due."""
         self.tokens += self.batch_tokens
         rows = self.pending.pop(0)
         self.batches += 1

@@ -37,7 +37,8 @@ _SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own f
 
 @dataclass(slots=True)
 class SlotFactory:
-    """Makes slots. Tables are kept for as long as trials use the same rows. `folder` is an empty one for the optimizers' needs."""
+    """Makes slots. Tables are kept for as long as trials use the same rows. `folder` is an empty
+    one for the optimizers' needs."""
 
     base_models: BaseModelCache
     data: TokenisedData
@@ -48,8 +49,8 @@ class SlotFactory:
     tables: dict[str, Table] = field(default_factory=dict)
 
     def open(self, plan: TrialPlan) -> Slot:
-        """Return a slot for the trial; the study may have stopped it already. Raises NotPackable where the trial cannot be packed,
-        and what running out of memory raises."""
+        """Return a slot for the trial; the study may have stopped it already. Raises NotPackable
+        where the trial cannot be packed, and what running out of memory raises."""
         with ExitStack() as resources:
             slot = self._open(plan, resources)
             slot.resources = resources.pop_all()
@@ -94,7 +95,8 @@ class SlotFactory:
 
 
 def _check_all_trained(trial: TrialAdapters) -> None:
-    """Raise NotPackable where the trial trains a weight that is neither in an adapter nor in the head."""
+    """Raise NotPackable where the trial trains a weight that is neither in an adapter nor in the
+    head."""
     known = {id(weight) for adapter in trial.adapters.values() for weight in adapter.weights}
     known |= {id(weight) for weight in trial.head.parameters()}
     left = [name for name, weight in trial.model.named_parameters() if weight.requires_grad and id(weight) not in known]
@@ -105,8 +107,9 @@ def _check_all_trained(trial: TrialAdapters) -> None:
 def _sample(
     train: Table, held_out: Table, model: nn.Module, collate: Any, settings: TrainSettings
 ) -> tuple[list[Row], Tensor]:
-    """Return rows of different lengths, the longest of both tables among them, and their logits by the model's own forward pass:
-    no more rows than an evaluation has at once, but two, since one agrees with anything."""
+    """Return rows of different lengths, the longest of both tables among them, and their logits by
+    the model's own forward pass: no more rows than an evaluation has at once, but two, since one
+    agrees with anything."""
     count = max(min(_SAMPLE, settings.trainer.per_device_eval_batch_size), 2)
     order = np.argsort(train.lengths, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()

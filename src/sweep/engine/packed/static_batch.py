@@ -1,7 +1,8 @@
 """Packed batches of one shape, at one place in memory, over which a CUDA graph can be captured.
 
-A batch of other lengths goes through the same kernels when its sequence is filled up with tokens that no row reads, its rows
-with rows that belong to no trial, and all else is computed on the device from the lengths.
+A batch of other lengths goes through the same kernels when its sequence is filled up with tokens
+that no row reads, its rows with rows that belong to no trial, and all else is computed on the
+device from the lengths.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SCORES = 1024  # attention scores of a token in one head; what else a layer kee
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of a static batch. At least one token and one row belong to no trial. `typed`: with token types."""
+    """The shape of a static batch. At least one token and one row belong to no trial. `typed`:
+    with token types."""
 
     trials: int
     tokens: int
@@ -35,7 +37,8 @@ class Shape:
 
     @classmethod
     def of(cls, batch: PackedBatch) -> Shape:
-        """Return the smallest shape that holds a batch. Shapes are few, since each costs a recording."""
+        """Return the smallest shape that holds a batch. Shapes are few, since each costs a
+        recording."""
         rows = len(batch.lengths) + 1
         step = max(_ROWS, _power(rows) // 8)  # as trials come and go, rows become more and fewer
         length = max(_power(batch.longest), _LENGTH)
@@ -44,7 +47,7 @@ class Shape:
 
     @property
     def wasteful(self) -> bool:
-        """Whether attention, which pads all rows to the longest, would be most of the work."""
+        """Return whether attention, which pads all rows to the longest, would be most of the work."""
         return self.rows * self.length**2 > _SCORES * self.tokens
 
 
@@ -78,11 +81,12 @@ class StaticPackedBatch:
 
 @dataclass(frozen=True)
 class StaticIndex:
-    """A `PackIndex` computed on the device, in shapes that do not depend on the batch. Tokens of no trial are counted to the
-    last trial; they attend to each other alone, and nothing that a head reads comes from them.
+    """A `PackIndex` computed on the device, in shapes that do not depend on the batch. Tokens of
+    no trial are counted to the last trial; they attend to each other alone, and nothing that a
+    head reads comes from them.
 
-    `keys` and `row_counts` (trials,) are the key of each trial's noise and the number of its rows. `lengths` (rows,) are in
-    tokens, zero for a row of no trial; `ids` and `types` are (tokens,).
+    `keys` and `row_counts` (trials,) are the key of each trial's noise and the number of its rows.
+    `lengths` (rows,) are in tokens, zero for a row of no trial; `ids` and `types` are (tokens,).
     """
 
     shape: Shape
@@ -132,7 +136,8 @@ class StaticIndex:
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the whole sequence for each trial, so that shapes stay the same: for types that `grouped_mm` does not take."""
+        """Return the whole sequence for each trial, so that shapes stay the same: for types that
+        `grouped_mm` does not take."""
         own = self.trial[None] == torch.arange(self.shape.trials, device=self.device)[:, None]
         steps = torch.arange(self.tokens, device=self.device)
         return steps.expand_as(own), own, self.trial * self.tokens + steps
@@ -162,7 +167,8 @@ class StaticIndex:
 
     @cached_property
     def groups(self) -> Sequence[Group]:
-        """Return one group of all rows. A row of no trial attends to the last token of the sequence."""
+        """Return one group of all rows. A row of no trial attends to the last token of the
+        sequence."""
         steps = torch.arange(self.shape.length, device=self.device)
         real = steps < self.lengths[:, None]
         index = self._starts[:, None] + steps * real
@@ -190,8 +196,8 @@ class StaticIndex:
         return self._of_rows(values) / self.lengths.clamp(min=1)[:, None]
 
     def _of_rows(self, values: Tensor) -> Tensor:
-        """Return the sum over each row's tokens, (rows, width). A product with a matrix of ones and zeros would carry values that are
-        not finite to other rows."""
+        """Return the sum over each row's tokens, (rows, width). A product with a matrix of ones
+        and zeros would carry values that are not finite to other rows."""
         (group,) = self.groups
         assert group.real is not None
         found = values.index_select(0, group.index.reshape(-1)).view(*group.index.shape, -1)
@@ -203,7 +209,8 @@ class StaticIndex:
 
     @cached_property
     def _row(self) -> Tensor:
-        """Return the row of each token; the last row, which belongs to no trial, where the token belongs to none."""
+        """Return the row of each token; the last row, which belongs to no trial, where the token
+        belongs to none."""
         steps = torch.arange(self.tokens, device=self.device)
         found = torch.searchsorted(torch.cumsum(self.lengths, 0), steps, right=True)
         return found.clamp(max=self.shape.rows - 1)
@@ -220,7 +227,8 @@ class StaticIndex:
 
     @cached_property
     def _starts(self) -> Tensor:
-        """Return the position of each row's first token; for a row without tokens, the last position of the sequence."""
+        """Return the position of each row's first token; for a row without tokens, the last
+        position of the sequence."""
         lengths = self.lengths
         return (torch.cumsum(lengths, 0) - lengths).masked_fill(lengths == 0, self.tokens - 1)
 
@@ -242,8 +250,8 @@ def _before(ends: Tensor, numbers: Tensor) -> Tensor:
 
 
 def rounded(count: int) -> int:
-    """Return the count rounded up to a multiple of 1,024, or to a power of two below it: a large GPU takes no longer for that
-    many tokens than for fewer."""
+    """Return the count rounded up to a multiple of 1,024, or to a power of two below it: a large
+    GPU takes no longer for that many tokens than for fewer."""
     return -(-count // _TOKENS) * _TOKENS if count > _TOKENS else _power(count)
 
 

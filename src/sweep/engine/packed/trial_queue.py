@@ -11,7 +11,8 @@ from sweep.records.trial import Outcome, TrialPlan
 
 @dataclass(slots=True)
 class TrialQueue:
-    """Remembers that the study had no further trial: it is asked again only when a trial has ended."""
+    """Remembers that the study had no further trial: it is asked again only when a trial has
+    ended."""
 
     next_trial: NextTrial
     on_end: OnTrialEnd
