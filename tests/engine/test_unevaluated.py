@@ -34,7 +34,7 @@ def merged(data: TokenisedData) -> TokenisedData:
 @pytest.fixture(autouse=True)
 def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.engine.trainer.predict", None)
-    monkeypatch.setattr(cached_head.FrozenLoop, "evaluate", None)
+    monkeypatch.setattr(cached_head.CachedHeadLoop, "evaluate", None)
 
 
 def fitted(
@@ -127,7 +127,7 @@ def test_a_probe_is_fitted_on_all_rows(
     starts = {}
     for name, rows in (("all", merged), ("train", data)):
         with base_models.model(trial.config, rows.splits.labels) as model:
-            initialise_head(model, trial.config, base_models=base_models, data=rows)
+            initialise_head(model, trial.settings, base_models=base_models, data=rows)
             starts[name] = unwrapped(model).classifier.modules_to_save["default"].weight.detach().clone()
     (found,) = (
         weight for name, weight in weights.items() if name.endswith("classifier.modules_to_save.default.weight")

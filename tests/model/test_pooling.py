@@ -21,7 +21,7 @@ from sweep.model.architecture import body
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, states
-from sweep.model.pooling import Pooling, pooled, pooling_of, remove
+from sweep.model.pooling import BY_KIND, PaddedStates, Pooling, pooling_of, remove
 from sweep.model.preflight import preflight
 from sweep.model.replica import replica
 
@@ -34,6 +34,10 @@ KINDS: list[tuple[str, PoolingKind]] = [
     ("distilbert", "mean"), ("distilbert", "last"), ("roberta", "mean"), ("roberta", "cls"),
     ("gpt2", "mean"), ("gpt2", "last"), ("llama", "mean"),
 ]  # fmt: skip
+
+
+def pooled(hidden: Tensor, mask: Tensor | None, kind: PoolingKind) -> Tensor:
+    return BY_KIND[kind].padded(PaddedStates(hidden, mask))
 
 
 def hidden_states(dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
@@ -69,7 +73,7 @@ def test_the_type_is_kept_and_no_digit_lost_before_it() -> None:
 
 
 def test_a_pooler_is_a_module_of_a_model() -> None:
-    with pytest.raises(ValueError, match="pooler"):
+    with pytest.raises(AttributeError, match="pooler"):
         pooled(hidden_states()[0], None, "pooler")
 
 

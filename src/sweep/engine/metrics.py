@@ -1,7 +1,8 @@
-"""What a prediction is worth: `evaluate.Metric` classes over scikit-learn, which need no network and write no files.
+"""Metrics of predictions: `evaluate.Metric` classes over scikit-learn, which need no network and
+write no files.
 
-Names are those of `sweep.config.metrics` without their prefix. The loss is not among them: it is of scores, not of
-predictions, and comes from `sweep.engine.evaluation`.
+Names are those of `sweep.config.metrics` without their prefix. The loss is not among them: it is
+of scores, not of predictions, and comes from `sweep.engine.evaluation`.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ AVERAGES = ("macro", "micro", "weighted")
 
 
 def decide(task: Task, scores: Scores, thresholds: float | Sequence[float] = 0.5) -> Labels:
-    """The predictions: the highest score, or, for multi-label, every label whose sigmoid reaches its threshold."""
+    """Return the predicted labels: the highest score, or, for multi-label, every label whose
+    sigmoid reaches its threshold."""
     if task == "single_label":
         return np.asarray(scores.argmax(axis=1), dtype=np.int64)
     return np.asarray(scores >= logit(thresholds), dtype=np.int64)
 
 
 def score(task: Task, predictions: Labels, labels: Labels) -> dict[str, float]:
-    """Every metric of the task but the loss, of predictions that may come from anywhere, a baseline for one."""
+    """Return every metric of the task but the loss, for predictions of a model or a baseline."""
     found: dict[str, float] = {}
     for metric in _metrics(task):
         found |= metric.compute(predictions=predictions, references=labels)
@@ -47,7 +49,8 @@ def _metrics(task: Task) -> tuple[evaluate.Metric, ...]:
 
 
 class _InMemory(evaluate.Metric):  # type: ignore[misc]
-    """`evaluate` makes a folder in the user's cache for each metric, even for one that stays in memory: not here."""
+    """A metric that writes nothing: `evaluate` makes a folder in the user's cache for each metric,
+    even for one that stays in memory."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -68,14 +71,14 @@ class _InMemory(evaluate.Metric):  # type: ignore[misc]
 
 
 class Accuracy(_InMemory):
-    """The share of rows whose label was predicted."""
+    """The fraction of rows whose label was predicted."""
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(_array(references), _array(predictions)))}
 
 
 class SubsetAccuracy(_InMemory):
-    """The share of rows of which every label was predicted and no other."""
+    """The fraction of rows of which every label was predicted and no other."""
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"subset_accuracy": float(accuracy_score(_array(references), _array(predictions)))}
@@ -93,10 +96,12 @@ class Jaccard(_InMemory):
 
 
 class PrecisionRecallF1(_InMemory):
-    """Precision, recall and F1: macro (mean over labels), micro (over all decisions), weighted (mean by true rows).
+    """Precision, recall and F1: macro (mean over labels), micro (over all decisions), weighted
+    (mean by true rows).
 
-    As in scikit-learn, a single-label macro mean is over the labels that occur in the truth or the predictions, a
-    multi-label one over all; a label whose precision or recall is undefined counts as 0 (`zero_division`).
+    As in scikit-learn, a single-label macro mean is over the labels that occur in the truth or the
+    predictions, a multi-label one over all; a label whose precision or recall is undefined counts
+    as 0 (`zero_division`).
     """
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:

@@ -11,6 +11,7 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.schema import Config, Task
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.data.tokenise import tokenise
@@ -83,7 +84,7 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         metrics=measure(labels.task, predictions, "test", decided.cuts),
         untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
-        before=before(config, base_models=session.base_models, data=session.data, test=tokens),
+        before=before(TrainSettings.of(config), base_models=session.base_models, data=session.data, test=tokens),
     )
 
 

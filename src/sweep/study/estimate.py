@@ -14,6 +14,7 @@ import torch
 
 from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
@@ -148,7 +149,9 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             forward = (time.perf_counter() - began) / len(tokens)
         peak = memory.peak(device)
     share = config.trainer.per_device_train_batch_size / rows
-    ahead = cached_head.suits(config)  # then the base reads each row once, and an evaluation is of the head alone
+    ahead = cached_head.suits(
+        TrainSettings.of(config)
+    )  # then the base reads each row once, and an evaluation is of the head alone
     return Expected(
         memory.device_name(device),
         train_row=statistics.median(after - earlier for earlier, after in pairwise(moments)) / rows,

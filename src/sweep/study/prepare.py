@@ -22,7 +22,7 @@ from sweep.engine import memory
 from sweep.engine.arguments import device_faults, training_arguments
 from sweep.engine.optimizers import optimizer_faults, optimizer_notes
 from sweep.engine.packed.architectures import never_packed
-from sweep.engine.packed.engine import unpackable
+from sweep.engine.packed.loop_choice import Loop, choose_loop
 from sweep.errors import Fault, UserError
 from sweep.model.base_model_cache import pick_device
 from sweep.model.preflight import preflight
@@ -49,7 +49,7 @@ def prepare(plan: Plan) -> Plan:
     plan, notes = _settled(plan, device)
     configs = _distinct(plan.corners)
     for config in reversed(configs):
-        machine += device_faults(config, device)
+        machine += device_faults(TrainSettings.of(config), device)
         try:
             account = preflight(TrainSettings.of(_on(config, device)), plan.splits.labels)
             machine += memory_faults(config, account, device)
@@ -67,7 +67,7 @@ def prepare(plan: Plan) -> Plan:
         *plan.splits.warnings,
         *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
-        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner)),
+        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
         *_look_at_rows(plan, configs),
     ]
     if dry:
@@ -87,7 +87,7 @@ def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
         trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
         config = corner.model_copy(update={"trainer": trainer})
         steps = total_steps(len(plan.splits.train), config.trainer)
-        arguments = training_arguments(config, device, Path("nowhere"))
+        arguments = training_arguments(TrainSettings.of(config), device, Path("nowhere"))
         found += [Fault(path, rule) for path, rule in optimizer_faults(config.optimizer, arguments, device, steps)]
     return list(dict.fromkeys(found))
 
@@ -171,7 +171,7 @@ def _unpacked(plan: Plan) -> list[str]:
     """What a pack that was asked for cannot carry."""
     if plan.config.engine.name != "packed":
         return []
-    reasons = dict.fromkeys(filter(None, map(unpackable, plan.corners)))
+    reasons = dict.fromkeys(filter(None, (choose_loop(TrainSettings.of(corner)).reason for corner in plan.corners)))
     return [f"one trial at a time, by the Trainer: {reason}" for reason in reasons]
 
 
@@ -179,7 +179,8 @@ def _never_packed(plan: Plan) -> list[str]:
     """Models whose trials would pack but for the architecture: the search takes longer than for others."""
     if plan.config.engine.name == "trainer":
         return []
-    models = {corner.model.model_dump_json(): corner.model for corner in plan.corners if unpackable(corner) is None}
+    packed = [corner for corner in plan.corners if choose_loop(TrainSettings.of(corner)).loop is Loop.PACKED]
+    models = {corner.model.model_dump_json(): corner.model for corner in packed}
     reasons = {model.path or str(model.config): never_packed(model) for model in models.values()}
     return [
         f"model.path is {path}, and {why}: its trials cannot be packed, and the Trainer trains them one at a time"
