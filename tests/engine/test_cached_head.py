@@ -203,7 +203,7 @@ def test_what_a_trial_cost(plan: Callable[..., TrialPlan], data: TokenisedData) 
     watcher.run(plan(adapter=HEAD), plan(number=1, adapter=HEAD), base_models=base_models, data=data)
     first, second = (outcome.cost for outcome in watcher.outcomes)
     assert (first.samples, first.eval_samples, first.device) == (2 * ROWS, 2 * 22, "cpu")
-    with base_models.model(plan(adapter=HEAD).config, data.splits.labels) as model:
+    with base_models.model(plan(adapter=HEAD).settings, data.splits.labels) as model:
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert second.flops == 6 * 2 * ROWS * trained < first.flops
     assert second.train_seconds + second.eval_seconds < second.seconds

@@ -126,7 +126,7 @@ def test_a_probe_is_fitted_on_all_rows(
     weights = fitted(trial, 1, base_models=base_models, data=merged, watcher=watcher)
     starts = {}
     for name, rows in (("all", merged), ("train", data)):
-        with base_models.model(trial.config, rows.splits.labels) as model:
+        with base_models.model(trial.settings, rows.splits.labels) as model:
             initialise_head(model, trial.settings, base_models=base_models, data=rows)
             starts[name] = unwrapped(model).classifier.modules_to_save["default"].weight.detach().clone()
     (found,) = (

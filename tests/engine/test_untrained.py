@@ -92,7 +92,7 @@ def test_before_is_the_base_whatever_is_trained(
     trial = make_plan(model_dir, prompt=PROMPT, adapter=adapter, trainer={"num_train_epochs": 1})
     tokenizer, prompt = (
         base_models.tokenizer(trial.config.model),
-        base_models.prompt(trial.config, words_data.splits.labels),
+        base_models.prompt(trial.settings, words_data.splits.labels),
     )
     test = tokenise(
         words_data.splits.train,

@@ -170,7 +170,7 @@ def test_indexes(
     config = sharded(index)
     assert message in "\n".join(map(str, model_faults(config.model)))
     assert message in refused(config, labels)
-    with pytest.raises(UserError), BaseModelCache("cpu").model(config, labels):
+    with pytest.raises(UserError), BaseModelCache("cpu").model(TrainSettings.of(config), labels):
         pass
     assert not (tmp_path / "opened").exists()
 

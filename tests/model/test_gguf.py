@@ -11,6 +11,7 @@ import torch
 from support.passes import logits
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
@@ -54,7 +55,7 @@ def test_converted_once_trained_and_loaded_again(
 ) -> None:
     config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         body = sum(group.total for name, group in count(model).groups.items() if name not in ("adapter", "head"))
         save(model, tokenizer, tmp_path / "model", config=config, labels=labels)
         scores = logits(model, tokenizer)

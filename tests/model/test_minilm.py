@@ -29,7 +29,7 @@ def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> N
     config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
     assert tokenizer.model_max_length == 512
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         found = count(model)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)

@@ -34,7 +34,7 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = configure(model, adapter)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         assert preflight(TrainSettings.of(config), labels) == count(loaded)
 
 
@@ -43,7 +43,7 @@ def test_account_is_that_of_the_loaded_model(
 def test_account_of_quantised_weights(double: bool, compute: str, configure: Configure, labels: LabelSpace) -> None:
     config = configure("gpt2", "qlora", adapter={"double_quantization": double, "compute_dtype": compute})
     plain = preflight(TrainSettings.of(configure("gpt2", "lora")), labels)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         counted = count(loaded)
     assert counted == preflight(TrainSettings.of(config), labels)
     assert numbers(counted) == numbers(plain)
@@ -68,7 +68,7 @@ def test_account_of_a_half_base(configure: Configure, labels: LabelSpace) -> Non
     config = configure("llama", model={"dtype": "bfloat16"})
     found = preflight(TrainSettings.of(config), labels)
     assert found.bytes == 2 * (found.total - found.trainable) + 4 * found.trainable
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         assert found == count(loaded)
 
 

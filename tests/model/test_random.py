@@ -57,7 +57,7 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
     for seed in (1, 2):
         torch.manual_seed(seed)
         base_models = BaseModelCache("cpu")
-        with base_models.model(config, labels) as model:
+        with base_models.model(TrainSettings.of(config), labels) as model:
             assert count(model) == preflight(TrainSettings.of(config), labels)
             scores.append(logits(model, base_models.tokenizer(config.model)))
     assert torch.equal(*scores) and scores[0].std() > 0
@@ -68,7 +68,7 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
 def test_saved_and_loaded_again(name: str, adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
     config, base_models = config_of(name, adapter), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         assert count(model) == preflight(TrainSettings.of(config), labels)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)

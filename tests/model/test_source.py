@@ -47,7 +47,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("adapter", ["lora", "qlora"])
 def test_account_is_that_of_the_drawn_model(family: str, adapter: str, labels: LabelSpace) -> None:
     config = random(family, adapter, **FAMILIES[family])
-    with BaseModelCache("cpu").model(config, labels) as model:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as model:
         assert preflight(TrainSettings.of(config), labels) == count(model)
 
 
@@ -62,7 +62,7 @@ def test_the_largest_are_accounted_for_without_memory(name: str, labels: LabelSp
 def test_saved_and_drawn_again(adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
     config, base_models = random("gemma_2b", adapter), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, tmp_path / "first", config=config, labels=labels)
         scores = logits(model, tokenizer)
@@ -77,7 +77,7 @@ def test_each_bench_draws_the_same(labels: LabelSpace) -> None:
     found = []
     for state in (1, 2):
         torch.manual_seed(state)
-        with BaseModelCache("cpu").model(random("gpt2"), labels) as model:
+        with BaseModelCache("cpu").model(TrainSettings.of(random("gpt2")), labels) as model:
             found.append(tensors(model))
     assert_same(*found)
 

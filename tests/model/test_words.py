@@ -70,7 +70,7 @@ def test_scores_are_those_of_each_row_alone(
     base_models, config = BaseModelCache("cpu"), prompted(configure, model, label_words=words, scoring=scoring)
     tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = side
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         expected = by_hand(scorer, tokenizer, words, mean=scoring == "mean")
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
@@ -87,7 +87,7 @@ def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels
     config = elsewhere(prompted(configure), tmp_path)
     tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = "left"
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         expected = by_hand(scorer, tokenizer, SEVERAL, mean=False)
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
@@ -95,7 +95,7 @@ def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels
 def test_an_answer_scores_as_it_does_among_all(configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure)
     tokenizer, answers = base_models.tokenizer(config.model), torch.tensor([2, 0, 1])
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         alone = scores(scorer, tokenizer, answers=answers)
         among = scores(scorer, tokenizer).gather(1, answers[:, None])
     assert alone.shape == (3, 1) and torch.allclose(alone, among, atol=1e-6)
@@ -105,7 +105,7 @@ def test_logits_are_made_only_where_they_are_needed(configure: Configure, labels
     base_models, shapes = BaseModelCache("cpu"), []
     for words in (ONE_TOKEN, SEVERAL):
         config = prompted(configure, label_words=words)
-        with base_models.model(config, labels) as scorer:
+        with base_models.model(TrainSettings.of(config), labels) as scorer:
             tokenizer = base_models.tokenizer(config.model)
             output = unwrapped(scorer).get_output_embeddings()
             output.register_forward_hook(lambda _, __, made: shapes.append(tuple(made.shape[:2])))
@@ -119,7 +119,7 @@ def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None
     pool = ("card", "money", "bank", "account", "pin", "fee", "old", "new", "cash", "rate")
     words = {name: f" {pool[int(name) // 10]} {pool[int(name) % 10]}" for name in labels.names}
     base_models, config = BaseModelCache("cpu"), prompted(configure, label_words=words)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         sizes: list[int] = []
         unwrapped(scorer).register_forward_pre_hook(
             lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True
@@ -130,7 +130,7 @@ def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None
 
 def test_there_is_no_new_head(configure: Configure, labels: LabelSpace) -> None:
     for adapter in ("lora", "qlora", "ia3"):
-        with BaseModelCache("cpu").model(prompted(configure, "llama", adapter), labels) as scorer:
+        with BaseModelCache("cpu").model(TrainSettings.of(prompted(configure, "llama", adapter)), labels) as scorer:
             trained = [name for name, weight in scorer.named_parameters() if weight.requires_grad]
             assert trained and all("lora_" in name or "ia3_" in name for name in trained)
             assert unwrapped(scorer).lm_head.weight.dtype in (torch.float32, torch.bfloat16)
@@ -142,7 +142,7 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = prompted(configure, model, adapter)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         assert preflight(TrainSettings.of(config), labels) == count(loaded)
 
 
@@ -175,11 +175,11 @@ def train(scorer: nn.Module, tokenizer: Any) -> None:
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "ia3", "full"])
 def test_a_trained_model_leaves_the_base_as_it_was(adapter: str, configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure, "llama", adapter)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         fresh, before = tensors(scorer), scores(scorer, base_models.tokenizer(config.model))
         train(scorer, base_models.tokenizer(config.model))
         assert not torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         assert_same(fresh, tensors(scorer))
         assert torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
 
@@ -192,7 +192,7 @@ def test_a_saved_model_scores_the_same(
 ) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure, model, adapter)
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -202,7 +202,7 @@ def test_a_saved_model_scores_the_same(
 def test_peft_alone_loads_the_adapter(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure)
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -217,7 +217,7 @@ def test_the_card_says_how_to_load(
 ) -> None:
     """Its code is run as it stands."""
     base_models, config = BaseModelCache("cpu"), prompted(configure, "gpt2", adapter)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, base_models.tokenizer(config.model))
         save(scorer, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
         expected = scores(scorer, base_models.tokenizer(config.model))

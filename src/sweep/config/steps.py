@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil, floor
 
-from sweep.config.schema import Config, TrainerConfig
-from sweep.config.settings import TrainSettings
+from sweep.config.schema import TrainerConfig
 
 EARLY = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2))  # of the first epoch: where eval_strategy=early evaluates too
 
@@ -26,9 +25,8 @@ def steps_per_epoch(rows: int, trainer: TrainerConfig) -> int:
     return max(ceil(batches_per_epoch(rows, trainer) / trainer.gradient_accumulation_steps), 1)
 
 
-def total_steps(rows: int, trainer: Config | TrainSettings | TrainerConfig) -> int:
+def total_steps(rows: int, trainer: TrainerConfig) -> int:
     """Return the steps of a whole training on `rows` rows."""
-    trainer = _trainer(trainer)
     return ceil(trainer.num_train_epochs * steps_per_epoch(rows, trainer))
 
 
@@ -40,29 +38,23 @@ def warmup_steps(total: int, value: float) -> int:
     return int(value) if value >= 1 else ceil(total * value)
 
 
-def evaluation_steps(rows: int, trainer: Config | TrainSettings | TrainerConfig) -> tuple[int, ...]:
+def evaluation_steps(rows: int, trainer: TrainerConfig) -> tuple[int, ...]:
     """Return the steps after which the validation split is read, in order.
 
     The last step is always one of them.
     """
-    trainer = _trainer(trainer)
     total, epoch = total_steps(rows, trainer), steps_per_epoch(rows, trainer)
     return (*sorted({step for step in _before_the_end(trainer, epoch, total) if step < total}), total)
 
 
-def refit_steps(best: int, rows: int, more: int, trainer: Config | TrainerConfig) -> int:
+def refit_steps(best: int, rows: int, more: int, trainer: TrainerConfig) -> int:
     """Return the step of a refit that is as far, in epochs, as step `best` of the training.
 
     The refit trains on `more` rows, the training on `rows` rows.
     """
-    trainer = _trainer(trainer)
     if best >= total_steps(rows, trainer):
         return total_steps(more, trainer)
     return nearest(Fraction(best, steps_per_epoch(rows, trainer)) * steps_per_epoch(more, trainer))
-
-
-def _trainer(config: Config | TrainSettings | TrainerConfig) -> TrainerConfig:
-    return config if isinstance(config, TrainerConfig) else config.trainer
 
 
 def _before_the_end(trainer: TrainerConfig, epoch: int, total: int) -> Iterable[int]:

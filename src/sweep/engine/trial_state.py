@@ -121,12 +121,12 @@ class TrialState:
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
         ends after that step of the schedule, and nothing is evaluated."""
-        steps = total_steps(rows, settings)
+        steps = total_steps(rows, settings.trainer)
         return cls(
             settings, clock, report_step, report_eval,
             schedule_steps=steps,
             last_step=steps if stop_after is None else stop_after,
-            due=frozenset(evaluation_steps(rows, settings) if stop_after is None else ()),
+            due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
         )  # fmt: skip

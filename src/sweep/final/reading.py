@@ -72,8 +72,11 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, length, prompt = locked.open(), config.dataset.max_length, session.base_models.prompt(config, labels)
-    tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
+    settings = TrainSettings.of(config)
+    rows, prompt = locked.open(), session.base_models.prompt(settings, labels)
+    tokens = tokenise(
+        rows, result.tokenizer, labels=labels, max_length=settings.max_length, cache=session.data.cache, prompt=prompt
+    )
     predictions = result.predict(tokens)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sweep.config.schema import Config, ModelConfig
+from sweep.config.schema import ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import Prompt, bind
@@ -70,18 +70,17 @@ class BaseModelCache:
             self._tokenizers[model] = load_tokenizer(model)
         return self._tokenizers[model]
 
-    def prompt(self, settings: Config | TrainSettings, labels: LabelSpace) -> Prompt | None:
+    def prompt(self, settings: TrainSettings, labels: LabelSpace) -> Prompt | None:
         """Return the prompt with the ids of its label words, or None where a head classifies.
 
         Raises UserError where the tokenizer cannot tell the label words apart.
         """
-        settings = _narrowed(settings)
         if settings.prompt is None:
             return None
         return bind(settings.prompt, labels, self.tokenizer(settings.model), max_length=settings.max_length)
 
     @contextmanager
-    def model(self, settings: Config | TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
+    def model(self, settings: TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
         """Yield a model to train, in eval mode: base, adapter and head.
 
         Adapter and head are drawn from `settings.trainer.seed` alone. With `settings.prompt` there
@@ -89,7 +88,6 @@ class BaseModelCache:
         if `settings.trainer` says so. The model must not be used after the context. Raises
         UserError if the weights cannot be reached or do not fit.
         """
-        settings = _narrowed(settings)
         base = self._base_for(settings, labels)
         full = settings.adapter.trains == "everything"
         if full:
@@ -103,17 +101,16 @@ class BaseModelCache:
         finally:
             _empty(made)
 
-    def spec(self, settings: Config | TrainSettings, labels: LabelSpace) -> BaseSpec:
+    def spec(self, settings: TrainSettings, labels: LabelSpace) -> BaseSpec:
         """Return all that decides a trial's base: two trials with equal specs share one base."""
-        settings = _narrowed(settings)
         return self._specify(settings, labels, download(find(settings.model)))
 
-    def frozen(self, settings: Config | TrainSettings, labels: LabelSpace) -> PreTrainedModel:
+    def frozen(self, settings: TrainSettings, labels: LabelSpace) -> PreTrainedModel:
         """Return a copy of the base that shares all of its weights, in eval mode, frozen.
 
         The copy stays usable after the cache has evicted the base.
         """
-        base = self._base_for(_narrowed(settings), labels)
+        base = self._base_for(settings, labels)
         _move(base.model, self.device)
         made = replica(base.model, ())
         made.requires_grad_(False).train(False)
@@ -155,10 +152,6 @@ class BaseModelCache:
         pad = self.tokenizer(settings.model).pad_token_id
         causal = settings.prompt is not None
         return BaseSpec(settings.model, dtype, quantization(settings.adapter), labels, pad, causal)
-
-
-def _narrowed(settings: Config | TrainSettings) -> TrainSettings:
-    return settings if isinstance(settings, TrainSettings) else TrainSettings.of(settings)
 
 
 def pick_device(name: str) -> torch.device:

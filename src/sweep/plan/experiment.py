@@ -103,7 +103,7 @@ class Experiment:
         """
         config = self.at(params)
         auto, config = config.trainer.bf16 == "auto", settled(config, bf16=self.bf16)
-        steps = total_steps(rows, config)
+        steps = total_steps(rows, config.trainer)
         config, used = cut_warmup(config, params, steps)
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
         typed = merged(self.composer, self._with({**params, **used, **exact}), self._alone(number, config))

@@ -130,7 +130,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
 
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         base_models, data = BaseModelCache(device.type), TokenisedData(few, Path(folder))
-        with base_models.model(short, splits.labels):
+        with base_models.model(TrainSettings.of(short), splits.labels):
             pass  # the base is loaded, and kept
         memory.reset_peaks(device)
         before = memory.in_use(device)
@@ -141,7 +141,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
                 why = done.failed.message if done.failed else "there are too few rows"
                 raise UserError.of("", f"a trial of {_STEPS} steps did not end well: {why}")
             tokens = data.validation(
-                done.tokenizer, config.dataset.max_length, base_models.prompt(short, splits.labels)
+                done.tokenizer, config.dataset.max_length, base_models.prompt(TrainSettings.of(short), splits.labels)
             )
             done.predict(tokens)
             began = time.perf_counter()
