@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from support.plans import QUICK, space_file
+from support.plans import QUICK, faults_of, space_file
 from sweep.config.cli import read_arguments
 from sweep.config.space import Space
 from sweep.errors import UserError
@@ -78,3 +79,45 @@ def test_a_command_repeats_the_folders_of_the_user_s_own_configs(tmp_path: Path)
     plan = make_plan([QUICK, "--config-dir", str(tmp_path)])
     assert plan.command.endswith(f"--config-dir {tmp_path}")
     assert plan.trial(0, {}).command.endswith(f"--config-dir {tmp_path}")
+
+
+def test_a_trial_s_command_composes_the_trial_again() -> None:
+    plan = make_plan([QUICK, "optimizer.weight_decay=0.05", "tracker.tags=[a b,c]"])
+    trial = plan.trial(3, {"optimizer.learning_rate": 1.25e-3, "trainer.num_train_epochs": 3})
+    words = shlex.split(trial.command)
+    assert words[:3] == ["python", "-m", "sweep"]
+    again = make_plan(words[3:])
+    assert len(again.space) == 0
+    assert again.config.study.n_trials == 1
+    for section in ("model", "adapter", "dataset", "optimizer", "trainer"):
+        assert getattr(again.config, section) == getattr(trial.config, section)
+
+
+def test_a_trial_s_command_keeps_the_engine() -> None:
+    plan = make_plan([QUICK, "engine=packed", "engine.slots=8"])
+    again = make_plan(shlex.split(plan.trial(3, {"optimizer.learning_rate": 1e-3}).command)[3:])
+    assert (again.config.engine, again.config.study.n_trials) == (plan.config.engine, 1)
+    assert make_plan([QUICK, "engine=trainer", "engine.slots=1"]).config.engine.slots == 1
+
+
+def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
+    assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
+
+
+def test_the_command_of_a_group_run_s_trial_is_a_study_of_its_own() -> None:
+    plan = make_plan(["+experiment=compare_adapters", "study=thorough"])
+    trial = plan.trial(3, {"adapter": "lora", "adapter.r": 4, "optimizer.learning_rate": 1e-3})
+    again = make_plan(shlex.split(trial.command)[3:])
+    assert (again.config.study.compare_by, again.config.study.confirm_seeds) == (None, 1)
+    assert (again.config.adapter, again.config.optimizer) == (trial.config.adapter, trial.config.optimizer)
+
+
+def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
+    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
+    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
+    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
+    plan = make_plan([QUICK, space, "model.pooling=null"])
+    assert plan.trial(0, {"prompt": "none"}).config.prompt is None
+    prompt = plan.trial(1, {"prompt": "label"}).config.prompt
+    assert prompt is not None and prompt.scoring == "mean"

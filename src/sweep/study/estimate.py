@@ -14,7 +14,6 @@ import torch
 
 from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
-from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
@@ -130,7 +129,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
 
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         base_models, data = BaseModelCache(device.type), TokenisedData(few, Path(folder))
-        with base_models.model(TrainSettings.of(short), splits.labels):
+        with base_models.model(trial.settings, splits.labels):
             pass  # the base is loaded, and kept
         memory.reset_peaks(device)
         before = memory.in_use(device)
@@ -141,7 +140,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
                 why = done.failed.message if done.failed else "there are too few rows"
                 raise UserError.of("", f"a trial of {_STEPS} steps did not end well: {why}")
             tokens = data.validation(
-                done.tokenizer, config.dataset.max_length, base_models.prompt(TrainSettings.of(short), splits.labels)
+                done.tokenizer, config.dataset.max_length, base_models.prompt(trial.settings, splits.labels)
             )
             done.predict(tokens)
             began = time.perf_counter()
@@ -149,9 +148,8 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             forward = (time.perf_counter() - began) / len(tokens)
         peak = memory.peak(device)
     share = config.trainer.per_device_train_batch_size / rows
-    ahead = cached_head.suits(
-        TrainSettings.of(config)
-    )  # then the base reads each row once, and an evaluation is of the head alone
+    # A cached head: the base reads each row once, and an evaluation runs the head alone.
+    ahead = cached_head.suits(trial.settings)
     return Expected(
         memory.device_name(device),
         train_row=statistics.median(after - earlier for earlier, after in pairwise(moments)) / rows,
