@@ -1,6 +1,7 @@
 """Rows → token ids.
 
-Done once for each tokenizer and length, kept on disk, shared by every trial of a study.
+Rows are tokenised once for each tokenizer and length; the tokens are kept on disk and shared by
+every trial of a study.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class TokenisedData:
     def test_texts(
         self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
     ) -> datasets.Dataset | None:
-        """Without their labels; None where there is no test split."""
+        """Return the test rows as tokens, without labels; None where there is no test split."""
         locked, labels = self.splits.test, self.splits.labels
         if locked is None:
             return None
@@ -102,7 +103,7 @@ def tokenise(
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
-    """A fingerprint of all that the columns of `tokenise` depend on."""
+    """Return a fingerprint of all that the columns of `tokenise` depend on."""
     return cache_files.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 

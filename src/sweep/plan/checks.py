@@ -70,7 +70,7 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _ignored(config: Config) -> Iterator[tuple[str, str]]:
-    """Values that the optimizer or the Trainer would ignore."""
+    """Yield a fault for each value that the optimizer or the Trainer would ignore."""
     optimizer, trainer = config.optimizer, config.trainer
     yield from optimizer_rules(optimizer)
     if OPTIMIZERS[optimizer.name].alone.startswith("takes its step") and trainer.gradient_accumulation_steps > 1:
@@ -81,7 +81,7 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _reach(config: Config) -> Iterator[tuple[str, str]]:
-    """Values with which no training succeeds.
+    """Yield a fault for each value with which no training succeeds.
 
     The schema allows them, so that records of old trials can be read.
     """

@@ -26,6 +26,7 @@ def check_space(config: Config, space: Space) -> list[Fault]:
 
 
 def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    """Yield the faults of a grid."""
     study = config.study
     if study.sampler == "grid" and study.enqueue:
         yield "study.enqueue", "is set, but study.sampler is grid, which tries every point as it is"
@@ -47,7 +48,10 @@ def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 
 
 def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    """Choices get an equal budget only where the study itself deals out their trials."""
+    """Yield the faults of `study.compare_by`.
+
+    Choices get an equal budget only where the study itself deals out their trials.
+    """
     study = config.study
     if study.compare_by is None:
         return
@@ -86,6 +90,7 @@ def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 
 
 def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    """Yield the faults of points that are tried first."""
     for index, point in enumerate(config.study.enqueue):
         for key, value in point.items():
             if key not in space:
@@ -111,7 +116,10 @@ def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scala
 
 
 def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    """A searched entry of a mapping needs the mapping: beside a text it would replace the text."""
+    """Yield the faults of searched entries of a mapping.
+
+    They need the mapping: beside a text they would replace the text.
+    """
     for key in ENTRIES:
         searched = [parameter.key for parameter in space if parameter.key.startswith(f"{key}.")]
         given = getattr(config.optimizer, key.rpartition(".")[2])
@@ -125,6 +133,7 @@ def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 
 
 def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
+    """Yield a fault for a searched prompt that is judged by its loss."""
     searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
     if searched and config.study.metric == "eval/loss":
         rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
