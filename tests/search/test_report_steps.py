@@ -84,7 +84,7 @@ def test_a_configured_value_that_no_trial_has_does_not_count() -> None:
 
 @pytest.mark.parametrize("accumulation", [1, 3, 4])
 def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
-    """Intervals that divide nothing evenly; only the last evaluation may share a milestone with the one before."""
+    """Intervals that divide nothing evenly; only the last evaluation may share a report step with the one before."""
     space = searched(per_device_train_batch_size=(8, 12, 17, 31), eval_steps=(7, 11))
     shared = {"eval_strategy": "steps", "gradient_accumulation_steps": accumulation, "num_train_epochs": 3}
     made = report_steps(space, eval_steps=7, **shared)
@@ -130,7 +130,7 @@ def test_the_median_is_of_scores_after_as_many_epochs() -> None:
 
 
 def test_a_rung_is_reached_after_as_many_epochs() -> None:
-    """The rungs are at milestones 2 and 4: the first and the second evaluation of a large batch."""
+    """The rungs are at report steps 2 and 4: the first and the second evaluation of a large batch."""
 
     def halving() -> optuna.pruners.BasePruner:
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)

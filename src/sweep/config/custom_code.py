@@ -15,7 +15,7 @@ from typing import Any
 
 from sweep.errors import UserError, closest, first_line
 
-_SWEEP = Path(__file__).parent
+_SWEEP = Path(__file__).parents[1]
 
 
 class OwnCodeError(Exception):

@@ -119,12 +119,12 @@ class BaseModelCache:
     @property
     def head(self) -> tuple[str, ...]:
         """Return the modules of the base in use that every adapter method trains in full."""
-        assert self._base is not None, "a model of this bench is in use"
+        assert self._base is not None, "a model of this cache is in use"
         return self._base.head
 
     def fingerprint(self) -> str:
         """Return the hash of all that decides the weights in memory of the base in use."""
-        assert self._spec is not None, "a model of this bench is in use"
+        assert self._spec is not None, "a model of this cache is in use"
         if self._fingerprint is None:
             spec = self._spec
             parts = (spec.model, spec.dtype, spec.quantization, spec.pad_token_id)

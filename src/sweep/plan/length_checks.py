@@ -53,8 +53,8 @@ def _long_warmup(warmup: float, lengths: TrialLengths, *, searched: bool) -> Ite
     trial = "the shortest trial of this search" if searched else "this trial"
     rule = f"is {warmup:g}, but must be below the {shortest} step{'s' if shortest > 1 else ''} of {trial}"
     tenth = f"{WARMUP}=0.1 for a tenth of each trial's steps"
-    mended = tenth if warmup_steps(shortest, 0.1) < shortest else f"{WARMUP}=0"
-    yield Fault(WARMUP, f"{rule}; type {mended}")
+    remedy = tenth if warmup_steps(shortest, 0.1) < shortest else f"{WARMUP}=0"
+    yield Fault(WARMUP, f"{rule}; type {remedy}")
 
 
 def _long_decay(lengths: TrialLengths) -> Iterator[Fault]:
