@@ -20,8 +20,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 
 from benchmarks.curves import Curve, Table, gaps
+from sweep.config.domains import Choices
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
-from sweep.config.space import Choices, Parameter, Space
+from sweep.config.space import Parameter, Space
 from sweep.search import pruners
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import InOrder

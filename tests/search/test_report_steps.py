@@ -9,8 +9,9 @@ from typing import Any
 import optuna
 import pytest
 
+from sweep.config.domains import Choices, Range
 from sweep.config.schema import Config, TrainerConfig
-from sweep.config.space import Choices, Parameter, Range, Space
+from sweep.config.space import Parameter, Space
 from sweep.config.steps import evaluation_steps, steps_per_epoch
 from sweep.search.report_steps import ReportSteps
 

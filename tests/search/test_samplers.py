@@ -8,8 +8,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from sweep.config.domains import Choices, Range
 from sweep.config.schema import SamplerName, StudyConfig
-from sweep.config.space import Choices, Parameter, Range, Space
+from sweep.config.space import Parameter, Space
 from sweep.search.distributions import distribution
 from sweep.search.samplers import PLACE, grid_point, sampler
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
+from sweep.config.domains import Choices
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.config.space import Choices, Space
+from sweep.config.space import Space
 from sweep.config.steps import warmup_steps
 from sweep.errors import UserError
 from sweep.plan.experiment import Experiment

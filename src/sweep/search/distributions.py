@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.config.space import Choices, Parameter
+from sweep.config.domains import Choices
+from sweep.config.space import Parameter
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

@@ -20,8 +20,9 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 
 from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, takes_seed
+from sweep.config.domains import Choices
 from sweep.config.schema import StudyConfig
-from sweep.config.space import Choices, Space
+from sweep.config.space import Space
 from sweep.errors import UserError, closest, first_line
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, pruner_class
