@@ -1,1 +1,1 @@
-"""Dataset config → `Splits`, then tokens and batches."""
+"""Dataset config → `Splits`: sources, label order, splits, subsampling; then tokenising and collating."""

@@ -1,4 +1,4 @@
-"""Stored columns → the rows that are train, validation and test rows, and the rows left out."""
+"""Stored columns → which of their rows are train, validation and test rows, and what was left out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ Cut = tuple[str, str, float]  # the role that gets rows, the role that they are 
 
 @dataclass(slots=True)
 class Selection:
-    """The rows of each role, as indices into stored columns.
-
-    It also counts the rows left out, by role and reason, and holds notes for the user.
-    """
+    """The rows of each role as indices into stored columns; how many were left out, by role and reason; and what to
+    tell the user of it."""
 
     columns: dict[str, Columns]
     indices: dict[str, Indices]
@@ -32,10 +30,8 @@ class Selection:
 
 
 def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str]) -> Selection:
-    """Return the rows in the order that `sweep.data.splits.load_splits` states.
-
-    Raises UserError where a role is left without rows.
-    """
+    """The rows in the order that `sweep.data.splits.load_splits` states. Raises `UserError` where a role is left
+    without rows."""
     steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
     found = _usable(stored, steps, labels)
     cuts: list[Cut] = []
@@ -59,7 +55,7 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
 
 
 def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set[str]) -> Selection:
-    """Return every n-th row of each split, without those that cannot be used."""
+    """Every n-th row of each split, without those that cannot be used."""
     found = Selection(dict(stored), {}, {}, [])
     for role, columns in stored.items():
         indices = every_nth(len(columns.labels), steps[role])
@@ -105,7 +101,7 @@ def _in_part(labels: Sequence[str], role: str) -> str:
 
 
 def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
-    """Raise UserError for each role without rows, but not for rows cut off an empty role."""
+    """Raises `UserError` for each role without rows, but for those whose rows are cut off an empty one."""
     indices, source = found.indices, {role: source for role, source, _ in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
     told = [role for role in empty if source.get(role) not in empty]
@@ -123,10 +119,7 @@ def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fa
 
 
 def _drop_duplicates(found: Selection) -> None:
-    """Drop the train rows whose text a scored row or an earlier train row has.
-
-    Raises UserError where none is left.
-    """
+    """Train loses the rows whose text a scored row or an earlier train row has. Raises `UserError` where none is left."""
     train = found.indices["train"]
     scored = [row for role in found.indices if role != "train" for row in _inputs(found, role)]
     kept = tuple(train[position] for position in without(_inputs(found, "train"), scored))

@@ -1,7 +1,4 @@
-"""Columns of a stored split → texts and label names.
-
-Each fault names its config key, its split and its rows.
-"""
+"""Columns of a stored split → texts and label names, each fault named by its config key, split and rows."""
 
 from __future__ import annotations
 
@@ -30,13 +27,10 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The rows of a split as they are stored.
-
-    `labels` holds the names of each row's labels (one for single-label), and None where a row has
-    no label; an empty tuple is a multi-label row to which no label applies. `names` is the whole
-    label space in its order, where the columns themselves fix it. `blank` are the indices of rows
-    that lack a text; `notes` tell the user how the columns were read.
-    """
+    """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for
+    single-label) and None where a row has no label; an empty tuple is a multi-label row to which no label
+    applies. `names` is the whole label space in its order, where the columns themselves fix it. `blank` are the indices
+    of rows that lack a text; `notes` is what the user should know of how the columns were read."""
 
     texts: Names
     pairs: Names | None
@@ -56,7 +50,7 @@ def wanted(config: DatasetConfig) -> frozenset[str]:
 
 
 def clashing_columns(config: DatasetConfig) -> list[Fault]:
-    """Return a fault for each key that names a column which another key names already."""
+    """Keys that name a column which another key names already."""
     uses: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
         uses.append(("dataset.text_pair_column", (config.text_pair_column,)))
@@ -65,7 +59,7 @@ def clashing_columns(config: DatasetConfig) -> list[Fault]:
     for key, names in uses:
         for name in names:
             if key == "dataset.label_column" and seen.get(name) == key:
-                continue  # the first of several names that is there is taken; a second one does no harm
+                continue  # of several names the first that is there is taken, so that a second one does no harm
             if name in seen:
                 faults.append(Fault(key, f"is {name}, which is {seen[name]} already"))
             seen.setdefault(name, key)
@@ -73,7 +67,7 @@ def clashing_columns(config: DatasetConfig) -> list[Fault]:
 
 
 def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fault]:
-    """Return one fault for each column that some split lacks."""
+    """One fault for each column that some split lacks."""
     needed: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
         needed.append(("dataset.text_pair_column", (config.text_pair_column,)))
@@ -90,11 +84,9 @@ def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fa
 
 
 def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns | None, list[Fault]]:
-    """Return the split's rows and their faults; the rows are None where labels cannot be read.
-
-    A column that is not there gives no values, and no fault here. A multi-label row has no label
-    if its list is null, or one of its 0/1 cells is empty.
-    """
+    """The split's rows and what is wrong with them; None where its labels cannot be read. What belongs to a
+    column that is not there is empty, and no fault here. A multi-label row has no label if its list is null,
+    or one of its 0/1 cells is empty."""
     texts, blank, faults = _texts(config, raw, "dataset.text_column", config.text_column, split)
     pairs = None
     if config.text_pair_column is not None:
@@ -126,13 +118,13 @@ def _missing(names: Names, lacking: Sequence[str], there: Names) -> str:
 
 
 def _rows(rows: Sequence[int], most: int = 5) -> str:
-    """Return rows as a message names them, by numbers that count from 1 without a header."""
+    """Rows count from 1, without a header."""
     what = "row" if len(rows) == 1 else "rows"
     return f"{what} {listed([str(row) for row in rows], most)}"
 
 
 def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
-    """Return the first of `names` that the split has; of two columns of one name, the first."""
+    """The first of `names` that the split has; of two columns of one name, the first."""
     for name in names:
         if name in raw.table.column_names:
             column = raw.table.column(raw.table.column_names.index(name))
@@ -143,10 +135,7 @@ def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
 def _texts(
     config: DatasetConfig, raw: Raw, key: str, name: str, split: str
 ) -> tuple[Names, frozenset[int], list[Fault]]:
-    """Return the texts of a column, the indices of blank ones, and the faults.
-
-    A blank text has no character that shows.
-    """
+    """The texts of a column, the indices of those without a character that shows, and what is wrong."""
     _, column = _column(raw, (name,))
     if column is None:
         return (), frozenset(), []
@@ -193,7 +182,7 @@ def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
 
 
 def _example(values: Sequence[float | None]) -> str:
-    """Return the end of a message: the first number that is not whole, or that all are whole."""
+    """The first number that is not whole, else how to write whole ones."""
     row, value = next(
         ((row, value) for row, value in enumerate(values, start=1) if value is not None and not value.is_integer()),
         (0, None),
@@ -202,10 +191,7 @@ def _example(values: Sequence[float | None]) -> str:
 
 
 def _separated(column: pa.ChunkedArray, separator: str) -> list[Names | None]:
-    """Return the labels of text cells that hold names with a separator between them.
-
-    An empty cell is a row to which no label applies.
-    """
+    """Text cells of label names with a separator between them. An empty cell is a row to which no label applies."""
     kind = column.type
     if not (_is_text(kind) or types.is_null(kind)):
         raise WrongKind(f"{_kind(kind)}, but dataset.label_separator parts the names in text cells; set it to null")
@@ -226,7 +212,7 @@ def _empty_cells(labels: Sequence[Names | None], split: str) -> Names:
 
 
 def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[Names | None], Names | None]:
-    """Return the labels of a list column, of names or of one 0 or 1 for each label in order."""
+    """A list column of label names, or of one 0 or 1 for each label in order."""
     kind = column.type
     if types.is_null(kind):
         return [None] * len(column), None
@@ -277,7 +263,7 @@ def _flag(value: Any) -> int | None:
 
 
 def _kind(kind: pa.DataType) -> str:
-    """Return the name of a type, shortened where it is nested."""
+    """Its name, of nested types the beginning."""
     return shortened(str(kind), 60)
 
 

@@ -1,7 +1,4 @@
-"""The definition of a tokenizer as text, which names a file of tokens.
-
-It holds all that decides which ids the tokenizer gives a text.
-"""
+"""All that decides which ids a tokenizer gives a text, as text: what names a file of tokens."""
 
 from __future__ import annotations
 
@@ -30,12 +27,8 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def definition(tokenizer: Tokenizer) -> str:
-    """Return a hexadecimal fingerprint of a tokenizer.
-
-    It covers vocabulary, rules, special tokens, class and the versions of the libraries, and the
-    code of a tokenizer that has code of its own. Truncation, padding and their limits are left
-    out.
-    """
+    """A hexadecimal fingerprint of vocabulary, rules, special tokens, class, and the versions of the libraries; of a
+    tokenizer with code of its own, of that code too. Truncation, padding and their limits are left out."""
     digest = Fingerprint()
     for package in _PACKAGES:
         digest.add(f"{package} {_version(package)}")
@@ -50,11 +43,8 @@ def definition(tokenizer: Tokenizer) -> str:
 
 
 def _rules(tokenizer: Tokenizer) -> Iterator[str | bytes]:
-    """Yield the rules of a tokenizer.
-
-    These are the JSON of a fast tokenizer, without the truncation and padding that its last call
-    left, or all files that a tokenizer in Python saves.
-    """
+    """The JSON of a fast tokenizer, without the truncation and padding that its last call left; all files that a tokenizer in
+    Python saves."""
     if tokenizer.is_fast:
         found = json.loads(tokenizer.backend_tokenizer.to_str())
         yield json.dumps({**found, "truncation": None, "padding": None})
@@ -77,7 +67,7 @@ def _without_place(config: Path) -> bytes:
 
 
 def _settings(tokenizer: Tokenizer) -> list[tuple[str, Any]]:
-    """Return the attributes that have a plain value, or a list of those."""
+    """Attributes with a plain value, or a list of those."""
     return sorted(
         (name, value) for name, value in vars(tokenizer).items() if name not in _NOT_OF_IDS and _is_plain(value)
     )
@@ -90,10 +80,8 @@ def _is_plain(value: object) -> bool:
 
 
 def _own_code(kind: type) -> list[Path]:
-    """Return the files of a class and of its base classes, without those of libraries.
-
-    All files of code that came with a model count.
-    """
+    """The files of a class and of those it inherits from, without those of libraries. Of code that came with a model all files
+    count."""
     found: set[Path] = set()
     for one in kind.__mro__:
         if not f"{one.__module__}.".startswith(_LIBRARIES) and (name := _source(one)) is not None:

@@ -1,4 +1,4 @@
-"""Text files with separated columns (CSV, TSV) → `Raw`, read by Arrow."""
+"""CSV and its kin → `Raw`, by Arrow."""
 
 from __future__ import annotations
 
@@ -20,11 +20,8 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """Return a text file's columns.
-
-    Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a
-    number. Raises ValueError where the file cannot be read so, and UserError.
-    """
+    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a number. Raises
+    ValueError where the file cannot be read so, and `UserError`."""
     data = utf8(read_bytes(path, kind.codec), config.encoding)
     delimiter = config.delimiter or _delimiter(data, DELIMITERS[kind.ending], quoting=config.quoting)
     try:
@@ -58,7 +55,7 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
 
 
 def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:
-    """Return `usual`, or the most frequent separator of a header that has no `usual` one."""
+    """`usual`, or where the header has none of it, what it has most of."""
     first = re.search(rb"[^\r\n]+", data)
     header = first.group().decode(errors="replace") if first else ""
     header = _QUOTED.sub("", header) if quoting else header

@@ -1,7 +1,6 @@
-"""Rows with the same text, within a split and in two splits at once.
+"""Rows with the same text: within a split, and in two splits at once.
 
-A text that is both trained on and scored makes its score too good. A text in both validation and
-test makes the two scores agree too well.
+A text that is both trained on and scored makes its score too good, and one that is in both validation and test makes the two agree.
 """
 
 from __future__ import annotations
@@ -18,23 +17,18 @@ Input = tuple[str, str | None]  # a text, and the second one of a pair
 
 
 def loose(text: str) -> str:
-    """Return the same text for texts that differ in upper case and white space alone."""
+    """The same for texts that differ in upper case and white space alone."""
     return " ".join(text.casefold().split())
 
 
 def folded(row: Input) -> bytes:
-    """Return a key that rows share whose texts differ in upper case and white space alone.
-
-    Of a pair, both texts count.
-    """
+    """A key that rows share whose texts differ in upper case and white space alone. Of a pair, both texts count."""
     return _digest(*(None if text is None else loose(text) for text in row))
 
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
-    """Return the duplicates within each split, then those between each two splits.
-
-    Counts of zero are left out. Between two splits the rows of the later one are counted.
-    """
+    """The duplicates within each split, then those between each two splits; without counts of zero. Between two splits the rows of
+    the later one are counted."""
     loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
     often = Counter(key for keys in loose.values() for key in keys)
     exact = {  # a row whose folded text is alone has a text that is alone
@@ -58,7 +52,7 @@ def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str,
 
 
 def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
-    """Yield a sentence for each count, without its full stop."""
+    """A sentence for each, without its full stop."""
     for one in found:
         share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
         other = _other(one)
@@ -73,10 +67,7 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
 
 
 def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
-    """Yield one sentence on duplicates within splits and one on those between splits.
-
-    Both come without a full stop.
-    """
+    """A sentence for what is within splits, and one for what is in two of them, each without its full stop."""
     for group in (
         [one for one in found if one.split == one.also_in],
         [one for one in found if one.split != one.also_in],
@@ -98,17 +89,14 @@ def _other(one: Duplicates) -> str:
 
 
 def advice(found: Iterable[Duplicates]) -> tuple[str, ...]:
-    """Return advice on train rows whose text is scored too; empty where there are none."""
+    """What to do about train rows whose text is scored; empty where there are none."""
     if any(one.also_in == "train" != one.split for one in found):
         return ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
     return ()
 
 
 def without(train: Sequence[Input], scored: Iterable[Input]) -> list[int]:
-    """Return the positions of the train rows to keep, in order.
-
-    Of each text that no scored row has, the first row is kept.
-    """
+    """The positions of the train rows to keep, in order: the first of each text that no scored row has."""
     seen = {folded(row) for row in scored}
     kept = []
     for position, row in enumerate(train):

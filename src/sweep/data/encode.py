@@ -17,13 +17,13 @@ MANY = 20
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Encodes labels. `codes` maps a label as stored to its index in the space."""
+    """`codes` maps a label as stored to its index in the space."""
 
     space: LabelSpace
     codes: Mapping[str, int]
 
     def label(self, names: Names) -> Label:
-        """Return the label of a row, all of whose label names are known."""
+        """Of a row, all of whose labels are known."""
         present = [self.codes[name] for name in names]
         if self.space.task == "single_label":
             return present[0]
@@ -31,12 +31,9 @@ class Encoder:
 
 
 def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]]:
-    """Return the encoder of the label space, and the faults.
-
-    The order is that of `dataset.label_names`, else of the label columns, else sorted as found in
-    train (whole numbers by value). Where labels are stored as whole numbers and `label_names` are
-    names, i is `label_names[i]`.
-    """
+    """The label space, in the order of `dataset.label_names`, else of the label columns, else sorted as found
+    in train (whole numbers by value). Where labels are stored as whole numbers and `label_names` are names, i
+    is `label_names[i]`."""
     stored = {label for row in train.labels if row is not None for label in row}
     names = config.label_names or train.names or tuple(sorted(stored, key=int if _whole(stored) else str))
     codes = {name: code for code, name in enumerate(names)}
@@ -46,10 +43,7 @@ def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]
 
 
 def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, Columns]) -> list[Fault]:
-    """Return one fault a split with labels that the space does not have.
-
-    There is none where rows with such labels are left out.
-    """
+    """Labels that are not in the space: one fault a split. None where rows with such labels are left out."""
     if config.unknown_labels == "drop":
         return []
     faults = []
@@ -71,10 +65,7 @@ def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, 
 
 
 def look_alikes(labels: LabelSpace) -> list[str]:
-    """Return a sentence on labels that differ in upper case or white space alone, if any do.
-
-    The sentence has no full stop.
-    """
+    """A sentence on labels that differ in upper case or white space alone, without its full stop; empty where none do."""
     groups: dict[str, list[str]] = {}
     for name in labels.names:
         groups.setdefault(loose(name), []).append(name)
@@ -109,5 +100,5 @@ def _key(config: DatasetConfig) -> str:
 
 
 def _whole(labels: set[str]) -> bool:
-    """Return whether all labels are whole numbers as a number is written: "01" is a name."""
+    """Whether all are whole numbers as a number is written: "01" is a name."""
     return all(WHOLE.fullmatch(label) and str(int(label)) == label for label in labels)

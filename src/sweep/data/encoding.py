@@ -1,4 +1,4 @@
-"""Bytes of a text file → UTF-8, and messages on bytes in another encoding."""
+"""Bytes of a text file → UTF-8, and what to say of bytes in another encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHER_FILES = (
     (b"PK\x03\x04", "an archive or a spreadsheet (.zip, .xlsx)"),
     (b"PAR1", "a .parquet file"),
 )
-# The encodings of usual files: among all that Python knows, a short text fits the rarest best.
+# What files come in: from all that Python knows, short texts seem to be in the rarest.
 _COMMON = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932", "gb18030", "big5",
     "cp949", "euc_jp",
@@ -29,11 +29,8 @@ _SHOWN = 60  # characters of the line
 
 
 def utf8(data: bytes, encoding: str) -> bytes:
-    """Return `data` in UTF-8, without a byte order mark.
-
-    A mark of UTF-16 or UTF-32 outweighs the default encoding, utf-8. Bytes that are said to be
-    UTF-8 are not checked. Raises ValueError where they are not in `encoding`.
-    """
+    """`data` in UTF-8, without a byte order mark. A mark of UTF-16 or UTF-32 outweighs the default encoding, utf-8.
+    Bytes that are said to be UTF-8 are not checked. Raises ValueError where they are not in `encoding`."""
     if codecs.lookup(encoding).name != "utf-8":
         return _decoded(data, encoding).removeprefix("\ufeff").encode()
     for mark, marked in _MARKS:
@@ -48,7 +45,7 @@ def utf8(data: bytes, encoding: str) -> bytes:
 
 
 def not_utf8(data: bytes) -> str:
-    """Return where `data` is not UTF-8 and which encoding it may be in; empty if it is UTF-8."""
+    """A message that says where `data` is not UTF-8, and which encoding it may be in; empty where it is UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -74,10 +71,7 @@ def _told(data: bytes, at: int, encoding: str) -> str:
 
 
 def _guesses(data: bytes, at: int) -> list[str]:
-    """Return likely encodings, the likeliest first.
-
-    Those of Latin alphabets are hard to tell apart: cp1252 is the commonest.
-    """
+    """Likely encodings, the likeliest first. Those of Latin alphabets are told apart badly: cp1252 is the commonest."""
     from charset_normalizer import from_bytes
 
     sample = data[max(0, at - _SAMPLE) : at + _SAMPLE]
@@ -89,10 +83,7 @@ def _guesses(data: bytes, at: int) -> list[str]:
 
 
 def _line(data: bytes, at: int, encoding: str) -> str:
-    """Return the line of byte `at`, from a few characters before it.
-
-    The text is empty where `encoding` cannot be right.
-    """
+    """The line of byte `at`, from a few characters before it; empty where `encoding` cannot be."""
     start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
     try:
         before = data[start:at].decode(encoding)

@@ -1,4 +1,4 @@
-"""File names → format and compression, and the reason why a file is not read."""
+"""File names → format and compression, and why a file of another ending is not read."""
 
 from __future__ import annotations
 
@@ -36,10 +36,7 @@ _REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The format of a file.
-
-    `stem` is its name without endings; `codec` is the ending of its compression, or empty.
-    """
+    """`stem` is the file's name without its endings, `codec` the ending of its compression or empty."""
 
     stem: str
     ending: str
@@ -47,7 +44,7 @@ class Kind:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """Return the format of a file by its name, or None where it is not read."""
+    """None where no such file is read."""
     codec = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
     inner = path.with_suffix("") if codec else path
     ending = inner.suffix.lower()
@@ -57,7 +54,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def reason_unread(path: Path) -> str:
-    """Return the kind of a file that is not read and what to do about it; empty where unknown."""
+    """What kind of file it is, and what to do about it; empty where that is not known."""
     if path.is_dir():
         return "a folder: name it in dataset.path"
     if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):
@@ -68,10 +65,7 @@ def reason_unread(path: Path) -> str:
 
 
 def read_bytes(path: Path, codec: str) -> bytes:
-    """Return the whole file, decompressed.
-
-    Raises ValueError where it is no whole file of that compression.
-    """
+    """The whole file, decompressed. Raises ValueError where it is no whole file of that compression."""
     if not codec:
         return path.read_bytes()
     try:

@@ -1,7 +1,6 @@
-"""Local files: CSV and TSV, JSON lines, Parquet.
+"""Local files: CSV and its kin, JSON lines, Parquet.
 
-They are read without `datasets`, which takes half a second to import and copies every file into a
-cache of its own.
+Read without `datasets`, which takes half a second to import and copies every file into a cache of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sweep.data.raw import OF_TEXT, Raw, concatenated, joined, listed
 from sweep.data.saved import is_saved_split, read_saved
 from sweep.errors import UserError, first_line
 
-_PART = re.compile(r"-\d{5}-of-\d{5}")  # the hub's numbers of the files of a split
+_PART = re.compile(r"-\d{5}-of-\d{5}")  # how the hub numbers the files of a split
 
 
 def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
@@ -42,7 +41,8 @@ def read_only_file(path: Path, key: str, split: str, *, config: DatasetConfig, w
 
 
 def _files(folder: Path, key: str, name: str) -> list[Path]:
-    """Return the file of that exact name, else NAME.ending, else the hub's numbered parts."""
+    """The file of that exact name, else NAME.ending, else the numbered parts in which the hub stores a
+    split."""
     if name and (folder / name).is_file():
         return [folder / name]
     there = sorted(folder.iterdir())
@@ -60,7 +60,7 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
 
 
 def _instead(there: list[Path], kinds: dict[Path, Kind]) -> str:
-    """Return the end of a message, with the folder's files and reasons why some are not read."""
+    """What the folder holds: what could be named, and what is not read, and why."""
     unread = {path.name: reason_unread(path) for path in there if path not in kinds and not path.name.startswith(".")}
     told = [
         f"{name} ({reason})" if reason else name for name, reason in sorted(unread.items(), key=lambda one: not one[1])

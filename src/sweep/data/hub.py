@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub. Only this module asks the network for rows."""
+"""Data sets of the Hugging Face hub. The only module that asks the network for rows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ LOCAL_COPY = (
 
 
 def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
-    """Load every split from the hub, or from its cache where the hub is out of reach.
-
-    Raises UserError.
-    """
+    """Load every split, from the hub or, where that is out of reach, from its cache. Raises `UserError`."""
     import datasets
 
     commit = _commit(config)
@@ -41,20 +38,15 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
 
 
 def _configuration(config: DatasetConfig) -> dict[str, str]:
-    """Return the arguments that select a configuration.
-
-    In the hub's own conversion each configuration is a folder, which nothing there declares.
-    """
+    """In the hub's own conversion each configuration is a folder, which nothing there declares to be one."""
     if config.name is None:
         return {}
     return {"data_dir" if config.revision == CONVERTED else "name": config.name}
 
 
 def _commit(config: DatasetConfig) -> str | None:
-    """Return the commit that `revision` stands for; None where the hub cannot be asked.
-
-    This short question comes first, because `datasets` goes on trying for half a minute.
-    """
+    """The commit that `revision` stands for, None where the hub cannot be asked. One short question first,
+    because `datasets` goes on trying for half a minute."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -71,7 +63,7 @@ def _commit(config: DatasetConfig) -> str | None:
 
 @contextmanager
 def _only_cached() -> Iterator[None]:
-    """Put `datasets` in its offline mode: it answers from its cache or fails at once."""
+    """`datasets` in its offline mode: it answers from its cache or fails at once."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
@@ -101,10 +93,8 @@ def split_of(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted
 
 
 def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
-    """Return a `datasets.Dataset` with coded labels as their names.
-
-    Code -1, the hub's "no label", becomes null.
-    """
+    """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into
+    null."""
     schema = dataset.features.arrow_schema
     table = pick(dataset.select_columns(held_by(wanted, schema)).with_format("arrow")[:], wanted)
     for index, name in enumerate(table.column_names):
@@ -121,7 +111,7 @@ def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
 
 
 def _feature(dataset: datasets.Dataset, name: str) -> object:
-    """Return the type of a column, or of a field within one by its dotted name."""
+    """The type of a column, or of a field within one by its dotted name."""
     if name in dataset.features:
         return dataset.features[name]
     found: Any = dataset.features

@@ -1,6 +1,6 @@
 """JSON lines, or one array of objects → `Raw`.
 
-They are read by `json`: Arrow's reader would turn a text that looks like a date into one.
+By `json`: Arrow's reader would turn a text that looks like a date into one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,8 @@ _LISTED_DEPTH = 4
 
 
 def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """Return the columns of a JSON file.
-
-    A wanted column `a.b` that no row has is the field `b` of the object `a`. NaN is null. Raises
-    ValueError with the line or row that cannot be read.
-    """
+    """A wanted column `a.b` that no row has is the field `b` of the object `a`. NaN is null. Raises ValueError with
+    the line or row that cannot be read."""
     data = utf8(data, config.encoding)
     if wrong := not_utf8(data):
         raise ValueError(wrong)
@@ -107,7 +104,7 @@ def _one(where: str, decode: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _constant(name: str) -> float | None:
-    """Return None for NaN, which pandas writes where there is no value."""
+    """NaN is what pandas writes where there is no value."""
     return None if name == "NaN" else float(name)
 
 
@@ -115,7 +112,7 @@ _DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
 def _printable(name: str) -> str:
-    """Return a name that a terminal can show: JSON can name a field with half a character."""
+    """JSON can name a field with half a character, which no terminal takes."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -154,7 +151,7 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _large(name: str, values: Sequence[Any]) -> pa.Array:
-    """Return whole numbers beyond 64 bits as decimals. Raises ValueError for any larger number."""
+    """Whole numbers beyond 64 bits, as decimals."""
     try:
         if all(value is None or type(value) is int for value in values):
             return pa.array([None if value is None else Decimal(value) for value in values])
@@ -175,7 +172,7 @@ def _half_character(value: Any) -> bool:
 
 
 def _mixed(values: Sequence[Any]) -> str:
-    """Return the first row of each kind of value, as a text; empty where all are of one kind."""
+    """The first row of each kind of value; empty where all are of one kind."""
     first: dict[str, int] = {}
     for row, value in enumerate(values, start=1):
         if value is not None:

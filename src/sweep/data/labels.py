@@ -1,4 +1,4 @@
-"""The labels of a task."""
+"""What there is to predict."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ Label = int | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
-    """The labels in the order of the model's outputs: output i is the label `names[i]`.
-
-    A row's `Label` is that index for single-label, and a 0 or 1 for each of the names for
-    multi-label.
-    """
+    """Output i of the model is the label `names[i]`. A row's `Label` is that index for single-label, and a 0
+    or 1 for each of the names for multi-label."""
 
     task: Task
     names: tuple[str, ...]
@@ -27,24 +24,21 @@ class LabelSpace:
 
     @property
     def problem_type(self) -> str:
-        """Return the value that transformers expects in `config.problem_type`."""
+        """The value transformers expects in `config.problem_type`."""
         return "single_label_classification" if self.task == "single_label" else "multi_label_classification"
 
 
 def joined(names: Iterable[str]) -> str:
-    """Return names in one cell, separated by `|`.
-
-    A `|` or a backslash inside a name is preceded by a backslash.
-    """
+    """Names in one cell, separated by `|`; a `|` or a backslash inside a name is preceded by a backslash."""
     return "|".join(re.sub(r"([\\|])", r"\\\1", name) for name in names)
 
 
 def separated(cell: str) -> tuple[str, ...]:
-    """Return the names that `joined` put into the cell."""
+    """The names that `joined` put into the cell."""
     parts = re.findall(r"((?:[^\\|]|\\.)+)", cell, flags=re.DOTALL)
     return tuple(re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in parts)
 
 
 def applying(label: Label) -> tuple[int, ...]:
-    """Return the indices of the labels that apply to a row."""
+    """The indices of the labels that apply to a row."""
     return (label,) if isinstance(label, int) else tuple(code for code, value in enumerate(label) if value)

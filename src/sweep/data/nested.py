@@ -9,21 +9,19 @@ from pyarrow import types
 
 
 def dotted_names(schema: pa.Schema) -> tuple[str, ...]:
-    """Return every column, then every field within one."""
+    """Every column, then every field within one."""
     return (*schema.names, *(name for field in schema for name in _below(field, f"{field.name}.")))
 
 
 def held_by(wanted: Set[str], schema: pa.Schema) -> list[str]:
-    """Return the columns that have to be read for `wanted`, in the order of the file."""
+    """The columns that have to be read for `wanted`, in the order of the file."""
     heads = {name if name in schema.names else name.partition(".")[0] for name in wanted}
     return [name for name in schema.names if name in heads]
 
 
 def pick(table: pa.Table, wanted: Set[str]) -> pa.Table:
-    """Return the `wanted` columns of the table, and fields within columns, by their dotted names.
-
-    A field of a row that is null is null.
-    """
+    """`wanted` of the table's columns and of the fields within them, by their dotted names. A field of a row that is null
+    is null."""
     there = dotted_names(table.schema)
     return pa.table({name: _column(table, name) for name in dict.fromkeys(there) if name in wanted})
 

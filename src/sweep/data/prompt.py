@@ -1,4 +1,4 @@
-"""A prompt in the tokens of a model: a filled template, and the label words that may follow."""
+"""A prompt in the tokens of a model: a filled template, and the words of each label that may follow it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class Prompt:
     """A template and its label words in the tokens of one tokenizer.
 
-    `words[i]` are those of label i, scored by their mean instead of their sum if `mean`. A filled
-    template has at most `limit` tokens. These include `start`, the tokens that the tokenizer puts
-    before every text.
+    `words[i]` are those of label i, scored by their mean instead of their sum if `mean`. A filled template has at most
+    `limit` tokens, `start` included: what the tokenizer puts before every text.
     """
 
     template: str
@@ -33,11 +32,8 @@ class Prompt:
     start: tuple[int, ...]
 
     def encode(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[list[int]]:
-        """Return the tokens of the template filled with each text.
-
-        Where they are too many the text is cut, on the tokenizer's truncation side, the longer one
-        of a pair first; the template is never cut.
-        """
+        """Tokens of the template filled with each text. Where they are too many the text is cut, on the tokenizer's
+        truncation side, the longer one of a pair first; never the template."""
         seconds = pairs or [""] * len(texts)
         rows = zip(texts, seconds, strict=True)
         found = self._tokens(tokenizer, [filled(self.template, text, pair) for text, pair in rows])
@@ -47,17 +43,14 @@ class Prompt:
         return found
 
     def batch(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> BatchEncoding:
-        """Return `input_ids` and `attention_mask` of texts, as a model of label words takes them."""
+        """What a model that scores label words takes for these texts: `input_ids` and `attention_mask`."""
         from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
 
         tokens = {"input_ids": self.encode(tokenizer, texts, pairs)}
         return cast("BatchEncoding", padded(tokenizer, tokens, return_tensors="pt"))  # type: ignore[no-untyped-call]
 
     def _cut(self, tokenizer: Tokenizer, text: str, pair: str) -> list[int]:
-        """Return a row with as many characters of each text as fit, found by bisection.
-
-        Tokens merge across the edge of a text, so that they cannot be counted apart.
-        """
+        """With as many characters of each text as fit, found by bisection: tokens merge across the edge of a text."""
         fits, low, high = self._tokens(tokenizer, [filled(self.template, "", "")])[0], 0, max(len(text), len(pair))
         while high - low > 1:
             middle = (low + high) // 2
@@ -74,11 +67,7 @@ class Prompt:
 
 
 def bind(prompt: PromptConfig, labels: LabelSpace, tokenizer: Tokenizer, *, max_length: int | None) -> Prompt:
-    """Return the prompt in the tokens of a tokenizer.
-
-    Raises UserError where the tokenizer makes labels indistinguishable, or leaves no room for a
-    text.
-    """
+    """Raises UserError where the tokenizer makes labels indistinguishable, or leaves no room for a text."""
     texts = label_words(prompt, labels)
     words = {
         name: _continuation(tokenizer, prompt.template, text) for name, text in zip(labels.names, texts, strict=True)
@@ -98,10 +87,7 @@ def bind(prompt: PromptConfig, labels: LabelSpace, tokenizer: Tokenizer, *, max_
 
 
 def _unclear(words: dict[str, tuple[int, ...]], scoring: str) -> Iterator[Fault]:
-    """Return a fault for a label whose words begin with all of another's.
-
-    By the sum of its words, it can never be the likelier of the two.
-    """
+    """A label whose words begin with all of another's can never be the likelier of the two by their sum."""
     for name, ids in words.items():
         if not ids:
             rule = (
@@ -124,20 +110,15 @@ def _kept(text: str, count: int, truncation_side: str) -> str:
 
 
 def _continuation(tokenizer: Tokenizer, template: str, words: str) -> tuple[int, ...]:
-    """Return the tokens that `words` add to a filled template; none if they change earlier tokens.
-
-    Some tokenizers give other tokens for the same words on their own.
-    """
+    """The tokens that `words` add to a filled template; none if they change those before them. Some tokenizers give
+    other tokens for the same words on their own."""
     context = filled(template, "a", "a")
     before, whole = _bare(tokenizer, [context, context + words])
     return tuple(whole[len(before) :]) if whole[: len(before)] == before else ()
 
 
 def _start(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Return the tokens that the tokenizer puts before a text.
-
-    Tokens that it puts behind a text would stand before the label words, and are left out.
-    """
+    """The tokens that the tokenizer puts before a text; what it puts behind one would stand before the label words."""
     whole: Any = tokenizer("a")["input_ids"]
     (bare,) = _bare(tokenizer, ["a"])
     offsets = (offset for offset in range(len(whole)) if whole[offset : offset + len(bare)] == bare)

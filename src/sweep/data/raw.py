@@ -1,4 +1,4 @@
-"""A split as it is stored, before its columns are read."""
+"""A split as it is stored, before anything is made of its columns."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ OF_HUB = ("name", "revision")
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A stored split.
-
-    `table` holds the wanted columns that are there, `columns` names all that are there. `typed` is
-    false where the format knows only text, so that the text of its cells must tell numbers from
-    names. `notes` tell the user how it was read. `form` is the format in a word, `unread` the
-    fields of the config that do not apply to it.
-    """
+    """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false
+    where the format knows only text, so that the text of its cells must tell numbers from names. `notes` is what
+    the user should know of how it was read. `form` is the format in a word, `unread` the
+    fields of the config that say nothing to it."""
 
     table: pa.Table
     columns: tuple[str, ...]
@@ -34,21 +31,15 @@ class Raw:
 
     @property
     def empty(self) -> bool:
-        """Return whether the file has no rows.
-
-        A table without any wanted column has no rows either, though its file may have some.
-        """
+        """A table without columns has no rows either, whatever the file holds."""
         return self.table.num_rows == 0 and (self.table.num_columns > 0 or not self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place that splits are read from.
-
-    `read(key, split)` returns a split; a UserError from it carries `key`, the config key that
-    named the split. `revision` is the hub's commit, empty for local files; `unread` are the fields
-    of the config that do not apply to the source; `notes` are for the user.
-    """
+    """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
+    split. `revision` is the hub's commit, empty for local files; `unread` are the fields of the config that say nothing
+    to the source; `notes` are what the user should know of it."""
 
     read: Callable[[str, str], Raw]
     revision: str = ""
@@ -57,10 +48,8 @@ class Source:
 
 
 def idle(config: DatasetConfig, said: Callable[[str], bool], fields: Iterable[str], why: str) -> Iterator[str]:
-    """Yield a note on those of `fields` that have no effect and that the user changed.
-
-    `said` returns whether the user set a config key, and not a config that ships.
-    """
+    """A note of those of `fields` that have no effect, though the user gave them a value other than the default. `said` tells of a
+    config key whether it was the user who set it, not a config that ships."""
     given = {f"dataset.{name}": getattr(config, name) for name in fields if getattr(config, name) != _default(name)}
     given = {key: value for key, value in given.items() if said(key)}
     if given:
@@ -78,18 +67,12 @@ def _default(name: str) -> object:
 
 
 def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:
-    """Return the rows of a split, whose name may join others.
-
-    `A+B` is the rows of A, then those of B, as in `datasets`.
-    """
+    """A split named `A+B` is the rows of A, then those of B, as in `datasets`."""
     return concatenated(key, split, [read(name.strip()) for name in split.split("+")])
 
 
 def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
-    """Return the rows of all parts, with the columns that all have.
-
-    Raises UserError where the types of a column differ.
-    """
+    """Keeps the columns that all parts have. Raises `UserError` where their types differ."""
     if len(parts) == 1:
         return parts[0]
     shared = tuple(name for name in parts[0].columns if all(name in part.columns for part in parts))

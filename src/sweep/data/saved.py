@@ -11,7 +11,7 @@ from sweep.errors import UserError, first_line
 
 
 def is_saved(folder: Path) -> bool:
-    """Return whether the folder holds a saved `DatasetDict` or `Dataset`."""
+    """Whether the folder holds a saved `DatasetDict` or `Dataset`."""
     return (folder / "dataset_dict.json").is_file() or is_saved_split(folder)
 
 
@@ -20,10 +20,7 @@ def is_saved_split(folder: Path) -> bool:
 
 
 def open_saved(folder: Path, wanted: Set[str]) -> Source:
-    """Return every split of a saved `DatasetDict`; a saved `Dataset` alone is all of train.
-
-    Raises UserError.
-    """
+    """Every split of a saved `DatasetDict`; a saved `Dataset` alone is all of train. Raises `UserError`."""
     from sweep.data.hub import split_of
 
     if not is_saved_split(folder):
@@ -40,14 +37,14 @@ def open_saved(folder: Path, wanted: Set[str]) -> Source:
 
 
 def read_saved(folder: Path, key: str, wanted: Set[str]) -> Raw:
-    """Return a saved `Dataset`. Raises UserError of `key`."""
+    """A saved `Dataset`. Raises `UserError` of `key`."""
     from sweep.data.hub import from_dataset
 
     return from_dataset(_load(folder, key), wanted)
 
 
 def _load(folder: Path, key: str) -> Any:
-    """Return a `Dataset`, or a mapping of them."""
+    """A `Dataset`, or a mapping of them."""
     import datasets
     import pyarrow as pa
 

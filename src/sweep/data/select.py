@@ -1,7 +1,7 @@
-"""The rows of a split that are used, as indices in file order.
+"""Which rows of a split are used. Everything is indices in file order, decided by the config's seed alone.
 
-The config's seed alone decides them. Draws come from `random.Random.random()`, whose sequence
-Python promises to keep, so that a seed means the same rows with every version of every library.
+Draws come from `random.Random.random()`, whose sequence Python promises to keep, so that a seed means the
+same rows with every version of every library.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ Indices = tuple[int, ...]
 
 
 def every_nth(count: int, step: int) -> Indices:
-    """Return the first row and every `step`-th after it."""
+    """The first row and every `step`-th after it."""
     return tuple(range(0, count, step))
 
 
 def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: str) -> Indices:
-    """Return a random subset of `limit` rows, or of that share of them, rounded up; in file order.
-
-    The first rows would not do, because files are often sorted by label.
-    """
+    """A random subset of `limit` rows, or of that share of them, rounded up; in file order. Not the first
+    rows, because files are often sorted by label."""
     if limit is None:
         return indices
     size = limit if isinstance(limit, int) else math.ceil(limit * len(indices))
@@ -34,11 +32,12 @@ def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: s
 def cut(
     indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None, stream: str = "validation"
 ) -> tuple[Indices, Indices]:
-    """Return the rows that stay and the rows that are cut off, both in file order.
+    """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's
+    `train_test_split`, both in file order. With `labels` (of each index), every label is cut in proportion.
+    `stream` as in `shuffled`.
 
-    ceil(ratio * n) rows are cut off, as in scikit-learn's `train_test_split`. With `labels` (of
-    each index), every label is cut in proportion. `stream` is as in `shuffled`. Raises ValueError
-    where the proportion cannot be kept: a label with one row, or fewer rows than labels in a part.
+    Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in
+    a part.
     """
     size = math.ceil(ratio * len(indices))
     order = shuffled(indices, seed, stream)
@@ -47,16 +46,14 @@ def cut(
 
 
 def shuffled(indices: Indices, seed: int, stream: str) -> list[int]:
-    """Return the rows in random order; `stream` keeps draws for different purposes apart."""
+    """In random order; `stream` keeps draws for different purposes apart."""
     draw = random.Random(f"{seed}/{stream}").random
     return [index for _, index in sorted((draw(), index) for index in indices)]
 
 
 def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int) -> list[int]:
-    """Return the first rows of each label in `order`, `size` in all.
-
-    Shares are rounded down, then the labels with the largest remainders get one more.
-    """
+    """The first rows of each label in `order`: rounded down, then one more for the largest remainders until
+    `size`."""
     counts = Counter(labels[index] for index in order)
     if min(counts.values()) < 2:
         rare = [label for label, count in counts.items() if count < 2]
@@ -73,7 +70,7 @@ def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int)
 
 
 def taken(order: Sequence[int], labels: Mapping[int, Hashable], quota: Mapping[Any, int]) -> list[int]:
-    """Return the first rows in `order` of each label, as many as its quota."""
+    """The first rows in `order` of each label, as many as its quota."""
     left = dict(quota)
     found = []
     for index in order:

@@ -1,4 +1,4 @@
-"""`dataset.path` → the source of the rows: a folder, a file, or the hub."""
+"""`dataset.path` → where the rows are read from: a folder, a file, or the hub."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from sweep.data.raw import OF_HUB, Raw, Source
 from sweep.data.saved import is_saved, is_saved_split, open_saved
 from sweep.errors import UserError, shortened
 
-_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # usual names of such a split
+_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # what people call it
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
-    """Return the source of the rows; `wanted` names the columns to read.
-
-    Raises UserError where there is no such data.
-    """
+    """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
         return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
@@ -51,7 +48,7 @@ def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether the path exists. Raises UserError where the system does not say."""
+    """Raises `UserError` where the system does not say."""
     try:
         return path.exists()
     except OSError as error:
@@ -61,10 +58,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
-    """Yield a note on a validation split of the folder that no key names.
-
-    That counts only where rows for validation are cut off train.
-    """
+    """A validation split of the folder that no key names, while rows for validation are cut off train."""
     named = (config.train_split, config.validation_split, config.test_split)
     parts = {
         part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")

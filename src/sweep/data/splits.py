@@ -28,12 +28,9 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of a split.
-
-    Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`:
-    the index of its label, or for multi-label a 0 or 1 for each label. `numbers[i]` is its number
-    in the split that it was stored in, from 1; empty where that is not known.
-    """
+    """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the
+    index of its label, or for multi-label a 0 or 1 for each label. `numbers[i]` is its number in the split
+    that it was stored in, from 1; empty where that is not known."""
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
@@ -47,12 +44,12 @@ class Rows:
         return zip(self.texts, self.pairs or repeat(None, len(self)), strict=True)
 
     def __add__(self, others: Rows) -> Rows:
-        """Return both rows together. Both have pairs, or neither has."""
+        """Both have pairs, or neither has."""
         pairs = None if self.pairs is None or others.pairs is None else self.pairs + others.pairs
         return Rows(self.texts + others.texts, pairs, self.labels + others.labels, self.numbers + others.numbers)
 
     def fingerprint(self) -> str:
-        """Return the hash of the texts and labels, in order."""
+        """Of the texts and labels, in order."""
         digest = Fingerprint().add(str(len(self))).add("single" if self.pairs is None else "pairs")
         for (text, pair), label in zip(self.inputs(), self.labels, strict=True):
             digest.add(text).add(pair or "").add(repr(label))
@@ -61,10 +58,8 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LockedRows:
-    """Rows whose number is known, and whose labels are hidden until the winner is chosen.
-
-    Only `sweep.final` opens them.
-    """
+    """Rows whose number is known, and whose labels nobody looks at before the winner is chosen: `sweep.final`
+    alone opens them."""
 
     _rows: Rows = field(repr=False)
 
@@ -75,10 +70,7 @@ class LockedRows:
         return self._rows
 
     def unlabelled(self) -> Rows:
-        """Return the texts, to be checked against a model, all with the same label.
-
-        The label is the first one, or none of several.
-        """
+        """The texts, to be checked for what a model cannot take; every row has the first label, or none."""
         labels = self._rows.labels
         none: Label = 0 if isinstance(labels[0], int) else (0,) * len(labels[0])
         return replace(self._rows, labels=(none,) * len(labels))
@@ -86,10 +78,7 @@ class LockedRows:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The rows of all roles.
-
-    `warnings` tell the user what is allowed but makes a score less than it seems.
-    """
+    """`warnings` are for the user: things that are allowed, but make a score less than it seems."""
 
     labels: LabelSpace
     train: Rows
@@ -100,27 +89,21 @@ class Splits:
 
     @property
     def merged(self) -> Splits:
-        """Return train and validation rows together, in this order, to train on.
-
-        No rows are left to score.
-        """
+        """Train and validation rows together, in this order, to train on: there is nothing left to score."""
         none = Rows((), None, ())
         return replace(self, train=self.train + self.validation, validation=none, test=None)
 
 
 def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _: True) -> Splits:
-    """Read, check and divide the rows. Raises UserError with every fault.
+    """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
 
-    Rows are chosen in this order: every n-th row of a split as stored; rows without a text,
-    without a label or with an unknown one left out, if the config says so; the validation rows cut
-    off train, unless they are a split of their own, and the test rows off those, if the config
-    says so (in a cut, `eval_every_nth` and `test_every_nth` count among the rows cut off);
-    `max_eval_samples` and `max_test_samples` of the rows that a split has left; the duplicates
-    left out of train, if the config says so; last, `max_train_samples`.
-
-    The label space is that of the whole train split as stored, so that none of this changes it.
-    `said` returns whether the user set a config key: a key of a config that ships gives no note
-    where it has no effect on a copy of the data in another format.
+    Rows are chosen in this order: every n-th row of a split as stored; rows without a text, without a label or with an
+    unknown one left out, if the config says so; the validation rows cut off train, unless they are a split of their own,
+    and the test rows off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the
+    rows cut off); `max_eval_samples` and `max_test_samples` of what a split has left; the duplicates left out of train, if
+    the config says so; last, `max_train_samples`. The label space is that of the whole train split as stored, so that none
+    of this changes it. `said` tells of a config key whether the user set it: one of a config that ships, which has no effect on
+    a copy in another format, is not told.
     """
     source = open_source(config, wanted(config))
     stored, encode, read = _read(config, source, said)
@@ -144,11 +127,8 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
 
 
 def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
-    """Return the predictions of the zero-rule classifier for `rows`.
-
-    It predicts the most frequent label of train (of several, the first), or for multi-label the
-    most frequent value of each label (of a tie, 0).
-    """
+    """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the
+    first), for multi-label the most frequent value of each label (of a tie, 0)."""
     counts = label_rows(labels, train)
     if labels.task == "single_label":
         return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
@@ -158,10 +138,8 @@ def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
 def _read(
     config: DatasetConfig, source: Source, said: Callable[[str], bool]
 ) -> tuple[dict[str, Columns], Encoder, list[str]]:
-    """Return every split that the config names, by role, and notes on how they were read.
-
-    There is no validation split yet if it is to be cut off train.
-    """
+    """Every split that the config names, by role: no validation yet if it is to be cut off train. Last, what to tell the
+    user of how they were read."""
     named = {role: splits[0] for role, splits in _named_splits(config).items()}
     clashing = clashing_columns(config)
     faults = list(clashing)
@@ -195,7 +173,7 @@ def _read(
 
 
 def _idle(config: DatasetConfig, source: Source, read: Sequence[Raw], said: Callable[[str], bool]) -> Iterator[str]:
-    """Yield a note on each setting that applies to none of the splits."""
+    """Settings that say nothing to any of what was read."""
     yield from idle(config, said, source.unread, "dataset.path is a folder or file here, not on the hub")
     forms = " and ".join(dict.fromkeys(one.form for one in read))
     unread = [name for name in read[0].unread if all(name in one.unread for one in read)]
@@ -203,16 +181,14 @@ def _idle(config: DatasetConfig, source: Source, read: Sequence[Raw], said: Call
 
 
 def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
-    """Return the names that the split of each role may have."""
+    """By role, the names its split may have."""
     roles = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
     return {role: (one,) if isinstance(one, str) else one for role, one in roles.items() if one is not None}
 
 
 def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]:
-    """Return the first of `splits` that can be read, with its name.
-
-    Raises UserError with the faults of each where none can.
-    """
+    """The first of `splits` that can be read, with its name. Raises `UserError` with what is wrong with each where
+    none can."""
     faults: list[Fault] = []
     for split in splits:
         try:
@@ -223,7 +199,7 @@ def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]
 
 
 def _same_split_twice(named: dict[str, str]) -> list[Fault]:
-    """Return a fault for each split of two roles; joined splits are compared by their parts."""
+    """No row may be in two roles: joined splits are compared part by part."""
     faults, seen = [], dict[str, str]()
     for role, split in named.items():
         for part in (part.strip() for part in split.split("+")):
@@ -265,6 +241,6 @@ def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
 
 
 def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
-    """Return how many rows each label applies to."""
+    """How many rows each label applies to."""
     counts = Counter(code for label in rows.labels for code in applying(label))
     return tuple(counts[code] for code in range(len(labels)))

@@ -1,8 +1,5 @@
-"""Rows → token ids.
-
-Rows are tokenised once for each tokenizer and length; the tokens are kept on disk and shared by
-every trial of a study.
-"""
+"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a
+study."""
 
 from __future__ import annotations
 
@@ -35,10 +32,8 @@ LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
-    """The splits that trials train and are scored on.
-
-    Trials that share a tokenizer and a length share the tokens.
-    """
+    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the
+    tokens."""
 
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
@@ -56,7 +51,7 @@ class TokenisedData:
     def test_texts(
         self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
     ) -> datasets.Dataset | None:
-        """Return the test rows as tokens, without labels; None where there is no test split."""
+        """Without their labels; None where there is no test split."""
         locked, labels = self.splits.test, self.splits.labels
         if locked is None:
             return None
@@ -85,14 +80,11 @@ def tokenise(
     cache: Path,
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
-    """Return the rows as tokens, memory-mapped from a file in `cache`.
-
-    Columns are `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them,
-    `labels` (an int, or for multi-label a float for each label) and `length` in tokens, padding
-    included where the tokenizer asks for it (`padded_in_full`). Rows keep their order; of a pair,
-    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its
-    filled template. The file's name depends on everything that the tokens depend on.
-    """
+    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
+    int, or for multi-label a float for each label) and `length` in tokens, padding included where the tokenizer asks for
+    it (`padded_in_full`). Rows keep their order; of a pair,
+    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
+    template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
@@ -103,33 +95,27 @@ def tokenise(
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
-    """Return a fingerprint of all that the columns of `tokenise` depend on."""
+    """A fingerprint of all that the columns of `tokenise` depend on."""
     return cache_files.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Return how many tokens a row may have: `max_length`, and at most the model's limit.
-
-    Where `max_length` is None it is the model's limit, or 512 if that is unknown.
-    """
+    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if
+    unknown."""
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
 def padded_in_full(tokenizer: Tokenizer) -> bool:
-    """Return whether rows are padded to the length limit, and not to the longest of a batch.
-
-    `sweep.model.padding` marks the tokenizers that ask for it.
-    """
+    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to the longest of a batch."""
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
 def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError where rows would be cut to special tokens alone.
+    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text.
 
-    Tokenizers then cut nothing, or leave no text. `max_length` is in tokens, and None has no
-    fault; `paired` says that a row has two texts.
+    `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
     """
     special = tokenizer.num_special_tokens_to_add(pair=paired)
     least = special + (2 if paired else 1)

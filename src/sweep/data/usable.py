@@ -1,4 +1,4 @@
-"""The rows of a stored split that can be used, and counts of the others."""
+"""Which rows of a stored split can be used, and how many are left out for what reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.data.columns import Columns
 from sweep.data.raw import listed
 from sweep.data.select import Indices
 
-# The config key that leaves rows out for each reason.
+# By the config key that leaves them out.
 _SAYS = {
     "blank": "have no text",
     "unlabelled": "have no label",
@@ -19,10 +19,7 @@ _SAYS = {
 
 
 def usable(columns: Columns, indices: Indices, labels: Set[str]) -> tuple[Indices, dict[str, int]]:
-    """Return the indices of rows with a text and a label of `labels`, and counts of the others.
-
-    The counts are by reason.
-    """
+    """The indices of the rows with a text and a label of `labels`, and the number of the others by reason."""
     reasons = {index: reason for index in indices if (reason := _reason(columns, index, labels))}
     counts = Counter(reasons.values())
     return tuple(index for index in indices if index not in reasons), {
