@@ -178,10 +178,10 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
         trials = search(session)
     whole = [trial for trial in trials if isinstance(trial.outcome, Completed)]
     curves = tuple(_curve(trial.params, trial.outcome) for trial in whole)
-    report_steps = ReportSteps.of(plan.corners, plan.space, len(plan.splits.train))
+    report_steps = ReportSteps.of([corner.trainer for corner in plan.corners], plan.space, len(plan.splits.train))
     config = plan.trial(whole[0].number, whole[0].params).config
     at, unit = (
-        tuple(report_steps.nearest(config, point.step) for point in whole[0].outcome.evals),
+        tuple(report_steps.nearest(config.trainer, point.step) for point in whole[0].outcome.evals),
         float(report_steps.unit),
     )
     _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))

@@ -35,6 +35,7 @@ from sweep.config.compose import Composer
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar
 from sweep.data.splits import Rows, load_splits
+from sweep.model.adapters.lora import LoraSettings
 from sweep.model.paths import resolve
 
 VARIANTS = ("dynamic", "grouped", "padded")
@@ -150,7 +151,7 @@ def _device(config: Config) -> torch.device:
 
 def _model(config: Config, path: str, tokenizer: Any, labels: int, device: torch.device) -> Any:
     adapter = config.adapter
-    assert adapter.method == "lora", adapter.method
+    assert isinstance(adapter, LoraSettings), adapter.method
     dtype = torch.float32 if config.model.dtype == "auto" else getattr(torch, config.model.dtype)
     options: dict[str, Any] = {}
     if adapter.quantization == "nf4":
@@ -165,7 +166,7 @@ def _model(config: Config, path: str, tokenizer: Any, labels: int, device: torch
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=config.trainer.gradient_checkpointing)
     targets = adapter.target_modules
     return get_peft_model(base, LoraConfig(
-        TaskType.SEQ_CLS, r=adapter.r or 8, lora_alpha=adapter.lora_alpha or 16, lora_dropout=adapter.lora_dropout or 0.0,
+        TaskType.SEQ_CLS, r=adapter.r, lora_alpha=adapter.lora_alpha, lora_dropout=adapter.lora_dropout,
         target_modules=list(targets) if isinstance(targets, tuple) else targets,
     ))  # fmt: skip
 

@@ -20,9 +20,10 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 
 from benchmarks.curves import Curve, Table, gaps
+from sweep.config.domains import Choices
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
-from sweep.config.space import Choices, Parameter, Space
-from sweep.search import samplers_and_pruners
+from sweep.config.space import Parameter, Space
+from sweep.search import pruners
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
@@ -137,7 +138,7 @@ def replay(
     config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
-    study = OrderedStudy.of(made, pruner or samplers_and_pruners.pruner(config))
+    study = OrderedStudy.of(made, pruner or pruners.pruner(config))
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[_Running] = []

@@ -19,7 +19,7 @@ from sweep.config.folders import conf_dir
 from sweep.config.parse import parse
 from sweep.config.schema import Config
 from sweep.plan.plan import Plan, make_plan
-from sweep.search.samplers_and_pruners import never_stopped
+from sweep.search.pruners import never_stopped
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 SEVERAL = ("quickstart", "dialogpt_qlora", "minilm_banking77_hour")

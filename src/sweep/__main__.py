@@ -1,4 +1,4 @@
-"""The whole program: compose and check, look at the model, search, confirm the winner, report."""
+"""The whole program: plan, prepare the model, search, confirm the winner, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.cli import library_warnings
 from sweep.errors import reported
 from sweep.study import interrupts
 
-# What `sweep NAME …` does without a search; each answers without torch.
+# The modules of `sweep NAME …`, which run without a search and without torch.
 _COMMANDS = {"compare": "sweep.cli.compare", "report": "sweep.report.__main__"}
 
 
@@ -32,10 +32,11 @@ def _search(arguments: list[str]) -> None:
         from sweep.track.faults import tracker_faults
 
     tell_libraries()
-    checks = (tracker_faults, model_faults, cache_faults)
-    plan = make_plan(arguments, checks=checks, last=(hub_faults,))  # --help and --cfg end here
+    checks = (tracker_faults, lambda config: model_faults(config.model), cache_faults)
+    last = (lambda config: hub_faults(config.model),)
+    plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 
-    # Imported only now: torch takes seconds, and a mistake in the config should not.
+    # Imported only now, since torch takes seconds: a mistake in the config is told before.
     with interrupts.at_once():
         from sweep.final.confirm import confirm
         from sweep.report.publish import published

@@ -11,7 +11,8 @@ from benchmarks.samplers import Measured as Sampled
 from benchmarks.search_efficiency import Measured, measure, together
 from optuna.pruners import ThresholdPruner
 
-from sweep.config.space import Choices, Parameter, Range, Space
+from sweep.config.domains import Choices, Range
+from sweep.config.space import Parameter, Space
 
 RATE, BATCH = "optimizer.learning_rate", "trainer.per_device_train_batch_size"
 SPACE = Space((Parameter(RATE, Range(1e-4, 1e-2, log=True)), Parameter(BATCH, Choices((8, 16)))))

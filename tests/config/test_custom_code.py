@@ -10,7 +10,7 @@ import pytest
 
 from support import toys
 from support.program import run
-from sweep.config.custom_code import OwnCodeError, code_state, load
+from sweep.config.custom_code import OwnCodeError, code_state, described, load
 from sweep.errors import UserError
 from sweep.records.trial import Pruned
 from sweep.search.options import option_faults
@@ -109,7 +109,7 @@ def test_a_study_that_goes_on_asks_for_the_points_of_one_that_ran_through(tmp_pa
         assert [record.params for record in search(session)] == through
 
 
-def test_a_pruner_of_the_users_own_is_not_heeded_within_the_warmup(tmp_path: Path) -> None:
+def test_a_pruner_of_the_users_own_stops_no_trial_within_the_warmup(tmp_path: Path) -> None:
     asked = overrides("study.sampler=random", "study.pruner=mysearch.Worst")
     with toys.session(tmp_path / "a", *asked, "optimizer.warmup_steps=0") as session:
         assert all(isinstance(record.outcome, Pruned) and len(record.outcome.evals) == 1 for record in search(session))
@@ -183,3 +183,12 @@ def test_a_record_says_which_code_it_was(tmp_path: Path) -> None:
 
 def test_sweeps_own_names_are_no_paths(tmp_path: Path) -> None:
     assert not list(option_faults(toys.plan(tmp_path, "study.sampler=gp").config.study))
+
+
+def test_the_line_that_is_told_is_of_the_users_code_where_sweep_itself_raises_the_error(tmp_path: Path) -> None:
+    code = "from sweep.search.racing import RacingPruner\n\ndef make():\n    return RacingPruner(min_resource=0)\n"
+    (tmp_path / "racing_of_mine.py").write_text(code)
+    with pytest.raises(ValueError) as caught:
+        load("racing_of_mine.make")()
+    message = "ValueError: min_resource is 0, but must be at least 1 (racing_of_mine.py, line 4)"
+    assert described(caught.value) == message

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.config.space import Choices, Parameter, Range, Space, find, load
+from sweep.config.domains import Choices, Range
+from sweep.config.space import Parameter, Space, find, load
 from sweep.errors import UserError
 
 GROUPS = {"adapter": ("lora", "ia3"), "experiment": ("quickstart",)}

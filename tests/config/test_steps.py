@@ -25,7 +25,7 @@ def config(**trainer: Any) -> Config:
     ],
 )
 def test_total_steps(rows: int, trainer: dict[str, Any], steps: int) -> None:
-    assert total_steps(rows, config(**trainer)) == steps
+    assert total_steps(rows, config(**trainer).trainer) == steps
 
 
 def test_left_over_batches_make_a_step() -> None:
@@ -52,7 +52,7 @@ def test_warmup_below_one_is_a_share(value: float, steps: int) -> None:
     ],
 )
 def test_the_last_step_is_always_evaluated(trainer: dict[str, Any], steps: tuple[int, ...]) -> None:
-    assert evaluation_steps(40, config(**trainer)) == steps
+    assert evaluation_steps(40, config(**trainer).trainer) == steps
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_the_last_step_is_always_evaluated(trainer: dict[str, Any], steps: tuple
     ],
 )
 def test_a_refit_goes_as_far_in_epochs(best: int, rows: int, more: int, trainer: dict[str, Any], steps: int) -> None:
-    assert refit_steps(best, rows, more, config(**trainer)) == steps
+    assert refit_steps(best, rows, more, config(**trainer).trainer) == steps

@@ -69,7 +69,7 @@ def test_aliases_and_a_byte_order_mark_are_allowed(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("\ufeffadapter.r: &r {choices: &c [4, 8]}\nadapter.lora_alpha: {choices: *c}\n", encoding="utf-8")
     space, faults = load(path, {})
-    assert not faults and space.methods("adapter.lora_alpha") == (4, 8)
+    assert not faults and space.choices("adapter.lora_alpha") == (4, 8)
 
 
 def test_what_ships_has_none() -> None:

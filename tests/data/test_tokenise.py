@@ -58,14 +58,14 @@ def test_rows_are_cut_to_the_length(run):
     assert list(run(max_length=5)["length"]) == [4, 5]
 
 
-@pytest.mark.parametrize(("pair", "least"), [(None, 3), ("other", 5)])
-def test_a_length_that_leaves_no_text_is_refused(tokenizer, pair, least):
+@pytest.mark.parametrize(("paired", "least"), [(False, 3), (True, 5)])
+def test_a_length_that_leaves_no_text_is_refused(tokenizer, paired, least):
     """Tokenizers cut nothing at all where special tokens are more than the length."""
     assert len(tokenizer("one two", truncation=True, max_length=1)["input_ids"]) > 1
-    check_length(DatasetConfig(text_pair_column=pair, max_length=least), tokenizer)
-    check_length(DatasetConfig(text_pair_column=pair), tokenizer)
+    check_length(least, tokenizer, paired=paired)
+    check_length(None, tokenizer, paired=paired)
     with pytest.raises(UserError, match=f"dataset.max_length: is {least - 1}, but must be at least {least}"):
-        check_length(DatasetConfig(text_pair_column=pair, max_length=least - 1), tokenizer)
+        check_length(least - 1, tokenizer, paired=paired)
 
 
 @pytest.mark.parametrize(

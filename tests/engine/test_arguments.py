@@ -9,14 +9,15 @@ import torch
 
 from sweep.config.names import OptimizerName
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.engine import arguments
 from sweep.engine.arguments import choose_optimizer, device_faults, training_arguments
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def config(optimizer: dict[str, Any] | None = None, **trainer: Any) -> Config:
-    return Config.model_validate({"optimizer": optimizer or {}, "trainer": trainer})
+def config(optimizer: dict[str, Any] | None = None, **trainer: Any) -> TrainSettings:
+    return TrainSettings.of(Config.model_validate({"optimizer": optimizer or {}, "trainer": trainer}))
 
 
 @pytest.mark.parametrize("name", ["adamw_torch", "adamw_torch_fused"])

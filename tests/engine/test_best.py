@@ -69,7 +69,7 @@ def test_the_newest_adapter_is_replaced_at_each_evaluation(
         model, tokenizer = load(tmp_path / name)
         rows = data.validation(tokenizer, None)
         losses[name] = predict(
-            model, rows, collate=collator(tokenizer, data.splits.labels), batch_size=32, loss=mean_loss(trial.config)
+            model, rows, collate=collator(tokenizer, data.splits.labels), batch_size=32, loss=mean_loss(trial.settings)
         ).loss
     assert losses["best"] == pytest.approx(outcome.best.metrics["eval/loss"], rel=1e-4)
     assert losses["newest"] == pytest.approx(outcome.evals[-1].metrics["eval/loss"], rel=1e-4)

@@ -139,7 +139,7 @@ def test_patience_counts_evaluations(
 def test_the_base_runs_once_for_a_study(
     plan: Callable[..., TrialPlan], data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second bench, as of a later run, reads the file; a damaged one is made again."""
+    """A second cache, as of a later run, reads the file; a damaged file is written again."""
     computed: list[int] = []
     real = cached_head.states
     monkeypatch.setattr(cached_head, "states", lambda *given: computed.append(1) or real(*given))
@@ -165,7 +165,7 @@ def test_a_head_that_reads_more_goes_to_the_trainer(
     trial = plan(adapter=HEAD)
     expected = by_trainer(trial, data, monkeypatch)
     watcher = Watcher()
-    monkeypatch.setattr("sweep.model.features._POOLINGS", {})
+    monkeypatch.setattr("sweep.model.features.OWN", {})
     watcher.run(trial, plan(number=1, adapter=HEAD), base_models=BaseModelCache("cpu"), data=data)
     assert caplog.text.count("more of the base than one vector a row: the Trainer trains it") == 1
     assert_alike(watcher, Watcher(events=expected.events * 2, outcomes=expected.outcomes))
@@ -203,7 +203,7 @@ def test_what_a_trial_cost(plan: Callable[..., TrialPlan], data: TokenisedData) 
     watcher.run(plan(adapter=HEAD), plan(number=1, adapter=HEAD), base_models=base_models, data=data)
     first, second = (outcome.cost for outcome in watcher.outcomes)
     assert (first.samples, first.eval_samples, first.device) == (2 * ROWS, 2 * 22, "cpu")
-    with base_models.model(plan(adapter=HEAD).config, data.splits.labels) as model:
+    with base_models.model(plan(adapter=HEAD).settings, data.splits.labels) as model:
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert second.flops == 6 * 2 * ROWS * trained < first.flops
     assert second.train_seconds + second.eval_seconds < second.seconds

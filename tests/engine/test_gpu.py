@@ -45,7 +45,7 @@ def test_precisions_and_optimizers_train(
     plan: Plan, gpu: BaseModelCache, data: TokenisedData, watcher: Watcher, sections: dict[str, Any]
 ) -> None:
     trial = plan(**{**sections, "trainer": {"num_train_epochs": 6, **sections.get("trainer", {})}})
-    assert device_faults(trial.config, gpu.device) == []
+    assert device_faults(trial.settings, gpu.device) == []
     outcome = watcher.run(trial, base_models=gpu, data=data)
     assert isinstance(outcome, Completed)
     assert outcome.evals[-1].metrics["eval/loss"] < outcome.evals[0].metrics["eval/loss"]

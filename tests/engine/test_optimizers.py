@@ -14,11 +14,12 @@ from support.trials import Watcher, make_plan
 from sweep.config.names import OptimizerName
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head
 from sweep.engine.arguments import device_faults, training_arguments
 from sweep.engine.optimizers import missing, optimizer_faults, typed_class
-from sweep.engine.packed.engine import unpackable
+from sweep.engine.packed.loop_choice import choose_loop
 from sweep.errors import UserError
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.store import Store
@@ -28,8 +29,8 @@ from sweep.study.prepare import prepare
 CPU = torch.device("cpu")
 
 
-def config(**optimizer: Any) -> Config:
-    return Config.model_validate({"optimizer": optimizer})
+def config(**optimizer: Any) -> TrainSettings:
+    return TrainSettings.of(Config.model_validate({"optimizer": optimizer}))
 
 
 def faults(folder: Path, steps: int = 40, **optimizer: Any) -> dict[str, str]:
@@ -94,13 +95,14 @@ def test_texts_of_optim_args_come_as_numbers_and_truth_values(tmp_path: Path) ->
 
 def test_what_only_the_trainer_can_drive_goes_to_it_with_the_reason() -> None:
     for name, traits in OPTIMIZERS.items():
-        reason = unpackable(config(name=name))
-        assert (reason is None) == (not traits.alone), name
+        reason = choose_loop(config(name=name)).reason
+        assert bool(reason) == bool(traits.alone), name
         assert not traits.alone or f"optimizer.name {name} {traits.alone}" == reason
     for schedule in BY_METRIC:
-        assert "goes by the loss of each evaluation" in str(unpackable(config(lr_scheduler_type=schedule)))
-        head = Config.model_validate({"adapter": {"method": "head"}, "optimizer": {"lr_scheduler_type": schedule}})
-        assert not cached_head.suits(head) and "goes by the loss" in str(unpackable(head))
+        assert "goes by the loss of each evaluation" in choose_loop(config(lr_scheduler_type=schedule)).reason
+        sections = {"adapter": {"method": "head"}, "optimizer": {"lr_scheduler_type": schedule}}
+        head = TrainSettings.of(Config.model_validate(sections))
+        assert not cached_head.suits(head) and "goes by the loss" in choose_loop(head).reason
 
 
 NEEDS_NOTHING = [name for name, traits in OPTIMIZERS.items() if traits.package is None and not traits.other_device]
@@ -121,7 +123,7 @@ def test_every_optimizer_at_hand_trains_and_learns(
     if traits.targets:
         optimizer |= {"optim_target_modules": "all-linear", "optim_args": {"rank": 4, "update_proj_gap": 5}}
     plan = make_plan(model_dir, optimizer=optimizer, adapter={"method": "lora"}, trainer={"num_train_epochs": 4})
-    assert not missing(name, CPU) and not device_faults(plan.config, CPU)
+    assert not missing(name, CPU) and not device_faults(plan.settings, CPU)
     watcher = Watcher()
     outcome = watcher.run(plan, base_models=base_models, data=data)
     assert isinstance(outcome, Completed)

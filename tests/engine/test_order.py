@@ -14,7 +14,7 @@ from support.packable import tiny
 from support.packs import one_by_one, packed, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import training_arguments
-from sweep.engine.cached_head import FrozenLoop
+from sweep.engine.cached_head import CachedHeadLoop
 from sweep.engine.order import row_order
 from sweep.engine.packed.slot import Slot
 from sweep.engine.reporting_trainer import ReportingTrainer
@@ -25,7 +25,7 @@ LENGTHS = [3, 9, 4, 12, 7, 7, 1, 5, 20, 2, 6, 8, 8, 30, 2, 11, 3]
 
 def test_the_trainers_own_order_where_nothing_else_is_drawn(tmp_path: Path) -> None:
     trial = steady_plan(tmp_path, trainer={"seed": 5, "per_device_train_batch_size": 2})
-    order = row_order(LENGTHS, training_arguments(trial.config, torch.device("cpu"), tmp_path))
+    order = row_order(LENGTHS, training_arguments(trial.settings, torch.device("cpu"), tmp_path))
     with torch.random.fork_rng([]):
         torch.manual_seed(5)
         loader = torch.utils.data.DataLoader(
@@ -41,7 +41,7 @@ def test_the_trainers_own_order_where_nothing_else_is_drawn(tmp_path: Path) -> N
 
 def test_drawing_in_between_changes_nothing(tmp_path: Path) -> None:
     trial = steady_plan(tmp_path, trainer={"seed": 5})
-    arguments = training_arguments(trial.config, torch.device("cpu"), tmp_path)
+    arguments = training_arguments(trial.settings, torch.device("cpu"), tmp_path)
     still, shaken = row_order(LENGTHS, arguments), row_order(LENGTHS, arguments)
     with torch.random.fork_rng([]):
         for _ in range(3):
@@ -66,14 +66,14 @@ def test_engines_agree_over_epochs_with_dropout(
     seen = watched(monkeypatch, tokens)
     run = (packed if engine == "packed" else one_by_one)(trial, data=data)
     assert run.outcome(0).cost.engine == engine
-    order = row_order(rows["length"][:], training_arguments(trial.config, torch.device("cpu"), tmp_path))
+    order = row_order(rows["length"][:], training_arguments(trial.settings, torch.device("cpu"), tmp_path))
     assert seen == [[tokens[row] for row in batch] for _ in range(3) for batch in list(order)]
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, tokens: list[tuple[int, ...]]) -> Batches:
     """The batches that whatever engine trains on, filled in while it runs."""
     seen: Batches = []
-    step, took, gradients = ReportingTrainer.training_step, Slot.took, FrozenLoop._gradients
+    step, finish_batch, run_pass = ReportingTrainer.training_step, Slot.finish_batch, CachedHeadLoop._pass
 
     def by_trainer(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         ids, real = inputs["input_ids"].tolist(), inputs["attention_mask"].sum(1).tolist()
@@ -81,14 +81,14 @@ def watched(monkeypatch: pytest.MonkeyPatch, tokens: list[tuple[int, ...]]) -> B
         return step(self, model, inputs, *args, **kwargs)
 
     def by_pack(self: Slot, *args: Any) -> bool:
-        seen.append([tokens[row] for row in self.waiting[0]])
-        return took(self, *args)
+        seen.append([tokens[row] for row in self.pending[0]])
+        return finish_batch(self, *args)
 
-    def by_head(self: FrozenLoop, batches: list[list[int]]) -> None:
+    def by_head(self: CachedHeadLoop, batches: list[list[int]]) -> None:
         seen.extend([tokens[row] for row in rows] for rows in batches)
-        gradients(self, batches)
+        run_pass(self, batches)
 
     monkeypatch.setattr(ReportingTrainer, "training_step", by_trainer)
-    monkeypatch.setattr(Slot, "took", by_pack)
-    monkeypatch.setattr(FrozenLoop, "_gradients", by_head)
+    monkeypatch.setattr(Slot, "finish_batch", by_pack)
+    monkeypatch.setattr(CachedHeadLoop, "_pass", by_head)
     return seen

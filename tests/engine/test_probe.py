@@ -17,7 +17,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from support.tiny import tiny_bert, tiny_distilbert, tiny_gpt2, tiny_roberta
 from support.trials import Watcher, make_plan, retrained
-from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import probe
@@ -115,24 +115,24 @@ def test_few_rows_and_constant_columns_do(rows: int) -> None:
     assert fit(values, labels, labels=3, task="single_label", bias=True).isfinite().all()
 
 
-def train_loss(model: nn.Module, config: Config, base_models: BaseModelCache, data: TokenisedData) -> float:
-    tokenizer = base_models.tokenizer(config.model)
-    rows, collate = data.train(tokenizer, config.dataset.max_length), collator(tokenizer, data.splits.labels)
-    return predict(model, rows, collate=collate, batch_size=8, loss=mean_loss(config)).loss
+def train_loss(model: nn.Module, settings: TrainSettings, base_models: BaseModelCache, data: TokenisedData) -> float:
+    tokenizer = base_models.tokenizer(settings.model)
+    rows, collate = data.train(tokenizer, settings.max_length), collator(tokenizer, data.splits.labels)
+    return predict(model, rows, collate=collate, batch_size=8, loss=mean_loss(settings)).loss
 
 
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_and_head(base: str, method: str, data: TokenisedData, tmp_path: Path) -> None:
-    config = make_plan(BASES[base](tmp_path), adapter={**METHODS[method], **PROBE}).config
+    settings = make_plan(BASES[base](tmp_path), adapter={**METHODS[method], **PROBE}).settings
     base_models, labels = BaseModelCache("cpu"), data.splits.labels
-    with base_models.model(config, labels) as model:
+    with base_models.model(settings, labels) as model:
         before, generator = trainable_state(model), torch.get_rng_state()
-        first = train_loss(model, config, base_models, data)
-        flops = initialise_head(model, config, base_models=base_models, data=data)
+        first = train_loss(model, settings, base_models, data)
+        flops = initialise_head(model, settings, base_models=base_models, data=data)
         assert torch.equal(torch.get_rng_state(), generator)
-        after, reached = trainable_state(model), train_loss(model, config, base_models, data)
-        assert initialise_head(model, config, base_models=base_models, data=data) == 0 < flops
+        after, reached = trainable_state(model), train_loss(model, settings, base_models, data)
+        assert initialise_head(model, settings, base_models=base_models, data=data) == 0 < flops
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {after[name].shape[0] for name in changed} == {len(labels)}
     assert len(changed) == (1 if base == "gpt2" else 2)
@@ -140,19 +140,19 @@ def test_every_method_and_head(base: str, method: str, data: TokenisedData, tmp_
 
 
 def test_several_labels(model_dir: Path, several: TokenisedData) -> None:
-    config = make_plan(model_dir, adapter=PROBE, dataset={"task": "multi_label"}).config
+    settings = make_plan(model_dir, adapter=PROBE, dataset={"task": "multi_label"}).settings
     base_models = BaseModelCache("cpu")
-    with base_models.model(config, several.splits.labels) as model:
-        first = train_loss(model, config, base_models, several)
-        initialise_head(model, config, base_models=base_models, data=several)
-        assert train_loss(model, config, base_models, several) < first - 0.1
+    with base_models.model(settings, several.splits.labels) as model:
+        first = train_loss(model, settings, base_models, several)
+        initialise_head(model, settings, base_models=base_models, data=several)
+        assert train_loss(model, settings, base_models, several) < first - 0.1
 
 
 def test_random_does_nothing(model_dir: Path, data: TokenisedData) -> None:
-    config, base_models = make_plan(model_dir).config, BaseModelCache("cpu")
-    with base_models.model(config, data.splits.labels) as model:
+    settings, base_models = make_plan(model_dir).settings, BaseModelCache("cpu")
+    with base_models.model(settings, data.splits.labels) as model:
         before = trainable_state(model)
-        assert initialise_head(model, config, base_models=base_models, data=data) == 0
+        assert initialise_head(model, settings, base_models=base_models, data=data) == 0
         assert all(torch.equal(weight, before[name]) for name, weight in trainable_state(model).items())
 
 
@@ -165,10 +165,10 @@ def test_a_probe_is_fitted_once_where_the_seed_does_not_matter(
     monkeypatch.setattr(probe, "fit", lambda *args, **options: count.append(1) or real(*args, **options))
     found = []
     for adapter, seed in (("lora", 0), ("head", 1), ("full", 1), ("ia3", 0)):
-        config = make_plan(folder, adapter={**METHODS[adapter], **PROBE}, trainer={"seed": seed}).config
-        with base_models.model(config, data.splits.labels) as model:
-            flops = initialise_head(model, config, base_models=base_models, data=data)
-            found.append(train_loss(model, config, base_models, data))
+        settings = make_plan(folder, adapter={**METHODS[adapter], **PROBE}, trainer={"seed": seed}).settings
+        with base_models.model(settings, data.splits.labels) as model:
+            flops = initialise_head(model, settings, base_models=base_models, data=data)
+            found.append(train_loss(model, settings, base_models, data))
         assert (flops > 0) is (adapter == "lora")
     assert len(count) == fits
     assert found[0] == pytest.approx(found[3], abs=1e-5) and found[1] == pytest.approx(found[2], abs=1e-5)
@@ -178,9 +178,9 @@ def test_validation_rows_are_not_looked_at(
     model_dir: Path, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "validation", None)
-    config, base_models = make_plan(model_dir, adapter=PROBE).config, BaseModelCache("cpu")
-    with base_models.model(config, data.splits.labels) as model:
-        initialise_head(model, config, base_models=base_models, data=data)
+    settings, base_models = make_plan(model_dir, adapter=PROBE).settings, BaseModelCache("cpu")
+    with base_models.model(settings, data.splits.labels) as model:
+        initialise_head(model, settings, base_models=base_models, data=data)
 
 
 @pytest.mark.parametrize("method", ["lora", "head"])
@@ -222,10 +222,10 @@ def test_a_head_that_does_not_end_in_a_linear_layer_is_refused(model_dir: Path) 
 
 
 def test_a_head_that_reads_more_than_a_vector_is_named(model_dir: Path, data: TokenisedData) -> None:
-    config, base_models = make_plan(model_dir, adapter=PROBE).config, BaseModelCache("cpu")
-    with base_models.model(config, data.splits.labels) as model:
+    settings, base_models = make_plan(model_dir, adapter=PROBE).settings, BaseModelCache("cpu")
+    with base_models.model(settings, data.splits.labels) as model:
         unwrapped(model).classifier.register_forward_hook(lambda _module, _inputs, output: 0 * output)
         with pytest.raises(
             UserError, match="adapter.head_init: is probe, but the head of Bert.* reads more of the base"
         ):
-            initialise_head(model, config, base_models=base_models, data=data)
+            initialise_head(model, settings, base_models=base_models, data=data)

@@ -83,8 +83,8 @@ def test_steps_are_those_foreseen(
 ) -> None:
     trial = plan(trainer=trainer)
     outcome = watcher.run(trial, base_models=base_models, data=data)
-    assert outcome.cost.steps == trial.total_steps == total_steps(ROWS, trial.config)
-    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, trial.config)
+    assert outcome.cost.steps == trial.total_steps == total_steps(ROWS, trial.config.trainer)
+    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, trial.config.trainer)
 
 
 def test_an_evaluation_follows_the_report_of_its_step(

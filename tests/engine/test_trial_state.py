@@ -14,9 +14,11 @@ from torch import nn
 
 from support.trials import Watcher
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.trial_state import Course
+from sweep.engine.clock import Clock
+from sweep.engine.trial_state import TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
@@ -88,7 +90,7 @@ def test_an_evaluation_that_is_not_finite_fails_the_trial(
 
 
 class Breaking(BaseModelCache):
-    """A bench whose models fail in the forward pass of their third batch."""
+    """A cache of base models, whose models fail in the forward pass of their third batch."""
 
     def __init__(self, fail: Callable[[], object]) -> None:
         super().__init__("cpu")
@@ -164,15 +166,17 @@ def test_early_stopping_counts_evaluations_without_a_gain(
 
 
 def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count_it() -> None:
-    course = Course(Config())
+    state = TrialState(
+        TrainSettings.of(Config()), Clock(), lambda _: Verdict.CONTINUE, lambda _: Verdict.CONTINUE, 4, 4
+    )
     points = [(0.5, 0.9), (0.8, 0.6), (0.8, 0.5), (0.8, 0.5)]
     taken = [
-        course.add(step, float(step), {"eval/accuracy": accuracy, "eval/loss": loss})
+        state.add(step, float(step), {"eval/accuracy": accuracy, "eval/loss": loss})
         for step, (accuracy, loss) in enumerate(points, start=1)
     ]
     assert taken == [True, True, True, False]
-    assert course.best is not None
-    assert (course.best.index, course.idle) == (3, 2)
+    assert state.best is not None
+    assert (state.best.index, state.idle) == (3, 2)
 
 
 def test_the_best_goes_by_the_study_metric(

@@ -34,7 +34,7 @@ def merged(data: TokenisedData) -> TokenisedData:
 @pytest.fixture(autouse=True)
 def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.engine.trainer.predict", None)
-    monkeypatch.setattr(cached_head.FrozenLoop, "evaluate", None)
+    monkeypatch.setattr(cached_head.CachedHeadLoop, "evaluate", None)
 
 
 def fitted(
@@ -76,7 +76,7 @@ def test_it_stops_on_the_way_of_the_whole_schedule(
     steps = [step for step in watcher.steps if step.step]
     assert [step.step for step in steps] == list(range(1, 17))
     assert (steps[-1].epoch, steps[-1].total_steps) == (2.0, 16)
-    whole = total_steps(ALL, trial.config)
+    whole = total_steps(ALL, trial.config.trainer)
     expected = [5e-3 * (1 - step / whole) for step in range(16)]
     assert whole == 32
     assert [step.metrics["train/learning_rate"] for step in steps] == pytest.approx(expected)
@@ -126,8 +126,8 @@ def test_a_probe_is_fitted_on_all_rows(
     weights = fitted(trial, 1, base_models=base_models, data=merged, watcher=watcher)
     starts = {}
     for name, rows in (("all", merged), ("train", data)):
-        with base_models.model(trial.config, rows.splits.labels) as model:
-            initialise_head(model, trial.config, base_models=base_models, data=rows)
+        with base_models.model(trial.settings, rows.splits.labels) as model:
+            initialise_head(model, trial.settings, base_models=base_models, data=rows)
             starts[name] = unwrapped(model).classifier.modules_to_save["default"].weight.detach().clone()
     (found,) = (
         weight for name, weight in weights.items() if name.endswith("classifier.modules_to_save.default.weight")

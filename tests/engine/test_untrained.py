@@ -92,7 +92,7 @@ def test_before_is_the_base_whatever_is_trained(
     trial = make_plan(model_dir, prompt=PROMPT, adapter=adapter, trainer={"num_train_epochs": 1})
     tokenizer, prompt = (
         base_models.tokenizer(trial.config.model),
-        base_models.prompt(trial.config, words_data.splits.labels),
+        base_models.prompt(trial.settings, words_data.splits.labels),
     )
     test = tokenise(
         words_data.splits.train,
@@ -102,9 +102,9 @@ def test_before_is_the_base_whatever_is_trained(
         cache=words_data.cache,
         prompt=prompt,
     )
-    untouched = before(trial.config, base_models=base_models, data=words_data, test=test)
+    untouched = before(trial.settings, base_models=base_models, data=words_data, test=test)
     with retrained(trial, base_models=base_models, data=words_data) as done:
-        again = before(trial.config, base_models=base_models, data=words_data, test=test)
+        again = before(trial.settings, base_models=base_models, data=words_data, test=test)
         assert done.predict(test).loss != untouched["test/loss"]
     assert again == untouched
     assert {name.split("/")[0] for name in untouched} == {"eval", "test"} and untouched["eval/loss"] > 1
@@ -113,4 +113,4 @@ def test_before_is_the_base_whatever_is_trained(
 def test_a_new_head_has_nothing_to_say_before_it_is_trained(model_dir: Path, words_data: TokenisedData) -> None:
     base_models, trial = BaseModelCache("cpu"), make_plan(model_dir)
     rows = words_data.validation(base_models.tokenizer(trial.config.model), None)
-    assert before(trial.config, base_models=base_models, data=words_data, test=rows) == {}
+    assert before(trial.settings, base_models=base_models, data=words_data, test=rows) == {}

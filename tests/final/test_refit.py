@@ -107,8 +107,8 @@ def test_the_refitted_model_is_tested_and_kept(
     record, store = final(tmp_path), Store(tmp_path / "run")
     refit, config = record.refit, record.config
     assert refit is not None and refit.rows == TRAIN + VALIDATION
-    assert refit.total_steps == total_steps(refit.rows, config)
-    assert refit.steps == refit_steps(record.retrain_best.step, TRAIN, refit.rows, config) == refit.cost.steps
+    assert refit.total_steps == total_steps(refit.rows, config.trainer)
+    assert refit.steps == refit_steps(record.retrain_best.step, TRAIN, refit.rows, config.trainer) == refit.cost.steps
     assert refit.cost.train_loss is not None and refit.cost.eval_samples == 0 and refit.cost.seconds > 0
     assert record.retrain_evals == record.trial_evals  # the retraining is still the check of the trial
     rows = store.final_events(refit_dir(store.final_dir))

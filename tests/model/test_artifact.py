@@ -20,6 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.artifact import load, save, thresholds
@@ -56,7 +57,7 @@ for folder in map(Path, sys.argv[1:]):
 def trained(folder: Path, config: Config, labels: LabelSpace, base_models: BaseModelCache) -> Tensor:
     """Train a little and save; the logits of what was saved."""
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, folder, config=config, labels=labels, metrics={"eval/accuracy": 0.5})
         return logits(model, tokenizer)
@@ -139,7 +140,7 @@ def test_texts_are_cut_where_those_of_the_study_were(
     """By whatever the card shows, and the tokenizer that other trials share is left as it was."""
     config, base_models = configure("gpt2", "lora", dataset={"max_length": 3}), BaseModelCache("cpu")
     tokenizer, long = base_models.tokenizer(config.model), "card fees balance card fees"
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         rows = tokenizer([long], truncation=True, max_length=3, return_tensors="pt")
         expected = model.eval()(**rows).logits
@@ -204,7 +205,7 @@ def test_what_other_machines_call_the_base(base: dict[str, Any], name: str) -> N
 def test_the_card_makes_texts_harmless(configure: Configure, tmp_path: Path) -> None:
     labels, base_models = LabelSpace("multi_label", ("a|`b`", "<i>c</i>", "*d*\n# e")), BaseModelCache("cpu")
     config = configure("bert", "head", title="T <b>\n---\nlicense: mit\n# *x*", dataset={"path": "`rm|x`"})
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
     text = (tmp_path / "README.md").read_text()
     assert r"# T &lt;b&gt; --- license: mit # \*x\*" in text.splitlines()
@@ -219,7 +220,7 @@ def test_thresholds_are_kept_with_the_model(
 ) -> None:
     several, base_models = LabelSpace("multi_label", ("balance", "card", "fees")), BaseModelCache("cpu")
     config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
-    with base_models.model(config, several) as model:
+    with base_models.model(TrainSettings.of(config), several) as model:
         tokenizer = base_models.tokenizer(config.model)
         save(model, tokenizer, tmp_path, config=config, labels=several, thresholds=(0.1, 0.5, 0.9999))
     assert thresholds(tmp_path) == (0.1, 0.5, 0.9999)
@@ -236,7 +237,7 @@ def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, t
     config = configure("bert", "head", trainer={"decision_threshold": "tuned"})
     metrics = {"eval/f1_macro": 0.25, "test/f1_macro": 0.75}
     refit = Refit(rows=600, steps=150, total_steps=225, cost=Cost())
-    with base_models.model(config, several) as model:
+    with base_models.model(TrainSettings.of(config), several) as model:
         tokenizer = base_models.tokenizer(config.model)
         save(
             model,
@@ -262,7 +263,7 @@ def test_without_tuning_the_configured_threshold_is_kept(configure: Configure, t
     several, one = (LabelSpace(task, ("balance", "card")) for task in ("multi_label", "single_label"))
     config, base_models = configure("bert", "head", trainer={"decision_threshold": 0.3}), BaseModelCache("cpu")
     for labels, expected in ((several, (0.3, 0.3)), (one, None)):
-        with base_models.model(config, labels) as model:
+        with base_models.model(TrainSettings.of(config), labels) as model:
             save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
         assert thresholds(tmp_path) == expected
     assert "validation rows" not in (tmp_path / "README.md").read_text()
@@ -291,7 +292,7 @@ def test_weights_that_the_disk_does_not_take(
 ) -> None:
     config, base_models = configure("gpt2", adapter), BaseModelCache("cpu")
     tokenizer, limits = base_models.tokenizer(config.model), resource.getrlimit(resource.RLIMIT_FSIZE)
-    with base_models.model(config, labels) as model, pytest.raises(OSError) as found:
+    with base_models.model(TrainSettings.of(config), labels) as model, pytest.raises(OSError) as found:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         try:
             save(model, tokenizer, tmp_path, config=config, labels=labels)
@@ -303,7 +304,7 @@ def test_weights_that_the_disk_does_not_take(
 def test_a_tokenizer_that_the_disk_does_not_take(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     config, base_models = configure("gpt2"), BaseModelCache("cpu")
     (tmp_path / "tokenizer.json").symlink_to("/dev/full")
-    with base_models.model(config, labels) as model, pytest.raises(OSError) as found:
+    with base_models.model(TrainSettings.of(config), labels) as model, pytest.raises(OSError) as found:
         save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
     assert found.value.errno == errno.ENOSPC
 

@@ -15,6 +15,7 @@ from transformers import DataCollatorWithPadding, GPT2ForSequenceClassification,
 import sweep.model.base_model_cache as bench_module
 from support.passes import LABELS, TEXTS, assert_same, batch, first_loss, logits, tensors, train
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base_model_cache import BaseModelCache
@@ -29,7 +30,7 @@ QUANTIZED = [name for name, adapter in ADAPTERS.items() if adapter.get("quantiza
 def look(
     base_models: BaseModelCache, config: Config, labels: LabelSpace
 ) -> tuple[dict[str, Tensor], Tensor, list[bool]]:
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         state = tensors(model)
         flags = [weight.requires_grad for weight in model.parameters()]
         return state, first_loss(model, base_models.tokenizer(config.model)).detach().clone(), flags
@@ -62,7 +63,7 @@ def assert_reused_is_as_fresh(device: str, model: str, adapter: str, configure: 
     weights, loss, flags = look(BaseModelCache(device), config, labels)
     base_models = BaseModelCache(device)
     for other in ADAPTERS:
-        with base_models.model(configure(model, other, trainer={"seed": 5}), labels) as trained:
+        with base_models.model(TrainSettings.of(configure(model, other, trainer={"seed": 5})), labels) as trained:
             train(trained, base_models.tokenizer(config.model))
     again, loss_again, flags_again = look(base_models, config, labels)
     assert_same(weights, again)
@@ -81,11 +82,11 @@ def test_the_base_is_loaded_once(configure: Configure, labels: LabelSpace, monke
     monkeypatch.setattr(bench_module, "load", counted)
     base_models = BaseModelCache("cpu")
     for adapter in ("lora", "ia3", "full", "head", "lora"):
-        with base_models.model(configure("gpt2", adapter), labels):
+        with base_models.model(TrainSettings.of(configure("gpt2", adapter)), labels):
             pass
     assert len(loads) == 1
     for adapter in ("qlora", "lora"):
-        with base_models.model(configure("gpt2", adapter), labels):
+        with base_models.model(TrainSettings.of(configure("gpt2", adapter)), labels):
             pass
     assert len(loads) == 3
 
@@ -94,7 +95,10 @@ def test_a_trial_that_fails_leaves_no_trace(configure: Configure, labels: LabelS
     config = configure("bert", "full")
     weights, loss, _ = look(BaseModelCache("cpu"), config, labels)
     base_models = BaseModelCache("cpu")
-    with pytest.raises(RuntimeError, match="out of memory"), base_models.model(config, labels) as model:
+    with (
+        pytest.raises(RuntimeError, match="out of memory"),
+        base_models.model(TrainSettings.of(config), labels) as model,
+    ):
         train(model, base_models.tokenizer(config.model))
         model.register_forward_hook(lambda *_: (_ for _ in ()).throw(ValueError))
         raise RuntimeError("out of memory")
@@ -106,7 +110,7 @@ def test_a_trial_that_fails_leaves_no_trace(configure: Configure, labels: LabelS
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_only_what_is_trained_is_copied(adapter: str, configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), configure("gpt2", adapter)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         assert base_models._base is not None
         kept = {weight.data_ptr() for weight in base_models._base.model.parameters()}
         frozen = [weight for weight in model.parameters() if not weight.requires_grad and weight.numel() > 100]
@@ -120,7 +124,7 @@ def test_seed_alone_decides_head_and_adapter(configure: Configure, labels: Label
 
     def drawn(seed: int) -> dict[str, Tensor]:
         torch.rand(3)
-        with base_models.model(configure("distilbert", trainer={"seed": seed}), labels) as model:
+        with base_models.model(TrainSettings.of(configure("distilbert", trainer={"seed": seed})), labels) as model:
             return trainable_state(model)
 
     one, same, other = drawn(1), drawn(1), drawn(2)
@@ -137,7 +141,7 @@ def test_torch_generator_is_left_alone(configure: Configure, labels: LabelSpace)
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    with base_models.model(config, labels):
+    with base_models.model(TrainSettings.of(config), labels):
         assert torch.equal(torch.rand(4), expected)
 
 
@@ -147,7 +151,7 @@ def test_gradients_reach_the_first_layer_after_an_evaluation(
 ) -> None:
     base_models, config = BaseModelCache("cpu"), configure("gpt2", adapter)
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         before = tensors(model)
         logits(model, tokenizer)
         assert_same(before, tensors(model))
@@ -167,7 +171,7 @@ def test_gradient_checkpointing_changes_no_number(adapter: str, configure: Confi
 
     def gradients(checkpointing: bool) -> dict[str, Tensor]:
         config = configure("gpt2", adapter, trainer={"gradient_checkpointing": checkpointing})
-        with base_models.model(config, labels) as model:
+        with base_models.model(TrainSettings.of(config), labels) as model:
             inner = model.get_base_model() if isinstance(model, PeftModel) else model
             assert isinstance(inner, GPT2ForSequenceClassification)
             assert inner.transformer.gradient_checkpointing is checkpointing
@@ -183,7 +187,7 @@ def test_gradient_checkpointing_changes_no_number(adapter: str, configure: Confi
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "ia3", "head"])
 def test_head_is_float32_over_a_half_base(adapter: str, configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), configure("llama", adapter, model={"dtype": "bfloat16"})
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         kinds = {name: weight.dtype for name, weight in model.named_parameters()}
         assert kinds[next(name for name in kinds if name.endswith("embed_tokens.weight"))] == torch.bfloat16
         trained = {weight.dtype for weight in model.parameters() if weight.requires_grad}
@@ -195,9 +199,9 @@ def test_head_is_float32_over_a_half_base(adapter: str, configure: Configure, la
 def test_auto_dtype_is_float32_on_the_cpu(configure: Configure, labels: LabelSpace) -> None:
     base_models = BaseModelCache("cpu")
     for adapter in ("lora", "full"):
-        with base_models.model(configure("llama", adapter), labels) as model:
+        with base_models.model(TrainSettings.of(configure("llama", adapter)), labels) as model:
             assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    with base_models.model(configure("llama", "full", model={"dtype": "bfloat16"}), labels) as model:
+    with base_models.model(TrainSettings.of(configure("llama", "full", model={"dtype": "bfloat16"})), labels) as model:
         assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
@@ -213,7 +217,7 @@ def test_the_trainer_takes_a_quantised_base(
     options = TrainingArguments(
         tmp_path, use_cpu=True, max_steps=2, report_to=[], save_strategy="no", disable_tqdm=True
     )
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         before = trainable_state(model)
         Trainer(model, options, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)).train()
         after = trainable_state(model)
@@ -224,7 +228,7 @@ def test_the_trainer_takes_a_quantised_base(
 def test_config_names_the_labels(configure: Configure) -> None:
     many = LabelSpace("multi_label", ("joy", "fear"))
     base_models, config = BaseModelCache("cpu"), configure("gpt2", "full")
-    with base_models.model(config, many) as model:
+    with base_models.model(TrainSettings.of(config), many) as model:
         assert isinstance(model, GPT2ForSequenceClassification)
         assert model.config.id2label == {0: "joy", 1: "fear"}
         assert model.config.label2id == {"joy": 0, "fear": 1}
@@ -243,12 +247,12 @@ def test_a_trained_head_is_kept_for_its_own_labels_only(
     names: tuple[str, ...], kept: bool, configure: Configure, labels: LabelSpace, tmp_path: Any
 ) -> None:
     base_models, config = BaseModelCache("cpu"), configure("distilbert", "full")
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         model.save_pretrained(tmp_path / "trained")
         base_models.tokenizer(config.model).save_pretrained(tmp_path / "trained")
         trained = model.classifier.weight.detach().clone()
     other = configure("distilbert", model={"path": str(tmp_path / "trained")}, trainer={"seed": 9})
-    with base_models.model(other, LabelSpace("single_label", names)) as model:
+    with base_models.model(TrainSettings.of(other), LabelSpace("single_label", names)) as model:
         classifier = model.get_submodule("base_model.model.classifier.modules_to_save.default")
         assert classifier.weight.shape[0] == len(names)
         assert torch.equal(classifier.weight, trained) if kept else not torch.equal(classifier.weight[:1], trained[:1])
@@ -256,7 +260,7 @@ def test_a_trained_head_is_kept_for_its_own_labels_only(
 
 def test_model_is_unusable_after_its_context(configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), configure("bert")
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         pass
     with pytest.raises(RuntimeError):
         logits(model, base_models.tokenizer(config.model))
@@ -270,7 +274,9 @@ def test_tokenizer_is_kept(configure: Configure) -> None:
 def test_nothing_is_printed(configure: Configure, labels: LabelSpace, capfd: pytest.CaptureFixture[str]) -> None:
     base_models = BaseModelCache("cpu")
     for adapter in ADAPTERS:
-        with base_models.model(configure("gpt2", adapter, trainer={"gradient_checkpointing": True}), labels):
+        with base_models.model(
+            TrainSettings.of(configure("gpt2", adapter, trainer={"gradient_checkpointing": True})), labels
+        ):
             pass
     assert capfd.readouterr() == ("", "")
 

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import facts
@@ -42,7 +43,7 @@ def copied(configure: Configure, tmp_path: Path) -> Callable[..., Config]:
 
 def refused(config: Config, labels: LabelSpace) -> str:
     with pytest.raises(UserError) as error:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     return str(error.value)
 
 
@@ -71,7 +72,7 @@ def test_told_without_torch(
     changes: dict[str, Any] | str, message: str, copied: Callable[..., Config], labels: LabelSpace
 ) -> None:
     config = copied("bert", changes)
-    assert message in "\n".join(map(str, model_faults(config)))
+    assert message in "\n".join(map(str, model_faults(config.model)))
     assert message in refused(config, labels)
 
 
@@ -167,16 +168,16 @@ def test_indexes(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     config = sharded(index)
-    assert message in "\n".join(map(str, model_faults(config)))
+    assert message in "\n".join(map(str, model_faults(config.model)))
     assert message in refused(config, labels)
-    with pytest.raises(UserError), BaseModelCache("cpu").model(config, labels):
+    with pytest.raises(UserError), BaseModelCache("cpu").model(TrainSettings.of(config), labels):
         pass
     assert not (tmp_path / "opened").exists()
 
 
 def test_a_whole_index(sharded: Callable[[object], Config], labels: LabelSpace) -> None:
     config = sharded(of("model-1.safetensors", "model-2.safetensors"))
-    assert model_faults(config) == []
+    assert model_faults(config.model) == []
 
 
 def test_weights_that_are_no_safetensors(copied: Callable[..., Config], labels: LabelSpace) -> None:

@@ -10,11 +10,13 @@ import torch
 
 from support.passes import logits
 from sweep.config.folders import cache_dir
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
 from sweep.model.account import count
+from sweep.model.adapters.lora import LoraConfig
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find, fingerprint, model_faults
@@ -26,14 +28,14 @@ needs_reader = pytest.mark.skipif(find_spec("gguf") is None, reason="needs sweep
 @needs_reader
 def test_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "there.gguf").touch()
-    (fault,) = model_faults(Config(model=ModelConfig(path=str(tmp_path), gguf_file="gone.gguf")))
+    (fault,) = model_faults(ModelConfig(path=str(tmp_path), gguf_file="gone.gguf"))
     assert fault.path == "model.gguf_file" and "there.gguf" in fault.message
 
 
 def test_the_reader_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there.gguf").touch()
     monkeypatch.setattr(gguf, "find_spec", lambda _: None)
-    (fault,) = model_faults(Config(model=ModelConfig(path=str(tmp_path), gguf_file="there.gguf")))
+    (fault,) = model_faults(ModelConfig(path=str(tmp_path), gguf_file="there.gguf"))
     assert "pip install 'sweep[gguf]'" in fault.message
 
 
@@ -51,9 +53,9 @@ def test_a_broken_file_leaves_nothing(tmp_path: Path) -> None:
 def test_converted_once_trained_and_loaded_again(
     labels: LabelSpace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         body = sum(group.total for name, group in count(model).groups.items() if name not in ("adapter", "head"))
         save(model, tokenizer, tmp_path / "model", config=config, labels=labels)
         scores = logits(model, tokenizer)

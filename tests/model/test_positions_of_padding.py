@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 
 from support.passes import logits, train
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.architecture import counts_from_padding, fit
@@ -63,7 +64,7 @@ def test_positions_are_those_of_the_checkpoint(roberta: Config, labels: LabelSpa
     tokenizer = base_models.tokenizer(roberta.model)
     assert tokenizer.pad_token_id == 0
     own = AutoModelForSequenceClassification.from_pretrained(roberta.model.path, num_labels=3)
-    with base_models.model(roberta, labels) as model, torch.no_grad():
+    with base_models.model(TrainSettings.of(roberta), labels) as model, torch.no_grad():
         inner = unwrapped(model)
         assert inner.config.pad_token_id == inner.roberta.embeddings.padding_idx == 1
         together = inner.roberta(**tokenizer(texts, padding=True, return_tensors="pt")).last_hidden_state[:, 0]
@@ -75,7 +76,7 @@ def test_positions_are_those_of_the_checkpoint(roberta: Config, labels: LabelSpa
 def test_saved_and_loaded(roberta: Config, labels: LabelSpace, tmp_path: Path) -> None:
     base_models = BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(roberta.model)
-    with base_models.model(roberta, labels) as model:
+    with base_models.model(TrainSettings.of(roberta), labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, tmp_path / "saved", config=roberta, labels=labels)
         scores = logits(model, tokenizer)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import preflight as preflight_module
@@ -33,18 +34,18 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = configure(model, adapter)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
-        assert preflight(config, labels) == count(loaded)
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
+        assert preflight(TrainSettings.of(config), labels) == count(loaded)
 
 
 @pytest.mark.parametrize("double", [True, False])
 @pytest.mark.parametrize("compute", ["bfloat16", "float32"])
 def test_account_of_quantised_weights(double: bool, compute: str, configure: Configure, labels: LabelSpace) -> None:
     config = configure("gpt2", "qlora", adapter={"double_quantization": double, "compute_dtype": compute})
-    plain = preflight(configure("gpt2", "lora"), labels)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    plain = preflight(TrainSettings.of(configure("gpt2", "lora")), labels)
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         counted = count(loaded)
-    assert counted == preflight(config, labels)
+    assert counted == preflight(TrainSettings.of(config), labels)
     assert numbers(counted) == numbers(plain)
     assert counted.bytes < plain.bytes / 2
 
@@ -55,7 +56,7 @@ def numbers(account: Parameters) -> dict[str, tuple[int, int]]:
 
 def test_account_by_hand(configure: Configure, labels: LabelSpace) -> None:
     """Two layers of width 32: c_attn is 32 by 96, the head 3 by 32 without a bias."""
-    found = preflight(configure("gpt2", adapter={"r": 4}), labels)
+    found = preflight(TrainSettings.of(configure("gpt2", adapter={"r": 4})), labels)
     assert found.groups["adapter"].total == 2 * (4 * 32 + 4 * 96)
     assert found.groups["head"].total == 3 * 32
     assert found.trainable == found.groups["adapter"].total + found.groups["head"].total
@@ -65,9 +66,9 @@ def test_account_by_hand(configure: Configure, labels: LabelSpace) -> None:
 
 def test_account_of_a_half_base(configure: Configure, labels: LabelSpace) -> None:
     config = configure("llama", model={"dtype": "bfloat16"})
-    found = preflight(config, labels)
+    found = preflight(TrainSettings.of(config), labels)
     assert found.bytes == 2 * (found.total - found.trainable) + 4 * found.trainable
-    with BaseModelCache("cpu").model(config, labels) as loaded:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
         assert found == count(loaded)
 
 
@@ -80,12 +81,14 @@ def test_no_weight_is_read(configure: Configure, labels: LabelSpace, tmp_path: P
     whole = file.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     file.write_bytes(whole[:header] + bytes(len(whole) - header))
-    assert preflight(configure("bert", model={"path": str(folder)}), labels) == preflight(config, labels)
+    assert preflight(TrainSettings.of(configure("bert", model={"path": str(folder)})), labels) == preflight(
+        TrainSettings.of(config), labels
+    )
 
 
 def refused(config: Config, labels: LabelSpace) -> str:
     with pytest.raises(UserError) as error:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     return str(error.value)
 
 

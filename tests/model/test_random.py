@@ -11,6 +11,7 @@ import torch
 
 from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import blueprint
@@ -56,8 +57,8 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
     for seed in (1, 2):
         torch.manual_seed(seed)
         base_models = BaseModelCache("cpu")
-        with base_models.model(config, labels) as model:
-            assert count(model) == preflight(config, labels)
+        with base_models.model(TrainSettings.of(config), labels) as model:
+            assert count(model) == preflight(TrainSettings.of(config), labels)
             scores.append(logits(model, base_models.tokenizer(config.model)))
     assert torch.equal(*scores) and scores[0].std() > 0
 
@@ -67,8 +68,8 @@ def test_the_same_weights_in_every_bench(name: str, labels: LabelSpace) -> None:
 def test_saved_and_loaded_again(name: str, adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
     config, base_models = config_of(name, adapter), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
-        assert count(model) == preflight(config, labels)
+    with base_models.model(TrainSettings.of(config), labels) as model:
+        assert count(model) == preflight(TrainSettings.of(config), labels)
         train(model, tokenizer, steps=1)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
         scores = logits(model.eval(), tokenizer)
@@ -125,11 +126,11 @@ def test_all_that_is_too_big_at_once() -> None:
 
 def test_nothing_is_asked_of_the_hub() -> None:
     config = config_of("gpt2")
-    assert model_faults(config) == [] and hub_faults(config) == []
+    assert model_faults(config.model) == [] and hub_faults(config.model) == []
 
 
 def test_no_such_config() -> None:
-    (fault,) = model_faults(config_of("gpt9"))
+    (fault,) = model_faults(config_of("gpt9").model)
     assert fault.path == "model.config" and "gpt2" in fault.message
 
 

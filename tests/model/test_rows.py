@@ -10,6 +10,7 @@ import pytest
 
 from support.architectures import END, WORDS, save_architecture, word_tokenizer
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.splits import load_splits
 from sweep.data.tokenise import TokenisedData
 from sweep.model.rows import Looked, look
@@ -25,7 +26,7 @@ def looked(model: Path, folder: Path, train: list[str], test: list[str] = GOOD, 
         (data / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tree = {"model": {"path": str(model)}, "dataset": {"path": str(data), **sections.pop("dataset", {})}, **sections}
     config = Config.model_validate_json(json.dumps(tree))
-    return look(config, TokenisedData(load_splits(config.dataset), folder / "tokens"))
+    return look(TrainSettings.of(config), TokenisedData(load_splits(config.dataset), folder / "tokens"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 
 from support.passes import assert_same, logits, tensors, train
 from sweep.config.schema import Config, ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model import gguf
@@ -46,13 +47,13 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("adapter", ["lora", "qlora"])
 def test_account_is_that_of_the_drawn_model(family: str, adapter: str, labels: LabelSpace) -> None:
     config = random(family, adapter, **FAMILIES[family])
-    with BaseModelCache("cpu").model(config, labels) as model:
-        assert preflight(config, labels) == count(model)
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as model:
+        assert preflight(TrainSettings.of(config), labels) == count(model)
 
 
 @pytest.mark.parametrize("name", ["gemma_2b", "gte_qwen_7b"])
 def test_the_largest_are_accounted_for_without_memory(name: str, labels: LabelSpace) -> None:
-    found = preflight(random(name, "qlora", shrink={}), labels)
+    found = preflight(TrainSettings.of(random(name, "qlora", shrink={})), labels)
     assert found.total > 2_000_000_000 and list(found.groups)[:2] == ["embeddings", "attention"]
     assert "language-model head" not in found.groups
 
@@ -61,7 +62,7 @@ def test_the_largest_are_accounted_for_without_memory(name: str, labels: LabelSp
 def test_saved_and_drawn_again(adapter: str, labels: LabelSpace, tmp_path: Path) -> None:
     config, base_models = random("gemma_2b", adapter), BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, tmp_path / "first", config=config, labels=labels)
         scores = logits(model, tokenizer)
@@ -76,7 +77,7 @@ def test_each_bench_draws_the_same(labels: LabelSpace) -> None:
     found = []
     for state in (1, 2):
         torch.manual_seed(state)
-        with BaseModelCache("cpu").model(random("gpt2"), labels) as model:
+        with BaseModelCache("cpu").model(TrainSettings.of(random("gpt2")), labels) as model:
             found.append(tensors(model))
     assert_same(*found)
 
@@ -97,7 +98,7 @@ def test_another_tokenizer_is_another_model(folders: dict[str, Path]) -> None:
 def test_a_given_tokenizer_is_taken(folders: dict[str, Path], labels: LabelSpace) -> None:
     config = random("gpt2", tokenizer=str(folders["bert"]))
     assert BaseModelCache("cpu").tokenizer(config.model).cls_token == "[CLS]"
-    assert preflight(config, labels).total
+    assert preflight(TrainSettings.of(config), labels).total
 
 
 def test_own_tokenizer_of_a_path_at_hand(folders: dict[str, Path]) -> None:
@@ -107,7 +108,7 @@ def test_own_tokenizer_of_a_path_at_hand(folders: dict[str, Path]) -> None:
 
 def refused(config: Config, labels: LabelSpace) -> str:
     with pytest.raises(UserError) as caught:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     return str(caught.value)
 
 
@@ -124,11 +125,13 @@ def test_tokenizers_that_do_not_fit(folders: dict[str, Path], labels: LabelSpace
 def test_faults_that_need_no_torch(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf, "find_spec", lambda _: object())
     missing = random("no_such", tokenizer=str(tmp_path / "nowhere"))
-    assert [fault.path for fault in model_faults(missing)] == ["model.config", "model.tokenizer"]
+    assert [fault.path for fault in model_faults(missing.model)] == ["model.config", "model.tokenizer"]
     (tmp_path / "a.gguf").touch()
     wrong = Config(model=ModelConfig(path=str(tmp_path), gguf_file="b.gguf"))
-    assert [str(fault) for fault in model_faults(wrong)] == [f"model.gguf_file: is b.gguf, but {tmp_path} has a.gguf"]
-    assert not model_faults(random("gpt2")) and not hub_faults(random("gpt2"))
+    assert [str(fault) for fault in model_faults(wrong.model)] == [
+        f"model.gguf_file: is b.gguf, but {tmp_path} has a.gguf"
+    ]
+    assert not model_faults(random("gpt2").model) and not hub_faults(random("gpt2").model)
 
 
 def test_gguf_reader_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +151,7 @@ def test_gguf_reader_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_combinations(model: dict[str, Any], paths: set[str]) -> None:
     config = Config.model_validate_json(json.dumps({"model": model}))
-    found = {fault.path for fault in check(config, lambda _: "")}
+    found = {fault.path for fault in check(config)}
     assert {path for path in found if path.startswith("model.")} == paths
 
 

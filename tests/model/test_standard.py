@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from support.passes import logits, train
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.artifact import load, save
@@ -29,7 +30,7 @@ UNKNOWN = "does not recognize this architecture"
 def trained(folder: Path, config: Config, labels: LabelSpace) -> Tensor:
     base_models = BaseModelCache("cpu")
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         train(model, tokenizer)
         save(model, tokenizer, folder, config=config, labels=labels)
         return logits(model, tokenizer)
@@ -176,7 +177,7 @@ def test_the_card_of_a_pooled_model_that_takes_no_mask(
     FNetModel(FNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes)).save_pretrained(base)
     tokenizer.save_pretrained(base)
     config = configure("bert", "head", model={"path": str(base), "pooling": "mean"})
-    with BaseModelCache("cpu").model(config, labels) as model:
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as model:
         own = load_tokenizer(config.model)
         save(model, own, tmp_path / "model", config=config, labels=labels)
         texts = ["card money", "lost"]

@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from sweep.config.schema import AdapterConfig
 from sweep.errors import UserError
+from sweep.model.adapters.ia3 import IA3Config
+from sweep.model.adapters.lora import LoraConfig
 from sweep.model.architecture import head_modules
-from sweep.model.targets import find_targets
 
 LORA = {
     "gpt2": ["c_attn"],
@@ -42,7 +42,7 @@ def outline(kind: str) -> PreTrainedModel:
 @pytest.mark.parametrize("kind", LORA)
 def test_lora_defaults(kind: str) -> None:
     model = outline(kind)
-    targets = find_targets(model, AdapterConfig(method="lora"), head_modules(model))
+    targets = LoraConfig().targets(model, head_modules(model))
     assert targets.modules == LORA[kind]
     assert targets.matched
 
@@ -50,24 +50,24 @@ def test_lora_defaults(kind: str) -> None:
 @pytest.mark.parametrize("kind", IA3)
 def test_ia3_defaults(kind: str) -> None:
     model = outline(kind)
-    targets = find_targets(model, AdapterConfig(method="ia3"), head_modules(model))
-    assert (targets.modules, targets.feedforward) == IA3[kind]
+    targets, feedforward = IA3Config().targets(model, head_modules(model))
+    assert (targets.modules, feedforward) == IA3[kind]
 
 
 def test_named_feedforward_layers_are_known(kind: str = "bert") -> None:
     model = outline(kind)
-    adapter = AdapterConfig(method="ia3", target_modules=("key", "output.dense"))
-    assert find_targets(model, adapter, head_modules(model)).feedforward == ["output.dense"]
+    adapter = IA3Config(target_modules=("key", "output.dense"))
+    assert adapter.targets(model, head_modules(model))[1] == ["output.dense"]
 
 
 def test_a_layout_nobody_knows() -> None:
     model = outline("fnet")
     with pytest.raises(UserError, match="adapter.target_modules: must be given: no default is known for fnet"):
-        find_targets(model, AdapterConfig(method="lora"), head_modules(model))
+        LoraConfig().targets(model, head_modules(model))
 
 
 def test_the_head_is_no_target() -> None:
     model = outline("roberta")
-    targets = find_targets(model, AdapterConfig(method="lora", target_modules=("dense",)), head_modules(model))
+    targets = LoraConfig(target_modules=("dense",)).targets(model, head_modules(model))
     assert targets.matched
     assert not [name for name in targets.matched if name.startswith("classifier")]

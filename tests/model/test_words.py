@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, BloomConfig, BloomForC
 
 from support.passes import assert_same, tensors
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count, unwrapped, without_words
@@ -69,7 +70,7 @@ def test_scores_are_those_of_each_row_alone(
     base_models, config = BaseModelCache("cpu"), prompted(configure, model, label_words=words, scoring=scoring)
     tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = side
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         expected = by_hand(scorer, tokenizer, words, mean=scoring == "mean")
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
@@ -86,7 +87,7 @@ def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels
     config = elsewhere(prompted(configure), tmp_path)
     tokenizer = base_models.tokenizer(config.model)
     tokenizer.padding_side = "left"
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         expected = by_hand(scorer, tokenizer, SEVERAL, mean=False)
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
@@ -94,7 +95,7 @@ def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels
 def test_an_answer_scores_as_it_does_among_all(configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure)
     tokenizer, answers = base_models.tokenizer(config.model), torch.tensor([2, 0, 1])
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         alone = scores(scorer, tokenizer, answers=answers)
         among = scores(scorer, tokenizer).gather(1, answers[:, None])
     assert alone.shape == (3, 1) and torch.allclose(alone, among, atol=1e-6)
@@ -104,7 +105,7 @@ def test_logits_are_made_only_where_they_are_needed(configure: Configure, labels
     base_models, shapes = BaseModelCache("cpu"), []
     for words in (ONE_TOKEN, SEVERAL):
         config = prompted(configure, label_words=words)
-        with base_models.model(config, labels) as scorer:
+        with base_models.model(TrainSettings.of(config), labels) as scorer:
             tokenizer = base_models.tokenizer(config.model)
             output = unwrapped(scorer).get_output_embeddings()
             output.register_forward_hook(lambda _, __, made: shapes.append(tuple(made.shape[:2])))
@@ -118,7 +119,7 @@ def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None
     pool = ("card", "money", "bank", "account", "pin", "fee", "old", "new", "cash", "rate")
     words = {name: f" {pool[int(name) // 10]} {pool[int(name) % 10]}" for name in labels.names}
     base_models, config = BaseModelCache("cpu"), prompted(configure, label_words=words)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         sizes: list[int] = []
         unwrapped(scorer).register_forward_pre_hook(
             lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True
@@ -129,7 +130,7 @@ def test_many_labels_of_a_small_batch_share_passes(configure: Configure) -> None
 
 def test_there_is_no_new_head(configure: Configure, labels: LabelSpace) -> None:
     for adapter in ("lora", "qlora", "ia3"):
-        with BaseModelCache("cpu").model(prompted(configure, "llama", adapter), labels) as scorer:
+        with BaseModelCache("cpu").model(TrainSettings.of(prompted(configure, "llama", adapter)), labels) as scorer:
             trained = [name for name, weight in scorer.named_parameters() if weight.requires_grad]
             assert trained and all("lora_" in name or "ia3_" in name for name in trained)
             assert unwrapped(scorer).lm_head.weight.dtype in (torch.float32, torch.bfloat16)
@@ -141,8 +142,8 @@ def test_account_is_that_of_the_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace
 ) -> None:
     config = prompted(configure, model, adapter)
-    with BaseModelCache("cpu").model(config, labels) as loaded:
-        assert preflight(config, labels) == count(loaded)
+    with BaseModelCache("cpu").model(TrainSettings.of(config), labels) as loaded:
+        assert preflight(TrainSettings.of(config), labels) == count(loaded)
 
 
 def test_account_of_phi_2() -> None:
@@ -153,7 +154,7 @@ def test_account_of_phi_2() -> None:
         model = AutoModelForCausalLM.from_config(shape, dtype=torch.float16)
     adapter = {"quantization": "nf4", "r": 16, "target_modules": ("q_proj", "v_proj", "fc1", "fc2")}
     config = Config.model_validate({"adapter": adapter, "prompt": {"template": "{text}"}})
-    found = count(attach(Base(model, (), ()), config), quantization(config.adapter))
+    found = count(attach(Base(model, (), ()), TrainSettings.of(config)), quantization(config.adapter))
     assert (found.total, found.trainable) == (2_798_033_920, 18_350_080)
     assert found.trainable == layers * 16 * (2 * 2 * width + 2 * (width + inner))
     assert found.groups["language-model head"].bytes == 2 * 51200 * (width + 1)  # not quantised
@@ -174,11 +175,11 @@ def train(scorer: nn.Module, tokenizer: Any) -> None:
 @pytest.mark.parametrize("adapter", ["lora", "qlora", "ia3", "full"])
 def test_a_trained_model_leaves_the_base_as_it_was(adapter: str, configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure, "llama", adapter)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         fresh, before = tensors(scorer), scores(scorer, base_models.tokenizer(config.model))
         train(scorer, base_models.tokenizer(config.model))
         assert not torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         assert_same(fresh, tensors(scorer))
         assert torch.equal(scores(scorer, base_models.tokenizer(config.model)), before)
 
@@ -191,7 +192,7 @@ def test_a_saved_model_scores_the_same(
 ) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure, model, adapter)
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -201,7 +202,7 @@ def test_a_saved_model_scores_the_same(
 def test_peft_alone_loads_the_adapter(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure)
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, tokenizer)
         save(scorer, tokenizer, tmp_path, config=config, labels=labels)
         expected = scores(scorer, tokenizer)
@@ -216,7 +217,7 @@ def test_the_card_says_how_to_load(
 ) -> None:
     """Its code is run as it stands."""
     base_models, config = BaseModelCache("cpu"), prompted(configure, "gpt2", adapter)
-    with base_models.model(config, labels) as scorer:
+    with base_models.model(TrainSettings.of(config), labels) as scorer:
         train(scorer, base_models.tokenizer(config.model))
         save(scorer, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels)
         expected = scores(scorer, base_models.tokenizer(config.model))
@@ -235,7 +236,7 @@ def test_the_card_says_how_to_load(
 def test_faults_of_model_and_words_come_together(configure: Configure, labels: LabelSpace) -> None:
     config = prompted(configure, "bert", label_words={"balance": " card", "card": " card", "fees": " fee"})
     with pytest.raises(UserError) as caught:
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)
     first, second = map(str, caught.value.faults)
     assert "reads a text in both directions (bert)" in first
     assert "prompt.label_words: for balance and for card are the same tokens" in second
@@ -249,4 +250,4 @@ def test_weights_without_a_language_model(
     BaseModelCache("cpu").tokenizer(configure("llama").model).save_pretrained(tmp_path)
     config = elsewhere(prompted(configure, "llama"), tmp_path)
     with pytest.raises(UserError, match="lm_head.weight"):
-        preflight(config, labels)
+        preflight(TrainSettings.of(config), labels)

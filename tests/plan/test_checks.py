@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from sweep.errors import UserError
-from sweep.plan.plan import make_plan
-
-
-def faults_of(*arguments: str) -> dict[str, str]:
-    with pytest.raises(UserError) as caught:
-        make_plan(arguments)
-    return {fault.path: str(fault) for fault in caught.value.faults}
+from support.plans import faults_of
 
 
 def test_a_separator_is_for_text_cells_of_several_labels(tmp_path: Path) -> None:

@@ -1,28 +1,12 @@
-"""Warmup held against the length of trials: refused, cut or told."""
+"""Searched warmups, cut to the lengths of trials."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
 
-import pytest
-
-from sweep.errors import UserError
+from support.plans import QUICK, space_file
 from sweep.plan.plan import make_plan
-
-QUICK = "+experiment=quickstart"
-
-
-def space_file(folder: Path, text: str) -> str:
-    path = folder / "space.yaml"
-    path.write_text(text)
-    return f"study.space={path}"
-
-
-def test_a_fixed_warmup_is_held_against_the_shortest_trial_of_the_search(tmp_path: Path) -> None:
-    space = space_file(tmp_path, "trainer.num_train_epochs: {low: 1, high: 9}")
-    with pytest.raises(UserError, match="is 60, but must be below the 35 steps.*type optimizer.warmup_steps=0.1"):
-        make_plan([QUICK, space, "trainer.per_device_train_batch_size=16", "optimizer.warmup_steps=60"])
 
 
 def test_a_searched_warmup_is_cut_to_each_trial_s_length(tmp_path: Path) -> None:
@@ -48,14 +32,3 @@ def test_a_point_that_is_tried_first_has_its_warmup_cut_too(tmp_path: Path) -> N
     few = ["trainer.num_train_epochs=1", "trainer.per_device_train_batch_size=16", "study.n_trials=1"]
     (note,) = (note for note in make_plan([QUICK, space, point, *few]).notes if "warmup" in note)
     assert "searched up to 60" in note
-
-
-def test_more_steps_than_anyone_trains_are_refused() -> None:
-    often = [
-        "trainer.eval_strategy=steps",
-        "trainer.eval_steps=1",
-        "trainer.num_train_epochs=10000",
-        "study.space=null",
-    ]
-    with pytest.raises(UserError, match="trainer.eval_steps: is 1, which makes .* it must be at least"):
-        make_plan([QUICK, *often])

@@ -1,34 +1,15 @@
+"""Command lines that become plans, and the faults of those that do not."""
+
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from sweep.config.compose import Composer
-from sweep.errors import UserError
-from sweep.plan.plan import make_plan, merged, quoted
-
-QUICK = "+experiment=quickstart"
-
-
-def faults_of(*arguments: str) -> dict[str, str]:
-    with pytest.raises(UserError) as caught:
-        make_plan(arguments)
-    return {fault.path: str(fault) for fault in caught.value.faults}
-
-
-def space_file(folder: Path, text: str) -> str:
-    path = folder / "space.yaml"
-    path.write_text(text)
-    return f"study.space={path}"
-
-
-def table(folder: Path, text: str, name: str = "train.csv") -> str:
-    (folder / name).write_text(text)
-    return f"dataset.path={folder}"
+from support.plans import QUICK, faults_of, space_file
+from sweep.plan.plan import make_plan
 
 
 def test_a_plan_knows_rows_labels_and_steps() -> None:
@@ -37,70 +18,6 @@ def test_a_plan_knows_rows_labels_and_steps() -> None:
     trial = plan.trial(0, {"trainer.num_train_epochs": 2, "trainer.per_device_train_batch_size": 16})
     assert trial.total_steps == 2 * -(-len(plan.splits.train) // 16)
     assert trial.config.trainer.num_train_epochs == 2
-
-
-def test_a_trial_s_command_composes_the_trial_again() -> None:
-    plan = make_plan([QUICK, "optimizer.weight_decay=0.05", "tracker.tags=[a b,c]"])
-    trial = plan.trial(3, {"optimizer.learning_rate": 1.25e-3, "trainer.num_train_epochs": 3})
-    words = shlex.split(trial.command)
-    assert words[:3] == ["python", "-m", "sweep"]
-    again = make_plan(words[3:])
-    assert len(again.space) == 0
-    assert again.config.study.n_trials == 1
-    for section in ("model", "adapter", "dataset", "optimizer", "trainer"):
-        assert getattr(again.config, section) == getattr(trial.config, section)
-
-
-def test_a_trial_s_command_keeps_the_engine() -> None:
-    plan = make_plan([QUICK, "engine=packed", "engine.slots=8"])
-    again = make_plan(shlex.split(plan.trial(3, {"optimizer.learning_rate": 1e-3}).command)[3:])
-    assert (again.config.engine, again.config.study.n_trials) == (plan.config.engine, 1)
-    assert make_plan([QUICK, "engine=trainer", "engine.slots=1"]).config.engine.slots == 1
-
-
-def test_a_searched_group_takes_the_place_of_the_experiment_s(tmp_path: Path) -> None:
-    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, ia3]}")])
-    assert plan.trial(0, {"adapter": "ia3"}).config.adapter.method == "ia3"
-
-
-POINTS = ["+experiment=minilm_banking77_lora", "dataset=helpdesk"]
-
-
-def test_the_command_of_a_group_run_s_trial_is_a_study_of_its_own() -> None:
-    plan = make_plan(["+experiment=compare_adapters", "study=thorough"])
-    trial = plan.trial(3, {"adapter": "lora", "adapter.r": 4, "optimizer.learning_rate": 1e-3})
-    again = make_plan(shlex.split(trial.command)[3:])
-    assert (again.config.study.compare_by, again.config.study.confirm_seeds) == (None, 1)
-    assert (again.config.adapter, again.config.optimizer) == (trial.config.adapter, trial.config.optimizer)
-
-
-def test_points_of_an_experiment_lose_the_keys_that_the_command_line_fixes() -> None:
-    (whole,), (left,) = (make_plan([*POINTS, *more]).config.study.enqueue for more in ([], ["adapter.r=4"]))
-    assert dict(left) == {key: value for key, value in whole.items() if key != "adapter.r"}
-
-
-def test_points_of_an_experiment_belong_to_its_own_search_space() -> None:
-    assert make_plan([*POINTS, "study.space=five_knobs"]).config.study.enqueue == ()
-    assert make_plan([*POINTS, "study.space=null"]).config.study.enqueue == ()
-
-
-def test_points_from_the_command_line_have_to_fit() -> None:
-    found = faults_of(*POINTS, "study.space=five_knobs", "study.enqueue=[{adapter.r: 4}]")
-    assert "adapter.r, which is not searched" in found["study.enqueue[0]"]
-
-
-def test_a_value_from_the_command_line_is_not_searched() -> None:
-    plan = make_plan([QUICK, "optimizer.weight_decay=0"])
-    assert "optimizer.weight_decay" not in plan.space and len(plan.space) == 4
-    assert plan.notes == ("optimizer.weight_decay is 0, from the command line, and is not searched",)
-    assert plan.trial(0, {"optimizer.learning_rate": 2e-3}).config.optimizer.weight_decay == 0
-
-
-@pytest.mark.parametrize(("adapter", "searched"), [("lora", True), ("ia3", False)])
-def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
-    plan = make_plan([QUICK, "study.space=adapters", f"adapter={adapter}"])
-    assert "adapter" not in plan.space
-    assert ("adapter.r" in plan.space) == searched
 
 
 @pytest.mark.parametrize(
@@ -113,7 +30,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (
             ["study.space=adapters", "study.compare_by=adapter", "study.pruner=hyperband"],
             "study.pruner",
-            "mix the methods",
+            "mix the choices",
         ),
         (["study.study_name=.."], "study.study_name", "not of dots alone"),
         (["study.metric=eval/jaccard"], "study.metric", "a single_label task has"),
@@ -141,7 +58,7 @@ def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: 
         (["trainer.decision_threshold=0.4"], "trainer.decision_threshold", "is 0.4, but a single_label task"),
         (["trainer.decision_threshold=1.0"], "trainer.decision_threshold", "less than 1 or 'tuned'"),
         (["study.confirm_top=5"], "study.confirm_top", "counts only where study.confirm_seeds is above 1"),
-        (["adapter=head", "adapter.r=8"], "adapter.r", "only LoRA has it"),
+        (["adapter=head", "adapter.r=8"], "adapter.r", "only lora and dora have it"),
         (["adapter=full", "adapter.quantization=nf4"], "adapter.quantization", "cannot be trained in full"),
         (["trainer.bf16=true", "trainer.fp16=true"], "trainer.fp16", "choose one"),
         (["engine=trainer", "engine.slots=4"], "engine.slots", "is 4, but engine.name is trainer, which trains one"),
@@ -241,16 +158,6 @@ def test_every_fault_of_a_prompt_comes_in_one_message() -> None:
     }  # fmt: skip
 
 
-def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
-    space = space_file(tmp_path, "prompt: {choices: [none, label]}")
-    by_loss = faults_of(QUICK, space, "study.metric=eval/loss", "study.direction=minimize")
-    assert "is eval/loss, but prompt is searched" in by_loss["study.metric"]
-    plan = make_plan([QUICK, space, "model.pooling=null"])
-    assert plan.trial(0, {"prompt": "none"}).config.prompt is None
-    prompt = plan.trial(1, {"prompt": "label"}).config.prompt
-    assert prompt is not None and prompt.scoring == "mean"
-
-
 def test_an_unknown_option_does_not_hide_what_else_is_wrong() -> None:
     found = faults_of(QUICK, "adapter=loda", "adapter.rank=8", "trainer.num_train_epochs=-1", "a b", "study.seed=1")
     assert set(found) == {"adapter", "adapter.rank", "trainer.num_train_epochs", "a b"}
@@ -263,11 +170,6 @@ def test_rules_that_a_missing_option_decides_have_to_wait() -> None:
     assert set(found) == {"adapter", "optimizer.speed"}
 
 
-def test_a_value_that_the_search_could_ask_for_is_checked(tmp_path: Path) -> None:
-    found = faults_of(QUICK, space_file(tmp_path, "adapter.lora_dropout: {low: 0.0, high: 1.5}"))
-    assert "search space space.yaml: adapter.lora_dropout=1.5" in found["adapter.lora_dropout"]
-
-
 def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path) -> None:
     found = faults_of(QUICK, space_file(tmp_path, "optimizer.weight_decay: {choices: [0.1, .inf]}"))
     assert "must be a finite number  (from search space space.yaml" in found["optimizer.weight_decay"]
@@ -278,68 +180,6 @@ def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path)
     found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
     assert set(found) == {"study.pruner_options.reduction_factor"}
     assert f"is inf, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "part"),
-    [
-        ("text,label\n", "dataset.train_split", ""),
-        ("text,label\na,1.5\nb,2.5\n", "dataset.label_column", ""),
-        ("text,label\na,x\nb,\nc,y\n", "dataset.label_column", ""),
-    ],
-)
-def test_data_that_cannot_be_learnt_from_is_refused(tmp_path: Path, text: str, path: str, part: str) -> None:
-    table(tmp_path, "text,label\na,x\nb,y\n", "test.csv")
-    assert part in faults_of(QUICK, table(tmp_path, text))[path]
-
-
-def test_a_label_that_train_lacks_is_refused(tmp_path: Path) -> None:
-    table(tmp_path, "text,label\na,x\nb,zebra\n", "test.csv")
-    found = faults_of(QUICK, table(tmp_path, "text,label\n" + "a,x\nb,y\n" * 5))
-    assert "zebra" in " ".join(found.values())
-
-
-def test_a_text_is_no_second_way_to_write_a_number(tmp_path: Path) -> None:
-    found = faults_of(QUICK, space_file(tmp_path, "adapter.r: {choices: [4, 8, '8']}"))
-    assert set(found) == {"adapter.r"} and 'is "8", but must be a valid integer' in found["adapter.r"]
-
-
-def test_a_grid_is_counted_before_it_is_laid_out(tmp_path: Path) -> None:
-    space = space_file(
-        tmp_path, "optimizer.weight_decay: {low: 0.0, high: 1.0, step: 1.0e-12}\nadapter.r: {choices: [4, 8]}"
-    )
-    assert "2,000,000,000,002 points" in faults_of(QUICK, space, "study.sampler=grid")["study.sampler"]
-
-
-def test_quoting_survives_hydra() -> None:
-    values = [
-        "plain",
-        "with space",
-        "it's",
-        "a,b",
-        "null",
-        "true",
-        "1e5",
-        "",
-        "a=b",
-        "back\\slash",
-        3,
-        1e-05,
-        True,
-        None,
-    ]
-    for value in values:
-        tree = Composer().compose([QUICK, f"title={quoted(value)}", f"tracker.tags=[{quoted(value)}]"]).resolved()
-        assert tree["title"] == value
-        assert tree["tracker"]["tags"] == [value]
-
-
-def test_values_take_the_place_of_what_was_said_before() -> None:
-    assert merged(Composer(), ["a=1", "+adapter=lora", "b=2"], {"a": 5, "adapter": "ia3"}) == [
-        "b=2",
-        "a=5",
-        "adapter=ia3",
-    ]
 
 
 def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from sweep.analysis.facts import read
 from sweep.analysis.summary import study_summary
-from sweep.config.schema import AdapterConfig, TrackerConfig
+from sweep.config.schema import TrackerConfig
 from sweep.errors import UserError
+from sweep.model.adapters.lora import LoraConfig
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
 from sweep.report.summary import summary_lines
@@ -286,7 +287,7 @@ def test_a_mock_address_is_no_link(make):
 def test_only_quantised_bases_name_their_compute_type(make):
     settings = config()
     assert "`compute_dtype` bfloat16" not in words(make(six_trials()[:2], settings=settings)).split("```yaml")[0]
-    nf4 = settings.model_copy(update={"adapter": AdapterConfig(quantization="nf4")})
+    nf4 = settings.model_copy(update={"adapter": LoraConfig(quantization="nf4")})
     assert "`compute_dtype` bfloat16" in words(make(six_trials()[:2], settings=nf4)).split("```yaml")[0]
 
 

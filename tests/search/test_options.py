@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from sweep.config.domains import Choices, Range
 from sweep.config.schema import StudyConfig
-from sweep.config.space import Choices, Parameter, Range, Space
+from sweep.config.space import Parameter, Space
 from sweep.plan.plan import make_plan
 from sweep.search.options import option_faults, trial_faults
 

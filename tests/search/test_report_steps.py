@@ -9,8 +9,9 @@ from typing import Any
 import optuna
 import pytest
 
+from sweep.config.domains import Choices, Range
 from sweep.config.schema import Config, TrainerConfig
-from sweep.config.space import Choices, Parameter, Range, Space
+from sweep.config.space import Parameter, Space
 from sweep.config.steps import evaluation_steps, steps_per_epoch
 from sweep.search.report_steps import ReportSteps
 
@@ -36,11 +37,11 @@ def report_steps(space: Space, **trainer: Any) -> ReportSteps:
     for point in space.corners():
         changed = {key.removeprefix("trainer."): value for key, value in point.items()}
         corners.append(config(**{**trainer, **changed}))
-    return ReportSteps.of(corners, space, ROWS)
+    return ReportSteps.of([corner.trainer for corner in corners], space, ROWS)
 
 
 def passed(made: ReportSteps, trial: Config) -> list[int]:
-    return [made.nearest(trial, step) for step in evaluation_steps(ROWS, trial)]
+    return [made.nearest(trial.trainer, step) for step in evaluation_steps(ROWS, trial.trainer)]
 
 
 def test_an_evaluation_at_each_epoch_s_end_is_at_that_epoch() -> None:
@@ -84,7 +85,7 @@ def test_a_configured_value_that_no_trial_has_does_not_count() -> None:
 
 @pytest.mark.parametrize("accumulation", [1, 3, 4])
 def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
-    """Intervals that divide nothing evenly; only the last evaluation may share a milestone with the one before."""
+    """Intervals that divide nothing evenly; only the last evaluation may share a report step with the one before."""
     space = searched(per_device_train_batch_size=(8, 12, 17, 31), eval_steps=(7, 11))
     shared = {"eval_strategy": "steps", "gradient_accumulation_steps": accumulation, "num_train_epochs": 3}
     made = report_steps(space, eval_steps=7, **shared)
@@ -102,13 +103,13 @@ def test_without_evaluations_on_the_way_the_end_is_told_in_epochs() -> None:
 
 def judged(pruner: optuna.pruners.BasePruner, scored: Sequence[tuple[Config, Sequence[float]]]) -> list[int]:
     """At which evaluation, from 1, the pruner would stop each trial, 0 for not at all; none is stopped."""
-    made = ReportSteps.of([trial for trial, _ in scored], Space(), ROWS)
+    made = ReportSteps.of([trial.trainer for trial, _ in scored], Space(), ROWS)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     found = []
     for trial, scores in scored:
         asked, stop = study.ask(), 0
-        for index, (step, score) in enumerate(zip(evaluation_steps(ROWS, trial), scores, strict=True), start=1):
-            asked.report(score, made.nearest(trial, step))
+        for index, (step, score) in enumerate(zip(evaluation_steps(ROWS, trial.trainer), scores, strict=True), start=1):
+            asked.report(score, made.nearest(trial.trainer, step))
             stop = stop or (index if asked.should_prune() else 0)
         study.tell(asked, scores[-1])
         found.append(stop)
@@ -130,7 +131,7 @@ def test_the_median_is_of_scores_after_as_many_epochs() -> None:
 
 
 def test_a_rung_is_reached_after_as_many_epochs() -> None:
-    """The rungs are at milestones 2 and 4: the first and the second evaluation of a large batch."""
+    """The rungs are at report steps 2 and 4: the first and the second evaluation of a large batch."""
 
     def halving() -> optuna.pruners.BasePruner:
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)

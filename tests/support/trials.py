@@ -15,6 +15,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.config.steps import total_steps
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
@@ -79,7 +80,7 @@ def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan
             "trainer": {**trainer, **sections.get("trainer", {})},
         }
     )
-    return TrialPlan(number, {}, config, total_steps(ROWS, config), command="")
+    return TrialPlan(number, {}, config, total_steps(ROWS, config.trainer), command="")
 
 
 @dataclass
@@ -121,8 +122,8 @@ class Remembering(BaseModelCache):
         self.modules: list[weakref.ref[nn.Module]] = []
 
     @contextmanager
-    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
-        with super().model(config, labels) as model:
+    def model(self, settings: TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
+        with super().model(settings, labels) as model:
             self.modules.extend(weakref.ref(module) for module in model.modules())
             yield model
 

@@ -13,7 +13,6 @@ from sweep.config.secrets import scrubbed
 
 Weights = Literal["pretrained", "random", "shrunk"]
 
-_ADAPTER = ("method", "quantization", "compute_dtype", "r", "lora_alpha", "lora_dropout", "target_modules", "head_init")
 _OPTIMIZER = (
     "name", "learning_rate", "weight_decay", "warmup_steps", "lr_scheduler_type", "optim_args", "optim_target_modules",
     "lr_scheduler_kwargs",
@@ -50,6 +49,7 @@ class Model:
     fingerprint: str
     weights: Weights
     pooling: Settings
+    adapter_label: str
     adapter: Settings
     optimizer: Settings
     trainer: Settings
@@ -131,7 +131,8 @@ def _model(facts: Facts) -> Model:
         fingerprint=state.fingerprint,
         weights=weights(facts.config.model),
         pooling=_settings(facts, "model", ("pooling",)),
-        adapter=_settings(facts, "adapter", _ADAPTER),
+        adapter_label=facts.config.adapter.label,
+        adapter=_settings(facts, "adapter", facts.config.adapter.report_keys()),
         optimizer=_settings(facts, "optimizer", _OPTIMIZER),
         trainer=_settings(facts, "trainer", _TRAINER),
     )

@@ -23,9 +23,12 @@ class Repeating:
 
 def repeating(facts: Facts) -> Repeating:
     """Return what repeats the study and loads its model."""
+    config = facts.final.config if facts.final else None
     return Repeating(
         command=facts.lock.command,
-        example=batch(facts.final.config) if facts.final else None,
+        example=batch(paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None)
+        if config
+        else None,
         packed=any(trial.outcome.cost.engine == "packed" for trial in facts.trials),
         confirmed=bool(facts.repeats),
         methods=len(facts.finals) > 1,

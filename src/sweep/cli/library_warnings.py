@@ -1,5 +1,9 @@
-"""Each warning of a library once a process. Python shows one again wherever its filters were changed in between, which each
-`catch_warnings` does, and the libraries' loggers show all: a study of thirty trials would repeat each thirty times."""
+"""Shows each warning of a library once a process.
+
+Python shows a warning again wherever its filters were changed in between, which each
+`catch_warnings` does, and the libraries' loggers show all: a study of thirty trials would repeat
+each one thirty times.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,10 @@ _Show = Callable[[Warning | str, type[Warning], str, int, TextIO | None, str | N
 
 
 def once(*libraries: str) -> None:
-    """From now on. `libraries` are those whose loggers have handlers of their own."""
+    """Show each warning once from now on.
+
+    `libraries` are those whose loggers have handlers of their own.
+    """
     if not isinstance(warnings.showwarning, _Once):
         warnings.showwarning = _Once(warnings.showwarning)
     for library in libraries:
@@ -40,7 +47,7 @@ class _Once:
 
 
 class _Repeated(logging.Filter):
-    """Drops a warning that was logged before, word by word."""
+    """Drops a warning whose text was logged before."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The command line: Hydra's flags that make sense here, and Hydra's overrides.
+"""The command line: Hydra's overrides, and those of Hydra's flags that apply here.
 
-`hydra.main` is not used: it stops at the first fault, exits with 1, and makes an output folder and a logging set-up of
-its own. Composition itself is Hydra's.
+`hydra.main` is not used: it stops at the first fault, exits with 1, and makes an output folder and
+a logging configuration of its own. Hydra still composes the config.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ The same command goes on where it stopped. Exit codes: 0 done, 2 something to me
 
 _SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
 _CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
-# Flags of Hydra's own command line that sweep does not have, and what does their work here.
+# Flags of Hydra's own command line that sweep does not have, and what to use instead.
 _OF_HYDRA = {
     "-m": _SEARCH,
     "--multirun": _SEARCH,
@@ -50,7 +50,10 @@ _OF_HYDRA = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user typed. `show` is None for a run, or what `--cfg` asks for."""
+    """The arguments that the user typed.
+
+    `show` is None for a run, or the part that `--cfg` prints.
+    """
 
     overrides: tuple[str, ...]
     config_dirs: tuple[Path, ...] = ()
@@ -60,8 +63,11 @@ class Request:
 
 
 def read_arguments(argv: Sequence[str]) -> Request:
-    """Raises SystemExit after `--help` and `--version`, and for flags that are not known; UserError for flags of Hydra's
-    that sweep does not have, and for flags that would have no effect."""
+    """Return the request.
+
+    Raises SystemExit after `--help` and `--version` and for unknown flags; UserError for flags of
+    Hydra's that sweep does not have, and for flags that would have no effect.
+    """
     parser = _parser()
     if not argv:
         parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")

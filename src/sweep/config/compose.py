@@ -1,4 +1,7 @@
-"""Overrides → one plain mapping, through Hydra, with every fault in the overrides found at once."""
+"""Overrides → one plain mapping, composed by Hydra.
+
+One message names every fault of the overrides.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,15 @@ _DEPTHS = (
     "*.yaml",
     "*/*.yaml",
     "*/*/*.yaml",
-)  # of a user's folder: where Hydra finds configs, and options of nested groups
+)  # of a user's folder, where Hydra looks for configs and for options of nested groups
 _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
-TRACKER = "tracker"  # the one group of which several options may be taken
+TRACKER = "tracker"  # the only group of which several options may be taken
 _ONE_IN_A_FILE = (
     "is a list in a defaults list, which takes one tracker; write `- override /tracker: NAME` there, and above the "
     "overrides `- /tracker@tracker.also.OTHER: OTHER` for each other one"
 )
-# Of Hydra's own settings: what does their work here.
+# Settings of Hydra's own, and what to use instead of each.
 _INSTEAD = {
     "hydra.run": "use run_dir=DIR",
     "hydra.job": "use study.study_name=NAME",
@@ -53,20 +56,29 @@ _INSTEAD = {
 
 @dataclass(frozen=True)
 class Composed:
-    """`tree` keeps interpolations; `choices` maps each config group to the option taken."""
+    """A composed config.
+
+    `tree` keeps interpolations; `choices` maps each config group to the option taken.
+    """
 
     tree: DictConfig
     choices: Mapping[str, str]
 
     def updated(self, values: Mapping[str, Any]) -> Composed:
-        """With other values, as overrides of plain keys would give it; a config group has to be composed again."""
+        """Return the config with other values, as overrides of plain keys would set them.
+
+        The option of a config group cannot be set here: it has to be composed again.
+        """
         tree = copy.deepcopy(self.tree)
         for key, value in values.items():
             OmegaConf.update(tree, key, value)
         return replace(self, tree=tree)
 
     def resolved(self) -> dict[str, Any]:
-        """Raises UserError for an interpolation that leads nowhere."""
+        """Return the config as a plain mapping, with interpolations filled in.
+
+        Raises UserError where an interpolation names nothing.
+        """
         try:
             found = OmegaConf.to_container(self.tree, resolve=True)
         except OmegaConfBaseException as error:
@@ -77,7 +89,7 @@ class Composed:
 
 @dataclass(frozen=True)
 class Composer:
-    """Composes the shipped configs with the user's own folders, which add to them."""
+    """Composes the shipped configs together with those in the user's own folders."""
 
     config_dirs: tuple[Path, ...] = ()
     _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
@@ -86,11 +98,12 @@ class Composer:
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
+        """Return the folder of the shipped configs, then the user's own."""
         return (conf_dir(), *(folder.resolve() for folder in self.config_dirs))
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Config group → the options it has."""
+        """Return the options of each config group."""
         found: dict[str, set[str]] = {}
         for folder in self.folders:
             for file in folder.glob("*/*.yaml"):
@@ -99,8 +112,10 @@ class Composer:
 
     @cached_property
     def _hazards(self) -> tuple[Fault, ...]:
-        """Faults of the user's own files on which Hydra would hang, or which it would not name. A file that cannot be opened is
-        left to Hydra, which may not need it."""
+        """Return the faults of the user's files on which Hydra would hang, or without a name.
+
+        A file that cannot be opened is left to Hydra, which may not need it.
+        """
         found = []
         for path in self._own_files():
             with suppress(OSError):
@@ -109,7 +124,7 @@ class Composer:
         return tuple(found)
 
     def _unreadable(self) -> str:
-        """The first of the user's own files that cannot be loaded; empty where all can be."""
+        """Return the first of the user's own files that cannot be loaded, or an empty text."""
         for path in self._own_files():
             try:
                 OmegaConf.load(path)
@@ -123,13 +138,15 @@ class Composer:
                 yield path
 
     def file(self, group: str, option: str) -> Path | None:
+        """Return the file of a group's option, or None where there is none."""
         return next((path for folder in self.folders if (path := folder / group / f"{option}.yaml").exists()), None)
 
     def compose(self, overrides: Sequence[str]) -> Composed:
-        """Raises UserError with every fault that the overrides themselves have.
+        """Return the config that the overrides describe.
 
-        A value override is passed on as a forced addition: Hydra would refuse the first unknown key and stop there,
-        while `parse` names all of them.
+        An override of a value is passed to Hydra as a forced addition: Hydra would refuse the
+        first unknown key and stop there, while `parse` names all of them. Raises UserError with
+        every fault of the overrides themselves.
         """
         _register_resolvers()
         defaults.register()
@@ -161,7 +178,11 @@ class Composer:
         return Composed(tree, {group: option for group, option in choices.items() if not group.startswith("hydra/")})
 
     def remembered(self, overrides: Sequence[str]) -> Composed:
-        """As `compose`, which takes Hydra a tenth of a second: composed once, for every trial that takes the same groups."""
+        """Return the composed config, from a cache where the same overrides were composed before.
+
+        Composing takes Hydra a tenth of a second. Trials that take the same options of the config
+        groups share one composed config.
+        """
         key = tuple(overrides)
         if key not in self._remembered:
             self._remembered[key] = self.compose(key)
@@ -171,7 +192,11 @@ class Composer:
         return any(self.key(raw) == TRACKER for raw in overrides)
 
     def _one_by_one(self, overrides: Sequence[str]) -> Iterator[str]:
-        """`tracker=[a,b]` as `tracker=a` and `+tracker@tracker.also.b=b`, so that each tracker has keys of its own."""
+        """Yield the overrides, with one override for each tracker of a list.
+
+        `tracker=[a,b]` becomes `tracker=a` and `+tracker@tracker.also.b=b`, so that each tracker
+        has keys of its own.
+        """
         for raw in overrides:
             names = self._tracker_names(raw)
             if not names:
@@ -181,21 +206,21 @@ class Composer:
                 yield from (f"+{TRACKER}@{TRACKER}.also.{name}={name}" for name in names[1:])
 
     def _tracker_names(self, raw: str) -> list[str]:
-        """The names in `tracker=[a,b]`; empty for any other override."""
+        """Return the names in `tracker=[a,b]`; none for any other override."""
         if self.key(raw) != TRACKER:
             return []
         value = self._parser.parse_override(raw).value()
         return [str(name) for name in value] if isinstance(value, list) else []
 
     def accepted(self, overrides: Sequence[str]) -> list[str]:
-        """Those that have no fault of their own."""
+        """Return the overrides that have no fault of their own."""
         return [
             raw for raw in overrides if all(self._accept(one, []) is not None for one in self._one_by_one([raw]))
         ]  # fmt: skip
 
     def key(self, override: str) -> str:
-        """The config key or group that an override names; empty if it cannot be read."""
-        if override not in self._keys:  # every trial asks for those of the whole command line, more than once
+        """Return the config key or group that an override sets, or an empty text for neither."""
+        if override not in self._keys:  # every trial asks for the keys of the whole command line, more than once
             self._keys[override] = self._key(override)
         return self._keys[override]
 
@@ -211,13 +236,13 @@ class Composer:
                 yield Fault("--config-dir", f"{folder} is not a folder")
             for file in folder.glob("*/*.yaml"):
                 if (conf_dir() / file.parent.name / file.name).exists():
-                    # Hydra would take the shipped one, and say nothing.
+                    # Hydra would take the shipped one without a warning.
                     yield Fault(
                         "--config-dir", f"{file} has the name of a config that ships with sweep; give it another"
                     )
 
     def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
-        """Settings of Hydra's own runner in the user's configs: they have no effect, as on the command line."""
+        """Yield a fault for each of the user's configs that sets Hydra's runner, to no effect."""
         for group, option in choices.items():
             file = self.file(group, option)
             if file is not None and file.parent.parent != conf_dir() and "hydra" in (tree := OmegaConf.load(file)):
@@ -225,7 +250,7 @@ class Composer:
                 yield Fault("hydra", f"{_OF_HYDRA}; use run_dir, study.study_name and study.space", str(file))
 
     def _accept(self, raw: str, faults: list[Fault]) -> str | None:
-        """The override as it is passed to Hydra, or None with the reason added to `faults`."""
+        """Return the override as Hydra takes it, or None with the reason added to `faults`."""
         if _depth(raw) > DEEPEST:
             faults.append(
                 Fault(shortened(raw.partition("=")[0], _LONGEST), f"is nested more than {DEEPEST} deep", COMMAND_LINE)
@@ -261,7 +286,10 @@ class Composer:
         return raw
 
     def _in_quotes(self, raw: str) -> str:
-        """The override as a shell takes it, with its value in quotes; empty where that does not help."""
+        """Return the override with its value in quotes, as a shell takes it.
+
+        The text is empty where quotes do not help.
+        """
         key, _, value = raw.partition("=")
         if not value or value[0] in "[{\"'" or len(raw) > _LONGEST:
             return ""
@@ -292,7 +320,10 @@ class Composer:
 
 
 def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
-    """What stopped Hydra. Where a list or a mapping is expected, it names neither the key nor the kind."""
+    """Return the fault that stopped Hydra.
+
+    Hydra names neither key nor kind where a list or mapping is expected.
+    """
     cause = error.__cause__
     key, kind = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if not isinstance(cause, ConfigTypeError | ConfigIndexError) or not key or kind not in (list, dict):
@@ -305,15 +336,17 @@ def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
 
 
 def _depth(text: str) -> int:
-    """How deep lists and mappings are nested in an override: Hydra reads them by recursion."""
+    """Return the depth of nested lists and mappings: Hydra reads them by recursion."""
     levels = accumulate((letter in "[{(") - (letter in "]})") for letter in text)
     return max(levels, default=0)
 
 
 def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -> Fault | None:
-    """The fault of an override that Hydra takes and that changes nothing, or something else than it says; None for any other.
-    Entries of mappings such as study.sampler_options can be deleted. Any other value that is deleted is replaced by the
-    schema's default."""
+    """Return the fault of an override that Hydra accepts and that does something else, or None.
+
+    Entries of mappings such as study.sampler_options can be deleted. Any other value that is
+    deleted would be replaced by the schema's default.
+    """
     key = override.key_or_group
     if key.split(".")[0].split("/")[0] == "hydra":
         return Fault(key, f"{_OF_HYDRA}; {_INSTEAD.get(_start(key), 'leave it out')}", COMMAND_LINE)
@@ -331,7 +364,7 @@ def _without_effect(override: Override, groups: Mapping[str, tuple[str, ...]]) -
 
 
 def _start(key: str) -> str:
-    """The first two names of a key of Hydra's, or the name of its group."""
+    """Return the first two names of one of Hydra's keys, or the name of its group."""
     return ".".join(re.split(r"[./]", key)[:2])
 
 

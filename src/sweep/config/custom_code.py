@@ -1,4 +1,4 @@
-"""Objects of the user's own code, named by a dotted path such as `mypackage.samplers.MySampler`."""
+"""Objects of the user's own code, named by a dotted path such as `mypackage.MySampler`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from typing import Any
 
 from sweep.errors import UserError, closest, first_line
 
-_SWEEP = Path(__file__).parent
+_SWEEP = Path(__file__).parents[1]
 
 
 class OwnCodeError(Exception):
-    """What is wrong with the user's own code, as the end of a message."""
+    """A fault of the user's own code. Its text is the end of a message."""
 
 
 def is_own(name: str) -> bool:
-    """Whether a name is a dotted path, and none of sweep's own choices: those have no dots."""
+    """Return whether a name is a dotted path. None of sweep's own names has a dot."""
     return "." in name
 
 
 def load(path: str) -> Callable[..., Any]:
-    """The class or function at a dotted path. Modules are found on `sys.path`, and last in the working directory.
+    """Return the class or function at a dotted path.
 
-    Raises OwnCodeError where the module cannot be imported, or holds nothing callable of that name.
+    Modules are found on `sys.path`, and last in the working directory. Raises OwnCodeError where
+    the module cannot be imported, or holds nothing callable of that name.
     """
     name, _, attribute = path.rpartition(".")
     module = _module(name)
@@ -44,7 +45,10 @@ def load(path: str) -> Callable[..., Any]:
 
 
 def argument_rule(path: str, owner: Callable[..., Any], given: Mapping[str, object]) -> tuple[str, str] | None:
-    """The name of the argument, or an empty text, and the rule that a call with these arguments breaks; None if it breaks none."""
+    """Return the argument's name and the rule that a call with these arguments breaks, or None.
+
+    The name is empty where the rule is of no single argument.
+    """
     signature = _signature(owner)
     if signature is None:
         return None
@@ -63,13 +67,17 @@ def argument_rule(path: str, owner: Callable[..., Any], given: Mapping[str, obje
 
 
 def takes_seed(owner: Callable[..., Any]) -> bool:
+    """Return whether a class or function has an argument `seed`."""
     signature = _signature(owner)
     return signature is not None and "seed" in signature.parameters
 
 
 def code_state(path: str) -> str:
-    """What a record says of the code behind a dotted path: the version of its distribution, where it has one, and the SHA-256 of
-    the module's file. Raises OwnCodeError as `load` does."""
+    """Return the version of the code behind a dotted path, for records.
+
+    That is the version of its distribution, where it has one, and the SHA-256 of the module's
+    file. Raises OwnCodeError as `load` does.
+    """
     module = _module(path.rpartition(".")[0])
     top = module.__name__.partition(".")[0]
     installed = metadata.packages_distributions().get(top, [])
@@ -81,8 +89,11 @@ def code_state(path: str) -> str:
 
 @contextmanager
 def told(key: str, path: str, doing: str) -> Iterator[None]:
-    """Turn what the user's code raises into a UserError of the config key, with the line of that code. Raises what Optuna's
-    storage and sweep itself raise as it is."""
+    """Turn an error of the user's code into a UserError of the config key.
+
+    The message names the line of that code. Errors of Optuna's storage and of sweep itself are
+    raised as they are.
+    """
     from optuna.exceptions import StorageInternalError
 
     try:
@@ -94,7 +105,10 @@ def told(key: str, path: str, doing: str) -> Iterator[None]:
 
 
 def described(error: BaseException) -> str:
-    """The kind of error, its message, and the last line of code that is neither sweep's nor a library's."""
+    """Return the kind of an error, its message, and the last line of the user's code.
+
+    A line of the user's code is one that is neither sweep's nor a library's.
+    """
     last = None
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)

@@ -1,5 +1,7 @@
-"""Where things are: the shipped configs and search spaces, beside `src/` in a checkout and inside the package in a wheel;
-and the user's cache."""
+"""The folders of shipped configs and search spaces, and of the user's cache.
+
+Shipped files lie beside `src/` in a checkout, and inside the package in a wheel.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +20,45 @@ def _shipped(name: str) -> Path:
 
 
 def conf_dir() -> Path:
+    """Return the folder of the shipped configs."""
     return _shipped("conf")
 
 
 def sweeps_dir() -> Path:
+    """Return the folder of the shipped search spaces."""
     return _shipped("sweeps")
 
 
 def cache_dir() -> Path:
-    """`SWEEP_CACHE`, or the user's cache folder: tokens, converted models and vectors of frozen bases, found again by
-    fingerprint."""
+    """Return `SWEEP_CACHE`, or sweep's folder in the user's cache.
+
+    It holds tokens, converted models and vectors of frozen bases, each found by its fingerprint.
+    """
     named = os.environ.get(CACHE)
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else base / "sweep"
 
 
 def token_cache() -> Path:
+    """Return the folder of tokenised data sets."""
     return cache_dir() / "tokenised"
 
 
 def feature_cache() -> Path:
+    """Return the folder of vectors that frozen bases computed."""
     return cache_dir() / "features"
 
 
 def gguf_cache() -> Path:
+    """Return the folder of models converted from GGUF."""
     return cache_dir() / "gguf"
 
 
 def cache_faults(_: object = None) -> list[Fault]:
-    """What keeps the cache folder from being written to: a file in its place, above it or in it, or its permissions.
-    Nothing is made."""
+    """Return the reasons why the cache folder cannot be written to.
+
+    These are its permissions, or a file in its place, above it or in it. Nothing is created.
+    """
     try:
         folders = [kind().absolute() for kind in (token_cache, feature_cache, gguf_cache)]
     except RuntimeError:  # a user without a home

@@ -1,5 +1,8 @@
-"""How long a config grows once its `${…}` are filled in, counted before they are: OmegaConf fills in each of them anew, and a few
-strings that name one another ten times each never end."""
+"""The size of a config with its interpolations (`${…}`) filled in, computed before they are.
+
+OmegaConf fills in each interpolation anew, so that a few texts that name one another ten times
+each would never end.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ Place = tuple[str | int, ...]
 
 
 def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
-    """The first key whose interpolations grow beyond `MOST`, with the rule that it breaks; None where none does. `tree` is plain,
-    with its interpolations as they were written."""
+    """Return the first key whose interpolations grow too large and the rule it breaks, or None.
+
+    The limit is `MOST` characters. `tree` is plain, with its interpolations as they were written.
+    """
     known: dict[Place, int] = {}
     total = 0
     for place, text in _texts(tree, ()):
@@ -30,7 +35,10 @@ def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
 
 
 def _size(tree: Any, place: Place, known: dict[Place, int]) -> int:
-    """Characters of what is at `place`, filled in. What leads back to itself counts nothing: OmegaConf refuses it."""
+    """Return the characters of the value at `place`, with its interpolations filled in.
+
+    An interpolation that leads back to itself counts nothing: OmegaConf refuses it.
+    """
     if place in known:
         return known[place]
     known[place] = 0
@@ -47,8 +55,11 @@ def _size(tree: Any, place: Place, known: dict[Place, int]) -> int:
 
 
 def _named(tree: Any, place: Place, text: str) -> Iterator[Place]:
-    """The places that the interpolations of a text name. Of a name that is itself made of interpolations, such as `${a.${b}}`,
-    and of what a resolver is given, whatever there is of that name."""
+    """Return the places that the interpolations of a text name.
+
+    Where a name is itself made of interpolations, such as `${a.${b}}`, or is an argument of a
+    resolver, every place of a name within it counts.
+    """
     for written in _NAME.findall(_within(text)):
         name = written.lstrip(".")
         up = len(written) - len(name)
@@ -59,7 +70,7 @@ def _named(tree: Any, place: Place, text: str) -> Iterator[Place]:
 
 
 def _within(text: str) -> str:
-    """What stands between the braces of interpolations, each apart."""
+    """Return the text between the braces of interpolations, with a blank between any two."""
     found, depth, position = [], 0, 0
     while position < len(text):
         if text.startswith("${", position):
@@ -76,7 +87,7 @@ def _within(text: str) -> str:
 
 
 def _at(tree: Any, place: Place) -> Any:
-    """None where there is nothing."""
+    """Return the value at a place, or None where there is none."""
     found = tree
     for part in place:
         if isinstance(found, dict):

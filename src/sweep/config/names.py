@@ -1,4 +1,7 @@
-"""The names that transformers has for optimizers and schedules, without importing it; a test compares them."""
+"""The names that transformers gives optimizers and schedules, without importing it.
+
+A test compares them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes one evaluation better than another: decided here, for every room."""
+"""The order of evaluations by the study's metric."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-LOSS = "eval/loss"  # what decides between evaluations that are equal in the metric
+LOSS = "eval/loss"  # decides between evaluations with the same value of the metric
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """`metric` is a name such as `eval/accuracy`."""
+    """The metric that decides, and its direction. `metric` is a name such as `eval/accuracy`."""
 
     metric: str
     maximize: bool
 
     def of(self, metrics: Mapping[str, float]) -> float:
-        """NaN where it was not measured."""
+        """Return the value of the metric, or NaN where it was not measured."""
         return metrics.get(self.metric, math.nan)
 
     def gain(self, new: float, over: float) -> float:
-        """How much better `new` is; negative if it is worse."""
+        """Return how much better `new` is; negative where it is worse."""
         return new - over if self.maximize else over - new
 
     def better(self, new: Mapping[str, float], over: Mapping[str, float]) -> bool:
-        """Whether `new` ranks above `over`: by the metric, and by the lower loss where the metric is equal."""
+        """Return whether `new` ranks above `over`: by the metric, then by the lower loss."""
         return self.key(new) < self.key(over)
 
     def key(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """For sorting, best first: the metric, then the loss. A value that was not measured sorts last."""
+        """Return a sort key, best first: the metric, then the loss.
+
+        A value that was not measured sorts last.
+        """
         value, loss = self.of(metrics), metrics.get(LOSS, math.inf)
         return (
             -self.gain(value, 0.0) if math.isfinite(value) else math.inf,
@@ -39,7 +42,7 @@ class Objective:
         )
 
     def best(self, items: Iterable[T], metrics: Callable[[T], Mapping[str, float]]) -> T | None:
-        """The first of the best; None where nothing has a finite value."""
+        """Return the first of the best items, or None where none has a finite value."""
         return next(iter(self.ranked(items, metrics)), None)
 
     def ranked(
@@ -48,9 +51,10 @@ class Objective:
         metrics: Callable[[T], Mapping[str, float]],
         size: Callable[[T], float] = lambda _: 0,
     ) -> list[T]:
-        """Best first, without items that have no finite value.
+        """Return the items that have a finite value, best first.
 
-        Items of equal value are ordered by their loss, then by `size` (the smaller first), then as they were given.
+        Items of equal value are ordered by their loss, then by `size` (the smaller first), then as
+        they were given.
         """
         usable = [item for item in items if math.isfinite(self.of(metrics(item)))]
         return sorted(usable, key=lambda item: (*self.key(metrics(item)), size(item)))

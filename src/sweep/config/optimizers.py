@@ -1,7 +1,7 @@
-"""What each optimizer and schedule of transformers takes, by the name that `TrainingArguments` gives it.
+"""The arguments of transformers' optimizers and schedules.
 
-The tables hold what the Trainer reads of a name, so that a plan can check a config without importing transformers; the tests
-compare them with transformers' own code.
+Names are those of `TrainingArguments`. The tables hold what the Trainer reads, so that a plan can
+check a config without importing transformers. The tests compare them with transformers' own code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """`module` is what is imported, `install` what pip installs."""
+    """An optional package. `module` is imported; `install` is what pip installs."""
 
     module: str
     install: str
@@ -33,9 +33,13 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerTraits:
-    """`arguments` are what the Trainer reads of `optim_args`. `betas`, `epsilon` and `decays` say whether `adam_beta1` and
-    `adam_beta2`, `adam_epsilon` and `weight_decay` reach it; `targets` that it needs `optim_target_modules`. `alone` says why
-    only the Trainer can drive it. `state_bytes` is what it keeps for each trained weight, at least."""
+    """Properties of an optimizer.
+
+    `arguments` are those that the Trainer reads from `optim_args`. `betas`, `epsilon` and `decays`
+    say whether `adam_beta1` and `adam_beta2`, `adam_epsilon` and `weight_decay` reach it;
+    `targets` that it needs `optim_target_modules`. `alone` is the reason why only the Trainer can
+    drive it. `state_bytes` is the least that it keeps for each trained weight.
+    """
 
     arguments: Mapping[str, Kind] = field(default_factory=dict)
     package: Package | None = None
@@ -181,15 +185,18 @@ SCHEDULES: Mapping[ScheduleName, Mapping[str, Kind]] = {
     },
 }  # fmt: skip
 _REQUIRED: Mapping[ScheduleName, str] = {"warmup_stable_decay": "num_decay_steps"}
-# These go by the loss of each evaluation instead of by steps, and know no warmup.
+# These schedules follow the loss of each evaluation instead of steps, and have no warmup.
 BY_METRIC: tuple[ScheduleName, ...] = ("reduce_lr_on_plateau", "greedy")
-# They warm up by themselves, over so many steps, and need no schedule.
+# These optimizers warm up by themselves, over a number of steps, and need no schedule.
 WARMS_UP: tuple[OptimizerName, ...] = ("schedule_free_adamw", "schedule_free_sgd")
 _NO_WARMUP: tuple[ScheduleName, ...] = ("constant", *BY_METRIC)
 
 
 def needs_trainer(optimizer: OptimizerConfig) -> str:
-    """Why only the Trainer can train with this optimizer and schedule; empty where every engine can."""
+    """Return the reason why only the Trainer can train with this optimizer and schedule.
+
+    The text is empty where every engine can.
+    """
     if reason := OPTIMIZERS[optimizer.name].alone:
         return f"optimizer.name {optimizer.name} {reason}"
     if optimizer.lr_scheduler_type in BY_METRIC:
@@ -198,8 +205,11 @@ def needs_trainer(optimizer: OptimizerConfig) -> str:
 
 
 def optim_arguments(optimizer: OptimizerConfig) -> dict[str, Scalar]:
-    """`optim_args` as typed values, from either form. Raises ValueError where a part of the text is no `NAME=VALUE`; a value
-    of the text that is not of its kind stays a text."""
+    """Return `optim_args` as typed values, whether it is a mapping or a text.
+
+    A value in a text that is not of its argument's kind stays a text. Raises ValueError where a
+    part of the text is not `NAME=VALUE`.
+    """
     given = optimizer.optim_args
     if not isinstance(given, str):
         return dict(given or {})
@@ -215,13 +225,16 @@ def optim_arguments(optimizer: OptimizerConfig) -> dict[str, Scalar]:
 
 
 def optim_text(optimizer: OptimizerConfig) -> str | None:
-    """`optim_args` as `TrainingArguments` takes them."""
+    """Return `optim_args` as `TrainingArguments` takes them."""
     given = optim_arguments(optimizer)
     return ",".join(f"{name}={_spelled(value)}" for name, value in given.items()) or None
 
 
 def schedule_arguments(optimizer: OptimizerConfig) -> dict[str, Any]:
-    """`lr_scheduler_kwargs` as a mapping, from either form. Raises ValueError where the text is no JSON mapping."""
+    """Return `lr_scheduler_kwargs` as a mapping, whether it is a mapping or a text.
+
+    Raises ValueError where the text is no JSON mapping.
+    """
     given = optimizer.lr_scheduler_kwargs
     if not isinstance(given, str):
         return dict(given or {})
@@ -235,7 +248,7 @@ def schedule_arguments(optimizer: OptimizerConfig) -> dict[str, Any]:
 
 
 def optimizer_rules(optimizer: OptimizerConfig) -> Iterator[tuple[str, str]]:
-    """Config key and rule of each value that this optimizer or schedule does not take, or would ignore."""
+    """Yield key and rule of each value that the optimizer or schedule refuses or ignores."""
     yield from _arguments(optimizer)
     yield from _keywords(optimizer)
     yield from _unread(optimizer)
@@ -314,7 +327,7 @@ def _warmup(optimizer: OptimizerConfig) -> Iterator[tuple[str, str]]:
 
 
 def _of_kind(kind: Kind, value: object) -> str:
-    """The rule that the value breaks; empty if it breaks none."""
+    """Return the rule that the value breaks, or an empty text."""
     match kind:
         case "number":
             right = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0

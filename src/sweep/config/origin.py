@@ -1,4 +1,4 @@
-"""Where the user set a value: the command line, or one of the config files taken."""
+"""The place where the user set a value: the command line, or one of the config files taken."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from omegaconf import DictConfig, OmegaConf
 from sweep.config.compose import COMMAND_LINE, Composer
 from sweep.config.folders import conf_dir
 
-_SHIPPED = "conf/"  # how the configs that come with the project are named
+_SHIPPED = "conf/"  # the beginning of the names of shipped configs
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
+    """Looks up where each value of one composed config was set.
+
+    `choices` are the options of its config groups.
+    """
+
     composer: Composer
     overrides: Sequence[str]
     choices: Mapping[str, str]
 
     def chosen(self, path: str) -> bool:
-        """Whether the user set the value, on the command line or in a config of their own, and not one that ships."""
+        """Return whether the user set the value: in a command or in a config of their own."""
         origin = self(path)
         return origin != "" and not origin.startswith(_SHIPPED)
 
     def __call__(self, path: str) -> str:
-        """Empty for a value that nobody set. `path` may go deeper than what was set, as an element of a list does."""
+        """Return the place where a value was set; an empty text for a value that nobody set.
+
+        `path` may go deeper than the key that was set, as an element of a list does.
+        """
         path = path.split("[")[0]
         for override in self.overrides:
             key = self.composer.key(override)

@@ -1,4 +1,4 @@
-"""A plain mapping → `Config`, naming everything that is wrong with it at once."""
+"""A plain mapping → `Config`, with every fault of its values."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sweep.config.schema import Config, Section
+from sweep.config import adapter as adapters
+from sweep.config.adapter import METHOD, WHOLE_RULE, AdapterConfig
+from sweep.config.schema import Config
+from sweep.config.section import Section
 from sweep.errors import Fault, UserError, closest
 
 Origin = Callable[[str], str]
 
 _SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
-_FINITE = "a finite number"  # its rule for NaN and infinity, which says it all where a union has others too
+_FINITE = "a finite number"  # its rule for NaN and infinity; a union's other rules are left out beside it
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
-    """The config with each faulty value replaced by its default, so that later checks can look for more faults."""
+    """Return the config with the default in place of each faulty value, and the faults.
+
+    The defaults let later checks look for more faults. `origin` returns the place where the user
+    set a key. Raises UserError where no default can replace a faulty value.
+    """
     left = copy.deepcopy(dict(tree))
     faults = [Fault(fault.path, fault.message, origin(fault.path)) for fault in _foreign(left, "")]
     for fault in faults:
@@ -30,9 +38,9 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
         try:
             config = Config.model_validate_json(json.dumps(left))
         except ValidationError as error:
-            found = _faults(error, origin)
+            found = _faults(error, origin, _method(left))
             faults += found
-            removed = [_remove(left, fault.path) for fault in found]
+            removed = [_remove(left, "adapter" if fault.path == METHOD else fault.path) for fault in found]
             if not any(removed):
                 raise UserError(faults) from None
         else:
@@ -40,28 +48,43 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
 
 
 def section(path: str) -> type[Section] | None:
-    """The schema class at a dotted key, None where the key is a plain value or is not known at all."""
+    """Return the schema class at a dotted key; None for a plain value and for an unknown key."""
     found: type[Section] | None = Config
     for name in path.split("."):
-        if found is None or name not in found.model_fields:
+        if found is None or name not in _fields(found):
             return None
-        found = _section_of(found.model_fields[name].annotation)
+        found = _section_of(_fields(found)[name].annotation)
     return found
 
 
 def is_key(path: str) -> bool:
+    """Return whether a dotted key is one of the schema's."""
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
-    return owner is not None and name in owner.model_fields
+    return owner is not None and name in _fields(owner)
 
 
 def keys() -> tuple[str, ...]:
-    """Every dotted key that holds a value."""
+    """Return every dotted key that holds a value."""
     return tuple(_keys(Config, ""))
 
 
+def _fields(owner: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the keys of a section; those of `adapter` are the keys of all methods."""
+    if owner is AdapterConfig:
+        return {name: info for kind in adapters.known().values() for name, info in kind.model_fields.items()}
+    return owner.model_fields
+
+
+def _method(tree: Mapping[Any, Any]) -> str:
+    """Return the adapter method that a config names, or the default."""
+    adapter = tree.get("adapter")
+    method = adapter.get("method") if isinstance(adapter, Mapping) else None
+    return method if isinstance(method, str) else adapters.DEFAULT
+
+
 def _keys(owner: type[Section], prefix: str) -> Iterable[str]:
-    for name, info in owner.model_fields.items():
+    for name, info in _fields(owner).items():
         inner = _section_of(info.annotation)
         if inner is None:
             yield prefix + name
@@ -74,8 +97,11 @@ def _section_of(annotation: Any) -> type[Section] | None:
     return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
 
 
-def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
-    """One fault a key: a union reports each of its members, which read better as one rule."""
+def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
+    """One fault a key: a union reports each of its members, which read better as one rule.
+
+    `method` is that of the adapter.
+    """
     rules: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
     near: dict[str, str] = {}
@@ -83,7 +109,12 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
         path, rest = _known_part(found["loc"])
         if found["type"] == "extra_forbidden" and not any(isinstance(part, int) for part in found["loc"]):
             path = ".".join(map(str, found["loc"]))
-            rules[path] = [_unknown(path)]
+            parent, _, name = path.rpartition(".")
+            foreign = parent == "adapter"
+            rules[path] = [adapters.foreign_key(method, name, found["input"]) if foreign else _unknown(path)]
+            continue
+        if found["type"] == WHOLE_RULE:
+            rules[path] = [found["msg"]]
             continue
         if found["type"] == "missing":
             rules[path] = ["is missing, and must be given"]
@@ -97,7 +128,7 @@ def _faults(error: ValidationError, origin: Origin) -> list[Fault]:
 
 
 def _nearest(found: ErrorDetails) -> str:
-    """The name that a text was probably meant to be, of those that a choice has."""
+    """Return a question about the name that a text was probably meant to be, or an empty text."""
     if found["type"] != "literal_error" or not isinstance(found["input"], str):
         return ""
     given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
@@ -114,14 +145,14 @@ def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """Split a pydantic location into the config key and what comes after it (an index, a member of a union)."""
+    """Split a pydantic location into the config key and the rest (an index, a union's member)."""
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:
-        if owner is None or name not in owner.model_fields:
+        if owner is None or name not in _fields(owner):
             break
         names.append(str(name))
-        owner = _section_of(owner.model_fields[str(name)].annotation)
+        owner = _section_of(_fields(owner)[str(name)].annotation)
     return ".".join(names), location[len(names) :]
 
 
@@ -130,14 +161,15 @@ def _unknown(path: str) -> str:
         return "is not a config key; does the experiment's file begin with the line '# @package _global_'?"
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
-    allowed = tuple(owner.model_fields) if owner else ()
+    allowed = tuple(_fields(owner)) if owner else ()
     return f"is not a config key{closest(name, allowed)}; {parent or 'the top level'} has: {', '.join(allowed)}"
 
 
 def _remove(tree: dict[Any, Any], path: str) -> bool:
-    """Take out a value, or, where one is missing that must be there, the section that needs it. False where nothing was found.
+    """Delete a value, or the section that lacks a required one. Return whether any was deleted.
 
-    A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a text.
+    A key of a file may hold dots itself, or be a number or a truth value, which JSON writes as a
+    text.
     """
     for key, value in tree.items():
         name = key if isinstance(key, str) else json.dumps(key)
@@ -155,7 +187,10 @@ def _removed_within(value: Any, path: str) -> bool:
 
 
 def _foreign(value: Any, path: str) -> Iterable[Fault]:
-    """Values that only YAML's tags give, such as bytes and sets: no config key takes one."""
+    """Yield a fault for each value of a kind that no config key takes.
+
+    Only YAML's tags can write such values, such as bytes and sets.
+    """
     match value:
         case dict():
             for key, inner in value.items():

@@ -11,23 +11,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
+from sweep.config import adapter as adapters
+from sweep.config.adapter import AdapterConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
+from sweep.config.section import Count, Names, Probability
+from sweep.config.section import Section as Section  # for the plug-ins of trackers
 
 Scalar = bool | int | float | str | None
-Count = Annotated[int, Field(ge=1, le=10**9)]
 Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 NonNegative = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
 Samples = Count | Share | None
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 def _known_encoding(name: str) -> str:
@@ -53,18 +54,9 @@ def _dotted(path: str) -> str:
 DottedPath = Annotated[str, AfterValidator(_dotted)]
 
 Task = Literal["single_label", "multi_label"]
-AdapterMethod = Literal["lora", "ia3", "head", "full"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
-
-
-class Section(BaseModel):
-    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN,
-    infinity): a record could not repeat it. An unknown key is a fault, and no value changes after
-    parsing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ShrinkConfig(Section):
@@ -99,32 +91,6 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
-
-
-class AdapterConfig(Section):
-    """What is trained.
-
-    `method: head` freezes the base; `full` trains everything; `quantization` is of the base.
-    """
-
-    method: AdapterMethod = "lora"
-    quantization: Literal["none", "nf4"] = "none"
-    double_quantization: bool = True
-    compute_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    r: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    lora_alpha: Annotated[float, Field(gt=0, le=10**6)] | None = None
-    lora_dropout: Probability | None = None
-    use_rslora: bool = False
-    target_modules: Names | Literal["all-linear"] | None = Field(
-        None, description="module name endings; null takes PEFT's default for the architecture"
-    )
-    feedforward_modules: tuple[str, ...] | None = Field(
-        None, description="IA3 only: those of target_modules scaled at input"
-    )
-    head_init: Literal["random", "probe"] = Field(
-        "random",
-        description="probe: the head's last layer starts as a linear probe of the frozen base on the train rows",
-    )
 
 
 class PromptConfig(Section):
@@ -442,7 +408,9 @@ class Config(Section):
     title: str = ""
     run_dir: Annotated[str, Field(min_length=1)] = "runs/study"
     model: ModelConfig = ModelConfig()
-    adapter: AdapterConfig = AdapterConfig()
+    adapter: Annotated[SerializeAsAny[AdapterConfig], BeforeValidator(adapters.parsed)] = Field(
+        default_factory=adapters.default
+    )
     prompt: PromptConfig | None = None
     dataset: DatasetConfig = DatasetConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -1,4 +1,7 @@
-"""Keeping passwords and keys out of whatever is written or sent: records, logs, the lock file, W&B."""
+"""Keeps passwords and keys out of everything that is written or sent.
+
+That is records, logs, the lock file and trackers.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,24 @@ _ARGUMENT = re.compile(r"(?i)(?P<head>[?&](?:password|passwd|pwd|secret|[\w-]*to
 _KNOWN_SHAPE = re.compile(
     r"(?<![A-Za-z0-9])(?:hf_\w{20,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{20,}|wandb_v\d_[\w-]{20,})"
 )
-# W&B's older keys look like the commits that revisions and the folders of a hub's cache are named by.
+# W&B's older keys look like the commits that revisions and the folders of a hub's cache are named
+# by.
 _HEX_KEY = re.compile(
     r"(?<![\w@])(?<!revision=)(?<!revision=')(?<!snapshots/)(?<!blobs/)(?<!commit )(?<!commit=)[0-9a-f]{40}(?!\w)"
 )
 _COMMIT_NAME = re.compile(r"(?:^|_)(?:revision|commit)$")
-# An option of an address. PostgreSQL's `options=-c name=value` holds options in turn. Names may be percent-encoded.
+# An option of an address. PostgreSQL's `options=-c name=value` holds options in turn. Names may be
+# percent-encoded.
 _OPTION = re.compile(r"(?P<head>[?&](?P<name>[^=&\s'\"?]+)=)(?P<value>[^&'\"\n]*)")
 _SECRET_OPTION = re.compile(r"(?i)(?:(?:password|passwd|pwd|secret)|(?:^|[^a-z])pass)\s*(?:=|$)")
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
-# A shorter value may be an ordinary word, which would be masked wherever it stands.
+# A shorter value may be an ordinary word, which would be masked everywhere.
 _SHORTEST = 12
 
 
 def scrub(text: str) -> str:
-    """`text` without passwords in addresses, keys of well-known shapes, and secrets that the environment holds."""
+    """Return `text` without passwords in addresses, known keys and secrets of the environment."""
     for secret in _environment():
         text = text.replace(secret, MASK)
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
@@ -44,8 +49,11 @@ def scrub(text: str) -> str:
 
 
 def scrub_typed(text: str) -> str:
-    """What a user typed, without secrets of any shape: 40 hexadecimal digits count as a key, unless they stand where a
-    commit does (`revision=…`, `name@…`, `snapshots/…`). Diffs, locks and messages hold hashes of their own: `scrub`."""
+    """Return a text that the user typed, without secrets of any shape.
+
+    40 hexadecimal digits count as a key, except where a commit stands (`revision=…`, `name@…`,
+    `snapshots/…`). Diffs, locks and messages hold such digits of their own: use `scrub` there.
+    """
     return _HEX_KEY.sub(MASK, scrub(text))
 
 
@@ -58,12 +66,12 @@ def _masked_option(found: re.Match[str]) -> str:
 
 
 def scrubbed(config: Config) -> dict[str, Any]:
-    """The resolved config as plain nested values, fit to be shown."""
+    """Return the resolved config as plain nested values, without secrets."""
     return _clean(config.model_dump(mode="json"))  # type: ignore[no-any-return]
 
 
 def shown(config: Config) -> Config:
-    """The config as it may be recorded."""
+    """Return the config without secrets, as it may be recorded."""
     return Config.model_validate_json(json.dumps(scrubbed(config)))
 
 
@@ -84,6 +92,6 @@ def _clean(value: Any, name: str = "") -> Any:
 
 
 def _environment() -> list[str]:
-    """Longest first: one secret may be part of another."""
+    """Return the secrets in environment variables, longest first: one may be part of another."""
     found = {value for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET_NAME.search(name)}
     return sorted(found, key=len, reverse=True)

@@ -1,10 +1,10 @@
-"""What is searched: one file in `sweeps/`, `dotted.config.key: range`.
+"""The search space: one file in `sweeps/`, with a range for each `dotted.config.key`.
 
 optimizer.learning_rate: {low: 1.0e-5, high: 5.0e-4, log: true}
 trainer.num_train_epochs: {low: 3, high: 6}             # whole numbers, because both ends are
 trainer.per_device_train_batch_size: {choices: [8, 16]}
 adapter: {choices: [lora, ia3]}                         # a config group
-adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # asked for only then
+adapter.r: {choices: [4, 8, 16], when: {adapter: lora}} # searched only under this condition
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.config.domains import Choices, Number, Range
 from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
@@ -26,95 +27,28 @@ from sweep.config.yamlfile import UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, shortened
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
-Number = int | float
 MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
 ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs")  # mappings whose entries can be searched
 _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """Whole numbers if `low`, `high` and `step` all are."""
-
-    low: Number
-    high: Number
-    log: bool = False
-    step: Number | None = None
-
-    @property
-    def whole(self) -> bool:
-        return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
-
-    def ends(self) -> tuple[Scalar, ...]:
-        """Both ends as the sampler would give them, and one step in, which may be no whole number where the ends are."""
-        if self.whole:
-            return (self.low, self.high)
-        inner = () if self.step is None else (self.low + self.step,)
-        return (float(self.low), *inner, float(self.high))
-
-    def contains(self, value: Scalar) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        if self.whole and not isinstance(value, int):
-            return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-8
-
-    def count(self) -> int | None:
-        """How many values there are, None where they have no step."""
-        step = self._grid_step
-        return None if step is None else int((self.high - self.low) / step + 1e-9) + 1
-
-    def grid(self) -> tuple[Scalar, ...] | None:
-        """Every value, if there are finitely many. Ask for the `count` first."""
-        step, count = self._grid_step, self.count()
-        if step is None or count is None:
-            return None
-        return tuple(self.low + index * step for index in range(count))
-
-    @property
-    def _grid_step(self) -> Number | None:
-        return self.step or (1 if self.whole and not self.log else None)
-
-    def __str__(self) -> str:
-        notes = [text for text in ("log" if self.log else "", f"step {self.step}" if self.step else "") if text]
-        return f"{self.low} to {self.high}" + (f" ({', '.join(notes)})" if notes else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    values: tuple[Scalar, ...]
-
-    def ends(self) -> tuple[Scalar, ...]:
-        return self.values
-
-    def contains(self, value: Scalar) -> bool:
-        return any(value == known and type(value) is type(known) for known in self.values)
-
-    def count(self) -> int:
-        return len(self.values)
-
-    def grid(self) -> tuple[Scalar, ...]:
-        return self.values
-
-    def __str__(self) -> str:
-        return "one of " + ", ".join(map(str, self.values))
-
-
-@dataclass(frozen=True, slots=True)
 class Parameter:
-    """`when` maps earlier parameters to the values under which this one is searched."""
+    """A searched key. `when` maps earlier keys to the values under which this one is searched."""
 
     key: str
     domain: Range | Choices
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     def active(self, chosen: Mapping[str, Scalar]) -> bool:
+        """Return whether the key is searched beside the values in `chosen`."""
         return all(key in chosen and chosen[key] in values for key, values in self.when.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
+    """The searched keys in the order of their file. `source` is the file's name."""
+
     parameters: tuple[Parameter, ...] = ()
     source: str = ""
 
@@ -130,21 +64,24 @@ class Space:
     def __contains__(self, key: object) -> bool:
         return any(parameter.key == key for parameter in self.parameters)
 
-    def methods(self, key: str) -> tuple[Scalar, ...]:
-        """The choices of `key`; empty where it is not searched or has none."""
+    def choices(self, key: str) -> tuple[Scalar, ...]:
+        """Return the choices of a key; none where it is not searched or has a range."""
         domain = self[key].domain if key in self else None
         return domain.values if isinstance(domain, Choices) else ()
 
     def corners(self) -> Iterator[dict[str, Scalar]]:
-        """Each end of each parameter once, the others left as configured, its conditions met."""
+        """Yield each end of each key once, with no other values than its conditions need."""
         for parameter in self.parameters:
             needed = self._conditions(parameter)
             for value in parameter.domain.ends():
                 yield {**needed, parameter.key: value}
 
     def pairs(self) -> Iterator[dict[str, Scalar]]:
-        """Each end of each parameter with each of another one that can be asked for beside it, where one of the two has choices:
-        values that are right one by one may not go together."""
+        """Yield each end of a key with each end of another, where one of the two has choices.
+
+        Only keys that can be searched together make a pair. Values that are right one by one may
+        break a rule together.
+        """
         for first, second in combinations(self.parameters, 2):
             if isinstance(first.domain, Choices) or isinstance(second.domain, Choices):
                 needed = {**self._conditions(first), **self._conditions(second)}
@@ -154,7 +91,7 @@ class Space:
                         yield point
 
     def grid_size(self) -> int | None:
-        """Points of the full grid, None where a range has no step. Conditions are not taken off."""
+        """Return the size of the full grid, without conditions; None where a range has no step."""
         size = 1
         for parameter in self.parameters:
             count = parameter.domain.count()
@@ -164,7 +101,11 @@ class Space:
         return size
 
     def without(self, fixed: Mapping[str, Scalar]) -> Space:
-        """The space with some keys fixed: not searched, and what depends on them only if their value asks for it."""
+        """Return the space without the keys in `fixed`.
+
+        A key that depends on a fixed one is searched only where the fixed value meets its
+        condition.
+        """
         left: list[Parameter] = []
         for parameter in self.parameters:
             met = all(fixed[key] in values for key, values in parameter.when.items() if key in fixed)
@@ -174,7 +115,7 @@ class Space:
         return Space(tuple(left), self.source)
 
     def plain(self) -> dict[str, Any]:
-        """As in the file, for records."""
+        """Return the space as its file has it, for records."""
         return {parameter.key: _plain(parameter) for parameter in self.parameters}
 
     def _conditions(self, parameter: Parameter) -> dict[str, Scalar]:
@@ -185,9 +126,10 @@ class Space:
 
 
 def find(name: str, config_dirs: Sequence[Path]) -> Path:
-    """The file of a search space: a path ending in .yaml, or a name in `sweeps/`, of the user's own folders too.
+    """Return the file of a search space.
 
-    Raises UserError naming the spaces there are.
+    `name` is a path ending in .yaml, or a name in `sweeps/` or in a folder of the user's own.
+    Raises UserError, which names the known spaces.
     """
     if name.endswith((".yaml", ".yml")):
         if Path(name).is_file():
@@ -203,7 +145,10 @@ def find(name: str, config_dirs: Sequence[Path]) -> Path:
 
 
 def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[Fault]]:
-    """The space without its faulty parameters, and their faults. `groups` are the config groups and their options."""
+    """Return the space without its faulty keys, and their faults.
+
+    `groups` maps config groups to their options.
+    """
     try:
         if rule := hazard(path):
             return Space(source=path.name), [Fault(str(path), rule)]
@@ -220,6 +165,8 @@ def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[F
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads the entries of a search space's file, and collects keys and faults."""
+
     groups: Mapping[str, Sequence[str]]
     source: str
     parameters: list[Parameter] = field(default_factory=list)
@@ -352,13 +299,16 @@ class _Reader:
 
 
 def _is_entry(key: str) -> bool:
-    """Whether the key names an entry of a mapping whose entries can be searched one by one."""
+    """Return whether the key is an entry of a mapping whose entries can be searched alone."""
     owner, _, name = key.rpartition(".")
     return owner in ENTRIES and bool(name)
 
 
 def _twice(values: Sequence[Scalar]) -> str:
-    """The rule that is broken where Optuna takes two of the values for one, as it does 1, 1.0 and true; empty where it is not."""
+    """Return the rule that is broken where Optuna takes two values for one, or an empty text.
+
+    Optuna does so with 1, 1.0 and true.
+    """
     known: dict[Scalar, Scalar] = {}
     for value in values:
         if (value != value and any(other != other for other in known)) or value in known:

@@ -1,7 +1,7 @@
-"""What is wrong with a YAML file before it is loaded: its encoding, its size, and what its aliases expand to.
+"""Faults of a YAML file that show before it is loaded: encoding, size, and size of aliases.
 
-PyYAML builds a tree by recursion and shares aliased parts; OmegaConf and JSON then write out each of them. So depth and size are
-counted on the events of the parser, which needs no tree.
+PyYAML builds a tree by recursion and shares aliased parts; OmegaConf and JSON then write out each
+of them. Therefore depth and size are counted on the events of the parser, which needs no tree.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ MOST_BYTES = 2**20
 MOST_VALUES = 20_000
 DEEPEST = 40
 LONGEST_NUMBER = 100  # characters
-# What PyYAML raises for a file; ValueError and its kin for a tag such as !!int on a text.
+# The errors that PyYAML raises for a file; the last three for a tag such as !!int on a text.
 UNREADABLE = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
 _DIGITS = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_:.]+")
 
 
 def hazard(path: Path) -> str | None:
-    """The rule that the file breaks; None if it breaks none. Mistakes of syntax are left to the loader. Raises OSError."""
+    """Return the rule that the file breaks, or None.
+
+    Mistakes of syntax are left to the loader. Raises OSError.
+    """
     if (size := path.stat().st_size) > MOST_BYTES:
         return f"has {size:,} bytes, but a config or search space may have {MOST_BYTES:,} at most"
     try:
@@ -42,7 +45,7 @@ def hazard(path: Path) -> str | None:
 
 @dataclass(slots=True)
 class _Node:
-    """A value with all below it: how many, and how many levels."""
+    """A value with all below it: `values` counts them, `height` counts their levels."""
 
     anchor: str | None
     values: int = 1

@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
-from sweep.config.schema import DatasetConfig
 from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
@@ -119,14 +118,16 @@ def padded_in_full(tokenizer: Tokenizer) -> bool:
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
-def check_length(dataset: DatasetConfig, tokenizer: Tokenizer) -> None:
-    """Raise UserError if the length limit leaves no room for text beside the special tokens."""
-    paired = dataset.text_pair_column is not None
+def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
+    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text.
+
+    `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
+    """
     special = tokenizer.num_special_tokens_to_add(pair=paired)
     least = special + (2 if paired else 1)
-    if dataset.max_length is not None and dataset.max_length < least:
+    if max_length is not None and max_length < least:
         rule = f"{special} of a row are the tokenizer's own, and {'each' if paired else 'the'} text needs one"
-        raise UserError.of("dataset.max_length", f"is {dataset.max_length}, but must be at least {least}: {rule}")
+        raise UserError.of("dataset.max_length", f"is {max_length}, but must be at least {least}: {rule}")
 
 
 def _tokens(

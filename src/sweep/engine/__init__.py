@@ -1,1 +1,2 @@
-"""One trial planned, one outcome: the only room that imports `transformers.Trainer`."""
+"""Engines: a trial's plan in, its outcome out. The only package that imports
+`transformers.Trainer`."""

@@ -1,4 +1,5 @@
-"""Config → `transformers.TrainingArguments`, and what the device at hand cannot do of it."""
+"""Train settings → `transformers.TrainingArguments`, and the settings that the device at hand
+cannot provide."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from transformers import SchedulerType, TrainingArguments
 
 from sweep.config.names import OptimizerName
 from sweep.config.optimizers import BY_METRIC, optim_text, schedule_arguments
-from sweep.config.schema import Config, OptimizerConfig, TrainerConfig
+from sweep.config.schema import OptimizerConfig, TrainerConfig
+from sweep.config.settings import TrainSettings
 from sweep.engine.optimizers import missing
 from sweep.errors import Fault
 
@@ -28,14 +30,16 @@ _UNPAGED: Mapping[OptimizerName, OptimizerName] = {
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not the one asked for."""
+    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not
+    the one asked for."""
 
     name: OptimizerName
     warning: str = ""
 
 
 def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
-    """The optimizer asked for, or the nearest that the device has: the same arithmetic without paging."""
+    """Return the optimizer asked for, or the nearest that the device has: the same arithmetic
+    without paging."""
     nearest = _UNPAGED.get(name)
     if nearest is None or (device.type == "cuda" and _has_bitsandbytes()):
         return Optimizer(name)
@@ -46,17 +50,20 @@ def choose_optimizer(name: OptimizerName, device: torch.device) -> Optimizer:
     return Optimizer(nearest, f"is {name}, which pages between GPU and host memory, but the device is {device.type}")
 
 
-def device_faults(config: Config, device: torch.device | str) -> list[Fault]:
-    """What the config asks of the device that it has not got; nothing is loaded to find out."""
+def device_faults(settings: TrainSettings, device: torch.device | str) -> list[Fault]:
+    """Return a fault for each setting that the device cannot provide; nothing is loaded to find
+    out."""
     device = torch.device(device)
-    return [Fault(path, message) for path, message in (*_precision_faults(config, device), *_lacking(config, device))]
+    return [
+        Fault(path, message) for path, message in (*_precision_faults(settings, device), *_lacking(settings, device))
+    ]
 
 
-def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
-    trainer = config.trainer
+def _precision_faults(settings: TrainSettings, device: torch.device) -> Iterator[tuple[str, str]]:
+    trainer = settings.trainer
     if trainer.fp16 and device.type == "cpu":
         yield "trainer.fp16", "is true, but the device is cpu, which cannot train in fp16; type trainer.fp16=false"
-    if trainer.fp16 and config.adapter.method == "full" and config.model.dtype == "float16":
+    if trainer.fp16 and settings.adapter.trains == "everything" and settings.model.dtype == "float16":
         rule = "gradients of weights that are fp16 themselves cannot be scaled; use model.dtype=float32"
         yield "trainer.fp16", f"is true, with adapter.method full and model.dtype float16, but {rule}"
     if trainer.in_bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -67,21 +74,23 @@ def _precision_faults(config: Config, device: torch.device) -> Iterator[tuple[st
         )
 
 
-def _lacking(config: Config, device: torch.device) -> Iterator[tuple[str, str]]:
-    chosen = choose_optimizer(config.optimizer.name, device)
-    if chosen.warning and config.optimizer.on_missing == "refuse":
+def _lacking(settings: TrainSettings, device: torch.device) -> Iterator[tuple[str, str]]:
+    chosen = choose_optimizer(settings.optimizer.name, device)
+    if chosen.warning and settings.optimizer.on_missing == "refuse":
         yield "optimizer.name", f"{chosen.warning}; use adamw_torch, or optimizer.on_missing=fallback"
     elif lacking := missing(chosen.name, device):
         yield "optimizer.name", f"{lacking}; or type optimizer.name=adamw_torch"
 
 
-def training_arguments(config: Config, device: torch.device, folder: Path) -> TrainingArguments:
-    """`folder` is private to the trial; nothing is written there, but the Trainer insists on one.
+def training_arguments(settings: TrainSettings, device: torch.device, folder: Path) -> TrainingArguments:
+    """Return the Trainer's arguments. `folder` is private to the trial; nothing is written there,
+    but the Trainer needs one.
 
-    Evaluating, keeping the best and stopping early are `sweep.engine.callback`', so the Trainer's own schedules for
-    them are off. The loss, with its smoothing, is `sweep.engine.loss`', and gradient checkpointing the model's.
+    `sweep.engine.trial_state` evaluates, keeps the best weights and stops early, so that the
+    Trainer's own schedules for that are off. The loss and its smoothing are in
+    `sweep.engine.loss`; the model sets up gradient checkpointing.
     """
-    trainer, optimizer = config.trainer, config.optimizer
+    trainer, optimizer = settings.trainer, settings.optimizer
     chosen = choose_optimizer(optimizer.name, device)
     if chosen.warning:
         _warn(f"optimizer.name {chosen.warning}: using {chosen.name} instead")
@@ -118,7 +127,7 @@ def training_arguments(config: Config, device: torch.device, folder: Path) -> Tr
         remove_unused_columns=False,  # the collator drops them, and the sampler needs `length`
         dataloader_num_workers=0,
     )
-    if by_metric:  # refused where the Trainer's own evaluations are off, as they are: it is handed the loss of others
+    if by_metric:  # refused where the Trainer's own evaluations are off, as they are: our callback gives it the loss
         arguments.lr_scheduler_type = SchedulerType(optimizer.lr_scheduler_type)
         arguments.metric_for_best_model = "loss"
     arguments._n_gpu = min(arguments.n_gpu, 1)  # the Trainer would spread each batch over every GPU it sees
@@ -131,7 +140,7 @@ def _target_modules(optimizer: OptimizerConfig) -> list[str] | str | None:
 
 
 def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
-    """The precision that a trial computes in, as the Trainer sets it."""
+    """Return the autocast context of a trial, as the Trainer sets it."""
     dtype = torch.float16 if trainer.fp16 else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=trainer.in_bf16 or trainer.fp16)
 

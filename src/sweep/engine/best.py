@@ -23,10 +23,12 @@ PAUSE = 5.0  # seconds between two writings of an artifact
 
 @dataclass(slots=True)
 class Best:
-    """Keeps the trained weights in host memory and, where `folder` is given, the whole artifact on disk.
+    """Keeps the trained weights in host memory and, where `folder` is given, the whole artifact on
+    disk.
 
-    `save(folder)` writes the artifact: at the first evaluation that is the best so far, at later ones unless it was written
-    a moment ago, and then at the end of the trial. `newest` is where the artifact of the newest evaluation goes, if anywhere.
+    `save(folder)` writes the artifact: at the first evaluation that is the best so far, at later
+    ones unless it was written a moment ago, and then at the end of the trial. `newest` is where
+    the artifact of the newest evaluation goes, if anywhere.
     """
 
     model: nn.Module
@@ -46,7 +48,8 @@ class Best:
         labels: LabelSpace,
         folder: Path | None,
     ) -> Best:
-        """Of a trial; the artifact of the newest evaluation goes beside that of the best, where the config wants it."""
+        """Return the keeper of a trial. The artifact of the newest evaluation goes beside that of
+        the best, where the config asks for it."""
         save = partial(artifact.save, model, tokenizer, config=config, labels=labels)
         newest = folder.with_name("newest") if folder and config.trainer.save_newest else None
         return cls(model, save, folder, newest)
@@ -62,7 +65,8 @@ class Best:
             replace_folder(self.newest, self.save)
 
     def restore(self) -> None:
-        """Put the best weights back, and on disk where they are not yet. Does nothing where nothing was kept."""
+        """Put the best weights back into the model, and write them to disk where they are not
+        there yet. Does nothing where nothing was kept."""
         if self.weights:
             restore(self.model, self.weights)
         if self.behind:
@@ -75,8 +79,8 @@ class Best:
 
 
 def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder and put it in the place of `folder`: no reader meets half of one, and at most two
-    are on disk at a time."""
+    """Let `write` fill a new folder, and move it to `folder`: no reader sees half of one, and at
+    most two are on disk at a time."""
     fresh, former = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (fresh, former):
         shutil.rmtree(leftover, ignore_errors=True)

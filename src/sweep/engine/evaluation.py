@@ -1,4 +1,4 @@
-"""A model's scores on a dataset, and what they are worth."""
+"""A model's scores on a dataset, and their metrics."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """`scores` are logits, or log-probabilities of label words; `loss` is the mean over rows; `seconds` is wall time.
-    Rows are in the dataset's order."""
+    """The scores of a model on a dataset. `scores` are logits, or log-probabilities of label
+    words; `loss` is the mean over rows; `seconds` is wall time. Rows are in the dataset's order.
+    """
 
     scores: Scores
     labels: Labels
@@ -36,9 +37,11 @@ class Predictions:
 
 
 def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: int, loss: MeanLoss) -> Predictions:
-    """Evaluate every row of a tokenised dataset. No global random number is drawn, so training goes on undisturbed.
+    """Score every row of a tokenised dataset. No global random number is drawn, so that training
+    is not disturbed.
 
-    Batches hold rows of like length, the longest first: less padding, and too little memory shows at once.
+    Batches hold rows of like length, the longest first: less padding, and too little memory shows
+    at once.
     """
     started = time.perf_counter()
     device = next(model.parameters()).device
@@ -52,7 +55,8 @@ def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: in
 
 
 def judged(scores: Tensor, labels: Tensor, *, loss: MeanLoss, started: float) -> Predictions:
-    """`scores` and `labels` are on the CPU; `started` is when the evaluation began, by `time.perf_counter`."""
+    """Return the predictions with their loss. `scores` and `labels` are on the CPU; `started` is
+    when the evaluation began, by `time.perf_counter`."""
     return Predictions(
         scores=scores.numpy(),
         labels=labels.numpy().astype(np.int64),

@@ -1,4 +1,4 @@
-"""How much memory a trial took, and whether it was too much."""
+"""The memory that a trial takes, and errors of running out of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ R = TypeVar("R")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a trial ran out of memory: then the error is one of those that `tried` gives back."""
+    """Return whether a trial ran out of memory; the error is then one of those that `tried`
+    returns."""
     return isinstance(error, RuntimeError | MemoryError) and errors.out_of_memory(error)
 
 
 def tried(call: Callable[[], R]) -> R | BaseException:
-    """What `call` gives, or an error of the kinds that running out of memory raises."""
+    """Return the result of `call`, or an error of the kinds that running out of memory raises."""
     try:
         return call()
     except (RuntimeError, MemoryError) as error:
@@ -31,7 +32,8 @@ def tried(call: Callable[[], R]) -> R | BaseException:
 
 
 def release(device: torch.device) -> None:
-    """Give back what a trial that has ended still holds: models and trainers are full of reference cycles."""
+    """Free the memory that a trial still holds after its end: models and trainers are full of
+    reference cycles."""
     bitsandbytes = sys.modules.get("bitsandbytes")
     if bitsandbytes is not None:  # it keeps the embeddings of every model that an 8-bit optimizer ever trained
         bitsandbytes.optim.GlobalOptimManager.get_instance().initialize()
@@ -52,7 +54,8 @@ def reset_peaks(device: torch.device) -> None:
 
 
 def peak_host_bytes() -> int:
-    """Peak resident size since `reset_peaks` where the system allows that (Linux does), else of the process's life."""
+    """Return the peak resident size in bytes: since `reset_peaks` where the system allows that
+    (Linux does), else over the life of the process."""
     known = _status("VmHWM")
     if known is not None:
         return known
@@ -69,17 +72,18 @@ def device_name(device: torch.device) -> str:
 
 
 def in_use(device: torch.device) -> int:
-    """Bytes: what is allocated on a GPU, or this process's resident size."""
+    """Return the bytes allocated on a GPU, or this process's resident size."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else int(psutil.Process().memory_info().rss)
 
 
 def peak(device: torch.device) -> int:
-    """The most that was in use since `reset_peaks`."""
+    """Return the most bytes in use since `reset_peaks`."""
     return peak_device_bytes(device) if device.type == "cuda" else peak_host_bytes()
 
 
 def free(device: torch.device) -> int:
-    """Bytes that can still be had: on a GPU the allocator's own unused ones too; on the host, of the whole machine."""
+    """Return the bytes that are free: on a GPU with the allocator's own unused ones, on the host
+    those of the whole machine."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
@@ -87,14 +91,15 @@ def free(device: torch.device) -> int:
 
 
 def capacity(device: torch.device) -> int:
-    """Bytes that there are in all: of a GPU, or of the machine with its swap space."""
+    """Return all bytes of the GPU, or of the machine with its swap space."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
     return int(psutil.virtual_memory().total + psutil.swap_memory().total)
 
 
 def _status(name: str) -> int | None:
-    """Of this process, in bytes, where the system tells (Linux does)."""
+    """Return a value of this process's status in bytes; None where the system has none (Linux
+    has)."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

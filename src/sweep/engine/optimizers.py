@@ -1,4 +1,5 @@
-"""A config's optimizer and schedule, made as the Trainer makes them, and what is wrong with them before any training."""
+"""The optimizer and the schedule of a config, made as the Trainer makes them, and their faults,
+found before any training."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from sweep.config.names import OptimizerName
 from sweep.config.optimizers import ARGUMENTS, KEYWORDS, OPTIMIZERS, WARMS_UP, optim_arguments
-from sweep.config.schema import Config, OptimizerConfig
+from sweep.config.schema import OptimizerConfig
 from sweep.errors import first_line
 
 _LOOKED_AT = 1_000  # steps of a schedule, at most
@@ -29,7 +30,8 @@ _PLATEAU = 50  # evaluations that a schedule which goes by the loss is tried wit
 
 
 def missing(name: OptimizerName, device: torch.device) -> str:
-    """What this machine lacks for the optimizer, as the end of a message; empty where it lacks nothing."""
+    """Return what this machine lacks for the optimizer, as the end of a message; empty where it
+    lacks nothing."""
     traits = OPTIMIZERS[name]
     if traits.other_device:
         return f"is {name}, which needs {traits.other_device}, but sweep trains on a CPU or an NVIDIA GPU"
@@ -42,8 +44,8 @@ def missing(name: OptimizerName, device: torch.device) -> str:
 
 
 def typed_class(arguments: TrainingArguments, model: nn.Module) -> tuple[Any, dict[str, Any]]:
-    """The Trainer's optimizer class and its arguments, those of `optim_args` as numbers and truth values: the Trainer hands some
-    on as texts, and takes any text, `false` too, for true."""
+    """Return the Trainer's optimizer class and its arguments, those of `optim_args` as numbers and
+    booleans: the Trainer passes some on as texts, and takes any text, `false` too, for true."""
     kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, cast(Any, model))
     if arguments.optim_args:
         optimizer = OptimizerConfig(name=_name(arguments), optim_args=arguments.optim_args)
@@ -53,7 +55,7 @@ def typed_class(arguments: TrainingArguments, model: nn.Module) -> tuple[Any, di
 
 
 def made_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int) -> Any:
-    """The Trainer's schedule over so many steps, warmup included."""
+    """Return the Trainer's schedule over so many steps, warmup included."""
     keywords = cast("dict[str, Any] | None", arguments.lr_scheduler_kwargs)
     return get_scheduler(arguments.lr_scheduler_type, optimizer, arguments.get_warmup_steps(steps), steps, keywords)
 
@@ -61,8 +63,9 @@ def made_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int
 def optimizer_faults(
     optimizer: OptimizerConfig, arguments: TrainingArguments, device: torch.device, steps: int
 ) -> Iterator[tuple[str, str]]:
-    """Config key and rule of what the optimizer's own class refuses, and the schedule over so many steps. Both are made for a
-    layer of a few weights; an optimizer that the machine lacks is not made."""
+    """Yield the config key and the rule of what the optimizer's own class refuses, and the
+    schedule over so many steps. Both are made for a layer of a few weights; an optimizer that the
+    machine lacks is not made."""
     with _quiet():
         refused = "" if missing(_name(arguments), device) else _refusal(lambda: _made(arguments))
         wrong = _refusal(lambda: _looked_at(arguments, steps))
@@ -76,7 +79,8 @@ def optimizer_faults(
 
 
 def _refusal(use: Callable[[], str]) -> str:
-    """What is wrong, of classes from many packages, each with errors of its own; empty where nothing is."""
+    """Return the error that `use` raises, as the end of a message; empty where it raises none. The
+    classes come from many packages, each with errors of its own."""
     try:
         return use()
     except (ValueError, ImportError) as error:
@@ -89,8 +93,7 @@ def _name(arguments: TrainingArguments) -> OptimizerName:
     return OptimizerNames(arguments.optim).value
 
 
-def optimizer_notes(config: Config) -> Iterator[str]:
-    optimizer = config.optimizer
+def optimizer_notes(optimizer: OptimizerConfig) -> Iterator[str]:
     if optimizer.name in (*WARMS_UP, "schedule_free_radam") and optimizer.lr_scheduler_type != "constant":
         schedule = f"optimizer.lr_scheduler_type is {optimizer.lr_scheduler_type}"
         yield f"{schedule}, but {optimizer.name} is made to work without a schedule; type optimizer.lr_scheduler_type=constant"
@@ -109,7 +112,7 @@ def _made(arguments: TrainingArguments) -> str:
 
 
 def _looked_at(arguments: TrainingArguments, steps: int) -> str:
-    """The rule that the schedule breaks; empty if it breaks none."""
+    """Return the rule that the schedule breaks; empty if it breaks none."""
     weight, rate = nn.Parameter(torch.zeros(1)), arguments.learning_rate
     optimizer = torch.optim.SGD([weight], lr=rate)
     schedule = made_schedule(arguments, optimizer, steps)
@@ -131,7 +134,8 @@ def _looked_at(arguments: TrainingArguments, steps: int) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Packages print and warn of what they are made with; it will be said when they train."""
+    """Silence packages that print or warn when their optimizers are made; they do so again when
+    they train."""
     level, before = transformers_logging.get_verbosity(), logging.root.manager.disable
     transformers_logging.set_verbosity(logging.ERROR)
     logging.disable(logging.WARNING)

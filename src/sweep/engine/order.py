@@ -1,4 +1,5 @@
-"""The order in which a trial sees its rows, the same in every engine: drawn from the trial's seed and nothing else."""
+"""The order in which a trial reads its rows. It is the same in every engine, and depends on the
+trial's seed alone."""
 
 from __future__ import annotations
 
@@ -12,28 +13,33 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 
 class GroupedByLength(LengthGroupedSampler):
-    """transformers' sampler with a generator of its own. From the global one, which dropout draws from too, the order of the
-    second epoch would depend on how many values were dropped in the first.
+    """transformers' sampler with a generator of its own. Dropout draws from the global one too:
+    with it, the order of the second epoch would depend on how many values were dropped in the
+    first.
 
-    `lengths` are of the rows, in tokens; `batch_size` is of the rows of an optimizer step.
+    `lengths` are those of the rows, in tokens; `batch_size` is the number of rows in an optimizer
+    step.
     """
 
     def __init__(self, batch_size: int, lengths: Sequence[int], seed: int) -> None:
         super().__init__(batch_size, lengths=list(lengths), generator=torch.Generator().manual_seed(seed))
 
     def __iter__(self) -> Iterator[int]:
-        """Without dropout this is the order that the Trainer draws from the global generator. There its loader takes a number
-        before the sampler does, so one is taken here; and the global generator is moved on as far as by the Trainer's own
-        sampler, so that dropout draws the same values beside either."""
+        """Return the numbers of the rows in order. Without dropout it is the order that the
+        Trainer draws from the global generator: its loader draws a number before the sampler does,
+        so one is drawn here. The global generator is advanced as far as by the Trainer's own
+        sampler, so that dropout draws the same values with either."""
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         torch.randperm(len(self.lengths))
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=self.generator))  # type: ignore[no-untyped-call]
 
 
 def row_order(lengths: Sequence[int], arguments: TrainingArguments) -> DataLoader[list[int]]:
-    """Iterated once an epoch, it gives batches of row numbers. `lengths` are of the rows, in tokens.
+    """Return a loader that yields batches of row numbers, iterated once an epoch. `lengths` are
+    those of the rows, in tokens.
 
-    torch's own loader, as the Trainer's, because it takes a number from the global generator when an epoch begins.
+    It is torch's own loader, as the Trainer's, because it draws a number from the global generator
+    when an epoch begins.
     """
     rows, size = range(len(lengths)), arguments.train_batch_size
     sampler: Sampler[int]

@@ -1,9 +1,11 @@
-"""`adapter.head_init=probe`: the last linear layer of a head starts as a linear probe of the frozen base.
+"""`adapter.head_init=probe`: the last linear layer of a head starts as a linear probe of the
+frozen base.
 
-The probe is a logistic regression on what enters that layer before anything is trained: multinomial where a row has one
-label, one against the rest for each label where it may have several. It reads the training rows alone. Its penalty is
-chosen by rows that are set aside, so that its logits are calibrated, and not only in the right order: training then
-starts from a loss that is worth going on from. A linear probe before fine-tuning is the advice of Kumar et al. 2022
+The probe is a logistic regression on what enters that layer before anything is trained:
+multinomial where a row has one label, one against the rest for each label where it may have
+several. It reads the training rows alone. Its penalty is chosen by rows that are set aside, so
+that its logits are calibrated, and not only in the right order: training then starts from a loss
+that is worth going on from. A linear probe before fine-tuning is the advice of Kumar et al. 2022
 (arXiv 2202.10054).
 """
 
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS
 
-from sweep.config.schema import Config, Task
+from sweep.config.schema import Task
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import autocast
@@ -28,58 +31,55 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, NotPackable
 
 KEY = "adapter.head_init"
-STRENGTHS = (
-    300.0,
-    100.0,
-    30.0,
-    10.0,
-    3.0,
-    1.0,
-)  # of the penalty on standardised weights, beside the loss summed over rows
+# Strengths of the penalty on standardised weights, beside the loss summed over rows.
+STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 
-_ROWS_AT_ONCE = 4096  # of vectors that go through the head
-_CHOSEN_BY = 2500  # rows, at most, of which a fifth is set aside
+_ROWS_AT_ONCE = 4096  # vectors in one forward pass of the head
+_CHOSEN_BY = 2500  # rows, at most, that choose the strength; a fifth of them is set aside
 _ITERATIONS = 60
 
 
 def initialise_head(
     model: nn.Module,
-    config: Config,
+    settings: TrainSettings,
     *,
     base_models: BaseModelCache,
     data: TokenisedData,
-    heed: Callable[[], None] = lambda: None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> float:
-    """Set the last linear layer of an untrained model of `bench`, in its context, as `config.adapter.head_init` says.
-    Its other weights, and torch's generators, stay as they are; the model is left in eval mode.
+    """Set the last linear layer of an untrained model of `base_models`, in its context, as
+    `settings.adapter.head_init` says. Its other weights, and torch's generators, stay as they are;
+    the model is left in eval mode.
 
-    Features come from the bench's cache, and a probe is fitted once for a base, the rows and, where a layer that starts
-    anew comes before the last one, the seed. `heed` is asked after each batch of the base, as by `Features`.
+    Features come from the cache of `base_models`. A probe is fitted once for a base, the rows and,
+    where a layer that starts anew comes before the last one, the seed. `check_stop` is called
+    after each batch of the base, as by `Features`.
 
-    Gives the floating-point operations that the base took, 0 where the features were known. Raises UserError where the
-    head reads more of the base than one vector a row, or does not end in a linear layer.
+    Return the floating-point operations that the base took, 0 where the features were known.
+    Raises UserError where the head reads more of the base than one vector a row, or does not end
+    in a linear layer.
     """
-    if config.adapter.head_init == "random":
+    if settings.adapter.head_init == "random":
         return 0.0
-    tokenizer, labels = base_models.tokenizer(config.model), data.splits.labels
-    rows = data.train(tokenizer, config.dataset.max_length)
+    tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
+    rows = data.train(tokenizer, settings.max_length)
     inner = unwrapped(model)
-    features = Features(base_models, inner, config, collator(tokenizer, labels), heed)
+    features = Features(base_models, inner, settings, collator(tokenizer, labels), check_stop)
     try:
         split = features.split(rows)
         head = HeadModel(inner, base_models.head).eval()
-        with torch.no_grad(), autocast(config.trainer, base_models.device):
+        with torch.no_grad(), autocast(settings.trainer, base_models.device):
             last = last_linear(head, split.states[:2])
     except NotPackable as error:
         raise UserError.of(KEY, f"is probe, but {error}; use random") from None
 
     def fitted() -> Tensor:
-        with autocast(config.trainer, base_models.device):
+        with autocast(settings.trainer, base_models.device):
             entering = _entering(head, last, split.states)
         return fit(entering, split.labels, labels=len(labels), task=labels.task, bias=last.bias is not None)
 
     earlier = {weight for weight in head.parameters() if weight.requires_grad} - set(last.parameters())
-    seed = config.trainer.seed if earlier else None
+    seed = settings.trainer.seed if earlier else None
     probe = features.derived(rows, f"probe {seed} {last.weight.dtype}", fitted)
     with torch.no_grad():
         last.weight.copy_(probe[:, :-1])
@@ -89,7 +89,8 @@ def initialise_head(
 
 
 def last_linear(head: HeadModel, states: Tensor) -> nn.Linear:
-    """The layer whose outputs are the logits. `states` are those of some rows. Raises Unsuited where there is none."""
+    """Return the layer whose outputs are the logits. `states` are those of some rows. Raises
+    NotPackable where there is none."""
     calls: list[tuple[nn.Linear, Tensor]] = []
     layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
     handles = [
@@ -106,11 +107,12 @@ def last_linear(head: HeadModel, states: Tensor) -> nn.Linear:
 
 
 def fit(entering: Tensor, truth: Tensor, *, labels: int, task: Task, bias: bool) -> Tensor:
-    """The probe of vectors, (rows, width), and their labels, (rows,) or for multi-label (rows, labels). It is float32,
-    of shape (labels, width + 1); the last column is what is added, zeros where there is no `bias`.
+    """Fit a probe on vectors, (rows, width), and their labels, (rows,) or for multi-label (rows,
+    labels). Return its weights, float32, (labels, width + 1); the last column is the bias, zeros
+    where there is no `bias`.
 
-    Deterministic. Weights are penalised on standardised vectors, and what is added as much, so that a label that no row
-    has keeps a finite logit.
+    The result is deterministic. Weights are penalised on standardised vectors, and the bias as
+    much, so that a label that no row has keeps a finite logit.
     """
     values = entering.float()
     middle = values.mean(0) if bias else torch.zeros_like(values[0])
@@ -128,7 +130,8 @@ def fit(entering: Tensor, truth: Tensor, *, labels: int, task: Task, bias: bool)
 
 
 def _strength(table: Tensor, truth: Tensor, start: Tensor, task: Task) -> tuple[float, Tensor]:
-    """From strong to weak, until the rows that are set aside fare worse; with the weights found on the others."""
+    """Try penalties from strong to weak until the loss on the rows set aside rises. Return the
+    best one, and the weights that it gave on the other rows."""
     order = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))[:_CHOSEN_BY].to(table.device)
     aside, others = order[: len(order) // 5], order[len(order) // 5 :]
     best, chosen, loss = start, STRENGTHS[0], float("inf")
@@ -157,7 +160,7 @@ def _solve(table: Tensor, truth: Tensor, start: Tensor, strength: float, task: T
 
 
 def _entering(head: HeadModel, last: nn.Linear, states: Tensor) -> Tensor:
-    """What `last` is given for each row, (rows, width)."""
+    """Return the input of `last` for each row, (rows, width)."""
     with _inputs_of(last) as seen, torch.no_grad():
         for part in torch.split(states, _ROWS_AT_ONCE):
             head(part)

@@ -1,4 +1,4 @@
-"""The seam between a study and whatever trains its trials."""
+"""The protocol between a study and the engine that trains its trials."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ OnTrialEnd = Callable[[TrialPlan, Outcome], None]
 
 
 class Engine(Protocol):
-    """Pulls the next trial whenever it has a free slot, and pushes what happens.
+    """Pulls the next trial whenever it has a free slot, and reports its steps, evaluations and
+    end.
 
-    `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other than CONTINUE ends
-    that trial before its next step; a step 0 only asks for a verdict, where a trial has waited, or computes much ahead
-    of its first step. `on_end` comes once for each trial pulled, in any order.
+    `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other
+    than CONTINUE ends that trial before its next step; a step 0 only asks for a verdict, where a
+    trial was deferred, or computes much before its first step. `on_end` comes once for each trial
+    pulled, in any order.
     """
 
     def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None: ...

@@ -1,4 +1,4 @@
-"""A trial's training loop by the Hugging Face Trainer."""
+"""The training loop of one trial by the Hugging Face Trainer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.engine import memory
-from sweep.engine.callback import Reporting
+from sweep.engine.callback import TrialCallback
 from sweep.engine.optimizers import typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
@@ -21,18 +21,19 @@ from sweep.records.trial import Cost, FailureReason
 
 
 class ReportingTrainer(transformers.Trainer):
-    """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class. With `replay` the
-    model drops what it would drop in a pack."""
+    """The Trainer, except that the callback evaluates, and that the loss is not left to the
+    model's class. With `replay` the model's dropout is that of a packed trial."""
 
-    def __init__(self, reporting: Reporting, replay: Replay | None = None, **options: Any) -> None:
-        super().__init__(callbacks=[reporting], **options)
-        self.reporting, self.replay = reporting, replay
+    def __init__(self, callback: TrialCallback, replay: Replay | None = None, **options: Any) -> None:
+        super().__init__(callbacks=[callback], **options)
+        self.trial_state, self.replay = callback.trial, replay
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, *args: Any) -> Any:
-        """Where rows are grouped by length, the order of every engine: its generator is not the one that dropout draws from.
-        Lengths come as a list: a `datasets` column looks each one up in its file, for every comparison of a sort."""
+        """Return the sampler of every engine where rows are grouped by length: its generator is
+        not the one that dropout draws from. Lengths come as a list: a `datasets` column looks each
+        one up in its file, for every comparison of a sort."""
         sampler = super()._get_train_sampler(*args)
         if isinstance(sampler, LengthGroupedSampler):
             return GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
@@ -43,19 +44,21 @@ class ReportingTrainer(transformers.Trainer):
         if self.replay is not None:
             self.replay.next_batch(inputs["attention_mask"].to(self.args.device))
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        self.reporting.batch_done(rows, loss)
+        self.trial_state.on_batch(rows, loss)
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The validation loss alone, for schedules that go by it; NaN where it was not finite, which ends the trial."""
+        """Return the validation loss alone, for schedules that go by it; NaN where it was not
+        finite, which ends the trial."""
         self.to_evaluation_weights()
-        before = len(self.reporting.course.evals)
+        before = len(self.trial_state.evals)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics={})
-        found = self.reporting.course.evals[before:]
+        found = self.trial_state.evals[before:]
         return {"eval_loss": found[-1].metrics["eval/loss"] if found else math.nan}
 
     def to_evaluation_weights(self) -> None:
-        """Of optimizers that keep other weights for training; the Trainer goes back to those before it trains on."""
+        """Switch an optimizer that keeps other weights for training to those for evaluation; the
+        Trainer switches back before it trains on."""
         switch = getattr(self.optimizer, "eval", None)
         if callable(switch):
             switch()
@@ -66,29 +69,28 @@ class ReportingTrainer(transformers.Trainer):
 
 
 def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
-    """Memory that runs out fails the trial; `flops` is the Trainer's estimate, 6 for each weight and token."""
-    reporting, output = trainer.reporting, None
+    """Train to the end, and return what it cost. Running out of memory fails the trial; `flops` is
+    the Trainer's estimate, 6 for each weight and token."""
+    state, output = trainer.trial_state, None
     try:
         output = trainer.train()
         trainer.to_evaluation_weights()
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
-        step = f"after step {trainer.state.global_step}"
-        reporting.course.fail(FailureReason.OUT_OF_MEMORY, f"{step}: {first_line(error)}")
+        state.fail(FailureReason.OUT_OF_MEMORY, f"after step {state.step}: {first_line(error)}")
     finally:
         if trainer.replay is not None:
             trainer.replay.over()
-    training = reporting.clock.training()
+    training = state.clock.training()
     trainer.optimizer = trainer.lr_scheduler = None
     if output is None:
         memory.release(device)
     trainer.store_flos()
-    return reporting.cost(
+    return state.cost(
         device,
         engine="trainer",
         train_seconds=training,
-        steps=trainer.state.global_step,
         flops=float(trainer.state.total_flos),
-        train_loss=None if output is None else output.training_loss,
+        train_loss=None if output is None else state.mean_loss(),
     )

@@ -1,4 +1,5 @@
-"""One trial, trained from its config to its outcome; and the engine that trains one after the other."""
+"""One trial, trained from its plan to its outcome; and the engine that trains one trial after the
+other."""
 
 from __future__ import annotations
 
@@ -17,17 +18,19 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
 from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
-from sweep.engine.callback import OnEval, OnStep, Reporting
+from sweep.engine.callback import TrialCallback
+from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, predict
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.probe import initialise_head
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.engine.trial_state import Clock, Course
+from sweep.engine.trial_state import OnEval, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.model.state import trained_parameters
 from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
 
 
@@ -35,11 +38,12 @@ from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
 class Trained:
     """A trial that has ended, while its model is still there.
 
-    `model` holds its weights at the best evaluation, or, where there was none, as training left them. `predict`
-    evaluates a tokenised dataset with them, under the precision that the trial was trained in.
+    `model` holds its weights at the best evaluation, or, where there was none, as training left
+    them. `predict` evaluates a tokenised dataset with them, under the precision that the trial was
+    trained in.
     """
 
-    course: Course
+    state: TrialState
     cost: Cost
     model: nn.Module
     tokenizer: Any
@@ -47,24 +51,25 @@ class Trained:
 
     @property
     def outcome(self) -> Outcome:
-        """Of a training that was evaluated; of any other there is `failed` alone."""
-        return self.course.outcome(self.cost)
+        """Return the outcome of a training that was evaluated; any other has only `failed`."""
+        return self.state.outcome(self.cost)
 
     @property
     def failed(self) -> Failed | None:
-        return self.course.failed(self.cost)
+        return self.state.failed(self.cost)
 
 
 @dataclass(frozen=True, slots=True)
 class OneByOne:
-    """An `Engine` with one slot. `best_dir` says where a trial's adapter is kept, None that it is not."""
+    """An `Engine` with one slot. `best_dir` gives the folder where a trial's best adapter is kept,
+    None to keep none."""
 
     base_models: BaseModelCache
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
 
     def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
-        _settle()
+        _freeze_imports()
         while (trial := next_trial()) is not None:
             outcome = self._train(trial, on_step, on_eval)
             memory.release(self.base_models.device)
@@ -101,58 +106,60 @@ def trained(
     evaluated: bool = True,
     as_packed: bool = False,
 ) -> Iterator[Trained]:
-    """Train a trial to its end; its model is there until the context is left. One that is not `evaluated` reads no
-    validation row, and ends after `trial.total_steps`, which may come before the end of its schedule. With
-    `as_packed`, for a trial that a pack trained, dropout takes away the values that it took away there.
+    """Train a trial to its end; its model is there until the context is left. A trial that is not
+    `evaluated` reads no validation row, and ends after `trial.total_steps`, which may come before
+    the end of its schedule. With `as_packed`, for a trial that was trained in a pack, dropout
+    draws the masks that it drew there.
 
-    Divergence, memory that runs out while training, and verdicts make an outcome. Everything else is raised, memory
-    that runs out while the model is loaded included.
+    Divergence, running out of memory while training, and verdicts make an outcome. Everything else
+    is raised, running out of memory while the model is loaded included.
     """
-    config, clock, device = trial.config, Clock(), base_models.device
+    settings, clock, device = trial.settings, Clock(), base_models.device
     memory.reset_peaks(device)
-    tokenizer, labels = base_models.tokenizer(config.model), data.splits.labels
-    prompt = base_models.prompt(config, labels)
-    rows = data.train(tokenizer, config.dataset.max_length, prompt)
-    held_out = data.validation(tokenizer, config.dataset.max_length, prompt) if evaluated else None
-    collate, size = collator(tokenizer, labels), config.trainer.per_device_eval_batch_size
-    with base_models.model(config, labels) as model, base_models.temporary_folder() as folder:
-        best = Best.of(model, tokenizer, config, labels, best_dir)
+    tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
+    prompt = base_models.prompt(settings, labels)
+    rows = data.train(tokenizer, settings.max_length, prompt)
+    held_out = data.validation(tokenizer, settings.max_length, prompt) if evaluated else None
+    collate, size = collator(tokenizer, labels), settings.trainer.per_device_eval_batch_size
+    with base_models.model(settings, labels) as model, base_models.temporary_folder() as folder:
+        best = Best.of(model, tokenizer, trial.config, labels, best_dir)
 
         def scored(dataset: Any) -> Predictions:
-            with autocast(config.trainer, device):
-                return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(config))
+            with autocast(settings.trainer, device):
+                return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings))
 
-        reporting = Reporting.of(
-            config, clock, best, rows=len(rows), evaluate=lambda: scored(held_out), on_step=on_step, on_eval=on_eval,
-            stop=None if evaluated else trial.total_steps,
+        state = TrialState.of(
+            settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
+            trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
         )  # fmt: skip
-        arguments = training_arguments(config, device, Path(folder))
-        heed, ahead, cost = cached_head.heeding(reporting, trial.total_steps), 0.0, None
+        arguments = training_arguments(settings, device, Path(folder))
+        flops_ahead, cost = 0.0, None
         try:
-            ahead = initialise_head(model, config, base_models=base_models, data=data, heed=heed)
-        except cached_head.Halted:
-            cost = reporting.cost(device, engine="frozen", train_seconds=0.0, steps=0, flops=0.0, train_loss=None)
-        if cost is None and cached_head.suits(config):
-            features = cached_head.Features(base_models, unwrapped(model), config, collate, heed)
-            cost = cached_head.train(features, rows, held_out, reporting=reporting, arguments=arguments)
+            flops_ahead = initialise_head(
+                model, settings, base_models=base_models, data=data, check_stop=state.check_stop
+            )
+        except Stopped:
+            cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
+        if cost is None and cached_head.suits(settings):
+            features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
+            cost = cached_head.train(features, rows, held_out, state=state, arguments=arguments)
         if cost is None:
-            checkpoints = config.trainer.gradient_checkpointing
-            replay = Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None
+            checkpoints = settings.trainer.gradient_checkpointing
             trainer = ReportingTrainer(
-                reporting,
-                replay,
+                TrialCallback(state, evaluate=lambda: scored(held_out)),
+                Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
                 model=model,
                 args=arguments,
                 data_collator=collator(tokenizer, labels, answers=prompt is not None),
                 train_dataset=rows,
-                compute_loss_func=training_loss(config),
+                compute_loss_func=training_loss(settings),
             )
             cost = reporting_trainer.train(trainer, device)
         best.restore()
-        if not evaluated and not _finite(model):  # an evaluation would have told
-            reporting.course.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
-        cost = replace(cost, flops=cost.flops + ahead)
-        yield Trained(reporting.course, cost, model=model, tokenizer=tokenizer, predict=scored)
+        if not evaluated and not _finite(model):  # an evaluation would have shown it
+            state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
+        cost = replace(cost, flops=cost.flops + flops_ahead)
+        yield Trained(state, cost, model=model, tokenizer=tokenizer, predict=scored)
 
 
 def _finite(model: nn.Module) -> bool:
@@ -160,8 +167,8 @@ def _finite(model: nn.Module) -> bool:
 
 
 @cache
-def _settle() -> None:
-    """Take what is imported out of the garbage collector's sight: the Trainer collects garbage for every trial, and
-    walking the modules of all these libraries takes a third of a second."""
+def _freeze_imports() -> None:
+    """Exclude imported modules from garbage collection: the Trainer collects garbage for every
+    trial, and walking the modules of all these libraries takes a third of a second."""
     gc.collect()
     gc.freeze()

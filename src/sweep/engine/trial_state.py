@@ -1,146 +1,335 @@
-"""The course of one trial: its evaluations, its best, what it cost, and why it ended."""
+"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended. It
+knows no training loop.
+
+The Trainer's callback (`sweep.engine.callback`), the loop over cached features
+(`sweep.engine.cached_head`) and the packed engine (`sweep.engine.packed`) all drive it by the same
+calls: `on_train_begin`, then `on_batch` for each batch, `on_step` for each optimizer step (with
+`on_log` where metrics are due), and `on_eval` for each evaluation.
+"""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
-from sweep.config.schema import Config
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Metrics, Outcome, Pruned, Verdict
+import torch
+from torch import Tensor
 
+from sweep.config.settings import TrainSettings
+from sweep.config.steps import evaluation_steps, total_steps
+from sweep.engine import memory
+from sweep.engine.clock import Clock
+from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.protocol import OnTrialStep
+from sweep.records.trial import (
+    Completed,
+    Cost,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Metrics,
+    Outcome,
+    Pruned,
+    Step,
+    TrialPlan,
+    Verdict,
+)
 
-@dataclass(slots=True)
-class Clock:
-    """Wall seconds. What is spent neither on training nor on evaluating counts in `total` alone."""
+OnStep = Callable[[Step], Verdict]
+OnEval = Callable[[EvalPoint], Verdict]
 
-    started: float = field(default_factory=time.perf_counter)
-    loop: float | None = None  # when the training loop began
-    evaluating: float = 0.0
-    aside: float = 0.0  # inside the loop, but neither: reporting, keeping the best weights
-    since: float | None = None  # when what is being set aside began
-
-    @contextmanager
-    def on_evaluation(self) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self.evaluating += time.perf_counter() - begun
-
-    @contextmanager
-    def set_aside(self) -> Iterator[None]:
-        self.since = begun = time.perf_counter()
-        yield
-        self.aside, self.since = self.aside + time.perf_counter() - begun, None
-
-    def begin_loop(self) -> None:
-        self.loop = time.perf_counter()
-
-    def total(self) -> float:
-        return time.perf_counter() - self.started
-
-    def training(self) -> float:
-        """To be asked when the loop has just ended."""
-        return 0.0 if self.loop is None else time.perf_counter() - self.loop - self.evaluating - self.aside
+LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
-@dataclass(slots=True)
-class ShareClock(Clock):
-    """For a trial among others: its share of what they spent together, so that the seconds of all add up to the wall's."""
+class Stopped(Exception):
+    """The study has ended the trial before its first step."""
 
-    trained: float = 0.0
 
-    @contextmanager
-    def on_training(self) -> Iterator[None]:
-        """For what a trial does alone; what is set aside meanwhile is no training."""
-        begun, aside = time.perf_counter(), self.aside
-        yield
-        self.trained += time.perf_counter() - begun - (self.aside - aside)
+class WeightKeeper(Protocol):
+    """Stores the weights of a trial at its evaluations."""
 
-    def charge(self, *, training: float = 0.0, evaluating: float = 0.0) -> None:
-        self.trained += training
-        self.evaluating += evaluating
+    def keep(self) -> None:
+        """Store the present weights as the best ones."""
 
-    def total(self) -> float:
-        going_on = 0.0 if self.since is None else time.perf_counter() - self.since
-        return self.trained + self.evaluating + self.aside + going_on
+    def keep_newest(self) -> None:
+        """Store the present weights as the newest ones."""
 
-    def training(self) -> float:
-        return self.trained
+
+class KeepsNothing:
+    """A `WeightKeeper` for a trial without a model."""
+
+    def keep(self) -> None: ...
+
+    def keep_newest(self) -> None: ...
 
 
 @dataclass(slots=True)
-class Course:
-    """`verdict` is PRUNE where the study prunes the trial; every other early end but early stopping is a `failure`."""
+class TrialState:
+    """One trial between its first batch and its outcome.
 
-    config: Config
-    evals: list[EvalPoint] = field(default_factory=list)
-    best: EvalPoint | None = None
-    idle: int = 0  # evaluations in a row without a gain above the threshold, early ones aside
+    `schedule_steps` is the length of the learning-rate schedule and `last_step` the step after
+    which training ends; the two differ only for a training without evaluations. `due` are the
+    steps after which the validation split is read, the last one among them. The study hears of
+    each step by `report_step` and of each evaluation by `report_eval`, and answers with a verdict.
+
+    A verdict of PRUNE is kept in `verdict`; every other early end except early stopping is a
+    `failure`.
+    """
+
+    settings: TrainSettings
+    clock: Clock
+    report_step: OnStep
+    report_eval: OnEval
+    schedule_steps: int
+    last_step: int
+    due: frozenset[int] = frozenset()
+    keeper: WeightKeeper = field(default_factory=KeepsNothing)
+    trained_parameters: int = 0
+
+    step: int = 0
+    epoch: float = 0.0
     samples: int = 0
     eval_samples: int = 0
+    evals: list[EvalPoint] = field(default_factory=list)
+    best: EvalPoint | None = None
+    idle: int = 0  # evaluations in a row without a gain, without the early ones of the first epoch
     verdict: Verdict = Verdict.CONTINUE
     failure: tuple[FailureReason, str] | None = None
     stopped_early: bool = False
+    bad_loss: float | None = None
+    loss_sum: float = 0.0  # over steps, up to `logged_at`
+    unlogged: Tensor | None = None  # the sum over the steps since then, on the device
+    logged_at: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        settings: TrainSettings,
+        clock: Clock,
+        *,
+        rows: int,
+        report_step: OnStep,
+        report_eval: OnEval,
+        keeper: WeightKeeper | None = None,
+        trained_parameters: int = 0,
+        stop_after: int | None = None,
+    ) -> TrialState:
+        """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
+        ends after that step of the schedule, and nothing is evaluated."""
+        steps = total_steps(rows, settings.trainer)
+        return cls(
+            settings, clock, report_step, report_eval,
+            schedule_steps=steps,
+            last_step=steps if stop_after is None else stop_after,
+            due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
+            keeper=keeper or KeepsNothing(),
+            trained_parameters=trained_parameters,
+        )  # fmt: skip
 
     @property
     def ended(self) -> bool:
+        """Return whether the trial ends before its last step."""
         return self.stopped_early or self.failure is not None or self.verdict is not Verdict.CONTINUE
 
-    def obey(self, verdict: Verdict, step: int) -> None:
+    @property
+    def finished(self) -> bool:
+        """Return whether no further step is to be taken."""
+        return self.ended or self.at_last_step
+
+    @property
+    def at_last_step(self) -> bool:
+        return self.step >= min(self.last_step, self.schedule_steps)
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Return whether the validation split is to be read after the step just reported."""
+        return self.step in self.due and not self.ended
+
+    def check_stop(self) -> None:
+        """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
+        not."""
+        self.apply(self.report_step(Step(0, self.last_step, 0.0, seconds=self.clock.total())))
+        if self.ended:
+            raise Stopped
+
+    def apply(self, verdict: Verdict) -> None:
         match verdict:
             case Verdict.CONTINUE:
                 return
             case Verdict.PRUNE:
                 self.verdict = verdict
             case Verdict.INTERRUPT:
-                self.fail(FailureReason.INTERRUPTED, f"after step {step}")
+                self.fail(FailureReason.INTERRUPTED, f"after step {self.step}")
             case Verdict.TIME_OUT:
-                self.fail(FailureReason.TIMED_OUT, f"out of time after step {step}")
+                self.fail(FailureReason.TIMED_OUT, f"out of time after step {self.step}")
 
     def fail(self, reason: FailureReason, message: str) -> None:
-        """The first failure is the one that counts."""
+        """Note why the trial failed; the first failure is the one that counts."""
         self.failure = self.failure or (reason, message)
 
-    def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
-        """Take in an evaluation; True if it is the best so far.
+    def on_train_begin(self) -> None:
+        self.clock.begin_loop()
 
-        Of evaluations with equal scores the one with the lowest loss is the best, and the earliest if the losses are
-        equal too. Patience counts gains of the score alone.
+    def on_batch(self, rows: int, loss: Tensor) -> None:
+        """Count a batch that went forward and backward. `loss` is its part of the loss of the
+        optimizer step.
+
+        On a GPU the loss is not looked at before it is logged: reading it would wait for the
+        device.
+        """
+        self.samples += rows
+        if self.unlogged is None:
+            self.unlogged = torch.tensor(0.0, device=loss.device)
+        self.unlogged += loss
+        if loss.device.type == "cpu" and not math.isfinite(value := loss.item()):
+            self.bad_loss = value
+
+    def on_step(self, epoch: float) -> bool:
+        """Count an optimizer step. Return True where its metrics are to be logged: `on_log` must
+        follow, and reports the step. Otherwise the step has been reported."""
+        self.step, self.epoch = self.step + 1, epoch
+        if self.bad_loss is not None:
+            self._diverge("training loss", self.bad_loss)
+            return False
+        if self.step % self.settings.trainer.logging_steps == 0 or self.at_last_step:
+            return True
+        self._report({})
+        return False
+
+    def on_log(self, *, learning_rate: float, grad_norm: float) -> None:
+        """Report the step with the mean loss since the last logged step, its learning rate and the
+        norm of its gradients before clipping. A norm that is not finite is left out: with fp16
+        such a step is skipped, and is no divergence."""
+        loss = self._read_loss() / (self.step - self.logged_at)
+        self.logged_at = self.step
+        if not math.isfinite(loss):
+            self._diverge("training loss", loss)
+            return
+        values = {"loss": loss, "learning_rate": learning_rate, "grad_norm": grad_norm}
+        metrics = {f"train/{name}": values[name] for name in LOGGED if math.isfinite(values[name])}
+        self._report({**metrics, "train/epoch": self.epoch})
+
+    def on_eval(self, found: Predictions) -> None:
+        """Take in an evaluation of the validation split after the present step, and report it."""
+        settings = self.settings
+        with self.clock.on_evaluation():
+            self.eval_samples += len(found.labels)
+            threshold = settings.trainer.search_threshold
+            metrics = {}
+            if found.finite:
+                metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics)
+        if not metrics:
+            self._diverge("validation loss", found.loss)
+            return
+        with self.clock.set_aside():
+            self.keeper.keep_newest()
+            if self.add(self.step, self.epoch, metrics):
+                self.keeper.keep()
+            verdict = self.report_eval(self.evals[-1])
+        self._judge(verdict)
+
+    def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
+        """Add an evaluation. Return True if it is the best so far.
+
+        Among evaluations with equal scores the one with the lowest loss is the best, and the
+        earliest if the losses are equal too. Patience counts gains of the score alone.
         """
         point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
         self.evals.append(point)
-        objective = self.config.study.objective
+        objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
-        idles = gain <= self.config.trainer.early_stopping_threshold and not self._early(epoch)
-        self.idle = self.idle + 1 if idles else 0
+        early = trainer.eval_strategy == "early" and epoch < 1  # made for the pruner; patience is meant in epochs
+        self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
         best = self.best is None or objective.better(metrics, self.best.metrics)
         if best:
             self.best = point
         return best
 
-    def _early(self, epoch: float) -> bool:
-        """Whether an evaluation is there for the pruner: patience is meant in epochs."""
-        return self.config.trainer.eval_strategy == "early" and epoch < 1
+    def mean_loss(self) -> float | None:
+        """Return the training loss, mean over steps; None before the first step."""
+        self._read_loss()
+        return self.loss_sum / self.step if self.step else None
 
-    def out_of_patience(self) -> bool:
-        patience = self.config.trainer.early_stopping_patience
-        return patience is not None and self.idle >= patience
+    def cost(
+        self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
+    ) -> Cost:
+        """Return what the trial took up to now; `flops` are floating-point operations."""
+        return Cost(
+            seconds=self.clock.total(),
+            train_seconds=train_seconds,
+            eval_seconds=self.clock.evaluating,
+            steps=self.step,
+            samples=self.samples,
+            eval_samples=self.eval_samples,
+            flops=flops,
+            train_loss=train_loss if train_loss is not None and math.isfinite(train_loss) else None,
+            peak_host_bytes=memory.peak_host_bytes(),
+            peak_device_bytes=memory.peak_device_bytes(device),
+            device=memory.device_name(device),
+            engine=engine,
+            trained_parameters=self.trained_parameters,
+        )
 
     def failed(self, cost: Cost) -> Failed | None:
         return None if self.failure is None else Failed(*self.failure, evals=tuple(self.evals), cost=cost)
 
     def outcome(self, cost: Cost) -> Outcome:
-        """Of a training that was evaluated."""
+        """Return the outcome of a training that was evaluated."""
         evals = tuple(self.evals)
         if (failed := self.failed(cost)) is not None:
             return failed
         if self.verdict is Verdict.PRUNE:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"
-        objective = self.config.study.objective
+        objective = self.settings.objective
         if not math.isfinite(objective.of(self.best.metrics)):  # a metric of the user's own may be undefined
             message = f"{objective.metric} is no finite number in any evaluation"
             return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
+
+    def _report(self, metrics: Metrics) -> None:
+        step = Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
+        with self.clock.set_aside():
+            verdict = self.report_step(step)
+        self.apply(verdict)
+
+    def _judge(self, verdict: Verdict) -> None:
+        """After its last evaluation a trial is complete, not interrupted; but it can be pruned."""
+        if verdict is Verdict.PRUNE or not self.at_last_step:
+            self.apply(verdict)
+        if not self.at_last_step and not self.ended and self._out_of_patience():
+            self.stopped_early = True
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.trainer.early_stopping_patience
+        return patience is not None and self.idle >= patience
+
+    def _diverge(self, name: str, loss: float) -> None:
+        self.fail(FailureReason.DIVERGED, f"{name} is {loss} at step {self.step} of {self.schedule_steps}")
+
+    def _read_loss(self) -> float:
+        """Move the losses since the last logged step from the device into `loss_sum`. Return their
+        sum."""
+        if self.unlogged is None:
+            return 0.0
+        value = self.unlogged.item()
+        self.unlogged.zero_()
+        self.loss_sum += value
+        return value
+
+
+def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:
+    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
+    outcome where it is not, else None."""
+    state = TrialState(
+        trial.settings, Clock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
+        schedule_steps=trial.total_steps, last_step=trial.total_steps,
+    )  # fmt: skip
+    try:
+        state.check_stop()
+    except Stopped:
+        return state.outcome(Cost())
+    return None

@@ -1,4 +1,4 @@
-"""What a model that classifies by label words scores before it is fine-tuned."""
+"""The scores of a model that classifies by label words, before it is fine-tuned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from datasets import Dataset
 
-from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import autocast
@@ -16,20 +16,19 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Metrics
 
 
-def before(config: Config, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
-    """`eval/…` and `test/…` of the base alone: a new adapter changes nothing yet. Empty where a head classifies, which
-    is random before it is trained. `test` is tokenised; the precision is that of training.
-    """
-    labels, tokenizer = data.splits.labels, base_models.tokenizer(config.model)
-    prompt = base_models.prompt(config, labels)
+def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
+    """Return `eval/…` and `test/…` of the base alone: a new adapter changes nothing yet. Empty
+    where a head classifies, which is random before it is trained. `test` is tokenised; the
+    precision is that of training."""
+    labels, tokenizer = data.splits.labels, base_models.tokenizer(settings.model)
+    prompt = base_models.prompt(settings, labels)
     if prompt is None:
         return {}
-    splits = {"eval": data.validation(tokenizer, config.dataset.max_length, prompt), "test": test}
-    size, collate = config.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
-    with base_models.model(config, labels) as model, autocast(config.trainer, base_models.device):
-        scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(config))
+    splits = {"eval": data.validation(tokenizer, settings.max_length, prompt), "test": test}
+    size, collate = settings.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
+    with base_models.model(settings, labels) as model, autocast(settings.trainer, base_models.device):
+        scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
         found = {
-            prefix: measure(labels.task, scored(rows), prefix, own=config.dataset.metrics)
-            for prefix, rows in splits.items()
+            prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics) for prefix, rows in splits.items()
         }
     return {name: value for metrics in found.values() for name, value in metrics.items()}

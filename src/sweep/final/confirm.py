@@ -89,7 +89,7 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
 
 def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
     key = session.plan.config.study.compare_by
-    absent = [method for method in session.plan.space.methods(key) if method not in groups] if key else []
+    absent = [method for method in session.plan.space.choices(key) if method not in groups] if key else []
     if absent:
         session.view.say(f"no trial completed with {key} {', '.join(map(str, absent))}: not part of the comparison")
 

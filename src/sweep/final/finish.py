@@ -150,7 +150,7 @@ def _refit_and_test(
     session: Session, one: Chosen, plan: TrialPlan, again: RetrainRecord, together: Sequence[int]
 ) -> None:
     rows, plan = len(session.plan.splits.merged.train), refit_plan(session, plan, again.best)
-    whole = total_steps(rows, plan.config)
+    whole = total_steps(rows, plan.config.trainer)
     with watched(session, plan, f"refit: {one.title} on train and validation rows", JobType.REFIT) as watch:
         session.view.say(f"  {rows:,} rows; {plan.total_steps:,} of the {whole:,} steps of its schedule, "
                          f"for the retraining was best at epoch {again.best.epoch:.4g}")  # fmt: skip

@@ -11,6 +11,7 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.schema import Config, Task
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.data.tokenise import tokenise
@@ -81,8 +82,11 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, length, prompt = locked.open(), config.dataset.max_length, session.base_models.prompt(config, labels)
-    tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
+    settings = TrainSettings.of(config)
+    rows, prompt = locked.open(), session.base_models.prompt(settings, labels)
+    tokens = tokenise(
+        rows, result.tokenizer, labels=labels, max_length=settings.max_length, cache=session.data.cache, prompt=prompt
+    )
     predictions = result.predict(tokens)
     own = config.dataset.metrics
     predicted = decide(labels.task, predictions.scores, decided.cuts)
@@ -94,7 +98,7 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
         metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
         untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
-        before=before(config, base_models=session.base_models, data=session.data, test=tokens),
+        before=before(TrainSettings.of(config), base_models=session.base_models, data=session.data, test=tokens),
     )
 
 

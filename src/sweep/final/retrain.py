@@ -67,7 +67,7 @@ def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
     """Return the plan of the refit: as many epochs as the retraining needed for its best."""
     splits = session.plan.splits
     rows, more = len(splits.train), len(splits.merged.train)
-    return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config))
+    return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config.trainer))
 
 
 def _raise_if_failed(failed: Failed | None, plan: TrialPlan, done: str) -> None:

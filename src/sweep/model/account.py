@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import ceil
 from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from torch.nn import Parameter
@@ -50,8 +51,9 @@ def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
     total: Counter[str] = Counter()
     trainable: Counter[str] = Counter()
     size: Counter[str] = Counter()
+    adapted = frozenset(name for name, module in inner.named_modules() if isinstance(module, BaseTunerLayer))
     for name, weight, owner in _weights(inner):
-        group = _group(name, owner, head, words)
+        group = "adapter" if _is_added(name, adapted) else _group(name, owner, head, words)
         total[group] += _count(weight)
         trainable[group] += _count(weight) if weight.requires_grad else 0
         quantized = planned is not None and group in _FROZEN and _convertible(name, owner, skipped)
@@ -99,11 +101,17 @@ def _trained(module: nn.Module) -> bool:
     return isinstance(module, ModulesToSaveWrapper) or (bool(flags) and all(flags))
 
 
+def _is_added(name: str, adapted: Collection[str]) -> bool:
+    """Return whether a weight is one that PEFT added to a layer: in the layer, but not in what it was before."""
+    parts = name.split(".")
+    owners = (end for end in range(len(parts) - 1, 0, -1) if ".".join(parts[:end]) in adapted)
+    end = next(owners, None)
+    return end is not None and parts[end] != "base_layer"
+
+
 def _group(name: str, owner: nn.Module, head: tuple[str, ...], words: tuple[str, ...]) -> str:
     """By who owns the weight, then by how transformers names the modules around it: BERT's `attention.output` is
     attention, its `output` feed-forward."""
-    if ".lora_" in name or ".ia3_" in name:
-        return "adapter"
     if any(name.startswith(f"{part}.") for part in head):
         return "head"
     if any(name.startswith(f"{part}.") for part in words):

@@ -1,46 +1,40 @@
-"""What a trial trains: an adapter, the head alone, or everything."""
+"""The trial's model: its base with an adapter, with the head alone to train, or with every weight to train."""
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from peft import IA3Config, LoraConfig, TaskType, get_peft_model
+from peft import TaskType, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from sweep.config.schema import AdapterConfig, Config
+from sweep.config.adapter import AdapterConfig
+from sweep.config.settings import TrainSettings
+from sweep.errors import UserError, first_line
 from sweep.model.architecture import body
 from sweep.model.base import META, Base
 from sweep.model.head import initialise, seeded, widen
 from sweep.model.quiet import quiet
-from sweep.model.targets import Targets, find_targets
-
-DEFAULT_R = 8
-DEFAULT_LORA_ALPHA = 16.0
-DEFAULT_LORA_DROPOUT = 0.05
 
 
-def attach(base: Base, config: Config) -> nn.Module:
-    """Make `base.model` trainable as `config.adapter` says; it is changed in place.
+def attach(base: Base, settings: TrainSettings) -> nn.Module:
+    """Make `base.model` trainable as `settings.adapter` says, and return it; it is changed in place.
 
-    Head and adapter are float32, whatever the base is; with `full` all weights have the base's type. Raises UserError
-    if target modules are named that the model does not have.
+    Head and adapter are float32, whatever the base is; where every weight is trained, all have the base's type. Raises
+    UserError for values of the adapter that do not suit the model.
     """
-    model, adapter = base.model, config.adapter
-    if config.trainer.gradient_checkpointing:
+    model, adapter = base.model, settings.adapter
+    if settings.trainer.gradient_checkpointing:
         with quiet():
             model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
-    if adapter.method != "full":
+    if adapter.trains != "everything":
         widen(model, base.head)
-    with seeded(config.trainer.seed, model.device):
+    with seeded(settings.trainer.seed, model.device):
         initialise(model, base.fresh)
-        match adapter.method:
-            case "full":
+        match adapter.trains:
+            case "everything":
                 return model.requires_grad_(True)
             case "head":
                 return head_only(model, base.head)
-            case "lora" | "ia3":
+            case "adapter":
                 return _with_peft(model, adapter, base.head)
 
 
@@ -64,32 +58,16 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
 
 
 def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, ...]) -> nn.Module:
-    targets = find_targets(model, adapter, head)
-    shared: dict[str, Any] = {
-        "task_type": TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM,
-        "target_modules": targets.modules,
-        "modules_to_save": list(head) or None,
-        "fan_in_fan_out": _transposed(model, targets),
-    }
-    peft_config = _lora(adapter, shared) if adapter.method == "lora" else _ia3(targets, shared)
-    with quiet():
-        return get_peft_model(model, peft_config, low_cpu_mem_usage=model.device == META)
-
-
-def _lora(adapter: AdapterConfig, shared: dict[str, Any]) -> LoraConfig:
-    return LoraConfig(
-        r=DEFAULT_R if adapter.r is None else adapter.r,
-        lora_alpha=cast(int, DEFAULT_LORA_ALPHA if adapter.lora_alpha is None else adapter.lora_alpha),
-        lora_dropout=DEFAULT_LORA_DROPOUT if adapter.lora_dropout is None else adapter.lora_dropout,
-        use_rslora=adapter.use_rslora,
-        **shared,
-    )
-
-
-def _ia3(targets: Targets, shared: dict[str, Any]) -> IA3Config:
-    return IA3Config(feedforward_modules=targets.feedforward, **shared)
-
-
-def _transposed(model: nn.Module, targets: Targets) -> bool:
-    """GPT-2 keeps its linear weights as (in, out); bitsandbytes turns them when it quantises."""
-    return any(isinstance(model.get_submodule(name), Conv1D) for name in targets.matched)
+    peft_config = adapter.peft_config(model, head)
+    peft_config.task_type = TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM
+    if hasattr(peft_config, "modules_to_save"):
+        peft_config.modules_to_save = list(head) or None
+    outlined = model.device == META
+    try:
+        with quiet():
+            return get_peft_model(model, peft_config, low_cpu_mem_usage=outlined)
+    except Exception as error:  # PEFT's methods refuse a model in errors of many kinds
+        if not outlined:
+            raise
+        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {first_line(error)}"
+        raise UserError.of("adapter.method", rule) from error

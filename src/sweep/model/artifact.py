@@ -3,7 +3,7 @@
 sweep_model.json   the base, the labels and what was trained
 config.json        transformers' config, labels included; with `model.pooling` one that transformers refuses
 architecture.json  with `model.pooling`: the config that transformers takes (see sweep.model.standard)
-adapter_*          LoRA and IA3, in PEFT's format, with the head
+adapter_*          an adapter, in PEFT's format, with the head
 head.safetensors   the head, where it alone was trained
 model.safetensors  every weight, where all were trained; with `model.pooling` model.KIND_pooling.safetensors
 tokenizer*         the tokenizer
@@ -84,6 +84,7 @@ def save(
     longest = token_limit(tokenizer, config.dataset.max_length)
     manifest = Manifest(
         method=config.adapter.method,
+        trains=config.adapter.trains,
         base=_pinned(config.model, inner),
         quantization=bases.quantization(config.adapter),
         labels=labels,
@@ -115,7 +116,9 @@ def load(
     folder = Path(folder)
     manifest = manifests.read(folder)
     place = pick_device(device)
-    model = _full(manifest, folder, place) if manifest.method == "full" else _on_base(manifest, folder, place, base)
+    model = (
+        _full(manifest, folder, place) if manifest.trained == "everything" else _on_base(manifest, folder, place, base)
+    )
     if manifest.base.pooling is not None:
         standard.mark(unwrapped(model), manifest.base.pooling)
     tokenizer = _tokenizer(manifest, folder)
@@ -138,14 +141,14 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
     if isinstance(adapted, PeftModel):
         adapted.save_pretrained(str(folder), save_embedding_layers=False)
         _for_other_machines(folder / ADAPTER_CONFIG, manifest)
-    elif manifest.method == "head":
+    elif manifest.trained == "head":
         save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
-    if manifest.method == "full":
+    if manifest.trained == "everything":
         with quiet():
             inner.save_pretrained(folder, variant=standard.variant(pooling) if pooling else None)
     if pooling:
         standard.save_configs(_plain_config(inner), inner, pooling, folder)
-    elif manifest.method != "full":
+    elif manifest.trained != "everything":
         _plain_config(inner).save_pretrained(folder)
 
 
@@ -222,9 +225,9 @@ def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None
     spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
     base = bases.load(spec, _reached(pinned), device)
     widen(base.model, base.head)
-    if manifest.method != "head":
+    if manifest.trained != "head":
         with quiet():
-            config = _adapter_config(folder, manifest)
+            config = _adapter_config(folder)
             return PeftModel.from_pretrained(base.model, folder, config=config, torch_device=str(device))
     model = head_only(base.model, base.head)
     restore(model, load_file(folder / HEAD))
@@ -239,10 +242,10 @@ def _reached(base: ModelConfig) -> Checkpoint:
         raise UserError([replace(fault, message=fault.message + asked) for fault in error.faults]) from None
 
 
-def _adapter_config(folder: Path, manifest: Manifest) -> PeftConfig:
-    """Under the type that PEFT knows."""
+def _adapter_config(folder: Path) -> PeftConfig:
+    """Return PEFT's config, under the type that PEFT knows."""
     settings = json.loads((folder / ADAPTER_CONFIG).read_text())
-    found: PeftConfig = get_peft_config({**settings, "peft_type": manifest.method.upper()})
+    found: PeftConfig = get_peft_config({**settings, "peft_type": standard.unmarked_adapter(settings["peft_type"])})
     return found
 
 

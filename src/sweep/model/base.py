@@ -16,7 +16,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sweep.config.schema import AdapterConfig, Config, ModelConfig
+from sweep.config.adapter import AdapterConfig
+from sweep.config.schema import ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
@@ -67,17 +69,17 @@ def quantization(adapter: AdapterConfig) -> Quantization | None:
     return Quantization(adapter.double_quantization, adapter.compute_dtype)
 
 
-def base_dtype(config: Config, stored: str, device: torch.device) -> str:
+def base_dtype(settings: TrainSettings, stored: str, device: torch.device) -> str:
     """`model.dtype`, or for `auto` the checkpoint's own (`stored`).
 
     Under `auto` a half type becomes float32 where it would hurt: if the base itself is trained, around nf4 layers (as
     PEFT's prepare_model_for_kbit_training has it), on the CPU, and fp16 where nothing scales the gradients.
     """
-    adapter, trainer = config.adapter, config.trainer
-    if config.model.dtype != "auto":
-        return config.model.dtype
+    adapter, trainer = settings.adapter, settings.trainer
+    if settings.model.dtype != "auto":
+        return settings.model.dtype
     unscaled = stored == "float16" and not (trainer.fp16 or trainer.in_bf16)
-    widened = adapter.method == "full" or adapter.quantization != "none" or device.type == "cpu" or unscaled
+    widened = adapter.trains == "everything" or adapter.quantization != "none" or device.type == "cpu" or unscaled
     return "float32" if widened and stored in _HALF else stored
 
 

@@ -25,12 +25,6 @@ from sweep.records.final import Refit
 from sweep.records.trial import Metrics
 
 FILE = "README.md"
-_TRAINED = {
-    "lora": "LoRA matrices",
-    "ia3": "IA3 vectors",
-    "head": "the classification head alone",
-    "full": "every weight",
-}
 _POOLED = {
     "mean": "the mean of the last hidden states over a text's tokens",
     "cls": "the last hidden state of a text's first token",
@@ -53,9 +47,6 @@ _SETTINGS = {
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
     ),
     "dataset": ("path", "revision", "max_train_samples", "max_length"),
-    "adapter": (
-        "method", "quantization", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "head_init",
-    ),
 }  # fmt: skip
 
 
@@ -101,8 +92,8 @@ def base_license(base: ModelConfig) -> str | None:
 def _data(config: Config, manifest: Manifest, metrics: Metrics) -> ModelCardData:
     """Return the metadata. A pipeline is named only where transformers' own loads the folder, which has to hold every
     weight, and scores alike."""
-    pooled, adapted = manifest.base.pooling is not None, manifest.method in ("lora", "ia3")
-    alike = manifest.method == "full" and not pooled and not manifest.prompt
+    pooled, adapted = manifest.base.pooling is not None, manifest.trained == "adapter"
+    alike = manifest.trained == "everything" and not pooled and not manifest.prompt
     results = _results(config, metrics)
     kinds = dict.fromkeys(result.metric_type for result in results if result.metric_type != "loss")
     return ModelCardData(
@@ -141,7 +132,7 @@ def _results(config: Config, metrics: Metrics) -> list[EvalResult]:
 def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
     """Return what the templates write, but for scores."""
     base, kind = manifest.base, manifest.base.pooling
-    headed = manifest.prompt is None and manifest.method in ("lora", "ia3")
+    headed = manifest.prompt is None and manifest.trained == "adapter"
     return {
         "config": config,
         "manifest": manifest,
@@ -151,12 +142,16 @@ def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
         "name": config.model.path or str(config.model.config),
         "drawn": config.model.init != "pretrained",
         "dataset": config.dataset.path,
-        "trained": _TRAINED[manifest.method] + (" and the classification head" if headed else ""),
+        "trained": config.adapter.trained + (" and the classification head" if headed else ""),
         "tuned": config.trainer.decision_threshold == "tuned",
         "words": label_words(manifest.prompt, manifest.labels) if manifest.prompt else (),
         "settings": _settings(config),
-        "asked": batch(config, padding=padding),
-        "local_base": Path(base.path).is_absolute() and base.init == "pretrained" and manifest.method != "full",
+        "merging": manifest.trained == "adapter" and kind is None,
+        "unmergeable": config.adapter.unmergeable(),
+        "asked": batch(
+            paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None, padding=padding
+        ),
+        "local_base": Path(base.path).is_absolute() and base.init == "pretrained" and manifest.trained != "everything",
         "auto_class": auto_class(causal=manifest.prompt is not None).__name__,
         "architecture": standard.ARCHITECTURE,
         "pooled": _POOLED[kind] if kind else "",
@@ -170,9 +165,11 @@ def _settings(config: Config) -> dict[str, object]:
     tree = config.model_dump(mode="json")
     return {
         f"{section}.{key}": tree[section][key]
-        for section, keys in _SETTINGS.items()
+        for section, keys in (*_SETTINGS.items(), ("adapter", config.adapter.report_keys()))
         for key in keys
-        if tree[section][key] is not None and not (key == "head_init" and config.prompt)
+        if tree[section][key] is not None
+        and not (key == "head_init" and config.prompt)
+        and not (key == "compute_dtype" and config.adapter.quantization == "none")
     }
 
 

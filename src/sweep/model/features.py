@@ -1,7 +1,9 @@
-"""What enters the head of a frozen base, computed once for each row, and the head alone on top of it.
+"""The vectors that enter the head of a frozen base, computed once for each row, and the head alone
+on top of them.
 
-A trial that trains the head alone puts every row through the same frozen layers at every epoch. Here they are replaced,
-in a shallow copy of the model, by a stand-in that gives back one vector a row; the head's classes run unchanged.
+A trial that trains the head alone puts every row through the same frozen layers at every epoch.
+Here they are replaced, in a shallow copy of the model, by a stand-in that gives back one vector a
+row; the head's classes run unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from sweep.model.account import trained_head
 from sweep.model.architecture import body
-from sweep.model.pooling import pooled, pooling_of
+from sweep.model.pooling import BY_KIND, OWN, PaddedStates, Pool, pooling_of
 from sweep.records import cache_files
 
 logger = logging.getLogger(__name__)
@@ -37,19 +39,20 @@ _TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 2e-3}
 _FINEST = 1e-5
 
 Batch = Mapping[str, Tensor]
-Pool = Callable[[Any, Batch, int | None], Tensor]
 
 
 class NotPackable(Exception):
-    """The head reads more of the base than one vector a row, or reads it in a way that is not known here."""
+    """The head reads more of the base than one vector a row, or reads it in a way that is not
+    known here."""
 
 
 class HeadModel(nn.Module):
     """The classifier of `model` with its own trained modules, over vectors instead of tokens."""
 
     def __init__(self, model: PreTrainedModel, head: Collection[str] | None = None) -> None:
-        """`head` are the modules that start anew or are trained beside an adapter. None takes those that are trained,
-        which tells nothing where everything is. Raises Unsuited if more than a pooler is inside the headless model."""
+        """`head` are the modules that start anew or are trained beside an adapter. None takes
+        those that are trained, which is of no use where everything is trained. Raises NotPackable
+        if more than a pooler is trained inside the headless model."""
         super().__init__()
         name, parts = body(model), trained_head(model) if head is None else head
         inside = [part.removeprefix(f"{name}.") for part in parts if part.startswith(f"{name}.")]
@@ -59,7 +62,7 @@ class HeadModel(nn.Module):
         self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
         self.classifier = copy.copy(model)
         self.classifier._modules = {**model._modules, name: self._stand_in}
-        self.classifier._forward_pre_hooks = OrderedDict()  # they tend to the base
+        self.classifier._forward_pre_hooks = OrderedDict()  # they are for the base
         self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any that does not pad
 
     def forward(self, states: Tensor) -> Tensor:
@@ -88,12 +91,13 @@ class _StandIn(nn.Module):
 
 
 def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[str] | None = None) -> Iterator[Tensor]:
-    """For each batch of inputs on the model's device, the vectors that enter its head, (rows, width); `head` is as for
-    `HeadModel`.
+    """For each batch of inputs on the model's device, yield the vectors that enter its head,
+    (rows, width); `head` is as for `HeadModel`.
 
-    How the head pools is found out on the first batch, by comparing logits, and checked on every other one; a hook of
-    `sweep.model.pooling` says it. Of several the one that came closest on all batches is taken. Raises Unsuited where
-    no known pooling gives the model's own logits.
+    The kind of pooling is found on the first batch, by comparing logits, and checked on every
+    other one; a hook of `sweep.model.pooling` names it. Of several kinds the one that came closest
+    on all batches is taken. Raises NotPackable where no known pooling gives the model's own
+    logits.
     """
     top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
     known = _candidates(model)
@@ -106,20 +110,18 @@ def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[st
             apart = {name: max(apart[name], far) for name, far in found.items() if far <= 1}
             if not apart:
                 raise NotPackable(f"the head of {type(model).__name__} reads more of the base than one vector a row")
-            yield known[min(apart, key=apart.__getitem__)](seen[-1], batch, pad)
+            yield _pooled(known[min(apart, key=apart.__getitem__)], seen[-1], batch, pad)
             seen.clear()
 
 
-def _candidates(model: PreTrainedModel) -> dict[str, Pool]:
+def _candidates(model: PreTrainedModel) -> Mapping[str, Pool]:
     hook = pooling_of(model)
-    if hook is None or hook.kind == "pooler":
-        return dict(_POOLINGS)
-    return {hook.kind: lambda output, batch, _pad: pooled(output[0], batch["attention_mask"], hook.kind).detach()}
+    return OWN if hook is None or hook.kind == "pooler" else {hook.kind: BY_KIND[hook.kind]}
 
 
 @contextmanager
 def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """Before any hook pools them."""
+    """Collect the outputs of a module, before any hook pools them."""
     seen: list[Any] = []
     handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output), prepend=True)
     try:
@@ -129,10 +131,11 @@ def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def _apart(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> float:
-    """How far from the model's own the logits are, in what rounding may do. Rows whose logits are all alike, as those of
-    a head that starts at zero, would agree with anything, and count for nothing."""
+    """Return the distance from the model's own logits, in units of the rounding that is allowed.
+    Rows whose logits are all alike, as those of a head that starts at zero, would agree with
+    anything: then the distance is infinite."""
     try:
-        found = head(pool(output, batch, pad))
+        found = head(_pooled(pool, output, batch, pad))
     except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -145,58 +148,38 @@ def _apart(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | No
     return far / slack if math.isfinite(far) else math.inf
 
 
-def _pooler(output: Any, _batch: Batch, _pad: int | None) -> Tensor:
-    pooled = output.pooler_output
-    if pooled is None:
-        raise AttributeError("pooler_output")
-    return _tensor(pooled)
-
-
-def _first(output: Any, _batch: Batch, _pad: int | None) -> Tensor:
-    return _tensor(output[0][:, 0])
-
-
-def _last(output: Any, batch: Batch, pad: int | None) -> Tensor:
-    """Of the last token that does not pad, by its number, as the heads of causal models look for it."""
-    tokens = batch["input_ids"]
-    places = torch.arange(tokens.shape[1], device=tokens.device)
-    last = (places * (tokens != (-1 if pad is None else pad))).argmax(dim=1)
-    return _tensor(output[0][torch.arange(len(tokens), device=tokens.device), last])
-
-
-def _mean(output: Any, batch: Batch, _pad: int | None) -> Tensor:
-    mask = batch["attention_mask"].unsqueeze(-1)
-    return _tensor((output[0] * mask).sum(dim=1) / mask.sum(dim=1))
-
-
-def _tensor(value: Tensor) -> Tensor:
-    return value.detach().clone()
-
-
-_POOLINGS: dict[str, Pool] = {"pooler": _pooler, "first": _first, "last": _last, "mean": _mean}
+def _pooled(pool: Pool, output: Any, batch: Batch, pad: int | None) -> Tensor:
+    """Return the vectors of a batch, (rows, width), as a copy."""
+    padded = PaddedStates(
+        output[0], batch.get("attention_mask"), batch.get("input_ids"), pad, getattr(output, "pooler_output", None)
+    )
+    return pool.padded(padded).detach().clone()
 
 
 @dataclass(slots=True)
 class FeatureCache:
-    """Vectors of whole splits, in memory for the base in use and, where `folder` is given, on disk for later runs."""
+    """The vectors of whole splits, in memory for the base in use and, where `folder` is given, on
+    disk for later runs."""
 
     folder: Path | None = None
     _base: str = ""
     _held: dict[str, Tensor] = field(default_factory=dict)
-    _unsuited: dict[str, str] = field(default_factory=dict)
+    _not_packable: dict[str, str] = field(default_factory=dict)
 
     def get(self, base: str, rows: str, count: int, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
-        """(count, width) on `device`. `base` and `rows` fingerprint all that the vectors depend on; `compute` is called
-        where they are neither in memory nor on disk, and what it raises is raised; Unsuited is remembered. A folder that
-        takes no file costs later runs time, and this one nothing."""
-        if base in self._unsuited:
-            raise NotPackable(self._unsuited[base])
+        """Return the vectors, (count, width), on `device`. `base` and `rows` fingerprint all that
+        they depend on. `compute` is called where they are neither in memory nor on disk; its
+        errors are raised, and NotPackable is remembered. A folder that cannot be written to costs
+        later runs time, and this one nothing."""
+        if base in self._not_packable:
+            raise NotPackable(self._not_packable[base])
         key = f"{base}-{rows}"
         return self._remembered(base, key, lambda: self._stored(key, count, compute, base).to(device))
 
-    def derived(self, base: str, rows: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
-        """`what` is made of vectors that the cache holds, and of all else that it names; kept in memory alone."""
-        return self._remembered(base, f"{base}-{rows}-{what}", compute)
+    def derived(self, base: str, rows: str, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return what `compute` makes of vectors that the cache holds; kept in memory alone.
+        `name` tells all else that it depends on."""
+        return self._remembered(base, f"{base}-{rows}-{name}", compute)
 
     def _remembered(self, base: str, key: str, compute: Callable[[], Tensor]) -> Tensor:
         if base != self._base:
@@ -212,7 +195,7 @@ class FeatureCache:
         try:
             found = compute()
         except NotPackable as error:
-            self._unsuited[base] = str(error)
+            self._not_packable[base] = str(error)
             raise
         if self.folder is not None:
             try:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from sweep.config.schema import AdapterMethod, ModelConfig, PromptConfig
+from sweep.config.adapter import Trains
+from sweep.config.schema import ModelConfig, PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base import Quantization
@@ -25,7 +26,7 @@ class Manifest:
     neither is ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each label
     applies in a multi-label task, None in any other."""
 
-    method: AdapterMethod
+    method: str
     base: ModelConfig
     quantization: Quantization | None
     labels: LabelSpace
@@ -34,9 +35,16 @@ class Manifest:
     pad_token_id: int
     thresholds: tuple[float, ...] | None = None
     prompt: PromptConfig | None = None
+    trains: Trains | None = None  # None in folders of older versions, whose methods are known
     version: Literal[1] = 1
 
+    @property
+    def trained(self) -> Trains:
+        """What was trained, which decides the files that hold it."""
+        return self.trains or _TRAINS.get(self.method, "adapter")
 
+
+_TRAINS: dict[str, Trains] = {"full": "everything", "head": "head"}
 _ADAPTER = TypeAdapter(Manifest)
 
 

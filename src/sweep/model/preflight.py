@@ -1,4 +1,4 @@
-"""What can be known of a trial's model before a weight is read: that it can be built at all, and how big it is."""
+"""A trial's model before a weight is read: checked, built on the meta device and counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TypeVar
 from torch import nn
 from transformers.trainer_utils import check_target_module_exists
 
-from sweep.config.schema import Config
+from sweep.config.adapter import AdapterConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import check_length
@@ -29,47 +30,51 @@ from sweep.records.final import Parameters
 T = TypeVar("T")
 
 
-def preflight(config: Config, labels: LabelSpace) -> Parameters:
+def preflight(settings: TrainSettings, labels: LabelSpace) -> Parameters:
     """Build the trial's model on the meta device, adapter included, and count it.
 
-    Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are fetched; what its
-    weights lack (a pooler) then shows on loading only. Raises UserError with every fault of model and adapter.
+    Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are
+    fetched; what its weights lack (a pooler) then shows on loading only. Raises UserError with
+    every fault of model and adapter.
     """
-    faults = _missing_parts(config)
-    device = _collect(faults, lambda: pick_device(config.trainer.device))
-    checkpoint = _collect(faults, lambda: find(config.model))
+    faults = _missing_parts(settings.adapter)
+    device = _collect(faults, lambda: pick_device(settings.trainer.device))
+    checkpoint = _collect(faults, lambda: find(settings.model))
     if checkpoint is None:
         raise UserError(faults)
-    architecture = _collect(faults, lambda: read_config(config.model, checkpoint))
-    causal = config.prompt is not None
+    architecture = _collect(faults, lambda: read_config(settings.model, checkpoint))
+    causal = settings.prompt is not None
     if architecture is not None:
-        _collect(faults, lambda: check_head(config.model, architecture, causal=causal))
+        _collect(faults, lambda: check_head(settings.model, architecture, causal=causal))
     _collect(faults, checkpoint.weights)
-    tokenizer = _collect(faults, lambda: load_tokenizer(config.model, checkpoint))
-    if tokenizer is not None and config.prompt is None:
-        _collect(faults, lambda: check_length(config.dataset, tokenizer))
-    if tokenizer is not None and config.prompt is not None:
-        prompt = config.prompt
-        _collect(faults, lambda: bind(prompt, labels, tokenizer, max_length=config.dataset.max_length))
+    tokenizer = _collect(faults, lambda: load_tokenizer(settings.model, checkpoint))
+    if tokenizer is not None and settings.prompt is None:
+        _collect(faults, lambda: check_length(settings.max_length, tokenizer, paired=settings.paired))
+    if tokenizer is not None and settings.prompt is not None:
+        prompt = settings.prompt
+        _collect(faults, lambda: bind(prompt, labels, tokenizer, max_length=settings.max_length))
     if faults or device is None or architecture is None or tokenizer is None:
         raise UserError(faults)
-    dtype = base_dtype(config, stored_dtype(architecture, checkpoint), device)
-    spec = BaseSpec(config.model, dtype, quantization(config.adapter), labels, tokenizer.pad_token_id, causal)
-    return _counted(config, spec, checkpoint)
+    dtype = base_dtype(settings, stored_dtype(architecture, checkpoint), device)
+    spec = BaseSpec(settings.model, dtype, quantization(settings.adapter), labels, tokenizer.pad_token_id, causal)
+    return _counted(settings, spec, checkpoint)
 
 
-def _counted(config: Config, spec: BaseSpec, checkpoint: Checkpoint) -> Parameters:
+def _counted(settings: TrainSettings, spec: BaseSpec, checkpoint: Checkpoint) -> Parameters:
     base = outline(spec, checkpoint)
-    if config.trainer.gradient_checkpointing and not base.model.supports_gradient_checkpointing:
-        rule = f"is true, but {config.model.path} ({base.model.config.model_type}) does not support it"
+    if settings.trainer.gradient_checkpointing and not base.model.supports_gradient_checkpointing:
+        rule = f"is true, but {settings.model.path} ({base.model.config.model_type}) does not support it"
         raise UserError.of("trainer.gradient_checkpointing", rule)
-    model = attach(base, config)
-    _check_projected(model, config.optimizer.optim_target_modules)
+    model = attach(base, settings)
+    _check_projected(model, settings.optimizer.optim_target_modules)
     return count(model, spec.quantization)
 
 
 def _check_projected(model: nn.Module, targets: Sequence[str] | str | None) -> None:
-    """Whether an optimizer that projects gradients finds a layer to do so with, as the Trainer looks for it."""
+    """Raise UserError where an optimizer that projects gradients finds no layer to project.
+
+    Layers are found as the Trainer finds them.
+    """
     if targets is None:
         return
     trained = [
@@ -93,10 +98,10 @@ def _listed(targets: Sequence[str] | str) -> list[str] | str:
     return targets if isinstance(targets, str) else list(targets)
 
 
-def _missing_parts(config: Config) -> list[Fault]:
-    if config.adapter.quantization == "none" or find_spec("bitsandbytes"):
+def _missing_parts(adapter: AdapterConfig) -> list[Fault]:
+    if adapter.quantization == "none" or find_spec("bitsandbytes"):
         return []
-    rule = f"is {config.adapter.quantization}, but bitsandbytes is not installed: pip install bitsandbytes"
+    rule = f"is {adapter.quantization}, but bitsandbytes is not installed: pip install bitsandbytes"
     return [Fault("adapter.quantization", rule)]
 
 

@@ -1,4 +1,4 @@
-"""Whether a model can take the rows of a data set: looked at as tokens, before anything is trained."""
+"""The rows of a data set as tokens of a model, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from sweep.config.schema import Config
+from sweep.config.schema import ModelConfig
+from sweep.config.settings import TrainSettings
 from sweep.data.prompt import Prompt, bind
 from sweep.data.raw import listed
 from sweep.data.splits import Rows
@@ -32,20 +33,23 @@ _SHOWN = 30  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The faults of the rows for a model, and notes for the user."""
+    """The faults of the rows with this model, and notes for the user."""
 
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def look(config: Config, data: TokenisedData) -> Looked:
-    """Tokenise the rows of every split as a trial of `config` would, with their tokens kept for it. Of the test split only
-    the texts are looked at. Raises UserError where model or tokenizer cannot be had."""
-    checkpoint = find(config.model)
-    architecture, tokenizer = read_config(config.model, checkpoint), load_tokenizer(config.model, checkpoint)
-    length, prompt = config.dataset.max_length, None
-    if config.prompt is not None:
-        prompt = bind(config.prompt, data.splits.labels, tokenizer, max_length=length)
+def look(settings: TrainSettings, data: TokenisedData) -> Looked:
+    """Tokenise every split as a trial with these settings does, and return the faults.
+
+    The tokens are cached for the trial. Only the texts of the test split are read. Raises
+    UserError where the model or its tokenizer cannot be reached.
+    """
+    model, length, prompt = settings.model, settings.max_length, None
+    checkpoint = find(model)
+    architecture, tokenizer = read_config(model, checkpoint), load_tokenizer(model, checkpoint)
+    if settings.prompt is not None:
+        prompt = bind(settings.prompt, data.splits.labels, tokenizer, max_length=length)
     given = (tokenizer, length, prompt)
     tokens = {"train": data.train(*given), "validation": data.validation(*given), "test": data.test_texts(*given)}
     splits = [
@@ -54,11 +58,11 @@ def look(config: Config, data: TokenisedData) -> Looked:
         if found is not None
     ]
     faults = [
-        *_beyond_the_embeddings(config, architecture, tokenizer, splits, prompt),
+        *_beyond_the_embeddings(model, architecture, tokenizer, splits, prompt),
         *(_without_a_token(tokenizer, splits) if prompt is None else ()),
-        *(_end_marks(config, architecture, tokenizer, splits) if prompt is None else ()),
+        *(_end_marks(model.path, architecture, tokenizer, splits) if prompt is None else ()),
     ]
-    return Looked(tuple(faults), tuple(_notes(config, architecture, tokenizer)))
+    return Looked(tuple(faults), tuple(_notes(settings, architecture, tokenizer)))
 
 
 def _rows(data: TokenisedData, role: str) -> Rows:
@@ -70,14 +74,18 @@ def _rows(data: TokenisedData, role: str) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """`tokens` are the rows' ids as an Arrow column of lists, read a chunk at a time: there may be very many."""
+    """The rows of a split and their tokens.
+
+    `tokens` is an Arrow column of lists of ids. It is read a chunk at a time, since there may be
+    very many.
+    """
 
     role: str
     rows: Rows
     tokens: pa.ChunkedArray
 
     def count(self, chosen: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """How many of the ids that `chosen` marks each row has."""
+        """Return how many of the ids that `chosen` marks each row has."""
         found = [np.empty(0, dtype=np.int64)]
         for chunk in self.tokens.chunks:
             row = np.repeat(np.arange(len(chunk)), chunk.value_lengths().to_numpy(zero_copy_only=False))
@@ -88,7 +96,7 @@ class _Split:
         return {int(one) for chunk in self.tokens.chunks for one in np.unique(_ids(chunk)[chosen(_ids(chunk))])}
 
     def named(self, found: np.ndarray) -> list[str]:
-        """Rows by the number that they are stored under, with how their texts begin."""
+        """Return rows by the number they are stored under, with the beginning of each text."""
         numbers = self.rows.numbers or range(1, len(self.rows) + 1)
         return [f"row {numbers[row]} of {self.role} ({shortened(self.rows.texts[row], _SHOWN)!r})" for row in found]
 
@@ -99,7 +107,10 @@ def _ids(chunk: pa.ListArray) -> np.ndarray:
 
 
 def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:
-    """Special tokens say nothing of a text; an unknown word is one."""
+    """Rows whose texts have only special tokens.
+
+    The token of an unknown word is not a special one here.
+    """
     special = [one for one in tokenizer.all_special_ids if one != tokenizer.unk_token_id]
     for split in splits:
         bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)
@@ -109,7 +120,7 @@ def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator
 
 
 def _beyond_the_embeddings(
-    config: Config,
+    model: ModelConfig,
     architecture: PreTrainedConfig,
     tokenizer: Tokenizer,
     splits: Sequence[_Split],
@@ -125,7 +136,7 @@ def _beyond_the_embeddings(
             rows += split.named(np.flatnonzero(split.count(lambda ids: ids >= size)))
             beyond |= found
     if beyond:
-        key, name = ("model.tokenizer", config.model.tokenizer) if config.model.tokenizer else (KEY, config.model.path)
+        key, name = ("model.tokenizer", model.tokenizer) if model.tokenizer else (KEY, model.path)
         said = listed([f"{token} ({one})" for one, token in _spelt(tokenizer, beyond).items()], _NAMED)
         where = f", in {listed(rows, _NAMED)}" if rows else ", in prompt.label_words"
         rule = f"is {name}, whose tokenizer gives ids that the model has no embeddings for (they end at {size - 1}): {said}"
@@ -137,9 +148,12 @@ def _spelt(tokenizer: Tokenizer, ids: set[int]) -> dict[int, str]:
 
 
 def _end_marks(
-    config: Config, architecture: PreTrainedConfig, tokenizer: Tokenizer, splits: Sequence[_Split]
+    path: str, architecture: PreTrainedConfig, tokenizer: Tokenizer, splits: Sequence[_Split]
 ) -> Iterator[Fault]:
-    """A head that reads the last end mark needs one, and as many in each row."""
+    """Yield a fault for rows that a head cannot read.
+
+    Such a head reads the last end mark, and needs the same number of them in each row.
+    """
     mark = end_mark(architecture)
     if mark is None:
         return
@@ -149,7 +163,7 @@ def _end_marks(
         usual = usual or int(np.bincount(counts).argmax())
         odd = np.flatnonzero(counts != usual)
         if usual == 0:
-            rule = f"is {config.model.path}, whose head reads the end mark {spelt} ({mark}), which its tokenizer adds to no text"
+            rule = f"is {path}, whose head reads the end mark {spelt} ({mark}), which its tokenizer adds to no text"
             yield Fault(KEY, f"{rule}; name one that does (model.tokenizer)")
             return
         if len(odd):
@@ -157,10 +171,10 @@ def _end_marks(
             yield Fault(TEXT, f"{rule}: {listed(split.named(odd), _NAMED)}; take the mark out of these texts")
 
 
-def _notes(config: Config, architecture: PreTrainedConfig, tokenizer: Tokenizer) -> Iterator[str]:
-    asked, limit = config.dataset.max_length, token_limit(tokenizer, config.dataset.max_length)
+def _notes(settings: TrainSettings, architecture: PreTrainedConfig, tokenizer: Tokenizer) -> Iterator[str]:
+    asked, limit = settings.max_length, token_limit(tokenizer, settings.max_length)
     if asked is not None and asked > limit:
-        yield f"dataset.max_length is {asked}, but {config.model.path} takes {limit} tokens: texts are cut there"
+        yield f"dataset.max_length is {asked}, but {settings.model.path} takes {limit} tokens: texts are cut there"
     if padded_in_full(tokenizer):
         yield (
             f"{architecture.model_type} reads padding as if it were text: every row is padded to {limit} tokens, so that no "

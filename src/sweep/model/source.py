@@ -1,4 +1,4 @@
-"""Where a model's weights come from: a checkpoint as it is, one converted from GGUF, or nowhere (`model.init=random`)."""
+"""The source of a model's weights: a checkpoint, a GGUF file, or none (`model.init=random`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep.config.schema import Config, ModelConfig
+from sweep.config.schema import ModelConfig
 from sweep.errors import Fault, UserError
 from sweep.model import blueprint, facts, gguf
 from sweep.model.checkpoint import KEY, Checkpoint, blamed, locate
@@ -18,17 +18,22 @@ _OF_TOKENIZER = (".json", ".txt", ".model", ".jinja", ".py")
 
 
 def find(model: ModelConfig) -> Checkpoint:
-    """Raises UserError if the model cannot be reached. A GGUF file is converted here, the first time."""
+    """Return the checkpoint of a model. A GGUF file is converted here, the first time.
+
+    Raises UserError if the model cannot be reached.
+    """
     if model.init == "random":
         return Checkpoint(model.path or str(model.config), None, "", (), at_hand=False, drawn=True)
     found = locate(resolve(model.path), model.revision)
     return gguf.converted(found, model.gguf_file) if model.gguf_file else found
 
 
-def model_faults(config: Config) -> list[Fault]:
-    """What is wrong with the locations of model, config and tokenizer, as far as no network, torch or weight is needed
-    to tell."""
-    model, faults = config.model, list[Fault]()
+def model_faults(model: ModelConfig) -> list[Fault]:
+    """Return the faults of the places of model, config and tokenizer.
+
+    Only faults that show without network, torch and weights are found.
+    """
+    faults: list[Fault] = []
     if model.init == "random":
         faults += _faults(lambda: blueprint.config_file(model)) if model.config or model.path else []
     elif model.path:
@@ -39,16 +44,19 @@ def model_faults(config: Config) -> list[Fault]:
 
 
 def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
-    """What the user set and has no effect, in words for them. `said` tells of a config key whether it was the user who set it."""
+    """Return a note on a setting without effect. `said` returns whether the user set a key."""
     local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
     if not local or model.revision is None or not said("model.revision"):
         return ()
     return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)
 
 
-def hub_faults(config: Config) -> list[Fault]:
-    """Whether hub ids can be had at all: one question each to the hub, or to its cache."""
-    model, faults = config.model, list[Fault]()
+def hub_faults(model: ModelConfig) -> list[Fault]:
+    """Return the faults of hub ids that neither the hub nor its cache has.
+
+    Each id takes one request.
+    """
+    faults: list[Fault] = []
     if model.init == "pretrained":
         faults += _faults(lambda: locate(resolve(model.path), model.revision))
     if model.tokenizer:
@@ -57,8 +65,12 @@ def hub_faults(config: Config) -> list[Fault]:
 
 
 def tokenizer_location(model: ModelConfig) -> str | None:
-    """The directory or hub id of `model.tokenizer`, or of a random model's own tokenizer, if its path is at hand. None
-    where the tokenizer is that of the checkpoint, or, of a random model, has to be made."""
+    """Return the directory or hub id of the tokenizer, or None.
+
+    It is that of `model.tokenizer`, or of a random model's own tokenizer if its path is at hand.
+    It is None where the checkpoint has the tokenizer, or where that of a random model has to be
+    made.
+    """
     if model.tokenizer:
         with blamed("model.tokenizer"):
             return resolve(model.tokenizer)
@@ -72,7 +84,10 @@ def tokenizer_location(model: ModelConfig) -> str | None:
 
 
 def tokenizer_checkpoint(model: ModelConfig) -> Checkpoint | None:
-    """As `tokenizer_location`. Raises UserError if the hub has no such repository."""
+    """Return the checkpoint at `tokenizer_location`, or None.
+
+    Raises UserError if the hub has no such repository.
+    """
     location = tokenizer_location(model)
     if location is None:
         return None
@@ -81,10 +96,11 @@ def tokenizer_checkpoint(model: ModelConfig) -> Checkpoint | None:
 
 
 def fingerprint(model: ModelConfig) -> ModelState:
-    """Hashes every byte of a local directory's weights, config and tokenizer, or of the GGUF file; a hub model is known
-    by its commit, a random one by its architecture and the seed of its weights.
+    """Return the state of a model, with a fingerprint of its weights, config and tokenizer.
 
-    Raises UserError if the model cannot be reached.
+    Every byte of a local directory or of the GGUF file is hashed. A hub model is known by its
+    commit, a random one by its architecture and the seed of its weights. Raises UserError if the
+    model cannot be reached.
     """
     tokenizer = tokenizer_checkpoint(model)
     if model.init == "random":

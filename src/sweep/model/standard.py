@@ -22,6 +22,7 @@ from sweep.config.schema import PoolingKind
 from sweep.model.architecture import head_modules
 
 ARCHITECTURE = "architecture.json"
+_MARK = " with model.pooling="
 
 
 def marked_type(model_type: str, kind: PoolingKind) -> str:
@@ -29,7 +30,12 @@ def marked_type(model_type: str, kind: PoolingKind) -> str:
 
 
 def marked_adapter(peft_type: str, kind: PoolingKind) -> str:
-    return f"{peft_type} with model.pooling={kind}: only sweep.model.artifact.load loads it"
+    return f"{peft_type}{_MARK}{kind}: only sweep.model.artifact.load loads it"
+
+
+def unmarked_adapter(peft_type: str) -> str:
+    """Return the type that PEFT knows."""
+    return peft_type.partition(_MARK)[0]
 
 
 def variant(kind: PoolingKind) -> str:

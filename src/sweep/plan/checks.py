@@ -1,40 +1,29 @@
-"""Rules across several config values. Each check gives the faults it finds; none needs data, weights or torch."""
+"""Rules across several values of a config.
+
+Each check yields the key and the rule of each fault that it finds, and needs no data, weights or
+torch. The rules of a search space are in `sweep.plan.space_checks`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.metrics import BY_TASK, better_when_lower, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
-from sweep.config.parse import Origin
-from sweep.config.schema import Config, Scalar, StudyConfig
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.config.space import ENTRIES, Space
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
-from sweep.search.options import option_faults, trial_faults
+from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
-MOST_POINTS = 100_000  # of a grid
-LORA_ONLY = ("r", "lora_alpha", "lora_dropout")
 
-
-def check(config: Config, origin: Origin) -> list[Fault]:
-    """Faults of one composed config, each with where the user set the value."""
-    return [Fault(path, rule, origin(path)) for one in CHECKS for path, rule in one(config)]
-
-
-def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
-    """Faults between the search space and the study that searches it."""
-    found = (
-        *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
-        *_entries(config, space), *trial_faults(config.study, space),
-    )  # fmt: skip
-    source = f"search space {space.source}"
-    return [Fault(path, rule, source if path in space else origin(path)) for path, rule in found]
+def check(config: Config) -> list[Fault]:
+    """Return the faults of one composed config."""
+    return [Fault(path, rule) for one in CHECKS for path, rule in one(config)]
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
@@ -91,7 +80,7 @@ def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _ignored(config: Config) -> Iterator[tuple[str, str]]:
-    """Values that would be read and come to nothing."""
+    """Yield a fault for each value that the optimizer or the Trainer would ignore."""
     optimizer, trainer = config.optimizer, config.trainer
     yield from optimizer_rules(optimizer)
     if OPTIMIZERS[optimizer.name].alone.startswith("takes its step") and trainer.gradient_accumulation_steps > 1:
@@ -102,7 +91,10 @@ def _ignored(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _reach(config: Config) -> Iterator[tuple[str, str]]:
-    """Values with which no training succeeds. They are no bounds of the schema, so that records of old trials can be read."""
+    """Yield a fault for each value with which no training succeeds.
+
+    The schema allows them, so that records of old trials can be read.
+    """
     for name, most in (("learning_rate", 100), ("weight_decay", 1000)):
         if (value := getattr(config.optimizer, name)) > most:
             yield f"optimizer.{name}", f"is {value:g}, but must be at most {most}"
@@ -121,24 +113,18 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
-    adapter = config.adapter
-    for name in LORA_ONLY:
-        if adapter.method != "lora" and getattr(adapter, name) is not None:
-            yield (
-                f"adapter.{name}",
-                f"is {getattr(adapter, name)}, but adapter.method is {adapter.method}: only LoRA has it",
-            )
-    if adapter.method != "lora" and adapter.use_rslora:
-        yield "adapter.use_rslora", f"is true, but adapter.method is {adapter.method}: only LoRA has it"
-    if adapter.method in ("head", "full") and adapter.target_modules is not None:
-        yield "adapter.target_modules", f"is set, but adapter.method is {adapter.method}, which adapts no modules"
-    if adapter.method == "full" and adapter.quantization != "none":
+    adapter, optimizer = config.adapter, config.optimizer
+    for key, rule in adapter.rules():
+        yield f"adapter.{key}", rule
+    if adapter.trains == "everything" and adapter.quantization != "none":
         yield (
             "adapter.quantization",
             f"is {adapter.quantization}, but a quantised base cannot be trained in full; use lora, ia3 or head",
         )
-    if adapter.feedforward_modules is not None and adapter.method != "ia3":
-        yield "adapter.feedforward_modules", f"is set, but adapter.method is {adapter.method}: only IA3 has it"
+    traits = OPTIMIZERS[optimizer.name]
+    if adapter.learning_rate_factors() and (traits.targets or traits.alone.startswith("takes its step")):
+        rule = f"is set, but optimizer.name is {optimizer.name}, which takes all weights in one group"
+        yield "adapter.lr_ratio", f"{rule}; type adapter.lr_ratio=null, or optimizer.name=adamw_torch"
 
 
 def _thresholds(config: Config) -> Iterator[tuple[str, str]]:
@@ -163,7 +149,7 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
         yield fault.path, fault.message
     if config.dataset.task == "multi_label":
         yield "prompt", "is set, but dataset.task is multi_label: label words choose one label; use prompt=none"
-    if config.adapter.method == "head":
+    if config.adapter.trains == "head":
         yield "adapter.method", "is head, but with a prompt there is no head to train; use lora, ia3 or full"
     if config.adapter.head_init != "random":
         yield "adapter.head_init", f"is {config.adapter.head_init}, but with a prompt there is no head; use random"
@@ -234,7 +220,7 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def in_memory(address: str) -> bool:
-    """Whether this is the address of an SQLite database that has no file."""
+    """Return whether this is the address of an SQLite database that has no file."""
     backend, _, rest = address.partition("://")
     if backend.partition("+")[0].strip().lower() != "sqlite":
         return False
@@ -243,109 +229,6 @@ def in_memory(address: str) -> bool:
     inner, _, inner_query = database.removeprefix("file:").partition("?")
     options = {(name, value.lower()) for name, value in [*parse_qsl(query), *parse_qsl(inner_query)]}
     return inner.strip("/") in ("", ":memory:") or bool(options & {("mode", "memory"), ("vfs", "memdb")})
-
-
-def _grid(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    study = config.study
-    if study.sampler == "grid" and study.enqueue:
-        yield "study.enqueue", "is set, but study.sampler is grid, which tries every point as it is"
-    if study.sampler == "grid" and not len(space):
-        yield "study.sampler", "is grid, but there is no search space (study.space)"
-    if study.sampler == "grid" and any(parameter.when for parameter in space):
-        yield "study.sampler", "is grid, but the search space has conditional keys (when:), which a grid cannot"
-    for parameter in space:
-        if study.sampler == "grid" and parameter.domain.count() is None:
-            yield (
-                parameter.key,
-                f"is {parameter.domain}, but the grid sampler needs a step or choices; use study.space=grid",
-            )
-    if study.sampler == "grid" and (size := space.grid_size()) is not None and size > MOST_POINTS:
-        rule = (
-            f"is grid, but the search space has {size:,} points, and a grid is laid out whole: {MOST_POINTS:,} at most"
-        )
-        yield "study.sampler", f"{rule}; give larger steps, or use qmc or random"
-
-
-def _compared(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    """Methods can be compared under an equal budget only if the study itself hands out their trials."""
-    study = config.study
-    if study.compare_by is None:
-        return
-    methods, path = space.methods(study.compare_by), "study.compare_by"
-    if len(methods) < 2:
-        choices = [parameter.key for parameter in space if len(space.methods(parameter.key)) > 1]
-        rule = f"is {study.compare_by}, but must be a searched key with two or more choices"
-        yield path, f"{rule}; this search has: {', '.join(choices) or 'none'}{closest(study.compare_by, choices)}"
-        return
-    if study.pruner == "hyperband":
-        yield (
-            "study.pruner",
-            "is hyperband, whose brackets mix the methods of study.compare_by; use racing or another one",
-        )
-    if space[study.compare_by].when:
-        yield path, f"is {study.compare_by}, which is searched only under a condition (when:)"
-    if study.sampler == "grid":
-        yield "study.sampler", "is grid, which tries every point as it is; study.compare_by needs another sampler"
-    if study.n_trials < len(methods):
-        yield (
-            "study.n_trials",
-            f"is {study.n_trials}, but must be at least {len(methods)}: one trial for each {study.compare_by}",
-        )
-    share = -(-study.n_trials // len(methods))
-    for index, point in enumerate(study.enqueue):
-        if study.compare_by not in point:
-            yield (
-                f"study.enqueue[{index}]",
-                f"must name {study.compare_by}, by which study.compare_by shares out trials",
-            )
-    for value in methods:
-        named = sum(point.get(study.compare_by) == value for point in study.enqueue)
-        if named > share:
-            rule = f"has {named} points with {study.compare_by}={value}, but each choice gets at most {share} trials"
-            yield "study.enqueue", rule
-
-
-def _enqueued(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    for index, point in enumerate(config.study.enqueue):
-        for key, value in point.items():
-            if key not in space:
-                yield (
-                    f"study.enqueue[{index}]",
-                    f"names {key}, which is not searched; searched are: {', '.join(p.key for p in space) or 'none'}",
-                )
-            elif not space[key].active(_met(space, point, key)):
-                conditions = " and ".join(
-                    f"{name} is {' or '.join(map(str, wanted))}" for name, wanted in space[key].when.items()
-                )
-                yield f"study.enqueue[{index}]", f"has {key}, which is searched only where {conditions}"
-            elif not space[key].domain.contains(value):
-                yield f"study.enqueue[{index}]", f"has {key} = {value}, but the search space allows {space[key].domain}"
-
-
-def _met(space: Space, point: Mapping[str, Scalar], key: str) -> dict[str, Scalar]:
-    """The values that decide whether `key` is asked for; one that the point leaves to the sampler may meet its condition."""
-    return {name: point.get(name, wanted[0]) for name, wanted in space[key].when.items()}
-
-
-def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    """A searched entry of a mapping needs the mapping; beside a text it would take the text's place."""
-    for key in ENTRIES:
-        searched = [parameter.key for parameter in space if parameter.key.startswith(f"{key}.")]
-        given = getattr(config.optimizer, key.rpartition(".")[2])
-        if searched and isinstance(given, str):
-            yield (
-                key,
-                f"is a text, but {searched[0]} is searched; write it as a mapping, such as '{key}={{NAME: VALUE}}'",
-            )
-        if searched and key in space:
-            yield key, f"is searched as a whole, and {searched[0]} too; search one of them"
-
-
-def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
-    searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
-    if searched and config.study.metric == "eval/loss":
-        rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
-        yield "study.metric", f"{rule}; use eval/accuracy or eval/f1_macro"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -13,6 +13,7 @@ from pydantic import Discriminator
 
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
+from sweep.config.settings import TrainSettings
 
 Metrics = Mapping[str, float]
 
@@ -220,6 +221,11 @@ class TrialPlan:
     total_steps: int
     command: str
     used: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Return the values of `config` that an engine needs."""
+        return TrainSettings.of(self.config)
 
 
 @dataclass(frozen=True, slots=True)

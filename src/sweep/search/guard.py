@@ -1,8 +1,8 @@
-"""Samplers and pruners of the user's own, whose errors and values are told instead of ending the study in a traceback."""
+"""The user's own samplers and pruners. Their errors and wrong values become a UserError."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,18 +11,30 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.config.custom_code import told
+from sweep.config.custom_code import OwnCodeError, load, takes_seed, told
 from sweep.errors import UserError
 
 SAMPLER, PRUNER = "study.sampler", "study.pruner"
 
 
 class GuardedSampler(BaseSampler):
-    """`inner` from `path`. Raises UserError for what it raises, and for values that the search space does not have: Optuna
-    would take the one kind unseen, and draw others in place of the other."""
+    """The sampler `inner`, which the user names by the dotted `path`.
+
+    Raises UserError where `inner` raises an error, and where it gives a value outside the search
+    space: Optuna would accept a relative value unseen, and draw another one in place of an
+    independent value.
+    """
 
     def __init__(self, inner: BaseSampler, path: str) -> None:
         self._inner, self._path = inner, path
+
+    @classmethod
+    def made(cls, path: str, options: Mapping[str, Any], seed: int) -> GuardedSampler:
+        """Return the sampler that the class or function at `path` makes.
+
+        Raises UserError where it makes none.
+        """
+        return cls(_made(SAMPLER, path, options, seed, BaseSampler), path)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         with told(SAMPLER, self._path, "in infer_relative_search_space"):
@@ -66,11 +78,41 @@ class GuardedSampler(BaseSampler):
 
 
 class GuardedPruner(BasePruner):
-    """`inner` from `path`. Raises UserError for what it raises."""
+    """The pruner `inner`, which the user names by the dotted `path`.
+
+    Raises UserError where `inner` raises an error.
+    """
 
     def __init__(self, inner: BasePruner, path: str) -> None:
         self._inner, self._path = inner, path
 
+    @classmethod
+    def made(cls, path: str, options: Mapping[str, Any], seed: int) -> GuardedPruner:
+        """Return the pruner that the class or function at `path` makes.
+
+        Raises UserError where it makes none.
+        """
+        return cls(_made(PRUNER, path, options, seed, BasePruner), path)
+
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         with told(PRUNER, self._path, "in prune"):
             return bool(self._inner.prune(study, trial))
+
+
+def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: type) -> Any:
+    """Return what the class or function at `path` makes of `options`.
+
+    The seed is given where it takes one. Raises UserError of `key` where it raises an error, or
+    makes something that has no base class of the name of `kind`.
+    """
+    try:
+        owner = load(path)
+    except OwnCodeError as error:
+        raise UserError.of(key, str(error)) from None
+    with told(key, path, "when it was called"):
+        made = owner(**{**options, "seed": seed} if takes_seed(owner) else options)
+    if kind.__name__ not in (base.__name__ for base in type(made).__mro__):
+        package = kind.__module__.split("._")[0]
+        rule = f"is {path}, which gives {type(made).__name__}, but must give an {package}.{kind.__name__}"
+        raise UserError.of(key, rule)
+    return made

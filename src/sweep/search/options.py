@@ -1,7 +1,9 @@
-"""Rules for `study.sampler_options` and `study.pruner_options`: what the class behind the name takes, and what it can work with.
+"""Rules for `study.sampler_options` and `study.pruner_options`, the arguments of Optuna's classes.
 
-A config holds numbers, texts, lists and mappings. Kinds are read from the signatures of Optuna's classes; ranges that they
-take without a word, and would misread, are named here; the rest is tried: points are drawn and scores judged in a study in memory.
+A config holds numbers, texts, lists and mappings. The kinds of arguments are read from the
+signatures of Optuna's classes. Values that Optuna accepts without an error but misreads have their
+range named here. Other values are tried out: points are drawn and scores are judged in a study in
+memory.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 
 from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, takes_seed
+from sweep.config.domains import Choices
 from sweep.config.schema import StudyConfig
-from sweep.config.space import Choices, Space
+from sweep.config.space import Space
 from sweep.errors import UserError, closest, first_line
-from sweep.search.samplers_and_pruners import distribution, pruner, pruner_class, sampler, sampler_class
+from sweep.search.distributions import distribution
+from sweep.search.pruners import pruner, pruner_class
+from sweep.search.samplers import sampler, sampler_class
 
 SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -32,21 +37,25 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "dict[str, Any]": ((dict,), "a mapping of config keys to values"),
     "None": ((type(None),), "null"),
 }
-_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that the project gives
+_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that sweep sets itself
 _LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource": 1, "interval_steps": 1, "n_min_trials": 1,
           "finalists": 1}  # fmt: skip
-# What is drawn at once is held in memory; a power of the reduction factor is computed to the last digit.
+# Points that are drawn at once are held in memory; a power of the reduction factor is computed to
+# the last digit.
 _MOST = {"n_ei_candidates": 10_000, "popsize": 10_000, "min_early_stopping_rate": 100}
 _MOST_OF_OTHERS = 1_000_000
-# CMA-ES: Optuna has left its restarts to another package. TPE: it always considers the prior.
+# Optuna has moved the restarts of CMA-ES to another package; TPE always considers the prior.
 _WITHOUT_EFFECT = ("restart_strategy", "inc_popsize", "consider_prior")
 _ABOVE_ZERO = ("sigma0",)
-_DRAWN = 8  # points: more than a generation of CMA-ES has with few keys
+_DRAWN = 8  # points; more than CMA-ES has in a generation with few keys
 _STEPS = (1, 2, 3, 4, 8, 16)
 
 
 def option_faults(study: StudyConfig) -> Iterator[tuple[str, str]]:
-    """Config key and rule of each option of the wrong name, kind or range; without one, what the classes refuse."""
+    """Yield key and rule of each option of a wrong name, kind or range.
+
+    Where there are none, the class is made with the options, and its own errors are the faults.
+    """
     if is_own(study.sampler):
         yield from _of_own(SAMPLER, study.sampler, study.sampler_options, lambda: sampler(study, Space(), 0))
     else:
@@ -62,7 +71,10 @@ def option_faults(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def trial_faults(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
-    """What sampler and pruner raise once they are used: options that `option_faults` finds nothing wrong with."""
+    """Yield the errors that the sampler and the pruner raise once they are used.
+
+    Nothing is tried where `option_faults` finds a fault.
+    """
     if any(option_faults(study)):
         return
     if study.sampler_options or is_own(study.sampler):
@@ -89,7 +101,7 @@ def _of_class(path: str, given: Mapping[str, object], owner: Callable[..., objec
 
 
 def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[], object]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a class or function of the user's own, and its arguments."""
+    """Yield the faults of the user's own class or function, and of its arguments."""
     key = path.removesuffix("_options")
     try:
         owner = load(name)
@@ -109,7 +121,7 @@ def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[],
 
 
 def _of_kind(parameter: inspect.Parameter, value: object) -> str:
-    """The rule that the value breaks; empty if it breaks none."""
+    """Return the rule that the value breaks, or an empty text."""
     if not _finite(value):
         return f"is {value}, but must be {'a finite number' if isinstance(value, float) else 'finite'}"
     kinds = [
@@ -125,6 +137,7 @@ def _of_kind(parameter: inspect.Parameter, value: object) -> str:
 
 
 def _of_range(name: str, value: object) -> str:
+    """Return the rule that a number breaks, or an empty text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if name in _ABOVE_ZERO and value <= 0:
@@ -137,7 +150,7 @@ def _of_range(name: str, value: object) -> str:
 
 
 def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
-    """Values that would end in a division by zero at the first score."""
+    """Yield a fault for values that would divide by zero at the first score."""
     if study.pruner != "hyperband":
         return
     if isinstance(factor := study.pruner_options.get("reduction_factor"), int) and factor < 2:
@@ -148,7 +161,10 @@ def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
-    """Faults of `x0`, the point at which CMA-ES begins: it must have each range that trials may have in common."""
+    """Yield the faults of `x0`, the point at which CMA-ES starts.
+
+    It must have a value for each searched range.
+    """
     start = study.sampler_options.get("x0")
     if start is None:
         return
@@ -163,7 +179,10 @@ def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
 
 
 def _draw(study: StudyConfig, space: Space) -> None:
-    """Points after one random point. The Gaussian process is left at that one: it would import torch."""
+    """Draw points, the first at random.
+
+    The Gaussian process draws only that one: a second would import torch.
+    """
     options = {**study.sampler_options, **({"n_startup_trials": 1} if study.sampler in ("tpe", "gp", "cmaes") else {})}
     soon = study.model_copy(update={"sampler_options": options})
     asked = optuna.create_study(storage=InMemoryStorage(), direction=study.direction)
@@ -174,7 +193,7 @@ def _draw(study: StudyConfig, space: Space) -> None:
 
 
 def _judge(study: StudyConfig) -> None:
-    """Trials that are worse and worse, each to its end."""
+    """Report trials to the pruner, each worse than the one before it."""
     judged = optuna.create_study(storage=InMemoryStorage(), direction="minimize", pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()
@@ -185,11 +204,14 @@ def _judge(study: StudyConfig) -> None:
 
 
 def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:
-    """What a sampler or pruner itself says of its options. Optuna raises errors of any kind for one that it did not foresee."""
+    """Yield the error that a sampler or pruner raises.
+
+    Optuna raises errors of any kind for an unforeseen option.
+    """
     try:
         with _silence():
             use()
-    except UserError as error:  # from the user's own code, which says where
+    except UserError as error:  # of the user's own code; the message names the line
         yield from ((fault.path, fault.message) for fault in error.faults)
     except (ValueError, TypeError) as error:
         yield path, f"is refused: {first_line(error)}"
@@ -199,6 +221,7 @@ def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
+    """Hide Optuna's messages and warnings."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -210,7 +233,7 @@ def _silence() -> Iterator[None]:
 
 
 def _finite(value: Any) -> bool:
-    """Whether each number in an option, however deep, is one that JSON can hold: the lock would have null for another."""
+    """Return whether JSON can hold each number of an option: the lock has null for another."""
     match value:
         case float():
             return isfinite(value)

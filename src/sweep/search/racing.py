@@ -1,4 +1,4 @@
-"""Successive halving that looks again: for trials that train at the same time."""
+"""Successive halving for trials that train at the same time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ WARMUP = "warmup"  # a user attribute of a trial: the last step at which it was 
 
 
 class RacingPruner(BasePruner):
-    """Stops a trial that is not among the best at a rung it has passed.
+    """Stops a trial that is not among the best at a rung that it has passed.
 
-    Rungs are at `min_resource` and twice, four times, eight times that, in the steps that scores are reported at. Of n trials
-    that have come to the first rung, the best n / `reduction_factor` stay in the race there, half as many at the
-    second rung, a quarter at the third, and at least `finalists` at each.
+    Rungs are at `min_resource` and at twice, four times, eight times that, in report steps. Of n
+    trials that have reached the first rung, the best n / `reduction_factor` stay in the race
+    there, half as many at the second rung, a quarter at the third, and at least `finalists` at
+    each.
 
-    At the rung where a trial stands it is compared with all that have come by, as in asynchronous successive halving
-    (Li et al. 2020). Optuna's pruner of that name leaves it there: of eight trials that start at once, the first to report
-    is compared with nothing, goes on, and is never asked again. Here each later evaluation compares it, at the rungs behind
-    it, with those that are still in the race or came to their end. One trial after the other, that changes nothing.
+    At the rung that it reaches, a trial is compared with all that have reached that rung, as in
+    asynchronous successive halving (Li et al. 2020). Optuna's pruner of that name compares it
+    once: of eight trials that start at once, the first to report is compared with nothing and is
+    never compared again. Here each later evaluation compares the trial, at the rungs behind it,
+    with those that are still in the race or have completed. For trials that train one after the
+    other, that changes nothing.
 
-    A rung that a trial passed within its warmup does not stop it; there its score still counts against others, which were as
-    far at that rung as it was. The last step reported within the warmup is in the trial's user attribute `WARMUP`.
+    A trial is not stopped at a rung that it passed within its warmup; its score there still counts
+    against other trials, which had trained as long. The last step reported within the warmup is in
+    the trial's user attribute `WARMUP`.
 
-    The last `finalists` in the race, those that came to their end among them, are not stopped. A score that is not a number
-    is worse than any other.
+    The last `finalists` trials in the race, completed ones among them, are not stopped. A score
+    that is not a number is worse than any other.
     """
 
     def __init__(self, min_resource: int = 1, reduction_factor: float = 3, finalists: int = FINALISTS) -> None:
@@ -63,7 +67,7 @@ class RacingPruner(BasePruner):
 
 
 def _better(trial: FrozenTrial, others: list[FrozenTrial], rung: int, sign: int) -> int:
-    """How many of the others scored better at the rung."""
+    """Return how many of the others scored better at the rung."""
     own = _score(trial, rung)
     scores = [score for other in others if (score := _score(other, rung)) is not None]
     if own is None or isnan(own):
@@ -72,7 +76,7 @@ def _better(trial: FrozenTrial, others: list[FrozenTrial], rung: int, sign: int)
 
 
 def _score(trial: FrozenTrial, rung: int) -> float | None:
-    """At the trial's first evaluation at or after the rung."""
+    """Return the score of the trial's first evaluation at or after the rung, or None."""
     step = _first_at(trial, rung)
     return None if step is None else trial.intermediate_values[step]
 

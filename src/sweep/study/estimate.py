@@ -51,7 +51,7 @@ class Expected:
         """Return the expected seconds of a trial with this config."""
         rows, held_out = len(splits.train), len(splits.validation)
         trained_rows = self.train_row * rows * config.trainer.num_train_epochs
-        evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config))
+        evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config.trainer))
         return trained_rows + evaluated + self.ahead_row * (rows + held_out)
 
 
@@ -127,7 +127,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
     })  # fmt: skip
     optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
     short = config.model_copy(update={"trainer": trainer, "optimizer": optimizer})
-    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short), "")
+    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short.trainer), "")
     moments: list[float] = []
 
     def on_step(step: Step) -> Verdict:
@@ -137,8 +137,8 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
 
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         base_models, data = BaseModelCache(device.type), TokenisedData(few, Path(folder))
-        with base_models.model(short, splits.labels):
-            pass  # loads the base into the cache
+        with base_models.model(trial.settings, splits.labels):
+            pass  # the base is loaded, and kept
         memory.reset_peaks(device)
         before = memory.in_use(device)
         with trained(
@@ -148,7 +148,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
                 why = done.failed.message if done.failed else "there are too few rows"
                 raise UserError.of("", f"a trial of {_STEPS} steps did not end well: {why}")
             tokens = data.validation(
-                done.tokenizer, config.dataset.max_length, base_models.prompt(short, splits.labels)
+                done.tokenizer, config.dataset.max_length, base_models.prompt(trial.settings, splits.labels)
             )
             done.predict(tokens)
             began = time.perf_counter()
@@ -156,7 +156,8 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             forward = (time.perf_counter() - began) / len(tokens)
         peak = memory.peak(device)
     share = config.trainer.per_device_train_batch_size / rows
-    ahead = cached_head.suits(config)  # the base then reads each row once, and an evaluation runs the head alone
+    # A cached head: the base reads each row once, and an evaluation runs the head alone.
+    ahead = cached_head.suits(trial.settings)
     return Expected(
         memory.device_name(device),
         train_row=statistics.median(after - earlier for earlier, after in pairwise(moments)) / rows,
@@ -186,8 +187,9 @@ def _some(rows: Rows, most: int) -> Rows:
 
 def _too_large(config: Config, account: Parameters, limit: str) -> Fault:
     needs = f"needs {_gib(_needed(config, account))} for weights, gradients and optimizer states, but {limit}"
-    if config.adapter.method == "lora" and _states(config, account) > account.bytes / 2:
-        return Fault("adapter.r", f"is {config.adapter.r}, which {needs}; use a smaller rank")
+    rank = getattr(config.adapter, "r", None)
+    if rank is not None and _states(config, account) > account.bytes / 2:
+        return Fault("adapter.r", f"is {rank}, which {needs}; use a smaller rank")
     name = config.model.path or config.model.config
     return Fault("model.path", f"is {name}, which {needs}; use a smaller model, or adapter=qlora")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sweep.config.overrides import quoted
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
-from sweep.plan.plan import quoted
 from sweep.provenance import Fingerprint
 from sweep.records.store import Lock
 

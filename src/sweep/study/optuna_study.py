@@ -27,7 +27,9 @@ from sweep.config.space import Parameter, Space
 from sweep.errors import KEPT, UserError, first_line
 from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
-from sweep.search.samplers_and_pruners import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
+from sweep.search.distributions import distribution
+from sweep.search.pruners import pruner, trials_of_each
+from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import attributes, lost_alone
 from sweep.study.owner import take_ownership
 from sweep.study.transactions import OrderedStudy, transaction
@@ -155,7 +157,7 @@ class OptunaStudy:
         """Return the value of `key` that the fewest trials have, running ones included; the first
         of equals."""
         taken = Counter(value_of(trial, key) for trial in self._asked())
-        return min(self.space.methods(key), key=lambda value: taken[value])
+        return min(self.space.choices(key), key=lambda value: taken[value])
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Record how the trial ended. A point that is to be retried is enqueued with its place."""

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from sweep.config.folders import token_cache
 from sweep.config.schema import Config, TrainerConfig
 from sweep.config.secrets import scrub, scrubbed
+from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
@@ -24,7 +25,7 @@ from sweep.engine import memory
 from sweep.engine.arguments import device_faults, training_arguments
 from sweep.engine.optimizers import optimizer_faults, optimizer_notes
 from sweep.engine.packed.architectures import never_packed
-from sweep.engine.packed.engine import unpackable
+from sweep.engine.packed.loop_choice import Loop, choose_loop
 from sweep.errors import Fault, UserError
 from sweep.model.base_model_cache import pick_device
 from sweep.model.preflight import preflight
@@ -53,9 +54,9 @@ def prepare(plan: Plan) -> Plan:
     plan, notes = _settled(plan, device)
     configs = _distinct(plan.corners)
     for config in reversed(configs):
-        machine += device_faults(config, device)
+        machine += device_faults(TrainSettings.of(config), device)
         try:
-            account = preflight(_on(config, device), plan.splits.labels)
+            account = preflight(TrainSettings.of(_on(config, device)), plan.splits.labels)
             machine += memory_faults(config, account, device)
             notes += memory_notes(config, account, device)
         except UserError as error:
@@ -71,7 +72,7 @@ def prepare(plan: Plan) -> Plan:
         *plan.splits.warnings,
         *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
-        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner)),
+        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
         *_look_at_rows(plan, configs),
     ]
     if dry:
@@ -93,8 +94,8 @@ def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
     for corner in plan.corners:
         trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
         config = corner.model_copy(update={"trainer": trainer})
-        steps = total_steps(len(plan.splits.train), config)
-        arguments = training_arguments(config, device, Path("nowhere"))
+        steps = total_steps(len(plan.splits.train), config.trainer)
+        arguments = training_arguments(TrainSettings.of(config), device, Path("nowhere"))
         found += [Fault(path, rule) for path, rule in optimizer_faults(config.optimizer, arguments, device, steps)]
     return list(dict.fromkeys(found))
 
@@ -106,7 +107,7 @@ def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
     """
     data = TokenisedData(plan.splits, token_cache())
     asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
-    found = [look(config, data) for config in asked.values()]
+    found = [look(TrainSettings.of(config), data) for config in asked.values()]
     if faults := [fault for one in found for fault in one.faults]:
         raise UserError(faults)
     return list(dict.fromkeys(note for one in found for note in one.notes))
@@ -158,8 +159,8 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     """
     config, splits = plan.config, plan.splits
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
-    steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
-    evaluations = sorted({len(evaluation_steps(len(splits.train), corner)) for corner in plan.corners})
+    steps = sorted({total_steps(len(splits.train), corner.trainer) for corner in plan.corners})
+    evaluations = sorted({len(evaluation_steps(len(splits.train), corner.trainer)) for corner in plan.corners})
     space = [
         f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
     ]
@@ -188,7 +189,7 @@ def _unpacked(plan: Plan) -> list[str]:
     """Return a line for each reason why trials of `engine=packed` go to the Trainer."""
     if plan.config.engine.name != "packed":
         return []
-    reasons = dict.fromkeys(filter(None, map(unpackable, plan.corners)))
+    reasons = dict.fromkeys(filter(None, (choose_loop(TrainSettings.of(corner)).reason for corner in plan.corners)))
     return [f"one trial at a time, by the Trainer: {reason}" for reason in reasons]
 
 
@@ -196,7 +197,8 @@ def _never_packed(plan: Plan) -> list[str]:
     """Return a note for each model whose architecture alone keeps its trials from being packed."""
     if plan.config.engine.name == "trainer":
         return []
-    models = {corner.model.model_dump_json(): corner.model for corner in plan.corners if unpackable(corner) is None}
+    packed = [corner for corner in plan.corners if choose_loop(TrainSettings.of(corner)).loop is Loop.PACKED]
+    models = {corner.model.model_dump_json(): corner.model for corner in packed}
     reasons = {model.path or str(model.config): never_packed(model) for model in models.values()}
     return [
         f"model.path is {path}, and {why}: its trials cannot be packed, and the Trainer trains them one at a time"
@@ -207,7 +209,7 @@ def _never_packed(plan: Plan) -> list[str]:
 def _afterwards(plan: Plan) -> list[str]:
     """Return lines on the trainings after the search."""
     study = plan.config.study
-    methods = plan.space.methods(study.compare_by) if study.compare_by else ()
+    methods = plan.space.choices(study.compare_by) if study.compare_by else ()
     kinds, lines = max(len(methods), 1), []
     if methods:
         lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
@@ -221,7 +223,7 @@ def _afterwards(plan: Plan) -> list[str]:
     lines.append(f"retrained at the end: {kinds}, each with its own seed")
     if study.refit:
         rows = len(plan.splits.merged.train)
-        most = max(total_steps(rows, corner) for corner in plan.corners)
+        most = max(total_steps(rows, corner.trainer) for corner in plan.corners)
         lines.append(
             f"refitted at the end: {kinds}, on {rows:,} train and validation rows, up to {most:,} steps; tested and kept"
         )

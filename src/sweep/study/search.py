@@ -90,7 +90,8 @@ class _Loop:
 
     def __post_init__(self) -> None:
         plan = self.session.plan
-        self.report_steps = ReportSteps.of(plan.corners, plan.space, rows=len(plan.splits.train))
+        trainers = [corner.trainer for corner in plan.corners]
+        self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
 
     def recover(self) -> None:
         """End the trials of a killed process in Optuna: by their records, or as lost, which are
@@ -229,7 +230,7 @@ class _Loop:
     def _report(self, running: _Running, point: EvalPoint) -> bool:
         """Report the score to Optuna. Return False if Optuna has one for this step."""
         config = running.plan.config
-        report_step = self.report_steps.nearest(config, point.step)
+        report_step = self.report_steps.nearest(config.trainer, point.step)
         if report_step <= running.reported:
             return False
         running.trial.report(point.metrics[config.study.metric], report_step)

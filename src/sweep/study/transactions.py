@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from sweep.search.samplers_and_pruners import PLACE
+from sweep.search.samplers import PLACE
 
 
 @contextmanager

@@ -211,7 +211,7 @@ def test_a_saved_adapter_is_the_trials_own(
 def loss_of(model: Any, tokenizer: Any, trial: TrialPlan, data: TokenisedData) -> float:
     collate = collator(tokenizer, data.splits.labels)
     rows = data.validation(tokenizer, None)
-    return predict(model, rows, collate=collate, batch_size=32, loss=mean_loss(trial.config)).loss
+    return predict(model, rows, collate=collate, batch_size=32, loss=mean_loss(trial.settings)).loss
 
 
 @pytest.mark.parametrize("name", PACKABLE)
@@ -247,7 +247,7 @@ def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData
     ]  # fmt: skip
     order = [one.number for one in found.said if one.kind == "step" and one.what.step]
     for alone in (1, 2, 4, 6):
-        mine = [place for place, number in enumerate(order) if number == alone]
+        mine = [index for index, number in enumerate(order) if number == alone]
         assert mine == list(range(mine[0], mine[0] + len(mine))), f"trial {alone} has its base to itself"
 
 

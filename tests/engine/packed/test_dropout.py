@@ -100,7 +100,7 @@ def test_the_same_pack_twice_gives_the_same_numbers(shaky: Plan, data: Tokenised
 @pytest.fixture
 def in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows in one batch, always in their own order: losses then differ by masks alone."""
-    monkeypatch.setattr("sweep.engine.updates.row_order", lambda lengths, _: [list(range(len(lengths)))])
+    monkeypatch.setattr("sweep.engine.optimizer_steps.row_order", lambda lengths, _: [list(range(len(lengths)))])
 
 
 @pytest.mark.usefixtures("in_one_order")
@@ -127,16 +127,16 @@ def test_every_layer_drops_what_its_config_says(
 ) -> None:
     seen: dict[tuple[nn.Module, int], Any] = {}
     clear = PackedModel.clear
-    monkeypatch.setattr(PackedModel, "clear", lambda self: (seen.update(self._line.masks), clear(self)))
+    monkeypatch.setattr(PackedModel, "clear", lambda self: (seen.update(self._context.masks), clear(self)))
     packed(shaky(0, adapter={"lora_dropout": 0.1}, trainer={**WHOLE, "num_train_epochs": 1}), data=data)
     by_kind: dict[str, list[Tensor]] = {}
     for (module, _), mask in seen.items():
         parts = mask if isinstance(mask, list) else [mask]
         by_kind.setdefault(type(module).__name__, []).append(torch.cat([part.flatten() for part in parts]))
     assert {kind: len(drawn) for kind, drawn in by_kind.items()} == {
-        "LineDropout": 5, "BertSelfAttention": 2, "MultiAdapterLinear": 4,
+        "PackedDropout": 5, "BertSelfAttention": 2, "MultiAdapterLinear": 4,
     }  # fmt: skip
-    for kind, wanted in {"LineDropout": HEAVY, "BertSelfAttention": HEAVY, "MultiAdapterLinear": 0.1}.items():
+    for kind, wanted in {"PackedDropout": HEAVY, "BertSelfAttention": HEAVY, "MultiAdapterLinear": 0.1}.items():
         for drawn in by_kind[kind]:
             assert (drawn == 0).double().mean().item() == pytest.approx(wanted, abs=0.03), kind
             assert drawn.max().item() == pytest.approx(1 / (1 - wanted), rel=1e-3), kind
@@ -148,7 +148,7 @@ def test_a_layer_that_runs_twice_drops_other_values_each_time(
     """ALBERT has one layer, which it runs as often as its config says."""
     seen: dict[tuple[nn.Module, int], Any] = {}
     clear = PackedModel.clear
-    monkeypatch.setattr(PackedModel, "clear", lambda self: (seen.update(self._line.masks), clear(self)))
+    monkeypatch.setattr(PackedModel, "clear", lambda self: (seen.update(self._context.masks), clear(self)))
     model = {"path": str(albert(tmp_path)), "pooling": "mean"}  # its pooler is spread over two modules
     found = packed(steady_plan(tmp_path, model=model, trainer={**WHOLE, "num_train_epochs": 1}), data=data)
     assert found.outcome(0).cost.engine == "packed"

@@ -19,7 +19,7 @@ from sweep.engine.packed import adapters
 from sweep.engine.packed.memory_budget import MemoryBudget
 from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.model import base_model_cache as benches
+from sweep.model import base_model_cache
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
@@ -39,9 +39,9 @@ def around(trial: Plan, middle: TrialPlan) -> list[TrialPlan]:
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize(("adapter", "place"), [({"r": 4}, 0), ({"r": 4}, 1), ({"method": "ia3"}, 1)], ids=str)
+@pytest.mark.parametrize(("adapter", "position"), [({"r": 4}, 0), ({"r": 4}, 1), ({"method": "ia3"}, 1)], ids=str)
 def test_a_trial_that_diverges_leaves_the_others_untouched(
-    trial: Plan, data: TokenisedData, tmp_path: Path, request: Any, adapter: dict[str, Any], place: int, double: bool
+    trial: Plan, data: TokenisedData, tmp_path: Path, request: Any, adapter: dict[str, Any], position: int, double: bool
 ) -> None:
     """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
     if double:
@@ -52,7 +52,7 @@ def test_a_trial_that_diverges_leaves_the_others_untouched(
 
     def run(name: str, values: dict[str, Any], judge: Any) -> Run:
         first, middle, *rest = around(trial, trial(1, adapter=adapter, **values))
-        trials = [middle, first, *rest] if place == 0 else [first, middle, *rest]
+        trials = [middle, first, *rest] if position == 0 else [first, middle, *rest]
         return packed(*trials, data=data, slots=3, folder=tmp_path / name, judge=judge)
 
     beyond = {**MAD, "optimizer": {"learning_rate": 1e300 if double else 1e30}}
@@ -77,7 +77,7 @@ def test_an_evaluation_that_is_not_finite_fails_its_trial_alone(trial: Plan, dat
     assert finite(found)
 
 
-def test_a_pack_of_diverging_trials_makes_room(trial: Plan, data: TokenisedData) -> None:
+def test_a_pack_of_diverging_trials_admits_the_next(trial: Plan, data: TokenisedData) -> None:
     trials = [trial(number, **MAD) for number in range(3)]
     found = packed(*trials, trial(3, trainer={"num_train_epochs": 1}), data=data, slots=2)
     assert [type(found.outcome(number)) for number in range(4)] == [Failed, Failed, Failed, Completed]
@@ -118,7 +118,7 @@ def memory_for(
 
 # The longest of all texts has 14 tokens. These hold one batch of any of `crowd`, and not those of two.
 BATCH = 4
-ROOM = 14 * BATCH
+ENOUGH = 14 * BATCH
 
 
 def crowd(trial: Plan, **trainer: Any) -> list[TrialPlan]:
@@ -139,7 +139,7 @@ def test_without_memory_for_all_the_pack_shrinks(
 ) -> None:
     """No trial is lost, and every number is what it would have been."""
     expected = one_by_one(*crowd(trial), data=data)
-    with memory_for(ROOM, monkeypatch, where=where) as failures:
+    with memory_for(ENOUGH, monkeypatch, where=where) as failures:
         found = packed(*crowd(trial), data=data)
     assert 0 < len(failures) < 12
     assert_alike(found, expected)
@@ -154,7 +154,7 @@ def test_the_masks_are_those_of_a_pack_that_fits(
         return steady_plan(model_dir, number, **sections)
 
     expected = packed(*crowd(trial), data=data)
-    with memory_for(ROOM, monkeypatch, where="backward") as failures:
+    with memory_for(ENOUGH, monkeypatch, where="backward") as failures:
         found = packed(*crowd(trial), data=data)
     assert failures
     assert_alike(found, expected)
@@ -168,7 +168,7 @@ def test_a_trial_that_does_not_fit_alone_fails_alone(
     big = {"per_device_train_batch_size": 40, "per_device_eval_batch_size": BATCH}
     trials = crowd(trial)
     expected = one_by_one(*trials, data=data)
-    with memory_for(ROOM, monkeypatch, where=where):
+    with memory_for(ENOUGH, monkeypatch, where=where):
         found = packed(trials[0], trial(7, trainer=big), *trials[1:], data=data, slots=3)
     failed = found.outcome(7)
     assert isinstance(failed, Failed)
@@ -215,7 +215,7 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_double", "two_threads")
-@pytest.mark.parametrize("tokens", [10**6, 2 * ROOM, ROOM])
+@pytest.mark.parametrize("tokens", [10**6, 2 * ENOUGH, ENOUGH])
 def test_on_two_cores_with_and_without_memory(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, tokens: int
 ) -> None:
@@ -236,12 +236,12 @@ def test_memory_that_runs_out_for_any_row_fails_every_trial(
 
 
 @pytest.mark.usefixtures("in_double")
-def test_a_trial_that_finds_no_room_waits_for_one(
+def test_a_trial_that_does_not_fit_is_deferred(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory runs out while the third one's model is made, beside two others."""
     expected = one_by_one(*crowd(trial), data=data)
-    attach, made = benches.attach, []
+    attach, made = base_model_cache.attach, []
 
     def attach_with_luck(*args: Any) -> Any:
         made.append(args)
@@ -249,7 +249,7 @@ def test_a_trial_that_finds_no_room_waits_for_one(
             raise torch.OutOfMemoryError("out of memory")
         return attach(*args)
 
-    monkeypatch.setattr(benches, "attach", attach_with_luck)
+    monkeypatch.setattr(base_model_cache, "attach", attach_with_luck)
     found = packed(*crowd(trial), data=data, slots=3)
     assert_alike(found, expected)
 
@@ -258,7 +258,7 @@ def test_a_trial_for_the_trainer_finds_the_memory_of_the_pack_free(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training every weight takes memory that there is only where no adapter of another trial is there."""
-    taken, attach, training_step = [], benches.attach, ReportingTrainer.training_step
+    taken, attach, training_step = [], base_model_cache.attach, ReportingTrainer.training_step
 
     def attached(base: Any, config: Any) -> Any:
         made = attach(base, config)
@@ -271,7 +271,7 @@ def test_a_trial_for_the_trainer_finds_the_memory_of_the_pack_free(
             raise torch.OutOfMemoryError("out of memory")
         return training_step(self, *args, **kwargs)
 
-    monkeypatch.setattr(benches, "attach", attached)
+    monkeypatch.setattr(base_model_cache, "attach", attached)
     monkeypatch.setattr(ReportingTrainer, "training_step", step)
     trials = around(trial, trial(1, adapter={"method": "full"}))
     found = packed(*trials, data=data, slots=3)
@@ -295,7 +295,7 @@ def test_our_own_mistakes_are_not_a_trials_failure(
 
 
 @pytest.mark.usefixtures("in_double")
-def test_no_memory_while_room_is_made_for_a_second_trial(
+def test_no_memory_while_a_second_trial_is_loaded(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the middle of its layers; the first one, which had trained alone, goes on as it was."""
@@ -316,27 +316,27 @@ def test_no_memory_while_room_is_made_for_a_second_trial(
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_no_memory_while_a_second_lane_looks_how_its_base_pools(
+def test_no_memory_while_a_second_shard_finds_how_its_base_pools(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find, calls = PackedModel._find_pool, []
 
-    def once(carrier: PackedModel, *args: Any) -> Any:
-        calls.append(carrier)
+    def once(model: PackedModel, *args: Any) -> Any:
+        calls.append(model)
         if len(calls) == 2:
             raise torch.OutOfMemoryError("out of memory")
-        return find(carrier, *args)
+        return find(model, *args)
 
     monkeypatch.setattr(PackedModel, "_find_pool", once)
     found = packed(*(trial(number, trainer={"seed": number}) for number in range(3)), data=data, slots=2)
-    assert len({id(carrier) for carrier in calls}) > 1
+    assert len({id(model) for model in calls}) > 1
     ends = [found.outcome(number) for number in range(3)]
     assert isinstance(ends[0], Failed) and ends[0].reason is FailureReason.OUT_OF_MEMORY
     assert [type(end) for end in ends[1:]] == [Completed, Completed]
 
 
 def test_a_pack_that_shrank_does_not_grow_again() -> None:
-    room = MemoryBudget(torch.device("cpu"), 8, 2)
+    budget = MemoryBudget(torch.device("cpu"), 8, 2)
     for trials, most in ((4, 4), (1, 1), (3, 1)):
-        room.shrink(trials)
-        assert room.at_once == most
+        budget.shrink(trials)
+        assert budget.at_once == most

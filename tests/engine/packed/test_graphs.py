@@ -52,7 +52,7 @@ class Calls:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """Every carrier records its passes."""
+    """Every packed model records its passes."""
     player = Calls()
     monkeypatch.setattr("sweep.engine.packed.engine.graphs_for", lambda *_, **__: Graphs(player))
     return player
@@ -61,7 +61,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Masks are drawn as on a GPU."""
-    found = cached_property(lambda layout: Counted(layout.keys, layout) if layout.noise else None)
+    found = cached_property(lambda batch: Counted(batch.keys, batch) if batch.noise else None)
     found.__set_name__(PackedBatch, "draws")
     monkeypatch.setattr(PackedBatch, "draws", found)
 

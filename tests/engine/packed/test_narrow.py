@@ -32,39 +32,39 @@ def pack(*lengths: int) -> PackedBatch:
     return PackedBatch([[Row(1 + np.arange(length) % 5) for length in lengths]], CPU)
 
 
-def laid(folder: Path, name: str) -> tuple[nn.Module, PackContext]:
+def prepared(folder: Path, name: str) -> tuple[nn.Module, PackContext]:
     """A base whose attention is the pack's."""
     model = AutoModel.from_pretrained(tiny(name, folder / name)).eval()
-    line = PackContext()
-    line.put_on(model)
+    context = PackContext()
+    context.attach(model)
     model.set_attn_implementation(attention.NAME)
-    return model, line
+    return model, context
 
 
-def hidden(model: nn.Module, line: PackContext, layout: PackedBatch) -> torch.Tensor:
-    line.lay(layout)
+def hidden(model: nn.Module, context: PackContext, batch: PackedBatch) -> torch.Tensor:
+    context.set_layout(batch)
     with torch.no_grad():
-        found: torch.Tensor = model(input_ids=layout.input_ids, position_ids=layout.position_ids + 2)[0][0]
+        found: torch.Tensor = model(input_ids=batch.input_ids, position_ids=batch.position_ids + 2)[0][0]
     return found
 
 
 @pytest.mark.parametrize("name", PACKABLE)
 def test_what_comes_after_the_last_attention_is_needed_for_the_chosen_alone(tmp_path: Path, name: str) -> None:
-    model, line = laid(tmp_path, name)
-    layout = pack(3, 7, 1)
-    line.lay(layout)
-    with behind_attention(model, line) as linears:
-        whole = hidden(model, line, layout)
+    model, context = prepared(tmp_path, name)
+    batch = pack(3, 7, 1)
+    context.set_layout(batch)
+    with behind_attention(model, context) as linears:
+        whole = hidden(model, context, batch)
     names = {id(module): name for name, module in model.named_modules()}
     assert [names[id(module)].partition(".1.")[2] for module in linears] == BEHIND.get(name, GATED)
 
     seen: list[int] = []
     linears[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
-    replace(model, linears, line, lambda places: places.last)
+    replace(model, linears, context, lambda layout: layout.last)
     assert sum(isinstance(module, Narrowed) for module in model.modules()) == len(linears)
-    narrow = hidden(model, line, layout)
-    torch.testing.assert_close(narrow[layout.last], whole[layout.last], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(narrow[layout.first[:2]], whole[layout.first[:2]])
+    narrow = hidden(model, context, batch)
+    torch.testing.assert_close(narrow[batch.last], whole[batch.last], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(narrow[batch.first[:2]], whole[batch.first[:2]])
     assert seen == [3]
 
 
@@ -78,10 +78,10 @@ def test_a_layer_that_runs_often_or_not_by_token_is_left_alone() -> None:
             values = self.twice(self.twice(values))
             return self.once(self.flat(values[0])[None])
 
-    base, line = Base(), PackContext()
-    line.put_on(base)
-    line.lay(pack(2, 3))
-    with behind_attention(base, line) as linears:
+    base, context = Base(), PackContext()
+    context.attach(base)
+    context.set_layout(pack(2, 3))
+    with behind_attention(base, context) as linears:
         base(torch.ones(1, 5, 4))
     assert linears == [base.once]
     assert not base.once._forward_pre_hooks

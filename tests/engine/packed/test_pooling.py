@@ -27,7 +27,7 @@ def edited(data: TokenisedData, cache: Path, **splits: Any) -> TokenisedData:
     made = {}
     for name, change in splits.items():
         rows: Rows = getattr(data.splits, name)
-        made[name] = replace(rows, texts=tuple(change(place, text) for place, text in enumerate(rows.texts)))
+        made[name] = replace(rows, texts=tuple(change(number, text) for number, text in enumerate(rows.texts)))
     return TokenisedData(replace(data.splits, **made), cache)
 
 
@@ -39,8 +39,8 @@ def test_texts_that_end_with_the_token_that_pads(
 ) -> None:
     """Heads of causal models read the token before it; `last` is the very last one."""
 
-    def some(place: int, text: str) -> str:
-        return f"{text} <|end|>" if place % 5 == 3 else text
+    def some(number: int, text: str) -> str:
+        return f"{text} <|end|>" if number % 5 == 3 else text
 
     model = {"path": str(tiny(name, tmp_path / name)), "pooling": pooling}
     trials = [steady_plan(tmp_path, number, model=model, trainer={**SHORT, "seed": number}) for number in range(2)]
@@ -88,7 +88,7 @@ def test_rows_of_one_token_do_not_tell_how_a_class_pools(
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_text_without_a_token_goes_to_the_trainer(data: TokenisedData, tmp_path: Path, split: str) -> None:
-    rows = edited(data, tmp_path / "tokens", **{split: lambda place, text: "" if place == 3 else text})
+    rows = edited(data, tmp_path / "tokens", **{split: lambda number, text: "" if number == 3 else text})
     found = packed(steady_plan(tiny("gpt2", tmp_path / "gpt2"), trainer=SHORT), data=rows)
     assert found.outcome(0).cost.engine == "trainer"
 

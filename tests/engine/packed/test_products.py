@@ -11,7 +11,7 @@ LENGTHS = ([3, 4], [1], [6])
 
 
 @pytest.fixture
-def layout() -> PackedBatch:
+def batch() -> PackedBatch:
     return PackedBatch(
         [[Row(np.zeros(size, dtype=np.int64)) for size in trial] for trial in LENGTHS], torch.device("cpu")
     )
@@ -23,28 +23,28 @@ def dtype(request: pytest.FixtureRequest) -> torch.dtype:
 
 
 @pytest.mark.parametrize("width", [5, 8])
-def test_each(layout: PackedBatch, dtype: torch.dtype, width: int) -> None:
+def test_each(batch: PackedBatch, dtype: torch.dtype, width: int) -> None:
     values, matrices = torch.randn(14, width, dtype=dtype), torch.randn(3, width, 8, dtype=dtype)
     wanted = [part @ matrix for part, matrix in zip(values.split([7, 1, 6]), matrices, strict=True)]
-    torch.testing.assert_close(products.each(values, matrices, layout), torch.cat(wanted))
+    torch.testing.assert_close(products.each(values, matrices, batch), torch.cat(wanted))
 
 
 @pytest.mark.parametrize("width", [5, 8])
-def test_outer(layout: PackedBatch, dtype: torch.dtype, width: int) -> None:
+def test_outer(batch: PackedBatch, dtype: torch.dtype, width: int) -> None:
     left, right = torch.randn(14, 8, dtype=dtype), torch.randn(14, width, dtype=dtype)
     wanted = [a.t() @ b for a, b in zip(left.split([7, 1, 6]), right.split([7, 1, 6]), strict=True)]
-    torch.testing.assert_close(products.outer(left, right, layout), torch.stack(wanted))
+    torch.testing.assert_close(products.outer(left, right, batch), torch.stack(wanted))
 
 
-def test_summed(layout: PackedBatch, dtype: torch.dtype) -> None:
+def test_summed(batch: PackedBatch, dtype: torch.dtype) -> None:
     values = torch.randn(14, 5, dtype=dtype)
     wanted = [part.sum(dim=0) for part in values.split([7, 1, 6])]
-    torch.testing.assert_close(layout.summed(values), torch.stack(wanted))
+    torch.testing.assert_close(batch.summed(values), torch.stack(wanted))
 
 
-def test_a_trial_without_numbers_spoils_no_other(layout: PackedBatch, dtype: torch.dtype) -> None:
+def test_a_trial_without_numbers_spoils_no_other(batch: PackedBatch, dtype: torch.dtype) -> None:
     values, other = torch.randn(14, 8, dtype=dtype), torch.randn(14, 4, dtype=dtype)
     values[:7] = other[:7] = torch.nan
-    assert products.each(values, torch.randn(3, 8, 4, dtype=dtype), layout)[7:].isfinite().all()
-    assert products.outer(values, other, layout)[1:].isfinite().all()
-    assert layout.summed(values)[1:].isfinite().all()
+    assert products.each(values, torch.randn(3, 8, 4, dtype=dtype), batch)[7:].isfinite().all()
+    assert products.outer(values, other, batch)[1:].isfinite().all()
+    assert batch.summed(values)[1:].isfinite().all()

@@ -69,7 +69,7 @@ def test_a_slot_is_refilled_at_once(trial: Plan, data: TokenisedData) -> None:
 
 
 def index(found: Run, kind: str, number: int) -> int:
-    return next(place for place, one in enumerate(found.said) if (one.kind, one.number) == (kind, number))
+    return next(position for position, one in enumerate(found.said) if (one.kind, one.number) == (kind, number))
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -102,7 +102,7 @@ def open_at_first_step(found: Run, number: int) -> set[int]:
     return begun - {one.number for one in said if one.kind == "ended"}
 
 
-def test_what_no_pack_carries_waits_for_its_end(trial: Plan, data: TokenisedData) -> None:
+def test_a_trial_that_cannot_be_packed_is_deferred_until_the_pack_is_empty(trial: Plan, data: TokenisedData) -> None:
     """Its slot stays taken, and as many trials as there are slots may overtake it in the others."""
     trials = kinds(trial, "lora", "full", *["lora"] * 6)
     trials[0] = of_length(trial, 0, 5)
@@ -132,7 +132,7 @@ def test_time_that_a_trial_has_to_itself_counts_for_no_other(
         clock[0] += plan.config.adapter.method in alone
         return Verdict.CONTINUE
 
-    monkeypatch.setattr("sweep.engine.trial_state.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("sweep.engine.clock.time.perf_counter", lambda: clock[0])
     methods = ("lora", "full", "head", "nf4", "full", "lora", "lora")
     found = packed(*kinds(trial, *methods), data=data, judge=judge, slots=4)
     for number, method in enumerate(methods):
@@ -257,12 +257,12 @@ def test_steps_and_evaluations_are_those_foreseen(trial: Plan, data: TokenisedDa
     outcome, every = found.outcome(0), plan.config.trainer.logging_steps
     assert [step.step for step in found.steps(0)] == list(range(1, plan.total_steps + 1))
     assert {step.total_steps for step in found.steps(0)} == {plan.total_steps}
-    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, plan.config)
+    assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, plan.config.trainer)
     logged = [step.step for step in found.steps(0) if step.metrics]
     assert logged == [step for step in range(1, plan.total_steps + 1) if step % every == 0 or step == plan.total_steps]
     for point in outcome.evals:
-        place = found.events(0).index(point)
-        assert isinstance(found.events(0)[place - 1], Step) and found.events(0)[place - 1].step == point.step
+        before = found.events(0)[found.events(0).index(point) - 1]
+        assert isinstance(before, Step) and before.step == point.step
 
 
 def test_what_trials_cost(trial: Plan, data: TokenisedData) -> None:

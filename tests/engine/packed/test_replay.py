@@ -21,7 +21,7 @@ HEAVY = 0.3
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Masks are drawn as on a GPU."""
-    found = cached_property(lambda layout: Counted(layout.keys, layout) if layout.noise else None)
+    found = cached_property(lambda batch: Counted(batch.keys, batch) if batch.noise else None)
     found.__set_name__(PackedBatch, "draws")
     monkeypatch.setattr(PackedBatch, "draws", found)
 

@@ -13,7 +13,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from sweep.analysis.comparison.comparison import Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
-from sweep.config.schema import AdapterConfig, Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
+from sweep.config import adapter as adapters
+from sweep.config.schema import Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
 from sweep.records.final import FinalRecord, Parameters
 from sweep.records.store import Store
 
@@ -34,7 +35,7 @@ def settings(name: str, *, task: str = "single_label", tracker: str = "none", **
         title=f"Toy {name}",
         run_dir=f"runs/{name}",
         model=ModelConfig(path="org/base"),
-        adapter=AdapterConfig.model_validate({"r": 8, **adapter}),
+        adapter=adapters.parsed({**({"r": 8} if adapter.get("method", "lora") == "lora" else {}), **adapter}),
         dataset=DatasetConfig(path="data/toy", task=task),
         study=StudyConfig(study_name=name, n_trials=2, metric=metric),
         tracker=TrackerConfig(name=tracker, project="toys"),
@@ -103,7 +104,7 @@ def group(tmp_path: Path) -> Store:
         params = {"adapter": method}
         store.write_trial(replace(completed(number, [0.5], [1.0], {}), params=params))
         folder = store.final_dir if number == 0 else store.root / "methods" / method
-        one = config.model_copy(update={"adapter": AdapterConfig(method=method)})
+        one = config.model_copy(update={"adapter": adapters.parsed({"method": method})})
         store.write_final(replace(record(one, answers(rows), number=number), params=params), folder=folder)
         write_rows(folder, [NAMES[label] for label in TRUTH], [NAMES[label] for label in answers(rows)])
     return store

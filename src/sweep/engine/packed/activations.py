@@ -1,4 +1,4 @@
-"""Activations of a base in one kernel, where its class writes them out in several."""
+"""Activations of a base in one kernel, where its class has several operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from transformers.activations import NewGELUActivation
 
 
 def replace(model: nn.Module) -> None:
-    """GPT-2's GELU is torch's approximation by tanh, written as eight operations."""
+    """Replace GPT-2's GELU, written as eight operations, by torch's approximation by tanh, which
+    computes the same."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is NewGELUActivation:

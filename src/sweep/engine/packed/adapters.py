@@ -1,6 +1,7 @@
 """The adapters of many trials on one linear layer of their base.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as PEFT's layers compute them.
+LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as
+PEFT's layers compute them.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ Adapter = Lora | IA3
 
 
 def adapters_of(model: nn.Module) -> dict[str, Adapter]:
-    """The adapters of a PEFT model, by the name that their layer has without PEFT. Raises Unsuited for kinds that are
-    not known here."""
+    """Return the adapters of a PEFT model, by the name that their layer has without PEFT. Raises
+    NotPackable for kinds that are not known here."""
     found: dict[str, Adapter] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, BaseTunerLayer):
@@ -80,7 +81,8 @@ def _adapter(layer: BaseTunerLayer) -> Adapter:
 
 
 def _quantised(kind: type) -> type:
-    """PEFT's class for 4-bit layers; where bitsandbytes is not installed there is none, and no such layer."""
+    """Return PEFT's class for 4-bit layers; where bitsandbytes is not installed there is none, and
+    no such layer."""
     try:
         from peft.tuners.ia3 import bnb as ia3
         from peft.tuners.lora import bnb as lora
@@ -94,21 +96,22 @@ WeightGrad = tuple[nn.Parameter, Tensor]  # a trial's weights and their gradient
 
 @dataclass(frozen=True, slots=True)
 class StackedWeights:
-    """Weights of all trials of a pack, stacked. What its gradient holds for trial i is of the i-th of `weights`."""
+    """The weights of all trials of a pack, stacked. Part i of the gradient of `stacked` belongs to
+    the i-th of `weights`."""
 
     stacked: Tensor
     weights: Sequence[nn.Parameter | None]
 
     def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Where on the stack each trial's weights go, and the weights."""
+        """Yield the part of the stack that holds each trial's weights, and the weights."""
         with torch.no_grad():
-            for room, weight in zip(self.stacked, self.weights, strict=True):
+            for slot, weight in zip(self.stacked, self.weights, strict=True):
                 if weight is not None:
-                    flat = weight.detach().flatten() if room.ndim == 1 else weight.detach()
-                    yield room[tuple(slice(size) for size in flat.shape)], flat
+                    flat = weight.detach().flatten() if slot.ndim == 1 else weight.detach()
+                    yield slot[tuple(slice(size) for size in flat.shape)], flat
 
-    def shares(self, gradient: Tensor) -> Iterator[WeightGrad | None]:
-        """Each trial's part of the gradient of the stack, in the shape of its weights."""
+    def split(self, gradient: Tensor) -> Iterator[WeightGrad | None]:
+        """Yield each trial's part of the gradient of the stack, in the shape of its weights."""
         for weight, part in zip(self.weights, gradient, strict=True):
             if weight is None:
                 yield None
@@ -119,20 +122,21 @@ class StackedWeights:
 
 
 class MultiAdapterLinear(nn.Module):
-    """A linear layer of the base, with what the trials of the pack in hand have on it."""
+    """A linear layer of the base, with the adapters that the loaded trials have on it."""
 
-    def __init__(self, base: nn.Module, line: PackContext) -> None:
+    def __init__(self, base: nn.Module, context: PackContext) -> None:
         super().__init__()
         self.base = base
-        self.line = line
+        self.context = context
         self.lora: _Loras | None = None
         self.inwards: StackedWeights | None = None
         self.outwards: StackedWeights | None = None
-        line.replace(base, self)
+        context.replace(base, self)
 
-    def make_room(self, adapters: Sequence[Adapter | None], *, keep: bool) -> None:
-        """For one adapter, or none, of each trial of the next pack: `leaves`, whose parts are to be filled in. With `keep`
-        what there is stays, at the same place in memory, where it is large enough."""
+    def reserve(self, adapters: Sequence[Adapter | None], *, keep: bool) -> None:
+        """Allocate `stacks` for one adapter, or none, of each trial; their parts are then to be
+        filled in. With `keep` present stacks stay at the same place in memory, where they are
+        large enough."""
         loras = [one if isinstance(one, Lora) else None for one in adapters]
         self.lora = _Loras.of(loras, self.lora if keep else None)
         vectors = [one if isinstance(one, IA3) else None for one in adapters]
@@ -142,18 +146,18 @@ class MultiAdapterLinear(nn.Module):
         )
 
     @property
-    def leaves(self) -> list[StackedWeights]:
+    def stacks(self) -> list[StackedWeights]:
         loras = [] if self.lora is None else [self.lora.down, self.lora.up]
-        return [*loras, *(leaf for leaf in (self.inwards, self.outwards) if leaf is not None)]
+        return [*loras, *(stack for stack in (self.inwards, self.outwards) if stack is not None)]
 
     @property
     def drops(self) -> bool:
-        """Some trial drops what goes into its adapter."""
+        """Return whether some trial has dropout in front of its adapter."""
         return self.lora is not None and any(self.lora.rates.each)
 
     def forward(self, values: Tensor) -> Tensor:
         """(1, tokens, in) → (1, tokens, out), or without the one"""
-        layout = self.line.layout
+        layout = self.context.layout
         given = values if self.inwards is None else _scaled(values, self.inwards.stacked, layout)
         result: Tensor = self.base(given)
         if self.outwards is not None:
@@ -173,17 +177,18 @@ class MultiAdapterLinear(nn.Module):
         return added
 
     def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
-        """For the inputs, (tokens, in)."""
-        draws = self.line.layout.draws
-        assert draws is not None, "a pack that is trained has noise"
-        found: Tensor = self.line.mask(self, lambda place: draws.tokens(place, width, rates, kind))
+        """Return the mask of the inputs, (tokens, in)."""
+        draws = self.context.layout.draws
+        assert draws is not None, "a batch that is trained has noise"
+        found: Tensor = self.context.mask(self, lambda number: draws.tokens(number, width, rates, kind))
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Loras:
-    """`down` is (trials, rank, in), `up` (trials, out, rank), `scaling` (trials,): zero for a trial without. Lower ranks
-    are filled up with zeros, which change nothing and learn nothing."""
+    """The stacked LoRA weights of one layer. `down` is (trials, rank, in), `up` (trials, out,
+    rank), `scaling` (trials,): zero for a trial without. Lower ranks are filled up with zeros,
+    which change nothing and learn nothing."""
 
     down: StackedWeights
     up: StackedWeights
@@ -192,7 +197,8 @@ class _Loras:
 
     @classmethod
     def of(cls, loras: Sequence[Lora | None], known: _Loras | None) -> _Loras | None:
-        """With all but the weights; in the place of what is `known`, if that is large enough."""
+        """Return stacks whose weights are not filled in yet; those `known`, if they are large
+        enough."""
         some = next((one for one in loras if one), None)
         if some is None:
             return known and known._without(len(loras))
@@ -231,7 +237,7 @@ class _Loras:
 
 
 def _vectors(vectors: Sequence[nn.Parameter | None], known: StackedWeights | None, keep: bool) -> StackedWeights | None:
-    """(trials, width): ones for a trial without."""
+    """Return the stacked vectors, (trials, width): ones for a trial without."""
     some = next((one for one in vectors if one is not None), None)
     held = known.stacked if keep and known is not None and len(known.stacked) == len(vectors) else None
     if some is None and held is None:
@@ -245,15 +251,16 @@ def _vectors(vectors: Sequence[nn.Parameter | None], known: StackedWeights | Non
 
 
 def _scaled(values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
-    """By each trial's vector, in the precision of the vectors, given back in that of the values."""
+    """Multiply by each trial's vector, in the precision of the vectors. Return the product in that
+    of the values."""
     flat = values.reshape(-1, values.shape[-1])
     scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result`, of any shape that ends with its width, with each trial's scaling x up(down(dropout(values))) added to it, in place
-    where that can be."""
+    """`result`, of any shape that ends with its width, with each trial's scaling x
+    up(down(dropout(values))) added to it, in place where that can be."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,5 @@
-"""Whether a pack gives the logits that the model gives for the same rows, padded and alone."""
+"""The comparison of a pack's logits with those that the model gives for the same rows, padded and
+alone."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ from torch import Tensor, nn
 
 from sweep.model.features import NotPackable
 
-# Of the largest distance of a row's logits from the mean row's.
+# In units of the largest distance of a row's logits from the mean row's.
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
 _APART = 2.0  # how much farther any other pooling must be
 
 
 def tolerance(logits: Tensor, trunk: nn.Module, device: str) -> float:
-    """The largest tolerance of any type used in the forward pass.
+    """Return the largest tolerance of any type used in the forward pass.
 
-    A head may be wider than the base, and products of a base in 4 bits, or under autocast, are coarser than its weights.
+    A head may be wider than the base, and products of a base in 4 bits, or under autocast, are
+    coarser than its weights.
     """
     types = {logits.dtype, *(weight.dtype for weight in trunk.parameters())}
     computed = (getattr(module, "compute_dtype", None) for module in trunk.modules())
@@ -28,8 +30,9 @@ def tolerance(logits: Tensor, trunk: nn.Module, device: str) -> float:
 
 
 def fitting(model: str, found: Sequence[Tensor | None], expected: Tensor, tolerance: float) -> int:
-    """Which of the logits are those expected, to a share of what sets rows apart. Raises Unsuited where none are, or where others
-    are nearly as close: rows of one token, or all alike, do not tell one pooling from another."""
+    """Return the index of the logits that agree with those expected, up to `tolerance` times the
+    distance between rows. Raises NotPackable where none do, or where others are nearly as close:
+    rows of one token, or all alike, do not tell one pooling from another."""
     spread = float((expected - expected.mean(dim=0)).abs().max())
     if not spread:
         raise NotPackable(

@@ -1,4 +1,4 @@
-"""Architectures whose trials never pack, found before a weight is read."""
+"""Architectures whose trials can never be packed, found before a weight is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sweep.model.source import find
 
 
 def never_packed(model: ModelConfig) -> str | None:
-    """Why no trial on the model can be packed, None where only a try tells. Raises UserError where it cannot be reached."""
+    """Return why no trial on the model can be packed, None where only a try shows it. Raises
+    UserError where the model cannot be reached."""
     config = read_config(model, find(model))
     if config.is_encoder_decoder:
         return f"an encoder-decoder ({config.model_type}) reads a text twice"

@@ -1,4 +1,5 @@
-"""Where the rows of a pack lie: end to end on one long line, each trial's in one stretch, and no padding between."""
+"""The layout of a pack: all rows end to end in one sequence of tokens, those of a trial together,
+without padding."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ from torch import Tensor
 
 from sweep.engine.packed.noise import Counted, Draws, InTurn, Noise
 
-# A row takes part in attention padded to the next of these: few groups, little padding, and shapes that repeat.
+# A row takes part in attention padded to the next of these: few groups, little padding, and shapes
+# that repeat.
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _BEYOND = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Tokens without padding. `token_types` only where the tokenizer gives them."""
+    """A row's tokens without padding. `token_types` only where the tokenizer gives them."""
 
     tokens: np.ndarray
     token_types: np.ndarray | None = None
@@ -31,7 +33,8 @@ class Row:
 
 
 class PackIndex(Protocol):
-    """Where the tokens of a pack lie, as its modules ask for it. Trials may be there without rows."""
+    """The positions of the tokens, rows and trials of a pack, as its modules need them. A trial
+    may have no rows."""
 
     @property
     def device(self) -> torch.device: ...
@@ -57,30 +60,33 @@ class PackIndex(Protocol):
 
     @property
     def trial(self) -> Tensor:
-        """Of each token, the number of its trial in the pack."""
+        """The number of each token's trial in the pack, (tokens,)."""
 
     @property
     def within(self) -> Tensor:
-        """Of each token, its number among those of its trial."""
+        """The number of each token among those of its trial, (tokens,)."""
 
     @property
     def offsets(self) -> Tensor:
-        """Where each trial's tokens end, as `torch.nn.functional.grouped_mm` takes it."""
+        """The end of each trial's tokens, (trials,), as `torch.nn.functional.grouped_mm` takes it."""
 
     @property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For batched products: of each trial's tokens, padded to the most that one has, where they lie on the line
-        (trials, most), which of them are real, and where each token of the line is among them (tokens,)."""
+        """For batched products, with each trial's tokens padded to the most that one has: their
+        positions (trials, most), which of them are real (trials, most), and the position of each
+        token of the pack among them (tokens,)."""
 
     @property
     def first(self) -> Tensor:
-        """Of each row, where its first token lies."""
+        """The position of each row's first token, (rows,)."""
 
     @property
-    def last(self) -> Tensor: ...
+    def last(self) -> Tensor:
+        """The position of each row's last token, (rows,)."""
 
     def last_but(self, token: int | None) -> Tensor:
-        """Of each row, where its last token other than `token` lies; its first one where there is no other."""
+        """Return the position of each row's last token other than `token`, (rows,); its first one
+        where there is no other."""
 
     @property
     def of_first(self) -> PackIndex:
@@ -90,21 +96,25 @@ class PackIndex(Protocol):
     def groups(self) -> Sequence[Group]: ...
 
     def by_head(self, heads: int) -> ByHead:
-        """Where attention finds its vectors among those of all tokens and heads."""
+        """Return the positions of attention's vectors among those of all tokens and heads."""
 
     def summed(self, values: Tensor) -> Tensor:
-        """(tokens, a) → (trials, a)"""
+        """Return the sum over each trial's tokens, (tokens, a) → (trials, a)."""
 
     def mean(self, values: Tensor) -> Tensor:
-        """(tokens, a) → (rows, a), over each row's tokens"""
+        """Return the mean over each row's tokens, (tokens, a) → (rows, a)."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of similar length, for attention. `index` is (rows, length), of each row's tokens on the line, its first one
-    again where it is shorter; `real` says where it is not, None where nothing is padded; `seen`, which of them are keys
-    that its row attends to, is `real` if not given. `trial` and `within` are of each row the number of its trial in the
-    pack, and its own among that trial's; `counts` are of rows of each trial."""
+    """Rows of similar length, for attention.
+
+    `index` (rows, length) holds the positions of each row's tokens; a shorter row is filled up
+    with its first one. `real`, of the same shape, is False there; None where no row is shorter.
+    `seen` says which tokens are keys that the row attends to; `real` if not given. `trial` and
+    `within` (rows,) are the number of each row's trial in the pack, and its own among that
+    trial's. `counts` are the rows of each trial.
+    """
 
     index: Tensor
     real: Tensor | None
@@ -115,7 +125,8 @@ class Group:
 
     @cached_property
     def unseen(self) -> Tensor | None:
-        """(rows, 1, 1, length): what is added to scores, -inf where a key is not seen."""
+        """Return what is added to scores, (rows, 1, 1, length): -inf where a key is not seen; None
+        where all are."""
         seen = self.real if self.seen is None else self.seen
         if seen is None:
             return None
@@ -132,33 +143,33 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ByHead:
-    """For each group, `index` is (rows x heads x length,), and `padding` (rows x heads x length, 1) says which of them
-    only pad, None where none does. `back` is (tokens x heads,): where each vector is among those of all groups.
-    """
+    """The positions of attention's vectors. For each group, `index` is (rows x heads x length,),
+    and `padding` (rows x heads x length, 1) says which of them only pad, None where none does.
+    `back` (tokens x heads,) is the position of each vector among those of all groups."""
 
     index: list[Tensor]
     padding: list[Tensor | None]
     back: Tensor
 
     @classmethod
-    def of(cls, layout: PackedBatch, heads: int) -> ByHead:
-        each = torch.arange(heads, device=layout.device)[None, :, None]
-        index = [(group.index[:, None, :] * heads + each).reshape(-1) for group in layout.groups]
-        reals = [group.real for group in layout.groups]
+    def of(cls, batch: PackedBatch, heads: int) -> ByHead:
+        each = torch.arange(heads, device=batch.device)[None, :, None]
+        index = [(group.index[:, None, :] * heads + each).reshape(-1) for group in batch.groups]
+        reals = [group.real for group in batch.groups]
         real = [None if one is None else one[:, None, :].expand(-1, heads, -1).reshape(-1) for one in reals]
-        back = torch.empty(layout.tokens * heads, dtype=torch.long, device=layout.device)
+        back = torch.empty(batch.tokens * heads, dtype=torch.long, device=batch.device)
         start = 0
-        for places, kept in zip(index, real, strict=True):
-            here = torch.arange(start, start + len(places), device=layout.device)
-            start += len(places)
-            back[places if kept is None else places[kept]] = here if kept is None else here[kept]
+        for positions, kept in zip(index, real, strict=True):
+            here = torch.arange(start, start + len(positions), device=batch.device)
+            start += len(positions)
+            back[positions if kept is None else positions[kept]] = here if kept is None else here[kept]
         return cls(index, [None if one is None else ~one[:, None] for one in real], back)
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """`Places` of one pack. `rows` holds, for each trial, its rows. Dropout draws from `noise`, one source a trial;
-    without, the pack is evaluated. Tensors are on `device`."""
+    """The `PackIndex` of one batch. `rows` holds the rows of each trial. Dropout draws from
+    `noise`, one source a trial; without it, the batch is evaluated. Tensors are on `device`."""
 
     rows: Sequence[Sequence[Row]]
     device: torch.device
@@ -167,12 +178,12 @@ class PackedBatch:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Of all rows, in tokens."""
+        """Return the length of each row in tokens, (rows,)."""
         return np.array([len(row) for one in self.rows for row in one], dtype=np.int64)
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Of all rows on the line."""
+        """Return the position of each row's first token, (rows,)."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
 
     @cached_property
@@ -181,12 +192,12 @@ class PackedBatch:
 
     @cached_property
     def counts(self) -> list[int]:
-        """Tokens of each trial."""
+        """Return the number of tokens of each trial."""
         return [sum(len(row) for row in one) for one in self.rows]
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
-        """Of each trial's tokens on the line."""
+        """Return the start and the end of each trial's tokens."""
         return list(pairwise([0, *accumulate(self.counts)]))
 
     @cached_property
@@ -203,7 +214,7 @@ class PackedBatch:
 
     @cached_property
     def keys(self) -> Tensor:
-        """Of each trial's source of noise."""
+        """Return the key of each trial's source of noise, (trials,)."""
         return self._tensor(np.array([source.key for source in self.noise]))
 
     @cached_property
@@ -220,12 +231,12 @@ class PackedBatch:
 
     @cached_property
     def input_ids(self) -> Tensor:
-        return self._line([row.tokens for one in self.rows for row in one])
+        return self._sequence([row.tokens for one in self.rows for row in one])
 
     @cached_property
     def token_type_ids(self) -> Tensor | None:
         types = [row.token_types for one in self.rows for row in one]
-        return None if types[0] is None else self._line([one for one in types if one is not None])
+        return None if types[0] is None else self._sequence([one for one in types if one is not None])
 
     @cached_property
     def position_ids(self) -> Tensor:
@@ -284,7 +295,7 @@ class PackedBatch:
         whole = None if real.all() else self._tensor(real)
         return Group(self._tensor(index), whole, self._tensor(trial), self._tensor(within), tuple(counts.tolist()))
 
-    def _line(self, parts: list[np.ndarray]) -> Tensor:
+    def _sequence(self, parts: list[np.ndarray]) -> Tensor:
         return self._tensor(np.concatenate(parts).astype(np.int64))[None]
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -292,33 +303,36 @@ class PackedBatch:
 
 
 def counted_positions(layout: PackIndex, pad: int) -> Tensor:
-    """(1, tokens), the positions of RoBERTa and its kin: counted in each row from behind the id `pad`, over the tokens that
-    are not it. A text may hold that id, where its tokenizer pads with another."""
-    places = layout.position_ids
+    """Return the positions of RoBERTa and its kin, (1, tokens): counted in each row from behind
+    the id `pad`, over the tokens that are not it. A text may hold that id, where its tokenizer
+    pads with another."""
+    positions = layout.position_ids
     padding = (layout.input_ids == pad).long()
     so_far = padding.cumsum(1)
-    first = (torch.arange(places.shape[1], device=places.device) - places).clamp(min=0)
+    first = (torch.arange(positions.shape[1], device=positions.device) - positions).clamp(min=0)
     left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
-    return torch.where(padding.bool(), pad, places + 1 + pad - left_out)
+    return torch.where(padding.bool(), pad, positions + 1 + pad - left_out)
 
 
 def upload(values: np.ndarray, device: torch.device) -> Tensor:
-    """Without waiting for a GPU to come to it: what is not pinned has been read when the call returns."""
+    """Copy to the device without waiting for it: memory that is not pinned has been read when the
+    call returns."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
 
 
 def edge_of(length: int) -> int:
-    """The length that a row is padded to: it depends on the row alone, so that a trial's dropout does too."""
+    """Return the length that a row is padded to: it depends on the row alone, so that a trial's
+    dropout does too."""
     return next((edge for edge in _LENGTHS if edge >= length), -(-length // _BEYOND) * _BEYOND)
 
 
 def chunks(rows: Sequence[Row], *, at_most: int, tokens: int) -> Iterator[slice]:
-    """Stretches of at most so many rows and, where a stretch has more than one, tokens."""
+    """Yield slices of at most so many rows and, where a slice has more than one row, tokens."""
     start = held = 0
-    for place, row in enumerate(rows):
-        if place > start and (place - start >= at_most or held + len(row) > tokens):
-            yield slice(start, place)
-            start, held = place, 0
+    for number, row in enumerate(rows):
+        if number > start and (number - start >= at_most or held + len(row) > tokens):
+            yield slice(start, number)
+            start, held = number, 0
         held += len(row)
     if start < len(rows):
         yield slice(start, len(rows))

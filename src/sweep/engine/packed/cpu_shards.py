@@ -1,7 +1,7 @@
-"""Parts of a pack that go through at the same time: on a CPU one for each core.
+"""Parts of a pack that run at the same time: on a CPU one for each core.
 
-On few cores a product of small matrices is done sooner by one core alone than by all together: they need not wait for each
-other, and each keeps its part in its own cache.
+On few cores a product of small matrices is done sooner by one core alone than by all together:
+they need not wait for each other, and each keeps its part in its own cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sweep.engine.packed.slot import Slot
 
 R = TypeVar("R")
 
-_MOST = 4  # further cores share the work of one
+_MOST = 4  # further cores join in the work of one shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +32,31 @@ class CpuShards:
     @classmethod
     @contextmanager
     def open(cls, device: torch.device) -> Iterator[CpuShards]:
+        """Start the threads of the shards, each with its part of the cores; a GPU has one shard
+        and needs no thread."""
         threads = torch.get_num_threads()
         count = min(threads, _MOST) if device.type == "cpu" else 1
         if count == 1:
             yield cls(1, None)
             return
-        with ThreadPoolExecutor(count, "lane", torch.set_num_threads, (threads // count,)) as pool:
+        with ThreadPoolExecutor(count, "shard", torch.set_num_threads, (threads // count,)) as pool:
             yield cls(count, pool)
         torch.set_num_threads(threads)
 
     def run(
         self,
         work: Callable[[PackedModel, Sequence[Slot]], R],
-        carriers: Sequence[PackedModel],
+        models: Sequence[PackedModel],
         parts: Sequence[Sequence[Slot]],
     ) -> list[tuple[Sequence[Slot], R | BaseException]]:
-        """For each part what `work` gives or raises, in the order of the parts. A lane has a carrier of its own."""
+        """Run `work` for each part. Return each part, in their order, with what `work` returned or
+        the error of running out of memory. Each shard has a model of its own."""
 
-        def lane(number: int) -> list[R | BaseException]:
-            return [memory.tried(partial(work, carriers[number], part)) for part in parts[number :: len(carriers)]]
+        def shard(number: int) -> list[R | BaseException]:
+            return [memory.tried(partial(work, models[number], part)) for part in parts[number :: len(models)]]
 
-        if self.pool is None or len(parts) == 1 or len(carriers) == 1:
-            found = [lane(number) for number in range(len(carriers))]
+        if self.pool is None or len(parts) == 1 or len(models) == 1:
+            found = [shard(number) for number in range(len(models))]
         else:
-            found = list(self.pool.map(lane, range(len(carriers))))
-        return [(part, found[place % len(carriers)][place // len(carriers)]) for place, part in enumerate(parts)]
+            found = list(self.pool.map(shard, range(len(models))))
+        return [(part, found[number % len(models)][number // len(models)]) for number, part in enumerate(parts)]

@@ -1,4 +1,4 @@
-"""Dropout over a pack, each trial's values from its own source."""
+"""Dropout over a pack: each trial's masks are drawn from its own source."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sweep.engine.packed.attention import PackContext
 from sweep.engine.packed.noise import Noise, masks
 
 
-class LineDropout(nn.Dropout):
+class PackedDropout(nn.Dropout):
     """Stands in for a `Dropout` of the base, on values that are (1, tokens, width)."""
 
-    def __init__(self, probability: float, line: PackContext) -> None:
+    def __init__(self, probability: float, context: PackContext) -> None:
         super().__init__(probability)
-        self.line = line
+        self.context = context
 
     def forward(self, values: Tensor) -> Tensor:
-        line: PackContext = self.line
-        draws = line.layout.draws
+        context: PackContext = self.context
+        draws = context.layout.draws
         if not self.training or not self.p or draws is None:
             return values
-        mask = line.mask(self, lambda place: draws.tokens(place, values.shape[-1], self.p, values.dtype))
+        mask = context.mask(self, lambda number: draws.tokens(number, values.shape[-1], self.p, values.dtype))
         dropped: Tensor = values * mask.view(values.shape)
         return dropped
 
@@ -36,18 +36,19 @@ class OwnDropout(nn.Dropout):
         return values * masks([self.noise], [values.numel()], [self.p], values.dtype).view(values.shape)
 
 
-def replace(model: nn.Module, line: PackContext) -> None:
-    """Every `Dropout` of a base that `line` was put on becomes a `LineDropout`."""
+def replace(model: nn.Module, context: PackContext) -> None:
+    """Replace every `Dropout` of a base that `context` was attached to by a `PackedDropout`."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                drops = LineDropout(child.p, line).train(child.training)
-                line.replace(child, drops)
+                drops = PackedDropout(child.p, context).train(child.training)
+                context.replace(child, drops)
                 setattr(module, name, drops)
 
 
 def replace_own(model: nn.Module) -> list[OwnDropout]:
-    """Every `Dropout` of a trial's head becomes an `OwnDropout`; they are returned in the model's order."""
+    """Replace every `Dropout` of a trial's head by an `OwnDropout`. Return them in the model's
+    order."""
     found = []
     for module in list(model.modules()):
         for name, child in module.named_children():

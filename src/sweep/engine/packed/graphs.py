@@ -1,5 +1,6 @@
-"""Passes of training as CUDA graphs: a small pack on a large GPU waits for its launches, thousands a step, and a graph has
-one. PyTorch's own (`torch.cuda.CUDAGraph`), a forward and a backward one for each shape of pack."""
+"""Training passes as CUDA graphs (`torch.cuda.CUDAGraph`): a forward and a backward one for each
+shape of batch. A small pack on a large GPU waits for its kernel launches, thousands a step; a
+graph has one."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from sweep.errors import first_line
 
 logger = logging.getLogger(__name__)
 
-_MOST = 48  # shapes that are kept
+_MOST = 48  # shapes kept
 
 Signature = tuple[Any, ...]
 Compute = Callable[[PackIndex], Tensor]
@@ -28,35 +29,37 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """`vectors` are those of a pack's rows, (rows, width). `back` takes their gradient and gives those of the leaves; both hold
-    until the next pass."""
+    """`vectors` are those of the rows, (rows, width). `back` takes their gradient and returns
+    those of the stacked weights; both hold until the next pass."""
 
     vectors: Tensor
     back: Callable[[Tensor], Gradients]
 
 
 class Player(Protocol):
-    """Runs again what it has recorded: the same kernels on the same places in memory."""
+    """Runs recorded work again: the same kernels on the same memory."""
 
     def warm(self, work: Callable[[], None]) -> None:
-        """Run it once before it is recorded."""
+        """Run the work once before it is recorded."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], object]:
-        """What runs it again."""
+        """Record the work. Return a function that runs it again."""
 
     def forget(self) -> None:
-        """None of what was recorded is run again."""
+        """Drop all recordings."""
 
 
 class CudaPlayer:
-    """All graphs share the memory of what they compute on the way: one runs at a time."""
+    """Runs CUDA graphs. All of them share the memory of their intermediate results: one runs at a
+    time."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm(self, work: Callable[[], None]) -> None:
-        """Libraries set themselves up the first time, which a capture cannot hold."""
+        """Run the work once: libraries initialise themselves the first time, which cannot be
+        captured."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             work()
@@ -70,7 +73,8 @@ class CudaPlayer:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 work()
         except RuntimeError:
-            # A capture that fails leaves both as they are in the middle of one.
+            # A capture that fails leaves the stream and the generator as they are in the middle of
+            # one.
             torch.cuda.set_stream(stream)
             generator.graphsafe_set_state(numbers)
             raise
@@ -81,44 +85,45 @@ class CudaPlayer:
 
 
 class Graphs:
-    """The passes of one carrier. All are dropped when its adapters have moved. Where a pass cannot be recorded, a line says so
-    and none is from then on."""
+    """The recorded passes of one `PackedModel`. All are dropped when its adapters have moved in
+    memory. Where a pass cannot be recorded, a warning says so, and no further one is."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
         self._off = False
         self._signature: Signature = ()
-        self._leaves: Sequence[StackedWeights] = ()  # held, so that a signature stays theirs
+        self._stacks: Sequence[StackedWeights] = ()  # held, so that no other tensor gets an id of the signature
         self._gradients: list[Tensor] = []
         self._passes: OrderedDict[Shape, _Pass] = OrderedDict()
 
     def forward(
-        self, layout: PackedBatch, signature: Signature, compute: Compute, leaves: Sequence[StackedWeights]
+        self, batch: PackedBatch, signature: Signature, compute: Compute, stacks: Sequence[StackedWeights]
     ) -> Forward | None:
-        """None where the pass is to be run as it is. `compute` gives the vectors of a pack, (rows, width), from `leaves`, and
-        `signature` tells all else that it depends on."""
-        if self._off or layout.draws is None:
+        """Run a recorded pass, and record it first where it is new. Return None where the pass is
+        to be run without a recording. `compute` returns the vectors of a batch, (rows, width),
+        from `stacks`; `signature` tells all else that it depends on."""
+        if self._off or batch.draws is None:
             return None
         if signature != self._signature:
             self.release()
-            self._signature, self._leaves = signature, leaves
-        shape = Shape.of(layout)
-        if shape.wasteful or (shape not in self._passes and not self._record(shape, layout, compute)):
+            self._signature, self._stacks = signature, stacks
+        shape = Shape.of(batch)
+        if shape.wasteful or (shape not in self._passes and not self._record(shape, batch, compute)):
             return None
         self._passes.move_to_end(shape)
-        return self._passes[shape].run(layout)
+        return self._passes[shape].run(batch)
 
     def release(self) -> None:
         self._passes.clear()
         self._player.forget()
-        self._gradients, self._leaves, self._signature = [], (), ()
+        self._gradients, self._stacks, self._signature = [], (), ()
 
-    def _record(self, shape: Shape, layout: PackedBatch, compute: Compute) -> bool:
-        stacks = [leaf.stacked for leaf in self._leaves]
+    def _record(self, shape: Shape, batch: PackedBatch, compute: Compute) -> bool:
+        stacks = [stack.stacked for stack in self._stacks]
         try:
             self._gradients = self._gradients or [torch.zeros_like(stack) for stack in stacks]
-            one = _Pass(StaticPackedBatch(shape, layout.device), compute, stacks, self._gradients)
-            one.record(layout, self._player)
+            one = _Pass(StaticPackedBatch(shape, batch.device), compute, stacks, self._gradients)
+            one.record(batch, self._player)
         except (RuntimeError, MemoryError) as error:
             logger.warning(f"CUDA graphs are off: {first_line(error)}")
             self._off = True
@@ -132,23 +137,23 @@ class Graphs:
 
 class _Pass:
     def __init__(
-        self, frame: StaticPackedBatch, compute: Compute, stacks: Sequence[Tensor], gradients: Sequence[Tensor]
+        self, static: StaticPackedBatch, compute: Compute, stacks: Sequence[Tensor], gradients: Sequence[Tensor]
     ) -> None:
-        self._frame, self._compute = frame, compute
+        self._static, self._compute = static, compute
         self._stacks, self._gradients = stacks, gradients
 
-    def record(self, layout: PackedBatch, player: Player) -> None:
-        self._frame.fill(layout)
-        player.warm(self._go)
+    def record(self, batch: PackedBatch, player: Player) -> None:
+        self._static.fill(batch)
+        player.warm(self._run_forward)
         self._given = torch.zeros_like(self._vectors)
-        player.warm(self._come_back)
-        self._forward = player.record(self._go)
-        self._backward = player.record(self._come_back)
+        player.warm(self._run_backward)
+        self._forward = player.record(self._run_forward)
+        self._backward = player.record(self._run_backward)
 
-    def run(self, layout: PackedBatch) -> Forward:
-        self._frame.fill(layout)
+    def run(self, batch: PackedBatch) -> Forward:
+        self._static.fill(batch)
         self._forward()
-        return Forward(self._vectors[: len(layout.lengths)], self._back)
+        return Forward(self._vectors[: len(batch.lengths)], self._back)
 
     def _back(self, given: Tensor) -> Gradients:
         self._given.zero_()
@@ -156,26 +161,28 @@ class _Pass:
         self._backward()
         return [one if used else None for one, used in zip(self._gradients, self._used, strict=True)]
 
-    def _go(self) -> None:
+    def _run_forward(self) -> None:
         self._live = self._uncached()
         self._vectors = self._live.detach()
 
-    def _come_back(self) -> None:
+    def _run_backward(self) -> None:
         found = torch.autograd.grad(self._live, self._stacks, self._given, allow_unused=True)
         del self._live
         self._used = [one is not None for one in found]
-        for place, one in zip(self._gradients, found, strict=True):
+        for target, one in zip(self._gradients, found, strict=True):
             if one is not None:
-                place.copy_(one)
+                target.copy_(one)
 
     def _uncached(self) -> Tensor:
-        """Autocast would keep casts for longer than the recording."""
+        """Compute the vectors without autocast's cache, which would keep casts for longer than the
+        recording."""
         kind = self._stacks[0].device.type
         enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
         with torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False):
-            return self._compute(self._frame.places())
+            return self._compute(self._static.index())
 
 
 def graphs_for(device: torch.device, *, bf16: bool) -> Graphs | None:
-    """Where products of a pack are grouped, in bfloat16 on a GPU: padded ones would have shapes that lengths decide."""
+    """Return the recorder of a pack in bfloat16 on a GPU, where products are grouped, else None:
+    padded products would have shapes that depend on the lengths of the rows."""
     return Graphs(CudaPlayer()) if device.type == "cuda" and bf16 else None

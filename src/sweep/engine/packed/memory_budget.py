@@ -1,4 +1,5 @@
-"""How many trials fit, and how a pass over them is divided: by cores, and by what memory holds."""
+"""The number of trials that fit, and the division of a pass over them: by cores, and by what
+memory holds."""
 
 from __future__ import annotations
 
@@ -14,18 +15,19 @@ from sweep.engine.packed.slot import Slot
 
 _MOST = {"cpu": 8, "cuda": 32}  # under auto: a trial begun with others knows nothing of their results
 _EVAL_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass of an evaluation
-_SPARE = 0.2  # of the memory that is free
+_SPARE = 0.2  # the part of the free memory that stays free
 
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """`lanes` is how many parts of a pack go through at the same time."""
+    """`wanted` is the number of slots that the config asks for, and `most` bounds it where that is
+    auto. `shards` is how many parts of a pack run at the same time."""
 
     device: torch.device
     wanted: int | Literal["auto"]
-    lanes: int
+    shards: int
     most: int | None = None
-    fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one goes alone
+    fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one trains alone
     at_once: int | None = None  # trials that went through together when memory ran out with more
     eval_tokens: int = field(init=False)
 
@@ -34,36 +36,40 @@ class MemoryBudget:
 
     @property
     def slots(self) -> int:
-        """Trials that may have a seat; those that do not go through together go one part after the other."""
+        """Return how many trials may be open; those that do not go through together go one part
+        after the other."""
         most = _MOST.get(self.device.type, 8)
         return min(self.fitting, most, self.most or most) if self.wanted == "auto" else self.wanted
 
-    def parts(self, seats: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
-        """For each lane in turn, no more seats than may go through at once, and of like weight together."""
-        most = self.at_once or len(seats)
-        size = max(1, min(-(-len(seats) // self.lanes), most // self.lanes))
-        found: list[list[Slot]] = [[] for _ in range(-(-len(seats) // size))]
+    def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
+        """Divide slots into parts for the shards: no more slots in a part than may go through at
+        once, and parts of like weight."""
+        most = self.at_once or len(slots)
+        size = max(1, min(-(-len(slots) // self.shards), most // self.shards))
+        found: list[list[Slot]] = [[] for _ in range(-(-len(slots) // size))]
         loads = [0] * len(found)
-        for weight, seat in sorted(zip(weights, seats, strict=True), key=lambda pair: -pair[0]):
-            lightest = min((place for place, part in enumerate(found) if len(part) < size), key=loads.__getitem__)
-            found[lightest].append(seat)
+        for weight, slot in sorted(zip(weights, slots, strict=True), key=lambda pair: -pair[0]):
+            lightest = min((part for part, held in enumerate(found) if len(held) < size), key=loads.__getitem__)
+            found[lightest].append(slot)
             loads[lightest] += weight
         return list(found)
 
     def shrink(self, trials: int) -> None:
+        """Let no more than so many trials go through at once from now on."""
         self.at_once = max(1, min(self.at_once or trials, trials))
-        self.lanes = min(self.lanes, self.at_once)
+        self.shards = min(self.shards, self.at_once)
 
     def shrink_evaluation(self, longest: int) -> bool:
-        """False where a pass holds a single row already."""
+        """Halve the tokens of an evaluation's pass. Return False where a pass holds a single row
+        already."""
         if self.eval_tokens <= longest:
             return False
         self.eval_tokens //= 2
         return True
 
     @contextmanager
-    def measured(self, seats: Sequence[Slot]) -> Iterator[None]:
-        """See, by the first step, how many trials like it the free memory holds."""
+    def measured(self, slots: Sequence[Slot]) -> Iterator[None]:
+        """Measure the first step, to estimate how many trials like it the free memory holds."""
         if self.wanted != "auto" or self.fitting > 1:
             yield
             return
@@ -71,7 +77,7 @@ class MemoryBudget:
         before = memory.in_use(self.device)
         yield
         taken = max(memory.peak(self.device) - before, 1)
-        tokens = sum(seat.batch_tokens for seat in seats)
-        worst = max(seat.plan.config.trainer.per_device_train_batch_size * max(seat.train.lengths) for seat in seats)
-        of_one = taken / tokens * worst + max(seat.bytes for seat in seats)
+        tokens = sum(slot.batch_tokens for slot in slots)
+        worst = max(slot.settings.trainer.per_device_train_batch_size * max(slot.train.lengths) for slot in slots)
+        of_one = taken / tokens * worst + max(slot.bytes for slot in slots)
         self.fitting = max(2, 1 + int(memory.free(self.device) * (1 - _SPARE) / of_one))

@@ -1,5 +1,9 @@
-"""Behind the last attention of a base nothing mixes tokens any more, so that products are needed only for the tokens that its
-pooling reads: of a small model with a first token or a last one, a seventh of the work."""
+"""Linear layers behind the last attention of a base, computed only for the tokens that its pooling
+reads.
+
+Behind the last attention nothing mixes tokens any more. With a first or a last token, this saves a
+seventh of the work of a small model.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +21,31 @@ Chosen = Callable[[PackIndex], Tensor]
 
 
 class Narrowed(nn.Module):
-    """Gives zeros for tokens that are not among the `chosen`, (rows,)."""
+    """A linear layer that returns zeros for tokens other than the `chosen`, (rows,)."""
 
-    def __init__(self, linear: nn.Module, line: PackContext, chosen: Chosen) -> None:
+    def __init__(self, linear: nn.Module, context: PackContext, chosen: Chosen) -> None:
         super().__init__()
-        self.linear, self.line, self.chosen = linear, line, chosen
-        line.replace(linear, self)
+        self.linear, self.context, self.chosen = linear, context, chosen
+        context.replace(linear, self)
 
     def forward(self, values: Tensor) -> Tensor:
         """(1, tokens, in) → (1, tokens, out)"""
-        places = self.chosen(self.line.layout)
-        found: Tensor = self.linear(values.index_select(1, places))
-        return found.new_zeros(1, values.shape[1], found.shape[-1]).index_copy_(1, places, found)
+        positions = self.chosen(self.context.layout)
+        found: Tensor = self.linear(values.index_select(1, positions))
+        return found.new_zeros(1, values.shape[1], found.shape[-1]).index_copy_(1, positions, found)
 
 
 @contextmanager
-def behind_attention(model: nn.Module, line: PackContext) -> Iterator[list[nn.Module]]:
-    """While a line goes through a base for the first time. Filled with those linear layers that ran once for each token, after the
-    last attention. What mixed tokens without an attention would have mixed rows too, and a base that does is not packed."""
+def behind_attention(model: nn.Module, context: PackContext) -> Iterator[list[nn.Module]]:
+    """Yield a list that is filled when the context ends, with the linear layers that ran once for
+    each token after the last attention; one pass is run meanwhile. A module that mixed tokens
+    without attention would have mixed rows too, and such a base is not packed."""
     ran: defaultdict[nn.Module, list[int]] = defaultdict(list)
     found: list[nn.Module] = []
 
     def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        by_token = given[0].ndim == 3 and given[0].shape[:2] == (1, line.layout.tokens)
-        ran[module].append(line.attended if by_token else -1)
+        by_token = given[0].ndim == 3 and given[0].shape[:2] == (1, context.layout.tokens)
+        ran[module].append(context.attended if by_token else -1)
 
     linears = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
     hooks = [module.register_forward_pre_hook(note) for module in linears]
@@ -49,12 +54,13 @@ def behind_attention(model: nn.Module, line: PackContext) -> Iterator[list[nn.Mo
     finally:
         for hook in hooks:
             hook.remove()
-    found += [module for module, when in ran.items() if when == [line.attended]]
+    found += [module for module, when in ran.items() if when == [context.attended]]
 
 
-def replace(model: nn.Module, linears: list[nn.Module], line: PackContext, chosen: Chosen) -> None:
-    """Each of the linear layers of a base that `line` was put on becomes `Narrowed`."""
+def replace(model: nn.Module, linears: list[nn.Module], context: PackContext, chosen: Chosen) -> None:
+    """Replace each of these linear layers of a base that `context` was attached to by a
+    `Narrowed`."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if child in linears:
-                setattr(module, name, Narrowed(child, line, chosen))
+                setattr(module, name, Narrowed(child, context, chosen))

@@ -1,4 +1,5 @@
-"""What one carrier does for the seats of a pack: a batch of each trial forward and back, or the validation rows they share."""
+"""The passes of one packed model: a training batch of each slot, or the validation rows that the
+slots share."""
 
 from __future__ import annotations
 
@@ -13,68 +14,71 @@ from torch import Tensor
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
 from sweep.engine.loss import wide
+from sweep.engine.optimizer_steps import StepTaken
 from sweep.engine.packed.adapters import WeightGrad
 from sweep.engine.packed.batch import Row, chunks, upload
 from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.packed.slot import Slot
-from sweep.engine.updates import Stepped
 
 
-def learn(carrier: PackedModel, seats: Sequence[Slot]) -> list[tuple[Tensor, Stepped | BaseException | None]]:
-    """The batch in hand of each trial: its loss, and the optimizer step that it ends, or what that step raises. Nothing of a
-    trial has changed when memory runs out before."""
+def train_pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, StepTaken | BaseException | None]]:
+    """Train the present batch of each slot. Return for each its loss, and the optimizer step that
+    the batch ends, or what that step raised; None where it ends none. No trial has changed when
+    memory runs out before."""
     return [
-        (loss, memory.tried(partial(seat.learn, gradients)))
-        for seat, (loss, gradients) in zip(seats, _pass(carrier, seats), strict=True)
+        (loss, memory.tried(partial(slot.learn, gradients)))
+        for slot, (loss, gradients) in zip(slots, _pass(model, slots), strict=True)
     ]
 
 
-def _pass(carrier: PackedModel, seats: Sequence[Slot]) -> list[tuple[Tensor, list[WeightGrad]]]:
-    """Forward and back: each trial's loss, and the gradients of its weights."""
-    for seat in seats:
-        seat.passenger.train(True)
-    carrier.train(True)
-    carrier.load([seat.passenger for seat in seats])
-    numbers = [seat.waiting[0] for seat in seats]
-    rows = [[seat.train.rows[row] for row in batch] for seat, batch in zip(seats, numbers, strict=True)]
-    layout = carrier.layout(rows, [seat.noise() for seat in seats])
-    counts = [len(batch) for batch in numbers]
-    with autocast(seats[0].plan.config.trainer, carrier.device):
-        forward = carrier.forward(layout)
+def _pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, list[WeightGrad]]]:
+    """Run a forward and a backward pass. Return for each slot its loss, and the gradients of its
+    weights."""
+    for slot in slots:
+        slot.adapters.train(True)
+    model.train(True)
+    model.load([slot.adapters for slot in slots])
+    numbers = [slot.pending[0] for slot in slots]
+    rows = [[slot.train.rows[row] for row in batch] for slot, batch in zip(slots, numbers, strict=True)]
+    batch = model.batch(rows, [slot.noise() for slot in slots])
+    counts = [len(own) for own in numbers]
+    with autocast(slots[0].settings.trainer, model.device):
+        forward = model.forward(batch)
         entering = forward.vectors.detach().requires_grad_()
-        chosen = upload(np.concatenate(numbers), carrier.device)
-        parts = zip(seats, torch.split(entering, counts), torch.split(chosen, counts), strict=True)
-        losses = [seat.loss(vectors, batch) for seat, vectors, batch in parts]
-    heads = [seat.passenger.head_weights for seat in seats]
+        chosen = upload(np.concatenate(numbers), model.device)
+        parts = zip(slots, torch.split(entering, counts), torch.split(chosen, counts), strict=True)
+        losses = [slot.loss(vectors, own) for slot, vectors, own in parts]
+    heads = [slot.adapters.head_weights for slot in slots]
     wanted = [entering, *(weight for weights in heads for weight in weights)]
     into, *own = torch.autograd.grad(losses, wanted, [torch.ones_like(loss) for loss in losses], allow_unused=True)
-    shares = carrier.shares(forward.back(into))
-    carrier.clear()
+    of_adapters = model.weight_grads(forward.back(into))
+    model.clear()
     rest = iter(own)
     of_heads = [list(zip(weights, islice(rest, len(weights)), strict=True)) for weights in heads]
     return [
-        (loss.detach(), [*share, *((weight, one) for weight, one in head if one is not None)])
-        for loss, share, head in zip(losses, shares, of_heads, strict=True)
+        (loss.detach(), [*adapters, *((weight, one) for weight, one in head if one is not None)])
+        for loss, adapters, head in zip(losses, of_adapters, of_heads, strict=True)
     ]
 
 
-def scores(carrier: PackedModel, seats: Sequence[Slot], *, tokens: int) -> list[Tensor]:
-    """Of each trial for all rows of the validation split they share, in the rows' order."""
-    rows = seats[0].validation.rows
-    order = seats[0].validation.longest_first
-    lined: list[Row] = [rows[row] for row in order]
-    at_most = min(seat.plan.config.trainer.per_device_eval_batch_size for seat in seats)
-    carrier.train(False)
-    for seat in seats:
-        seat.passenger.train(False)
-    found: list[list[Tensor]] = [[] for _ in seats]
-    with torch.no_grad(), autocast(seats[0].plan.config.trainer, carrier.device):
-        carrier.load([seat.passenger for seat in seats])
-        for part in chunks(lined, at_most=at_most, tokens=max(tokens // len(seats), 1)):
-            vectors = carrier.vectors(carrier.layout([lined[part]] * len(seats)))
-            for logits, seat, one in zip(found, seats, vectors[: len(seats)], strict=True):
-                logits.append(wide(seat.passenger.head(one)))
-    carrier.clear()
+def score_pass(model: PackedModel, slots: Sequence[Slot], *, tokens: int) -> list[Tensor]:
+    """Return the scores of each slot for all rows of the validation split that they share, (rows,
+    labels), in the rows' order. A forward pass has at most so many `tokens`."""
+    rows = slots[0].validation.rows
+    order = slots[0].validation.longest_first
+    ordered: list[Row] = [rows[row] for row in order]
+    at_most = min(slot.settings.trainer.per_device_eval_batch_size for slot in slots)
+    model.train(False)
+    for slot in slots:
+        slot.adapters.train(False)
+    found: list[list[Tensor]] = [[] for _ in slots]
+    with torch.no_grad(), autocast(slots[0].settings.trainer, model.device):
+        model.load([slot.adapters for slot in slots])
+        for part in chunks(ordered, at_most=at_most, tokens=max(tokens // len(slots), 1)):
+            vectors = model.vectors(model.batch([ordered[part]] * len(slots)))
+            for logits, slot, one in zip(found, slots, vectors[: len(slots)], strict=True):
+                logits.append(wide(slot.adapters.head(one)))
+    model.clear()
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
-    return [torch.cat(logits)[back.to(carrier.device)] for logits in found]
+    return [torch.cat(logits)[back.to(model.device)] for logits in found]

@@ -1,6 +1,7 @@
 """Matrix products over a pack: each trial's tokens with that trial's matrix.
 
-`torch.nn.functional.grouped_mm` where it takes the type on the device, else batched products over padded stretches.
+They use `torch.nn.functional.grouped_mm` where it takes the type on the device, else batched
+products over the tokens of each trial, padded to the longest.
 """
 
 from __future__ import annotations
@@ -31,6 +32,6 @@ def outer(left: Tensor, right: Tensor, layout: PackIndex) -> Tensor:
 
 
 def _grouped(values: Tensor, *sizes: int) -> bool:
-    """The grouped product wants rows of whole 16 bytes."""
+    """Return whether the grouped product can be used: it needs rows of whole 16 bytes."""
     known = torch.float32 if values.device.type == "cpu" else torch.bfloat16
     return values.dtype is known and not any(size * values.element_size() % 16 for size in sizes)

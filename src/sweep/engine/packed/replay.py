@@ -1,8 +1,9 @@
 """The dropout of a packed trial, drawn again over the padded batches of the Trainer.
 
-A pack draws a trial's masks from its seed and the number of its batch, for the batch's real tokens (`noise`). Here a trial's
-own model is given dropout modules and an attention that take the same values to the same tokens. All else is the model's own
-padded forward pass, so that a trial trained both ways tells whether the pack was right, with dropout too.
+A pack draws a trial's masks from its seed and the number of its batch, for the batch's real tokens
+(`noise`). Here a trial's own model gets dropout modules and an attention that apply the same masks
+to the same tokens. All else is the model's own padded forward pass, so that a trial trained both
+ways shows whether the pack was right, with dropout too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from sweep.engine.packed.attention import PackContext, compute_type, line_of
+from sweep.engine.packed.attention import PackContext, compute_type, context_of
 from sweep.engine.packed.batch import PackedBatch, Row
 from sweep.engine.packed.dropout import OwnDropout, replace_own
 from sweep.engine.packed.noise import Noise
@@ -28,17 +29,18 @@ from sweep.model.architecture import body
 NAME = "sweep_replay"
 
 
-class Padded(PackContext):
-    """A line that is laid out as a padded batch: `real` (rows, length) tells its tokens from padding, None before the first."""
+class PaddedContext(PackContext):
+    """The context of a padded batch: `real` (rows, length) tells its tokens from padding; None
+    before the first batch."""
 
     real: Tensor | None = None
 
     def drawn(self, module: PaddedDropout, values: Tensor, shaped: Callable[[Tensor], Tensor]) -> Tensor:
-        """The module's mask for `values`, whose tokens are those of the layout in hand."""
+        """Return the module's mask for `values`, whose tokens are those of the present layout."""
         draws = self.layout.draws
         assert draws is not None, "a batch that is trained has noise"
         width, kind, rate = values.shape[-1], values.dtype, module.p
-        found: Tensor = self.mask(module, lambda place: shaped(draws.tokens(place, width, rate, kind)))
+        found: Tensor = self.mask(module, lambda number: shaped(draws.tokens(number, width, rate, kind)))
         return found
 
     def of_tokens(self, mask: Tensor) -> Tensor:
@@ -49,7 +51,8 @@ class Padded(PackContext):
         return spread
 
     def of_scores(self, masks: list[Tensor], heads: int) -> Tensor:
-        """For each group of rows (rows x heads, length, length) → (all rows, heads, length, length)"""
+        """For each group of rows (rows x heads, length, length) → (all rows, heads, length,
+        length)"""
         assert self.real is not None
         rows, length = self.real.shape
         starts, counts = self.real.int().argmax(dim=1).tolist(), self.real.sum(dim=1).tolist()
@@ -62,36 +65,38 @@ class Padded(PackContext):
 
 
 class PaddedDropout(nn.Dropout):
-    """Stands in for a `Dropout` of the base or of an adapter, on values that are (rows, length, width)."""
+    """Stands in for a `Dropout` of the base or of an adapter, on values that are (rows, length,
+    width)."""
 
-    def __init__(self, probability: float, line: Padded) -> None:
+    def __init__(self, probability: float, context: PaddedContext) -> None:
         super().__init__(probability)
-        self.line = line
+        self.context = context
 
     def forward(self, values: Tensor) -> Tensor:
-        line: Padded = self.line
+        context: PaddedContext = self.context
         if not self.training or not self.p:
             return values
-        if line.real is not None and values.shape[:-1] == line.real.shape:
-            return values * line.drawn(self, values, line.of_tokens)
-        if line.real is not None and values.shape[:-1] == line.real.shape[:1]:  # in a pooler: of the first tokens
-            with line.meanwhile(line.layout.of_first):
-                return values * line.drawn(self, values, lambda mask: mask)
+        if context.real is not None and values.shape[:-1] == context.real.shape:
+            return values * context.drawn(self, values, context.of_tokens)
+        if context.real is not None and values.shape[:-1] == context.real.shape[:1]:  # in a pooler: the first tokens
+            with context.using(context.layout.of_first):
+                return values * context.drawn(self, values, lambda mask: mask)
         return super().forward(values)
 
 
 class Replay:
-    """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and `recomputes` says that gradients
-    are checkpointed. Call `next_batch` before each batch of training, from the first on."""
+    """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and
+    `recomputes` says that gradients are checkpointed. Call `next_batch` before each training
+    batch, from the first on."""
 
     def __init__(self, model: nn.Module, seed: int, *, recomputes: bool) -> None:
         inner = unwrapped(model)
         trunk = cast(PreTrainedModel, inner.get_submodule(body(inner)))
         self._model, self._seed, self._batches = inner, seed, 0
-        self._line = Padded()
-        self._line.recomputes = recomputes
-        self._line.number(list(_of_base(trunk)))
-        _replace(trunk, self._line)
+        self._context = PaddedContext()
+        self._context.recomputes = recomputes
+        self._context.number(list(_of_base(trunk)))
+        _replace(trunk, self._context)
         self._heads = [own for name, child in inner.named_children() if child is not trunk for own in _own(inner, name)]
         self._before = inner.config._attn_implementation
         inner.set_attn_implementation(NAME)
@@ -100,21 +105,22 @@ class Replay:
         """`mask` is the batch's attention mask, (rows, length)."""
         noise = Noise(self._seed, self._batches, mask.device)
         self._batches += 1
-        self._line.real = mask.bool()
+        self._context.real = mask.bool()
         rows = [Row(np.zeros(count, dtype=np.int64)) for count in mask.sum(dim=1).tolist()]
-        self._line.lay(PackedBatch([rows], mask.device, [noise]))
+        self._context.set_layout(PackedBatch([rows], mask.device, [noise]))
         for dropout in self._heads:
             dropout.noise = noise
 
     def over(self) -> None:
-        """The model attends as before; its dropout, which only training uses, stays."""
-        self._line.lay(None)
-        self._line.real = None
+        """Restore the model's attention; its dropout, which only training uses, stays replaced."""
+        self._context.set_layout(None)
+        self._context.real = None
         self._model.set_attn_implementation(self._before)
 
 
 def _of_base(module: nn.Module) -> Iterator[nn.Module]:
-    """A module and those below it in its order, without what PEFT put there: an adapted layer stands for its base layer."""
+    """Yield a module and those below it in its order, without those of PEFT: an adapted layer
+    stands for its base layer."""
     yield module
     if isinstance(module, BaseTunerLayer):
         return
@@ -123,21 +129,22 @@ def _of_base(module: nn.Module) -> Iterator[nn.Module]:
         yield from _of_base(child)
 
 
-def _replace(trunk: nn.Module, line: Padded) -> None:
-    """A dropout in front of an adapter draws in the place of the layer that is adapted, as a pack's `Site` does."""
+def _replace(trunk: nn.Module, context: PaddedContext) -> None:
+    """Replace every dropout. One in front of an adapter draws under the number of the adapted
+    layer, as `MultiAdapterLinear`."""
     for module in list(trunk.modules()):
         adapted = module if isinstance(module, BaseTunerLayer) else None
         holders = module.children() if adapted is not None else [module]
         for holder in list(holders):
             for name, child in list(holder.named_children()):
-                if type(child) is nn.Dropout and (adapted is not None or line.numbers(child)):
-                    drops = PaddedDropout(child.p, line).train(child.training)
-                    line.replace(adapted or child, drops)
+                if type(child) is nn.Dropout and (adapted is not None or context.has(child)):
+                    drops = PaddedDropout(child.p, context).train(child.training)
+                    context.replace(adapted or child, drops)
                     setattr(holder, name, drops)
 
 
 def _own(owner: nn.Module, name: str) -> list[OwnDropout]:
-    """Those of a part of the head."""
+    """Return the dropout modules of a part of the head."""
     part = owner.get_submodule(name)
     if type(part) is nn.Dropout:
         setattr(owner, name, OwnDropout(part.p).train(part.training))
@@ -158,9 +165,9 @@ def _attend(
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' eager attention with the pack's dropout, over (rows, heads, length, width); windows and causality are in the
-    mask."""
-    line = cast(Padded, line_of(module))
+    """Return transformers' eager attention with the pack's dropout, over (rows, heads, length,
+    width); windows and causality are in the mask."""
+    context = cast(PaddedContext, context_of(module))
     kind = compute_type(value)
     heads = query.shape[1]
     query, key, value = (part.to(kind) for part in (query, key, value))
@@ -173,16 +180,16 @@ def _attend(
         scores = scores + attention_mask[..., : scores.shape[-1]]
     if s_aux is not None:
         sinks = s_aux.to(scores.dtype).view(1, heads, 1, 1).expand(*scores.shape[:3], 1)
-        shares = torch.cat([scores, sinks], dim=-1).softmax(dim=-1)[..., :-1]
+        probs = torch.cat([scores, sinks], dim=-1).softmax(dim=-1)[..., :-1]
     else:
-        shares = scores.softmax(dim=-1)
-    if dropout > 0 and line.real is not None:
-        draws, wide = line.layout.draws, shares.dtype
+        probs = scores.softmax(dim=-1)
+    if dropout > 0 and context.real is not None:
+        draws, wide = context.layout.draws, probs.dtype
         assert draws is not None, "a batch that is trained has noise"
-        shares = shares * line.mask(module, lambda place: line.of_scores(
-            [draws.scores(place, group, heads, dropout, wide) for group in line.layout.groups], heads
+        probs = probs * context.mask(module, lambda number: context.of_scores(
+            [draws.scores(number, group, heads, dropout, wide) for group in context.layout.groups], heads
         ))  # fmt: skip
-    return (shares.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
+    return (probs.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, _attend)

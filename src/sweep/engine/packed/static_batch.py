@@ -1,7 +1,8 @@
-"""Packs of one shape, at one place in memory: what a CUDA graph can be captured over.
+"""Packed batches of one shape, at one place in memory, over which a CUDA graph can be captured.
 
-A pack of other lengths goes through the same kernels when its line is filled up with tokens that no row reads, its rows with
-rows that no trial has, and all else is computed on the device from the lengths.
+A batch of other lengths goes through the same kernels when its sequence is filled up with tokens
+that no row reads, its rows with rows that belong to no trial, and all else is computed on the
+device from the lengths.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from sweep.engine.packed.noise import Counted, Draws
 _TOKENS = 1024
 _ROWS = 8
 _LENGTH = 32
-_SCORES = 1024  # a token and head; what else a layer keeps of a token is about as much
+_SCORES = 1024  # attention scores of a token in one head; what else a layer keeps of a token is about as much
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """At least one token and one row are of no trial. `typed`: with token types."""
+    """The shape of a static batch. At least one token and one row belong to no trial. `typed`:
+    with token types."""
 
     trials: int
     tokens: int
@@ -34,55 +36,57 @@ class Shape:
     typed: bool
 
     @classmethod
-    def of(cls, layout: PackedBatch) -> Shape:
-        """The smallest that holds a pack. There are few: each costs a recording."""
-        rows = len(layout.lengths) + 1
+    def of(cls, batch: PackedBatch) -> Shape:
+        """Return the smallest shape that holds a batch. Shapes are few, since each costs a
+        recording."""
+        rows = len(batch.lengths) + 1
         step = max(_ROWS, _power(rows) // 8)  # as trials come and go, rows become more and fewer
-        length = max(_power(layout.longest), _LENGTH)
-        typed = layout.token_type_ids is not None
-        return cls(len(layout.rows), rounded(layout.tokens + 1), -(-rows // step) * step, length, typed)
+        length = max(_power(batch.longest), _LENGTH)
+        typed = batch.token_type_ids is not None
+        return cls(len(batch.rows), rounded(batch.tokens + 1), -(-rows // step) * step, length, typed)
 
     @property
     def wasteful(self) -> bool:
-        """Attention, for which all rows are as long as the longest, would be most of the work."""
+        """Return whether attention, which pads all rows to the longest, would be most of the work."""
         return self.rows * self.length**2 > _SCORES * self.tokens
 
 
 class StaticPackedBatch:
-    """Takes packs of one shape, one after the other."""
+    """Memory for batches of one shape, filled with one after the other."""
 
     def __init__(self, shape: Shape, device: torch.device) -> None:
         self._shape = shape
-        # One buffer, so that a pack takes one copy. The keys have eight bytes each.
+        # One buffer, so that a batch takes one copy. The keys have eight bytes each.
         self._sizes = [2 * shape.trials, shape.trials, shape.rows, shape.tokens, shape.tokens * shape.typed]
         self._held = torch.zeros(sum(self._sizes), dtype=torch.int32, device=device)
 
-    def fill(self, layout: PackedBatch) -> None:
-        """Without waiting for the device."""
+    def fill(self, batch: PackedBatch) -> None:
+        """Copy a batch into the memory, without waiting for the device."""
         staged = np.zeros(len(self._held), dtype=np.int32)
         keys, row_counts, lengths, ids, types = np.split(staged, np.cumsum(self._sizes)[:-1])
-        keys.view(np.int64)[: len(layout.noise)] = [source.key for source in layout.noise]
-        row_counts[:] = [len(rows) for rows in layout.rows]
-        lengths[: len(layout.lengths)] = layout.lengths
-        rows = [row for one in layout.rows for row in one]
-        ids[: layout.tokens] = np.concatenate([row.tokens for row in rows])
+        keys.view(np.int64)[: len(batch.noise)] = [source.key for source in batch.noise]
+        row_counts[:] = [len(rows) for rows in batch.rows]
+        lengths[: len(batch.lengths)] = batch.lengths
+        rows = [row for one in batch.rows for row in one]
+        ids[: batch.tokens] = np.concatenate([row.tokens for row in rows])
         if self._shape.typed:
-            types[: layout.tokens] = np.concatenate([row.token_types for row in rows if row.token_types is not None])
+            types[: batch.tokens] = np.concatenate([row.token_types for row in rows if row.token_types is not None])
         self._held.copy_(torch.from_numpy(staged), non_blocking=True)
 
-    def places(self) -> Framed:
-        """Of the pack in hand; to be asked for anew for each."""
+    def index(self) -> StaticIndex:
+        """Return the index of the present batch; each batch needs a new one."""
         keys, *others = torch.split(self._held, self._sizes)
-        return Framed(self._shape, keys.view(torch.int64), *others)
+        return StaticIndex(self._shape, keys.view(torch.int64), *others)
 
 
 @dataclass(frozen=True)
-class Framed:
-    """`Places` computed on the device, in shapes that do not depend on the pack. Tokens of no trial are counted to the last
-    one; they attend to each other alone, and nothing that a head reads comes from them.
+class StaticIndex:
+    """A `PackIndex` computed on the device, in shapes that do not depend on the batch. Tokens of
+    no trial are counted to the last trial; they attend to each other alone, and nothing that a
+    head reads comes from them.
 
-    `keys` and `row_counts` (trials,) are of each trial's noise and rows, `lengths` (rows,) of each row, zero where it is
-    of no trial; `ids` and `types` of each token.
+    `keys` and `row_counts` (trials,) are the key of each trial's noise and the number of its rows.
+    `lengths` (rows,) are in tokens, zero for a row of no trial; `ids` and `types` are (tokens,).
     """
 
     shape: Shape
@@ -132,7 +136,8 @@ class Framed:
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Each trial with the whole line, so that shapes stay: for the types that `grouped_mm` does not take."""
+        """Return the whole sequence for each trial, so that shapes stay the same: for types that
+        `grouped_mm` does not take."""
         own = self.trial[None] == torch.arange(self.shape.trials, device=self.device)[:, None]
         steps = torch.arange(self.tokens, device=self.device)
         return steps.expand_as(own), own, self.trial * self.tokens + steps
@@ -155,14 +160,15 @@ class Framed:
         return self._starts + (steps * counts).amax(dim=1)
 
     @cached_property
-    def of_first(self) -> Framed:
+    def of_first(self) -> StaticIndex:
         shape = replace(self.shape, tokens=self.shape.rows, length=1, typed=False)
         lengths = self.lengths.clamp(max=1)
-        return Framed(shape, self.keys, self.row_counts, lengths, self.ids[self._starts], self.types[:0])
+        return StaticIndex(shape, self.keys, self.row_counts, lengths, self.ids[self._starts], self.types[:0])
 
     @cached_property
     def groups(self) -> Sequence[Group]:
-        """One for all rows. A row of no trial sees the line's last token."""
+        """Return one group of all rows. A row of no trial attends to the last token of the
+        sequence."""
         steps = torch.arange(self.shape.length, device=self.device)
         real = steps < self.lengths[:, None]
         index = self._starts[:, None] + steps * real
@@ -190,7 +196,8 @@ class Framed:
         return self._of_rows(values) / self.lengths.clamp(min=1)[:, None]
 
     def _of_rows(self, values: Tensor) -> Tensor:
-        """Sums, (rows, width). A product with a matrix of ones and zeros would carry what is not finite to other rows."""
+        """Return the sum over each row's tokens, (rows, width). A product with a matrix of ones
+        and zeros would carry values that are not finite to other rows."""
         (group,) = self.groups
         assert group.real is not None
         found = values.index_select(0, group.index.reshape(-1)).view(*group.index.shape, -1)
@@ -202,24 +209,26 @@ class Framed:
 
     @cached_property
     def _row(self) -> Tensor:
-        """Of each token; the last one, which is of no trial, where the token is of none."""
+        """Return the row of each token; the last row, which belongs to no trial, where the token
+        belongs to none."""
         steps = torch.arange(self.tokens, device=self.device)
         found = torch.searchsorted(torch.cumsum(self.lengths, 0), steps, right=True)
         return found.clamp(max=self.shape.rows - 1)
 
     @cached_property
     def _real(self) -> Tensor:
-        """Of each token, whether it is some trial's."""
+        """Return for each token whether it belongs to a trial."""
         return torch.arange(self.tokens, device=self.device) < self.lengths.sum()
 
     @cached_property
     def _position(self) -> Tensor:
-        """Of each token in its row; 0 where the token is no trial's."""
+        """Return the position of each token in its row; 0 where the token belongs to no trial."""
         return (torch.arange(self.tokens, device=self.device) - self._starts[self._row]) * self._real
 
     @cached_property
     def _starts(self) -> Tensor:
-        """Of each row; of one without tokens, the line's last place."""
+        """Return the position of each row's first token; for a row without tokens, the last
+        position of the sequence."""
         lengths = self.lengths
         return (torch.cumsum(lengths, 0) - lengths).masked_fill(lengths == 0, self.tokens - 1)
 
@@ -231,20 +240,21 @@ class Framed:
 
     @cached_property
     def _token_ends(self) -> Tensor:
-        """Of each trial."""
+        """Return the end of each trial's tokens."""
         return _before(torch.cumsum(self.lengths, 0), torch.cumsum(self.row_counts, 0))
 
 
 def _before(ends: Tensor, numbers: Tensor) -> Tensor:
-    """Where the one with each number begins, which is where the one before it ends."""
+    """Return the start of each numbered part, which is the end of the one before it."""
     return ends[numbers - 1].masked_fill(numbers == 0, 0)
 
 
 def rounded(count: int) -> int:
-    """To a multiple of what a large GPU takes no longer for than for less; to a power of two below that."""
+    """Return the count rounded up to a multiple of 1,024, or to a power of two below it: a large
+    GPU takes no longer for that many tokens than for fewer."""
     return -(-count // _TOKENS) * _TOKENS if count > _TOKENS else _power(count)
 
 
 def _power(count: int) -> int:
-    """Of two; at least `count`."""
+    """Return the lowest power of two that is at least `count`."""
     return 1 << (count - 1).bit_length()

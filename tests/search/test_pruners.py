@@ -9,9 +9,10 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
+from sweep.config.domains import Choices
 from sweep.config.schema import StudyConfig
-from sweep.config.space import Choices, Parameter, Space
-from sweep.search.samplers_and_pruners import never_stopped, pruner, trials_of_each
+from sweep.config.space import Parameter, Space
+from sweep.search.pruners import never_stopped, pruner, trials_of_each
 
 STEPS = (1, 2, 4, 8, 16, 24)  # in eighths of an epoch: those of three epochs with early evaluations
 

@@ -1,0 +1,46 @@
+"""The values that an engine needs of a config to train and evaluate one trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweep.config.adapter import AdapterConfig
+from sweep.config.objective import Objective
+from sweep.config.schema import Config, ModelConfig, OptimizerConfig, PromptConfig, Task, TrainerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The sections of a config that decide a trial's model and training.
+
+    They leave out the study, the tracker and the files of the data set. `max_length` is in tokens;
+    None takes the limit of the model. `prompt` is None where a head classifies. `paired` says that
+    a row has two texts.
+    """
+
+    model: ModelConfig
+    adapter: AdapterConfig
+    prompt: PromptConfig | None
+    task: Task
+    paired: bool
+    max_length: int | None
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    objective: Objective
+    metrics: tuple[str, ...] = ()  # dotted paths of the user's own
+
+    @classmethod
+    def of(cls, config: Config) -> TrainSettings:
+        """Return the settings of the trial that `config` describes."""
+        return cls(
+            model=config.model,
+            adapter=config.adapter,
+            prompt=config.prompt,
+            task=config.dataset.task,
+            paired=config.dataset.text_pair_column is not None,
+            max_length=config.dataset.max_length,
+            optimizer=config.optimizer,
+            trainer=config.trainer,
+            objective=config.study.objective,
+            metrics=config.dataset.metrics,
+        )

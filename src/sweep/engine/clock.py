@@ -1,0 +1,71 @@
+"""The wall time of one trial, split into training, evaluation and everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds of a trial that has the process to itself. Time that is neither training nor
+    evaluation, such as loading the model, counts in `total` alone."""
+
+    started: float = field(default_factory=time.perf_counter)
+    loop: float | None = None  # when the training loop began
+    evaluating: float = 0.0
+    aside: float = 0.0  # inside the loop, but neither: reporting, keeping the best weights
+    since: float | None = None  # when the present `set_aside` began
+
+    @contextmanager
+    def on_evaluation(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.evaluating += time.perf_counter() - begun
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        self.since = begun = time.perf_counter()
+        yield
+        self.aside, self.since = self.aside + time.perf_counter() - begun, None
+
+    def begin_loop(self) -> None:
+        self.loop = time.perf_counter()
+
+    def total(self) -> float:
+        """Return the seconds since the trial began."""
+        return time.perf_counter() - self.started
+
+    def training(self) -> float:
+        """Return the seconds of the training loop so far; ask for it when the loop has just ended."""
+        return 0.0 if self.loop is None else time.perf_counter() - self.loop - self.evaluating - self.aside
+
+
+@dataclass(slots=True)
+class SharedClock(Clock):
+    """Seconds of a trial in a pack: its part of the time that all trials take together, so that
+    the trials' seconds add up to the wall time."""
+
+    trained: float = 0.0
+
+    @contextmanager
+    def on_training(self) -> Iterator[None]:
+        """Count what one trial does alone as its training, without what is set aside meanwhile."""
+        begun, aside = time.perf_counter(), self.aside
+        yield
+        self.trained += time.perf_counter() - begun - (self.aside - aside)
+
+    def charge(self, *, training: float = 0.0, evaluating: float = 0.0) -> None:
+        self.trained += training
+        self.evaluating += evaluating
+
+    def total(self) -> float:
+        """Return the seconds charged to the trial so far."""
+        running = 0.0 if self.since is None else time.perf_counter() - self.since
+        return self.trained + self.evaluating + self.aside + running
+
+    def training(self) -> float:
+        """Return the seconds of training charged to the trial so far."""
+        return self.trained

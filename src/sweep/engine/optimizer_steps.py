@@ -1,0 +1,102 @@
+"""The optimizer steps of one trial, in the Trainer's order and by its arithmetic: row order,
+optimizer, schedule, clipping.
+
+Every training loop but the Trainer's own uses it. Whoever holds the model computes the losses and
+gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments, set_seed
+
+from sweep.engine.optimizers import made_schedule, typed_class
+from sweep.engine.order import row_order
+
+
+@dataclass(frozen=True, slots=True)
+class StepBatches:
+    """The row numbers of each batch of one optimizer step, and the epoch, a fraction, that the
+    step comes to."""
+
+    batches: list[list[int]]
+    epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """An optimizer step: the norm of its gradients before clipping, and its learning rate."""
+
+    norm: Tensor
+    rate: float
+
+
+@dataclass(slots=True)
+class OptimizerSteps:
+    arguments: TrainingArguments
+    weights: list[nn.Parameter]
+    optimizer: Optimizer
+    schedule: LRScheduler
+    order: DataLoader[list[int]]
+
+    @classmethod
+    def begin(
+        cls, model: nn.Module, arguments: TrainingArguments, lengths: Sequence[int], total_steps: int
+    ) -> OptimizerSteps:
+        """Return the steps of a trial on rows of these `lengths`, in tokens. Seeds the global
+        generators, as the Trainer does."""
+        set_seed(arguments.seed)
+        order = row_order(lengths, arguments)
+        optimizer = make_optimizer(model, arguments)
+        schedule = made_schedule(arguments, optimizer, total_steps)
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return cls(arguments, weights, optimizer, schedule, order)
+
+    def batches(self) -> Iterator[StepBatches]:
+        """Yield the batches of one optimizer step after the other, epoch after epoch, without end."""
+        accumulation = self.arguments.gradient_accumulation_steps
+        for epoch in count():
+            batches = list(self.order)
+            for start in range(0, len(batches), accumulation):
+                part = batches[start : start + accumulation]
+                yield StepBatches(part, epoch + (start + len(part)) / len(batches))
+
+    def step(self) -> StepTaken:
+        """Clip the gradients and take an optimizer step. Touches nothing but the trial's own
+        weights and optimizer, so that several trials can take their steps in different threads."""
+        norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
+        self.optimizer.step()
+        rate = float(self.schedule.get_last_lr()[0])
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        return StepTaken(norm, rate)
+
+
+def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
+    """Return the Trainer's optimizer, with its two groups: biases and norms do not decay.
+
+    AdamW is fused where it can be: the same arithmetic, where an adapter's many small weights cost
+    more calls than work.
+    """
+    kind, options = typed_class(arguments, model)
+    # The rule is a method of the Trainer, but reads nothing of one.
+    decaying = Trainer.get_decay_parameter_names(cast(Any, None), cast(Any, model))
+    weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for name, weight in weights if name in decaying], "weight_decay": arguments.weight_decay},
+        {"params": [weight for name, weight in weights if name not in decaying], "weight_decay": 0.0},
+    ]
+    if kind is torch.optim.AdamW and arguments.device.type in ("cpu", "cuda"):
+        options["fused"] = True
+    made: Optimizer = kind(groups, **options)
+    return made

@@ -1,0 +1,158 @@
+"""Admission to the pack: which trial enters when, which one is deferred, and which one is trained
+elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+from sweep.config.settings import TrainSettings
+from sweep.engine import memory
+from sweep.engine.packed.loop_choice import Loop, LoopChoice, choose_loop
+from sweep.engine.packed.pack import Pack, PackKey
+from sweep.engine.packed.slot import Slot
+from sweep.engine.packed.trial_queue import TrialQueue
+from sweep.engine.protocol import OnTrialStep
+from sweep.engine.trial_state import stopped_before_start
+from sweep.errors import first_line
+from sweep.model.account import unwrapped
+from sweep.model.features import NotPackable
+from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+
+logger = logging.getLogger(__name__)
+
+# Errors that a model's own code may raise for inputs that it was not written for.
+_MODEL_ERRORS = (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
+
+
+@dataclass(slots=True)
+class Admission:
+    """Fills the free slots of a pack.
+
+    A trial on another base, or one for the Trainer, is deferred until the pack is empty; a head on
+    the pack's own base, which takes little time and memory, is trained at once. A deferred trial
+    keeps its slot, and no more trials than there are slots may be admitted before it. `open_slot`
+    loads a trial's model, `key_of` gives the pack that it belongs to, and `train_alone` trains it
+    from its plan to its end. A warning gives the reason for the Trainer; with `announce` also
+    where the settings tell it beforehand.
+    """
+
+    pack: Pack
+    queue: TrialQueue
+    on_step: OnTrialStep
+    open_slot: Callable[[TrialPlan], Slot]
+    key_of: Callable[[TrainSettings], PackKey]
+    train_alone: Callable[[TrialPlan], None]
+    announce: bool = False
+    deferred: list[TrialPlan] = field(default_factory=list)
+    overtaken: int = 0  # trials admitted since the first one was deferred
+
+    def fill(self) -> None:
+        """Admit trials as long as there is a free slot and a further trial."""
+        if not self.pack.slots:
+            self.admit_deferred()
+        while self._has_free_slot() and (trial := self.queue.pull()) is not None:
+            self.admit(trial)
+
+    def admit_deferred(self) -> None:
+        """Admit the deferred trials again, in their order; trials on another base are deferred
+        again."""
+        deferred, self.deferred, self.overtaken = self.deferred, [], 0
+        for trial in deferred:
+            self.admit(trial)
+
+    def admit(self, trial: TrialPlan) -> None:
+        """Admit a trial to the pack, defer it, or train it alone."""
+        settings = trial.settings
+        choice, key = choose_loop(settings), self.key_of(settings)
+        if self.pack.slots and not self._suits_present_pack(choice.loop, key):
+            self.deferred.append(trial)
+            return
+        if self.pack.key is not None and (choice.loop is Loop.TRAINER or key.base != self.pack.key.base):
+            self.pack.release_model()
+        if choice.loop is Loop.PACKED:
+            self._admit_to_pack(trial, key)
+        else:
+            self._train_alone(trial, choice)
+
+    def _has_free_slot(self) -> bool:
+        slots = self.pack.budget.slots
+        return len(self.pack.slots) + len(self.deferred) < slots and self.overtaken < slots
+
+    def _suits_present_pack(self, loop: Loop, key: PackKey) -> bool:
+        present = self.pack.key
+        assert present is not None, "a pack with trials has a key"
+        match loop:
+            case Loop.PACKED:
+                return key == present
+            case Loop.CACHED_HEAD:
+                return key.base == present.base
+            case Loop.TRAINER:
+                return False
+
+    def _admit_to_pack(self, trial: TrialPlan, key: PackKey) -> None:
+        try:
+            slot = self.open_slot(trial)
+        except NotPackable as error:
+            self._not_packable(trial, error)
+            return
+        except (RuntimeError, MemoryError) as error:
+            self._out_of_memory(trial, error)
+            return
+        if slot.finished:  # the study stopped it while its head was initialised
+            self.queue.close(slot)
+            return
+        try:
+            self.pack.admit(slot, key)
+        except (NotPackable, MemoryError, *_MODEL_ERRORS) as error:
+            slot.close()
+            if memory.out_of_memory(error):
+                self._out_of_memory(trial, error)
+            else:
+                self._not_packable(trial, _as_not_packable(slot, error))
+            return
+        self.overtaken += len(self.deferred) > 0
+
+    def _not_packable(self, trial: TrialPlan, error: NotPackable) -> None:
+        if self.pack.slots:
+            self.deferred.append(trial)
+            return
+        self.pack.release_model()
+        self._train_alone(trial, LoopChoice(Loop.TRAINER, str(error)), unforeseen=True)
+
+    def _out_of_memory(self, trial: TrialPlan, error: BaseException) -> None:
+        """Defer a trial that does not fit beside the others, and admit no further one; fail it
+        where it is the only one."""
+        if not memory.out_of_memory(error):
+            raise error
+        memory.release(self.pack.device)
+        if self.pack.slots:
+            self.deferred.append(trial)
+            self.overtaken = self.pack.budget.slots
+            return
+        message = f"while loading the model: {first_line(error)}"
+        self.queue.end(trial, Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(engine="packed")))
+
+    def _train_alone(self, trial: TrialPlan, choice: LoopChoice, *, unforeseen: bool = False) -> None:
+        """Train a trial outside the pack, unless the study has stopped it meanwhile: it may have
+        been deferred for long."""
+        if (stopped := stopped_before_start(trial, self.on_step)) is not None:
+            self.queue.end(trial, stopped)
+            return
+        if unforeseen or choice.reason and self.announce:
+            _warn(f"{choice.reason}: the Trainer trains it, one trial at a time")
+        self.train_alone(trial)
+
+
+def _as_not_packable(slot: Slot, error: BaseException) -> NotPackable:
+    if isinstance(error, NotPackable):
+        return error
+    model = type(unwrapped(slot.adapters.model)).__name__
+    return NotPackable(f"{model} does not take packed rows: {type(error).__name__}: {first_line(error)}")
+
+
+@cache
+def _warn(message: str) -> None:
+    logger.warning(message)

@@ -1,0 +1,125 @@
+"""Makes slots: loads a trial's model, starts its state and its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sweep.config.settings import TrainSettings
+from sweep.data.collate import collator
+from sweep.data.tokenise import TokenisedData, name_of
+from sweep.engine.arguments import autocast, training_arguments
+from sweep.engine.best import Best
+from sweep.engine.clock import SharedClock
+from sweep.engine.optimizer_steps import OptimizerSteps
+from sweep.engine.packed.batch import Row
+from sweep.engine.packed.packed_model import TrialAdapters
+from sweep.engine.packed.slot import Slot
+from sweep.engine.packed.table import Table
+from sweep.engine.probe import initialise_head
+from sweep.engine.protocol import OnTrialEval, OnTrialStep
+from sweep.engine.trial_state import Stopped, TrialState
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.model.features import NotPackable
+from sweep.model.state import trained_parameters
+from sweep.records.trial import TrialPlan
+
+_SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
+
+
+@dataclass(slots=True)
+class SlotFactory:
+    """Makes slots. Tables are kept for as long as trials use the same rows. `folder` is an empty
+    one for the optimizers' needs."""
+
+    base_models: BaseModelCache
+    data: TokenisedData
+    best_dir: Callable[[TrialPlan], Path | None]
+    folder: Path
+    on_step: OnTrialStep
+    on_eval: OnTrialEval
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def open(self, plan: TrialPlan) -> Slot:
+        """Return a slot for the trial; the study may have stopped it already. Raises NotPackable
+        where the trial cannot be packed, and what running out of memory raises."""
+        with ExitStack() as resources:
+            slot = self._open(plan, resources)
+            slot.resources = resources.pop_all()
+        return slot
+
+    def _open(self, plan: TrialPlan, resources: ExitStack) -> Slot:
+        settings, base_models, clock = plan.settings, self.base_models, SharedClock()
+        with clock.set_aside():
+            tokenizer, labels = base_models.tokenizer(settings.model), self.data.splits.labels
+            train = self._table(self.data.train(tokenizer, settings.max_length, None))
+            held_out = self._table(self.data.validation(tokenizer, settings.max_length, None))
+            if min(*train.lengths, *held_out.lengths) < 1:
+                raise NotPackable("a text has no token at all")
+            model = resources.enter_context(base_models.model(settings, labels))
+            adapters = TrialAdapters(model)
+            _check_all_trained(adapters)
+            best = Best.of(model, tokenizer, plan.config, labels, self.best_dir(plan))
+            state = TrialState.of(
+                settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
+                report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
+            )  # fmt: skip
+            try:
+                flops_ahead = initialise_head(
+                    model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
+                )
+            except Stopped:
+                flops_ahead = 0.0
+            arguments = training_arguments(settings, base_models.device, self.folder)
+            with torch.random.fork_rng([]):
+                steps = OptimizerSteps.begin(model, arguments, train.lengths, state.schedule_steps)
+            state.on_train_begin()
+        sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
+        return Slot(
+            plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, flops_ahead
+        )
+
+    def _table(self, dataset: Any) -> Table:
+        name = name_of(dataset)
+        if name not in self.tables:
+            self.tables[name] = Table.of(dataset, self.data.splits.labels.task, self.base_models.device)
+        return self.tables[name]
+
+
+def _check_all_trained(trial: TrialAdapters) -> None:
+    """Raise NotPackable where the trial trains a weight that is neither in an adapter nor in the
+    head."""
+    known = {id(weight) for adapter in trial.adapters.values() for weight in adapter.weights}
+    known |= {id(weight) for weight in trial.head.parameters()}
+    left = [name for name, weight in trial.model.named_parameters() if weight.requires_grad and id(weight) not in known]
+    if left:
+        raise NotPackable(f"{left[0]} is trained inside the base")
+
+
+def _sample(
+    train: Table, held_out: Table, model: nn.Module, collate: Any, settings: TrainSettings
+) -> tuple[list[Row], Tensor]:
+    """Return rows of different lengths, the longest of both tables among them, and their logits by
+    the model's own forward pass: no more rows than an evaluation has at once, but two, since one
+    agrees with anything."""
+    count = max(min(_SAMPLE, settings.trainer.per_device_eval_batch_size), 2)
+    order = np.argsort(train.lengths, kind="stable")
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))].tolist()
+    batch, rows = train.dataset.__getitems__(chosen), [train.rows[row] for row in chosen]
+    farthest = held_out.longest_first[0]
+    if held_out.lengths[farthest] > train.lengths[chosen[-1]]:
+        batch, rows = [*batch[:-1], *held_out.dataset.__getitems__([farthest])], [*rows[:-1], held_out.rows[farthest]]
+    device = train.labels.device
+    inputs = {name: value.to(device) for name, value in collate(batch).items() if name != "labels"}
+    model.eval()
+    with torch.no_grad(), autocast(settings.trainer, device):
+        logits: Tensor = model(**inputs).logits
+    return rows, logits

@@ -1,0 +1,50 @@
+"""The data set of an experiment, read once its config allows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sweep.config.custom_metrics import trial_faults
+from sweep.config.schema import Config, DatasetConfig
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import Splits, load_splits
+from sweep.data.template import word_faults
+from sweep.errors import Fault, UserError
+from sweep.plan.experiment import Experiment
+from sweep.plan.faults import FaultList
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load_data(experiment: Experiment, faults: FaultList) -> Splits | None:
+    """Return the splits, or None where they cannot be read; the reasons are added to `faults`.
+
+    A data set of the hub is downloaded only where nothing else is wrong. None too where `faults`
+    concern the data set.
+    """
+    dataset = experiment.config.dataset
+    if faults.concern("dataset.") or not dataset.path:
+        return None
+    if faults and _HUB_ID.fullmatch(dataset.path) and not Path(dataset.path).exists():
+        return None
+    try:
+        return load_splits(dataset, said=experiment.origin.chosen)
+    except UserError as error:
+        faults.add(error.faults)
+        return None
+
+
+def label_word_faults(corners: Sequence[Config], labels: LabelSpace) -> list[Fault]:
+    """Return the faults of each prompt's label words, once each."""
+    prompts = (corner.prompt for corner in corners if corner.prompt is not None)
+    return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, labels)))
+
+
+def own_metric_faults(dataset: DatasetConfig, splits: Splits) -> list[Fault]:
+    """Return the faults of the user's own metrics, each tried on labels of the validation rows."""
+    labels = np.asarray(splits.validation.labels, dtype=np.int64)
+    return trial_faults(dataset, labels, len(splits.labels))
