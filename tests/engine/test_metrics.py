@@ -10,8 +10,8 @@ from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
 from sweep.engine import metrics
 
-# Five rows over three labels. True: 0 0 1 1 2. Predicted: 0 1 1 1 0. By label:
-#   0: precision 1/2, recall 1/2, F1 1/2;  1: precision 2/3, recall 1, F1 4/5;  2: never predicted, all 0.
+# Five rows over three labels. True: 0 0 1 1 2. Predicted: 0 1 1 1 0. By label:   0: precision 1/2,
+# recall 1/2, F1 1/2;  1: precision 2/3, recall 1, F1 4/5;  2: never predicted, all 0.
 ONE_LABEL = np.array([[2, 1, 0], [0, 1, 0], [0, 3, 1], [-1, 0, -2], [5, 1, 4]], dtype=np.float32)
 TRUE_LABEL = np.array([0, 0, 1, 1, 2])
 EXPECTED_ONE = {
@@ -27,8 +27,8 @@ EXPECTED_ONE = {
     "recall_weighted": 3 / 5,
 }
 
-# Four rows over three labels: two true positives of label 0, one of label 1, one false negative of 1, one false
-# positive of 2. The last row has no label and gets none.
+# Four rows over three labels: two true positives of label 0, one of label 1, one false negative of
+# 1, one false positive of 2. The last row has no label and gets none.
 SEVERAL = np.array([[1, 1, -1], [1, -1, -1], [-1, -2, 2], [-1, -1, -1]], dtype=np.float32)
 TRUE_SEVERAL = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]])
 EXPECTED_SEVERAL = {

@@ -1,4 +1,5 @@
-"""The optimizer steps of the loops that are not the Trainer's: batches, epochs, clipping, schedule."""
+"""The optimizer steps of the loops that are not the Trainer's: batches, epochs, clipping,
+schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How a trial ends: at its last evaluation, early, or by a failure that is told from our own mistakes."""
+"""The state of a trial: its reports, its best evaluation, and its end, told from our own
+mistakes."""
 
 from __future__ import annotations
 
@@ -153,7 +154,7 @@ def test_early_stopping_counts_evaluations_without_a_gain(
     strategy: str,
     evaluated_at: list[int],
 ) -> None:
-    """But not those within the first epoch, which are there for the pruner."""
+    """Evaluations within the first epoch, which are made for the pruner, are not counted."""
     trial = plan(
         optimizer={"learning_rate": 1e-9},
         trainer={
@@ -170,7 +171,7 @@ def test_early_stopping_counts_evaluations_without_a_gain(
 
 @dataclass
 class Heard:
-    """What a state reports, and how often it asks for its weights to be kept."""
+    """Notes the reports of a state, and how often it asks for its weights to be kept."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     said: list[Step | EvalPoint] = field(default_factory=list)

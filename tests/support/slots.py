@@ -59,7 +59,8 @@ class ToyTable:
 
 @dataclass(eq=False)
 class ToySlot:
-    """A slot without a model, which is due for an evaluation after each of the batches in `due`, and finished after `steps`."""
+    """A slot without a model, which is due for an evaluation after each of the batches in `due`,
+    and finished after `steps`."""
 
     plan: TrialPlan
     steps: int = 1
@@ -130,7 +131,8 @@ class ToyModel:
 
 @dataclass
 class ToyShards:
-    """Runs `passes` in place of the real ones: for training it returns a loss and a step, for evaluation the scores."""
+    """Runs `passes` in place of the real ones: for training it returns a loss and a step, for
+    evaluation the scores."""
 
     run_part: Callable[[str, Sequence[Any]], list[Any]]
     count: int = 1

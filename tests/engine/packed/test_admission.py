@@ -1,4 +1,5 @@
-"""Which trial enters the pack when, which one is deferred, and which one is trained elsewhere: without any model."""
+"""Admission to the pack, with toy slots and models: who enters when, is deferred, or is trained
+elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def plan(number: int, base: str = "a", **sections: Any) -> TrialPlan:
 
 @dataclass
 class World:
-    """An admission whose slots and models are toys, and what became of its trials."""
+    """An admission whose slots and models are toys. It notes the trials that ended or trained
+    alone."""
 
     trials: list[TrialPlan]
     slots: int = 2
@@ -107,7 +109,9 @@ def test_a_study_without_a_further_trial_is_asked_again_when_one_has_ended() -> 
 
 
 @pytest.mark.parametrize(
-    "other", [plan(1, "b"), plan(1, trainer={"bf16": True}), plan(1, trainer={"gradient_checkpointing": True})], ids=str
+    "other",
+    [plan(1, "b"), plan(1, trainer={"bf16": True}), plan(1, trainer={"gradient_checkpointing": True})],
+    ids=["base", "bf16", "checkpointing"],
 )
 def test_a_trial_with_another_key_is_deferred_until_the_pack_is_empty(other: TrialPlan) -> None:
     world = World([plan(0), other, plan(2)], slots=3)

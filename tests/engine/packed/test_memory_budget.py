@@ -1,4 +1,4 @@
-"""How many trials fit, and how a pass over them is divided."""
+"""The number of trials that fit, and the division of a pass over them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def test_the_config_decides_the_slots_unless_it_says_auto() -> None:
 
 
 def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of 10 tokens took 1,000 bytes; the largest batch has 40, and a trial keeps 500 bytes: 4,500 bytes each."""
+    """A step of 10 tokens took 1,000 bytes; the largest batch has 40, and a trial keeps 500 bytes:
+    4,500 bytes each."""
     (slot,) = toys(10)
     slot.train, slot.bytes = type("Rows", (), {"lengths": [2, 5]})(), 500
     values = {"reset_peaks": None, "in_use": 7_000, "peak": 8_000, "free": 5 * 4_500 / 0.8}

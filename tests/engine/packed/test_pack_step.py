@@ -1,4 +1,5 @@
-"""One step of a pack with toy slots: batches, evaluations that are due, ends, and passes that memory does not hold."""
+"""One step of a pack with toy slots: batches, evaluations that are due, ends, and passes that
+memory does not hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which vector of a row a pack gives its heads: the one that the Trainer's model does, or none."""
+"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHORT = {"num_train_epochs": 1}
 
 
 def edited(data: TokenisedData, cache: Path, **splits: Any) -> TokenisedData:
-    """Some texts of a split become others."""
+    """Return data in which the texts of some splits are changed."""
     made = {}
     for name, change in splits.items():
         rows: Rows = getattr(data.splits, name)
@@ -37,7 +37,7 @@ def edited(data: TokenisedData, cache: Path, **splits: Any) -> TokenisedData:
 def test_texts_that_end_with_the_token_that_pads(
     data: TokenisedData, tmp_path: Path, name: str, pooling: str | None
 ) -> None:
-    """Heads of causal models read the token before it; `last` is the very last one."""
+    """Heads of causal models read the token before the padding; `last` reads the very last one."""
 
     def some(number: int, text: str) -> str:
         return f"{text} <|end|>" if number % 5 == 3 else text
@@ -55,8 +55,9 @@ def test_texts_that_end_with_the_token_that_pads(
 def test_in_half_precision_where_logits_are_small(
     data: TokenisedData, tmp_path: Path, pooling: str | None, half: str
 ) -> None:
-    """With the class's own initialisation the logits of all poolings are within a twentieth of each other. First tokens then differ
-    by no more than autocast rounds, so that the Trainer may be left with them."""
+    """With the class's own initialisation the logits of all poolings are within a twentieth of
+    each other. First tokens then differ by no more than autocast rounds, so that the Trainer may
+    be left with them."""
     model = tiny("distilbert", tmp_path / "model")
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
