@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
@@ -25,7 +27,7 @@ def test_nested_columns_of_files(folder, write, only_fault):
     write("train.parquet", ROWS)
     write("other.jsonl", ROWS)
     for split in ("train", "other"):
-        config = {"train_split": split, "test_split": None, "label_column": "meta.more.topic"}
+        config: dict[str, Any] = {"train_split": split, "test_split": None, "label_column": "meta.more.topic"}
         splits = load_splits(DatasetConfig(path=str(folder), text_column="meta.text", **config))
         assert splits.labels.names == ("a", "b") and "t 0" in {*splits.train.texts, *splits.validation.texts}
         assert "did you mean meta.text?" in only_fault(folder, text_column="meta.txt", **config).message

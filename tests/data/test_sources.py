@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_validation_file_that_no_key_names_is_told(name, toy):
     from sweep.config.schema import DatasetConfig
     from sweep.data.splits import load_splits
 
-    def notes(**config: str | None) -> tuple[str, ...]:
+    def notes(**config: Any) -> tuple[str, ...]:
         return load_splits(DatasetConfig(path=str(toy), **config)).warnings
 
     (toy / name).write_bytes((toy / "test.csv").read_bytes())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.toys import ToyEngine, session
+from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.final.candidates import confirmed
 from sweep.final.repeats import fresh_seed, seed_by_number
@@ -172,7 +173,7 @@ def test_a_seed_is_fresh_even_where_seeds_are_searched(tmp_path: Path) -> None:
     space.write_text("optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2}\ntrainer.seed: {choices: [1, 2, 3]}\n")
     made = run(tmp_path, f"study.space={space}", "study.confirm_seeds=3", "study.confirm_top=4")
     assert len(made.trained) == 9 and not {seed for _, seed in made.trained} & {1, 2, 3}
-    point = {"optimizer.learning_rate": 1e-3, "adapter": "lora"}
+    point: dict[str, Scalar] = {"optimizer.learning_rate": 1e-3, "adapter": "lora"}
     drawn = fresh_seed(0, point, 1, taken=-1)
     assert fresh_seed(0, point, 1, taken=drawn) != drawn
     other = {**point, "adapter": "ia3"}

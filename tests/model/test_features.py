@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_the_head_on_its_features_gives_the_model_s_own_logits(make: object, tmp
     torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
 
 
-def pools_for_itself(pooling: str) -> ModernBertForSequenceClassification:
+def pools_for_itself(pooling: Literal["cls", "mean"]) -> ModernBertForSequenceClassification:
     torch.manual_seed(0)
     shape = ModernBertConfig(
         vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,

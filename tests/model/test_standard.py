@@ -167,7 +167,12 @@ def test_the_card_of_a_pooled_model_that_takes_no_mask(
     configure: Configure, labels: LabelSpace, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer, base = AutoTokenizer.from_pretrained(folders["bert"]), tmp_path / "base"
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 64,
+    }
     FNetModel(FNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes)).save_pretrained(base)
     tokenizer.save_pretrained(base)
     config = configure("bert", "head", model={"path": str(base), "pooling": "mean"})

@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_plan import QUICK, space_file
 
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
+
+from .test_plan import QUICK, space_file
 
 
 def test_a_warmup_of_most_of_the_trial_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from .conftest import LABELS, config, cost, emotions, final, rows, section, six_
 REFIT = Refit(rows=600, steps=150, total_steps=225, cost=cost(30.0, 150, 0.77), tracker_run="run-refit")
 
 
-def ended(**changes: object) -> FinalRecord:
+def ended(**changes: Any) -> FinalRecord:
     return replace(final(six_trials()[1]), refit=REFIT, **changes)
 
 

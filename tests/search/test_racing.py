@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -13,7 +14,7 @@ from sweep.search.racing import RacingPruner
 from sweep.study.trial_groups import is_stopped
 
 
-def study(direction: str = "maximize", finalists: int = 1, **options: float) -> optuna.Study:
+def study(direction: Literal["minimize", "maximize"] = "maximize", finalists: int = 1, **options: Any) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(direction=direction, pruner=RacingPruner(finalists=finalists, **options))
 
@@ -172,6 +173,6 @@ def test_an_evaluation_after_a_rung_counts_for_it() -> None:
 
 
 @pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}, {"finalists": 0}])
-def test_options_without_sense_are_refused(options: dict[str, float]) -> None:
+def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         RacingPruner(**options)

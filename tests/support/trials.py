@@ -34,8 +34,13 @@ def make_model(folder: Path, *, dropout: float = 0.1) -> Path:
     tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    dropouts = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    size: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    dropouts: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     shape = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.2, **size, **dropouts)
     BertForSequenceClassification(shape).save_pretrained(folder)
     return folder

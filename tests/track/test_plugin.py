@@ -27,7 +27,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """The module, importable by a name of its own as a user's is."""
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("keeping_plugins", Path(__file__).with_name("plugins.py"))
+    spec = importlib.util.spec_from_file_location(
+        "keeping_plugins", Path(__file__).parents[1] / "support" / "tracker_plugins.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "keeping_plugins", module)
