@@ -149,9 +149,8 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             forward = (time.perf_counter() - began) / len(tokens)
         peak = memory.peak(device)
     share = config.trainer.per_device_train_batch_size / rows
-    ahead = cached_head.suits(
-        TrainSettings.of(config)
-    )  # then the base reads each row once, and an evaluation is of the head alone
+    # The base then reads each row once, and an evaluation is of the head alone.
+    ahead = cached_head.suits(TrainSettings.of(config))
     return Expected(
         memory.device_name(device),
         train_row=statistics.median(after - earlier for earlier, after in pairwise(moments)) / rows,
