@@ -95,9 +95,7 @@ class TrialState:
     eval_samples: int = 0
     evals: list[EvalPoint] = field(default_factory=list)
     best: EvalPoint | None = None
-    idle: int = (
-        0  # evaluations in a row without a gain above the threshold; those within the first epoch are not counted
-    )
+    idle: int = 0  # evaluations in a row without a gain, without the early ones of the first epoch
     verdict: Verdict = Verdict.CONTINUE
     failure: tuple[FailureReason, str] | None = None
     stopped_early: bool = False
