@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -65,13 +63,6 @@ def test_a_score_of_zero_is_a_probability_of_one_half_and_predicts_the_label() -
 def test_predictions_that_no_model_made_are_scored_alike() -> None:
     majority = np.zeros_like(TRUE_LABEL)
     assert metrics.score("single_label", majority, TRUE_LABEL)["accuracy"] == pytest.approx(2 / 5)
-
-
-def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", str(tmp_path / "cache"))
-    metrics._metrics.cache_clear()
-    metrics.score("single_label", metrics.decide("single_label", ONE_LABEL), TRUE_LABEL)
-    assert not (tmp_path / "cache").exists()
 
 
 def test_no_random_state_is_disturbed() -> None:
