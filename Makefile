@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[quickstart,dev]'
 	touch $@
 
-sweep: install  ## the whole job on a laptop: search, retrain, test, report; a mock W&B backend checks what it received
+sweep: install  ## the whole job on a laptop: search, retrain, test, report; a mock W&B server checks what it received
 	$(RUN) -m sweep +experiment=quickstart tracker=mock
 
 test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each

@@ -24,7 +24,7 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Choices, Parameter, Space
 from sweep.search import samplers_and_pruners
 from sweep.study.optuna_study import OptunaStudy
-from sweep.study.transactions import InOrder
+from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
@@ -137,7 +137,7 @@ def replay(
     config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
-    study = InOrder.of(made, pruner or samplers_and_pruners.pruner(config))
+    study = OrderedStudy.of(made, pruner or samplers_and_pruners.pruner(config))
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[_Running] = []

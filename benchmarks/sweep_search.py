@@ -21,7 +21,7 @@ from sweep.engine.numerics import tell_libraries
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
 from sweep.plan.plan import make_plan
-from sweep.track.open import tracker_faults
+from sweep.track.faults import tracker_faults
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.compare import main
-from sweep.track.mock.backend import Backend
+from sweep.cli.compare import main
+from sweep.config.schema import TrackerConfig
+from wandb_mock.backend import Backend
 
 from .report.comparison.conftest import answers, run, settings
 
@@ -45,6 +46,21 @@ def test_the_comparison_is_a_run_in_the_project_of_the_first(two, tmp_path, caps
     assert {"compare.md", "compare.html", "comparison.json", "compare-curves.png"} <= set(
         map(str, backend.run_files(got))
     )
+
+
+OLD = {"mode": "disabled", "port": 0}
+TENSORBOARD = {"name": "tensorboard", "target": "sweep.track.tensorboard_tracker.TensorboardTracker", **OLD}
+
+
+@pytest.mark.parametrize(
+    "tracker", [{"name": "none", **OLD}, TENSORBOARD, {"name": "wandb", **OLD, "also": {"tensorboard": TENSORBOARD}}]
+)
+def test_older_lock_files_have_a_port_for_every_tracker(tmp_path, tracker):
+    pytest.importorskip("tensorboard")
+    for name, wrong in {"lora": [0], "ia3": [0, 1, 2]}.items():
+        config = settings(name).model_copy(update={"tracker": TrackerConfig.model_validate(tracker)})
+        run(tmp_path / name, answers(wrong), config=config)
+    main([str(tmp_path / "lora"), str(tmp_path / "ia3"), "--out", str(tmp_path / "out"), "--samples", "100"])
 
 
 def test_a_server_that_is_away_costs_no_file(two, tmp_path, monkeypatch, capsys):

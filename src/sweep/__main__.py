@@ -10,7 +10,7 @@ from sweep.errors import reported
 from sweep.study import interrupts
 
 # What `sweep NAME …` does without a search; each answers without torch.
-_COMMANDS = {"compare": "sweep.compare", "report": "sweep.report.__main__"}
+_COMMANDS = {"compare": "sweep.cli.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.engine.numerics import tell_libraries
         from sweep.model.source import hub_faults, model_faults
         from sweep.plan.plan import make_plan
-        from sweep.track.open import tracker_faults
+        from sweep.track.faults import tracker_faults
 
     tell_libraries()
     checks = (tracker_faults, model_faults, cache_faults)

@@ -1,4 +1,4 @@
-"""Faults a user can cause, and the one way they reach the user: a message and exit code 2."""
+"""Faults that a user can cause, and how they are reported: with a message and exit code 2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is wrong: where (`path`, a config key or a file), what (`message`) and where it was set (`origin`)."""
+    """One fault: the config key or file (`path`), the broken rule (`message`), and where the value
+    was set (`origin`)."""
 
     path: str
     message: str
@@ -28,7 +29,7 @@ class Fault:
 
 
 class UserError(Exception):
-    """Carries every fault found so far; never shown as a traceback."""
+    """The faults that were found. The user sees them as a message, without a traceback."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(dict.fromkeys(faults))
@@ -36,27 +37,28 @@ class UserError(Exception):
 
     @classmethod
     def of(cls, path: str, message: str, origin: str = "") -> UserError:
+        """Return an error with one fault."""
         return cls([Fault(path, message, origin)])
 
 
 def first_line(error: BaseException) -> str:
-    """Of what a library says; the rest is advice to its callers. The kind of error where it says nothing."""
+    """Return the first line of an error's text, or the name of its class if it has no text."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def raise_if_out_of_memory(error: Exception) -> None:
-    """Raises MemoryError where the error of a library says that memory ran out, of whatever kind it is."""
+    """Raise MemoryError if the error of a library says that memory ran out."""
     if out_of_memory(error):
         raise MemoryError(first_line(error)) from error
 
 
 def shortened(text: str, most: int) -> str:
-    """For a message: `text`, cut to at most so many characters."""
+    """Return `text`, cut to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """A question to end a message with; empty where nothing is near."""
+    """Return a question with the name that was probably meant; empty if none is similar."""
     found = get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]}?)" if found else ""
 
@@ -64,29 +66,32 @@ def closest(name: str, names: Iterable[str]) -> str:
 KEPT = "What was recorded is kept; the same command goes on from there."
 STOPPED_AT_ONCE = f"sweep: stopped at once. {KEPT}"
 
-# Failures of a disk, and of a server's disk as PostgreSQL tells it: full, over quota, read-only, broken.
+# Error codes of a disk that is full, over quota, read-only or broken; PostgreSQL has its own for a
+# server's disk.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
 _SQLITE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _SQLSTATE_DISK = ("53100", "58030", "25006")
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust, safetensors among them, tell it
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of libraries written in Rust, such as safetensors
 
 
 def disk_failure(error: BaseException) -> str | None:
-    """What the disk failed with, where `error` or what caused it is a failure of the disk; None for any other error."""
+    """Return the failure of a disk that `error` or one of its causes reports; None for any other
+    error."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
-        if (said := _of_disk(found)) is not None:
-            return said
+        if (failure := _own_disk_failure(found)) is not None:
+            return failure
         seen.add(id(found))
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return None
 
 
-def _of_disk(error: BaseException) -> str | None:
+def _own_disk_failure(error: BaseException) -> str | None:
+    """Return the failure of a disk that `error` itself reports, without its causes."""
     code = error.errno if isinstance(error, OSError) else None
-    if code is None and (told := _OS_ERROR.search(str(error))):
-        code = int(told[1])
+    if code is None and (found := _OS_ERROR.search(str(error))):
+        code = int(found[1])
     if code in _DISK:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         return f"{where}{os.strerror(code)}"
@@ -96,10 +101,11 @@ def _of_disk(error: BaseException) -> str | None:
 
 
 class Interrupted(Exception):
-    """The user stopped the study; everything done so far is kept."""
+    """The user stopped the study. Everything that was done is kept."""
 
 
 def render(error: UserError) -> str:
+    """Return the message that the user sees."""
     lines = [f"  - {fault}" for fault in error.faults]
     head = "sweep: 1 thing to mend" if len(lines) == 1 else f"sweep: {len(lines)} things to mend"
     return "\n".join([f"{head}:", *lines])
@@ -107,7 +113,7 @@ def render(error: UserError) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give a system error of this path, where it names none: writing to an open file does not."""
+    """Add `path` to a system error that names no path, such as one of writing to an open file."""
     try:
         yield
     except OSError as error:
@@ -118,7 +124,8 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a `UserError` into its message on standard error and exit code 2, and a stop by the user into 130."""
+    """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
+    disk or exhausted memory, and 130 after a stop by the user. Any other error is passed on."""
     try:
         yield
     except UserError as error:
@@ -141,7 +148,7 @@ def reported() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-_SAID = (
+_OUT_OF_MEMORY = (
     "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory", "unable to mmap", "bad_alloc",
     "cublas_status_alloc_failed",
 )  # fmt: skip
@@ -153,7 +160,10 @@ ADVICE = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """PyTorch's allocators, safetensors and some CUDA libraries say so only in the text of an error."""
+    """Return whether an error says that memory ran out.
+
+    PyTorch's allocators, safetensors and some CUDA libraries say so only in the text of an error.
+    """
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    return isinstance(error, Exception) and any(text in str(error).lower() for text in _SAID)
+    return isinstance(error, Exception) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)

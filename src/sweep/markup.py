@@ -37,14 +37,15 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     cells = [list(row) for row in rows]
     columns = list(zip(*cells, strict=True)) if cells else [()] * len(titles)
     marks = ["---:" if column and all(map(_NUMBER.match, column)) else ":---" for column in columns]
-    return "\n".join(map(_row, [titles, marks, *cells]))
+    return "\n".join(map(row, [titles, marks, *cells]))
 
 
 def join(parts: Iterable[str]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """Return a line of a table; the cells are Markdown already."""
     return "| " + " | ".join(_BARE_PIPE.sub(r"\\|", cell.replace("\n", " ")) for cell in cells) + " |"
 
 

@@ -1,4 +1,4 @@
-"""What has to be known to repeat a run: versions, code, data, model and machine."""
+"""The facts that are needed to repeat a run: versions, code, data, model and machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class GitState:
-    """`diff` is the whole uncommitted change against HEAD; empty strings where the code is no git checkout."""
+    """The commit of the code.
+
+    `diff` is the uncommitted change against HEAD. Empty strings if the code is no git checkout.
+    """
 
     commit: str = ""
     dirty: bool = False
@@ -28,10 +31,13 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Rows of the split `split` whose text is in the split `also_in` too; where the two are the same split, rows that repeat
-    an earlier row. `exact` have the same text, `folded` the same but for upper case and white space (the exact ones
-    included); `relabelled` of the folded ones have another label than some row with that text in `also_in`. Of a pair, both
-    texts count."""
+    """The number of rows of `split` whose text is also in the split `also_in`; for one split, rows
+    that repeat an earlier row.
+
+    `exact` rows have the same text, `folded` rows the same text apart from case and white space
+    (exact ones included). `relabelled` counts the folded rows whose label differs from that of a
+    row with the same text in `also_in`. For pairs, both texts must agree.
+    """
 
     split: str
     also_in: str
@@ -42,10 +48,12 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """`rows` by split name (train, validation, test) after subsampling; `fingerprint` covers texts, labels and order.
+    """The data of a run. `fingerprint` covers texts, labels and their order.
 
-    `label_rows` counts the rows of each label by split, in the order of `label_names`; `dropped` counts the rows left out
-    by split and reason; `notes` is what the user was told about the data. All four are empty in records that lack them.
+    `rows` counts the rows by split (train, validation, test) after subsampling; `label_rows`
+    counts the rows of each label by split, in the order of `label_names`; `dropped` counts the
+    rows that were left out, by split and reason; `notes` are the notes that the user saw. Older
+    records may lack the last four fields.
     """
 
     source: str
@@ -61,7 +69,10 @@ class DataState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """`fingerprint` is of the weight files' bytes for a local directory, the resolved commit for a hub id."""
+    """The model of a run.
+
+    `fingerprint` is a hash of the weight files of a local directory, or the commit of a hub model.
+    """
 
     path: str
     revision: str
@@ -69,16 +80,20 @@ class ModelState:
 
 
 def now() -> str:
+    """Return the present moment as ISO 8601 in UTC, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def utc(moment: datetime | None) -> str:
-    """A moment without a zone is local, as Optuna's are; none at all is now."""
+    """Return a moment as ISO 8601 in UTC.
+
+    One without a time zone is local time, as Optuna's are; None is the present.
+    """
     return moment.astimezone(UTC).isoformat(timespec="milliseconds") if moment else now()
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide numbers; reads metadata and imports none of them."""
+    """Return the versions of the packages that affect the numbers, without importing them."""
     found = {}
     for name in PACKAGES:
         try:
@@ -89,13 +104,15 @@ def package_versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
+    """Return the version of Python, the operating system and the CPU."""
     return {"python": platform.python_version(), "system": platform.platform(terse=True), "cpu": _cpu_name()}
 
 
 def git_state(folder: Path) -> GitState:
-    """The state of the checkout that holds `folder`; untracked files are not part of the diff.
+    """Return the state of the checkout that holds `folder`; the diff leaves out untracked files.
 
-    Empty where git does not track the folder: an installed package may lie inside somebody else's checkout.
+    Empty if git does not track the folder: an installed package may be inside a checkout of other
+    code.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit or not _git(folder, "ls-files", "."):
@@ -106,21 +123,27 @@ def git_state(folder: Path) -> GitState:
 
 @dataclass(slots=True)
 class Fingerprint:
-    """SHA-256 over pieces, each preceded by its length, so that no two lists of pieces collide."""
+    """A SHA-256 hash of a list of pieces.
+
+    Each is preceded by its length, so that no two lists give the same bytes.
+    """
 
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def add(self, piece: str | bytes) -> Fingerprint:
+        """Add a piece, and return the fingerprint itself."""
         data = piece.encode() if isinstance(piece, str) else piece
         self._hash.update(len(data).to_bytes(8, "big"))
         self._hash.update(data)
         return self
 
     def add_file(self, path: Path) -> Fingerprint:
+        """Add the hash of a file's bytes, and return the fingerprint itself."""
         with path.open("rb") as file:
             return self.add(hashlib.file_digest(file, "sha256").digest())
 
     def hex(self) -> str:
+        """Return the hash as 64 hexadecimal digits."""
         return self._hash.hexdigest()
 
 

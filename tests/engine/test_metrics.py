@@ -8,8 +8,8 @@ from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
 from sweep.engine import metrics
 
-# Five rows over three labels. True: 0 0 1 1 2. Predicted: 0 1 1 1 0. By label:   0: precision 1/2,
-# recall 1/2, F1 1/2;  1: precision 2/3, recall 1, F1 4/5;  2: never predicted, all 0.
+# Five rows over three labels. True: 0 0 1 1 2. Predicted: 0 1 1 1 0. By label:
+#   0: precision 1/2, recall 1/2, F1 1/2;  1: precision 2/3, recall 1, F1 4/5;  2: never predicted, all 0.
 ONE_LABEL = np.array([[2, 1, 0], [0, 1, 0], [0, 3, 1], [-1, 0, -2], [5, 1, 4]], dtype=np.float32)
 TRUE_LABEL = np.array([0, 0, 1, 1, 2])
 EXPECTED_ONE = {
@@ -25,8 +25,8 @@ EXPECTED_ONE = {
     "recall_weighted": 3 / 5,
 }
 
-# Four rows over three labels: two true positives of label 0, one of label 1, one false negative of
-# 1, one false positive of 2. The last row has no label and gets none.
+# Four rows over three labels: two true positives of label 0, one of label 1, one false negative of 1, one false
+# positive of 2. The last row has no label and gets none.
 SEVERAL = np.array([[1, 1, -1], [1, -1, -1], [-1, -2, 2], [-1, -1, -1]], dtype=np.float32)
 TRUE_SEVERAL = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]])
 EXPECTED_SEVERAL = {
@@ -63,6 +63,12 @@ def test_a_score_of_zero_is_a_probability_of_one_half_and_predicts_the_label() -
 def test_predictions_that_no_model_made_are_scored_alike() -> None:
     majority = np.zeros_like(TRUE_LABEL)
     assert metrics.score("single_label", majority, TRUE_LABEL)["accuracy"] == pytest.approx(2 / 5)
+
+
+def test_probabilities_are_the_softmax_or_the_sigmoids() -> None:
+    scores = np.array([[0.0, np.log(3.0)]], dtype=np.float32)
+    assert metrics.probabilities("single_label", scores)[0] == pytest.approx([1 / 4, 3 / 4])
+    assert metrics.probabilities("multi_label", scores)[0] == pytest.approx([1 / 2, 3 / 4])
 
 
 def test_no_random_state_is_disturbed() -> None:

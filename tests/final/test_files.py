@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sweep.analysis.predictions import read_predictions
 from sweep.config.schema import Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows
@@ -15,7 +16,6 @@ from sweep.engine.evaluation import Predictions
 from sweep.engine.loss import summed, summed_over_words
 from sweep.final.files import write_predictions
 from sweep.final.reading import Reading, row_losses, shares
-from sweep.report.facts import read_predictions
 
 
 def reading(task: Task, texts: tuple[str, ...], truth: np.ndarray, decided: np.ndarray, scores: np.ndarray) -> Reading:

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.records.final import Repeat
 from sweep.records.recovery import clear_old, recover
-from sweep.records.store import Left, Store
+from sweep.records.store import Store, UnfinishedState
 from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
@@ -97,11 +97,11 @@ def test_odd_events_and_readings_are_left_out(tmp_path: Path) -> None:
 
 def test_how_a_trial_without_a_record_ended_is_known(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.left(3) is Left.NOT_BEGUN
+    assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
     store.begin_trial(3)
-    assert store.left(3) is Left.KILLED
+    assert store.unfinished_state(3) is UnfinishedState.KILLED
     store.stop_for_disk(3)
-    assert store.left(3) is Left.DISK_FAILED
+    assert store.unfinished_state(3) is UnfinishedState.DISK_FAILED
     store.write_trial(record(3))
     assert [path.name for path in store.trial_dir(3).iterdir()] == ["record.json"]
 
@@ -121,9 +121,9 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", read_only)
         store.stop_for_disk(3)
-    assert store.left(3) is Left.DISK_FAILED
+    assert store.unfinished_state(3) is UnfinishedState.DISK_FAILED
     store.write_trial(record(3))
-    assert store.left(3) is Left.NOT_BEGUN
+    assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
 
 
 def test_what_was_half_written_to_the_cache_goes_after_a_day(tmp_path: Path) -> None:

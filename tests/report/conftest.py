@@ -1,16 +1,19 @@
-"""Run directories made by hand: every number in them is known, so every number in a report can be checked."""
+"""Run directories made by hand: every number in them is known, so every number in a report can be
+checked."""
 
 from __future__ import annotations
 
 import csv
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sweep.analysis.facts import Facts, read
+from sweep.analysis.study import analyse
 from sweep.config.schema import (
     Config,
     DatasetConfig,
@@ -24,7 +27,8 @@ from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
 from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
-from sweep.report.facts import read
+from sweep.report.environment import environment, render
+from sweep.report.layout import laid_out
 from sweep.report.write import document, write_report
 
 LABELS = (
@@ -275,7 +279,18 @@ def build(
 
 def words(store: Store) -> str:
     """The report without its figures, and without writing it."""
-    return document(read(store), frozenset())
+    return document(analyse(read(store)), frozenset())
+
+
+def part(name: str, facts: Facts, drawn: Set[str] = frozenset()) -> str:
+    """One section of the report."""
+    return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn)
+
+
+def sentences(template: str, macro: str, *values: object) -> list[str]:
+    """The lines that a macro of a template writes."""
+    made = getattr(environment().get_template(f"study/{template}.md.j2").module, macro)
+    return [line for line in laid_out(made(*values)).split("\n") if line]
 
 
 def section(text: str, title: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -22,9 +23,18 @@ def test_a_report_is_written_without_torch(store):
     assert (store.root / "report.html").exists()
 
 
+def test_json_prints_the_analysis_and_writes_nothing(store):
+    done = run("-m", "sweep", "report", str(store.root), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["schema_version"], found["winner"]["number"], found["scores"]["sought_score"]) == (1, 1, 0.84)
+    assert not (store.root / "report.md").exists() and not (store.root / "figures").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
 @pytest.mark.parametrize("name", ["missing", ""])
-def test_a_wrong_folder_ends_in_one_message_and_code_2(tmp_path, name):
-    done = run("-m", "sweep.report", str(tmp_path / name))
+def test_a_wrong_folder_ends_in_one_message_and_code_2(tmp_path, name, options):
+    done = run("-m", "sweep.report", str(tmp_path / name), *options)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("sweep: 1 thing to mend:")

@@ -5,16 +5,36 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis import observations
+from sweep.analysis.facts import Point, read
+from sweep.analysis.trials import trials as analysed
 from sweep.records.trial import Failed, FailureReason, Pruned
-from sweep.report.facts import Point, read
-from sweep.report.observations import agreement, course, ending, fit, spread, trial_observations
 
-from .conftest import completed, cost, evals, six_trials, trial
+from .conftest import completed, cost, evals, part, sentences, six_trials, trial
 
 
 def points(accuracies, losses=None, train=None):
     found = evals(accuracies, losses or [1.0] * len(accuracies))
     return tuple(Point(point, train[place] if train else None) for place, point in enumerate(found))
+
+
+def course(found, metric, *, maximize, ended=True):
+    moved = observations.course(found, metric, maximize=maximize, ended=ended)
+    macros = ("not_finite", "movement", "plateau")
+    return [line for macro in macros for line in sentences("observations", macro, moved)]
+
+
+def fit(found):
+    fitted = observations.fit(found)
+    return [line for macro in ("turn", "gap") for line in sentences("observations", macro, fitted)]
+
+
+def ending(record, found):
+    return "".join(sentences("observations", "ending", observations.ending(record, found)))
+
+
+def agreement(first, again):
+    return "".join(sentences("observations", "agreement", observations.agreement(first, again)))
 
 
 def test_no_evaluation():
@@ -89,14 +109,10 @@ def test_a_best_score_that_came_twice_is_said_to_have_come_first_then():
 
 def test_a_pruned_trial_is_not_told_to_train_longer(make):
     (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
-    facts = read(make(six_trials()))
-    (first, *_) = (one for one in facts.completed if len(facts.points[one.number]) > 2)
-    pruned = replace(first, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))
-    said = trial_observations(facts, first), trial_observations(facts, pruned)
-    assert [any("plateau" in one or "improving" in one or "No gain" in one for one in found) for found in said] == [
-        True,
-        False,
-    ]
+    first = six_trials()[0]
+    pruned = replace(first, number=1, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))
+    found = analysed(read(make([first, pruned]))).rows
+    assert [one.course.plateau is not None for one in found] == [True, False]
 
 
 def test_a_loss_improves_downwards():
@@ -143,15 +159,15 @@ def test_a_loss_that_keeps_falling_shows_no_turn():
 
 def test_the_spread_of_the_trials(make):
     scores = [0.5, 0.9, 0.6]
-    trials = [completed(n, [one], [1.0], {}) for n, one in enumerate(scores)]
-    assert spread(read(make(trials))) == (
+    store = make([completed(n, [one], [1.0], {}) for n, one in enumerate(scores)])
+    assert (
         "The 3 completed trials scored from 0.5000 to 0.9000 in eval/accuracy; the best is 0.3000 better than the median, "
         "0.6000."
-    )
+    ) in part("trials", read(store))
 
 
 def test_two_trials_have_no_spread(make):
-    assert spread(read(make([completed(n, [0.5 + n / 10], [1.0], {}) for n in range(2)]))) == ""
+    assert analysed(read(make([completed(n, [0.5 + n / 10], [1.0], {}) for n in range(2)]))).spread is None
 
 
 def test_endings_say_how_far_the_trial_came():

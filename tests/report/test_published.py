@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sweep.analysis.facts import read
+from sweep.analysis.published import matches
 from sweep.config.schema import PublishedConfig, PublishedParameters, PublishedTraining, PublishedTrial
 from sweep.records.trial import Completed, EvalPoint, Step
-from sweep.report.facts import read
-from sweep.report.published import matches, published
 
-from .conftest import BATCH, LR, PUBLISHED, config, cost, final, six_trials, words
+from .conftest import BATCH, LR, PUBLISHED, config, cost, final, part, six_trials, words
 from .test_write import rows, section
 
 
@@ -43,7 +43,7 @@ def beside(make, known, **changed):
     ending = final(trials[1])
     ending = replace(ending, cost=replace(ending.cost, eval_samples=500, device="cpu"), **changed)
     settings = config().model_copy(update={"published": known})
-    return published(read(make(trials, settings=settings, ending=ending)))
+    return part("published", read(make(trials, settings=settings, ending=ending)))
 
 
 def test_one_published_setting_stands_beside_its_trial_key_by_key(make):
@@ -70,8 +70,9 @@ BY_EPOCH = PublishedConfig(
 
 
 def evaluated_at(make, *epochs):
-    """The rows of the section, of a winner that scored its epoch / 10, sixty steps an epoch. Its training loss is the number of its
-    epoch in the first half of each, and two more in the second."""
+    """The rows of the section, of a winner that scored its epoch / 10, sixty steps an epoch. Its
+    training loss is the number of its epoch in the first half of each, and two more in the second.
+    """
     points = tuple(
         EvalPoint(index, round(60 * epoch), epoch, {"eval/accuracy": epoch / 10, "eval/loss": 1.0})
         for index, epoch in enumerate(epochs, 1)
@@ -83,7 +84,7 @@ def evaluated_at(make, *epochs):
     steps = range(10, points[-1].step + 1, 10)
     losses = {step: (step - 1) // 60 + (1.0 if (step - 1) % 60 < 30 else 3.0) for step in steps}
     logged = tuple(Step(step, 180, step / 60, {"train/loss": loss}) for step, loss in losses.items())
-    return rows(published(replace(facts, training={1: logged})))
+    return rows(part("published", replace(facts, training={1: logged})))
 
 
 def test_figures_of_epochs_stand_beside_those_of_epochs_whatever_was_evaluated(make):
@@ -139,8 +140,8 @@ def test_without_published_figures_there_is_no_section(make):
     trials = six_trials()
     settings = config().model_copy(update={"published": None})
     facts = read(make(trials, settings=settings, ending=final(trials[1])))
-    assert published(facts) == ""
+    assert part("published", facts) == ""
 
 
 def test_before_the_retraining_the_final_figures_are_said_to_be_missing(make):
-    assert "Retraining and test are still missing here" in published(read(make(six_trials())))
+    assert "Retraining and test are still missing here" in part("published", read(make(six_trials())))

@@ -4,21 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.report.facts import read
-from sweep.report.scores import against, beside_before, beside_guessing, lines
-from sweep.report.summary import study_summary
+from sweep.analysis.facts import read
+from sweep.analysis.scores import TestScores, scores
+from sweep.analysis.summary import study_summary
 
-from .conftest import LABELS, emotions, final, rows, six_trials, words
-
-NAMES = ("accuracy", "loss")
+from .conftest import LABELS, emotions, final, part, rows, sentences, six_trials, words
 
 
 def ended(make, **changes):
-    """Facts and final record of a study whose winner has test/accuracy 0.84 on 100 rows: 0.7558 to 0.8990."""
+    """Facts of a study whose winner has test/accuracy 0.84 on 100 rows: 0.7558 to 0.8990."""
     winner = six_trials()[1]
-    facts = read(make([winner], ending=replace(final(winner), **changes)))
-    assert facts.final is not None
-    return facts, facts.final
+    return read(make([winner], ending=replace(final(winner), **changes)))
+
+
+def known(facts) -> TestScores:
+    found = scores(facts)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def ended(make, **changes):
     [(0.11, "**Better than guessing**"), (0.8, "**No better than guessing**"), (0.95, "**Worse than guessing**")],
 )
 def test_guessing_is_weighed_against_the_interval(make, rule, said):
-    sentence = beside_guessing(ended(make, baseline={"test/accuracy": rule})[0])
+    (sentence,) = sentences("scores", "against_guessing", known(ended(make, baseline={"test/accuracy": rule})))
     assert sentence.startswith(f"{said} in accuracy: 0.8400 (0.7558 to 0.8990) against {rule:.4f} (")
 
 
@@ -35,26 +37,26 @@ def test_guessing_is_weighed_against_the_interval(make, rule, said):
     [(0.5, "**Training helped**"), (0.85, "**Training changed little**"), (0.95, "**Training did harm**")],
 )
 def test_so_is_the_model_before_training(make, before, said):
-    facts, record = ended(make, before={"test/accuracy": before, "eval/accuracy": 0.4})
-    assert beside_before(facts, record).startswith(said)
-    assert ["test, before training", f"{before:.4f}", "–"] in rows(against(facts, record, NAMES))
-    assert ["validation", "before training", "0.4000"] in [row[:3] for row in rows(words_of(facts))]
+    facts = ended(make, before={"test/accuracy": before, "eval/accuracy": 0.4})
+    (sentence,) = sentences("scores", "before_training", known(facts))
+    assert sentence.startswith(said)
+    assert ["test, before training", f"{before:.4f}", "–"] in against(facts)
+    assert ["validation", "before training", "0.4000"] in [row[:3] for row in rows(part("headline", facts))]
 
 
-def words_of(facts):
-    from sweep.report.headline import headline
-
-    return headline(facts)
+def against(facts) -> list[list[str]]:
+    """What stands beside the test scores: its name, accuracy and loss."""
+    return [row[:3] for row in rows("\n".join(sentences("scores", "against", known(facts))))]
 
 
 def test_a_model_that_could_not_classify_before_has_no_row(make):
-    facts, record = ended(make)
-    assert beside_before(facts, record) == ""
-    assert {line.model for line in lines(facts, record)} == {"after training", "majority class"}
+    found = known(ended(make))
+    assert found.before is None
+    assert {line.model for line in found.lines} == {"trained", "guess"}
 
 
 def test_differences_are_above_0_where_test_is_better(make):
-    found = rows(against(*ended(make), NAMES))
+    found = against(ended(make))
     assert ["test against validation", "-0.0433", "-0.0300"] in found
     assert ["test against majority class", "+0.7300", "–"] in found
 
@@ -76,7 +78,7 @@ def test_tuned_thresholds_stand_beside_0_5(make):
     assert "validation scores at them are optimistic" in text
     assert "Tuned thresholds raised test/f1_macro from 0.4000 at 0.5 to 0.5000" in text
     assert "test against validation | -0.1000 |" in text  # 0.5 against 0.6: both at the tuned thresholds
-    found = study_summary(store)
+    found = study_summary(read(store))
     assert (found["untuned/test/f1_macro"], found["tuned/eval/f1_macro"], found["thresholds/refund"]) == (
         0.4,
         0.6,

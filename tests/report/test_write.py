@@ -8,11 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sweep.analysis.facts import read
+from sweep.analysis.summary import study_summary
 from sweep.config.schema import AdapterConfig, TrackerConfig
 from sweep.errors import UserError
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
-from sweep.report.summary import study_summary, summary_lines
+from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 
 from .conftest import (
@@ -184,7 +186,7 @@ def test_summary_lines(reported):
 
 
 def test_study_summary_is_flat_and_plain(reported):
-    found = study_summary(reported)
+    found = study_summary(read(reported))
     assert found["study/completed"] == 2
     assert found["study/failed"] == 3
     assert found["study/best_trial"] == 1
@@ -205,7 +207,7 @@ def test_before_the_final_record_the_report_says_what_is_missing(make):
     assert "On the test split" not in text
     assert "python -m sweep +experiment=toy" in text
     assert "not retrained and tested yet" in "\n".join(summary_lines(store))
-    assert "test/accuracy" not in study_summary(store)
+    assert "test/accuracy" not in study_summary(read(store))
 
 
 def test_when_every_trial_failed(make):
@@ -214,7 +216,7 @@ def test_when_every_trial_failed(make):
     assert "**No trial has completed**" in text
     assert "too few to say what a hyperparameter did" in text
     assert "none: no trial has completed" in "\n".join(summary_lines(store))
-    assert "study/best_trial" not in study_summary(store)
+    assert "study/best_trial" not in study_summary(read(store))
 
 
 def test_one_trial_without_a_search(make):

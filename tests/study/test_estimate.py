@@ -12,7 +12,7 @@ from support.tiny import tiny_bert
 from sweep.config.schema import Config
 from sweep.plan.plan import Plan
 from sweep.records.final import Parameters
-from sweep.study.estimate import Expected, expected, memory_faults, memory_notes, told
+from sweep.study.estimate import Expected, estimate_lines, expected, memory_faults, memory_notes
 
 CPU = torch.device("cpu")
 SMALL = ["dataset.max_train_samples=60", "dataset.max_eval_samples=30", "dataset.max_test_samples=30"]
@@ -33,7 +33,7 @@ def test_a_few_steps_are_timed_and_nothing_is_kept(model: Path, tmp_path: Path, 
     assert found.train_row > 0 and found.peak > 0
     assert (found.ahead_row > 0) is (adapter == "head") and (found.eval_row > 0) is (adapter == "lora")
     assert not (tmp_path / "run").exists() and sorted(Path(model).iterdir()) == before
-    time, whole, memory = told(plan, found)
+    time, whole, memory = estimate_lines(plan, found)
     assert "timed on cpu" in time and "6 trials one after the other" in whole and "GiB" in memory
 
 
@@ -69,4 +69,4 @@ def test_a_model_that_is_too_slow_to_time_is_said(tmp_path: Path) -> None:
     plan = toys.plan(tmp_path)
     found = expected(plan, Parameters(10**11, 1, 1), CPU)
     assert found == "a single row takes long on cpu with a model of this size"
-    assert told(plan, found) == [f"expected time and memory: not known, for {found}"]
+    assert estimate_lines(plan, found) == [f"expected time and memory: not known, for {found}"]

@@ -125,7 +125,7 @@ def test_a_trial_tried_again_keeps_its_place(tmp_path: Path) -> None:
         first, second = optuna_study.ask()[0], optuna_study.ask()[0]
         optuna_study.close()
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _Loop(opened, optuna_study).settle()
+        _Loop(opened, optuna_study).recover()
         again = [optuna_study.ask()[0] for _ in range(3)]
         optuna_study.close()
     assert [trial.params for trial in again[:2]] == [first.params, second.params]

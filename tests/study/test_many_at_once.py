@@ -207,7 +207,7 @@ def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -
     for _ in range(3):
         with session(tmp_path, *PLAIN) as opened:
             optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-            _Loop(opened, optuna_study).settle()
+            _Loop(opened, optuna_study).recover()
             first = [optuna_study.ask()[1] for _ in range(3)]
             optuna_study.close()
     records = searched(tmp_path, "study.n_trials=3", *PLAIN)

@@ -10,7 +10,7 @@ from support.toys import session
 from sweep.errors import UserError
 from sweep.records.recovery import recover
 from sweep.study.search import search
-from sweep.study.session import _begun, _lock
+from sweep.study.session import _lock, _resumed_lock
 
 
 @pytest.mark.parametrize("damage", ["", '{"exper', "[]"])
@@ -21,10 +21,10 @@ def test_a_damaged_lock_is_made_again_where_the_storage_knows_the_experiment(tmp
         search(opened)
     (store.root / "lock.json").write_text(damage)
     assert "lock.json is damaged" in recover(store)[0]
-    assert _begun(store, lock) is None
+    assert _resumed_lock(store, lock) is None
     with pytest.raises(UserError, match="no lock.json"):
-        _begun(store, replace(lock, experiment="another"))
+        _resumed_lock(store, replace(lock, experiment="another"))
     (store.root / "study.db").unlink()
     with pytest.raises(UserError, match="no lock.json"):
-        _begun(store, lock)
+        _resumed_lock(store, lock)
     assert not (store.root / "study.db").exists()

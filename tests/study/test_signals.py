@@ -16,11 +16,11 @@ import pytest
 from support.tiny import tiny_bert
 from sweep.errors import STOPPED_AT_ONCE
 from sweep.records.store import Store
-from sweep.track.mock import MockServer
-from sweep.track.mock.backend import Backend
-from sweep.track.mock.faults import Fault
-from sweep.track.mock_tracker import missing_records
+from sweep.track.arrivals import Expected, compare
 from sweep.track.tracker import JobType
+from wandb_mock import MockServer
+from wandb_mock.backend import Backend
+from wandb_mock.faults import Fault
 
 pytestmark = pytest.mark.slow
 
@@ -112,8 +112,8 @@ def test_a_kill_between_a_record_and_the_end_of_its_run_leaves_no_run_without_on
     _, message = (again := start(tmp_path, "trainer", *more)).communicate(timeout=200)
     assert again.returncode == 0, message
     store, backend = Store(tmp_path / "run"), Backend.open(tmp_path / "run" / "wandb-mock")
-    opened = {(kind, 0) for kind in JobType}
-    assert list(missing_records(backend, store, "quickstart", opened)) == []
+    expected = Expected({}, frozenset((kind, 0) for kind in JobType))
+    assert compare(store, "quickstart", expected).missing == ()
     ended = Counter(run.job_type for run in backend.runs.values() if run.ended)
     assert ended == {"trial": 1, "confirm": 2, "final": 1, "refit": 1, "study": 1}
     assert not list(store.root.glob(".open_runs/*"))

@@ -10,9 +10,9 @@ import pytest
 from sweep.config.schema import Config
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
-from sweep.track.mock import MockServer
-from sweep.track.mock.records import Run as Received
 from sweep.track.tracker import Run
+from wandb_mock import MockServer
+from wandb_mock.records import Run as Received
 
 
 def received(server: MockServer, name: str) -> Received:

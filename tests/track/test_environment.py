@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sweep.track.environment import resolved, without_effect
+from sweep.track.faults import tracker_faults
 from sweep.track.null import NullTracker
-from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending
 
 
@@ -22,29 +23,29 @@ def test_tracking_is_switched_off_and_said(make_config, run_dir, logged_in, said
 
 
 @pytest.mark.parametrize("value", ["", "false", "0", "no"])
-def test_not_disabled_is_not_disabled(make_config, store, run_dir, logged_in, said, monkeypatch, value):
+def test_not_disabled_is_not_disabled(make_config, run_dir, logged_in, said, monkeypatch, value):
     monkeypatch.setenv("WANDB_DISABLED", value)
     tracker = open_tracker(make_config(), run_dir, say=said.append)
     assert not isinstance(tracker, NullTracker) and said == []
-    tracker.close(store)
+    tracker.close()
 
 
 @pytest.mark.parametrize(("name", "mode"), [("mock", "auto"), ("wandb", "offline")])
-def test_what_was_typed_wins_and_that_is_said(make_config, store, run_dir, said, monkeypatch, name, mode):
+def test_what_was_typed_wins_and_that_is_said(make_config, run_dir, said, monkeypatch, name, mode):
     monkeypatch.setenv("WANDB_DISABLED", "true")
     tracker = open_tracker(make_config(name, mode=mode), run_dir, say=said.append)
     assert not isinstance(tracker, NullTracker)
     assert "WANDB_DISABLED=true has no effect" in said[0] and "type tracker=none" in said[0]
-    tracker.close(store)
+    tracker.close()
 
 
-def test_project_entity_tags_and_notes_are_taken(make_config, make_trial, store, run_dir, logged_in, said, monkeypatch):
+def test_project_entity_tags_and_notes_are_taken(make_config, make_trial, run_dir, logged_in, said, monkeypatch):
     values = {"PROJECT": "intents", "ENTITY": "team", "TAGS": "a, b", "NOTES": "with hf_abcdefghijklmnopqrstuvwxyz"}
     for name, value in values.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     tracker = open_tracker(make_config(tags=()), run_dir, say=said.append)
     tracker.open(make_trial(make_config())).finish(Ending("completed"))
-    tracker.close(store)
+    tracker.close()
     (run,) = logged_in.backend.runs.values()
     assert (run.entity, run.project, set(run.tags), run.notes) == (
         "team",

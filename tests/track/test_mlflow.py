@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("mlflow")
 
 from sweep.records.store import Store
+from sweep.track.faults import tracker_faults
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
-from sweep.track.open import open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 
@@ -99,7 +100,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
         tracker.open_study(make_config()).finish(
             Ending("completed", summary={"n": 1, "device": "cpu"}, files=(report,), trials=(record,))
         )
-        receipt = tracker.close(Store(run_dir))
+        told = tracker.close()
     found = tracker.client.search_runs([tracker.experiment])
     (study,) = [run for run in found if run.data.tags["sweep.job_type"] == "study"]
     read = {Path(file.path).name for file in tracker.client.list_artifacts(study.info.run_id)}
@@ -110,7 +111,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
     assert sorted(run.info.status for run in finals) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
     done = next(run for run in finals if run.info.status == "FINISHED")
     assert [file.path for file in tracker.client.list_artifacts(done.info.run_id, "model")] == ["model/weights"]
-    assert "MLflow: runs 2 final, 1 study, at sqlite://" in receipt.lines[0]
+    assert "MLflow: runs 2 final, 1 study, at sqlite://" in told[0]
 
 
 def test_nothing_leaves_the_machine(tracked):
@@ -128,7 +129,7 @@ def test_a_server_that_is_away_costs_one_line(make_config, make_trial, run_dir, 
         run = tracker.open(make_trial(config, number))
         run.log(1, {"train/loss": 1.0})
         run.finish(Ending("completed"))
-    tracker.close(Store(run_dir))
+    tracker.close()
     assert len(said) == 1 and said[0].startswith("mlflow failed to start") and "s3cretpassword" not in said[0]
 
 

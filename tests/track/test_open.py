@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.track.faults import tracker_faults
+from sweep.track.mode import described
 from sweep.track.null import NullTracker
-from sweep.track.open import described, open_tracker, tracker_faults
-from sweep.track.tracker import Ending, Receipt
+from sweep.track.open import open_tracker
+from sweep.track.tracker import Ending
 from sweep.track.wandb_tracker import WandbTracker
 
 KEY = "a1b2c3d4" * 5
@@ -24,7 +26,7 @@ def is_online(tracker: object) -> bool:
 
 
 @pytest.mark.parametrize(("name", "mode"), [("none", "auto"), ("wandb", "disabled"), ("mock", "disabled")])
-def test_switched_off(make_config, make_trial, store, run_dir, name, mode):
+def test_switched_off(make_config, make_trial, run_dir, name, mode):
     config = make_config(name, mode=mode)
     tracker = open_tracker(config, run_dir)
     assert isinstance(tracker, NullTracker)
@@ -32,35 +34,35 @@ def test_switched_off(make_config, make_trial, store, run_dir, name, mode):
     run.log(1, {"train/loss": 1.0})
     run.finish(Ending("completed"))
     tracker.open_study(config).finish(Ending("completed"))
-    assert (run.address, tracker.close(store)) == ("", Receipt())
+    assert (run.address, tracker.close()) == ("", ())
     assert not run_dir.exists()
 
 
-def test_auto_without_credentials_is_offline_and_asks_nothing(make_config, store, run_dir, said, monkeypatch):
+def test_auto_without_credentials_is_offline_and_asks_nothing(make_config, run_dir, said, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked the user"))
     assert tracker_faults(make_config()) == []
     tracker = open_tracker(make_config(), run_dir, say=said.append)
     assert not is_online(tracker) and said == []
-    tracker.close(store)
+    tracker.close()
 
 
-def test_auto_with_a_key_in_the_environment_is_online(make_config, store, run_dir, logged_in):
+def test_auto_with_a_key_in_the_environment_is_online(make_config, run_dir, logged_in):
     tracker = open_tracker(make_config(), run_dir)
     assert is_online(tracker)
-    tracker.close(store)
+    tracker.close()
 
 
-def test_auto_with_a_key_in_netrc_is_online(make_config, make_trial, store, run_dir, server, monkeypatch):
+def test_auto_with_a_key_in_netrc_is_online(make_config, make_trial, run_dir, server, monkeypatch):
     host = server.url.removeprefix("http://")
     Path.home().joinpath("netrc").write_text(f"machine {host}\n  login user\n  password {KEY}\n")
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     tracker = open_tracker(make_config(), run_dir)
     tracker.open(make_trial(make_config())).finish(Ending("completed"))
-    tracker.close(store)
+    tracker.close()
     assert len(server.backend.runs) == 1
 
 
-def test_the_settings_that_wandb_login_writes_are_read(make_config, make_trial, store, run_dir, server):
+def test_the_settings_that_wandb_login_writes_are_read(make_config, make_trial, run_dir, server):
     folder = Path.home() / ".config/wandb"
     folder.mkdir(parents=True)
     folder.joinpath("settings").write_text(f"[default]\nbase_url = {server.url}\n")
@@ -68,35 +70,35 @@ def test_the_settings_that_wandb_login_writes_are_read(make_config, make_trial, 
     Path.home().joinpath("netrc").write_text(f"machine {host}\n  login user\n  password {KEY}\n")
     tracker = open_tracker(make_config(), run_dir)
     tracker.open(make_trial(make_config())).finish(Ending("completed"))
-    tracker.close(store)
+    tracker.close()
     assert len(server.backend.runs) == 1
 
 
-def test_a_key_for_another_host_is_no_key(make_config, store, run_dir, server, monkeypatch):
+def test_a_key_for_another_host_is_no_key(make_config, run_dir, server, monkeypatch):
     Path.home().joinpath("netrc").write_text(f"machine elsewhere.example\n  login user\n  password {KEY}\n")
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     tracker = open_tracker(make_config(), run_dir)
     assert not is_online(tracker)
-    tracker.close(store)
+    tracker.close()
 
 
-def test_wandb_mode_counts_in_auto_alone(make_config, store, run_dir, logged_in, monkeypatch):
+def test_wandb_mode_counts_in_auto_alone(make_config, run_dir, logged_in, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     for mode, online in (("auto", False), ("online", True)):
         tracker = open_tracker(make_config(mode=mode), run_dir)
         assert is_online(tracker) is online
-        tracker.close(store)
+        tracker.close()
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert isinstance(open_tracker(make_config(), run_dir), NullTracker)
 
 
-def test_wandb_offline_in_the_settings_file_counts(make_config, store, run_dir, logged_in):
+def test_wandb_offline_in_the_settings_file_counts(make_config, run_dir, logged_in):
     folder = Path.home() / ".config/wandb"
     folder.mkdir(parents=True)
     folder.joinpath("settings").write_text("[default]\nmode = offline\n")
     tracker = open_tracker(make_config(), run_dir)
     assert not is_online(tracker)
-    tracker.close(store)
+    tracker.close()
 
 
 def test_online_without_credentials_is_a_fault_before_anything_starts(make_config, run_dir, monkeypatch):
@@ -109,7 +111,7 @@ def test_online_without_credentials_is_a_fault_before_anything_starts(make_confi
     assert "WANDB_MODE" in tracker_faults(make_config())[0].message
 
 
-def test_a_malformed_key_is_a_fault_online_and_a_line_in_auto(make_config, store, run_dir, said, monkeypatch):
+def test_a_malformed_key_is_a_fault_online_and_a_line_in_auto(make_config, run_dir, said, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "too-short-for-a-key")
     (fault,) = tracker_faults(make_config(mode="online"))
     assert "WANDB_API_KEY" in fault.message and "40" in fault.message and "too-short" not in fault.message
@@ -117,13 +119,11 @@ def test_a_malformed_key_is_a_fault_online_and_a_line_in_auto(make_config, store
     tracker = open_tracker(make_config(), run_dir, say=said.append)
     assert not is_online(tracker)
     assert len(said) == 1 and "40" in said[0] and "too-short" not in said[0]
-    tracker.close(store)
+    tracker.close()
 
 
-def test_a_key_that_the_server_rejects_is_a_fault_online_and_a_line_in_auto(
-    make_config, store, run_dir, said, logged_in
-):
-    from sweep.track.mock.faults import Fault
+def test_a_key_that_the_server_rejects_is_a_fault_online_and_a_line_in_auto(make_config, run_dir, said, logged_in):
+    from wandb_mock.faults import Fault
 
     logged_in.faults.add(Fault.error(401, times=2, match="Viewer"))
     with pytest.raises(UserError) as caught:
@@ -132,7 +132,7 @@ def test_a_key_that_the_server_rejects_is_a_fault_online_and_a_line_in_auto(
     tracker = open_tracker(make_config(), run_dir, say=said.append)
     assert not is_online(tracker)
     assert len(said) == 1 and "rejects the key" in said[0]
-    tracker.close(store)
+    tracker.close()
 
 
 def test_every_fault_at_once(make_config, monkeypatch):

@@ -11,11 +11,11 @@ from threading import Event
 import pytest
 
 from sweep.study.signals import StopFlag
-from sweep.track.mock import MockServer
-from sweep.track.mock.faults import Fault
 from sweep.track.open import open_tracker
 from sweep.track.patience import USUAL, Patience
 from sweep.track.tracker import Ending
+from wandb_mock import MockServer
+from wandb_mock.faults import Fault
 
 from .conftest import received
 
@@ -57,7 +57,7 @@ def test_a_signal_ends_a_wait_and_a_second_one_the_wait_after_it():
 
 
 @pytest.fixture
-def play(make_config, make_trial, store, run_dir, said):
+def play(make_config, make_trial, run_dir, said):
     """Six runs of one row each, and what the tracker then says."""
 
     def study(stop=None, **tracker):
@@ -66,7 +66,7 @@ def play(make_config, make_trial, store, run_dir, said):
             run = opened.open(make_trial(make_config(**tracker), number))
             run.log(1, {"train/loss": 1.0})
             run.finish(Ending("completed"))
-        return opened, opened.close(store)
+        return opened, opened.close()
 
     return study
 
@@ -74,24 +74,24 @@ def play(make_config, make_trial, store, run_dir, said):
 @pytest.mark.slow
 def test_a_server_that_answers_late_gets_one_try_and_the_others_are_kept_offline(logged_in, play, said, run_dir):
     logged_in.faults.add(Fault.late(3.1, times=MANY))
-    tracker, receipt = play()
+    tracker, told = play()
     assert 0 < tracker.patience.lost < 60
     assert len([line for line in said if "is slow" in line]) == 1
-    assert "kept offline" in receipt.lines[0]
+    assert "kept offline" in told[0]
     assert len(list((run_dir / "wandb").glob("offline-run-*"))) >= 5
 
 
 def test_a_study_without_patience_asks_no_server(logged_in, play, said):
-    _, receipt = play(max_wait=0)
+    _, told = play(max_wait=0)
     assert not logged_in.backend.runs
-    assert "6 trial runs, 6 rows kept offline" in receipt.lines[0]
+    assert "6 trial runs, 6 rows kept offline" in told[0]
     assert len([line for line in said if "tracker.max_wait" in line]) == 1
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_server_that_starts_with_errors_is_asked_again(logged_in, play, said, status):
     logged_in.faults.add(Fault.error(status, times=3, match="Viewer"))
-    _, receipt = play()
+    _, told = play()
     assert [run.display_name for run in logged_in.backend.runs.values()] == [f"tiny-000{n}" for n in (2, 3, 4, 5)]
     assert f"does not answer (HTTP {status})" in said[0] and any("answers again" in line for line in said)
 
@@ -106,11 +106,11 @@ def test_an_error_without_a_text_says_its_status_and_is_no_end(logged_in, play, 
 @pytest.mark.parametrize("status", [400, 413])
 def test_rows_that_a_server_refuses_are_told_and_can_be_sent_again(logged_in, play, said, tmp_path, status):
     logged_in.faults.add(Fault.error(status, match="tiny-0001"))
-    _, receipt = play()
+    _, told = play()
     assert f"refused part of tiny-0001 for good (HTTP {status})" in said[0]
-    assert receipt.lines[0].startswith("W&B: 5 trial runs, 5 rows at ")
-    assert receipt.lines[1] == "W&B did not take all of tiny-0001"
-    command = receipt.lines[2].partition(": ")[2]
+    assert told[0].startswith("W&B: 5 trial runs, 5 rows at ")
+    assert told[1] == "W&B did not take all of tiny-0001"
+    command = told[2].partition(": ")[2]
     assert said[1].endswith(command)
     assert not received(logged_in, "tiny-0001").history
     upload(command)
@@ -122,18 +122,18 @@ def upload(command: str) -> None:
     subprocess.run(typed, shell=True, check=True, timeout=60)
 
 
-def test_folders_have_the_name_of_the_run(make_config, make_trial, store, run_dir):
+def test_folders_have_the_name_of_the_run(make_config, make_trial, run_dir):
     config = make_config(mode="offline")
     tracker = open_tracker(config, run_dir)
     run = tracker.open(make_trial(config, 3))
     run.finish(Ending("completed"))
-    tracker.close(store)
+    tracker.close()
     (folder,) = (run_dir / "wandb").glob("offline-run-*")
     assert "tiny-0003" in folder.name and str(folder) == run.address
 
 
 def test_a_second_signal_waits_for_no_server_and_what_it_lacks_is_written(
-    logged_in, make_config, make_trial, store, run_dir, tmp_path
+    logged_in, make_config, make_trial, run_dir, tmp_path
 ):
     stop = StopFlag()
     config = make_config(finish_timeout=600.0, max_wait=600.0)
@@ -146,14 +146,14 @@ def test_a_second_signal_waits_for_no_server_and_what_it_lacks_is_written(
     stop.raised = True
     runs[0].finish(Ending("interrupted"))  # returns at once
     stop.at_once = True
-    receipt = tracker.close(store)
-    assert "did not take all of tiny-0000, tiny-0001" in receipt.lines[0]
+    told = tracker.close()
+    assert "did not take all of tiny-0000, tiny-0001" in told[0]
     with MockServer(tmp_path / "back", port=port) as back:
-        upload(receipt.lines[1].partition(": ")[2])
+        upload(told[1].partition(": ")[2])
         assert [len(received(back, f"tiny-000{number}").history) for number in (0, 1)] == [1, 1]
 
 
-def test_a_stop_closes_all_runs_side_by_side(logged_in, make_config, make_trial, store, run_dir):
+def test_a_stop_closes_all_runs_side_by_side(logged_in, make_config, make_trial, run_dir):
     stop = StopFlag()
     config = make_config()
     tracker = open_tracker(config, run_dir, stop=stop)
@@ -161,7 +161,7 @@ def test_a_stop_closes_all_runs_side_by_side(logged_in, make_config, make_trial,
     stop.raised = True
     for run in runs:
         run.finish(Ending("interrupted"))
-    receipt = tracker.close(store)
-    assert receipt.lines[0].startswith("W&B: 3 trial runs, 0 rows at ")
+    told = tracker.close()
+    assert told[0].startswith("W&B: 3 trial runs, 0 rows at ")
     assert {run.exit_code for run in logged_in.backend.runs.values()} == {130}
     assert Path(run_dir / "wandb").is_dir()

@@ -14,8 +14,10 @@ from sweep.config.parse import parse
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.track.addresses import WANDB, own_address
+from sweep.track.faults import tracker_faults
+from sweep.track.mode import described
 from sweep.track.null import NullTracker
-from sweep.track.open import described, open_tracker, tracker_faults
+from sweep.track.open import open_tracker
 from sweep.track.patience import NeverStopped
 from sweep.track.tracker import CutRun, Ending, JobType
 
@@ -50,32 +52,32 @@ def own(name: str = "kept", **keys: object) -> dict[str, object]:
     return {"name": name, "target": TARGET, "label": name, **keys}
 
 
-def play(config, run_dir, store, make_trial, train, said):
+def play(config, run_dir, make_trial, train, said):
     tracker = open_tracker(config, run_dir, say=said.append)
     trial = make_trial(config)
     run = tracker.open(trial)
     record = train(trial, run)
     run.finish(Ending(record.state))
-    return record, tracker.close(store)
+    return record, tracker.close()
 
 
-def test_a_class_of_the_users_own_gets_everything(make_config, make_trial, train, run_dir, store, said, plugins):
+def test_a_class_of_the_users_own_gets_everything(make_config, make_trial, train, run_dir, said, plugins):
     config = make_config("kept", tags=(), finish_timeout=60.0, target=TARGET, label="mine")
     assert tracker_faults(config) == []
-    record, receipt = play(config, run_dir, store, make_trial, train, said)
+    record, told = play(config, run_dir, make_trial, train, said)
     (tracker,) = plugins.KeepingTracker.made
     assert [step for step, _ in tracker.rows] == [2, 2, 4, 4] and tracker.endings == ["completed"]
-    assert (record.tracker_run, receipt.lines, said) == ("kept: mine/0", ("kept 4",), [])
+    assert (record.tracker_run, told, said) == ("kept: mine/0", ("kept 4",), [])
 
 
 @pytest.mark.parametrize("place", ["start", "open", "log", "finish", "close"])
 def test_a_broken_tracker_costs_one_line_and_never_the_other(
-    make_config, make_trial, train, run_dir, store, said, plugins, place
+    make_config, make_trial, train, run_dir, said, plugins, place
 ):
     config = make_config(**own("broken", fails_at=place), tags=(), finish_timeout=60.0, also={"well": own("well")})
-    record, receipt = play(config, run_dir, store, make_trial, train, said)
+    record, told = play(config, run_dir, make_trial, train, said)
     well = next(tracker for tracker in plugins.KeepingTracker.made if tracker.label == "well")
-    assert len(well.rows) == 4 and well.endings == ["completed"] and "kept 4" in receipt.lines
+    assert len(well.rows) == 4 and well.endings == ["completed"] and "kept 4" in told
     assert "well: well/0" in record.tracker_run
     (line,) = said
     assert line.startswith(f"broken failed to {'start' if place == 'start' else ''}") and f"cannot {place}" in line
@@ -83,21 +85,21 @@ def test_a_broken_tracker_costs_one_line_and_never_the_other(
 
 
 @pytest.mark.parametrize("place", ["start", "open", "log", "close"])
-def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_dir, store, said, place, monkeypatch):
+def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_dir, said, place, monkeypatch):
     monkeypatch.setattr("sweep.track.beside._FIRST", 0.05)
     monkeypatch.setattr("sweep.track.patience.Patience.__init__.__defaults__", (NeverStopped(), 0.05, 0.0, 0.0, 0))
     config = make_config(**own("slow", fails_at=f"hang at {place}"), tags=(), finish_timeout=60.0, max_wait=0.05)
-    _, receipt = play(config, run_dir, store, make_trial, train, said)
-    assert receipt.lines == () and len(said) == 1 and "gets nothing more" in said[0]
+    _, told = play(config, run_dir, make_trial, train, said)
+    assert told == () and len(said) == 1 and "gets nothing more" in said[0]
 
 
-def test_each_tracker_completes_what_it_left_open(make_config, run_dir, store, said, plugins):
+def test_each_tracker_completes_what_it_left_open(make_config, run_dir, said, plugins):
     config = make_config(**own("one"), tags=(), finish_timeout=60.0, also={"two": own("two")})
     tracker = open_tracker(config, run_dir, say=said.append)
     address = "one: one/3; two: two/7; W&B: https://wandb.ai/me/p/runs/x-1"
     assert tracker.left_open(address) and not tracker.left_open("one: one/3; two: two/3") and not tracker.left_open("")
     assert tracker.complete(CutRun(JobType.TRIAL, address, 7, Ending("lost")))
-    tracker.close(store)
+    tracker.close()
     assert {one.label: one.completed for one in plugins.KeepingTracker.made} == {"one": [], "two": ["two/7"]}
 
 
@@ -153,7 +155,7 @@ def test_a_list_in_an_experiment_is_refused_with_what_to_write(tmp_path):
         ({"also": {"mine": {"label": "x"}}}, ["tracker.also.mine"]),
         ({"also": {"kept": own(max_wait=-1)}}, ["tracker.also.kept.max_wait"]),
         ({"also": {"kept": own(mode="online", lable="x")}}, ["tracker.also.kept.mode", "tracker.also.kept.lable"]),
-        ({"also": {"mock": {"name": "mock", "uri": "x"}}}, ["tracker.also.mock.uri"]),
+        ({"also": {"mock": {"name": "mock", "uri": "x"}}}, ["tracker", "tracker.also.mock.uri"]),
         ({"also": {"mock": {"name": "mock"}}}, ["tracker"]),
         ({"also": {"none": {"name": "none"}}}, ["tracker"]),
         ({"also": {"wandb": {"name": "wandb"}}}, ["tracker"]),
@@ -164,9 +166,9 @@ def test_faults(tracker, paths):
     assert [fault.path for fault in tracker_faults(config)] == paths
 
 
-def test_a_key_that_no_tracker_has_is_refused_where_the_config_is_read():
-    _, faults = parse({"tracker": {"name": "wandb", "prject": "x"}}, lambda _: "here")
-    assert [(fault.path, fault.origin) for fault in faults] == [("tracker.prject", "here")]
+def test_a_key_that_no_tracker_has_is_refused_with_the_nearest():
+    (fault,) = tracker_faults(Config.model_validate({"tracker": {"name": "wandb", "prject": "x"}}))
+    assert fault.path == "tracker.prject" and "is not a key of tracker wandb (did you mean project?)" in fault.message
 
 
 def test_a_package_that_is_not_there_is_named_with_the_extra(monkeypatch):
@@ -184,7 +186,7 @@ def test_a_tracker_that_is_disabled_is_left_out(make_config, run_dir, said):
     )
 
 
-def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, store, said, tmp_path, monkeypatch):
+def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, said, tmp_path, monkeypatch):
     guide = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text()
     code, file = (guide.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "yaml"))
     (tmp_path / "my_trackers.py").write_text(code)
@@ -195,6 +197,6 @@ def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, store,
     assert tracker_faults(config) == []
     run_dir.mkdir()
     config = make_config().model_copy(update={"tracker": config.tracker})
-    _, receipt = play(config, run_dir, store, make_trial, train, said)
-    assert said == [] and receipt.lines == (f"5 rows in {run_dir / 'all.csv'}",)
+    _, told = play(config, run_dir, make_trial, train, said)
+    assert said == [] and told == (f"5 rows in {run_dir / 'all.csv'}",)
     assert "trial-0,4,eval/accuracy,0.7" in (run_dir / "all.csv").read_text()

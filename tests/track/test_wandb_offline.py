@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from sweep.track.mock import MockServer
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, trial_ending
+from wandb_mock import MockServer
 
 from .conftest import received
 
 
-def test_offline_says_how_to_look_and_to_upload(make_config, make_trial, train, store, run_dir, said, monkeypatch):
+def test_offline_says_how_to_look_and_to_upload(make_config, make_trial, train, run_dir, said, monkeypatch):
     monkeypatch.chdir(run_dir.parent)
     config = make_config(mode="offline")
     tracker = open_tracker(config, run_dir, say=said.append)
     trial = make_trial(config)
     run = tracker.open(trial)
     run.finish(trial_ending(train(trial, run), config.study))
-    receipt = tracker.close(store)
+    told = tracker.close()
     assert Path(run.address).parent == run_dir / "wandb"
-    assert receipt.lines == (
+    assert told == (
         "W&B: 1 trial run, 4 rows kept offline in run/wandb",
         "  look:   wandb leet run/wandb",
         "  upload: wandb sync run/wandb/offline-run-*",
@@ -35,7 +35,7 @@ def test_offline_says_how_to_look_and_to_upload(make_config, make_trial, train, 
 
 
 def test_a_server_that_is_down_at_the_start_means_offline_and_one_loud_line(
-    logged_in, make_config, make_trial, train, store, run_dir, said
+    logged_in, make_config, make_trial, train, run_dir, said
 ):
     logged_in.close()
     config = make_config(mode="online")
@@ -44,14 +44,14 @@ def test_a_server_that_is_down_at_the_start_means_offline_and_one_loud_line(
         trial = make_trial(config, number)
         run = tracker.open(trial)
         run.finish(trial_ending(train(trial, run), config.study))
-    receipt = tracker.close(store)
+    told = tracker.close()
     assert len([line for line in said if "does not answer" in line]) == 1
     assert any("wandb sync" in line and "offline-run-*" in line for line in said)
-    assert "2 trial runs, 8 rows kept offline" in receipt.lines[0]
+    assert "2 trial runs, 8 rows kept offline" in told[0]
     assert len(list((run_dir / "wandb").glob("offline-run-*/*.wandb"))) == 2
 
 
-def test_runs_go_online_again_once_the_server_is_back(logged_in, make_config, make_trial, store, run_dir, said):
+def test_runs_go_online_again_once_the_server_is_back(logged_in, make_config, make_trial, run_dir, said):
     config = make_config()
     tracker = open_tracker(config, run_dir, say=said.append)
     tracker.open(make_trial(config, 0)).finish(Ending("completed"))
@@ -62,7 +62,7 @@ def test_runs_go_online_again_once_the_server_is_back(logged_in, make_config, ma
     with MockServer(logged_in.backend.disk.folder, port=port) as back:
         tracker.open(make_trial(config, 2)).finish(Ending("completed"))
         assert {run.display_name for run in back.backend.runs.values()} == {"tiny-0000", "tiny-0002"}
-    tracker.close(store)
+    tracker.close()
     assert any("answers again" in line for line in said)
 
 
@@ -79,12 +79,12 @@ def test_a_server_that_dies_midway_costs_one_time_limit_and_nothing_else(
     run.finish(trial_ending(record, config.study))
     next_run = tracker.open(make_trial(config, 1))
     next_run.finish(Ending("completed"))
-    receipt = tracker.close(store)
+    told = tracker.close()
     assert time.monotonic() - began < 20  # it would wait for ever
     assert store.trials() == [record] and len(store.events(0)) == 4
     assert any("did not take all of tiny-0000 within 2 s" in line for line in said)
-    assert any("1 trial run, 0 rows kept offline" in line for line in receipt.lines)
-    assert any("wandb sync --include-online" in line and run.folder.name in line for line in receipt.lines)
+    assert any("1 trial run, 0 rows kept offline" in line for line in told)
+    assert any("wandb sync --include-online" in line and run.folder.name in line for line in told)
 
 
 def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, make_config, run_dir, tmp_path):
@@ -95,7 +95,6 @@ def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, mak
         "from pathlib import Path\n"
         "from sweep.config.schema import Config\n"
         "from sweep.records.trial import TrialPlan\n"
-        "from sweep.records.store import Store\n"
         "from sweep.track.open import open_tracker\n"
         "from sweep.track.tracker import Ending\n"
         "config = Config.model_validate_json(sys.argv[1])\n"
@@ -110,7 +109,7 @@ def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, mak
         "second = tracker.open(TrialPlan(1, {}, config, 1, ''))\n"
         "second.log(1, {'train/loss': 1.0})\n"
         "second.finish(Ending('completed'))\n"
-        "print(tracker.close(Store(Path(config.run_dir))))\n"
+        "print(tracker.close())\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), make_config().model_dump_json()]
@@ -118,13 +117,11 @@ def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, mak
     assert done.returncode == 0, done.stderr
     assert "tiny-0000 took no more rows" in done.stderr
     assert "cannot keep tiny-0001, not even offline" in done.stderr
-    assert "Receipt(" in done.stdout
+    assert "did not take all of tiny-0000" in done.stdout
 
 
 @pytest.mark.slow
-def test_what_the_lines_say_does_upload_and_show(
-    logged_in, make_config, make_trial, train, store, run_dir, said, tmp_path
-):
+def test_what_the_lines_say_does_upload_and_show(logged_in, make_config, make_trial, train, run_dir, said, tmp_path):
     config = make_config(finish_timeout=2.0)
     tracker = open_tracker(config, run_dir, say=said.append)
     cut = tracker.open(make_trial(config, 0))
@@ -133,9 +130,9 @@ def test_what_the_lines_say_does_upload_and_show(
     cut.finish(trial_ending(train(make_trial(config, 0), cut), config.study))
     kept = tracker.open(make_trial(config, 1))
     kept.finish(trial_ending(train(make_trial(config, 1), kept), config.study))
-    receipt = tracker.close(store)
+    told = tracker.close()
     with MockServer(tmp_path / "elsewhere", port=port) as back:
-        for line in receipt.lines:
+        for line in told:
             if "wandb sync" in line:
                 command = line.split(":", 1)[1].strip().replace("wandb ", f"{sys.executable} -m wandb ", 1)
                 subprocess.run(command, shell=True, check=True, timeout=60)

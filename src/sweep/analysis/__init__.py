@@ -1,1 +1,2 @@
-"""Records become typed results: numbers, and no sentence."""
+"""Records → typed results: frozen dataclasses of numbers and names, without a sentence. Never
+imports torch."""

@@ -1,1 +1,1 @@
-"""The commands beside a search."""
+"""What `sweep NAME …` does beside a search. Never imports torch."""

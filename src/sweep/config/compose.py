@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigIndexError, ConfigTypeError, OmegaConfBaseException
 
-from sweep.config import interpolations
+from sweep.config import defaults, interpolations
 from sweep.config.folders import conf_dir
 from sweep.config.parse import is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
@@ -132,6 +132,7 @@ class Composer:
         while `parse` names all of them.
         """
         _register_resolvers()
+        defaults.register()
         faults = [*self._folder_faults(), *self._hazards]
         accepted = [text for raw in self._one_by_one(overrides) if (text := self._accept(raw, faults)) is not None]
         if faults:
@@ -255,6 +256,8 @@ class Composer:
             return self._accept_group(raw, override, faults)
         if override.type == OverrideType.CHANGE:
             return f"++{raw}"
+        if override.type == OverrideType.ADD and is_key(override.key_or_group):
+            return f"+{raw}"  # a key that has a default is there already, which `+` alone refuses
         return raw
 
     def _in_quotes(self, raw: str) -> str:

@@ -1,8 +1,9 @@
-"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`."""
+"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`, and those of
+`dataset.metrics`, which are the user's own, in `sweep.config.custom_metrics`."""
 
 from __future__ import annotations
 
-from sweep.config.schema import Task
+from sweep.config.schema import DatasetConfig, Task
 
 AVERAGED = ("f1_macro", "f1_micro", "f1_weighted", "precision_macro", "precision_micro", "precision_weighted",
             "recall_macro", "recall_micro", "recall_weighted")  # fmt: skip
@@ -12,15 +13,26 @@ BY_TASK: dict[Task, tuple[str, ...]] = {
 }
 
 
-def objectives(task: Task) -> tuple[str, ...]:
-    """What `study.metric` may name: always of the validation split."""
-    return tuple(f"eval/{name}" for name in BY_TASK[task])
+def short_name(path: str) -> str:
+    """Return the name under which a metric of the user's own is recorded: the last part of its dotted path."""
+    return path.rpartition(".")[2]
+
+
+def metric_names(dataset: DatasetConfig) -> tuple[str, ...]:
+    """Return the short names of all metrics that an evaluation records: the task's, then the user's own."""
+    return (*BY_TASK[dataset.task], *map(short_name, dataset.metrics))
+
+
+def objectives(dataset: DatasetConfig) -> tuple[str, ...]:
+    """Return what `study.metric` may name: always of the validation split."""
+    return tuple(f"eval/{name}" for name in metric_names(dataset))
 
 
 def proportion(task: Task) -> str:
-    """The metric that is a share of rows, so that an interval follows from their number."""
+    """Return the metric that is a share of rows, so that an interval follows from their number."""
     return "accuracy" if task == "single_label" else "subset_accuracy"
 
 
 def better_when_lower(metric: str) -> bool:
+    """Return whether less is better; for a metric of the user's own only `study.direction` can say so."""
     return metric.endswith("/loss")

@@ -36,7 +36,7 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
             if not any(removed):
                 raise UserError(faults) from None
         else:
-            return config, [*faults, *_of_tracker(config, origin)]
+            return config, faults
 
 
 def section(path: str) -> type[Section] | None:
@@ -103,13 +103,6 @@ def _nearest(found: ErrorDetails) -> str:
     given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
     longer = [name for name in names if given and name.startswith(given)]
     return closest(given, names) if not longer else f" (did you mean {longer[0]}?)"
-
-
-def _of_tracker(config: Config, origin: Origin) -> Iterable[Fault]:
-    """Keys that no tracker has: the class that `tracker.target` names judges its own (`sweep.track.plugin`)."""
-    if config.tracker.target is None:
-        for path in (f"tracker.{name}" for name in config.tracker.model_extra or ()):
-            yield Fault(path, _unknown(path), origin(path))
 
 
 def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
-"""The whole of what a user may configure, typed and frozen.
+"""The schema of the config: every key with its type, its constraints and its default.
 
-Field names are those of the libraries behind them: `transformers.TrainingArguments`, `peft`, Optuna and W&B.
-Rules that need a single value live here, as constraints; rules across values live in `sweep.plan.checks`.
-Upper bounds are far above what anyone trains with: they keep a slip of the keyboard from what no machine can count or hold.
+The default of a key stands here alone: YAML files in `conf/` hold what differs
+(`sweep.config.defaults`). Keys have the names of the libraries that they are passed to:
+`transformers.TrainingArguments`, PEFT, Optuna and W&B. Constraints on one value are part of its
+type; rules across values are in `sweep.plan.checks`. Upper bounds are far above practical values:
+they refuse typing errors that no machine could count or hold.
 """
 
 from __future__ import annotations
@@ -58,14 +60,18 @@ PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperban
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
-    it. An unknown key is a fault, and no value changes after parsing."""
+    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN,
+    infinity): a record could not repeat it. An unknown key is a fault, and no value changes after
+    parsing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ShrinkConfig(Section):
-    """A smaller model of the same architecture. Null keeps what the config says."""
+    """Sizes of a smaller model of the same architecture.
+
+    Null keeps the size in the model's config.
+    """
 
     layers: Count | None = None
     width: Count | None = Field(None, description="hidden size; the feed-forward size shrinks in proportion")
@@ -96,7 +102,10 @@ class ModelConfig(Section):
 
 
 class AdapterConfig(Section):
-    """What is trained. `method: head` freezes the base; `full` trains everything; `quantization` is of the base."""
+    """What is trained.
+
+    `method: head` freezes the base; `full` trains everything; `quantization` is of the base.
+    """
 
     method: AdapterMethod = "lora"
     quantization: Literal["none", "nf4"] = "none"
@@ -119,7 +128,8 @@ class AdapterConfig(Section):
 
 
 class PromptConfig(Section):
-    """Classify by label words: a causal language model scores the words of each label after a prompt."""
+    """Classification by label words: a causal language model scores the words of each label after
+    a prompt."""
 
     template: str = Field(description="with {text}, and {text_pair} for pairs; the label words follow it directly")
     label_words: dict[str, str] | None = Field(
@@ -133,11 +143,10 @@ class DatasetConfig(Section):
     path: str = Field(
         "", description="hub id, a directory of CSV / JSON lines / Parquet files, one such file, or a saved Dataset"
     )
-    name: str | None = Field(
-        None, description="configuration of a hub data set that has several; local files have none"
-    )
+    name: str | None = Field(None, description="configuration of a hub data set; local files have none")
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
+    metrics: tuple[DottedPath, ...] = Field((), description="of your own, computed beside those of the task")
     text_column: str = "text"
     text_pair_column: str | None = None
     label_column: str | Names = Field(
@@ -216,24 +225,26 @@ class TrainerConfig(Section):
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
     gradient_accumulation_steps: Batch = 1
-    max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = 1.0
+    max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = Field(1.0, description="0 does not clip")
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
         "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"
     )
-    eval_steps: Count | None = None
+    eval_steps: Count | None = Field(None, description="steps between evaluations, with eval_strategy steps")
     logging_steps: Count = 10
     bf16: bool | Literal["auto"] = Field(
         "auto",
-        description="auto: on where the device is a GPU that has it and fp16 is off; records say what it came to",
+        description="auto: on where the device is a GPU that has it and fp16 is off; records hold true or false",
     )
     fp16: bool = False
     gradient_checkpointing: bool = False
     train_sampling_strategy: Literal["random", "group_by_length"] = "group_by_length"
-    early_stopping_patience: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    early_stopping_patience: Annotated[int, Field(ge=1, le=10**6)] | None = Field(
+        None, description="evaluations without a better study.metric; those within the first epoch do not count"
+    )
     early_stopping_threshold: Annotated[float, Field(ge=0, le=1000)] = 0.0
     label_smoothing_factor: Probability = 0.0
     save_best: bool = Field(True, description="keep the adapter of the study's best trial on disk")
-    save_newest: bool = Field(False, description="and that of its newest evaluation beside it")
+    save_newest: bool = Field(False, description="also keep the adapter of its newest evaluation")
     decision_threshold: Share | Literal["tuned"] = Field(
         0.5, description="multi-label: probability from which a label applies; tuned: one a label, on validation"
     )
@@ -242,30 +253,37 @@ class TrainerConfig(Section):
 
     @property
     def in_bf16(self) -> bool:
-        """Whether trials train under bf16 autocast; an `auto` that nobody has settled is off."""
+        """Return whether trials train under bf16 autocast; `auto` counts as off until `settled`
+        replaces it."""
         return self.bf16 is True
 
     def settled(self, *, bf16: bool) -> TrainerConfig:
-        """With `bf16` in place of an `auto`, unless fp16 is on."""
+        """Return the config with `bf16` in place of `auto`, or with bf16 off where fp16 is on."""
         return self.model_copy(update={"bf16": bf16 and not self.fp16}) if self.bf16 == "auto" else self
 
     @property
     def search_threshold(self) -> float:
-        """What evaluations decide with. Thresholds to be tuned are not tuned on the way: that would score each
-        evaluation on the rows that its thresholds were fitted to."""
+        """Return the threshold of evaluations during the search.
+
+        Tuned thresholds are tuned once, for the retrained winner: tuned for each evaluation, they
+        would be fitted to the rows that score it.
+        """
         return 0.5 if self.decision_threshold == "tuned" else self.decision_threshold
 
 
 class EngineConfig(Section):
-    """What trains the trials, and how many at once. Without dropout every engine gives the same numbers, to rounding; with
-    it they drop other values."""
+    """The engine that trains the trials, and how many it trains at once.
+
+    Without dropout all engines give the same numbers up to rounding; with dropout their random
+    masks differ.
+    """
 
     name: Literal["auto", "packed", "trainer"] = Field(
         "auto", description="auto packs the trials that can be packed, and leaves the others to the Trainer"
     )
     slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
-        description="trials at once on one base; auto: what memory holds, fewer where few trials teach a sampler",
+        description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
 
 
@@ -273,30 +291,43 @@ class StudyConfig(Section):
     study_name: str = "study"
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
-    trial_timeout: Seconds | None = Field(None, description="seconds of its own until a trial fails")
-    metric: str = "eval/accuracy"
+    trial_timeout: Seconds | None = Field(
+        None, description="seconds of training after which a trial is stopped and counts as failed"
+    )
+    metric: str = Field("eval/accuracy", description="of the validation split")
     direction: Literal["maximize", "minimize"] = "maximize"
-    space: str | None = Field(None, description="name of a file in sweeps/, or a path ending in .yaml")
+    space: str | None = Field(
+        None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
+    )
     sampler: SamplerName | DottedPath = Field(
         "tpe", description="or the dotted path of a class or function of your own that gives an Optuna sampler"
     )
-    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the sampler")
+    sampler_options: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the sampler, such as {n_startup_trials: 5}"
+    )
     pruner: PrunerName | DottedPath = Field(
         "none", description="or the dotted path of a class or function of your own that gives an Optuna pruner"
     )
-    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of the pruner")
+    pruner_options: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the pruner, such as {reduction_factor: 4}"
+    )
     storage: str | None = Field(None, description="an SQLAlchemy address; null is SQLite in run_dir")
     seed: Seed = 0
-    enqueue: tuple[dict[str, Scalar], ...] = Field((), description="known configurations to try first")
+    enqueue: tuple[dict[str, Scalar], ...] = Field(
+        (), description="known configurations to try first, such as [{optimizer.learning_rate: 1.0e-4}]"
+    )
     confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
-        description="1 retrains the best trial as it was; more: the best few with so many fresh seeds, and their mean decides",
+        description="1 retrains the best trial as it was; above 1: the best few train again with that many fresh seeds each, "
+        "and the best mean wins",
     )
     confirm_top: Annotated[int, Field(ge=1, le=1000)] = Field(
-        3, description="how many configurations the fresh seeds are spent on"
+        3, description="how many of the best configurations train again with fresh seeds"
     )
     compare_by: str | None = Field(
-        None, description="a searched key with choices: equal trials for each, each one's best retrained and compared"
+        None,
+        description="a searched key with choices, such as adapter: each choice gets equally many trials, and the best trial of "
+        "each is retrained, tested and compared",
     )
     refit: bool = Field(
         False,
@@ -306,40 +337,52 @@ class StudyConfig(Section):
 
     @property
     def at_once(self) -> int | None:
-        """Trials that a study of this size should run at a time: a sampler that learns has nothing to go on but trials that
-        have ended. None where the sampler does not; one of the user's own may."""
+        """Return the most trials that should run at once: a sampler that learns does so from ended
+        trials alone.
+
+        None where the sampler does not learn. A sampler of the user's own counts as one that
+        learns.
+        """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
     @property
     def objective(self) -> Objective:
+        """Return the metric and its direction."""
         return Objective(self.metric, maximize=self.direction == "maximize")
 
 
 class TrackerConfig(Section):
-    """The keys of W&B and its mock, beside `name`, `target`, `also`, `max_wait` and `mode`, which every tracker has. The class that
-    `target` names says which other keys there are (`sweep.track.plugin`)."""
+    """The keys that every tracker has (`name`, `target`, `also`, `mode`, `max_wait`), and those of
+    W&B and its mock.
+
+    A tracker that is named by `target` has the keys of its class's `Settings` in place of W&B's
+    (`sweep.track.plugin`).
+    """
 
     model_config = ConfigDict(extra="allow")
 
     name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "wandb"
-    target: str | None = Field(None, description="dotted path of a tracker's class; null is W&B, its mock, or none")
+    target: str | None = Field(None, description="dotted path of a tracker's class; null is one that ships without")
     also: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="the second tracker and later ones, by name; composed by tracker=[NAME,NAME]"
     )
-    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    mode: Literal["auto", "online", "offline", "disabled"] = Field(
+        "auto", description="auto: online with credentials, else offline"
+    )
     project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
-    entity: str | None = Field(None, description="null takes WANDB_ENTITY, else the account's default")
+    entity: str | None = Field(None, description="team or user; null takes WANDB_ENTITY, else the account's default")
     tags: tuple[str, ...] = ()
     finish_timeout: Seconds = Field(
-        60, description="seconds for the client to send what is left at a run's end, beside what follows"
+        60, description="seconds for the client to send the rest of a run at its end, while the study goes on"
     )
     max_wait: Annotated[float, Field(ge=0, le=10**8)] = Field(
-        60, description="seconds that a study may lose to a slow or failing server, in all"
+        60, description="seconds that a study may lose to a slow or failing server, in all; then runs are kept offline"
     )
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="of the mock backend; 0 takes a free one")
 
 
 class PublishedTrial(Section):
+    """A published trial: its searched values and its evaluations."""
+
     params: dict[str, Scalar] = Field({}, description="by config key, as in a search space")
     eval: dict[str, float] = Field({}, description="last evaluation, `eval/…`")
     best: dict[str, float] = Field({}, description="best evaluation, or that of the model chosen, `eval/…`")
@@ -347,7 +390,10 @@ class PublishedTrial(Section):
 
 
 class PublishedTraining(Section):
-    """The retrained winner. Seconds and speeds include its evaluations, as `transformers.Trainer` reports them."""
+    """The published training of the winner.
+
+    Seconds and speeds include evaluations, as `transformers.Trainer` reports them.
+    """
 
     steps: Count | None = None
     seconds: NonNegative | None = None
@@ -362,12 +408,17 @@ class PublishedTraining(Section):
 
 
 class PublishedParameters(Section):
+    """Published numbers of weights."""
+
     total: Annotated[int, Field(ge=1, le=10**15)] | None = None
     trainable: Annotated[int, Field(ge=1, le=10**15)] | None = None
 
 
 class PublishedConfig(Section):
-    """What others reported for this experiment; the report prints it beside what was measured."""
+    """Figures that others published for this experiment.
+
+    The report prints them beside the measured ones.
+    """
 
     source: str = ""
     model: str = ""
@@ -386,6 +437,8 @@ class PublishedConfig(Section):
 
 
 class Config(Section):
+    """The whole config of an experiment."""
+
     title: str = ""
     run_dir: Annotated[str, Field(min_length=1)] = "runs/study"
     model: ModelConfig = ModelConfig()

@@ -25,6 +25,7 @@ class TrainSettings:
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     objective: Objective
+    metrics: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> TrainSettings:
@@ -39,4 +40,5 @@ class TrainSettings:
             optimizer=config.optimizer,
             trainer=config.trainer,
             objective=config.study.objective,
+            metrics=config.dataset.metrics,
         )

@@ -1,1 +1,1 @@
-"""Dataset config → `Splits`: sources, label order, splits, subsampling; then tokenising and collating."""
+"""The data of an experiment: sources, labels, splits, subsampling, tokenising and collating."""

@@ -1,4 +1,4 @@
-"""Stored columns → which of their rows are train, validation and test rows, and what was left out."""
+"""The choice of train, validation and test rows among the stored rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Cut = tuple[str, str, float]  # the role that gets rows, the role that they are 
 
 @dataclass(slots=True)
 class Selection:
-    """The rows of each role as indices into stored columns; how many were left out, by role and reason; and what to
-    tell the user of it."""
+    """The rows of each role as indices into stored columns, the numbers of rows left out by role
+    and reason, and notes."""
 
     columns: dict[str, Columns]
     indices: dict[str, Indices]
@@ -30,8 +30,11 @@ class Selection:
 
 
 def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str]) -> Selection:
-    """The rows in the order that `sweep.data.splits.load_splits` states. Raises `UserError` where a role is left
-    without rows."""
+    """Return the rows of each role, chosen in the order that `sweep.data.splits.load_splits`
+    states.
+
+    Raises UserError if a role has no rows.
+    """
     steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
     found = _usable(stored, steps, labels)
     cuts: list[Cut] = []
@@ -55,7 +58,7 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
 
 
 def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set[str]) -> Selection:
-    """Every n-th row of each split, without those that cannot be used."""
+    """Return every n-th row of each split, without rows that cannot be used."""
     found = Selection(dict(stored), {}, {}, [])
     for role, columns in stored.items():
         indices = every_nth(len(columns.labels), steps[role])
@@ -63,7 +66,7 @@ def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set
         if dropped:
             found.dropped[role] = dropped
             unknown = usable.unknown_among(columns, indices, labels)
-            found.notes += [usable.told(role, n, reason, len(indices), unknown) for reason, n in dropped.items()]
+            found.notes += [usable.drop_note(role, n, reason, len(indices), unknown) for reason, n in dropped.items()]
     return found
 
 
@@ -101,12 +104,12 @@ def _in_part(labels: Sequence[str], role: str) -> str:
 
 
 def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
-    """Raises `UserError` for each role without rows, but for those whose rows are cut off an empty one."""
+    """Raise UserError for each role without rows, unless they are cut off such a role."""
     indices, source = found.indices, {role: source for role, source, _ in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
-    told = [role for role in empty if source.get(role) not in empty]
-    if told:
-        raise UserError([_emptied(config, role, found.dropped.get(role, {})) for role in told])
+    empty_roles = [role for role in empty if source.get(role) not in empty]
+    if empty_roles:
+        raise UserError([_emptied(config, role, found.dropped.get(role, {})) for role in empty_roles])
 
 
 def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fault:
@@ -119,7 +122,10 @@ def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fa
 
 
 def _drop_duplicates(found: Selection) -> None:
-    """Train loses the rows whose text a scored row or an earlier train row has. Raises `UserError` where none is left."""
+    """Drop train rows whose text a scored row or an earlier train row has.
+
+    Raises UserError if no train row remains.
+    """
     train = found.indices["train"]
     scored = [row for role in found.indices if role != "train" for row in _inputs(found, role)]
     kept = tuple(train[position] for position in without(_inputs(found, "train"), scored))
@@ -127,7 +133,7 @@ def _drop_duplicates(found: Selection) -> None:
         raise UserError.of("dataset.duplicates", "is drop, which leaves no train rows")
     if dropped := len(train) - len(kept):
         found.dropped.setdefault("train", {})["duplicates"] = dropped
-        found.notes.append(usable.told("train", dropped, "duplicates", len(train), []))
+        found.notes.append(usable.drop_note("train", dropped, "duplicates", len(train), []))
     found.indices["train"] = kept
 
 

@@ -1,4 +1,4 @@
-"""Rows of tokens → a batch of tensors."""
+"""Collating: tokenised rows become a batch of tensors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ Batch = dict[str, "torch.Tensor"]
 def collator(
     tokenizer: Tokenizer, labels: LabelSpace, *, answers: bool = False
 ) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
-    """A data collator: pads a batch to its longest row, on the tokenizer's side. It gives the tokenizer's own
-    columns, int64 of shape (rows, tokens), and `labels`: int64 of shape (rows,), or for multi-label float32
-    of shape (rows, labels). With `answers` the labels come as `answers` too: the only ones that a model of
-    label words then has to score, as training wants it."""
+    """Return a data collator, which pads a batch to its longest row on the tokenizer's side.
+
+    A batch has the tokenizer's own columns, int64 of shape (rows, tokens), and `labels`: int64 of
+    shape (rows,), or for multi-label float32 of shape (rows, labels). With `answers` it has the
+    labels under that name too: in training, a model of label words scores the words of these
+    labels alone.
+    """
     from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
 
     inputs = frozenset(tokenizer.model_input_names)
@@ -36,7 +39,7 @@ def collator(
 
 
 def label_tensor(labels: Sequence[Any], task: Task) -> torch.Tensor:
-    """Labels of tokenised rows as a batch holds them."""
+    """Return the labels of tokenised rows as a tensor: int64, or float32 for multi-label."""
     import torch
 
     return torch.tensor(labels, dtype=torch.long if task == "single_label" else torch.float32)

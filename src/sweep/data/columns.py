@@ -1,4 +1,7 @@
-"""Columns of a stored split → texts and label names, each fault named by its config key, split and rows."""
+"""The texts and label names in the columns of a stored split.
+
+Faults name the config key, the split and the rows.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,13 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The rows of a split as they are stored. `labels` holds the names of each row's labels (one for
-    single-label) and None where a row has no label; an empty tuple is a multi-label row to which no label
-    applies. `names` is the whole label space in its order, where the columns themselves fix it. `blank` are the indices
-    of rows that lack a text; `notes` is what the user should know of how the columns were read."""
+    """The rows of a split as they are stored.
+
+    `labels` holds the names of each row's labels (one for single-label), and None for a row
+    without a label; an empty tuple is a multi-label row to which no label applies. `names` are all
+    labels in order, if the columns themselves define them. `blank` are the indices of rows without
+    a text; `notes` are notes for the user on how the columns were read.
+    """
 
     texts: Names
     pairs: Names | None
@@ -41,16 +47,17 @@ class Columns:
 
 
 class WrongKind(Exception):
-    """A label column that holds something else than labels of the task."""
+    """A label column whose values are no labels of the task."""
 
 
 def wanted(config: DatasetConfig) -> frozenset[str]:
+    """Return the names of the columns that the config uses."""
     pair = () if config.text_pair_column is None else (config.text_pair_column,)
     return frozenset((config.text_column, *pair, *_label_columns(config)))
 
 
 def clashing_columns(config: DatasetConfig) -> list[Fault]:
-    """Keys that name a column which another key names already."""
+    """Return a fault for each column that two keys name."""
     uses: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
         uses.append(("dataset.text_pair_column", (config.text_pair_column,)))
@@ -59,7 +66,7 @@ def clashing_columns(config: DatasetConfig) -> list[Fault]:
     for key, names in uses:
         for name in names:
             if key == "dataset.label_column" and seen.get(name) == key:
-                continue  # of several names the first that is there is taken, so that a second one does no harm
+                continue  # the first existing one of several names is used, so that a repeated name is harmless
             if name in seen:
                 faults.append(Fault(key, f"is {name}, which is {seen[name]} already"))
             seen.setdefault(name, key)
@@ -67,7 +74,7 @@ def clashing_columns(config: DatasetConfig) -> list[Fault]:
 
 
 def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fault]:
-    """One fault for each column that some split lacks."""
+    """Return a fault for each column that a split lacks."""
     needed: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
         needed.append(("dataset.text_pair_column", (config.text_pair_column,)))
@@ -84,9 +91,11 @@ def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fa
 
 
 def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns | None, list[Fault]]:
-    """The split's rows and what is wrong with them; None where its labels cannot be read. What belongs to a
-    column that is not there is empty, and no fault here. A multi-label row has no label if its list is null,
-    or one of its 0/1 cells is empty."""
+    """Return the rows of a split and their faults; None for the rows if the labels cannot be read.
+
+    Values of a missing column are empty, without a fault. A multi-label row has no label if its
+    list is null, or if one of its 0/1 cells is empty.
+    """
     texts, blank, faults = _texts(config, raw, "dataset.text_column", config.text_column, split)
     pairs = None
     if config.text_pair_column is not None:
@@ -118,13 +127,14 @@ def _missing(names: Names, lacking: Sequence[str], there: Names) -> str:
 
 
 def _rows(rows: Sequence[int], most: int = 5) -> str:
-    """Rows count from 1, without a header."""
+    """Return the numbers of rows in words. Rows are counted from 1, without a header."""
     what = "row" if len(rows) == 1 else "rows"
     return f"{what} {listed([str(row) for row in rows], most)}"
 
 
 def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
-    """The first of `names` that the split has; of two columns of one name, the first."""
+    """Return the first of `names` that the split has, and its column; of two columns with one
+    name, the first."""
     for name in names:
         if name in raw.table.column_names:
             column = raw.table.column(raw.table.column_names.index(name))
@@ -135,7 +145,7 @@ def _column(raw: Raw, names: Names) -> tuple[str, pa.ChunkedArray | None]:
 def _texts(
     config: DatasetConfig, raw: Raw, key: str, name: str, split: str
 ) -> tuple[Names, frozenset[int], list[Fault]]:
-    """The texts of a column, the indices of those without a character that shows, and what is wrong."""
+    """Return the texts of a column, the indices of blank texts, and the faults."""
     _, column = _column(raw, (name,))
     if column is None:
         return (), frozenset(), []
@@ -182,7 +192,7 @@ def _single(column: pa.ChunkedArray, typed: bool) -> list[str | None]:
 
 
 def _example(values: Sequence[float | None]) -> str:
-    """The first number that is not whole, else how to write whole ones."""
+    """Return the first number that is not whole; if there is none, how to store whole numbers."""
     row, value = next(
         ((row, value) for row, value in enumerate(values, start=1) if value is not None and not value.is_integer()),
         (0, None),
@@ -191,7 +201,10 @@ def _example(values: Sequence[float | None]) -> str:
 
 
 def _separated(column: pa.ChunkedArray, separator: str) -> list[Names | None]:
-    """Text cells of label names with a separator between them. An empty cell is a row to which no label applies."""
+    """Return the label names in text cells, which a separator divides.
+
+    No label applies to a row with an empty cell.
+    """
     kind = column.type
     if not (_is_text(kind) or types.is_null(kind)):
         raise WrongKind(f"{_kind(kind)}, but dataset.label_separator parts the names in text cells; set it to null")
@@ -212,7 +225,8 @@ def _empty_cells(labels: Sequence[Names | None], split: str) -> Names:
 
 
 def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[Names | None], Names | None]:
-    """A list column of label names, or of one 0 or 1 for each label in order."""
+    """Return the labels in a column of lists: of label names, or of a 0 or 1 for each label in
+    order."""
     kind = column.type
     if types.is_null(kind):
         return [None] * len(column), None
@@ -263,7 +277,7 @@ def _flag(value: Any) -> int | None:
 
 
 def _kind(kind: pa.DataType) -> str:
-    """Its name, of nested types the beginning."""
+    """Return the name of a type, which is cut for nested types."""
     return shortened(str(kind), 60)
 
 

@@ -1,4 +1,5 @@
-"""All that decides which ids a tokenizer gives a text, as text: what names a file of tokens."""
+"""A fingerprint of everything that decides which token ids a tokenizer gives, which names a file
+of tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from sweep.provenance import Fingerprint
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-# transformers' tokenizers, and what those that are written in Python call.
+# The packages of transformers' tokenizers, and those that its tokenizers in Python call.
 _PACKAGES = (
     "transformers", "tokenizers", "sentencepiece", "tiktoken", "sacremoses", "jieba", "rjieba", "fugashi", "ipadic",
     "unidic", "unidic-lite", "sudachipy", "rhoknp", "emoji", "ftfy", "nltk", "phonemizer", "mistral-common",
@@ -27,8 +28,12 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def definition(tokenizer: Tokenizer) -> str:
-    """A hexadecimal fingerprint of vocabulary, rules, special tokens, class, and the versions of the libraries; of a
-    tokenizer with code of its own, of that code too. Truncation, padding and their limits are left out."""
+    """Return a hexadecimal fingerprint of a tokenizer, without its truncation, padding and their
+    limits.
+
+    It covers the vocabulary, rules, special tokens, class, the versions of the libraries, and a
+    tokenizer's own code.
+    """
     digest = Fingerprint()
     for package in _PACKAGES:
         digest.add(f"{package} {_version(package)}")
@@ -43,8 +48,8 @@ def definition(tokenizer: Tokenizer) -> str:
 
 
 def _rules(tokenizer: Tokenizer) -> Iterator[str | bytes]:
-    """The JSON of a fast tokenizer, without the truncation and padding that its last call left; all files that a tokenizer in
-    Python saves."""
+    """Yield the JSON of a fast tokenizer, without truncation and padding, or all files that a
+    tokenizer in Python saves."""
     if tokenizer.is_fast:
         found = json.loads(tokenizer.backend_tokenizer.to_str())
         yield json.dumps({**found, "truncation": None, "padding": None})
@@ -54,7 +59,7 @@ def _rules(tokenizer: Tokenizer) -> Iterator[str | bytes]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             tokenizer.save_pretrained(folder)
-        except Exception:  # code of anybody; what is not known is never taken for the same
+        except Exception:  # a tokenizer's own code may raise anything; a random piece then makes the fingerprint unique
             yield uuid.uuid4().bytes
         for file in sorted(Path(folder).iterdir()):
             yield file.name
@@ -67,7 +72,7 @@ def _without_place(config: Path) -> bytes:
 
 
 def _settings(tokenizer: Tokenizer) -> list[tuple[str, Any]]:
-    """Attributes with a plain value, or a list of those."""
+    """Return the attributes with a plain value or a list of plain values."""
     return sorted(
         (name, value) for name, value in vars(tokenizer).items() if name not in _NOT_OF_IDS and _is_plain(value)
     )
@@ -80,8 +85,8 @@ def _is_plain(value: object) -> bool:
 
 
 def _own_code(kind: type) -> list[Path]:
-    """The files of a class and of those it inherits from, without those of libraries. Of code that came with a model all files
-    count."""
+    """Return the source files of a class and of its base classes, without those of libraries; for
+    code that came with a model, all its files."""
     found: set[Path] = set()
     for one in kind.__mro__:
         if not f"{one.__module__}.".startswith(_LIBRARIES) and (name := _source(one)) is not None:

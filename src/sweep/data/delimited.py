@@ -1,4 +1,4 @@
-"""CSV and its kin → `Raw`, by Arrow."""
+"""CSV, TSV and other delimited text files, read by Arrow."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """Wanted columns stay text: a guess would turn the label "01" into 1, and a text of digits into a number. Raises
-    ValueError where the file cannot be read so, and `UserError`."""
+    """Return the wanted columns of a file as text, since a guessed type would turn the label "01"
+    into 1.
+
+    Raises ValueError if the file cannot be read with this encoding and delimiter, and UserError
+    for repeated column names.
+    """
     data = utf8(read_bytes(path, kind.codec), config.encoding)
     delimiter = config.delimiter or _delimiter(data, DELIMITERS[kind.ending], quoting=config.quoting)
     try:
@@ -55,7 +59,7 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
 
 
 def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:
-    """`usual`, or where the header has none of it, what it has most of."""
+    """Return `usual`, or if the header lacks it, the delimiter that the header has most often."""
     first = re.search(rb"[^\r\n]+", data)
     header = first.group().decode(errors="replace") if first else ""
     header = _QUOTED.sub("", header) if quoting else header

@@ -1,6 +1,7 @@
-"""Rows with the same text: within a split, and in two splits at once.
+"""Rows with the same text, within a split and across splits.
 
-A text that is both trained on and scored makes its score too good, and one that is in both validation and test makes the two agree.
+A scored text that is also in train makes the score too good. A text in both validation and test
+makes the two scores agree.
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ Input = tuple[str, str | None]  # a text, and the second one of a pair
 
 
 def loose(text: str) -> str:
-    """The same for texts that differ in upper case and white space alone."""
+    """Return a text without differences in case and white space."""
     return " ".join(text.casefold().split())
 
 
 def folded(row: Input) -> bytes:
-    """A key that rows share whose texts differ in upper case and white space alone. Of a pair, both texts count."""
+    """Return a key that is equal for rows whose texts differ in case and white space alone; for
+    pairs, in both texts."""
     return _digest(*(None if text is None else loose(text) for text in row))
 
 
 def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str, Sequence[Label]]) -> list[Duplicates]:
-    """The duplicates within each split, then those between each two splits; without counts of zero. Between two splits the rows of
-    the later one are counted."""
+    """Return the duplicates within each split, then those across each two splits, without counts
+    of zero.
+
+    Across two splits the rows of the later one are counted.
+    """
     loose = {split: [folded(row) for row in rows] for split, rows in inputs.items()}
     often = Counter(key for keys in loose.values() for key in keys)
-    exact = {  # a row whose folded text is alone has a text that is alone
+    exact = {  # a text is unique if its folded text is unique
         split: [_digest(*row) if often[key] > 1 else key for row, key in zip(rows, loose[split], strict=True)]
         for split, rows in inputs.items()
     }
@@ -52,7 +57,7 @@ def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str,
 
 
 def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
-    """A sentence for each, without its full stop."""
+    """Yield a sentence for each count, without its full stop."""
     for one in found:
         share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
         other = _other(one)
@@ -67,7 +72,8 @@ def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
 
 
 def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
-    """A sentence for what is within splits, and one for what is in two of them, each without its full stop."""
+    """Yield a sentence on the duplicates within splits, and one on those across splits, each
+    without its full stop."""
     for group in (
         [one for one in found if one.split == one.also_in],
         [one for one in found if one.split != one.also_in],
@@ -89,14 +95,15 @@ def _other(one: Duplicates) -> str:
 
 
 def advice(found: Iterable[Duplicates]) -> tuple[str, ...]:
-    """What to do about train rows whose text is scored; empty where there are none."""
+    """Return advice on train rows whose text is scored; empty if there are none."""
     if any(one.also_in == "train" != one.split for one in found):
         return ("dataset.duplicates=drop takes rows out of train whose text is in validation or test too",)
     return ()
 
 
 def without(train: Sequence[Input], scored: Iterable[Input]) -> list[int]:
-    """The positions of the train rows to keep, in order: the first of each text that no scored row has."""
+    """Return the positions of the train rows to keep, in order: the first row of each text that no
+    scored row has."""
     seen = {folded(row) for row in scored}
     kept = []
     for position, row in enumerate(train):

@@ -1,4 +1,4 @@
-"""Label names as stored → the label space, and each row's labels in it."""
+"""The label space, and the labels of each row as indices into it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MANY = 20
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """`codes` maps a label as stored to its index in the space."""
+    """Encodes label names. `codes` maps a stored label to its index in the label space."""
 
     space: LabelSpace
     codes: Mapping[str, int]
 
     def label(self, names: Names) -> Label:
-        """Of a row, all of whose labels are known."""
+        """Return the encoded label of a row, whose label names must all be known."""
         present = [self.codes[name] for name in names]
         if self.space.task == "single_label":
             return present[0]
@@ -31,9 +31,12 @@ class Encoder:
 
 
 def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]]:
-    """The label space, in the order of `dataset.label_names`, else of the label columns, else sorted as found
-    in train (whole numbers by value). Where labels are stored as whole numbers and `label_names` are names, i
-    is `label_names[i]`."""
+    """Return the encoder and the faults of the label space.
+
+    Labels have the order of `dataset.label_names`, else of the label columns, else they are sorted
+    as found in train (whole numbers by value). If labels are stored as whole numbers and
+    `label_names` are names, i stands for `label_names[i]`.
+    """
     stored = {label for row in train.labels if row is not None for label in row}
     names = config.label_names or train.names or tuple(sorted(stored, key=int if _whole(stored) else str))
     codes = {name: code for code, name in enumerate(names)}
@@ -43,7 +46,8 @@ def encoder(config: DatasetConfig, train: Columns) -> tuple[Encoder, list[Fault]
 
 
 def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, Columns]) -> list[Fault]:
-    """Labels that are not in the space: one fault a split. None where rows with such labels are left out."""
+    """Return a fault for each split with labels outside the space; none if
+    `dataset.unknown_labels` drops such rows."""
     if config.unknown_labels == "drop":
         return []
     faults = []
@@ -65,7 +69,8 @@ def unknown_labels(config: DatasetConfig, encode: Encoder, splits: Mapping[str, 
 
 
 def look_alikes(labels: LabelSpace) -> list[str]:
-    """A sentence on labels that differ in upper case or white space alone, without its full stop; empty where none do."""
+    """Return a sentence on labels that differ in case or white space alone, without its full stop;
+    empty if none do."""
     groups: dict[str, list[str]] = {}
     for name in labels.names:
         groups.setdefault(loose(name), []).append(name)
@@ -100,5 +105,5 @@ def _key(config: DatasetConfig) -> str:
 
 
 def _whole(labels: set[str]) -> bool:
-    """Whether all are whole numbers as a number is written: "01" is a name."""
+    """Return whether all labels are whole numbers in their usual notation: "01" is a name."""
     return all(WHOLE.fullmatch(label) and str(int(label)) == label for label in labels)

@@ -1,4 +1,4 @@
-"""Bytes of a text file → UTF-8, and what to say of bytes in another encoding."""
+"""Decoding of text files to UTF-8, and messages for bytes in another encoding."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ _OTHER_FILES = (
     (b"PK\x03\x04", "an archive or a spreadsheet (.zip, .xlsx)"),
     (b"PAR1", "a .parquet file"),
 )
-# What files come in: from all that Python knows, short texts seem to be in the rarest.
+# Common encodings. Among all that Python knows, a guess for a short text is often a rare one.
 _COMMON = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932", "gb18030", "big5",
     "cp949", "euc_jp",
 ]  # fmt: skip
 _LATIN = 0.3  # share of bytes beyond ASCII among the letters below which a text is in the Latin alphabet
-_SAMPLE = 2**16  # bytes around a wrong one by which its encoding is guessed
+_SAMPLE = 2**16  # bytes around an undecodable one, by which the encoding is guessed
 _SHOWN = 60  # characters of the line
 
 
 def utf8(data: bytes, encoding: str) -> bytes:
-    """`data` in UTF-8, without a byte order mark. A mark of UTF-16 or UTF-32 outweighs the default encoding, utf-8.
-    Bytes that are said to be UTF-8 are not checked. Raises ValueError where they are not in `encoding`."""
+    """Return `data` in UTF-8, without a byte order mark.
+
+    With the default encoding, utf-8, a mark of UTF-16 or UTF-32 decides; other bytes are not
+    checked. Raises ValueError if they are not in `encoding`.
+    """
     if codecs.lookup(encoding).name != "utf-8":
         return _decoded(data, encoding).removeprefix("\ufeff").encode()
     for mark, marked in _MARKS:
@@ -45,11 +48,12 @@ def utf8(data: bytes, encoding: str) -> bytes:
 
 
 def not_utf8(data: bytes) -> str:
-    """A message that says where `data` is not UTF-8, and which encoding it may be in; empty where it is UTF-8."""
+    """Return a message with the first byte that is not UTF-8 and likely encodings; empty for valid
+    UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return _told(data, error.start, "UTF-8")
+        return _undecodable(data, error.start, "UTF-8")
     return ""
 
 
@@ -57,10 +61,10 @@ def _decoded(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(_told(data, error.start, encoding)) from None
+        raise ValueError(_undecodable(data, error.start, encoding)) from None
 
 
-def _told(data: bytes, at: int, encoding: str) -> str:
+def _undecodable(data: bytes, at: int, encoding: str) -> str:
     line = data.count(b"\n", 0, at) + 1
     where = f"it is not {encoding}: byte 0x{data[at]:02x} in line {line} (byte {at + 1} of the file)"
     read = [(name, text) for name in _guesses(data, at) if (text := _line(data, at, name))]
@@ -71,7 +75,10 @@ def _told(data: bytes, at: int, encoding: str) -> str:
 
 
 def _guesses(data: bytes, at: int) -> list[str]:
-    """Likely encodings, the likeliest first. Those of Latin alphabets are told apart badly: cp1252 is the commonest."""
+    """Return likely encodings, the most likely first.
+
+    Those of Latin alphabets are hard to distinguish; cp1252 is the most common.
+    """
     from charset_normalizer import from_bytes
 
     sample = data[max(0, at - _SAMPLE) : at + _SAMPLE]
@@ -83,7 +90,8 @@ def _guesses(data: bytes, at: int) -> list[str]:
 
 
 def _line(data: bytes, at: int, encoding: str) -> str:
-    """The line of byte `at`, from a few characters before it; empty where `encoding` cannot be."""
+    """Return the line of byte `at`, from a few characters before it; empty if it cannot be
+    decoded."""
     start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
     try:
         before = data[start:at].decode(encoding)

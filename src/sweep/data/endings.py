@@ -1,4 +1,4 @@
-"""File names → format and compression, and why a file of another ending is not read."""
+"""The format and compression of a file by its name, and why other files are not read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`stem` is the file's name without its endings, `codec` the ending of its compression or empty."""
+    """The kind of a file.
+
+    `stem` is its name without endings; `codec` is the ending of its compression, or empty.
+    """
 
     stem: str
     ending: str
@@ -44,7 +47,7 @@ class Kind:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """None where no such file is read."""
+    """Return the kind of a file; None if such files are not read."""
     codec = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
     inner = path.with_suffix("") if codec else path
     ending = inner.suffix.lower()
@@ -54,7 +57,8 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def reason_unread(path: Path) -> str:
-    """What kind of file it is, and what to do about it; empty where that is not known."""
+    """Return the kind of a file that is not read, and what to do about it; empty if the kind is
+    not known."""
     if path.is_dir():
         return "a folder: name it in dataset.path"
     if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):
@@ -65,7 +69,10 @@ def reason_unread(path: Path) -> str:
 
 
 def read_bytes(path: Path, codec: str) -> bytes:
-    """The whole file, decompressed. Raises ValueError where it is no whole file of that compression."""
+    """Return the decompressed bytes of a file.
+
+    Raises ValueError if the compressed file is damaged.
+    """
     if not codec:
         return path.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""What a reader of a report or a model card writes to ask a model."""
+"""Example code for reports and model cards."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from sweep.config.schema import Config
 
 
 def batch(config: Config, *, padding: str = "True") -> str:
-    """Code that makes of texts what the model takes, cut and padded as rows of data were; `padding` is as it is written
-    in code."""
+    """Return code that turns texts into a batch, cut and padded as the rows of the data were.
+
+    `padding` is the argument as it is written in code.
+    """
     texts = '["your text"]' if config.dataset.text_pair_column is None else '["your text"], ["its pair"]'
     if config.prompt is not None:
         return f"model.prompt.batch(tokenizer, {texts})"

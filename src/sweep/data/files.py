@@ -1,6 +1,7 @@
-"""Local files: CSV and its kin, JSON lines, Parquet.
+"""Local files: delimited text, JSON and Parquet.
 
-Read without `datasets`, which takes half a second to import and copies every file into a cache of its own.
+Read without `datasets`, which takes half a second to import and copies every file into a cache of
+its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _PART = re.compile(r"-\d{5}-of-\d{5}")  # how the hub numbers the files of a spl
 
 
 def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
+    """Return a split of a folder. Raises UserError with the config key `key`."""
+
     def read(name: str) -> Raw:
         if name and is_saved_split(folder / name):
             return read_saved(folder / name, key, wanted)
@@ -34,6 +37,7 @@ def read_from_folder(folder: Path, key: str, split: str, *, config: DatasetConfi
 
 
 def read_only_file(path: Path, key: str, split: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:
+    """Return the train split of a data set that is one file. Raises UserError."""
     if key != "dataset.train_split":
         rule = f"is {split}, but dataset.path is one file, all of it train; name a folder, or set {key}=null"
         raise UserError.of(key, rule)
@@ -41,8 +45,8 @@ def read_only_file(path: Path, key: str, split: str, *, config: DatasetConfig, w
 
 
 def _files(folder: Path, key: str, name: str) -> list[Path]:
-    """The file of that exact name, else NAME.ending, else the numbered parts in which the hub stores a
-    split."""
+    """Return the file with that exact name, else NAME.ending, else the numbered parts in which the
+    hub stores a split."""
     if name and (folder / name).is_file():
         return [folder / name]
     there = sorted(folder.iterdir())
@@ -60,13 +64,14 @@ def _files(folder: Path, key: str, name: str) -> list[Path]:
 
 
 def _instead(there: list[Path], kinds: dict[Path, Kind]) -> str:
-    """What the folder holds: what could be named, and what is not read, and why."""
+    """Return what the folder holds: files that can be named, and files that are not read, with the
+    reason."""
     unread = {path.name: reason_unread(path) for path in there if path not in kinds and not path.name.startswith(".")}
-    told = [
+    unread_names = [
         f"{name} ({reason})" if reason else name for name, reason in sorted(unread.items(), key=lambda one: not one[1])
     ]
     endings = f", nor with an ending of {KNOWN}; it holds: {listed([file.name for file in kinds])}"
-    return endings + (f"; not read: {listed(told, 5)}" if told else "")
+    return endings + (f"; not read: {listed(unread_names, 5)}" if unread_names else "")
 
 
 def _read(path: Path, key: str, *, config: DatasetConfig, wanted: Set[str]) -> Raw:

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub. The only module that asks the network for rows."""
+"""Data sets of the Hugging Face hub. No other module loads rows from the network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ LOCAL_COPY = (
 
 
 def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
-    """Load every split, from the hub or, where that is out of reach, from its cache. Raises `UserError`."""
+    """Load every split from the hub, or from its cache if the hub cannot be reached.
+
+    Raises UserError.
+    """
     import datasets
 
     commit = _commit(config)
@@ -38,15 +41,19 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
 
 
 def _configuration(config: DatasetConfig) -> dict[str, str]:
-    """In the hub's own conversion each configuration is a folder, which nothing there declares to be one."""
+    """Return the argument that selects the configuration: in the hub's own conversion to Parquet
+    each is a folder."""
     if config.name is None:
         return {}
     return {"data_dir" if config.revision == CONVERTED else "name": config.name}
 
 
 def _commit(config: DatasetConfig) -> str | None:
-    """The commit that `revision` stands for, None where the hub cannot be asked. One short question first,
-    because `datasets` goes on trying for half a minute."""
+    """Return the commit of `revision`; None if the hub cannot be reached.
+
+    This short request comes first, because `datasets` would retry for half a minute. Raises
+    UserError.
+    """
     from huggingface_hub import HfApi, errors
 
     try:
@@ -63,7 +70,7 @@ def _commit(config: DatasetConfig) -> str | None:
 
 @contextmanager
 def _only_cached() -> Iterator[None]:
-    """`datasets` in its offline mode: it answers from its cache or fails at once."""
+    """Switch `datasets` to its offline mode, in which it loads from its cache or fails at once."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
@@ -93,8 +100,10 @@ def split_of(loaded: Mapping[str, datasets.Dataset], key: str, name: str, wanted
 
 
 def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
-    """A `datasets.Dataset` with its coded labels turned into their names; code -1, the hub's "no label", into
-    null."""
+    """Return the rows of a `datasets.Dataset`, with label names in place of codes.
+
+    Code -1, "no label", becomes null.
+    """
     schema = dataset.features.arrow_schema
     table = pick(dataset.select_columns(held_by(wanted, schema)).with_format("arrow")[:], wanted)
     for index, name in enumerate(table.column_names):
@@ -111,7 +120,7 @@ def from_dataset(dataset: datasets.Dataset, wanted: Set[str]) -> Raw:
 
 
 def _feature(dataset: datasets.Dataset, name: str) -> object:
-    """The type of a column, or of a field within one by its dotted name."""
+    """Return the type of a column, or of a field within a column by its dotted name."""
     if name in dataset.features:
         return dataset.features[name]
     found: Any = dataset.features

@@ -1,6 +1,6 @@
-"""JSON lines, or one array of objects → `Raw`.
+"""JSON files: one object a line, or one array of objects.
 
-By `json`: Arrow's reader would turn a text that looks like a date into one.
+They are read by `json`, since Arrow's reader would turn a text that looks like a date into one.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
-_LISTED_ROWS = 100  # by which the nested fields that there are get named
+_LISTED_ROWS = 100  # in which nested fields are looked for
 _LISTED_DEPTH = 4
 
 
 def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
-    """A wanted column `a.b` that no row has is the field `b` of the object `a`. NaN is null. Raises ValueError with
-    the line or row that cannot be read."""
+    """Return the wanted columns. `a.b` is the field `b` of the object `a`, if no row has a column
+    of that name. NaN is null.
+
+    Raises ValueError that names the line or row that cannot be read.
+    """
     data = utf8(data, config.encoding)
     if wrong := not_utf8(data):
         raise ValueError(wrong)
@@ -99,12 +102,12 @@ def _one(where: str, decode: Callable[..., Any], *arguments: Any) -> Any:
         raise ValueError(f"{where} is not JSON ({error.msg}){way if where.endswith(' 1') else ''}") from None
     except RecursionError:
         raise ValueError(f"{where} is nested too deeply") from None
-    except ValueError:  # what `int` says of them
+    except ValueError:  # raised by `int`
         raise ValueError(f"{where} holds a whole number of thousands of digits") from None
 
 
 def _constant(name: str) -> float | None:
-    """NaN is what pandas writes where there is no value."""
+    """Return None for NaN, which pandas writes for a missing value."""
     return None if name == "NaN" else float(name)
 
 
@@ -112,7 +115,7 @@ _DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
 def _printable(name: str) -> str:
-    """JSON can name a field with half a character, which no terminal takes."""
+    """Return a name with lone surrogates escaped: JSON allows them, and terminals do not."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -151,7 +154,7 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _large(name: str, values: Sequence[Any]) -> pa.Array:
-    """Whole numbers beyond 64 bits, as decimals."""
+    """Return whole numbers beyond 64 bits as decimals. Raises ValueError for larger numbers."""
     try:
         if all(value is None or type(value) is int for value in values):
             return pa.array([None if value is None else Decimal(value) for value in values])
@@ -172,7 +175,7 @@ def _half_character(value: Any) -> bool:
 
 
 def _mixed(values: Sequence[Any]) -> str:
-    """The first row of each kind of value; empty where all are of one kind."""
+    """Return the first row of each kind of value; empty if all values are of one kind."""
     first: dict[str, int] = {}
     for row, value in enumerate(values, start=1):
         if value is not None:

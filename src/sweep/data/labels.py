@@ -1,4 +1,4 @@
-"""What there is to predict."""
+"""The labels of a task."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ Label = int | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
-    """Output i of the model is the label `names[i]`. A row's `Label` is that index for single-label, and a 0
-    or 1 for each of the names for multi-label."""
+    """The labels in order: output i of the model is for the label `names[i]`.
+
+    A row's `Label` is that index for single-label, and a tuple with a 0 or 1 for each name for
+    multi-label.
+    """
 
     task: Task
     names: tuple[str, ...]
@@ -24,21 +27,24 @@ class LabelSpace:
 
     @property
     def problem_type(self) -> str:
-        """The value transformers expects in `config.problem_type`."""
+        """Return the value that transformers expects in `config.problem_type`."""
         return "single_label_classification" if self.task == "single_label" else "multi_label_classification"
 
 
 def joined(names: Iterable[str]) -> str:
-    """Names in one cell, separated by `|`; a `|` or a backslash inside a name is preceded by a backslash."""
+    """Return names as one cell, separated by `|`.
+
+    A `|` or a backslash in a name is preceded by a backslash.
+    """
     return "|".join(re.sub(r"([\\|])", r"\\\1", name) for name in names)
 
 
 def separated(cell: str) -> tuple[str, ...]:
-    """The names that `joined` put into the cell."""
+    """Return the names in a cell that `joined` made."""
     parts = re.findall(r"((?:[^\\|]|\\.)+)", cell, flags=re.DOTALL)
     return tuple(re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in parts)
 
 
 def applying(label: Label) -> tuple[int, ...]:
-    """The indices of the labels that apply to a row."""
+    """Return the indices of the labels that apply to a row."""
     return (label,) if isinstance(label, int) else tuple(code for code, value in enumerate(label) if value)

@@ -1,4 +1,4 @@
-"""Fields of struct columns by dotted names, as in `meta.text`."""
+"""Fields of struct columns by dotted names, such as `meta.text`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from pyarrow import types
 
 
 def dotted_names(schema: pa.Schema) -> tuple[str, ...]:
-    """Every column, then every field within one."""
+    """Return the names of all columns, then those of all fields within columns."""
     return (*schema.names, *(name for field in schema for name in _below(field, f"{field.name}.")))
 
 
 def held_by(wanted: Set[str], schema: pa.Schema) -> list[str]:
-    """The columns that have to be read for `wanted`, in the order of the file."""
+    """Return the columns that must be read for `wanted`, in the order of the file."""
     heads = {name if name in schema.names else name.partition(".")[0] for name in wanted}
     return [name for name in schema.names if name in heads]
 
 
 def pick(table: pa.Table, wanted: Set[str]) -> pa.Table:
-    """`wanted` of the table's columns and of the fields within them, by their dotted names. A field of a row that is null
-    is null."""
+    """Return the wanted columns and fields of a table, by their dotted names.
+
+    Fields of a null row are null.
+    """
     there = dotted_names(table.schema)
     return pa.table({name: _column(table, name) for name in dict.fromkeys(there) if name in wanted})
 

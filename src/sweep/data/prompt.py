@@ -1,4 +1,4 @@
-"""A prompt in the tokens of a model: a filled template, and the words of each label that may follow it."""
+"""Prompts as tokens: a filled template, and the label words that may follow it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Prompt:
     """A template and its label words in the tokens of one tokenizer.
 
-    `words[i]` are those of label i, scored by their mean instead of their sum if `mean`. A filled template has at most
-    `limit` tokens, `start` included: what the tokenizer puts before every text.
+    `words[i]` are the tokens of label i, which are scored by their mean instead of their sum if
+    `mean`. A filled template has at most `limit` tokens, including `start`, the tokens that the
+    tokenizer puts before every text.
     """
 
     template: str
@@ -32,8 +33,11 @@ class Prompt:
     start: tuple[int, ...]
 
     def encode(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[list[int]]:
-        """Tokens of the template filled with each text. Where they are too many the text is cut, on the tokenizer's
-        truncation side, the longer one of a pair first; never the template."""
+        """Return the tokens of the template filled with each text.
+
+        If they are too many, the text is cut on the tokenizer's truncation side, the longer one of
+        a pair first. The template is never cut.
+        """
         seconds = pairs or [""] * len(texts)
         rows = zip(texts, seconds, strict=True)
         found = self._tokens(tokenizer, [filled(self.template, text, pair) for text, pair in rows])
@@ -43,14 +47,17 @@ class Prompt:
         return found
 
     def batch(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> BatchEncoding:
-        """What a model that scores label words takes for these texts: `input_ids` and `attention_mask`."""
+        """Return `input_ids` and `attention_mask` for a model that scores label words."""
         from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
 
         tokens = {"input_ids": self.encode(tokenizer, texts, pairs)}
         return cast("BatchEncoding", padded(tokenizer, tokens, return_tensors="pt"))  # type: ignore[no-untyped-call]
 
     def _cut(self, tokenizer: Tokenizer, text: str, pair: str) -> list[int]:
-        """With as many characters of each text as fit, found by bisection: tokens merge across the edge of a text."""
+        """Return the tokens with as many characters of each text as fit, found by bisection.
+
+        Counting the tokens of the text alone is not enough, since tokens merge across its edges.
+        """
         fits, low, high = self._tokens(tokenizer, [filled(self.template, "", "")])[0], 0, max(len(text), len(pair))
         while high - low > 1:
             middle = (low + high) // 2
@@ -67,7 +74,10 @@ class Prompt:
 
 
 def bind(prompt: PromptConfig, labels: LabelSpace, tokenizer: Tokenizer, *, max_length: int | None) -> Prompt:
-    """Raises UserError where the tokenizer makes labels indistinguishable, or leaves no room for a text."""
+    """Return the prompt in the tokens of a tokenizer.
+
+    Raises UserError if labels have the same tokens, or if the limit leaves no room for a text.
+    """
     texts = label_words(prompt, labels)
     words = {
         name: _continuation(tokenizer, prompt.template, text) for name, text in zip(labels.names, texts, strict=True)
@@ -87,7 +97,8 @@ def bind(prompt: PromptConfig, labels: LabelSpace, tokenizer: Tokenizer, *, max_
 
 
 def _unclear(words: dict[str, tuple[int, ...]], scoring: str) -> Iterator[Fault]:
-    """A label whose words begin with all of another's can never be the likelier of the two by their sum."""
+    """Yield the faults of label words: empty, equal, or, with the sum, words that begin with all
+    words of another label, which can never score higher."""
     for name, ids in words.items():
         if not ids:
             rule = (
@@ -110,15 +121,21 @@ def _kept(text: str, count: int, truncation_side: str) -> str:
 
 
 def _continuation(tokenizer: Tokenizer, template: str, words: str) -> tuple[int, ...]:
-    """The tokens that `words` add to a filled template; none if they change those before them. Some tokenizers give
-    other tokens for the same words on their own."""
+    """Return the tokens that `words` add to a filled template; none if they change the tokens
+    before them.
+
+    Some tokenizers give the same words other tokens when they are alone.
+    """
     context = filled(template, "a", "a")
     before, whole = _bare(tokenizer, [context, context + words])
     return tuple(whole[len(before) :]) if whole[: len(before)] == before else ()
 
 
 def _start(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The tokens that the tokenizer puts before a text; what it puts behind one would stand before the label words."""
+    """Return the tokens that the tokenizer puts before a text.
+
+    Tokens that it puts after a text are not used, since they would come before the label words.
+    """
     whole: Any = tokenizer("a")["input_ids"]
     (bare,) = _bare(tokenizer, ["a"])
     offsets = (offset for offset in range(len(whole)) if whole[offset : offset + len(bare)] == bare)

@@ -1,4 +1,4 @@
-"""A split as it is stored, before anything is made of its columns."""
+"""A split as it is stored, before its columns are interpreted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import pyarrow as pa
 from sweep.config.schema import DatasetConfig
 from sweep.errors import UserError, first_line
 
-OF_TEXT = ("encoding", "delimiter", "quoting")  # fields of the config that say how a text file is read
+OF_TEXT = ("encoding", "delimiter", "quoting")  # keys for text files
 OF_HUB = ("name", "revision")
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """`table` holds the wanted columns that are there, `columns` names all that are there. `typed` is false
-    where the format knows only text, so that the text of its cells must tell numbers from names. `notes` is what
-    the user should know of how it was read. `form` is the format in a word, `unread` the
-    fields of the config that say nothing to it."""
+    """A stored split.
+
+    `table` holds the wanted columns that exist; `columns` names all columns. `typed` is false for
+    a format that stores only text, in which numbers are recognised by their text. `notes` are
+    notes for the user; `form` is the name of the format; `unread` are the config keys without
+    effect on it.
+    """
 
     table: pa.Table
     columns: tuple[str, ...]
@@ -31,15 +34,21 @@ class Raw:
 
     @property
     def empty(self) -> bool:
-        """A table without columns has no rows either, whatever the file holds."""
+        """Return whether the split has no rows.
+
+        A table without wanted columns has none, whatever the file holds.
+        """
         return self.table.num_rows == 0 and (self.table.num_columns > 0 or not self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`read(key, split)` gives a split; a `UserError` from it carries `key`, the config key that named the
-    split. `revision` is the hub's commit, empty for local files; `unread` are the fields of the config that say nothing
-    to the source; `notes` are what the user should know of it."""
+    """A source of splits.
+
+    `read(key, split)` returns a split; its UserError names `key`, the config key of the split.
+    `revision` is the commit of the hub, empty for local files; `unread` are the config keys
+    without effect on the source; `notes` are notes for the user.
+    """
 
     read: Callable[[str, str], Raw]
     revision: str = ""
@@ -48,8 +57,11 @@ class Source:
 
 
 def idle(config: DatasetConfig, said: Callable[[str], bool], fields: Iterable[str], why: str) -> Iterator[str]:
-    """A note of those of `fields` that have no effect, though the user gave them a value other than the default. `said` tells of a
-    config key whether it was the user who set it, not a config that ships."""
+    """Yield a note on those of `fields` that the user set to another value than the default, and
+    that have no effect.
+
+    `said` returns whether the user set a config key, rather than a shipped config.
+    """
     given = {f"dataset.{name}": getattr(config, name) for name in fields if getattr(config, name) != _default(name)}
     given = {key: value for key, value in given.items() if said(key)}
     if given:
@@ -67,12 +79,15 @@ def _default(name: str) -> object:
 
 
 def joined(key: str, split: str, read: Callable[[str], Raw]) -> Raw:
-    """A split named `A+B` is the rows of A, then those of B, as in `datasets`."""
+    """Return the rows of a split. `A+B` has the rows of A, then those of B, as in `datasets`."""
     return concatenated(key, split, [read(name.strip()) for name in split.split("+")])
 
 
 def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
-    """Keeps the columns that all parts have. Raises `UserError` where their types differ."""
+    """Return the rows of all parts, with the columns that all of them have.
+
+    Raises UserError if their types differ.
+    """
     if len(parts) == 1:
         return parts[0]
     shared = tuple(name for name in parts[0].columns if all(name in part.columns for part in parts))
@@ -92,5 +107,6 @@ def concatenated(key: str, split: str, parts: list[Raw]) -> Raw:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names as a list in words, cut after `most` of them."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) + more) or "nothing"

@@ -1,4 +1,4 @@
-"""Folders that `datasets` wrote with `save_to_disk`."""
+"""Folders that were written by `save_to_disk` of `datasets`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from sweep.errors import UserError, first_line
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether the folder holds a saved `DatasetDict` or `Dataset`."""
+    """Return whether the folder holds a saved `DatasetDict` or `Dataset`."""
     return (folder / "dataset_dict.json").is_file() or is_saved_split(folder)
 
 
 def is_saved_split(folder: Path) -> bool:
+    """Return whether the folder holds a saved `Dataset`."""
     return (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
 
 
 def open_saved(folder: Path, wanted: Set[str]) -> Source:
-    """Every split of a saved `DatasetDict`; a saved `Dataset` alone is all of train. Raises `UserError`."""
+    """Return a source with the splits of a saved `DatasetDict`; a single saved `Dataset` is train.
+
+    Raises UserError.
+    """
     from sweep.data.hub import split_of
 
     if not is_saved_split(folder):
@@ -37,14 +41,14 @@ def open_saved(folder: Path, wanted: Set[str]) -> Source:
 
 
 def read_saved(folder: Path, key: str, wanted: Set[str]) -> Raw:
-    """A saved `Dataset`. Raises `UserError` of `key`."""
+    """Return the rows of a saved `Dataset`. Raises UserError with the config key `key`."""
     from sweep.data.hub import from_dataset
 
     return from_dataset(_load(folder, key), wanted)
 
 
 def _load(folder: Path, key: str) -> Any:
-    """A `Dataset`, or a mapping of them."""
+    """Return a saved `Dataset`, or a mapping of several."""
     import datasets
     import pyarrow as pa
 

@@ -1,7 +1,7 @@
-"""Which rows of a split are used. Everything is indices in file order, decided by the config's seed alone.
+"""The choice of rows by the config's seed, as indices in file order.
 
-Draws come from `random.Random.random()`, whose sequence Python promises to keep, so that a seed means the
-same rows with every version of every library.
+Random numbers come from `random.Random.random()`, whose sequence Python keeps across versions, so
+that a seed gives the same rows with every version of every library.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ Indices = tuple[int, ...]
 
 
 def every_nth(count: int, step: int) -> Indices:
-    """The first row and every `step`-th after it."""
+    """Return the first row and every `step`-th row after it."""
     return tuple(range(0, count, step))
 
 
 def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: str) -> Indices:
-    """A random subset of `limit` rows, or of that share of them, rounded up; in file order. Not the first
-    rows, because files are often sorted by label."""
+    """Return a random subset of `limit` rows, or of that share of them, rounded up; in file order.
+
+    The first rows would not do, since files are often sorted by label.
+    """
     if limit is None:
         return indices
     size = limit if isinstance(limit, int) else math.ceil(limit * len(indices))
@@ -32,12 +34,12 @@ def at_most(indices: Indices, limit: int | float | None, *, seed: int, stream: s
 def cut(
     indices: Indices, ratio: float, *, seed: int, labels: Sequence[Hashable] | None, stream: str = "validation"
 ) -> tuple[Indices, Indices]:
-    """Split into what stays and what is cut off, ceil(ratio * n) rows as in scikit-learn's
-    `train_test_split`, both in file order. With `labels` (of each index), every label is cut in proportion.
-    `stream` as in `shuffled`.
+    """Return the rows that stay and the rows that are cut off, both in file order.
 
-    Raises ValueError where the proportion cannot be kept: a label with one row, or fewer rows than labels in
-    a part.
+    ceil(ratio * n) rows are cut off, as in scikit-learn's `train_test_split`. With `labels` (one
+    for each index), every label is cut in proportion. `stream` is as in `shuffled`. Raises
+    ValueError if the proportion cannot be kept: for a label with one row, or if a part has fewer
+    rows than there are labels.
     """
     size = math.ceil(ratio * len(indices))
     order = shuffled(indices, seed, stream)
@@ -46,14 +48,14 @@ def cut(
 
 
 def shuffled(indices: Indices, seed: int, stream: str) -> list[int]:
-    """In random order; `stream` keeps draws for different purposes apart."""
+    """Return the indices in random order. Each `stream` has random numbers of its own."""
     draw = random.Random(f"{seed}/{stream}").random
     return [index for _, index in sorted((draw(), index) for index in indices)]
 
 
 def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int) -> list[int]:
-    """The first rows of each label in `order`: rounded down, then one more for the largest remainders until
-    `size`."""
+    """Return the first rows of each label in `order`: its share rounded down, and one more for the
+    largest remainders."""
     counts = Counter(labels[index] for index in order)
     if min(counts.values()) < 2:
         rare = [label for label, count in counts.items() if count < 2]
@@ -70,11 +72,11 @@ def _in_proportion(order: Sequence[int], labels: dict[int, Hashable], size: int)
 
 
 def taken(order: Sequence[int], labels: Mapping[int, Hashable], quota: Mapping[Any, int]) -> list[int]:
-    """The first rows in `order` of each label, as many as its quota."""
-    left = dict(quota)
+    """Return the first rows in `order` of each label, as many as its quota."""
+    remaining = dict(quota)
     found = []
     for index in order:
-        if left[labels[index]]:
-            left[labels[index]] -= 1
+        if remaining[labels[index]]:
+            remaining[labels[index]] -= 1
             found.append(index)
     return found

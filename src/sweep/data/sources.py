@@ -1,4 +1,4 @@
-"""`dataset.path` → where the rows are read from: a folder, a file, or the hub."""
+"""The source that `dataset.path` names: a folder, a file, or a data set of the hub."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from sweep.data.raw import OF_HUB, Raw, Source
 from sweep.data.saved import is_saved, is_saved_split, open_saved
 from sweep.errors import UserError, shortened
 
-_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # what people call it
+_VALIDATION = ("validation", "valid", "val", "dev", "eval")  # common names of a validation split
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
-    """`wanted` names the columns worth reading. Raises `UserError` where there is no such data."""
+    """Return the source of the rows.
+
+    `wanted` are the columns to read. Raises UserError if there is no such data.
+    """
     path = Path(config.path).expanduser()
     if config.path and _is_there(path):
         return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
@@ -48,7 +51,7 @@ def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
 
 
 def _is_there(path: Path) -> bool:
-    """Raises `UserError` where the system does not say."""
+    """Return whether the path exists. Raises UserError if the system cannot tell."""
     try:
         return path.exists()
     except OSError as error:
@@ -58,7 +61,8 @@ def _is_there(path: Path) -> bool:
 
 
 def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:
-    """A validation split of the folder that no key names, while rows for validation are cut off train."""
+    """Yield a note if the folder has a validation split that is not used, while validation rows
+    are cut off train."""
     named = (config.train_split, config.validation_split, config.test_split)
     parts = {
         part for one in named if one for text in ([one] if isinstance(one, str) else one) for part in text.split("+")

@@ -1,4 +1,4 @@
-"""A dataset config → train, validation and test rows, checked as a whole."""
+"""The train, validation and test rows of a dataset config, with all checks."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Row i is `texts[i]`, with `pairs[i]` as its second text where there are pairs, and `labels[i]`: the
-    index of its label, or for multi-label a 0 or 1 for each label. `numbers[i]` is its number in the split
-    that it was stored in, from 1; empty where that is not known."""
+    """Rows of a split.
+
+    Row i has the text `texts[i]`, for pairs the second text `pairs[i]`, and `labels[i]`: the index
+    of its label, or for multi-label a 0 or 1 for each label. `numbers[i]` is its number in the
+    stored split, from 1; empty if not known.
+    """
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
@@ -41,15 +44,16 @@ class Rows:
         return len(self.texts)
 
     def inputs(self) -> Iterator[tuple[str, str | None]]:
+        """Return the texts of each row; the second one is None without pairs."""
         return zip(self.texts, self.pairs or repeat(None, len(self)), strict=True)
 
     def __add__(self, others: Rows) -> Rows:
-        """Both have pairs, or neither has."""
+        """Return the rows of both. Both have pairs, or neither has."""
         pairs = None if self.pairs is None or others.pairs is None else self.pairs + others.pairs
         return Rows(self.texts + others.texts, pairs, self.labels + others.labels, self.numbers + others.numbers)
 
     def fingerprint(self) -> str:
-        """Of the texts and labels, in order."""
+        """Return a fingerprint of the texts and labels, in order."""
         digest = Fingerprint().add(str(len(self))).add("single" if self.pairs is None else "pairs")
         for (text, pair), label in zip(self.inputs(), self.labels, strict=True):
             digest.add(text).add(pair or "").add(repr(label))
@@ -58,8 +62,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class LockedRows:
-    """Rows whose number is known, and whose labels nobody looks at before the winner is chosen: `sweep.final`
-    alone opens them."""
+    """The test rows.
+
+    `sweep.final` alone opens them, after the winner is chosen; before that only their number and
+    texts are used.
+    """
 
     _rows: Rows = field(repr=False)
 
@@ -67,10 +74,12 @@ class LockedRows:
         return len(self._rows)
 
     def open(self) -> Rows:
+        """Return the rows with their labels."""
         return self._rows
 
     def unlabelled(self) -> Rows:
-        """The texts, to be checked for what a model cannot take; every row has the first label, or none."""
+        """Return the rows with their texts, to check their lengths; every row has the first label,
+        or none."""
         labels = self._rows.labels
         none: Label = 0 if isinstance(labels[0], int) else (0,) * len(labels[0])
         return replace(self._rows, labels=(none,) * len(labels))
@@ -78,7 +87,7 @@ class LockedRows:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """`warnings` are for the user: things that are allowed, but make a score less than it seems."""
+    """The rows of an experiment. `warnings` say what may make a score less meaningful."""
 
     labels: LabelSpace
     train: Rows
@@ -89,21 +98,27 @@ class Splits:
 
     @property
     def merged(self) -> Splits:
-        """Train and validation rows together, in this order, to train on: there is nothing left to score."""
+        """Return splits whose train rows are the train and the validation rows, in this order,
+        without rows to score."""
         none = Rows((), None, ())
         return replace(self, train=self.train + self.validation, validation=none, test=None)
 
 
 def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _: True) -> Splits:
-    """Read, check and divide the rows. Raises `UserError` with everything that is wrong.
+    """Read, check and divide the rows. Raises UserError with all faults.
 
-    Rows are chosen in this order: every n-th row of a split as stored; rows without a text, without a label or with an
-    unknown one left out, if the config says so; the validation rows cut off train, unless they are a split of their own,
-    and the test rows off those, if the config says so (in a cut, `eval_every_nth` and `test_every_nth` count among the
-    rows cut off); `max_eval_samples` and `max_test_samples` of what a split has left; the duplicates left out of train, if
-    the config says so; last, `max_train_samples`. The label space is that of the whole train split as stored, so that none
-    of this changes it. `said` tells of a config key whether the user set it: one of a config that ships, which has no effect on
-    a copy in another format, is not told.
+    The steps, in this order:
+    1. Take every n-th row of a stored split.
+    2. Drop rows without a text, without a label or with an unknown label, if the config says so.
+    3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`, cut the test rows off the
+       validation rows. `eval_every_nth` and `test_every_nth` count among the rows cut off.
+    4. Apply `max_eval_samples` and `max_test_samples`.
+    5. Drop duplicates from train, if the config says so.
+    6. Apply `max_train_samples`.
+
+    The label space is that of the whole stored train split, so that no step changes it. `said`
+    returns whether the user set a config key; a key of a shipped config that has no effect on a
+    copy in another format gives no note.
     """
     source = open_source(config, wanted(config))
     stored, encode, read = _read(config, source, said)
@@ -127,8 +142,11 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
 
 
 def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
-    """What the zero-rule classifier predicts for `rows`: the most frequent label of train (of several, the
-    first), for multi-label the most frequent value of each label (of a tie, 0)."""
+    """Return the predictions of the zero-rule classifier for `rows`.
+
+    It predicts the most frequent label of train (the first of several), or for multi-label the
+    most frequent value of each label (0 for a tie).
+    """
     counts = label_rows(labels, train)
     if labels.task == "single_label":
         return (max(range(len(labels)), key=lambda code: counts[code]),) * len(rows)
@@ -138,8 +156,8 @@ def baseline(train: Rows, rows: Rows, labels: LabelSpace) -> tuple[Label, ...]:
 def _read(
     config: DatasetConfig, source: Source, said: Callable[[str], bool]
 ) -> tuple[dict[str, Columns], Encoder, list[str]]:
-    """Every split that the config names, by role: no validation yet if it is to be cut off train. Last, what to tell the
-    user of how they were read."""
+    """Return the columns of every stored split by role, the encoder of labels, and notes on how
+    the splits were read."""
     named = {role: splits[0] for role, splits in _named_splits(config).items()}
     clashing = clashing_columns(config)
     faults = list(clashing)
@@ -173,7 +191,7 @@ def _read(
 
 
 def _idle(config: DatasetConfig, source: Source, read: Sequence[Raw], said: Callable[[str], bool]) -> Iterator[str]:
-    """Settings that say nothing to any of what was read."""
+    """Yield a note on keys that have no effect on any of the splits that were read."""
     yield from idle(config, said, source.unread, "dataset.path is a folder or file here, not on the hub")
     forms = " and ".join(dict.fromkeys(one.form for one in read))
     unread = [name for name in read[0].unread if all(name in one.unread for one in read)]
@@ -181,14 +199,16 @@ def _idle(config: DatasetConfig, source: Source, read: Sequence[Raw], said: Call
 
 
 def _named_splits(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
-    """By role, the names its split may have."""
+    """Return the names that the split of each role may have."""
     roles = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
     return {role: (one,) if isinstance(one, str) else one for role, one in roles.items() if one is not None}
 
 
 def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]:
-    """The first of `splits` that can be read, with its name. Raises `UserError` with what is wrong with each where
-    none can."""
+    """Return the name and the rows of the first of `splits` that can be read.
+
+    Raises UserError with the faults of all.
+    """
     faults: list[Fault] = []
     for split in splits:
         try:
@@ -199,7 +219,8 @@ def _first(source: Source, key: str, splits: tuple[str, ...]) -> tuple[str, Raw]
 
 
 def _same_split_twice(named: dict[str, str]) -> list[Fault]:
-    """No row may be in two roles: joined splits are compared part by part."""
+    """Return faults if two roles share a split; the parts of joined splits are compared one by
+    one."""
     faults, seen = [], dict[str, str]()
     for role, split in named.items():
         for part in (part.strip() for part in split.split("+")):
@@ -241,6 +262,6 @@ def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
 
 
 def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
-    """How many rows each label applies to."""
+    """Return the number of rows of each label."""
     counts = Counter(code for label in rows.labels for code in applying(label))
     return tuple(counts[code] for code in range(len(labels)))

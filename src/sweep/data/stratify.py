@@ -1,4 +1,4 @@
-"""A cut that keeps the share of each label as far as the rows allow it."""
+"""A cut that keeps the share of each label as far as possible."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ Names = tuple[str, ...]
 def stratified(
     indices: Indices, ratio: float, *, seed: int, labels: Sequence[Names], stream: str
 ) -> tuple[Indices, Indices, tuple[str, ...]]:
-    """The indices that stay, those that are cut off, and the labels that only one of the two parts has. `labels` are those of
-    each index.
+    """Return the indices that stay, those that are cut off, and the labels that only one part has.
 
-    The cut of `select.cut` where each row has one label and every label gets a row on both sides. Else a label with two
-    rows or more gets one on each side, if there are enough rows to cut off, and a label with one row stays. Rows with
-    several labels are cut by iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011), with fixed sizes, or at
-    random where fewer rows than labels are cut off.
+    `labels` are the labels of each index.
+
+    The cut of `select.cut` where each row has one label and every label gets a row on both sides.
+    Else a label with two rows or more gets one on each side, if there are enough rows to cut off,
+    and a label with one row stays. Rows with several labels are cut by iterative stratification
+    (Sechidis, Tsoumakas and Vlahavas 2011), with fixed sizes, or at random where fewer rows than
+    labels are cut off.
     """
     if not indices:
         return (), (), ()
@@ -45,14 +47,17 @@ def stratified(
 
 
 def _one_sided(labels: Mapping[int, Names], off: Indices) -> tuple[str, ...]:
-    """The labels that are cut off whole or not at all, with their numbers of rows."""
+    """Return the labels whose rows are all in one part, with their numbers of rows."""
     total = Counter(name for names in labels.values() for name in names)
     cut_off = Counter(name for index in off for name in labels[index])
     return tuple(f"{name} ({count})" for name, count in sorted(total.items()) if cut_off[name] in (0, count))
 
 
 def _quotas(counts: Mapping[str, int], size: int) -> dict[str, int]:
-    """How many rows of each label are cut off, `size` in all: one after another to the label that lacks most."""
+    """Return the rows to cut off of each label, `size` in all.
+
+    Each next row goes to the label that lacks most.
+    """
     share = size / sum(counts.values())
     quota = {label: int(count > 1) for label, count in counts.items()}
     most = {label: count - 1 for label, count in counts.items()}
@@ -75,7 +80,10 @@ def _quotas(counts: Mapping[str, int], size: int) -> dict[str, int]:
 
 
 def _iterative(order: Sequence[int], labels: Mapping[int, Names], size: int) -> list[int]:
-    """The rows that are cut off: those of the rarest label first, each to the side that lacks more of that label."""
+    """Return the rows to cut off.
+
+    Rows of the rarest label come first, each for the part that lacks more of that label.
+    """
     rows: dict[str, list[int]] = {}
     for index in order:
         for name in dict.fromkeys(labels[index]):

@@ -1,4 +1,4 @@
-"""The text of a prompt, and what can be wrong with it before there is a tokenizer."""
+"""The template and the label words of a prompt, and the checks that need no tokenizer."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def filled(template: str, text: str, pair: str) -> str:
 
 
 def placeholders(prompt: PromptConfig) -> set[str]:
-    """The names of what the template is filled with. Raises ValueError where it cannot be read."""
+    """Return the names of the template's placeholders. Raises ValueError if parsing fails."""
     return {name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None}
 
 
 def label_words(prompt: PromptConfig, labels: LabelSpace) -> tuple[str, ...]:
-    """The words of each label, in the order of the labels."""
+    """Return the words of each label, in the order of the labels."""
     given = prompt.label_words
     return tuple(f" {name}" if given is None else given[name] for name in labels.names)
 
 
 def template_faults(prompt: PromptConfig, *, paired: bool) -> Iterator[Fault]:
-    """What is wrong with the template for data of one text a row, or, if `paired`, of two."""
+    """Return the faults of the template, for data with one text a row, or with two if `paired`."""
     try:
         found = placeholders(prompt)
         odd = [_shown(field) for field in Formatter().parse(prompt.template) if _odd(field)]
@@ -60,7 +60,7 @@ def _shown(field: Field) -> str:
 
 
 def word_faults(prompt: PromptConfig, labels: LabelSpace) -> Iterator[Fault]:
-    """What is wrong with `label_words` for these labels."""
+    """Yield the faults of `label_words` for these labels."""
     if prompt.label_words is None:
         return
     for name, words in prompt.label_words.items():

@@ -1,4 +1,4 @@
-"""Rows → token ids. Done once for each tokenizer and length, kept on disk, shared by every trial of a
+"""Tokenising: once for each tokenizer and length, kept on disk, and shared by all trials of a
 study."""
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 FALLBACK_LENGTH = 512
-UNLIMITED = 1_000_000  # a tokenizer that knows no limit says 10**30
+UNLIMITED = 1_000_000  # a tokenizer without a limit has 10**30
 PADDED_IN_FULL = "pad_to_max_length"  # a tokenizer's own setting, saved with it
 LAYOUT = "2"  # of the columns in the cache: change it with them
 
 
 class TokenisedData:
-    """The splits that trials train and are scored on. Trials that share a tokenizer and a length share the
-    tokens."""
+    """The tokenised splits of a study. Trials with one tokenizer and length share tokens."""
 
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
@@ -41,6 +40,7 @@ class TokenisedData:
         self._known: WeakKeyDictionary[Tokenizer, dict[tuple[object, ...], datasets.Dataset]] = WeakKeyDictionary()
 
     def train(self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None) -> datasets.Dataset:
+        """Return the tokenised train rows."""
         return self._shared("train", tokenizer, max_length, prompt)
 
     def validation(
@@ -51,7 +51,7 @@ class TokenisedData:
     def test_texts(
         self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None
     ) -> datasets.Dataset | None:
-        """Without their labels; None where there is no test split."""
+        """Return the tokenised test rows without their labels; None if there is no test split."""
         locked, labels = self.splits.test, self.splits.labels
         if locked is None:
             return None
@@ -80,11 +80,14 @@ def tokenise(
     cache: Path,
     prompt: Prompt | None = None,
 ) -> datasets.Dataset:
-    """Columns `input_ids`, `attention_mask`, `token_type_ids` where the tokenizer gives them, `labels` (an
-    int, or for multi-label a float for each label) and `length` in tokens, padding included where the tokenizer asks for
-    it (`padded_in_full`). Rows keep their order; of a pair,
-    the longer text is cut first. With `prompt`, which then sets the length, the tokens are of its filled
-    template. Memory-mapped from a file in `cache` that is named by everything the tokens depend on."""
+    """Return the tokenised rows in their order, memory-mapped from a file in `cache`.
+
+    The columns are `input_ids`, `attention_mask`, `token_type_ids` if the tokenizer has them,
+    `labels` (an int, or for multi-label a float for each label), and `length` in tokens, with
+    padding if `padded_in_full`. The longer text of a pair is cut first. With `prompt`, which then
+    sets the length, the tokens are those of its filled template. The name of the file depends on
+    everything that the tokens depend on.
+    """
     from datasets import Dataset
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
@@ -95,25 +98,28 @@ def tokenise(
 
 
 def name_of(tokenised: datasets.Dataset) -> str:
-    """A fingerprint of all that the columns of `tokenise` depend on."""
+    """Return the fingerprint of everything that the columns of `tokenise` depend on."""
     return cache_files.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
 def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Tokens a row may have: `max_length`, but never above what the model takes; null takes that, or 512 if
-    unknown."""
+    """Return the most tokens of a row:
+
+    `max_length`, but at most the model's limit; without it that limit, or 512.
+    """
     if tokenizer.model_max_length >= UNLIMITED:
         return max_length or FALLBACK_LENGTH
     return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
 def padded_in_full(tokenizer: Tokenizer) -> bool:
-    """Whether rows are padded to the length limit, as `sweep.model.padding` asks for, and not to the longest of a batch."""
+    """Return whether rows are padded to the length limit (see `sweep.model.padding`) instead of
+    the longest of a batch."""
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
 
 
 def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text.
+    """Raise UserError if the length limit leaves no room for text beside the special tokens.
 
     `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
     """

@@ -1,4 +1,4 @@
-"""Which rows of a stored split can be used, and how many are left out for what reason."""
+"""The usable rows of a stored split, and the numbers of rows left out by reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.data.columns import Columns
 from sweep.data.raw import listed
 from sweep.data.select import Indices
 
-# By the config key that leaves them out.
+# The reason in words, by the config key that leaves rows out.
 _SAYS = {
     "blank": "have no text",
     "unlabelled": "have no label",
@@ -19,7 +19,8 @@ _SAYS = {
 
 
 def usable(columns: Columns, indices: Indices, labels: Set[str]) -> tuple[Indices, dict[str, int]]:
-    """The indices of the rows with a text and a label of `labels`, and the number of the others by reason."""
+    """Return the indices of the rows with a text and a known label, and the number of the others
+    by reason."""
     reasons = {index: reason for index in indices if (reason := _reason(columns, index, labels))}
     counts = Counter(reasons.values())
     return tuple(index for index in indices if index not in reasons), {
@@ -28,10 +29,12 @@ def usable(columns: Columns, indices: Indices, labels: Set[str]) -> tuple[Indice
 
 
 def unknown_among(columns: Columns, indices: Indices, labels: Set[str]) -> list[str]:
+    """Return the names in these rows that are no labels of the task, sorted."""
     return sorted({name for index in indices for name in columns.labels[index] or () if name not in labels})
 
 
-def told(role: str, dropped: int, reason: str, total: int, unknown: list[str]) -> str:
+def drop_note(role: str, dropped: int, reason: str, total: int, unknown: list[str]) -> str:
+    """Return a note on the rows of a role that were left out for one reason."""
     names = f" ({listed([repr(name) for name in unknown], 5)})" if reason == "unknown_labels" else ""
     return f"{dropped} of {total} {role} rows {_SAYS[reason]}{names} and are left out"
 

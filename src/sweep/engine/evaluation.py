@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sweep.config.custom_metrics import own_values
 from sweep.config.metrics import BY_TASK
 from sweep.config.schema import Task
 from sweep.engine.loss import MeanLoss, wide
-from sweep.engine.metrics import Labels, Scores, decide, score
+from sweep.engine.metrics import Labels, Scores, decide, probabilities, score
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
@@ -65,16 +66,26 @@ def judged(scores: Tensor, labels: Tensor, *, loss: MeanLoss, started: float) ->
 
 
 def measure(
-    task: Task, predictions: Predictions, prefix: str, thresholds: float | Sequence[float] = 0.5
+    task: Task,
+    predictions: Predictions,
+    prefix: str,
+    thresholds: float | Sequence[float] = 0.5,
+    *,
+    own: Sequence[str],
 ) -> dict[str, float]:
     """Return every metric of the task, the loss with them, named `prefix/…` in the order of
-    `sweep.config.metrics`.
+    `sweep.config.metrics`, and then those of `own`, the dotted paths of the user's metrics.
 
-    `thresholds` are for multi-label: one for all labels, or one each.
+    `thresholds` are for multi-label: one for all labels, or one each. Raises UserError where a metric
+    of the user's own cannot be computed.
     """
+    truth = predictions.labels
     decided = decide(task, predictions.scores, thresholds)
-    found = {"loss": predictions.loss, **score(task, decided, predictions.labels)}
-    return {f"{prefix}/{name}": found[name] for name in BY_TASK[task]}
+    measured = {"loss": predictions.loss, **score(task, decided, truth)}
+    found = {name: measured[name] for name in BY_TASK[task]}
+    if own:
+        found |= own_values(own, truth, decided, probabilities(task, predictions.scores))
+    return {f"{prefix}/{name}": value for name, value in found.items()}
 
 
 def _batches(dataset: Any, order: Any, collate: Collator, size: int) -> Iterator[dict[str, Tensor]]:

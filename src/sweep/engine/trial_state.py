@@ -218,7 +218,9 @@ class TrialState:
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
             threshold = settings.trainer.search_threshold
-            metrics = measure(settings.task, found, "eval", threshold) if found.finite else {}
+            metrics = {}
+            if found.finite:
+                metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics)
         if not metrics:
             self._diverge("validation loss", found.loss)
             return
@@ -282,6 +284,10 @@ class TrialState:
         if self.verdict is Verdict.PRUNE:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"
+        objective = self.settings.objective
+        if not math.isfinite(objective.of(self.best.metrics)):  # a metric of the user's own may be undefined
+            message = f"{objective.metric} is no finite number in any evaluation"
+            return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:

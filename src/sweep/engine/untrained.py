@@ -28,5 +28,7 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
     size, collate = settings.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
     with base_models.model(settings, labels) as model, autocast(settings.trainer, base_models.device):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
-        found = {prefix: measure(labels.task, scored(rows), prefix) for prefix, rows in splits.items()}
+        found = {
+            prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics) for prefix, rows in splits.items()
+        }
     return {name: value for metrics in found.values() for name, value in metrics.items()}

@@ -1,1 +1,1 @@
-"""What happens once the search is over: the choice confirmed, the winner retrained, the test split read once."""
+"""The steps after the search: confirm the choice, retrain the winner, read the test split once."""

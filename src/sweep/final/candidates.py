@@ -1,8 +1,9 @@
-"""How much of a score was luck: the best few configurations, each by its mean over fresh seeds.
+"""The ranking of the best configurations by their mean scores over fresh seeds.
 
-The best of many trials looks better on validation than it is, since it is the best of their noise too (Cawley & Talbot
-2010, "On over-fitting in model selection", JMLR 11). Training again with seeds that had no part in the search shows by
-how much. The rows stay the same, so what it shows is the luck of initialisation, data order and dropout alone.
+The validation score of the best of many trials is too good, since its noise was selected too
+(Cawley & Talbot 2010, "On over-fitting in model selection", JMLR 11). Training again with seeds
+that had no part in the search shows by how much. The rows stay the same, so that it shows the
+effect of initialisation, data order and dropout alone.
 """
 
 from __future__ import annotations
@@ -23,31 +24,34 @@ LEVEL = 0.95
 
 
 def confirmed(session: Session, ranked: Sequence[TrialRecord]) -> Confirmation | None:
-    """Spend `study.confirm_seeds` fresh seeds on each of the `study.confirm_top` best trials; None where that is one
-    seed, which is the winner's own. Raises as `repeated` does.
+    """Train each of the `study.confirm_top` best trials with `study.confirm_seeds` fresh seeds,
+    and return the ranking.
+
+    None for `study.confirm_seeds=1`. Raises as `repeated` does.
     """
     study = session.plan.config.study
     if study.confirm_seeds == 1:
         return None
     top = ranked[: study.confirm_top]
     found = compared(top, repeated(session, top), study.objective)
-    session.view.say(_said(found, top[0].number, study.objective))
+    session.view.say(_ranking_line(found, top[0].number, study.objective))
     return found
 
 
 def compared(ranked: Sequence[TrialRecord], repeats: dict[int, list[Repeat]], objective: Objective) -> Confirmation:
-    """`ranked` holds completed trials, best first, and `repeats` those of each by its number."""
+    """Return the ranking of completed trials (`ranked`, best first) by their `repeats`, which are
+    given by trial number."""
     found = [_candidate(record, repeats[record.number], objective) for record in ranked]
     first = found[0]
     return Confirmation(
-        candidates=tuple(sorted(found, key=lambda one: _standing(one, objective))),
+        candidates=tuple(sorted(found, key=lambda one: _sort_key(one, objective))),
         optimism=None if first.mean is None else objective.gain(first.trial_score, first.mean),
         cost=total([repeat.cost for group in repeats.values() for repeat in group]),
     )
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float] | None:
-    """95 % of the mean, by Student's t; None for fewer than two scores."""
+    """Return the 95 % interval of the mean by Student's t; None for fewer than two scores."""
     if len(scores) < 2:
         return None
     mean, error = float(np.mean(scores)), float(stats.sem(scores))
@@ -69,8 +73,8 @@ def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Object
     )
 
 
-def _said(found: Confirmation, searched: int, objective: Objective) -> str:
-    """`searched` is the trial that the search alone would have chosen."""
+def _ranking_line(found: Confirmation, searched: int, objective: Objective) -> str:
+    """Return a line on the ranking. `searched` is the number of the search's best trial."""
     first = found.candidates[0]
     if first.mean is None:
         return "fresh seeds: every one of them failed; the search's best stays the best"
@@ -82,7 +86,7 @@ def _said(found: Confirmation, searched: int, objective: Objective) -> str:
     return f"{line}; trial {searched}, the best of the search at {best.trial_score:.4f}, has a mean of {mean}"
 
 
-def _standing(one: Candidate, objective: Objective) -> tuple[bool, float]:
-    """For sorting, best first; equals stay in the order of the search."""
+def _sort_key(one: Candidate, objective: Objective) -> tuple[bool, float]:
+    """Return a sort key, best first; equal candidates stay in the order of the search."""
     worst = math.inf if one.mean is None else -objective.gain(one.mean, 0.0)
     return one.failed > 0, worst

@@ -1,4 +1,5 @@
-"""The winner, chosen on validation, retrained from scratch and evaluated once."""
+"""The choice of the winner on validation, its retraining from scratch, and its single evaluation
+on the test split."""
 
 from __future__ import annotations
 
@@ -17,25 +18,30 @@ from sweep.study.session import Session
 
 
 def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
-    """Retrain the winner with its exact config and seed, refit it where the config says so, and read the test split with
-    the result; in a group run, do so with each method's best.
+    """Retrain the winner with its exact config and seed, refit it with `study.refit`, and evaluate
+    it on the test split.
 
-    Everything is chosen before the test split is read. What was trained and tested already is not again. Raises
-    UserError if no trial completed, and Interrupted after Ctrl-C.
+    With `study.compare_by` do so with the best trial of each compared value. Everything is chosen
+    before the test split is read; models that were trained and tested by an earlier run are kept.
+    Return the record of the winner. Raises UserError if no trial completed, and Interrupted after
+    Ctrl-C.
     """
     with session.view:
         chosen = choose(session, trials)
-        _settle(session.store, chosen)
+        _arrange_folders(session.store, chosen)
         for one in chosen:
             finish(session, one, [other.record.number for other in chosen])
-        _refresh(session.store, chosen)
+        _update_records(session.store, chosen)
     record = session.store.final()
     assert record is not None
     return record
 
 
 def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
-    """The winner first, then, in a group run, the best of each other method. Reads no test row."""
+    """Return the winner, then the best trial of each other compared value. Reads no test row.
+
+    Raises UserError if no trial completed.
+    """
     groups = session.ranked(trials)
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
@@ -61,13 +67,15 @@ def _leader(session: Session, ranked: Sequence[TrialRecord]) -> tuple[TrialRecor
 
 
 def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confirmation | None]]) -> Scalar:
-    """The method whose best is best: by the mean over fresh seeds where there are any, else by the trial's score.
+    """Return the compared value with the best trial: by the mean over fresh seeds if there are
+    any, else by the trial's score.
 
-    Ties are broken as between trials: by `eval/loss`, by the number of trained parameters, by the order of the points.
+    Ties are broken as between trials: by `eval/loss`, by the number of trained parameters, by the
+    order of the points.
     """
     objective = session.plan.config.study.objective
 
-    def standing(method: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
+    def sort_key(method: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
         record, confirmation = leaders[method]
         assert record.best is not None, "only completed trials lead"
         first = confirmation.candidates[0] if confirmation else None
@@ -76,7 +84,7 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
         loss, size = objective.key(record.best.metrics)[1], record.outcome.cost.trained_parameters
         return failed, -objective.gain(score or 0.0, 0.0), loss, size, record.rank
 
-    return min(leaders, key=standing)
+    return min(leaders, key=sort_key)
 
 
 def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
@@ -86,13 +94,16 @@ def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
         session.view.say(f"no trial completed with {key} {', '.join(map(str, absent))}: not part of the comparison")
 
 
-def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
-    """Move what an earlier end of this study left to where it belongs now, and drop what was not chosen again. A record
-    on its way is found again, wherever a killed process left it."""
+def _arrange_folders(store: Store, chosen: Sequence[Chosen]) -> None:
+    """Move the final folders of an earlier run to where they belong now, and delete those of
+    trials that were not chosen again. A folder that a killed process left in the middle of a move
+    is found by its record."""
     wanted = {one.record.number: one.folder for one in chosen}
     found = {record.number: folder for folder, record in store.finals().items()}
     for number, folder in found.items():
-        if number not in wanted and folder != store.final_dir:  # an earlier winner stays until there is another one
+        if (
+            number not in wanted and folder != store.final_dir
+        ):  # an earlier winner is kept until the new one is finished
             shutil.rmtree(folder)
     moving = {number: folder for number, folder in found.items() if wanted.get(number, folder) != folder}
     for number, folder in moving.items():
@@ -104,8 +115,9 @@ def _settle(store: Store, chosen: Sequence[Chosen]) -> None:
         folder.replace(wanted[number])
 
 
-def _refresh(store: Store, chosen: Sequence[Chosen]) -> None:
-    """A record that was kept from an earlier end tells of fresh seeds and test readings since."""
+def _update_records(store: Store, chosen: Sequence[Chosen]) -> None:
+    """Write the newest confirmation and number of test readings to records that an earlier run
+    wrote."""
     readings = store.test_readings()
     for one in chosen:
         known = store.final(one.folder)

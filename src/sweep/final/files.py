@@ -1,4 +1,4 @@
-"""The reading of the test split as files that a spreadsheet opens."""
+"""The predictions and the confusion matrix of the test split as CSV files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from sweep.records.final import FinalRecord
 
 
 def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:
-    """One line a test row. The confidence is of the predicted label; for multi-label, of the least sure decision.
+    """Write a line for each test row.
 
-    The loss is the row's share of `test/loss`, which is their mean. Several labels in a cell are joined by `|`, with a
-    backslash before each `|` or backslash in a name.
+    `confidence` is the probability of the predicted label, or for multi-label that of the least
+    certain decision. `loss` is the loss of the row; `test/loss` is the mean of the column. Several
+    labels in a cell are joined by `|`, with a backslash before each `|` or backslash in a name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, predictions, decided = reading.rows, reading.predictions, reading.decided
@@ -48,6 +49,7 @@ def _names(value: Labels, labels: LabelSpace) -> str:
 
 
 def write_confusion(path: Path, record: FinalRecord) -> None:
+    """Write the confusion matrix; for multi-label a line of TN, FP, FN and TP for each label."""
     single = len(record.confusion[0]) == len(record.label_names) and len(record.confusion) == len(record.label_names)
     header = record.label_names if single else ("true_negative", "false_positive", "false_negative", "true_positive")
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,5 @@
-"""A chosen trial brought to its end: retrained, with `study.refit` refitted, then tested once and kept."""
+"""The last steps of a chosen trial: retrain it, refit it with `study.refit`, test it once and save
+it."""
 
 from __future__ import annotations
 
@@ -29,8 +30,11 @@ Summary = dict[str, float | int | str]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A trial to retrain, the folder that its final record goes to, and the fresh seeds that spoke for it. `method` is
-    None but in a group run."""
+    """A trial to retrain, the folder of its final record, and the ranking over fresh seeds by
+    which it was chosen.
+
+    `method` is its compared value; None without `study.compare_by`.
+    """
 
     record: TrialRecord
     confirmation: Confirmation | None
@@ -39,14 +43,17 @@ class Chosen:
 
     @property
     def title(self) -> str:
+        """Return the name of the trial in lines for the user."""
         which = "" if self.method is None else f"{self.method}, "
         return f"{which}trial {self.record.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The model to be tested and kept, and the rows that were logged on the way to it. Without a `refit` it is that of the
-    retraining."""
+    """The model to test and save, and the logged rows of its trainings.
+
+    Without `refit` it is the retrained model.
+    """
 
     plan: TrialPlan
     result: Trained
@@ -57,10 +64,11 @@ class Kept:
 
 
 def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
-    """Leave a final record in `one.folder`, unless one of the same trial and of the kind asked for is there; `together` are
-    the numbers of all that were chosen.
+    """Train, test and save a chosen trial, unless its folder holds a final record of the same
+    trial and kind.
 
-    Raises Interrupted after Ctrl-C, and UserError where a training fails.
+    `together` are the numbers of all chosen trials, which share one reading of the test split.
+    Raises Interrupted after Ctrl-C, and UserError if a training fails.
     """
     refit, known = session.plan.config.study.refit, _known(session, one)
     if known is not None and (known.refit is not None) == refit:
@@ -86,7 +94,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
-    """For the refit, which is then all that is left to do after a stop."""
+    """Retrain the trial and write the record, so that after a stop only the refit is left."""
     with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
         with retrained(session, plan, watch, as_packed=_packed(one)) as result:
             again = _retraining(session, one, plan, result, watch)
@@ -96,7 +104,7 @@ def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> Retrain
 
 
 def _complete_runs(session: Session, one: Chosen, known: FinalRecord) -> None:
-    """Go on with the runs that a killed process left open after it had written the record."""
+    """Complete the tracker's runs that a killed process left open after writing the record."""
     kind, address, folder = JobType.FINAL, known.tracker_run, one.folder
     if known.refit is not None:
         _complete_retraining(session, known.retraining, one.folder, known.params)
@@ -118,14 +126,15 @@ def _packed(one: Chosen) -> bool:
 
 
 def _known(session: Session, one: Chosen) -> FinalRecord | None:
-    """What an earlier end of this study left of the same trial."""
+    """Return the final record of the same trial that an earlier run wrote."""
     known = session.store.final(one.folder)
     same = known is not None and (known.number, known.trial_evals) == (one.record.number, one.record.outcome.evals)
     return known if same else None
 
 
 def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
-    """A retraining that a stop came after, or whose model was tested before a refit was asked for."""
+    """Return an earlier retraining of the trial: before a stop, or of a model that was tested
+    without a refit."""
     store = session.store
     if known is not None:
         store.write_retraining(known.retraining, store.final_events(one.folder))
@@ -194,13 +203,13 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
         )  # fmt: skip
         session.store.write_final(record, kept.rows, folder, kept.refit_rows)
 
-    # As a whole: an earlier winner's files never stand beside this one's.
+    # The folder is replaced as a whole, so that no file of an earlier winner remains.
     replace_folder(one.folder, write)
     return record
 
 
 def _ending(session: Session, one: Chosen, record: FinalRecord) -> Ending:
-    """Of the run whose model was tested and kept."""
+    """Return the ending of the run whose model was tested and saved."""
     best = {} if record.refit else _best(record.retraining)
     summary = {"optuna/number": record.number, **record.costs[-1].account, **record.test, **best}
     return Ending("completed", summary=summary, artifact=_artifact(session, one))

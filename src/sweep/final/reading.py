@@ -1,4 +1,4 @@
-"""The reading of the test split: the only place that opens it."""
+"""The reading of the test split. No other module opens it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from sweep.study.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """From which probability a label applies: `thresholds` None for a task with one label. Where they were tuned,
-    `validation` holds the metrics there at them."""
+    """The probabilities from which labels apply; `thresholds` is None for a single-label task.
+
+    If they were `tuned`, `validation` holds the validation metrics at them.
+    """
 
     thresholds: tuple[float, ...] | None
     tuned: bool = False
@@ -36,13 +38,17 @@ class Decisions:
 
     @property
     def cuts(self) -> float | Sequence[float]:
+        """Return the thresholds, or 0.5 for a single-label task."""
         return 0.5 if self.thresholds is None else self.thresholds
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`losses` is (rows,), with `test/loss` as its mean; `untuned` are the metrics at 0.5, where other thresholds were
-    tuned; `confusion` and `before` are as in `FinalRecord`."""
+    """The predictions and scores on the test rows.
+
+    `losses` has shape (rows,) and `test/loss` as its mean; `untuned` are the metrics at 0.5 if
+    thresholds were tuned; `confusion` and `before` are as in `FinalRecord`.
+    """
 
     rows: Rows
     predictions: Predictions
@@ -55,42 +61,49 @@ class Reading:
 
 
 def decisions(session: Session, config: Config, result: Trained) -> Decisions:
-    """Made on the validation rows alone, before the test split is opened."""
+    """Return the thresholds, which are tuned on the validation rows alone, before the test split
+    is opened."""
     labels = session.plan.splits.labels
     if labels.task == "single_label":
         return Decisions(None)
     if config.trainer.decision_threshold != "tuned":
         return Decisions((config.trainer.search_threshold,) * len(labels))
     held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
-    predictions = result.predict(held_out)
+    predictions, own = result.predict(held_out), config.dataset.metrics
     found = tuned(predictions.scores, predictions.labels)
-    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found))
+    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found, own=own))
 
 
 def read_test(session: Session, config: Config, result: Trained, decided: Decisions) -> Reading:
-    """Raises UserError where the experiment has no test split."""
+    """Open the test split and return the predictions and scores on it.
+
+    Raises UserError if there is no test split.
+    """
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
     rows, length, prompt = locked.open(), config.dataset.max_length, session.base_models.prompt(config, labels)
     tokens = tokenise(rows, result.tokenizer, labels=labels, max_length=length, cache=session.data.cache, prompt=prompt)
     predictions = result.predict(tokens)
+    own = config.dataset.metrics
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
         rows=rows,
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, predictions, words=prompt is not None),
-        metrics=measure(labels.task, predictions, "test", decided.cuts),
-        untuned=measure(labels.task, predictions, "test") if decided.tuned else {},
+        metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
+        untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before(TrainSettings.of(config), base_models=session.base_models, data=session.data, test=tokens),
     )
 
 
 def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[np.float64]:
-    """The loss of each row, (rows,), as `sweep.engine.loss.mean_loss` takes their mean. `words` says that scores are
-    log-probabilities of label words."""
+    """Return the loss of each row, (rows,), whose mean `sweep.engine.loss.mean_loss` is.
+
+    With `words`, scores are log-probabilities of label words.
+    """
     scores, truth = predictions.scores.astype(np.float64), predictions.labels
     if task == "multi_label":
         return np.asarray(-log_expit(np.where(truth == 1, scores, -scores)).mean(axis=1))
@@ -99,12 +112,13 @@ def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[
 
 
 def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
-    """The share of train rows that have each label."""
+    """Return the share of train rows that have each label."""
     return tuple(count / len(train) for count in label_rows(labels, train))
 
 
 def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:
-    """What predicting the most frequent label of train, whatever the text, scores on validation and test."""
+    """Return the scores of the zero-rule classifier on validation and test: it always predicts the
+    most frequent label of train."""
     found: dict[str, float] = {}
     for prefix, rows in (("eval", splits.validation), ("test", test)):
         predicted = np.asarray(baseline(splits.train, rows, splits.labels), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The best few configurations trained again with fresh seeds, through the same engine as the trials."""
+"""Training of the best configurations with fresh seeds, by the same engine as the trials."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ SEED_KEY = "trainer.seed"
 
 
 def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list[Repeat]]:
-    """`study.confirm_seeds` repeats of each trial, by its number. What an earlier run trained is not trained again.
+    """Return `study.confirm_seeds` repeats of each trial, by its number. Repeats of an earlier run
+    are kept.
 
-    Raises Interrupted after Ctrl-C, with every repeat that ended kept.
+    Raises Interrupted after Ctrl-C; the repeats that have ended are kept.
     """
     due = [one for record in records for one in _due(session, record)]
-    if left := [one for one in due if one.known(session) is None]:
-        loop = _Loop(session, iter(left))
-        with loop.crashes_told():
+    if missing := [one for one in due if one.known(session) is None]:
+        loop = _Loop(session, iter(missing))
+        with loop.end_runs_on_error():
             session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended)
         if session.stop.raised:
             raise Interrupted("stopped while fresh seeds were trained; the same command goes on from here.")
@@ -52,14 +53,19 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
 
 
 def fresh_seed(study_seed: int, point: Mapping[str, Scalar], index: int, taken: int) -> int:
-    """The seed of the `index`-th repeat of a point; never the one that its trial had (`taken`). It does not depend on the trial's
-    number, which changes when the trial is stopped and tried again."""
+    """Return the seed of the `index`-th repeat of a point; never the seed of its trial (`taken`).
+
+    It does not depend on the trial's number, which changes when a stopped trial is retried.
+    """
     named = json.dumps(sorted(point.items()))
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add("point").add(named).add(str(index)), taken)
 
 
 def seed_by_number(study_seed: int, number: int, index: int, taken: int) -> int:
-    """The seed that an earlier version gave the `index`-th repeat of a trial. Repeats trained with it still count."""
+    """Return the seed of the `index`-th repeat in earlier versions.
+
+    Repeats that were trained with it still count.
+    """
     return _drawn(Fingerprint().add("confirm").add(str(study_seed)).add(str(number)).add(str(index)), taken)
 
 
@@ -70,6 +76,8 @@ def _drawn(digest: Fingerprint, taken: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Due:
+    """A repeat to train, the `index`-th `of` several."""
+
     plan: TrialPlan
     index: int
     of: int
@@ -98,7 +106,7 @@ def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
     for index in range(1, study.confirm_seeds + 1):
         params = {**record.params, SEED_KEY: fresh_seed(study.seed, record.params, index, own)}
         plan = session.plan.trial(record.number, params)
-        # Of the models of a trial only the search's own is kept.
+        # The search has saved the adapter of the trial; those of its repeats are not saved.
         trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
         plan = replace(plan, config=plan.config.model_copy(update={"trainer": trainer}))
         yield _Due(plan, index, study.confirm_seeds, seed_by_number(study.seed, record.number, index, own))
@@ -106,12 +114,14 @@ def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
 
 @dataclass(slots=True)
 class _Loop:
+    """The callbacks of the engine, and the state between them."""
+
     session: Session
-    left: Iterator[_Due]
+    remaining: Iterator[_Due]
     running: dict[tuple[int, int], tuple[_Due, Watch]] = field(default_factory=dict)
 
     def next(self) -> TrialPlan | None:
-        due = None if self.session.stop.raised else next(self.left, None)
+        due = None if self.session.stop.raised else next(self.remaining, None)
         if due is None:
             return None
         run = self.session.tracker.open(due.plan, JobType.CONFIRM)
@@ -126,7 +136,10 @@ class _Loop:
         return self.running[_key(plan)][1].evaluated(point)
 
     def ended(self, plan: TrialPlan, outcome: Outcome) -> None:
-        """An interrupted repeat says nothing, and is trained again; any other failure is an answer."""
+        """Record the end of a repeat.
+
+        An interrupted one is not recorded, so that it is trained again.
+        """
         due, watch = self.running.pop(_key(plan))
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
         state = _state(made)
@@ -136,7 +149,8 @@ class _Loop:
         self.session.view.ended(due.title, state, self._shown(made))
 
     @contextmanager
-    def crashes_told(self) -> Iterator[None]:
+    def end_runs_on_error(self) -> Iterator[None]:
+        """End the open runs before an error is passed on."""
         try:
             yield
         except BaseException as error:
@@ -154,7 +168,8 @@ class _Loop:
 
 
 def _complete(session: Session, due: _Due, made: Repeat) -> None:
-    """Go on with a run that a killed process left open after it had recorded the repeat; its rows are not recorded."""
+    """Complete a run that a killed process left open after it had recorded the repeat; its rows
+    are not recorded."""
     ending = Ending(_state(made), summary=_summary(made))
     session.tracker.complete(
         CutRun(JobType.CONFIRM, made.tracker_run, made.number, ending, params=due.plan.params, seed=made.seed)
@@ -162,11 +177,12 @@ def _complete(session: Session, due: _Due, made: Repeat) -> None:
 
 
 def _state(made: Repeat) -> str:
-    """How the repeat ended, as a `TrialRecord.state`."""
+    """Return how the repeat ended, as a `TrialRecord.state`."""
     return made.failure.partition(": ")[0] or "completed"
 
 
 def _made(plan: TrialPlan, outcome: Outcome) -> Repeat:
+    """Return the record of a repeat."""
     seed = plan.config.trainer.seed
     match outcome:
         case Completed(best=best):

@@ -1,5 +1,7 @@
-"""A chosen trial trained again, from scratch, with its own config and seed: on the train rows, and for a refit on the
-validation rows too."""
+"""Retraining of a chosen trial from scratch, with its own config and seed.
+
+A retraining uses the train rows; a refit uses the train and validation rows.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from sweep.track.tracker import JobType
 
 @contextmanager
 def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = JobType.FINAL) -> Iterator[Watch]:
-    """A run on the dashboard, ended as failed by whatever ends the training early."""
+    """Open a run of the tracker for a training, and end it as failed if an error ends the
+    training."""
     run = session.tracker.open(plan, job_type)
     session.view.begin(plan, title)
     try:
@@ -36,11 +39,11 @@ def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = J
 def retrained(
     session: Session, plan: TrialPlan, watch: Watch, *, as_packed: bool, refit: bool = False
 ) -> Iterator[Trained]:
-    """The trained model, as long as the context lasts. With `as_packed`, for a trial that a pack trained, dropout takes away the
-    values that it took away there. A `refit` reads train and validation rows together, and nothing is scored with it.
+    """Train the model and give it within the context.
 
-    Raises Interrupted after Ctrl-C, and UserError where the training fails, or where the memory that held the trial does
-    not hold it again.
+    With `as_packed`, dropout uses the random masks that the trial had in a pack. A `refit` trains
+    on train and validation rows together, without evaluations. Raises Interrupted after Ctrl-C,
+    and UserError if the training fails or memory runs out.
     """
     data = TokenisedData(session.plan.splits.merged, session.data.cache) if refit else session.data
     done = "refitted" if refit else "retrained"
@@ -61,7 +64,7 @@ def retrained(
 
 
 def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
-    """As long, in epochs, as the retraining took to its best evaluation."""
+    """Return the plan of the refit: as many epochs as the retraining needed for its best."""
     splits = session.plan.splits
     rows, more = len(splits.train), len(splits.merged.train)
     return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config))

@@ -1,4 +1,5 @@
-"""A training outside the search, followed: the same rows to the dashboard as a trial's, and no pruning."""
+"""The callbacks of a training outside the search: its rows go to the tracker, and nothing is
+pruned."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from sweep.track.tracker import Ending, Run
 
 @dataclass(slots=True)
 class Watch:
+    """Logs the steps and evaluations of a training, and keeps them in `rows`."""
+
     session: Session
     run: Run
     title: str
@@ -35,5 +38,5 @@ class Watch:
 
 
 def ended_early(error: BaseException) -> Ending:
-    """The ending of a run whose training did not come to one of its own."""
+    """Return the ending of a run whose training an error has ended."""
     return Ending("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "crashed")

@@ -98,7 +98,8 @@ def save(
         _cutting_at(longest, tokenizer).save_pretrained(folder)
     manifests.write(manifest, folder)
     padding = "'max_length'" if padded_in_full(tokenizer) else "True"
-    (folder / "README.md").write_text(card(shown(config), manifest, metrics or {}, refit, padding=padding))
+    made = card(shown(config), manifest, metrics or {}, refit, padding=padding)
+    (folder / "README.md").write_text(str(made), encoding="utf-8")
     _open_to_others(folder)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sweep.config.schema import AdapterMethod, ModelConfig, PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base import Quantization
+from sweep.records.migrations import NewerVersionError, migrated, stamped
 
 FILE = "sweep_model.json"
 
@@ -39,14 +41,20 @@ _ADAPTER = TypeAdapter(Manifest)
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    (folder / FILE).write_bytes(_ADAPTER.dump_json(manifest, indent=2) + b"\n")
+    """Write the manifest to the folder of a saved model."""
+    values = stamped(_ADAPTER.dump_python(manifest, mode="json"))
+    (folder / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> Manifest:
-    """Raises UserError if the folder holds no model saved by sweep."""
+    """Return the manifest of a saved model. Raises UserError if the folder holds none, or one of a newer version."""
     try:
-        return _ADAPTER.validate_json((folder / FILE).read_bytes())
-    except (OSError, ValidationError):
+        found = json.loads((folder / FILE).read_bytes())
+        values = migrated(found) if isinstance(found, dict) else found
+        return _ADAPTER.validate_json(json.dumps(values))
+    except NewerVersionError as error:
+        raise UserError.of(str(folder / FILE), str(error)) from None
+    except (OSError, ValueError, RecursionError):  # pydantic's errors are ValueErrors
         raise UserError.of(str(folder), f"holds no model saved by sweep: it lacks a readable {FILE}") from None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, unquote
 
-from sweep.config.metrics import better_when_lower, objectives
+from sweep.config.custom_metrics import metric_faults
+from sweep.config.metrics import BY_TASK, better_when_lower, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.parse import Origin
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -37,7 +38,7 @@ def check_space(config: Config, space: Space, origin: Origin) -> list[Fault]:
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
-    study, allowed = config.study, objectives(config.dataset.task)
+    study, allowed = config.study, objectives(config.dataset)
     if study.metric not in allowed:
         name, task = study.metric, config.dataset.task
         rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}"
@@ -45,11 +46,20 @@ def _metric(config: Config) -> Iterator[tuple[str, str]]:
             "study.metric",
             "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
         )
-    elif better_when_lower(study.metric) != (study.direction == "minimize"):
+    elif _of_task(config) and better_when_lower(study.metric) != (study.direction == "minimize"):
         yield (
             "study.direction",
             f"is {study.direction}, but {study.metric} is better when {'lower' if better_when_lower(study.metric) else 'higher'}",
         )
+
+
+def _of_task(config: Config) -> bool:
+    """Return whether the objective is one of the task's metrics, and none of the user's own."""
+    return config.study.metric.removeprefix("eval/") in BY_TASK[config.dataset.task]
+
+
+def _own_metrics(config: Config) -> Iterator[tuple[str, str]]:
+    yield from metric_faults(config.dataset)
 
 
 def _evaluations(config: Config) -> Iterator[tuple[str, str]]:
@@ -350,6 +360,7 @@ CHECKS: tuple[Check, ...] = (
     _reach,
     _precision,
     _engine,
+    _own_metrics,
     _metric,
     _study,
 )

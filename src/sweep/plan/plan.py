@@ -13,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from sweep.config import space as spaces
 from sweep.config.cli import Request, read_arguments
 from sweep.config.compose import Composed, Composer
+from sweep.config.custom_metrics import trial_faults
 from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
@@ -36,7 +38,6 @@ from sweep.search.samplers_and_pruners import never_stopped, not_learnt, trials_
 Check = Callable[[Config], Sequence[Fault]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MOST_PAIRS = 2_000  # of values of two keys, tried for a note: some milliseconds each
-_DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # where a value of the trainer comes from that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         faults += _new(list(late), faults)
     if splits is not None:
         faults += _new([_with_origin(fault, origin) for fault in _word_faults(corners, splits)], faults)
+    if splits is not None and not any(fault.path.startswith("dataset.") for fault in faults):
+        faults += [_with_origin(fault, origin) for fault in _own_metric_faults(config, splits)]
     faults += [] if faults else [_with_origin(fault, origin) for one in last for fault in one(config)]
     if faults or splits is None:
         raise UserError(faults)
@@ -355,12 +358,17 @@ def _word_faults(configs: Sequence[Config], splits: Splits) -> list[Fault]:
     return list(dict.fromkeys(fault for prompt in prompts for fault in word_faults(prompt, splits.labels)))
 
 
+def _own_metric_faults(config: Config, splits: Splits) -> list[Fault]:
+    labels = np.asarray(splits.validation.labels, dtype=np.int64)
+    return trial_faults(config.dataset, labels, len(splits.labels))
+
+
 def _idle_evaluations(
     config: Config, space: Space, corners: Sequence[Config], *, rows: int, origin: Origins
 ) -> Iterator[str]:
     """Where evaluations within the first epoch come from the default alone, and there is no trial that they could stop."""
     key = "trainer.eval_strategy"
-    if config.trainer.eval_strategy != "early" or key in space or origin(key) not in _DEFAULT_TRAINER:
+    if config.trainer.eval_strategy != "early" or key in space or origin(key):
         return
     if all(evaluation_steps(rows, corner) == evaluation_steps(rows, _by_epoch(corner)) for corner in corners):
         return

@@ -1,6 +1,7 @@
-"""Files that can be made again, each with a checksum of its bytes in its name: a damaged one is never read.
+"""Cache files, each with a checksum of its bytes in its name, so that a damaged file is never
+read.
 
-One file appears whole or not at all, so that several processes may share a folder.
+A file is written under another name first, so that several processes may share a folder.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from pathlib import Path
 
 
 def find(folder: Path, key: str, suffix: str) -> Path | None:
-    """The file that `keep` made for `key`; None where there is none whose bytes are still those that were written. A
-    damaged one is removed, and a line on standard error says so."""
+    """Return the file that `keep` made for `key`, or None if there is none.
+
+    A file whose bytes have changed is deleted, with a line on standard error.
+    """
     for file in sorted(folder.glob(f"{key}.*{suffix}")):
         try:
-            whole = checksum(file) == file.name[len(key) + 1 : -len(suffix)]
+            intact = checksum(file) == file.name[len(key) + 1 : -len(suffix)]
         except IsADirectoryError:
-            whole = False
+            intact = False
         except OSError:
             continue
-        if whole:
+        if intact:
             return file
         tell_damaged(file)
         remove(file)
@@ -32,7 +35,10 @@ def find(folder: Path, key: str, suffix: str) -> Path | None:
 
 
 def keep(folder: Path, key: str, suffix: str, write: Callable[[Path], None]) -> Path:
-    """The file that `write` fills, under its final name. What `write` raises is raised, and nothing is left behind."""
+    """Return the file that `write` fills, under its final name.
+
+    An error of `write` is passed on, and no file is left.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
     os.close(handle)
@@ -47,24 +53,26 @@ def keep(folder: Path, key: str, suffix: str, write: Callable[[Path], None]) -> 
 
 
 def key_of(file: Path) -> str:
-    """The key that `keep` was given for the file. A key must hold no dot."""
+    """Return the key that `keep` was given for the file. A key has no dot."""
     return file.name.split(".", 1)[0]
 
 
 def checksum(file: Path) -> str:
-    """BLAKE2b of the bytes, 32 hexadecimal digits."""
+    """Return the BLAKE2b hash of a file's bytes, as 32 hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def tell_damaged(place: Path) -> None:
-    """One line on standard error."""
+    """Print a line on a damaged file to standard error."""
     print(f"sweep: {place} is damaged, and is made again", file=sys.stderr)
 
 
 def remove(file: Path) -> None:
-    """In a folder that cannot be written to the file stays; whoever makes it again is told by the system. A folder of that
-    name goes too."""
+    """Delete a file, or a folder of that name.
+
+    In a folder that cannot be written to it stays: writing it again fails.
+    """
     if file.is_dir() and not file.is_symlink():
         shutil.rmtree(file, ignore_errors=True)
         return

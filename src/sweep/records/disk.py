@@ -1,4 +1,4 @@
-"""Files that are written whole: a reader, or a crash, meets the old content or the new, never half of it."""
+"""Atomic writes: after a crash a file has its old content or its new content."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from sweep.errors import naming
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
-    """Replace `path`, whose folder is made where it is missing. The content is on the disk when this returns.
+    """Replace the file at `path`, and make its folder. The content is on the disk when this
+    returns.
 
-    Raises OSError that names `path`, with the old file in its place.
+    Raises OSError that names `path`; the old file is then still there.
     """
     scratch = path.with_name(path.name + ".tmp")
     with naming(path):
@@ -32,8 +33,11 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line, which is on the disk when this returns. An end without a line break, which an earlier call did not come
-    to finish, is cut off first."""
+    """Append a line, which is on the disk when this returns.
+
+    A last line without a line break, which a crash left, is cut off first. Raises OSError that
+    names `path`.
+    """
     with naming(path), path.open("ab+") as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
@@ -43,12 +47,12 @@ def append_line(path: Path, line: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the new name of a file outlives a power failure too."""
+    """Flush the folder, so that the new name of a file survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do so
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported by the file system
             raise
     finally:
         os.close(handle)

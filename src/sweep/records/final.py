@@ -1,4 +1,4 @@
-"""The records of what follows the search: confirmation, retraining, refit and the test reading."""
+"""The records of the steps after the search: confirmation, retraining, refit, test reading."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from sweep.records.trial import (
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
+    """The weights of one group, counted as in `Parameters`."""
+
     total: int
     trainable: int
     bytes: int
@@ -22,8 +24,11 @@ class ParameterGroup:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Counted as numbers of weights, a packed 4-bit tensor by what it stands for; `bytes` is what they take in memory.
-    Groups are named by what the weights are for, in the order of the forward pass, and add up to the whole."""
+    """The number of weights of a model, and the bytes that they take in memory.
+
+    A 4-bit tensor counts with the number of weights that it holds. `groups` has the parts of the
+    model in the order of the forward pass; they add up to the totals.
+    """
 
     total: int
     trainable: int
@@ -33,8 +38,11 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A configuration trained again with a fresh seed, to see how much of its score was luck. `best` is None where it
-    failed, for the reason that `failure` gives."""
+    """A configuration trained again with a fresh seed, to measure the effect of the seed on its
+    score.
+
+    `best` is None if the training failed; `failure` then holds the reason.
+    """
 
     number: int
     seed: int
@@ -46,9 +54,12 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the best trials over fresh seeds: its mean score on validation, with a 95 % interval of that mean
-    (Student's t) where there are at least two; `trial_score` is what the search saw. Seeds that `failed` have no score:
-    a candidate that has any stands behind all that have none."""
+    """One of the best trials, trained again with fresh seeds.
+
+    `mean` is its mean score on validation and `interval` the 95 % interval of that mean (Student's
+    t), for at least two scores; `trial_score` is its score in the search. `failed` counts the
+    seeds without a score: a candidate with failed seeds ranks below all candidates without.
+    """
 
     number: int
     params: Mapping[str, Scalar]
@@ -61,8 +72,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """Candidates, best mean first; the first one is the winner. `optimism` is how much better the search's single
-    best trial scored than the same configuration does on average with fresh seeds."""
+    """Candidates, best mean first; the first one is the winner.
+
+    `optimism` is how much better the search's best trial scored than the mean of its configuration
+    over fresh seeds.
+    """
 
     candidates: tuple[Candidate, ...]
     optimism: float | None
@@ -71,7 +85,10 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class RetrainRecord:
-    """The winner retrained on the train rows alone, kept for the refit that goes by it; fields are as in `FinalRecord`."""
+    """The winner retrained on the train rows alone, before its refit.
+
+    Fields are as in `FinalRecord`.
+    """
 
     number: int
     trial_evals: tuple[EvalPoint, ...]
@@ -86,8 +103,11 @@ class RetrainRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """The winner trained once more, on train and validation rows together (`rows` of them), for `steps` of the
-    `total_steps` of its schedule. It is never evaluated on validation; its training loss is in `cost`."""
+    """The winner trained once more on the train and validation rows together.
+
+    `rows` is their number. The training runs for `steps` of the `total_steps` of its schedule,
+    without an evaluation; its training loss is in `cost`.
+    """
 
     rows: int
     steps: int
@@ -98,22 +118,25 @@ class Refit:
 
 @dataclass(frozen=True, slots=True)
 class FinalRecord:
-    """The winner, retrained from scratch, and the test split's single reading.
+    """The winner, retrained from scratch, and the single reading of the test split.
 
-    `trial_evals` and `retrain_evals` are the same evaluations measured twice. `baseline` is the zero-rule classifier
-    (the majority class; for multi-label the most frequent value of each label) fitted on train and scored on test and
-    validation, keyed like the metrics; `train_shares` holds the share of train rows that have each label.
-    `confusion[i][j]` counts rows of true label i predicted as j, or, for multi-label, holds one flat row
-    [TN, FP, FN, TP] a label. `test_readings` is above 1 only if more trials, fresh seeds or a refit changed what was
-    tested after a first reading, or what was read was lost. `before` is the model before fine-tuning, where it can
-    classify (label words), keyed like `baseline`. `thresholds`, one a label, are those that `test` and `confusion` were
-    decided with in a multi-label task; where they were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the
-    validation metrics at the thresholds, which were chosen to make those good.
+    `trial_evals` and `retrain_evals` are the same evaluations, of the trial and of its retraining.
+    `baseline` is the zero-rule classifier (the majority class; for multi-label the most frequent
+    value of each label) fitted on train and scored on test and validation, keyed like the metrics;
+    `train_shares` holds the share of train rows that have each label. `confusion[i][j]` counts
+    rows of true label i predicted as j, or, for multi-label, holds one flat row [TN, FP, FN, TP] a
+    label. `test_readings` is above 1 only if more trials, fresh seeds or a refit changed what was
+    tested after a first reading, or if the result of a reading was lost. `before` holds the scores
+    of the model before fine-tuning, if it can classify (label words), keyed like `baseline`.
+    `thresholds`, one a label, are those of `test` and `confusion` in a multi-label task; if they
+    were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the validation metrics at the
+    thresholds, which were fitted to these rows.
 
-    `as_packed`: the retraining dropped the values that the trial had dropped in a pack.
+    `as_packed`: dropout used the random masks that the trial had in a pack.
 
-    With a `refit` that model was tested and kept: `test`, `test_seconds`, `confusion` and `untuned` are its own. All else
-    is still of the model that was trained on the train rows alone, the thresholds and `cost` among it.
+    With a `refit` the refitted model was tested and kept: `test`, `test_seconds`, `confusion` and
+    `untuned` belong to it. All other fields, `thresholds` and `cost` included, belong to the model
+    that was trained on the train rows alone.
     """
 
     number: int
@@ -145,6 +168,7 @@ class FinalRecord:
 
     @property
     def retraining(self) -> RetrainRecord:
+        """Return the part of the record that belongs to the retraining."""
         return RetrainRecord(
             number=self.number, trial_evals=self.trial_evals, best=self.retrain_best, evals=self.retrain_evals,
             cost=self.cost, thresholds=self.thresholds, tuned=self.tuned, tracker_run=self.tracker_run,
@@ -153,5 +177,5 @@ class FinalRecord:
 
     @property
     def costs(self) -> tuple[Cost, ...]:
-        """Of the retraining, and of the refit where there was one."""
+        """Return the cost of the retraining, and of the refit if there was one."""
         return (self.cost, self.refit.cost) if self.refit else (self.cost,)

@@ -1,4 +1,7 @@
-"""What a killed process or a failing disk left in a run directory, mended by the next process that holds it."""
+"""Repair of a run directory that a killed process or a failing disk left incomplete.
+
+The next process that holds the run directory does it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sweep.records.migrations import SCHEMA_VERSION, version_of
 from sweep.records.store import RECORDS, Store
 
-# Folders that are replaced as a whole (`sweep.engine.best.replace_folder`); `.new` and `.old` stand beside them on the way.
+# Folders that are replaced as a whole (`sweep.engine.best.replace_folder`), by way of `.new` and
+# `.old` beside them.
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
 _HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
                  "wandb-mock/**/*.partial")  # fmt: skip
@@ -19,8 +24,12 @@ _DAY = 24 * 3600.0
 
 
 def recover(store: Store) -> list[str]:
-    """Clear temporary files, bring folders that were half replaced to one of their states, and set aside records that
-    cannot be read. Returns a line for each of these records. Only the holder of the run directory may call this."""
+    """Delete temporary files, finish or undo folder replacements, and rename records that cannot
+    be read.
+
+    Return a line for each renamed record. Only the process that holds the run directory may call
+    this.
+    """
     for folder in (store.scratch, *store.root.glob("wandb-mock/incoming/*/")):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in _HALF_WRITTEN:
@@ -34,8 +43,10 @@ def recover(store: Store) -> list[str]:
 
 
 def clear_old(cache: Path) -> None:
-    """Remove what killed processes left half written in the user's cache. Others may be writing to it now: what is younger
-    than a day stays."""
+    """Delete incomplete files of killed processes from the user's cache.
+
+    Files younger than a day stay, since another process may be writing them.
+    """
     for file in (*cache.glob("*/*.tmp"), *cache.glob("*.tmp")):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > _DAY:
@@ -43,7 +54,10 @@ def clear_old(cache: Path) -> None:
 
 
 def _end_replacing(folder: Path) -> None:
-    """A folder whose old state was moved away has its new state whole beside it."""
+    """Finish the replacement of a folder.
+
+    Its new state is complete as soon as the old one has been moved away.
+    """
     fresh, former = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
     if former.exists() and not folder.exists():
         (fresh if fresh.exists() else former).replace(folder)
@@ -52,6 +66,7 @@ def _end_replacing(folder: Path) -> None:
 
 
 def _set_aside(store: Store) -> Iterator[str]:
+    """Rename each record that is damaged. Yield a line for each."""
     for pattern, key in RECORDS.items():
         for path in sorted(store.root.glob(pattern)):
             if _damaged(path, key):
@@ -61,14 +76,19 @@ def _set_aside(store: Store) -> Iterator[str]:
 
 
 def _damaged(path: Path, key: str) -> bool:
-    """Whether this is not the object that some version of the program wrote."""
+    """Return whether no version of the program wrote this.
+
+    Reading a record of a newer version is refused elsewhere.
+    """
     try:
         found = json.loads(path.read_bytes())
+        newer = isinstance(found, dict) and version_of(found) > SCHEMA_VERSION
     except (ValueError, IsADirectoryError, RecursionError):
         return True
-    return not isinstance(found, dict) or key not in found
+    return not newer and (not isinstance(found, dict) or key not in found)
 
 
 def _free(path: Path) -> Path:
+    """Return a name beside `path` that no file has."""
     names = (path.with_name(f"{path.name}.damaged{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
     return next(name for name in names if not name.exists())

@@ -4,22 +4,25 @@ lock.json                what repeats the run
 study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
 trials/0003/tracker_run  the address of its run, from its start on
-trials/0003/running      there while the trial is trained: one that is left tells that its process was killed
+trials/0003/running      exists while the trial is trained; found later, it shows that the process was killed
 trials/0003/record.json  written once, when the trial has ended
-trials/0003/best/        the adapter at its best evaluation, of the study's best trial only (in a group run each method's)
-trials/0003/newest/      and at its newest, with `trainer.save_newest`
+trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone, or of the best trial of each
+                         value that `study.compare_by` compares
+trials/0003/newest/      the adapter at the newest evaluation, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
-retrained/0003/          trial 3 retrained, for the refit that goes by it (`study.refit`); the refit's rows are in final/refit/
-methods/ia3/             the same of each other method's best, in a group run (`study.compare_by`)
-test_readings.jsonl      each reading of the test split: one, unless more trials or a refit brought another model
+retrained/0003/          trial 3 retrained before its refit (`study.refit`); the rows of the refit are in final/refit/
+methods/ia3/             as final/, for the best trial of another compared value (`study.compare_by`)
+test_readings.jsonl      each reading of the test split: one, unless more trials or a refit led to another model
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
-.published               what the study's own run on the dashboard told of
-.open_runs/              a file for each run that the tracker has sent no end of yet
-.id                      by which a storage that several run directories use knows this one
+.published               the fingerprint of what the study's own run on the dashboard shows
+.open_runs/              a file for each run whose end the tracker has not sent yet
+.id                      a random id, by which a storage knows this run directory
 
-Files are written whole or not at all. What a killed process or a failing disk left otherwise, `sweep.records.recovery` mends.
+Each record file holds the version of its keys (`sweep.records.migrations`); `events.jsonl` and
+`test_readings.jsonl` do not. A file is replaced as a whole. `sweep.records.recovery` repairs what
+a killed process or a failing disk left incomplete.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Config, Scalar
@@ -45,12 +49,24 @@ from sweep.errors import UserError, naming
 from sweep.provenance import DataState, GitState, ModelState, now
 from sweep.records.disk import append_line, write_whole
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
+from sweep.records.migrations import (
+    SCHEMA_VERSION,
+    NewerVersionError,
+    SchemaVersionError,
+    migrated,
+    stamped,
+    version_of,
+)
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """`experiment` is the fingerprint of all that a resumed run must share with the first one."""
+    """Everything that is needed to repeat the run: config, search space, seeds, versions, machine,
+    code, data and model.
+
+    `experiment` is the fingerprint of the values that a resumed run must share with the first run.
+    """
 
     experiment: str
     config: Config
@@ -67,7 +83,8 @@ class Lock:
 
 T = TypeVar("T")
 
-_DISK_FAILED = "disk_failed"  # the name that a trial's `running` gets
+_DAMAGED = "put it back from a copy, or name a new run_dir"  # what to do about a record that cannot be read
+_DISK_FAILED = "disk_failed"  # `running` is renamed to this
 
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
@@ -78,28 +95,35 @@ _STEP = TypeAdapter(Step)
 _EVAL = TypeAdapter(EvalPoint)
 _EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
 
-# Every file that one object is read from, and a key that each version of it has.
+# The record files by pattern, and a key that each of them has in every version up to the present
+# one.
 RECORDS: Mapping[str, str] = {
     "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
     "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
 }  # fmt: skip
 
 
-class Left(StrEnum):
-    """What is known of a trial that has no record, though its process has ended."""
+class UnfinishedState(StrEnum):
+    """Why a trial has no record although its process has ended."""
 
-    KILLED = "killed"  # while it was trained
+    KILLED = "killed"  # during training
     DISK_FAILED = "disk failed"
     NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
+    """The files of one run directory.
+
+    Methods that return a record return None where its file does not exist.
+    """
+
     root: Path
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a second process out of the run directory; the operating system frees it if this one is killed.
+        """Keep a second process out of the run directory; the operating system frees it if this
+        one is killed.
 
         Raises UserError where another process holds it, or where it cannot be made or written to.
         """
@@ -119,17 +143,23 @@ class Store:
 
     @property
     def scratch(self) -> Path:
-        """Where temporary folders go: the next holder of the run directory clears what a killed process left there."""
+        """Return the folder for temporary folders.
+
+        The next process that holds the run directory deletes its contents.
+        """
         return self.root / ".scratch"
 
     def identity(self) -> str:
-        """A name that no other run directory has, and that stays where this one is moved."""
+        """Return the id of the run directory, and write one where it has none.
+
+        The id stays when the directory is moved.
+        """
         if not self.known_identity():
             write_whole(self._identity_path, uuid.uuid4().hex + "\n")
         return self.known_identity()
 
     def known_identity(self) -> str:
-        """Empty where the run directory has none yet."""
+        """Return the id of the run directory; empty where it has none yet."""
         path = self._identity_path
         return path.read_text(errors="replace").strip() if path.exists() else ""
 
@@ -138,15 +168,20 @@ class Store:
         return self.root / ".id"
 
     def published(self) -> str:
-        """The fingerprint of what the study's own run on the dashboard told of; empty before the first one."""
+        """Return the fingerprint of what the study's own run on the dashboard shows; empty before
+        the first such run."""
         path = self.root / ".published"
         return path.read_text(errors="replace").strip() if path.exists() else ""
 
     def note_published(self, state: str) -> None:
+        """Write the fingerprint that `published` returns."""
         write_whole(self.root / ".published", state + "\n")
 
     def check_place(self) -> None:
-        """Raises UserError where the run directory could not be made or written to. Leaves nothing behind."""
+        """Check that the run directory can be made and written to, without making it.
+
+        Raises UserError.
+        """
         root = self.root.absolute()
         there = next(path for path in (root, *root.parents) if path.exists())
         try:
@@ -159,49 +194,61 @@ class Store:
         return UserError.of("run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}")
 
     def lock(self) -> Lock | None:
+        """Return the lock of the study."""
         return _read(_LOCK, self.root / "lock.json")
 
     def write_lock(self, lock: Lock) -> None:
+        """Write or replace the lock of the study."""
         _write(_LOCK, lock, self.root / "lock.json")
 
     def trial_dir(self, number: int) -> Path:
+        """Return the folder of a trial."""
         return self.root / "trials" / f"{number:04d}"
 
     def append_event(self, number: int, event: Step | EvalPoint) -> None:
-        """Add a row to the trial's events; it is on disk, or with the operating system, when this returns."""
+        """Append a row to the trial's events. The operating system then has the row."""
         _append(event, self.trial_dir(number))
 
     def events(self, number: int) -> list[Step | EvalPoint]:
-        """The trial's rows in order. A last line cut off by a crash is left out."""
+        """Return the trial's rows in order. A last line that a crash cut off is left out."""
         return _events(self.trial_dir(number))
 
     def note_run(self, number: int, address: str) -> None:
-        """Where the tracker shows the trial, should its process die."""
+        """Write the address of the trial's run, for the case that the process dies before the
+        record is written."""
         write_whole(self._run_path(number), address)
 
     def run_address(self, number: int) -> str:
+        """Return the address that `note_run` wrote; empty where there is none."""
         path = self._run_path(number)
         return path.read_text(errors="replace") if path.exists() else ""
 
     def begin_trial(self, number: int) -> None:
-        """From here on a process that ends without a word was killed while it trained this trial."""
+        """Mark the trial as being trained.
+
+        A mark without a record shows that the process was killed.
+        """
         write_whole(self._running_path(number), now())
 
     def stop_for_disk(self, number: int) -> None:
-        """Keep in mind that the disk failed. A full one has no room for a record, but lets a file be renamed; of one that
-        became read-only the user's cache keeps it in mind, if that is on another disk."""
+        """Mark the trial as one whose record could not be written.
+
+        A full disk has no room for a record but lets a file be renamed. For a disk that became
+        read-only the mark is written to the user's cache, which may be on another disk.
+        """
         with suppress(OSError):
             try:
                 self._running_path(number).replace(self.trial_dir(number) / _DISK_FAILED)
             except OSError:
-                write_whole(self._noted_elsewhere(number), now())
+                write_whole(self._mark_in_cache(number), now())
 
-    def left(self, number: int) -> Left:
-        if any(path.exists() for path in (self.trial_dir(number) / _DISK_FAILED, self._noted_elsewhere(number))):
-            return Left.DISK_FAILED
-        return Left.KILLED if self._running_path(number).exists() else Left.NOT_BEGUN
+    def unfinished_state(self, number: int) -> UnfinishedState:
+        """Return why a trial has no record."""
+        if any(path.exists() for path in (self.trial_dir(number) / _DISK_FAILED, self._mark_in_cache(number))):
+            return UnfinishedState.DISK_FAILED
+        return UnfinishedState.KILLED if self._running_path(number).exists() else UnfinishedState.NOT_BEGUN
 
-    def _noted_elsewhere(self, number: int) -> Path:
+    def _mark_in_cache(self, number: int) -> Path:
         return cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}"
 
     def _running_path(self, number: int) -> Path:
@@ -211,65 +258,77 @@ class Store:
         return self.trial_dir(number) / "tracker_run"
 
     def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
-        """The rows of the winner's retraining, or of that in another folder."""
+        """Return the rows of the winner's retraining, or of the retraining in another folder."""
         return _events(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
+        """Write the record of a trial that has ended, and delete its marks."""
         folder = self.trial_dir(record.number)
         _write(_TRIAL, record, folder / "record.json")
-        marks = (self._running_path(record.number), folder / _DISK_FAILED, self._noted_elsewhere(record.number))
+        marks = (self._running_path(record.number), folder / _DISK_FAILED, self._mark_in_cache(record.number))
         for mark in marks:
-            with suppress(OSError):  # the record is there, and comes before any mark
+            with suppress(OSError):  # marks of a trial that has a record are not read
                 mark.unlink(missing_ok=True)
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial that has ended, by number."""
+        """Return the records of all trials that have ended, by number."""
         found = (_read(_TRIAL, path) for path in sorted(self.root.glob("trials/*/record.json")))
         return [record for record in found if record is not None]
 
     def drop_best(self, number: int) -> None:
-        """Let go of the adapters of a trial that is not the study's best."""
+        """Delete the saved adapters of a trial that is not the study's best."""
         for folder in (*self.trial_dir(number).glob("best*"), *self.trial_dir(number).glob("newest*")):
             shutil.rmtree(folder, ignore_errors=True)
 
     def note_test_reading(self, number: int, chosen: Sequence[int]) -> int:
-        """Write down, before it happens, that trial `number`'s model reads the test split; how often it now was read.
+        """Record, before it happens, that the model of trial `number` reads the test split. Return
+        the number of readings.
 
-        The models of all trials that were `chosen` together share one reading. It counts anew for another choice, and
-        where one of them reads again because its record was lost.
+        The models of all trials that were `chosen` together share one reading. Another choice is a
+        new reading, and so is a model that reads again because its record was lost.
         """
         note = {"trial": number, "chosen": sorted(chosen), "at": now()}
         append_line(self._readings_path, json.dumps(note))
         return self.test_readings()
 
     def test_readings(self) -> int:
-        """A last line without its break is left out: the reading comes after its line is on the disk. A line that is
-        damaged otherwise counts as a reading."""
+        """Return how often the test split was read.
+
+        A last line without a line break does not count, since the split is read after its line is
+        on the disk. Any other damaged line counts as a reading.
+        """
         path = self._readings_path
-        return _readings(map(_noted, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
+        return _readings(map(_noted_reading, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
 
     @property
     def _readings_path(self) -> Path:
         return self.root / "test_readings.jsonl"
 
     def repeat_path(self, number: int, index: int) -> Path:
+        """Return the file of the `index`-th training of trial `number` with a fresh seed."""
         return self.root / "confirm" / f"{number:04d}-{index}.json"
 
     def repeat(self, number: int, index: int) -> Repeat | None:
-        """The `index`-th training of trial `number` with a fresh seed, if it has ended."""
+        """Return the record of the `index`-th training of trial `number` with a fresh seed."""
         return _read(_REPEAT, self.repeat_path(number, index))
 
     def write_repeat(self, repeat: Repeat, index: int) -> None:
+        """Write the record of the `index`-th training of a trial with a fresh seed."""
         _write(_REPEAT, repeat, self.repeat_path(repeat.number, index))
 
     def retrain_dir(self, number: int) -> Path:
+        """Return the folder of the retraining that precedes the refit of trial `number`."""
         return self.root / "retrained" / f"{number:04d}"
 
     def retraining(self, number: int) -> RetrainRecord | None:
+        """Return the record of the retraining that precedes the refit of trial `number`."""
         return _read(_RETRAIN, self.retrain_dir(number) / "record.json")
 
     def write_retraining(self, record: RetrainRecord, events: Sequence[Step | EvalPoint]) -> None:
-        """Replaces an earlier one. The record comes last: without it the rows count for nothing."""
+        """Write the rows and the record of a retraining, and delete an earlier one.
+
+        The record is written last: rows without a record are not read.
+        """
         folder = self.retrain_dir(record.number)
         shutil.rmtree(folder, ignore_errors=True)
         for event in events:
@@ -277,15 +336,17 @@ class Store:
         _write(_RETRAIN, record, folder / "record.json")
 
     def method_dir(self, method: Scalar) -> Path:
-        """Where a group run keeps the retrained best of a method that did not win."""
+        """Return the folder of the retrained best trial of a compared value that did not win."""
         name = quote(str(method), safe=" ")
-        # Dots alone would name this folder or the one above, and with these ends a folder that is about to be replaced.
+        # Dots alone name this folder or its parent; these endings name a folder that is being
+        # replaced.
         if name.endswith((".new", ".old")):
             name = f"{name[:-4]}%2E{name[-3:]}"
         return self.root / "methods" / (name if name.strip(".") else f"value{len(name)}")
 
     @property
     def final_dir(self) -> Path:
+        """Return the folder of the winner."""
         return self.root / "final"
 
     def write_final(
@@ -295,7 +356,8 @@ class Store:
         folder: Path | None = None,
         refit: Sequence[Step | EvalPoint] = (),
     ) -> None:
-        """Write the record and the rows of the retraining and of the refit: to `final_dir`, or to another folder."""
+        """Write the record and the rows of the retraining and of the refit to `final_dir`, or to
+        another folder."""
         target = folder or self.final_dir
         for event in events:
             _append(event, target)
@@ -304,22 +366,27 @@ class Store:
         _write(_FINAL, record, target / "record.json")
 
     def final(self, folder: Path | None = None) -> FinalRecord | None:
+        """Return the record of the winner, or the final record in another folder."""
         return _read(_FINAL, (folder or self.final_dir) / "record.json")
 
     def finals(self) -> dict[Path, FinalRecord]:
-        """The winner's record by its folder, and, in a group run, those of the other methods in `methods/`."""
+        """Return the final records by their folders: of the winner, and of the other compared
+        values in `methods/`."""
         folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
         found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
         return {folder: record for folder, record in found.items() if record is not None}
 
 
 def refit_dir(final: Path) -> Path:
-    """Where the rows of a refit are, in the folder of its final record: `final_events` reads them there."""
+    """Return the folder of a refit's rows, in the folder of its final record.
+
+    `final_events` reads them.
+    """
     return final / "refit"
 
 
-def _noted(line: bytes) -> Mapping[str, Any]:
-    """Empty for a line that cannot be read."""
+def _noted_reading(line: bytes) -> Mapping[str, Any]:
+    """Return one noted reading of the test split; empty for a line that cannot be read."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -328,6 +395,7 @@ def _noted(line: bytes) -> Mapping[str, Any]:
 
 
 def _readings(noted: Iterable[Mapping[str, Any]]) -> int:
+    """Return the number of readings, of which models that were chosen together share one."""
     count, choice, read = 0, None, set[Any]()
     for one in noted:
         if not one or one["chosen"] != choice or one["trial"] in read:
@@ -352,7 +420,7 @@ def _events(folder: Path) -> list[Step | EvalPoint]:
 
 
 def _event(line: bytes) -> Step | EvalPoint | None:
-    """None for a line that was cut off or damaged."""
+    """Return the row of a line; None for a line that was cut off or damaged."""
     try:
         row = json.loads(line)
         adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
@@ -362,15 +430,39 @@ def _event(line: bytes) -> Step | EvalPoint | None:
 
 
 def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
-    write_whole(path, json.dumps(adapter.dump_python(value, mode="json"), indent=2) + "\n")
+    write_whole(path, json.dumps(stamped(adapter.dump_python(value, mode="json")), indent=2) + "\n")
 
 
 def _read(adapter: TypeAdapter[T], path: Path) -> T | None:
-    """Raises UserError for a file that was damaged, or written by another version."""
+    """Return the record in a file, brought up to the present version; None where there is no file.
+
+    Raises UserError for a file that was damaged, or that a newer version wrote.
+    """
+    if not path.exists():
+        return None
+    content = path.read_bytes()
     try:
-        return adapter.validate_json(path.read_bytes()) if path.exists() else None
+        return adapter.validate_json(_of_present_version(content))
+    except NewerVersionError as error:
+        raise UserError.of(str(path), f"{error}, or name a new run_dir") from None
+    except SchemaVersionError as error:
+        raise UserError.of(str(path), f"{error}; {_DAMAGED}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its start"
         rule = f"cannot be read: {first['msg']} at {where}. It was damaged, or another version wrote it"
-        raise UserError.of(str(path), f"{rule}; put it back from a copy, or name a new run_dir") from None
+        raise UserError.of(str(path), f"{rule}; {_DAMAGED}") from None
+
+
+def _of_present_version(content: bytes) -> bytes:
+    """Return the JSON of a record of the present version.
+
+    Raises SchemaVersionError; what is no object stays as it is.
+    """
+    try:
+        found = from_json(content)
+    except ValueError:
+        return content
+    if not isinstance(found, dict) or version_of(found) == SCHEMA_VERSION:
+        return content
+    return json.dumps(migrated(found)).encode()

@@ -1,4 +1,5 @@
-"""The values that flow from a trial to the report: frozen, and free of torch, Optuna and W&B."""
+"""The records of a trial, and the values that engines report: frozen, and free of torch, Optuna
+and W&B."""
 
 from __future__ import annotations
 
@@ -19,9 +20,12 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An optimizer step just finished. `metrics` (`train/loss`, `train/learning_rate`, `train/grad_norm`, …) is empty
-    between logging steps; `epoch` is fractional; `seconds` is what the trial has taken up to then, of trials that train
-    at once its share."""
+    """A finished optimizer step.
+
+    `metrics` (`train/loss`, `train/learning_rate`, `train/grad_norm`, …) is empty between logging
+    steps; `epoch` is fractional; `seconds` is the trial's time so far, or its share of the time of
+    trials that train at once.
+    """
 
     step: int
     total_steps: int
@@ -41,7 +45,7 @@ class EvalPoint:
 
 
 class Verdict(StrEnum):
-    """What the study tells an engine to do with a trial."""
+    """The answer of a study to a step or an evaluation."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
@@ -50,18 +54,21 @@ class Verdict(StrEnum):
 
 
 class FailureReason(StrEnum):
+    """Why a trial failed."""
+
     DIVERGED = "diverged"  # a loss or score that is not finite
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
-    INTERRUPTED = "interrupted"  # stopped by the user: the point is tried again on resuming
-    LOST = "lost"  # the process died: likewise, but not for ever
-    DISK_FAILED = "disk_failed"  # full, over quota, read-only or broken: likewise
-    CRASHED = "crashed"  # our bug or a broken setup: stops the study, and is tried again once that is mended
-    INFEASIBLE = "infeasible"  # values that are right one by one, but together break a rule
+    INTERRUPTED = "interrupted"  # stopped by the user; retried on resuming
+    LOST = "lost"  # the process died; retried on resuming, a limited number of times
+    DISK_FAILED = "disk_failed"  # full, over quota, read-only or broken; retried on resuming
+    CRASHED = "crashed"  # a bug or a broken setup: stops the study; retried on resuming
+    INFEASIBLE = "infeasible"  # each value is valid, but together they break a rule
 
     @property
     def retried(self) -> bool:
-        """Says nothing about the point: it is tried again, and the trial does not count."""
+        """Return whether the failure says nothing about the point, so that it is retried and the
+        trial does not count."""
         return self in (
             FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.DISK_FAILED, FailureReason.CRASHED
         )  # fmt: skip
@@ -69,9 +76,12 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds are wall time; of trials that ran at once each has its share, so that their sum is the time that went by.
-    `samples` counts training rows seen, `eval_samples` rows evaluated; `flops` is the Trainer's estimate; memory is in
-    bytes; `device` is the accelerator's name, or cpu."""
+    """The cost of a training.
+
+    Seconds are wall time; each of the trials that ran at once has a share, so that the sum is the
+    elapsed time. `samples` counts training rows, `eval_samples` evaluated rows; `flops` is the
+    Trainer's estimate; memory is in bytes; `device` is the name of the accelerator, or cpu.
+    """
 
     seconds: float = 0.0
     train_seconds: float = 0.0
@@ -84,12 +94,12 @@ class Cost:
     peak_device_bytes: int = 0
     eval_samples: int = 0
     device: str = ""
-    engine: str = ""  # what trained it: trainer, packed, or frozen for a head on cached features
+    engine: str = ""  # trainer, packed, or frozen for a head on cached features
     trained_parameters: int = 0  # weights that were trained; 0 where that was not recorded
 
     @property
     def account(self) -> dict[str, float | int | str]:
-        """Flat, as `cost/…`, without what was not measured."""
+        """Return the measured costs by name, `cost/…`."""
         found: dict[str, float | int | str | None] = {
             "seconds": self.seconds,
             "train_seconds": self.train_seconds,
@@ -108,25 +118,28 @@ class Cost:
 
     @property
     def samples_per_second(self) -> float | None:
-        """Of training time; None where nothing was trained."""
+        """Return the training rows per second of training; None if nothing was trained."""
         return self.samples / self.train_seconds if self.train_seconds > 0 else None
 
     @property
     def steps_per_second(self) -> float | None:
+        """Return the optimizer steps per second of training; None if nothing was trained."""
         return self.steps / self.train_seconds if self.train_seconds > 0 else None
 
     @property
     def eval_samples_per_second(self) -> float | None:
+        """Return the rows per second of evaluation; None if nothing was evaluated."""
         return self.eval_samples / self.eval_seconds if self.eval_seconds > 0 else None
 
     @property
     def device_hours(self) -> float:
-        """A trial holds one device for as long as it lasts, or its share of one."""
+        """Return the hours of one device that the trial used, or its share of them."""
         return self.seconds / 3600
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Of several trainings: sums, but the highest peaks, no training loss, and every device and engine that was used."""
+    """Return the sum of costs: with the highest peaks, all devices and engines by name, and no
+    training loss."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -148,7 +161,10 @@ def _named(lists: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`best` is the evaluation that scores the trial: the best by the study's metric, not the last."""
+    """A trial that was trained to its end.
+
+    `best` is its best evaluation by the study's metric, which is its score.
+    """
 
     best: EvalPoint
     evals: tuple[EvalPoint, ...]
@@ -159,6 +175,8 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
+    """A trial that the pruner stopped."""
+
     evals: tuple[EvalPoint, ...]
     cost: Cost
     kind: Literal["pruned"] = "pruned"
@@ -166,8 +184,11 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`alone` is of a lost trial that had no other beside it; `given_up` of one whose point is not tried again, though its
-    reason says nothing about the point."""
+    """A trial that failed.
+
+    `alone`: it was lost while no other trial was running. `given_up`: its point is not retried,
+    although the reason says nothing about the point.
+    """
 
     reason: FailureReason
     message: str
@@ -179,6 +200,7 @@ class Failed:
 
     @property
     def again(self) -> bool:
+        """Return whether the point is retried."""
         return self.reason.retried and not self.given_up
 
 
@@ -187,8 +209,11 @@ Outcome = Completed | Pruned | Failed
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """One trial, ready to train. `params` are the searched values, `used` those that the config has in their place because the
-    trial is too short for them; `command` repeats the trial."""
+    """A trial that is ready to train.
+
+    `params` are the searched values; `used` are the values that the config has in their place,
+    because the trial is too short for them; `command` repeats the trial.
+    """
 
     number: int
     params: Mapping[str, Scalar]
@@ -205,9 +230,12 @@ class TrialPlan:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """What is kept of a trial that has ended. Times are ISO 8601 in UTC; `tracker_run` is an address or a run's name; `params`
-    and `used` are those of its plan; `place` is that of its point in the order of the study, which a trial that is tried
-    again keeps (None in records of earlier versions)."""
+    """The record of a trial that has ended.
+
+    Times are ISO 8601 in UTC; `tracker_run` is the address or the name of a run; `params` and
+    `used` are those of the plan; `place` is the place of the point in the order of the study,
+    which a retried point keeps (None in older records).
+    """
 
     number: int
     params: Mapping[str, Scalar]
@@ -222,16 +250,18 @@ class TrialRecord:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Sorts trials by the order in which their points were first asked for; by number where that was not recorded."""
+        """Return a sort key: the order in which points were first asked for, or the number where
+        that is not recorded."""
         return self.number if self.place is None else self.place, self.number
 
     @property
     def best(self) -> EvalPoint | None:
-        """The evaluation that scores the trial; None of one that did not complete."""
+        """Return the evaluation that is the trial's score; None if it did not complete."""
         return self.outcome.best if isinstance(self.outcome, Completed) else None
 
     @property
     def state(self) -> str:
+        """Return completed, pruned, or the reason of a failure."""
         match self.outcome:
             case Completed():
                 return "completed"
@@ -242,12 +272,15 @@ class TrialRecord:
 
 
 def best_metrics(record: TrialRecord) -> Metrics:
-    """Empty of a trial that did not complete."""
+    """Return the metrics of the trial's best evaluation; empty if it did not complete."""
     return record.best.metrics if record.best else {}
 
 
 def ranked(records: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """The completed trials, best first. Equal scores are ordered by `eval/loss`, then by how many parameters were
-    trained, then by which point was asked for first: a trial that was stopped and tried again keeps its rank."""
+    """Return the completed trials, best first.
+
+    Equal scores are ordered by `eval/loss`, then by the number of trained parameters, then by
+    which point was asked for first; a retried point keeps its place in that order.
+    """
     in_order = sorted(records, key=lambda record: record.rank)
     return objective.ranked(in_order, best_metrics, lambda record: record.outcome.cost.trained_parameters)

@@ -1,1 +1,2 @@
-"""Records → tables, figures, report.md and report.html. Reads the run directory alone; never imports torch."""
+"""Analysis → report.md, report.html, figures and the lines of the terminal: templates and
+pictures. Never imports torch."""

@@ -1,4 +1,5 @@
-"""What all figures share: size, style, and colours of Okabe and Ito (2008), told apart by colour-blind readers."""
+"""What all figures share: size, style, and colours of Okabe and Ito (2008), told apart by
+colour-blind readers."""
 
 from __future__ import annotations
 

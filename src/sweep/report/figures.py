@@ -8,12 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from sweep.analysis.facts import Facts, Point
+from sweep.analysis.tested import guess
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
-from sweep.report.canvas import BLACK, BLUE, CYCLE, DASHES, DPI, GREY, ORANGE, STYLE, VERMILLION, canvas, label
-from sweep.report.facts import Facts, Point
+from sweep.report.canvas import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    DASHES,
+    DPI,
+    GREY,
+    ORANGE,
+    STYLE,
+    VERMILLION,
+    canvas,
+    label,
+)
 from sweep.report.matrix import confusion
-from sweep.report.scores import guess
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,5 @@
-"""The figure of what was taken for what: one square matrix, or for multi-label a small one for each label."""
+"""The figure of what was taken for what: one square matrix, or for multi-label a small one for
+each label."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def confusion(final: FinalRecord, *, multi_label: bool) -> Figure:
 
 
 def _square(final: FinalRecord) -> Figure:
-    """Rows are true labels; a cell's colour is its share of the row. Beyond 24 labels only mistakes are numbered."""
+    """Rows are true labels; a cell's colour is its share of the row. Beyond 24 labels only
+    mistakes are numbered."""
     import numpy as np
 
     counts = np.asarray(final.confusion, dtype=float)
@@ -49,7 +51,8 @@ def _square(final: FinalRecord) -> Figure:
 def _frame(side: float, room: float) -> tuple[Figure, Axes, Axes]:
     """A square of `side` inches with `room` left and below for names, and a colour bar.
 
-    Placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a large matrix twice.
+    Placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a large matrix
+    twice.
     """
     width, height = room + side + 1.1, room + side + 0.4
     figure = canvas(width, height, layout=None)

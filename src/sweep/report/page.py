@@ -1,4 +1,5 @@
-"""Markdown → one HTML page that needs no other file. Only our own folds pass as HTML; all else is shown as text."""
+"""Markdown → one HTML page that needs no other file. Only our own folds pass as HTML; all else is
+shown as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The end of a study: the report on disk, the study's own run on the dashboard, and the summary on the screen."""
+"""The end of a study: the report on disk, the study's own run on the dashboard, and the summary on
+the screen."""
 
 from __future__ import annotations
 
@@ -6,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sweep.analysis.facts import read
+from sweep.analysis.summary import study_summary
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.provenance import Fingerprint
 from sweep.records.store import Store
-from sweep.report.summary import study_summary, summary_lines
+from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 from sweep.track.tracker import Ending, Tracker
 
 
 @contextmanager
 def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
-    """Report on what the body came to. A study without a winner has a report too; an interrupted one goes on first."""
+    """Report on what the body came to. A study without a winner has a report too; an interrupted
+    one goes on first."""
     try:
         yield
     except UserError:
@@ -41,4 +45,4 @@ def _state(store: Store) -> str:
 def _open_study(store: Store, tracker: Tracker, config: Config, report: Path) -> None:
     run = tracker.open_study(config)
     files = (report, report.with_suffix(".html"))
-    run.finish(Ending("completed", summary=study_summary(store), files=files, trials=tuple(store.trials())))
+    run.finish(Ending("completed", summary=study_summary(read(store)), files=files, trials=tuple(store.trials())))

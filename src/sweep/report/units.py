@@ -31,6 +31,32 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.2f} %" if 0 < abs(percent) < 10 else f"{percent:.1f} %"
 
 
+def decimals(value: float | None, digits: int = 3) -> str:
+    """Return the number with a comma between thousands."""
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def reported(value: float) -> str:
+    """Return a published score with all of its digits, and at least as many as a measured one is
+    shown with."""
+    return score(value, max(4, len(str(value).partition(".")[2])))
+
+
+def p_value(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:.3f}" if value >= 0.001 else "below 0.001"
+
+
+def epoch(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def state(name: str) -> str:
+    """Return how a trial ended, in words."""
+    return name.replace("_", " ")
+
+
 def count(value: float | None) -> str:
     return MISSING if value is None else f"{round(value):,}"
 

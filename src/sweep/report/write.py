@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from sweep.analysis.facts import read
+from sweep.analysis.study import Study, analyse
 from sweep.config.secrets import scrub
 from sweep.records.disk import write_whole
 from sweep.records.store import Store
 from sweep.report.comparison.write import section
-from sweep.report.cost import cost
-from sweep.report.experiment import experiment
-from sweep.report.facts import Facts, read
+from sweep.report.environment import render
 from sweep.report.figures import draw
-from sweep.report.generalisation import generalisation
-from sweep.report.headline import headline
-from sweep.report.hyperparameters import hyperparameters
-from sweep.report.markdown import join
 from sweep.report.page import page
-from sweep.report.published import published
-from sweep.report.repeat import repeat
-from sweep.report.search import search
-from sweep.report.selection import selection
-from sweep.report.winner import winner
 
 
 def write_report(store: Store) -> Path:
-    """Returns the path of report.md. Works on an unfinished study too, and then says what is missing.
+    """Write the report and return the path of report.md. An unfinished study has one too, which
+    says what is missing.
 
     Raises UserError where the folder is no run directory.
     """
     facts = read(store)
     drawn = draw(facts, store.root / "figures")
-    markdown = document(facts, drawn, compared=section(store))
+    markdown = document(analyse(facts), drawn, compared=section(store))
     path = store.root / "report.md"
     write_whole(path, markdown)
     html = page(markdown, title=facts.name, folder=store.root)
@@ -40,19 +32,7 @@ def write_report(store: Store) -> Path:
     return path
 
 
-def document(facts: Facts, drawn: Set[str], compared: str = "") -> str:
-    """`compared` is the section on the methods of a group run."""
-    sections = [
-        headline(facts),
-        experiment(facts),
-        search(facts, drawn),
-        hyperparameters(facts, drawn),
-        selection(facts),
-        winner(facts, drawn),
-        generalisation(facts, drawn),
-        compared,
-        cost(facts),
-        published(facts),
-        repeat(facts),
-    ]
-    return scrub(join(sections)) + "\n"
+def document(study: Study, drawn: Set[str], compared: str = "") -> str:
+    """Return the report as Markdown. `drawn` names the figures there are; `compared` is the
+    section on the methods of a group run."""
+    return scrub(render("study/report.md.j2", study=study, drawn=drawn, compared=compared)) + "\n"

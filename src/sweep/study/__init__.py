@@ -1,1 +1,1 @@
-"""Plan → trial records: the ask / train / tell loop over Optuna."""
+"""The search: a plan becomes trial records in an ask / train / tell loop over Optuna."""

@@ -1,5 +1,7 @@
-"""How a trial ended, as user attributes of its Optuna trial; and the trial's record made again from them and from its events,
-where the file was damaged."""
+"""The end of a trial as user attributes of its Optuna trial, and the outcome read back from them.
+
+The second direction serves trials whose record was damaged.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,15 @@ from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReaso
 from sweep.study.trial_groups import RETRIED
 
 _OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
-_ALONE, _TOGETHER = "lost_alone", "lost_together"  # the second one is what an earlier version wrote
+_ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
 _LONGEST = 1000  # characters of a message in a column of a dashboard
 
 
 def attributes(outcome: Outcome) -> dict[str, Scalar]:
-    """What `optuna-dashboard` shows of a trial beside its values and its score."""
+    """Return the user attributes of a trial that has ended.
+
+    `optuna-dashboard` shows them beside its values and score.
+    """
     found: dict[str, Scalar] = {}
     if outcome.cost.seconds:
         found[_SECONDS] = round(outcome.cost.seconds, 3)
@@ -35,14 +40,18 @@ def attributes(outcome: Outcome) -> dict[str, Scalar]:
 
 
 def lost_alone(trial: FrozenTrial) -> bool:
-    """Whether the process died while it trained this trial and no other."""
+    """Return whether the process died while it trained this trial and no other."""
     known = trial.user_attrs
     return known.get(_OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
 
 
-def salvaged(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str) -> Outcome:
-    """The outcome of a trial whose end was told to Optuna. Its cost is the seconds, the steps and the engine alone. Of
-    evaluations only those are there whose events can be read."""
+def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str) -> Outcome:
+    """Return the outcome of a trial that has ended in Optuna, from its user attributes and its
+    events.
+
+    The cost holds the seconds, the steps and the engine alone. Evaluations whose events cannot be
+    read are missing.
+    """
     evals = tuple(event for event in events if isinstance(event, EvalPoint))
     known = trial.user_attrs
     cost = Cost(
@@ -54,14 +63,14 @@ def salvaged(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str
         return Completed(best, evals or (best,), cost)
     if trial.state is TrialState.PRUNED:
         return Pruned(evals, cost)
-    told = str(known.get(_OUTCOME, FailureReason.CRASHED))
-    reason = FailureReason(told) if told in set(FailureReason) else FailureReason.CRASHED
+    state = str(known.get(_OUTCOME, FailureReason.CRASHED))
+    reason = FailureReason(state) if state in set(FailureReason) else FailureReason.CRASHED
     message = str(known.get(_MESSAGE, "its record was damaged"))
     return Failed(reason, message, evals, cost, given_up=reason.retried and RETRIED not in known)
 
 
 def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], metric: str) -> EvalPoint:
-    """The evaluation that has the trial's score."""
+    """Return the evaluation that has the trial's score, or one made from the user attributes."""
     same = [point for point in evals if point.metrics.get(metric) == trial.value]
     if same:
         return same[0]

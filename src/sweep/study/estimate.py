@@ -1,4 +1,4 @@
-"""The memory that a study needs, and the time of a trial, estimated from a few steps that are timed."""
+"""Estimates of a study's memory and of a trial's time, from a few timed steps."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ from sweep.records.final import Parameters
 from sweep.records.trial import Step, TrialPlan, Verdict
 from sweep.study.view import clock
 
-_STEPS = 6  # the time between two of them counts by its median: the first ones warm up
-_MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # of the timed steps: some ten seconds
-_TOKENS = 64  # of a row, to choose how many rows are timed; an estimate is enough
+_STEPS = 6  # timed steps, of which the median time counts: the first ones are slower
+_MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # in all timed steps: about ten seconds
+_TOKENS = 64  # assumed tokens of a row, by which the number of timed rows is chosen
 _GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What one trial takes by itself: seconds to train one row, to evaluate one row, and for what a frozen base computes of one
-    row ahead of the first step; `peak` is the most memory in use, in bytes."""
+    """The expected cost of one trial that runs alone.
+
+    `train_row` and `eval_row` are the seconds of one row, `ahead_row` those that a frozen base
+    takes for one row before the first step; `peak` is the largest memory in use, in bytes.
+    """
 
     device: str
     train_row: float
@@ -46,6 +49,7 @@ class Expected:
     peak: int
 
     def seconds(self, config: Config, splits: Splits) -> float:
+        """Return the expected seconds of a trial with this config."""
         rows, held_out = len(splits.train), len(splits.validation)
         trained_rows = self.train_row * rows * config.trainer.num_train_epochs
         evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config))
@@ -53,7 +57,8 @@ class Expected:
 
 
 def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:
-    """A fault where weights, gradients and optimizer states alone need more memory than the machine has."""
+    """Return a fault if weights, gradients and optimizer states alone need more memory than the
+    machine has."""
     there = memory.capacity(device)
     if _needed(config, account) <= there:
         return []
@@ -61,7 +66,7 @@ def memory_faults(config: Config, account: Parameters, device: torch.device) -> 
 
 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
-    """A note where they need more memory than is free at the moment."""
+    """Return a note if weights, gradients and optimizer states need more than the free memory."""
     there = memory.free(device)
     if not there < _needed(config, account) <= memory.capacity(device):
         return []
@@ -70,8 +75,11 @@ def memory_notes(config: Config, account: Parameters, device: torch.device) -> l
 
 
 def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected | str:
-    """Estimated from a few steps of the config as it stands, on a few of its rows; or the reason why there is no estimate.
-    Nothing is kept."""
+    """Return an estimate from a few steps of the plan's config on a few of its rows, or why there
+    is none.
+
+    Nothing is kept of the training.
+    """
     config = plan.config
     try:
         if not find(config.model).at_hand and config.model.init == "pretrained":
@@ -90,8 +98,8 @@ def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected 
         return f"memory ran out: {first_line(error)}"
 
 
-def told(plan: Plan, found: Expected | str) -> list[str]:
-    """Lines of a plan."""
+def estimate_lines(plan: Plan, found: Expected | str) -> list[str]:
+    """Return the lines of a plan that state the expected time and memory."""
     if isinstance(found, str):
         return [f"expected time and memory: not known, for {found}"]
     study = plan.config.study
@@ -131,7 +139,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         base_models, data = BaseModelCache(device.type), TokenisedData(few, Path(folder))
         with base_models.model(short, splits.labels):
-            pass  # the base is loaded, and kept
+            pass  # loads the base into the cache
         memory.reset_peaks(device)
         before = memory.in_use(device)
         with trained(
@@ -161,13 +169,14 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
 
 
 def _rows_timed(config: Config, account: Parameters, device: torch.device) -> int:
-    """Rows of a batch that is timed: the config's own, or fewer where those would take long; 0 where a single one would."""
+    """Return the rows of a timed batch: the config's number, or fewer if that takes long; 0 if a
+    single row takes long."""
     of_one = 6.0 * account.total * min(config.dataset.max_length or _TOKENS, 4 * _TOKENS) * _STEPS
     return min(config.trainer.per_device_train_batch_size, int(_MOST_FLOPS[device.type] / of_one))
 
 
 def _some(rows: Rows, most: int) -> Rows:
-    """A fixed sample: files are often sorted by label, or by length."""
+    """Return a fixed random sample, since files are often sorted by label or by length."""
     chosen = sorted(random.Random(0).sample(range(len(rows)), min(most, len(rows))))
     pairs = rows.pairs
     return Rows(
@@ -190,8 +199,8 @@ def _needed(config: Config, account: Parameters) -> int:
 
 
 def _states(config: Config, account: Parameters) -> int:
-    """Bytes beside the weights: of each that is trained a gradient in float32, and the optimizer's states, such as AdamW's two
-    moments."""
+    """Return the bytes beside the weights: for each trained weight a float32 gradient and the
+    optimizer's states."""
     return int(account.trainable * (4 + OPTIMIZERS[config.optimizer.name].state_bytes))
 
 

@@ -1,4 +1,4 @@
-"""What a run must share with the study it resumes."""
+"""The values that a run must share with the study it resumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweep.plan.plan import quoted
 from sweep.provenance import Fingerprint
 from sweep.records.store import Lock
 
-# May differ between the first run and a later one: how long to go on, where to look, where things are.
+# Keys that may differ between the first run and a later one: limits, places, and what is shown.
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
          "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
          "study.enqueue", "trainer.save_newest", "trainer.save_best", "engine",
@@ -21,17 +21,27 @@ _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.ti
 _FEW = 4  # overrides that a message spells out
 
 
-def identity(config: Config, space: Mapping[str, Any], *, data: str, model: str) -> dict[str, Any]:
-    """Flat and comparable. Data and model count by fingerprint, so that a moved folder is still the same one."""
-    flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _free(key)}
+def identity(
+    config: Config, space: Mapping[str, Any], *, data: str, model: str, code: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the values that make up an experiment, by key.
+
+    Data and model count by fingerprint, wherever they are stored.
+
+    `code` holds states of code by dotted path. A metric of the user's own counts with its state, since
+    scores of two metrics cannot be mixed; a sampler or pruner does not.
+    """
+    flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _may_differ(key)}
     return (
         flat
         | {f"space {key}": entry for key, entry in space.items()}
+        | {f"code of {path}": (code or {}).get(path) for path in config.dataset.metrics}
         | {"data fingerprint": data, "model fingerprint": model}
     )
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
+    """Return a fingerprint of the values that `identity` returns."""
     total = Fingerprint()
     for key in sorted(parts):
         total.add(key).add(repr(parts[key]))
@@ -39,12 +49,15 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 
 def refuse_if_changed(lock: Lock, new: Lock) -> None:
-    """Raises UserError naming each difference, so that no study mixes trials of two experiments."""
+    """Refuse to resume a study with another experiment.
+
+    Raises UserError that names each difference.
+    """
     if lock.experiment == new.experiment:
         return
     old_parts, new_parts = _parts(lock), _parts(new)
     changed = [key for key in sorted({*old_parts, *new_parts}) if old_parts.get(key) != new_parts.get(key)]
-    if not changed:  # a version that added keys, which the first run did not count
+    if not changed:  # a later version has added keys, which the first fingerprint lacks
         return
     faults = [
         Fault(
@@ -61,25 +74,30 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
 
 
 def _typed(lock: Lock, new: Lock, changed: Iterable[str]) -> str:
-    """What to type for the values that the study began with, in brackets; empty where that is no key of the config, or more
-    than a few."""
+    """Return the overrides for the values that the study began with, in brackets; empty for more
+    than `_FEW` of them."""
     old, now = (dict(_flat(one.config.model_dump(mode="json"), "")) for one in (lock, new))
     known = [f"{key}={quoted(old[key])}" for key in changed if key in old and key in now]
     return f" ({' '.join(known)})" if 0 < len(known) <= _FEW else ""
 
 
 def changed_surroundings(old: Lock, new: Lock) -> list[tuple[str, str, str]]:
-    """Name, before, after of what may change the numbers without being part of the experiment: versions, machine, code."""
+    """Return the name, old value and new value of each changed version, machine fact and commit.
+
+    They may change the numbers, but are no part of the experiment.
+    """
     before = {**old.versions, **old.machine, "the commit": old.git.commit[:12]}
     after = {**new.versions, **new.machine, "the commit": new.git.commit[:12]}
     return [(name, was, after[name]) for name, was in before.items() if after.get(name, was) != was]
 
 
 def _parts(lock: Lock) -> dict[str, Any]:
-    return identity(lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint)
+    return identity(
+        lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint, code=lock.versions
+    )
 
 
-def _free(key: str) -> bool:
+def _may_differ(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 

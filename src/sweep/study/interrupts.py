@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM before a study runs: they end the program with one line and exit code 130, whatever it is doing."""
+"""Ctrl-C and SIGTERM before a study runs: they end the program at once, with one line and exit
+code 130."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from types import FrameType
 from sweep.errors import STOPPED_AT_ONCE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_MOMENT = 0.05  # seconds
+_RESEND_AFTER = 0.05  # seconds
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Within the context, `handler` takes both signals; then what took them before does so again."""
+    """Handle both signals with `handler` within the context, and restore the former handlers after
+    it."""
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
@@ -29,8 +31,11 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 @contextmanager
 def as_one_error() -> Iterator[None]:
-    """A signal within the context ends in KeyboardInterrupt, whatever else the code in it raises then: libraries whose native
-    modules are interrupted while they are imported raise errors of their own."""
+    """Turn a signal within the context into KeyboardInterrupt, whatever the code raises because of
+    it.
+
+    Libraries whose native modules are interrupted during import raise errors of their own.
+    """
     came = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -49,7 +54,8 @@ def as_one_error() -> Iterator[None]:
 
 @contextmanager
 def _none_swallowed() -> Iterator[None]:
-    """A signal that comes while Python lets go of an object is raised there, and is lost: it is sent again a moment later."""
+    """Send a signal again if Python lost it: an exception that is raised while an object is
+    deleted is not passed on."""
     usual = sys.unraisablehook
 
     def send() -> None:
@@ -58,7 +64,7 @@ def _none_swallowed() -> Iterator[None]:
 
     def lost(found: sys.UnraisableHookArgs) -> None:
         if issubclass(found.exc_type, KeyboardInterrupt):
-            again = Timer(_MOMENT, send)
+            again = Timer(_RESEND_AFTER, send)
             again.daemon = True
             again.start()
         else:
@@ -73,8 +79,11 @@ def _none_swallowed() -> Iterator[None]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """A signal within the context ends the process. For imports alone, where nothing else is under way: some libraries catch
-    what is raised while they are imported, and go on without a part of themselves."""
+    """End the process on a signal within the context.
+
+    For imports alone: some libraries catch an exception during import and go on with a part of
+    themselves missing.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         sys.stdout.flush()

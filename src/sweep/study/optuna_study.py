@@ -1,4 +1,5 @@
-"""Optuna's side of a study: asking for points, reporting scores, telling ends, and taking up what a stopped run left."""
+"""The study in Optuna's storage: it gives points, records how trials ended, and is opened again by
+a later run."""
 
 from __future__ import annotations
 
@@ -28,21 +29,26 @@ from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
 from sweep.search.samplers_and_pruners import PLACE, distribution, grid_point, pruner, sampler, trials_of_each
 from sweep.study.attributes import attributes, lost_alone
-from sweep.study.claim import claim
-from sweep.study.transactions import InOrder, whole
+from sweep.study.owner import take_ownership
+from sweep.study.transactions import OrderedStudy, transaction
 from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
 
 _EXPERIMENT = "experiment"  # a user attribute of the study
 
-# A point whose process died this often with no other trial beside it is not tried again: it may well be why.
+# A point is given up after it was lost this often while no other trial was running: it is then a
+# likely cause.
 _LOSSES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class OptunaStudy:
-    """`counting` has the numbers of the trials that count towards `n_trials`: all that ended for a reason of their own."""
+    """A study, and the search space and settings by which points are asked for.
 
-    study: InOrder
+    `counting` holds the numbers of the trials that count towards `n_trials`: all that ended and
+    are not retried.
+    """
+
+    study: OrderedStudy
     config: StudyConfig
     space: Space
     storage: RDBStorage
@@ -50,10 +56,10 @@ class OptunaStudy:
 
     @classmethod
     def open(cls, config: StudyConfig, space: Space, store: Store) -> OptunaStudy:
-        """Make the study, or take it up again.
+        """Return the study of this name in the storage; create it if there is none.
 
-        Raises UserError where the storage cannot be reached, or holds a study of this name that is not the one whose
-        records are in the run directory.
+        Raises UserError if the storage cannot be reached, or if the run directory holds records of
+        another study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         address = config.storage or _own_address(store)
@@ -62,38 +68,41 @@ class OptunaStudy:
             made = optuna.create_study(
                 study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
             )
-            study = InOrder.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
-            with whole(storage):
-                claim(study, store)
+            study = OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
+            with transaction(storage):
+                take_ownership(study, store)
                 _refuse_another_study(study, store)
                 describe(study, config.metric, store.lock())
         except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
             raise _unusable(address, error) from None
         for point in config.enqueue:
             study.enqueue_trial(dict(point), skip_if_exists=True)
-        optuna_study = cls(study, config, space, storage)
-        optuna_study.counting.update(trial.number for trial in optuna_study._asked() if trial.state.is_finished())
-        return optuna_study
+        opened = cls(study, config, space, storage)
+        opened.counting.update(trial.number for trial in opened._asked() if trial.state.is_finished())
+        return opened
 
     def close(self) -> None:
-        """Let go of the storage; SQLite then puts its log into the one file."""
+        """Close the connections to the storage. SQLite then merges its log into the database."""
         self.storage.remove_session()
         self.storage.engine.dispose()
 
     @property
     def counted(self) -> int:
+        """Return the number of trials that count towards `n_trials`."""
         return len(self.counting)
 
     @property
     def wanted(self) -> int:
-        """`n_trials`, or fewer where a grid has fewer points."""
+        """Return `n_trials`, or the number of points of a smaller grid."""
         size = self.space.grid_size() if self.config.sampler == "grid" else None
         return self.config.n_trials if size is None else min(size, self.config.n_trials)
 
     def ask(self) -> tuple[Trial, dict[str, Scalar]]:
-        """The next point: the first that waits, else a new one. A process that is killed meanwhile leaves no trace of it, and
-        the same point is asked for again."""
-        with whole(self.storage):
+        """Return the next trial and its values: the first waiting point, or a new one.
+
+        All of it is one transaction: after a kill the same point is asked for again.
+        """
+        with transaction(self.storage):
             place, self.study.sampler = self._prepared()
             trial = self.study.ask()
             if trial.user_attrs.get(PLACE) != place:
@@ -105,19 +114,21 @@ class OptunaStudy:
         return trial, chosen
 
     def place(self, number: int) -> int | None:
-        """That of a trial's point in the order of the study; None where an earlier version asked for it."""
+        """Return the place of a trial's point in the order of the study; None for a trial of an
+        earlier version."""
         found = (trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
         return next((trial.user_attrs.get(PLACE) for trial in found), None)
 
     def _asked(self) -> list[FrozenTrial]:
-        """Every point asked for once: trials that ended or still run, without those that are tried again."""
+        """Return the trials that ended or are running, one for each point: without those that are
+        retried."""
         trials = self.study.get_trials(deepcopy=False)
         return [one for one in trials if one.state is not TrialState.WAITING and RETRIED not in one.user_attrs]
 
     def _prepared(self) -> tuple[int, BaseSampler]:
-        """The place of the point that comes next, and the sampler for it."""
+        """Return the place of the next point, and the sampler for it."""
         key = self.config.compare_by
-        value = None if key is None else self._next_method(key)
+        value = None if key is None else self._next_value(key)
         waiting = self.study.waiting()
         points = [*self._asked(), *(trial for trial in waiting if PLACE in trial.user_attrs)]
         place = waiting[0].user_attrs.get(PLACE) if waiting else None
@@ -129,22 +140,26 @@ class OptunaStudy:
         own = sum(value_of(point, key) == value for point in before)
         return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
 
-    def _next_method(self, key: str) -> Scalar:
-        """That of the first point that waits; where none does, one is made to wait for the method that is due."""
+    def _next_value(self, key: str) -> Scalar:
+        """Return the value that the next point has for the compared `key`.
+
+        Without a waiting point, enqueue one.
+        """
         if waiting := self.study.waiting():
             return value_of(waiting[0], key)
-        due = self._due(key)
-        self.study.enqueue_trial({key: due})
-        return due
+        value = self._rarest_value(key)
+        self.study.enqueue_trial({key: value})
+        return value
 
-    def _due(self, key: str) -> Scalar:
-        """The method that has the fewest trials, running ones too; the first of equals."""
+    def _rarest_value(self, key: str) -> Scalar:
+        """Return the value of `key` that the fewest trials have, running ones included; the first
+        of equals."""
         taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.methods(key), key=lambda value: taken[value])
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """The trial's end. A point to be tried again waits from then on, with the place that it has."""
-        with whole(self.storage):
+        """Record how the trial ended. A point that is to be retried is enqueued with its place."""
+        with transaction(self.storage):
             for name, value in attributes(outcome).items():
                 trial.set_user_attr(name, value)
             match outcome:
@@ -154,45 +169,55 @@ class OptunaStudy:
                     self.study.tell(trial, state=TrialState.PRUNED)
                 case Failed(again=again):
                     if again:
-                        self._try_again(trial)
+                        self._enqueue_again(trial)
                     # Optuna refuses a value, NaN included, together with FAIL.
                     self.study.tell(trial, state=TrialState.FAIL)
         if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
 
-    def _try_again(self, trial: Trial) -> None:
-        """A point whose asking was cut short keeps only what it was enqueued with: the rest is drawn again, from the same seed."""
+    def _enqueue_again(self, trial: Trial) -> None:
+        """Enqueue the trial's point.
+
+        If some of its values were never drawn, enqueue only those it was enqueued with: the
+        sampler draws the others again, from the same seed.
+        """
         trial.set_user_attr(RETRIED, True)
         frozen = next(one for one in self.study.get_trials(deepcopy=False) if one.number == trial.number)
         known = {**fixed_values(frozen), **frozen.params}
         drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
-        point = known if self._is_whole(known) else drawn
+        point = known if self._is_complete(known) else drawn
         place = frozen.user_attrs.get(PLACE)
         self.study.enqueue_trial(dict(point), user_attrs={} if place is None else {PLACE: place})
 
-    def _is_whole(self, values: Mapping[str, Scalar]) -> bool:
+    def _is_complete(self, values: Mapping[str, Scalar]) -> bool:
+        """Return whether each parameter that is active with these values has one."""
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
     def gives_up(self, params: Mapping[str, Scalar]) -> bool:
-        """Whether a point that was lost alone once more is not tried again."""
+        """Return whether a point that was lost once more, while no other trial was running, is not
+        retried."""
         before = [
             trial for trial in self.study.get_trials(deepcopy=False) if trial.params == params and lost_alone(trial)
         ]
         return len(before) + 1 >= _LOSSES
 
-    def told(self) -> list[FrozenTrial]:
-        """The trials whose end Optuna knows."""
+    def ended(self) -> list[FrozenTrial]:
+        """Return the trials that have ended in Optuna."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
-    def unsettled(self) -> Iterator[tuple[Trial, FrozenTrial]]:
-        """Trials that a killed process left running. Only the holder of the run directory may settle them."""
+    def left_running(self) -> Iterator[tuple[Trial, FrozenTrial]]:
+        """Yield the trials that a killed process left running.
+
+        Only the process that holds the run directory may end them.
+        """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             yield Trial(self.study, trial._trial_id), trial
 
 
 @contextmanager
-def failures_told(config: StudyConfig) -> Iterator[None]:
-    """A storage that fails on the way, as a full disk or a server that has gone makes it, is the user's to mend."""
+def storage_errors(config: StudyConfig) -> Iterator[None]:
+    """Turn an error of the storage within the context, such as a full disk or a lost server, into
+    UserError."""
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
@@ -207,7 +232,7 @@ def failures_told(config: StudyConfig) -> Iterator[None]:
 
 
 def describe(study: Study, metric: str, lock: Lock | None) -> None:
-    """Name the score and the study for whoever reads the storage, in `optuna-dashboard` for example."""
+    """Write the name of the score and facts of the study as attributes, for `optuna-dashboard`."""
     shown = {} if lock is None else {
         "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
         "versions": dict(lock.versions), "commit": lock.git.commit,
@@ -223,7 +248,8 @@ def describe(study: Study, metric: str, lock: Lock | None) -> None:
 
 
 def known_experiment(config: StudyConfig, store: Store) -> str:
-    """The fingerprint of the experiment that the storage holds trials of; empty where it has none. Writes nothing."""
+    """Return the fingerprint of the experiment whose trials the storage holds; empty where it
+    holds none. Writes nothing."""
     if config.storage is None and not _own_file(store).exists():
         return ""
     try:
@@ -237,7 +263,8 @@ def known_experiment(config: StudyConfig, store: Store) -> str:
 
 
 def check_storage(address: str) -> None:
-    """Raises UserError where it cannot be reached. Writes nothing, so that of SQLite only the folder is looked at."""
+    """Check that a storage can be reached, without writing: for SQLite only its folder is looked
+    at. Raises UserError."""
     try:
         url = make_url(address)
         if url.get_backend_name() == "sqlite":
@@ -260,8 +287,12 @@ def _unusable(address: str, error: BaseException) -> UserError:
 
 
 def _storage(address: str) -> RDBStorage:
-    """SQLite as a write-ahead log: a trial commits some twenty times, and waiting several times for the disk at each took
-    as long as training a small head. Each commit still reaches the disk, so that study and records stay together."""
+    """Return the storage at an address; SQLite with a write-ahead log.
+
+    A trial commits about twenty times. Without the log, each commit waits for the disk several
+    times, which takes as long as training a small head. Every commit still reaches the disk, so
+    that the study and the records agree after a crash.
+    """
     storage = RDBStorage(address)
     if address.startswith("sqlite:///"):
 
@@ -269,12 +300,12 @@ def _storage(address: str) -> RDBStorage:
         def _(connection: Any, _record: object) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
 
-        storage.engine.dispose()  # the connection that was made without
+        storage.engine.dispose()  # closes the connection that was made without the log
     return storage
 
 
 def _own_address(store: Store) -> str:
-    """SQLite in the run directory, whatever characters its path has."""
+    """Return the address of SQLite in the run directory; its path may have any characters."""
     return URL.create("sqlite", database=str(_own_file(store))).render_as_string(hide_password=False)
 
 
@@ -283,19 +314,22 @@ def _own_file(store: Store) -> Path:
 
 
 def _refuse_another_study(study: Study, store: Store) -> None:
-    """The run directory and the study in the storage belong together, or neither has anything yet. A trial that has a folder
-    and no record is not missing: its record was damaged."""
+    """Check that the trials in the storage and the records in the run directory are of one study.
+    Raises UserError.
+
+    A trial with a folder and no record is not missing: its record was damaged.
+    """
     lock = store.lock()
     experiment = lock.experiment if lock else ""
     known = study.user_attrs.get(_EXPERIMENT)
     if known is None or not study.get_trials(deepcopy=False):
         known = experiment
         study.set_user_attr(_EXPERIMENT, experiment)
-    told = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     recorded = {record.number for record in store.trials()}
     running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    missing = {number for number in told - recorded if not store.trial_dir(number).exists()}
-    if known != experiment or missing or recorded - told - running:
+    missing = {number for number in ended - recorded if not store.trial_dir(number).exists()}
+    if known != experiment or missing or recorded - ended - running:
         rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
         raise UserError.of(
             "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
@@ -303,13 +337,17 @@ def _refuse_another_study(study: Study, store: Store) -> None:
 
 
 def _free_place(points: list[FrozenTrial]) -> int:
-    """The first place that no point has. Points of an earlier version, which have none written down, hold the first ones."""
+    """Return the first place that no point has.
+
+    Points of an earlier version, without a stored place, have the first ones.
+    """
     taken = {point.user_attrs[PLACE] for point in points if PLACE in point.user_attrs}
     unnamed = sum(PLACE not in point.user_attrs for point in points)
     return next(islice((place for place in count() if place not in taken), unnamed, None))
 
 
 def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
+    """Return the trial's value of a parameter."""
     key = parameter.key
     match distribution(parameter):
         case CategoricalDistribution(choices=choices):

@@ -1,4 +1,7 @@
-"""The second step of checking: on the meta device, without weights. A dry run ends here."""
+"""The checks that need torch: models and adapters on the meta device, without weights.
+
+A dry run ends here.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,18 @@ from sweep.model.source import idle
 from sweep.plan.plan import Plan
 from sweep.records.final import Parameters
 from sweep.records.store import Store
-from sweep.study.estimate import expected, memory_faults, memory_notes, told
+from sweep.study.estimate import estimate_lines, expected, memory_faults, memory_notes
 from sweep.study.session import check_place
-from sweep.track.open import described
+from sweep.track.mode import described
 
 
 def prepare(plan: Plan) -> Plan:
-    """Look at every model and adapter that the search can reach, and settle what depends on the machine.
+    """Check every model and adapter that the search can reach. Return the plan with the values
+    that depend on the machine.
 
-    Raises UserError with all that is wrong with them, and SystemExit(0) once a dry run has printed its plan. A dry run tells
-    what this machine cannot do, and goes on: the run may be meant for another one.
+    Raises UserError with all faults, and SystemExit(0) once a dry run has printed its plan. A dry
+    run prints what this machine cannot do instead of refusing it, since the run may be meant for
+    another machine.
     """
     faults: list[Fault] = []
     machine: list[Fault] = []
@@ -73,7 +78,7 @@ def prepare(plan: Plan) -> Plan:
     if dry:
         check_place(plan, device)
         found = "this machine cannot run it" if machine else expected(plan, account, device)
-        print(describe(plan, account, notes=notes, lines=told(plan, found)))
+        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, found)))
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -81,7 +86,10 @@ def prepare(plan: Plan) -> Plan:
 
 
 def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
-    """What optimizers and schedules refuse when they are made. Those that this machine cannot make are told of elsewhere."""
+    """Return the faults that optimizers and schedules raise when they are built.
+
+    `device_faults` has those of the machine.
+    """
     found: list[Fault] = []
     for corner in plan.corners:
         trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
@@ -93,7 +101,10 @@ def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
 
 
 def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
-    """Notes on the rows as tokens of each tokenizer and length. Raises UserError where a model cannot take them."""
+    """Return notes on the tokenised rows, for each tokenizer and length.
+
+    Raises UserError if a model cannot take them.
+    """
     data = TokenisedData(plan.splits, token_cache())
     asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
     found = [look(config, data) for config in asked.values()]
@@ -103,7 +114,8 @@ def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
 
 
 def _device(trainer: TrainerConfig, machine: list[Fault]) -> torch.device:
-    """That of the trials; the CPU where the one asked for is not there, with the reason added to `machine`."""
+    """Return the device of the trials, or the CPU if that device is missing, which adds the reason
+    to `machine`."""
     try:
         return pick_device(trainer.device)
     except UserError as error:
@@ -112,11 +124,15 @@ def _device(trainer: TrainerConfig, machine: list[Fault]) -> torch.device:
 
 
 def _on(config: Config, device: torch.device) -> Config:
+    """Return the config with its trials on `device`."""
     return config.model_copy(update={"trainer": config.trainer.model_copy(update={"device": device.type})})
 
 
 def _settled(plan: Plan, device: torch.device) -> tuple[Plan, list[str]]:
-    """With what `trainer.bf16=auto` comes to: what the study in the run directory began with, or what the device has."""
+    """Return the plan with a value for `trainer.bf16=auto`, and notes on it.
+
+    The value is that of the study in the run directory, or whether the device supports bf16.
+    """
     if all(corner.trainer.bf16 != "auto" for corner in plan.corners):
         return plan, []
     bf16, why = _has_bf16(device), f"{memory.device_name(device)} has it"
@@ -137,8 +153,10 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), lines: Sequence[str] = ()) -> str:
-    """The plan in words: what would run, on what, for how long, and where it would be written. `notes` stand above it, `lines`
-    are of the time and memory that it takes."""
+    """Return the text of a dry run.
+
+    `notes` come first; `lines` state the expected time and memory.
+    """
     config, splits = plan.config, plan.splits
     rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
     steps = sorted({total_steps(len(splits.train), corner) for corner in plan.corners})
@@ -168,7 +186,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
 
 
 def _unpacked(plan: Plan) -> list[str]:
-    """What a pack that was asked for cannot carry."""
+    """Return a line for each reason why trials of `engine=packed` go to the Trainer."""
     if plan.config.engine.name != "packed":
         return []
     reasons = dict.fromkeys(filter(None, (choose_loop(TrainSettings.of(corner)).reason for corner in plan.corners)))
@@ -176,7 +194,7 @@ def _unpacked(plan: Plan) -> list[str]:
 
 
 def _never_packed(plan: Plan) -> list[str]:
-    """Models whose trials would pack but for the architecture: the search takes longer than for others."""
+    """Return a note for each model whose architecture alone keeps its trials from being packed."""
     if plan.config.engine.name == "trainer":
         return []
     packed = [corner for corner in plan.corners if choose_loop(TrainSettings.of(corner)).loop is Loop.PACKED]
@@ -189,7 +207,7 @@ def _never_packed(plan: Plan) -> list[str]:
 
 
 def _afterwards(plan: Plan) -> list[str]:
-    """What is trained once the search is over."""
+    """Return lines on the trainings after the search."""
     study = plan.config.study
     methods = plan.space.methods(study.compare_by) if study.compare_by else ()
     kinds, lines = max(len(methods), 1), []
@@ -213,7 +231,7 @@ def _afterwards(plan: Plan) -> list[str]:
 
 
 def _example(config: Config, splits: Splits) -> list[str]:
-    """The first train row as the model will read it: a template is easily a space off."""
+    """Return the first prompt and the label words, which show a missing or an extra space."""
     if config.prompt is None:
         return []
     text, pair = next(splits.train.inputs())
@@ -225,7 +243,7 @@ def _example(config: Config, splits: Splits) -> list[str]:
 
 
 def _accounted(account: Parameters) -> list[str]:
-    """The whole in a line, then a small table with a row for each group of weights."""
+    """Return a line with the totals, then a table with a row for each group of weights."""
     share = 100 * account.trainable / account.total
     size = account.bytes / 2**20
     return [
@@ -239,7 +257,7 @@ def _accounted(account: Parameters) -> list[str]:
 
 
 def _distinct(configs: Iterable[Config]) -> list[Config]:
-    """One config for each model, adapter, optimizer and length among `configs`, in order."""
+    """Return one config for each combination of model, adapter, optimizer and length, in order."""
     found: dict[str, Config] = {}
     for config in configs:
         trainer = config.trainer

@@ -1,4 +1,5 @@
-"""The ask / train / tell loop: what happens between Optuna, an engine, the run directory, the tracker and the screen."""
+"""The ask / train / tell loop between Optuna, an engine, the run directory, the tracker and the
+output."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now, utc
-from sweep.records.store import Left
+from sweep.records.store import UnfinishedState
 from sweep.records.trial import (
     Completed,
     Cost,
@@ -30,30 +31,31 @@ from sweep.records.trial import (
     Verdict,
 )
 from sweep.search.report_steps import ReportSteps
-from sweep.study.attributes import salvaged
-from sweep.study.optuna_study import OptunaStudy, failures_told
+from sweep.study.attributes import recovered_outcome
+from sweep.study.optuna_study import OptunaStudy, storage_errors
 from sweep.study.session import Session
 from sweep.study.trial_groups import is_stopped
 from sweep.track.tracker import Run, cut_trial, trial_ending
 
-# What is said of a trial that has no record, by what its process left.
+# The failure of a trial that has no record.
 _CAUSES = {
-    Left.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
-    Left.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
-    Left.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
+    UnfinishedState.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
+    UnfinishedState.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
+    UnfinishedState.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
 }
 
 
 def search(session: Session) -> list[TrialRecord]:
-    """Run trials until the study has `n_trials` of them, and give the records of all.
+    """Run trials until the study has `n_trials` of them. Return the records of all trials.
 
-    Raises Interrupted after Ctrl-C or SIGTERM, with everything kept; an exception that is no failure of a point stops
-    the study, its trial being recorded as crashed and tried again on resuming.
+    Raises Interrupted after Ctrl-C or SIGTERM, with everything kept. An exception that is no
+    failure of a point stops the study: its trials are recorded as crashed, and are retried when
+    the study is resumed.
     """
-    with session.view, failures_told(session.plan.config.study):
+    with session.view, storage_errors(session.plan.config.study):
         loop = _Loop(session, OptunaStudy.open(session.plan.config.study, session.plan.space, session.store))
         with closing(loop.optuna_study):
-            loop.settle()
+            loop.recover()
             if loop.wants_more():
                 loop.run(session.engine())
             if session.stop.raised:
@@ -64,6 +66,8 @@ def search(session: Session) -> list[TrialRecord]:
 
 @dataclass(slots=True)
 class _Running:
+    """A running trial."""
+
     trial: Trial
     plan: TrialPlan
     run: Run
@@ -71,11 +75,13 @@ class _Running:
     place: int | None
     evals: list[EvalPoint] = field(default_factory=list)
     seconds: float = 0.0
-    reported: int = 0  # the milestone that Optuna has the latest score of
+    reported: int = 0  # the report step of the latest score that Optuna has
 
 
 @dataclass(slots=True)
 class _Loop:
+    """The callbacks of the engine, and the state between them."""
+
     session: Session
     optuna_study: OptunaStudy
     running: dict[int, _Running] = field(default_factory=dict)
@@ -86,16 +92,17 @@ class _Loop:
         plan = self.session.plan
         self.report_steps = ReportSteps.of(plan.corners, plan.space, rows=len(plan.splits.train))
 
-    def settle(self) -> None:
-        """Take up what a killed process left: by its record if there is one, otherwise as lost and to be tried again."""
+    def recover(self) -> None:
+        """End the trials of a killed process in Optuna: by their records, or as lost, which are
+        retried."""
         store = self.session.store
         records = {record.number: record for record in store.trials()}
-        for told in self.optuna_study.told():
-            if told.number not in records:
-                self._salvage(told)
-        left = list(self.optuna_study.unsettled())
-        killed = [trial.number for trial, _ in left if trial.number not in records and self._killed(trial.number)]
-        for trial, frozen in left:
+        for ended in self.optuna_study.ended():
+            if ended.number not in records:
+                self._recover_record(ended)
+        running = list(self.optuna_study.left_running())
+        killed = [trial.number for trial, _ in running if trial.number not in records and self._killed(trial.number)]
+        for trial, frozen in running:
             record = records.get(trial.number)
             if record is None:
                 record = self._lost(trial.number, frozen, alone=killed == [trial.number])
@@ -107,31 +114,33 @@ class _Loop:
                 self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
 
     def _killed(self, number: int) -> bool:
-        return self.session.store.left(number) is Left.KILLED
+        return self.session.store.unfinished_state(number) is UnfinishedState.KILLED
 
-    def _salvage(self, told: FrozenTrial) -> None:
+    def _recover_record(self, ended: FrozenTrial) -> None:
+        """Write the record of a trial that has ended in Optuna, from the storage and the trial's
+        events."""
         store, study = self.session.store, self.session.plan.config.study
-        events = store.events(told.number)
+        events = store.events(ended.number)
         record = self._unplanned(
-            told.number, told.params, salvaged(told, events, study.metric), utc(told.datetime_start)
+            ended.number, ended.params, recovered_outcome(ended, events, study.metric), utc(ended.datetime_start)
         )
         with suppress(UserError):  # values that break a rule together have no plan
-            plan = self.session.plan.trial(told.number, told.params)
+            plan = self.session.plan.trial(ended.number, ended.params)
             record = replace(record, command=plan.command, total_steps=plan.total_steps)
         store.write_trial(
-            replace(record, finished=utc(told.datetime_complete), tracker_run=store.run_address(told.number))
+            replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
         )
         self.session.view.say(
-            f"trial {told.number}: its record is made again, from Optuna's storage and the trial's events"
+            f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
         )
 
     def _lost(self, number: int, frozen: FrozenTrial, *, alone: bool) -> TrialRecord:
         store = self.session.store
         events = store.events(number)
         given_up = alone and self.optuna_study.gives_up(frozen.params)
-        left = store.left(number)
-        # A trial of an earlier version has rows, but never had a mark.
-        reason, message = _CAUSES[Left.KILLED if events and left is Left.NOT_BEGUN else left]
+        state = store.unfinished_state(number)
+        # Earlier versions wrote rows, but did not mark a trial that is being trained.
+        reason, message = _CAUSES[UnfinishedState.KILLED if events and state is UnfinishedState.NOT_BEGUN else state]
         if given_up:
             message += "; with this trial alone it ended so before, and the point is not tried again"
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
@@ -178,7 +187,7 @@ class _Loop:
         return None
 
     def _stopped_before(self, plan: TrialPlan) -> int | None:
-        """The number of the last trial that was stopped on the way at the same point, if there is one."""
+        """Return the number of the last trial that was stopped at the same point, or None."""
         stopped = [
             record.number for record in self.session.store.trials()
             if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
@@ -186,7 +195,10 @@ class _Loop:
         return max(stopped, default=None)
 
     def _infeasible(self, trial: Trial, params: Mapping[str, Scalar], error: UserError) -> None:
-        """Values that are right one by one may break a rule together: that is an answer about the point."""
+        """Record a point whose values break a rule together.
+
+        The trial counts, as it says something about the point.
+        """
         failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = self._unplanned(trial.number, params, failed, now())
         self.session.store.write_trial(record)
@@ -215,13 +227,13 @@ class _Loop:
         return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
 
     def _report(self, running: _Running, point: EvalPoint) -> bool:
-        """False where Optuna has a score of this milestone already, as it may of a trial's last evaluation."""
+        """Report the score to Optuna. Return False if Optuna has one for this step."""
         config = running.plan.config
-        milestone = self.report_steps.nearest(config, point.step)
-        if milestone <= running.reported:
+        report_step = self.report_steps.nearest(config, point.step)
+        if report_step <= running.reported:
             return False
-        running.trial.report(point.metrics[config.study.metric], milestone)
-        running.reported = milestone
+        running.trial.report(point.metrics[config.study.metric], report_step)
+        running.reported = report_step
         return True
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
@@ -237,7 +249,8 @@ class _Loop:
         self.session.view.standing()
 
     def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
-        """The record first: if the process dies in between, `settle` tells Optuna from it."""
+        """Write the record, then end the trial in Optuna: if the process dies in between,
+        `recover` ends it from the record."""
         record = self._record(running, outcome)
         try:
             self.session.store.write_trial(record)
@@ -258,7 +271,7 @@ class _Loop:
         return Verdict.CONTINUE
 
     def _unplanned(self, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str) -> TrialRecord:
-        """The record of a trial without a plan: its values may not compose, now or ever."""
+        """Return the record of a trial without a plan, whose values may not compose."""
         place = self.optuna_study.place(number)
         return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=place)
 
@@ -291,8 +304,11 @@ class _Loop:
 
     @contextmanager
     def _crashes_recorded(self) -> Iterator[None]:
-        """Whatever ends the engine ends its trials first: in the records, in Optuna and, if there is time for it, on
-        the dashboard. A second Ctrl-C waits for no server."""
+        """End the running trials before an error of the engine is passed on: in the records, in
+        Optuna and on the dashboard.
+
+        After a second Ctrl-C the dashboard is left out, since it may wait for a server.
+        """
         try:
             yield
         except KeyboardInterrupt:
@@ -302,13 +318,16 @@ class _Loop:
             failure = disk_failure(error)
             reason = FailureReason.DISK_FAILED if failure else FailureReason.CRASHED
             message = failure or f"{type(error).__name__}: {error}"
-            with suppress(OSError, StorageInternalError):  # `settle` does on resuming what cannot be done now
+            with suppress(OSError, StorageInternalError):  # `recover` does the rest when the study is resumed
                 for running, record in self._settle_all(reason, message):
                     self._close(running, record)
             raise
 
     def _settle_all(self, reason: FailureReason, message: str) -> list[tuple[_Running, TrialRecord]]:
-        """All records first: the dashboard of one trial may keep the next one waiting for long."""
+        """Write the records of all running trials.
+
+        The dashboard comes later, since it may take long.
+        """
         settled = []
         for running in list(self.running.values()):
             cost = Cost(seconds=running.seconds)

@@ -1,4 +1,4 @@
-"""What a running study has at hand, opened and closed together."""
+"""The objects that a running study uses, opened and closed together."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ from sweep.study.identity import changed_surroundings, fingerprint, identity, re
 from sweep.study.optuna_study import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.study.view import View
-from sweep.track.open import open_tracker
+from sweep.track.open import tracked
 from sweep.track.tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """A running study: its plan, run directory, tracker, models, data, output and stop flag."""
+
     plan: Plan
     store: Store
     tracker: Tracker
@@ -47,6 +49,7 @@ class Session:
     stop: StopFlag
 
     def engine(self) -> Engine:
+        """Return a new engine of the kind that the config names."""
         config = self.plan.config.engine
         if config.name == "trainer":
             return OneByOne(self.base_models, self.data, self._best_dir)
@@ -56,11 +59,12 @@ class Session:
         )  # fmt: skip
 
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score, as `records.ranked` orders them."""
+        """Return the completed trial with the best score, in the order of `records.ranked`."""
         return next(iter(ranked(self.store.trials(), self._objective)), None)
 
     def keep_best_only(self) -> None:
-        """Bounded disk use: of all trials, only the best, or the best of each method, keeps its adapter."""
+        """Delete the saved adapters of all trials but the best one, or the best one of each
+        compared value."""
         records = self.store.trials()
         kept = {group[0].number for group in self.ranked(records).values() if group}
         for record in records:
@@ -68,7 +72,8 @@ class Session:
                 self.store.drop_best(record.number)
 
     def ranked(self, records: Sequence[TrialRecord]) -> dict[Scalar, list[TrialRecord]]:
-        """The completed trials, best first: of each method in a group run, else all of them under None."""
+        """Return the completed trials, best first, by the value of `study.compare_by`; without it
+        all are under None."""
         key = self.plan.config.study.compare_by
         groups: dict[Scalar, list[TrialRecord]] = {}
         for record in ranked(records, self._objective):
@@ -85,11 +90,12 @@ class Session:
 
 @contextmanager
 def opened(plan: Plan) -> Iterator[Session]:
-    """Hold the run directory, write or compare its lock file, and open the tracker; close all of them at the end.
-    From the beginning, a first Ctrl-C or SIGTERM only raises a flag: whatever is under way comes to a proper end.
+    """Hold the run directory, write or compare its lock file, and open the tracker; close all of
+    them at the end.
 
-    Raises UserError where the run directory is in use or holds another experiment, and SystemExit(1) where the tracker's
-    backend did not receive everything.
+    Within the context the first Ctrl-C or SIGTERM only sets `session.stop`: the current step is
+    finished. Raises UserError if the run directory is in use or holds another experiment, and
+    SystemExit(1) if the server of `tracker=mock` lacks a row or run.
     """
     store = Store(Path(plan.config.run_dir))
     with store.held(), stop_on_signals() as stop:
@@ -99,16 +105,9 @@ def opened(plan: Plan) -> Iterator[Session]:
         for line in recover(store):
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, base_models.device), view)
-        tracker = open_tracker(plan.config, store.root, say=view.say, stop=stop)
-        data = TokenisedData(plan.splits, token_cache())
-        try:
+        with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
+            data = TokenisedData(plan.splits, token_cache())
             yield Session(plan, store, tracker, base_models, data, view, stop)
-        finally:
-            receipt = tracker.close(store)
-            for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
-                view.say(line)
-        if receipt.missing:
-            raise SystemExit(1)
 
 
 def _lock(plan: Plan, device: torch.device) -> Lock:
@@ -118,35 +117,44 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     for one in models.values():
         every.add(one.fingerprint)
     model = replace(models[config.model], fingerprint=every.hex())
-    parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint)
+    code = _own_code(config)
+    parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint, code=code)
     git = git_state(conf_dir())
     return Lock(
         experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
-        versions={**package_versions(), **_own_code(config)},
+        versions={**package_versions(), **code},
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
         git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
 
 def _own_code(config: Config) -> dict[str, str]:
-    """The state of the user's own code that the study uses, by its dotted path."""
-    return {name: code_state(name) for name in (config.study.sampler, config.study.pruner) if is_own(name)}
+    """Return the state of the user's own code that the study uses, by its dotted path."""
+    names = (config.study.sampler, config.study.pruner, *config.dataset.metrics)
+    return {name: code_state(name) for name in names if is_own(name)}
 
 
 def check_place(plan: Plan, device: torch.device | None = None) -> None:
-    """Raises UserError where the run directory cannot be written to or holds another experiment, or the storage cannot be
-    reached. Nothing is written. `device` is that of the trials; None takes the one that the config names."""
+    """Check the run directory and the storage without writing to them.
+
+    Raises UserError if the run directory cannot be written to or holds another experiment, or if
+    the storage cannot be reached. `device` is the device of the trials; None takes the one in the
+    config.
+    """
     store = Store(Path(plan.config.run_dir))
     store.check_place()
-    _begun(store, _lock(plan, device or pick_device(plan.config.trainer.device)))
+    _resumed_lock(store, _lock(plan, device or pick_device(plan.config.trainer.device)))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
 
 
-def _begun(store: Store, new: Lock) -> Lock | None:
-    """The lock of the study that this run goes on with; None where the run begins a study, or where the lock was damaged and
-    Optuna's storage says that the experiment is the same."""
+def _resumed_lock(store: Store, new: Lock) -> Lock | None:
+    """Return the lock of the study that this run resumes.
+
+    None if the run begins a study, or if the lock was damaged and Optuna's storage holds the same
+    experiment. Raises UserError if the experiment differs.
+    """
     old, trials = store.lock(), store.trials()
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
         rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"
@@ -158,7 +166,7 @@ def _begun(store: Store, new: Lock) -> Lock | None:
 
 
 def _write_or_compare(store: Store, new: Lock, view: View) -> None:
-    old = _begun(store, new)
+    old = _resumed_lock(store, new)
     if old is None:
         store.write_lock(new)
         return
@@ -166,5 +174,6 @@ def _write_or_compare(store: Store, new: Lock, view: View) -> None:
         view.say(
             f"note: {name} was {before} when this study began and is {after} now; its trials may not compare exactly"
         )
-    # What may change between two runs (n_trials, tracker, title) is what the report should tell.
+    # The report shows the newest values of keys that may change between two runs (n_trials,
+    # tracker, title).
     store.write_lock(replace(old, config=new.config, command=new.command))

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the first finishes the step and keeps everything, a second stops at once."""
+"""Ctrl-C and SIGTERM while a study runs: after the first one the step is finished, a second one
+stops at once."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from sweep.study.interrupts import SIGNALS, handled
 
 @dataclass(slots=True)
 class StopFlag:
-    """`raised` by the first signal, `at_once` by the second: from then on nothing waits for a server."""
+    """Flags that signals set:
+
+    `raised` by the first, `at_once` by the second, after which nothing waits for a server.
+    """
 
     raised: bool = False
     at_once: bool = False
@@ -21,7 +25,8 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
-    """SIGTERM counts as Ctrl-C: it is what Slurm and Kubernetes send before they kill."""
+    """Set the returned flag on Ctrl-C and on SIGTERM, which Slurm and Kubernetes send before they
+    kill a process."""
     flag = StopFlag()
 
     def first(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,5 @@
-"""Several writes to an Optuna storage that are done together or not at all, and the order in which waiting points are asked for."""
+"""Transactions on an Optuna storage, and a study that asks for waiting points in the order of the
+study."""
 
 from __future__ import annotations
 
@@ -17,14 +18,13 @@ from sweep.search.samplers_and_pruners import PLACE
 
 
 @contextmanager
-def whole(storage: BaseStorage) -> Iterator[None]:
-    """One transaction around all that this thread writes to the storage meanwhile. Optuna ends one after each value of a
-    trial, and a process killed between two of them would leave half a trial. A storage in memory dies with its process, and
-    needs none.
+def transaction(storage: BaseStorage) -> Iterator[None]:
+    """Write everything that this thread writes within the context in one transaction.
 
-    Sessions join a transaction from outside in the way that SQLAlchemy documents for this: their commits are not
-    passed on. After a rollback, as a deadlock brings, Optuna tries again in transactions of its own. Raises
-    StorageInternalError as Optuna does.
+    Optuna commits after each value of a trial; a process that is killed between two commits leaves
+    half a trial. Sessions join the outer transaction as SQLAlchemy documents it, so that their
+    commits do nothing. After a rollback, such as after a deadlock, Optuna tries again in
+    transactions of its own. A storage in memory needs no transaction. Raises StorageInternalError.
     """
     if not isinstance(storage, RDBStorage):
         yield
@@ -46,16 +46,17 @@ def whole(storage: BaseStorage) -> Iterator[None]:
         raise StorageInternalError(str(error)) from error
 
 
-class InOrder(Study):
-    """A study whose waiting trials are asked for by their places: one that is tried again comes before those that had
-    never been asked for, as it did the first time."""
+class OrderedStudy(Study):
+    """An Optuna study that asks for waiting trials by their places: a retried point comes before
+    points that were never asked for."""
 
     @classmethod
-    def of(cls, study: Study, pruner: BasePruner) -> InOrder:
-        """The same study, with `pruner`."""
+    def of(cls, study: Study, pruner: BasePruner) -> OrderedStudy:
+        """Return the same study with `pruner`."""
         return cls(study.study_name, study._storage, sampler=study.sampler, pruner=pruner)
 
     def waiting(self) -> list[FrozenTrial]:
+        """Return the waiting trials in the order in which they are asked for."""
         found = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return sorted(
             found, key=lambda trial: (PLACE not in trial.user_attrs, trial.user_attrs.get(PLACE), trial.number)

@@ -1,8 +1,8 @@
-"""Which trials of a study its sampler and its pruner are shown.
+"""The subset of a study's trials that its sampler and its pruner see.
 
-A trial that is tried again is not part of a race: its point comes once more, and would count twice. Of a group run each method
-is searched as if it had a study to itself: one adapter learns in an epoch what another needs three for, and at another
-learning rate, so that what is known of the one must neither steer nor prune the other.
+A retried trial is hidden from the pruner, since its point would count twice. With
+`study.compare_by` each compared value has its own subset: adapters need different learning rates
+and numbers of epochs, so that trials of one say nothing about another.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweep.config.schema import Scalar
 from sweep.search.racing import WARMUP
 
-RETRIED = "retried"  # a user attribute of trials whose point is tried again
-_FIXED = "fixed_params"  # where Optuna keeps the values that a trial was enqueued with
+RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
+_FIXED = "fixed_params"  # Optuna's system attribute with the values that a trial was enqueued with
 
 
 def value_of(trial: FrozenTrial, key: str) -> Scalar:
-    """The trial's value, of one that was only asked for too; None where it has none."""
+    """Return the trial's value of `key`, which it may have been enqueued with; None if it has
+    none."""
     found: Scalar = {**fixed_values(trial), **trial.params}.get(key)
     return found
 
 
 def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
-    """What the trial was enqueued with."""
+    """Return the values that the trial was enqueued with."""
     found: dict[str, Scalar] = trial.system_attrs.get(_FIXED, {})
     return found
 
 
 def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
-    """Whether the pruner stops the trial for what it has reported at `step`. Never before its warmup is over (`warm`).
+    """Return whether the pruner stops the trial for the score that it reported at `step`; never
+    during warmup (not `warm`).
 
-    The pruner is asked within the warmup too. Successive halving and hyperband take note of the rungs that a trial has passed
-    when they are asked; later they would compare it there by its first score after the warmup, which the others lacked.
+    The pruner is asked during warmup too. Successive halving and hyperband record the rungs that a
+    trial has passed when they are asked; asked later, they would rank it there by its first score
+    after the warmup, which other trials lack.
     """
     if not warm:
         trial.set_user_attr(WARMUP, step)
@@ -47,7 +50,7 @@ def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
 
 
 class OwnSampler(BaseSampler):
-    """`inner`, shown the trials of one value."""
+    """A sampler that shows `inner` only the trials with one value of `key`."""
 
     def __init__(self, inner: BaseSampler, key: str, value: Scalar) -> None:
         self._inner, self._key, self._value = inner, key, value
@@ -76,7 +79,8 @@ class OwnSampler(BaseSampler):
 
 
 class OwnPruner(BasePruner):
-    """`inner`, shown the trials that are not tried again and, with a `key`, share the judged one's value of it."""
+    """A pruner that hides retried trials from `inner` and, with a `key`, trials with another value
+    of it."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
@@ -90,6 +94,8 @@ class OwnPruner(BasePruner):
 
 
 class _PartOf(Study):
+    """A study with only the trials that `shown` returns true for."""
+
     def __init__(self, study: Study, shown: Callable[[FrozenTrial], bool]) -> None:
         super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
         self._shown = shown

@@ -1,4 +1,4 @@
-"""What the user sees while a study runs: one live block in a terminal, plain lines elsewhere."""
+"""The output of a running study: one live block in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from rich.text import Text
 from sweep.config.schema import StudyConfig
 from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
 
-_ENOUGH = 0.1  # trials that have to be done before the time of the others can be told
-PLAIN_SECONDS = 15.0  # without a plain line, until one says how far all that runs is
+_ENOUGH = 0.1  # trials that must be done before the remaining time is estimated
+PLAIN_SECONDS = 15.0  # between two plain lines, at most
 
 
 @dataclass(slots=True)
 class View:
-    """Knows nothing of where its facts come from. Use as a context manager.
+    """Shows the progress of the trainings that are reported to it. Use it as a context manager.
 
-    Several trainings may run at once: each goes by its title, from `begin` to `ended` or `over`.
+    Several trainings may run at once. Each is known by its title, from `begin` to `ended` or
+    `over`.
     """
 
     study: StudyConfig
@@ -60,7 +61,7 @@ class View:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays, above the live block."""
+        """Print a line that stays, above the live block."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def count(self, done: int, wanted: int, best: TrialRecord | None, value: float | None) -> None:
@@ -70,7 +71,10 @@ class View:
         self._refresh()
 
     def begin(self, trial: TrialPlan, title: str, *, again: int | None = None) -> None:
-        """`again` is the number of a stopped trial whose point this one tries once more."""
+        """Show a training that begins.
+
+        `again` is the number of a stopped trial whose point this trial retries.
+        """
         if self._began is None:
             self._began, self._at_first = time.monotonic(), self._done
         self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
@@ -100,7 +104,7 @@ class View:
         self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
 
     def over(self, title: str) -> None:
-        """Show it no longer, and say nothing of it."""
+        """Remove a training from the live block, without a line."""
         if title in self._running:
             self._bar.remove_task(self._running.pop(title))
         if title != self._heading:
@@ -108,19 +112,24 @@ class View:
         self._refresh()
 
     def standing(self) -> None:
-        """How far the study is: in a terminal the live block says so anyway."""
+        """Print how far the study is; nothing in a terminal, where the live block shows it."""
         if self._live is None:
             self.say(", ".join([f"{_trials(self._done, self._wanted)}", *self._facts()]))
 
     def _facts(self) -> list[str]:
-        """The best score, the time left of the search, and the memory in use: each where it is known."""
+        """Return the best score, the remaining time of the search and the memory in use, as far as
+        they are known."""
         left = self._seconds_left()
         memory = f"{self.memory() / 2**30:.1f} GiB in use" if self.memory else ""
         return [fact for fact in (self._best, f"about {clock(left)} left" if left else "", memory) if fact]
 
     def _seconds_left(self) -> float | None:
-        """If the trials to come take as long as those since the first began, running ones by how far they are; None where too
-        little was trained to tell. Weak trials are stopped early, so what the sampler learns to avoid is counted too."""
+        """Return the remaining seconds of the search, by the mean time of the trials so far; None
+        if too few were trained.
+
+        A running trial counts by its progress. Pruned trials count as well, as later ones will be
+        pruned too.
+        """
         far = self._done - self._at_first + sum(task.percentage for task in self._bar.tasks) / 100
         to_do = self._wanted - self._at_first - far
         if self._began is None or far < _ENOUGH or to_do <= 0:
@@ -128,21 +137,22 @@ class View:
         return (time.monotonic() - self._began) / far * to_do
 
     def _whose(self, title: str) -> str:
-        """What a line of a training begins with: its name, unless it runs alone and the line stands below its heading."""
+        """Return the start of a training's line: its title, or two spaces if it runs alone below
+        its own heading."""
         if len(self._running) == 1 and self._heading == title:
             return "  "
         self._heading = ""
         return f"{title}, "
 
     def _progress(self, title: str, step: Step) -> str:
-        """One line, however many are running."""
+        """Return one line on the progress of all running trainings."""
         tasks = self._bar.tasks
         if len(tasks) > 1:
             self._heading = ""
             far = "; ".join(f"{task.description} at {task.percentage:.0f} %" for task in tasks)
-            return f"{len(tasks)} running: {far}{_left(tasks)}"
+            return f"{len(tasks)} running: {far}{_time_left(tasks)}"
         where = f"step {step.step}/{step.total_steps}, epoch {step.epoch:.1f}"
-        return f"{self._whose(title)}{where}{_left(tasks)}"
+        return f"{self._whose(title)}{where}{_time_left(tasks)}"
 
     def _refresh(self) -> None:
         if self._live:
@@ -155,12 +165,12 @@ class View:
 
 
 def _trials(done: int, wanted: int) -> str:
-    """A study that had more trials than are asked for now has all it wants."""
+    """Return the numbers of done and wanted trials; more may be done than are wanted now."""
     return f"{done}/{wanted} trials" if done <= wanted else f"{done} trials ({wanted} wanted)"
 
 
 def clock(seconds: float) -> str:
-    """A time that is known roughly, in the unit that suits it."""
+    """Return a rough duration in a unit that suits it."""
     if seconds < 1:
         return "a second"
     if seconds < 90:
@@ -168,8 +178,8 @@ def clock(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _left(tasks: Sequence[Task]) -> str:
-    """Until the last of them ends; empty where it cannot be told yet."""
+def _time_left(tasks: Sequence[Task]) -> str:
+    """Return the seconds until the last running training ends; empty if they are not known yet."""
     left = [task.time_remaining for task in tasks]
     known = [seconds for seconds in left if seconds is not None]
     return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""

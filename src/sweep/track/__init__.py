@@ -1,1 +1,2 @@
-"""Where trials are watched: the `Tracker` protocol, W&B and its mock, MLflow, TensorBoard, nothing, and the user's own."""
+"""Trackers of trials: the `Tracker` protocol, W&B and its mock, MLflow, TensorBoard,
+nothing, and the user's own."""

@@ -1,4 +1,4 @@
-"""Names of runs and of their addresses where a study has trackers beside W&B."""
+"""Names of runs, and addresses of runs that several trackers record."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from collections.abc import Iterable, Mapping
 from sweep.records.trial import TrialPlan
 from sweep.track.tracker import JobType
 
-WANDB = "W&B"  # of the real service and of the mock: one client serves both
+WANDB = "W&B"  # the label of every server that the W&B client speaks to
 _BETWEEN = "; "
 
 
 def labelled(label: str, address: str) -> str:
+    """Return an address with the label of its tracker; empty for an empty address."""
     return f"{label}: {address}" if address else ""
 
 
 def joined(addresses: Iterable[str]) -> str:
+    """Return several addresses as one text, without empty ones."""
     return _BETWEEN.join(filter(None, addresses))
 
 
 def own_address(recorded: str, label: str) -> str:
-    """The part of a recorded address (`tracker_run`) that the tracker with this label wrote. An address without a label is
-    W&B's, which writes it so where it is the only tracker."""
+    """Return the part of a recorded address (`tracker_run`) that the tracker with this label
+    wrote.
+
+    An address without a label is W&B's, which writes none if it is the only tracker.
+    """
     parts = _parts(recorded)
     if label == WANDB and not parts:
         return recorded
@@ -29,7 +34,10 @@ def own_address(recorded: str, label: str) -> str:
 
 
 def short_name(trial: TrialPlan, job_type: JobType) -> str:
-    """A run's name within its study, fit for a folder: `0003`, `0003-seed-7`, `final`, `refit-ia3`."""
+    """Return a run's name within its study, which may be the name of a folder:
+
+    `0003`, `0003-seed-7`, `final`, `refit-ia3`.
+    """
     study = trial.config.study
     match job_type:
         case JobType.FINAL | JobType.REFIT:

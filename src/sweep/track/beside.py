@@ -1,7 +1,9 @@
-"""A tracker in a thread of its own: the study does not wait for its rows, and nothing that it raises reaches the study.
+"""A tracker in a thread of its own: the study does not wait for its rows, and its errors do not
+reach the study.
 
-Rows and endings go into a queue. The study waits where it needs an answer (the address of a new run) and at the end, as long as
-`Patience` allows. What fails costs one line; the rest of that run is left out, and the next run is tried again.
+Rows and endings go into a queue. The study waits for the address of a new run and at the end, for
+as long as `Patience` allows. The first failure is reported in one line; the rest of that run is
+left out, and the next run is tried again.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ from typing import Generic, TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
 
-# Seconds more for the first call: the tracker imports its client and makes its tables.
+# Additional seconds for the first call, in which the tracker imports its client and creates its
+# tables.
 _FIRST = 30.0
-# Bytes of a model a second that a disk or a server which is well takes.
+# Bytes of a model that a working disk or server takes in a second.
 _UPLOAD = 5e6
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ class _Task(Generic[T]):
 
 
 class BesideTracker:
-    """`make` starts the tracker. Where that fails, nothing is tracked there."""
+    """A tracker that runs in its own thread. `make` starts it; if it fails, nothing is tracked."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], *, say: Say, patience: Patience) -> None:
         self.name = name
@@ -68,7 +70,7 @@ class BesideTracker:
         return self._opened("start the comparison's run", lambda: self._tracker.open_comparison(name, compared))
 
     def left_open(self, address: str) -> bool:
-        """Ask the tracker of its own part of the address, where it has one."""
+        """Return the tracker's answer for its part of the address; False if it has none."""
         own = own_address(address, self.name)
         return bool(own) and bool(self._answer("say which runs are open", lambda: self._tracker.left_open(own)))
 
@@ -77,28 +79,27 @@ class BesideTracker:
         what = f"complete the {cut.job_type} run of trial {cut.number}"
         return bool(own.address) and bool(self._answer(what, lambda: self._tracker.complete(own)))
 
-    def close(self, store: Store) -> Receipt:
-        """Wait for what is queued, in the time that is left; after a second signal for nothing."""
+    def close(self) -> tuple[str, ...]:
+        """Wait for the queue within the remaining time; after a second signal do not wait."""
         if self._stuck:
-            return Receipt()
+            return ()
         patience = self._patience
-        task = self._submit("close", lambda: self._tracker.close(store))
+        task = self._submit("close", lambda: self._tracker.close())
         self._tasks.put(None)
         limit = max(patience.usual, patience.left) + self._first + sum(map(_upload, self._artifacts))
         if not patience.wait(task.done, STOPPED if patience.stop.raised else limit):
             if not patience.stop.at_once:
                 self._give_up("did not take everything in time")
-            return Receipt()
-        receipt = task.result or Receipt()
-        return Receipt((*receipt.lines, *self._left_out()), receipt.missing)
+            return ()
+        return (*(task.result or ()), *self._left_out())
 
     def attach(self, ending: Ending) -> None:
-        """Allow time for a model that is on its way."""
+        """Allow more time at the end for the upload of a model."""
         if ending.artifact is not None:
             self._artifacts.append(ending.artifact)
 
     def run_task(self, what: str, action: Callable[[], object], lost: Callable[[], None]) -> None:
-        """Queue a call of a run. `lost` is called, in the tracker's thread, where it fails."""
+        """Queue a call of a run. If it fails, `lost` is called in the tracker's thread."""
 
         def guarded() -> None:
             try:
@@ -127,7 +128,10 @@ class BesideTracker:
         return BesideRun(self, run, labelled(self.name, address))
 
     def _answer(self, what: str, action: Callable[[], T]) -> T | None:
-        """What the tracker answers; None where it fails, and where it does not answer in time: then it is given up."""
+        """Return the tracker's answer.
+
+        None if it fails, or does not answer in time, after which it is given up.
+        """
         if self._off:
             return None
         patience, extra, began = self._patience, self._first, time.monotonic()
@@ -155,17 +159,17 @@ class BesideTracker:
                 if not self._off:
                     task.result = task.action()
             except (Exception, SystemExit) as error:  # of a library or the user's own class: none may end a study
-                self._tell(f"failed to {task.what} ({_said(error)})")
+                self._tell(f"failed to {task.what} ({_described(error)})")
             finally:
                 task.done.set()
 
     def _give_up(self, reason: str) -> None:
-        """Its thread is left with the call that does not come back."""
+        """Send the tracker nothing more. Its thread stays in the call that does not return."""
         self._off = self._stuck = True
         self._tell(f"{reason}, and gets nothing more")
 
     def _tell(self, reason: str) -> None:
-        """Of the first failure alone."""
+        """Print a line on the first failure alone."""
         if not self._told:
             self._told = True
             self._say(f"{self.name} {reason}; the run directory has everything.")
@@ -176,7 +180,7 @@ class BesideTracker:
 
 
 class BesideRun:
-    """A run of a `BesideTracker`. After a row that failed, no other row is tried; its ending is."""
+    """A run of a `BesideTracker`. After a failed row no other row is sent, but the ending is."""
 
     def __init__(self, owner: BesideTracker, run: Run, address: str) -> None:
         self.address = address
@@ -198,12 +202,13 @@ class BesideRun:
             self._owner.incomplete += 1
 
 
-def _said(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
+    """Return the class and the first line of an error, without secrets."""
     said = scrub(first_line(error))
     kind = type(error).__name__
     return said if said == kind else f"{kind}: {said}"
 
 
 def _upload(folder: Path) -> float:
-    """Seconds that the files of a model take."""
+    """Return the seconds that the upload of a model takes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / _UPLOAD

@@ -1,4 +1,5 @@
-"""Where W&B is and whether there is a key for it, found as the client finds them, but without importing it."""
+"""The address of the W&B server and the key for it, found as the client finds them but without
+importing it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-# The hosts of W&B's own service: a key in netrc may stand under any of them.
+# The hosts of W&B's own service. A key in netrc may be under any of them.
 _PUBLIC_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
 
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
@@ -29,7 +30,10 @@ _VIEWER = {"operationName": "Viewer", "query": "query Viewer { viewer { id } }",
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`base_url` is empty for W&B's own service. Without `api_key` the client signs in with an identity token."""
+    """An account of a W&B server. `base_url` is empty for W&B's own service.
+
+    Without `api_key` the client signs in with an identity token.
+    """
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
@@ -37,7 +41,10 @@ class Account:
 
     @property
     def problem(self) -> str | None:
-        """Why the client would not even try this key. Says nothing of the key itself."""
+        """Return why the client would refuse the key without trying it; None if it would not.
+
+        The key is not shown.
+        """
         if self.api_key is None or _JWT.fullmatch(self.api_key):
             return None
         secret = self.api_key.split("-", 1)[-1]
@@ -50,7 +57,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What the user's machine says to the W&B client: where the server is, the account, and the mode if one is set."""
+    """The settings of the W&B client on this machine: the server, the account, and the mode if one
+    is set."""
 
     base_url: str
     mode: str
@@ -59,6 +67,7 @@ class Client:
 
 
 def read_client(environment: Mapping[str, str] = os.environ) -> Client:
+    """Return the settings of the W&B client, from the environment and its settings files."""
     settings = _settings(environment)
     base_url = (environment.get("WANDB_BASE_URL") or settings.get("base_url") or "").rstrip("/")
     if mode := environment.get("WANDB_MODE", ""):
@@ -82,6 +91,7 @@ def _account(base_url: str, environment: Mapping[str, str], settings: Mapping[st
 
 
 def netrc_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the netrc file that the client reads."""
     if named := environment.get("NETRC"):
         return Path(named).expanduser()
     usual, windows = Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()
@@ -100,7 +110,10 @@ def _netrc_key(path: Path, base_url: str) -> str | None:
 
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The client's settings files: the user's, and over it that of the working directory."""
+    """Return the values of the client's settings files.
+
+    That of the working directory overrides that of the user.
+    """
     folder = Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -111,6 +124,8 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Answer(StrEnum):
+    """The state of a server that was asked for the user."""
+
     ALIVE = "alive"
     AWAY = "away"
     REJECTED = "rejected"
@@ -118,21 +133,24 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
+    """The answer of a server, and its reason."""
+
     answer: Answer
     reason: str = ""
 
 
 def probe(base_url: str, api_key: str | None, *, timeout: float = 5) -> Probe:
-    """Ask the server who we are. The client itself would retry a server that is away for as long as it is let.
+    """Ask the server for the user of the key, and return its answer. The client itself would retry
+    for minutes.
 
-    Only a plain refusal counts, and an error of the server's own, which may pass: with any other answer the client has the
-    last word, whose certificates and proxies may differ from ours.
+    A refusal of the key and a server error count. Any other answer counts as alive, since the
+    client's certificates and proxies may differ from those used here.
     """
     head = {"Content-Type": "application/json", "User-Agent": "sweep"}
     if api_key is not None:
         head["Authorization"] = "Basic " + b64encode(f"api:{api_key}".encode()).decode()
     request = Request(f"{base_url}/graphql", json.dumps(_VIEWER).encode(), head)
-    # Like the client: what listens on this machine is not asked through a proxy.
+    # As in the client, a server on this machine is not asked through a proxy.
     local = urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
     try:
         with build_opener(*[ProxyHandler({})] if local else []).open(request, timeout=timeout):

@@ -1,5 +1,5 @@
-"""The W&B client's own environment variables: which of them count, in place of a config that names nothing, and which do
-not."""
+"""The environment variables of the W&B client: those that replace a missing config value, and
+those without effect."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ _NO_EFFECT = {
 
 
 def switched_off(environment: Mapping[str, str] = os.environ) -> str:
-    """What in the environment says that nothing is to be tracked, such as `WANDB_DISABLED=true`; empty if nothing does."""
+    """Return the setting of the environment that switches tracking off, such as
+    `WANDB_DISABLED=true`; empty if none does."""
     if (value := environment.get("WANDB_DISABLED", "")).strip().lower() in _TRUE:
         return f"WANDB_DISABLED={value}"
     return ""
 
 
 def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> TrackerConfig:
-    """The project, the entity and the tags that runs get: the config's own, else those of the environment."""
+    """Return the config with the project, the entity and the tags of the environment where it
+    names none."""
     tags = tuple(tag.strip() for tag in environment.get("WANDB_TAGS", "").split(",") if tag.strip())
     found = {
         "project": tracker.project or environment.get("WANDB_PROJECT") or PROJECT,
@@ -46,8 +48,15 @@ def resolved(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ
     return tracker.model_copy(update=found)
 
 
-def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """A line for each variable that is set and does nothing here: what holds instead, and what to type."""
+def without_effect(
+    tracker: TrackerConfig, environment: Mapping[str, str] = os.environ, *, chosen: str = ""
+) -> Iterator[str]:
+    """Yield a line for each variable that is set and does nothing here: what holds instead, and
+    what to type.
+
+    `chosen` says which choice of the user's keeps tracking on, such as `tracker.mode is online`;
+    empty where none does.
+    """
     for name, instead in _NO_EFFECT.items():
         if value := environment.get(name):
             yield f"note: {name}={scrub(value)} has no effect: {instead}"
@@ -56,14 +65,13 @@ def without_effect(tracker: TrackerConfig, environment: Mapping[str, str] = os.e
         value, key = environment.get(name), name.removeprefix("WANDB_").lower()
         if value and named and value != named:
             yield f"note: {name}={scrub(value)} has no effect: tracker.{key} is {scrub(named)}"
-    if tracker.name == "mock" or tracker.mode not in ("auto", "disabled"):
-        yield from _still_on(tracker, environment)
+    if chosen:
+        yield from _still_on(chosen, environment)
 
 
-def _still_on(tracker: TrackerConfig, environment: Mapping[str, str]) -> Iterator[str]:
+def _still_on(chosen: str, environment: Mapping[str, str]) -> Iterator[str]:
     off = switched_off(environment)
     if not off and environment.get("WANDB_MODE") == "disabled":
         off = "WANDB_MODE=disabled"
     if off:
-        chosen = "tracker is mock" if tracker.name == "mock" else f"tracker.mode is {tracker.mode}"
         yield f"note: {off} has no effect: {chosen}; type tracker=none to track nothing"

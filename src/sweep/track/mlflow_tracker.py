@@ -1,6 +1,7 @@
 """MLflow: an experiment for the study, a run for each training, and one for the study itself.
 
-`MlflowClient` is used without MLflow's global state (`mlflow.start_run`), since several trials train at once.
+`MlflowClient` is used without MLflow's global state (`mlflow.start_run`), since several trials
+train at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sweep.config.secrets import scrub, scrub_typed, scrubbed
 from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -35,23 +36,25 @@ if TYPE_CHECKING:
 FOLDER = "mlflow"
 _DATABASE = "mlflow.db"
 
-# Set before the client is imported, where the user has not: nothing is sent but to the server that the user names, and a server
-# that does not answer is given up soon.
+# Set before the client is imported, unless the user has set them: no telemetry, and short time
+# limits for a server that does not answer.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }  # fmt: skip
-_AT_ONCE = 100  # parameters that one request may hold; metrics: 1,000
-_MOST_RUNS = 50_000  # that a search may return
+_AT_ONCE = 100  # parameters of one request; the limit of metrics is 1,000
+_MOST_RUNS = 50_000  # the most runs that a search returns
 _LONGEST = 6000  # characters of a parameter's value
 _NOT_IN_NAME = re.compile(r"[^\w./ :-]")
 _SERVER = re.compile(r"https?://|databricks\b")
 _SCHEME = re.compile(r"(?:https?|sqlite|postgresql|mysql|mssql)(?:\+\w+)?://|databricks\b")
-# Config sections that say nothing about a trial.
+# Parts of the config that do not describe a trial.
 _LEFT_OUT = ("published", "tracker", "run_dir")
 
 
 class MlflowSettings(Section):
+    """The keys of `tracker=mlflow`."""
+
     uri: str | None = Field(
         None, description="a server or a database; null takes MLFLOW_TRACKING_URI, else RUN_DIR/mlflow"
     )
@@ -67,7 +70,10 @@ class MlflowSettings(Section):
 
 
 class MlflowTracker:
-    """Runs of a study that goes on are found by the id of the run directory, in a tag."""
+    """Logs a study as an MLflow experiment.
+
+    A resumed study finds its runs by a tag with the id of the run directory.
+    """
 
     Settings: ClassVar[type[Section]] = MlflowSettings
     requires: ClassVar[Mapping[str, str]] = {"mlflow": "pip install 'sweep[mlflow]'"}
@@ -99,7 +105,7 @@ class MlflowTracker:
         return _id_at(address) in self._left_open
 
     def complete(self, cut: CutRun) -> bool:
-        """Log the rows that did not arrive, and end the run. False where the address is none of MLflow's."""
+        """Log the missing rows, and end the run. Return False if the address is not MLflow's."""
         if not (run_id := _id_at(cut.address)):
             return False
         run = MlflowRun(self, run_id, cut.job_type)
@@ -112,9 +118,10 @@ class MlflowTracker:
         return True
 
     def open_study(self, config: Config) -> Run:
-        """The run of a study that goes on is taken up again; its report and its summary replace the earlier ones."""
+        """Return the study's run; that of a resumed study is opened again, and its report and
+        summary are replaced."""
         known = self._found(f"tags.`sweep.job_type` = '{JobType.STUDY}'")
-        for run_id in self._left_open.difference(known):  # what has a record was gone on with by now
+        for run_id in self._left_open.difference(known):  # those with a record are completed by now
             _end_as_lost(self.client, run_id)
         self._left_open.clear()
         if known:
@@ -131,20 +138,21 @@ class MlflowTracker:
         self.client.log_dict(run.id, {method: scrubbed(config) for method, config in compared.items()}, "compared.json")
         return run
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+    def close(self) -> tuple[str, ...]:
         for run in self._runs:
             run.finish(Ending("interrupted"))
         counts = Counter(run.job_type for run in self._runs)
         if not counts:
-            return Receipt()
+            return ()
         runs = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         arrived = f"MLflow: runs {runs}, at {self._shown()}"
         look = (
             f"  look: mlflow ui --backend-store-uri {shlex.quote(self._uri)}  (of the full package, not mlflow-skinny)"
         )
-        return Receipt((arrived,) if self._given else (arrived, look))
+        return (arrived,) if self._given else (arrived, look)
 
     def address(self, run_id: str) -> str:
+        """Return the address of a run in MLflow's web interface."""
         return f"{self._shown()}/#/experiments/{self.experiment}/runs/{run_id}"
 
     @property
@@ -162,7 +170,7 @@ class MlflowTracker:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        # A server has a place of its own for files; of a database, the client would take the folder it is started in.
+        # A server stores files itself; for a database the client would use the current folder.
         place = None if _SERVER.match(self._uri) else (self._folder / "artifacts").resolve().as_uri()
         return str(self.client.create_experiment(name, artifact_location=place))
 
@@ -175,7 +183,7 @@ class MlflowTracker:
         return run
 
     def _found(self, rule: str) -> list[str]:
-        """The ids of the runs that this run directory has in the experiment, and that the rule is true of."""
+        """Return the ids of this run directory's runs in the experiment that match the filter."""
         own = f"tags.`sweep.run_dir` = '{self._store.known_identity()}'"
         found = self.client.search_runs([self.experiment], filter_string=f"{own} and {rule}", max_results=_MOST_RUNS)
         return [str(run.info.run_id) for run in found]
@@ -210,7 +218,7 @@ class MlflowRun:
             self._client.log_batch(self.id, metrics=rows)
 
     def finish(self, ending: Ending) -> None:
-        """Numbers of the summary become metrics at step 0, texts become tags."""
+        """End the run. Numbers of the summary become metrics at step 0, texts become tags."""
         if self._ended:
             return
         self._ended = True
@@ -224,7 +232,7 @@ class MlflowRun:
         self._client.set_terminated(self.id, status)
 
     def steps(self, names: Iterable[str]) -> Mapping[str, set[int]]:
-        """The steps that the run holds of each of its metrics."""
+        """Return the logged steps of each metric."""
         there: dict[str, set[int]] = defaultdict(set)
         for name in names:
             there[name].update(row.step for row in self._client.get_metric_history(self.id, _name(name)))
@@ -251,8 +259,10 @@ def _client(uri: str) -> MlflowClient:
 
 
 def _make_tables(folder: Path) -> None:
-    """Make the database where there is none. It gets its name once it has all tables: MLflow cannot go on with one that a killed
-    process left halfway."""
+    """Create the database if there is none.
+
+    It gets its name once it has all tables: MLflow cannot use one without.
+    """
     database, begun = folder / _DATABASE, folder / ".new"
     if database.exists():
         return
@@ -264,8 +274,12 @@ def _make_tables(folder: Path) -> None:
 
 
 def _sqlite(folder: Path) -> str:
-    """SQLAlchemy reads `?` and `%` as parts of an address. Of an address that begins with `sqlite:///` MLflow makes the folder, by
-    its escaped name too: with the driver in its scheme it does not."""
+    """Return the address of the database.
+
+    SQLAlchemy reads `?` and `%` as parts of an address, so that they are escaped. For `sqlite:///`
+    MLflow would create a folder with the escaped name; it does not for a scheme that names the
+    driver.
+    """
     path = str(folder.resolve() / _DATABASE)
     if not set(path) & set("?%"):
         return f"sqlite:///{path}"
@@ -277,19 +291,19 @@ def _id_at(address: str) -> str:
 
 
 def _end_as_lost(client: MlflowClient, run_id: str) -> None:
-    """Of a process that was killed: what it trained is trained again, in a run of its own."""
+    """End a run of a killed process, whose trial is retried in another run."""
     client.set_tag(run_id, "sweep.state", "lost")
     client.set_terminated(run_id, "KILLED")
 
 
 def _name(name: str) -> str:
-    """A name that MLflow takes: of letters, digits, and `_ - . / : ` and spaces, and a plain relative path."""
+    """Return a name that MLflow accepts: a relative path of letters, digits, spaces, `_-.:`."""
     parts = _NOT_IN_NAME.sub("_", name).split("/")
     return "/".join(part if part.strip(".") else "_" for part in parts)[:250]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys → values; lists as JSON."""
+    """Return the values by dotted key, with lists as JSON."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if not prefix and key in _LEFT_OUT:

@@ -1,23 +1,22 @@
-"""Tracking switched off."""
+"""A tracker that does nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from sweep.config.schema import Config
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run
+from sweep.track.tracker import CutRun, Ending, JobType, Run
 
 
 class NullRun:
     address = ""
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self, ending: Ending) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class NullTracker:
@@ -36,5 +35,5 @@ class NullTracker:
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         return NullRun()
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
-        return Receipt()
+    def close(self) -> tuple[str, ...]:
+        return ()

@@ -1,13 +1,14 @@
-"""Trackers by dotted path: what a tracker's class offers, and the settings it is given.
+"""Trackers that are named by dotted path: the interface of their classes, and their settings.
 
-`tracker.target` names a class such as `my_package.my_module.MyTracker`. Its YAML file in `conf/tracker/`, or in a folder of the
-user's own, holds that path and the values of its settings. Nothing else has to know of it.
+`tracker.target` names a class such as `my_package.my_module.MyTracker`. Its YAML file in
+`conf/tracker/`, or in a folder of the user's own, holds that path and values of its settings. No
+other module has to be changed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,25 +20,31 @@ from sweep.config.schema import Config, Section, TrackerConfig
 from sweep.errors import Fault, UserError, closest, first_line
 from sweep.track.tracker import Say, Tracker
 
-# Keys that mean the same for every tracker; the tracker's thread and `open_tracker` take care of them.
+# Keys that mean the same for every tracker; the tracker's thread and `open_tracker` use them.
 _COMMON = ("name", "target", "also", "mode", "max_wait")
 
 
 @runtime_checkable
 class TrackerPlugin(Protocol):
-    """The class that `tracker.target` names. `Settings` is a `Section` with the keys of its YAML file; `requires` maps each module
-    that it imports beyond sweep's own dependencies to the command that installs it."""
+    """The interface of the class that `tracker.target` names.
+
+    `Settings` is a `Section` with the keys of its YAML file; `requires` maps each module that it
+    imports beyond sweep's own dependencies to the command that installs it.
+    """
 
     Settings: ClassVar[type[Section]]
     requires: ClassVar[Mapping[str, str]]
 
     def __call__(self, config: Config, run_dir: Path, *, settings: Any, say: Say) -> Tracker:
-        """Start the tracker. Called in the thread in which all its methods are called."""
+        """Start the tracker. It is called in the thread in which all methods are called."""
 
 
 def plugin_faults(config: Config) -> list[Fault]:
-    """What is wrong with the class that `config.tracker.target` names, with what it needs, and with its settings. Paths begin with
-    `tracker.`"""
+    """Return the faults of the class that `config.tracker.target` names, of its requirements and
+    of its settings.
+
+    Their paths begin with `tracker.`
+    """
     tracker = config.tracker
     try:
         plugin = load(tracker)
@@ -53,12 +60,15 @@ def plugin_faults(config: Config) -> list[Fault]:
     try:
         settings(tracker, plugin)
     except ValidationError as error:
-        faults += _setting_faults(error, tracker, plugin)
+        faults += setting_faults(error, tracker, tuple(plugin.Settings.model_fields))
     return faults
 
 
 def load(tracker: TrackerConfig) -> TrackerPlugin:
-    """The class at `tracker.target`. Raises UserError where there is none, or where it is no tracker's."""
+    """Return the class at `tracker.target`.
+
+    Raises UserError if there is none, or if it lacks the interface.
+    """
     target = tracker.target or ""
     module, _, name = target.rpartition(".")
     if not module or not all(part.isidentifier() for part in target.split(".")):
@@ -78,7 +88,10 @@ def load(tracker: TrackerConfig) -> TrackerPlugin:
 
 
 def settings(tracker: TrackerConfig, plugin: TrackerPlugin) -> Section:
-    """The tracker's own keys. W&B's keys count as not given where they have their defaults. Raises ValidationError."""
+    """Return the tracker's own keys.
+
+    W&B's keys with their default values count as not given. Raises ValidationError.
+    """
     defaults = TrackerConfig()
     given = {name: getattr(tracker, name) for name in TrackerConfig.model_fields if name not in _COMMON}
     given = {name: value for name, value in given.items() if value != getattr(defaults, name)}
@@ -92,8 +105,8 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _setting_faults(error: ValidationError, tracker: TrackerConfig, plugin: TrackerPlugin) -> Iterator[Fault]:
-    names = tuple(plugin.Settings.model_fields)
+def setting_faults(error: ValidationError, tracker: TrackerConfig, names: Sequence[str]) -> Iterator[Fault]:
+    """Yield a fault for each setting that `error` is about. The tracker has the keys `names`."""
     for found in error.errors():
         path = ".".join(map(str, found["loc"]))
         if found["type"] == "extra_forbidden":

@@ -1,4 +1,5 @@
-"""The W&B client's process of its own: its settings while a study runs, its log of a run, and its end."""
+"""The service process of the W&B client: its settings while a study runs, its log of a run, and
+its end."""
 
 from __future__ import annotations
 
@@ -14,23 +15,23 @@ from typing import Any
 
 import wandb
 
-# The client would take a run's sweep, id or way to resume from the environment in place of ours.
+# Settings that the client would take from the environment in place of those of the study.
 _DISTURBING = ("sweep_id", "sweep_param_path", "run_id", "resume", "resume_from", "fork_from", "launch", "config_paths")
-# What the client itself changes as soon as a run brings a key.
+# Settings that the client changes itself as soon as a run has a key.
 _CHANGED_BY_CLIENT = ("api_key", "base_url")
 
-# Where the client gives up on something for good, it says so in its log of the run alone.
+# Log messages of the client after which it does not retry; they are in the log of the run alone.
 _GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error", "runupserter: failed to upload")
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
-# Seconds for the process to end by itself after everything it holds was written to disk.
+# Seconds for the process to end by itself after it has written all rows to disk.
 _ENDING = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The client's settings of the whole process, what they were before the study, and the environment's names that are
-    set as long as the study runs."""
+    """The client's settings of the process, their values before the study, and the environment
+    variables that are set while the study runs."""
 
     settings: Any
     before: Mapping[str, Any]
@@ -38,7 +39,10 @@ class Service:
 
     @classmethod
     def set_up(cls, folder: Path) -> Service:
-        """The client stages what it is about to upload in `folder`, unless the user has named a place."""
+        """Change the settings for a study.
+
+        Files wait for their upload in `folder`, unless the user has named a folder.
+        """
         settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
         before = {name: getattr(settings, name) for name in (*_DISTURBING, *_CHANGED_BY_CLIENT)}
         for name in _DISTURBING:
@@ -49,6 +53,7 @@ class Service:
         return cls(settings, before, tuple(ours))
 
     def put_back(self) -> None:
+        """Restore the settings and the environment."""
         for name, value in self.before.items():
             setattr(self.settings, name, value)
         for name in self.places:
@@ -56,10 +61,11 @@ class Service:
 
 
 def abandon(runs: Sequence[wandb.Run]) -> None:
-    """Have the process write to disk what it holds of these runs, and end it without a wait for a server.
+    """Have the process write the rows of these runs to disk, and end it without waiting for a
+    server.
 
-    At the end of the program it would wait until every run has arrived. Its parts are not exported, so that any of them
-    may be missing: then the process is ended by the client's own means.
+    At the end of the program the process would wait until every run is uploaded. The functions
+    used here are not exported; if one is missing, the process ends as the client ends it.
     """
     with suppress(Exception):
         connection = wandb.setup().assert_service()
@@ -80,9 +86,9 @@ def _tear_down() -> None:
 
 
 def given_up(folder: Path) -> str:
-    """Why the client gave up on sending something of the run in `folder`; empty where it did not.
+    """Return why the client gave up on sending a part of the run in `folder`; empty if it did not.
 
-    The HTTP status where the server answered with one.
+    If the server answered with an HTTP status, that is the reason.
     """
     entries = list(_log(folder))
     failed = [entry for entry in entries if str(entry.get("msg", "")).startswith(_GIVEN_UP)]
@@ -93,7 +99,8 @@ def given_up(folder: Path) -> str:
 
 
 def last_status(folder: Path) -> str:
-    """The status of the last answer that the client took for an error, such as `HTTP 503`; empty where there is none."""
+    """Return the status of the last answer that the client logged as an error, such as `HTTP 503`;
+    empty if there is none."""
     statuses = [
         entry["status"] for entry in _log(folder) if entry.get("msg") == "api: HTTP error" and "status" in entry
     ]

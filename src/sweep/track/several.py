@@ -1,4 +1,5 @@
-"""Several trackers at once: each is given everything, and none of them can take the others with it."""
+"""Several trackers at once: each gets everything, and the failure of one does not affect the
+others."""
 
 from __future__ import annotations
 
@@ -8,18 +9,22 @@ from typing import TypeVar
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
 
 T = TypeVar("T")
 
+_NO_LINES: Sequence[str] = ()
+
 
 class SeveralTrackers:
-    """`trackers` by the label of their addresses; an empty label where they label their addresses themselves. One that raises is
-    told of in one line and gets nothing more."""
+    """Trackers by the labels of their addresses; the label is empty for a tracker that labels its
+    addresses itself.
+
+    The error of a tracker is reported in one line, after which it gets nothing more.
+    """
 
     def __init__(self, trackers: Sequence[tuple[str, Tracker]], *, say: Say) -> None:
         self._labels = [label for label, _ in trackers]
@@ -33,7 +38,10 @@ class SeveralTrackers:
         return any(self._each(lambda tracker: tracker.left_open(address), False))
 
     def complete(self, cut: CutRun) -> bool:
-        """Whether each of those went on with the run that have it without an end."""
+        """Complete the run in each tracker that has it without an end.
+
+        Return whether all of them did.
+        """
 
         def complete(tracker: Tracker) -> bool:
             return not tracker.left_open(cut.address) or tracker.complete(cut)
@@ -46,10 +54,8 @@ class SeveralTrackers:
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         return self._run(lambda tracker: tracker.open_comparison(name, compared))
 
-    def close(self, store: Store) -> Receipt:
-        receipts = self._each(lambda tracker: tracker.close(store), Receipt())
-        lines = tuple(line for receipt in receipts for line in receipt.lines)
-        return Receipt(lines, tuple(name for receipt in receipts for name in receipt.missing))
+    def close(self) -> tuple[str, ...]:
+        return tuple(line for lines in self._each(_closed, _NO_LINES) for line in lines)
 
     def attempt(self, index: int, action: Callable[[Tracker], T], fallback: T) -> T:
         try:
@@ -70,6 +76,10 @@ class SeveralTrackers:
             for label, run in zip(self._labels, runs, strict=True)
         ]
         return _SeveralRuns(self, runs, joined(addresses))
+
+
+def _closed(tracker: Tracker) -> Sequence[str]:
+    return tracker.close()
 
 
 def _no_run() -> Run:

@@ -1,6 +1,7 @@
-"""TensorBoard: a folder of event files for each training, the searched values for its hparams plugin, and the study's report.
+"""TensorBoard: a folder of event files for each training, with the searched values for its hparams
+plugin, and the report.
 
-The files are written with the package `tensorboard` alone, which needs neither TensorFlow nor torch.
+The files are written by the package `tensorboard` alone, which needs neither TensorFlow nor torch.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from typing import Any, ClassVar
 
 from sweep.config.schema import Config, Scalar, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records.store import Store
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say, trial_rows
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
 
 FOLDER = "tensorboard"
 
-# A file beside a run's event files, as long as the run has no end.
+# A file beside a run's event files, which exists until the run has ended.
 _OPEN = ".open"
 
 # Seconds between two writes to the disk.
@@ -30,11 +30,14 @@ _FLUSH_EVERY = 5
 
 
 class TensorboardSettings(Section):
-    """Nothing to set."""
+    """The keys of `tracker=tensorboard`: none."""
 
 
 class TensorboardTracker:
-    """Files are in `RUN_DIR/tensorboard`. Of a training that begins again, the earlier files are deleted."""
+    """Writes event files to `RUN_DIR/tensorboard`.
+
+    If a training begins again, its earlier files are deleted.
+    """
 
     Settings: ClassVar[type[Section]] = TensorboardSettings
     requires: ClassVar[Mapping[str, str]] = {"tensorboard": "pip install 'sweep[tensorboard]'"}
@@ -57,7 +60,10 @@ class TensorboardTracker:
         return Path(address).name in self._left_open
 
     def complete(self, cut: CutRun) -> bool:
-        """Write the rows that are missing, and the end, to a further file in the run's folder. False where it has none."""
+        """Write the missing rows and the end to another file in the run's folder.
+
+        Return False if it has no folder.
+        """
         folder = self._folder / Path(cut.address).name
         if not cut.address or not folder.exists():
             return False
@@ -82,14 +88,14 @@ class TensorboardTracker:
             run.write_text(f"config/{method}", _as_code(scrubbed(config)))
         return run
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002
+    def close(self) -> tuple[str, ...]:
         for run in self._runs:
             run.finish(Ending("interrupted"))
         if not self._runs:
-            return Receipt()
+            return ()
         count = f"{len(self._runs)} run{'' if len(self._runs) == 1 else 's'}"
         folder = shlex.quote(str(self._folder))
-        return Receipt((f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"))
+        return f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"
 
     def _start(self, name: str) -> TensorboardRun:
         folder = self._folder / name
@@ -109,7 +115,7 @@ class TensorboardRun:
         self.address = str(folder)
         self._config = config
         self._writer = EventFileWriter(str(folder), flush_secs=_FLUSH_EVERY)
-        self.session = False  # whether the hparams plugin shows it
+        self.session = False  # whether the hparams plugin shows the run
         self._ended = False
         self._last_step = 0
 
@@ -126,7 +132,7 @@ class TensorboardRun:
         self._write(text_pb(name, markdown), self._last_step)
 
     def begin_session(self, params: Mapping[str, Scalar], *, name: str) -> None:
-        """The searched values, as the hparams plugin shows them."""
+        """Write the searched values, as the hparams plugin reads them."""
         from tensorboard.plugins.hparams import plugin_data_pb2
 
         self.session = True
@@ -145,7 +151,8 @@ class TensorboardRun:
         self._writer.flush()
 
     def finish(self, ending: Ending) -> None:
-        """The summary's numbers at the last step, its texts and the report as text, and how the session ended."""
+        """End the run: write the summary's numbers at the last step, its texts, the report and the
+        end of the session."""
         if self._ended:
             return
         self._ended = True
@@ -194,7 +201,7 @@ class TensorboardRun:
 
 
 def written_steps(folder: Path) -> Mapping[str, set[int]]:
-    """The steps that a folder's files hold of each metric."""
+    """Return the steps of each metric in the files of a folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     files = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
@@ -205,7 +212,7 @@ def written_steps(folder: Path) -> Mapping[str, set[int]]:
 
 
 def _as_code(values: Mapping[str, Any]) -> str:
-    """A code block in Markdown, with a line for each value."""
+    """Return a code block in Markdown with a line for each value."""
     return "\n".join(f"    {line}" for line in _lines(values, ""))
 
 

@@ -1,4 +1,4 @@
-"""The seam between a study and whatever records it for people to look at."""
+"""The interface between a study and the trackers that show it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
-from sweep.records.store import Store
 from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
 
-# Takes a single line for the user.
+# A function that shows the user one line.
 Say = Callable[[str], None]
+
+# The column that holds a row's optimizer step.
+STEP = "train/global_step"
 
 
 class JobType(StrEnum):
+    """The kind of a run."""
+
     TRIAL = "trial"
     CONFIRM = "confirm"
     FINAL = "final"
@@ -25,17 +29,21 @@ class JobType(StrEnum):
     COMPARE = "compare"
 
 
-# W&B tells a run that went well from one that failed by its exit code alone; the codes tell failures apart.
-# Where the shell has a code for the cause, it is that one.
+# W&B shows a run as failed by its exit code alone. Each failure has its own code; the shell's code
+# if it has one.
 _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
                "interrupted": 130}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
-    follows from it unless it is given; `files` are attached to the run; a folder in `artifact` becomes a versioned
-    artifact of the run; `trials` become a table, and so does each entry of `tables`: rows with the same keys."""
+    """The end of a run.
+
+    `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
+    follows from it unless it is given; `files` are attached to the run; a folder in `artifact`
+    becomes a versioned artifact of the run; `trials` become a table, and so does each entry of
+    `tables`: rows with the same keys.
+    """
 
     state: str
     exit_code: int | None = None
@@ -47,14 +55,17 @@ class Ending:
 
     @property
     def code(self) -> int:
-        """0 for a completed or pruned trial; each kind of failure has a code of its own."""
+        """Return 0 for a completed or pruned trial, and another code for each kind of failure."""
         return _EXIT_CODES.get(self.state, 1) if self.exit_code is None else self.exit_code
 
 
 @dataclass(frozen=True, slots=True)
 class CutRun:
-    """A run whose process ended before it did, and all that it should hold. `address`, `number`, `params` and `seed` are those
-    that it was opened with; `events` are all that were logged, in their order."""
+    """A run whose process ended before the run did, and everything that the run should hold.
+
+    `address`, `number`, `params` and `seed` are those that it was opened with; `events` are all
+    that were logged, in their order.
+    """
 
     job_type: JobType
     address: str
@@ -70,7 +81,10 @@ def cut_trial(record: TrialRecord, events: Sequence[Step | EvalPoint], study: St
 
 
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
-    """The ending of a trial's run. The best evaluation goes under `best/…`, where the last row cannot overwrite it."""
+    """Return the ending of a trial's run.
+
+    The best evaluation goes under `best/…`, where the last row cannot overwrite it.
+    """
     outcome = record.outcome
     cost = outcome.cost
     summary = cost.account
@@ -91,7 +105,8 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """A row for each trial: its number, state, searched values, and its best evaluation's score and epoch."""
+    """Return a row for each trial: number, state, searched values, and the score and epoch of its
+    best evaluation."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
@@ -101,42 +116,35 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
 
 
 class Run(Protocol):
-    """One line on the dashboard. `address` is where to look at it: a URL, a folder, or empty."""
+    """A run of a tracker. `address` is the place where it is shown: a URL, a folder, or empty."""
 
     @property
     def address(self) -> str: ...
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Stream one row against `train/global_step`."""
+        """Log a row of metrics at the optimizer step `step`."""
 
     def finish(self, ending: Ending) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What arrived. `lines` are for the user; `missing` names each run or row that the backend should hold but does
-    not. Only a backend that can be asked has a `missing`: of W&B itself, `lines` tell what did not get there."""
-
-    lines: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-
-
 class Tracker(Protocol):
+    """Shows a study while it runs."""
+
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start the run of a trial, of its repetition with a fresh seed, of the winner's retraining, or of its refit."""
+        """Start a run: of a trial, a repeat with a fresh seed, a retraining or a refit."""
 
     def left_open(self, address: str) -> bool:
-        """Whether an earlier process opened the run at this address, and ended before the run did."""
+        """Return whether an earlier process opened the run at this address and did not end it."""
 
     def complete(self, cut: CutRun) -> bool:
-        """Go on with a run that was cut short with its process: the rows that did not arrive, and how it ended. False where
-        that run cannot be had again."""
+        """Send the missing rows and the end of a run whose process was killed. Return False if the
+        run cannot be opened again."""
 
     def open_study(self, config: Config) -> Run:
-        """Start the run that sums the study up."""
+        """Start the run that summarises the study."""
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
-        """Start the run that sets finished studies side by side; their configs by method."""
+        """Start the run that compares finished studies. `compared` has their configs by name."""
 
-    def close(self, store: Store) -> Receipt:
-        """Flush everything and, where the backend can be asked, compare what it holds with the run directory."""
+    def close(self) -> Sequence[str]:
+        """Send what is left. Return lines that tell the user what arrived and what did not."""

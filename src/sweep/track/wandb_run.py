@@ -1,4 +1,5 @@
-"""One W&B run: rows while it trains, and its end, which goes on beside what follows where the server is slow."""
+"""One W&B run: its rows, and its end, which takes place in a thread of its own so that a slow
+server delays nothing."""
 
 from __future__ import annotations
 
@@ -15,42 +16,43 @@ from sweep.config.secrets import scrub
 from sweep.errors import first_line
 from sweep.records.trial import Metrics, TrialRecord
 from sweep.track.service import given_up, last_status
-from sweep.track.tracker import Ending, JobType, best_evaluation
-
-STEP = "train/global_step"
+from sweep.track.tracker import STEP, Ending, JobType, best_evaluation
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 
-# Bytes a second that a server which is well takes of a model.
+# Bytes of a model that a working server takes in a second.
 _UPLOAD = 5e6
 
-# What the client says of an answer without a text.
+# The client's message for an answer without a text.
 _SAYS_NOTHING = "<no message>"
 
 
 class Owner(Protocol):
-    """What a run needs of its tracker."""
+    """The part of a tracker that its runs use."""
 
     config: Config
 
     def tell(self, line: str) -> None: ...
 
     def doubt(self, trouble: str) -> None:
-        """Take note that the server may be away, and tell the user."""
+        """Record that the server may be unreachable, and tell the user."""
 
     def refused(self, run: WandbRun, reason: str) -> None:
-        """Take note that the server has refused something of the run for good."""
+        """Record that the server has refused a part of the run for good."""
 
     def ended(self, run: WandbRun) -> None:
-        """Take note that nothing more is to be sent of the run."""
+        """Record that nothing more of the run will be sent."""
 
     def wait_for(self, run: WandbRun) -> None:
-        """Wait for the end of the run, as long as that is worth it."""
+        """Wait for the end of the run within the time limits."""
 
 
 class WandbRun:
-    """`arrived` once the server has confirmed all of it, `refused` once it has refused some of it for good; `closed` once
-    nothing more will be sent."""
+    """A run of the W&B client.
+
+    `arrived`: the server has confirmed all of it. `refused`: the server has refused a part of it
+    for good. `closed`: nothing more will be sent.
+    """
 
     def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType) -> None:
         self._run = self.client = run
@@ -73,7 +75,7 @@ class WandbRun:
 
     @property
     def upload(self) -> float:
-        """Seconds that a server which is well needs for the files of the run."""
+        """Return the seconds that a working server needs for the files of the run."""
         folder = self._ending.artifact if self._ending else None
         files = (path for path in folder.rglob("*") if path.is_file()) if folder and not self.offline else ()
         return sum(path.stat().st_size for path in files) / _UPLOAD
@@ -87,11 +89,12 @@ class WandbRun:
             self._owner.wait_for(self)
 
     def start_to_end(self, ending: Ending) -> bool:
-        """Return at once; False where the run has an end already."""
+        """End the run in a thread of its own. Return False if the run has an end already."""
         if self._ending is not None:
             return False
         self._ending = ending
-        # The client waits within its calls for as long as its own settings say, and a signal does not end that.
+        # The client waits within its calls for as long as its settings say, and a signal does not
+        # end the wait.
         Thread(target=self._end, args=(ending,), daemon=True, name=f"end of {self.name}").start()
         return True
 
@@ -124,7 +127,7 @@ class WandbRun:
     def _attach_artifact(self, folder: Path) -> None:
         name = re.sub(r"[^\w.-]", "-", f"{self._owner.config.study.study_name}-model")
         artifact = wandb.Artifact(name, type="model")
-        # Immutable and uncached: the files go out from where they lie, and no second copy of the weights is made.
+        # Immutable and uncached, so that the client makes no second copy of the weights.
         artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact, aliases=["best"])
         if self.offline:
@@ -133,7 +136,7 @@ class WandbRun:
             artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
             self._owner.tell(
-                f"W&B has not confirmed the artifact {name}: {told(error, self.folder)}. The model is in {folder}."
+                f"W&B has not confirmed the artifact {name}: {error_text(error, self.folder)}. The model is in {folder}."
             )
 
     def _close(self, exit_code: int) -> None:
@@ -148,13 +151,14 @@ class WandbRun:
             seconds = self._owner.config.tracker.finish_timeout
             self._owner.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
         except Exception as error:  # see `attempt`
-            self._owner.doubt(f"W&B could not close {self.name}: {told(error, self.folder)}")
+            self._owner.doubt(f"W&B could not close {self.name}: {error_text(error, self.folder)}")
 
     def attempt(self, failure: str, action: Callable[[], object]) -> bool:
-        """Whether it went well. After the first failure nothing more is tried.
+        """Call the client, and return whether it succeeded. After the first failure nothing more
+        is sent.
 
-        The client raises its own errors, those of the pipe to its service, and internal ones that it does not export:
-        none of them may end a study.
+        The client raises its own errors, those of the pipe to its service, and internal errors
+        that it does not export: none of them may end a study.
         """
         if self._lost:
             return False
@@ -162,12 +166,13 @@ class WandbRun:
             action()
         except Exception as error:
             self._lost = True
-            self._owner.tell(f"W&B: {self.name} {failure}: {told(error, self.folder)}")
+            self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
         return not self._lost
 
 
-def told(error: Exception, folder: Path | None) -> str:
-    """What an error of the client says; the HTTP status, from the log of the run in `folder`, where it says nothing."""
+def error_text(error: Exception, folder: Path | None) -> str:
+    """Return the text of a client's error; if it has none, the HTTP status in the log of the run
+    in `folder`."""
     said = first_line(error)
     if said == _SAYS_NOTHING or said == type(error).__name__:
         said = (last_status(folder) if folder else "") or type(error).__name__
@@ -196,4 +201,5 @@ def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | No
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without secrets."""
     return {name: scrub(value) if isinstance(value, str) else value for name, value in values.items()}

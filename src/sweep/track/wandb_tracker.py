@@ -1,4 +1,7 @@
-"""One W&B run a trial. Whatever happens to W&B, the study goes on: the run directory is the truth, W&B its mirror."""
+"""W&B: one run for each training.
+
+If W&B fails, the study goes on; the run directory has everything.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ import wandb
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
-from sweep.track.tracker import CutRun, Ending, JobType, Receipt, Run, Say
-from sweep.track.wandb_run import STEP, WandbRun, clean, told
+from sweep.track.tracker import STEP, CutRun, Ending, JobType, Run, Say
+from sweep.track.wandb_run import WandbRun, clean, error_text
 
-# Seconds between two transmissions of rows; the client's own 15 is longer than a short trial.
+# Seconds between two transmissions of rows; the client's default of 15 is longer than a short
+# trial.
 SEND_EVERY = 5
-# Seconds for the server to accept a new run. Nothing is lost by giving up: the run is kept offline.
+# Seconds for the server to accept a new run. After that the run is kept offline.
 INIT_TIMEOUT = 10
-# Seconds for the server to say who we are.
+# Seconds for the server to answer a question for the user of the key.
 PROBE_TIMEOUT = 5
-# Seconds in which a server that is well says it.
+# Seconds in which a working server answers that question.
 PROMPT = 1
 
 _LONGEST_ID = 64
@@ -51,7 +54,10 @@ def _run_name(study: StudyConfig, job_type: JobType, number: int, params: Mappin
 
 
 class WandbTracker:
-    """`account` None keeps every run offline."""
+    """Sends runs to W&B, or keeps them offline while the server cannot be reached.
+
+    `account` None keeps all offline.
+    """
 
     def __init__(
         self, config: Config, run_dir: Path, *, account: Account | None, say: Say, patience: Patience | None = None,
@@ -63,7 +69,8 @@ class WandbTracker:
         self._root = run_dir.resolve()
         self._account = account
         self._send_every = send_every
-        # Until it has taken a run, and again after it failed to, the server is asked before it gets the next one.
+        # Before its first run, and after a failure, the server is probed before it gets the next
+        # run.
         self._doubted = True
         self._away = False
         self._worn_out = False
@@ -86,7 +93,11 @@ class WandbTracker:
         return _id_at(address) in self._left_open
 
     def complete(self, cut: CutRun) -> bool:
-        """Rows have the order of the events, so that the server need only say how many it holds."""
+        """Send the missing rows and the end of a run.
+
+        Rows are in the order of the events, so that the number of rows on the server says which
+        are missing. Return False if the run cannot be opened.
+        """
         run_id = _id_at(cut.address)
         if not run_id or not self._may_ask():
             return False
@@ -108,7 +119,7 @@ class WandbTracker:
 
     def open_study(self, config: Config) -> Run:
         run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
-        if self._may_ask():  # what has a record was gone on with by now; the rest never will be
+        if self._may_ask():  # those with a record are completed by now
             for run_id in tuple(self._left_open):
                 self._forget_open(run_id)
         return run
@@ -117,7 +128,7 @@ class WandbTracker:
         configs = {method: scrubbed(config) for method, config in compared.items()}
         return self._start(name, JobType.COMPARE, {"compared": configs}, {})
 
-    def close(self, store: Store) -> Receipt:  # noqa: ARG002 - W&B itself is not asked what it holds
+    def close(self) -> tuple[str, ...]:
         try:
             if not self.patience.stop.at_once:
                 self._end_all()
@@ -128,10 +139,10 @@ class WandbTracker:
             left = [run.client for run in self.runs if not run.closed.is_set()]
             if left or self.patience.stop.at_once:
                 abandon(left)
-        return Receipt(tuple(self._lines()))
+        return tuple(self._lines())
 
     def _end_all(self) -> None:
-        """All runs end side by side, within one time limit."""
+        """End all runs at the same time, within one time limit."""
         for run in self.runs:
             run.start_to_end(Ending("interrupted"))
         pending = [run for run in self.runs if not run.closed.is_set()]
@@ -142,7 +153,7 @@ class WandbTracker:
             patience.wait(run.closed, end - time.monotonic())
 
     def sign_in(self) -> str | None:
-        """Ask the server once whether it takes the key. Returns what it says if it does not."""
+        """Ask the server once whether it accepts the key. Return its refusal, or None."""
         if self._account is None:
             return None
         began = time.monotonic()
@@ -156,10 +167,12 @@ class WandbTracker:
         return f"{self._base_url} rejects the key in {self._account.source} ({found.reason})"
 
     def go_offline(self) -> None:
+        """Keep all further runs offline."""
         self._account = None
 
     def tell(self, line: str) -> None:
-        """What the client says of runs that were given up is not news."""
+        """Tell the user a line; nothing after the tracker is closed, when the client reports the
+        runs that were abandoned."""
         if not self._over:
             self.say(line)
 
@@ -168,7 +181,7 @@ class WandbTracker:
         self.tell(f"{trouble}; the run directory has all of it.")
 
     def refused(self, run: WandbRun, reason: str) -> None:
-        """Told of the first run at once, and of all in the end."""
+        """Tell the user about the first refused run; `close` reports all of them."""
         if not self._refused:
             self.tell(
                 f"W&B at {self._base_url} refused part of {run.name} for good ({reason}); its folder holds all of it."
@@ -194,7 +207,7 @@ class WandbTracker:
             self._spent(time.monotonic() - began, extra=extra, failed=not (closed and (run.arrived or run.refused)))
 
     def _open_mark(self, run_id: str) -> Path:
-        """There as long as a run that is sent to a server has no end."""
+        """Return the file that exists while a run on a server has no end."""
         return self._root / ".open_runs" / run_id
 
     def _forget_open(self, run_id: str) -> None:
@@ -218,7 +231,10 @@ class WandbTracker:
         return started
 
     def _init_online(self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "") -> wandb.Run | None:
-        """None where the server is not asked now, or does not take the run: it is asked again later."""
+        """Start a run on the server.
+
+        None if the server is not asked now, or does not accept the run.
+        """
         if not self._may_ask():
             return None
         began, run = time.monotonic(), None
@@ -227,7 +243,7 @@ class WandbTracker:
                 run = wandb.init(settings=settings, config=config)
             except Exception as error:  # see `WandbRun.attempt`
                 self._doubted = True
-                reason = told(error, self._folder_of(settings))
+                reason = error_text(error, self._folder_of(settings))
                 if trouble:
                     self.tell(f"W&B: {trouble}: {reason}")
                 else:
@@ -242,11 +258,11 @@ class WandbTracker:
         try:
             return wandb.init(settings=self._settings(name, job_type, online=False), config=config)
         except Exception as error:  # see `WandbRun.attempt`
-            self.say(f"W&B cannot keep {name}, not even offline: {told(error, None)}; the run directory has it.")
+            self.say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
             return None
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
-        """New ones for each run, since the client changes those it is given."""
+        """Return new settings for a run, since the client changes the settings it is given."""
         tracker, name = self.config.tracker, scrub_typed(name)
         settings = wandb.Settings(
             mode="online" if online else "offline", base_url=self._base_url, root_dir=str(self._root),
@@ -257,7 +273,8 @@ class WandbTracker:
             init_timeout=max(1.0, min(INIT_TIMEOUT, self.patience.left)),
             finish_timeout=tracker.finish_timeout, finish_timeout_raises=True,
             x_file_stream_transmit_interval=self._send_every,
-            # The metadata hold the command line, the user and the host; the rest costs time, and the lock file has it.
+            # The metadata would show the command line, the user and the host; the rest takes time,
+            # and is in the lock.
             x_disable_meta=True, x_disable_stats=True, x_save_requirements=False, x_disable_machine_info=True,
             disable_git=True, disable_code=True, save_code=False, disable_job_creation=True, label_disable=True,
         )  # fmt: skip
@@ -268,7 +285,8 @@ class WandbTracker:
         return settings
 
     def _folder_of(self, settings: wandb.Settings) -> Path | None:
-        """Of a run that did not start: the client makes it before it asks the server."""
+        """Return the folder of a run that did not start, which the client makes before it asks the
+        server."""
         return next((self._root / "wandb").glob(f"run-*-{settings.run_id}*"), None)
 
     def _may_ask(self) -> bool:
@@ -293,7 +311,7 @@ class WandbTracker:
         return found.answer is Answer.ALIVE
 
     def _spent(self, seconds: float, *, extra: float = 0.0, failed: bool) -> None:
-        """Take note of a wait for the server. One that was long without a fault of the server's does not count."""
+        """Count a wait for the server, unless it was long although the server answers at once."""
         if not failed and seconds > self.patience.usual + extra and self._prompt():
             return
         if self.patience.count(seconds, extra=extra, failed=failed):
@@ -302,7 +320,8 @@ class WandbTracker:
                 self._note_away(f"is slow: the start or the end of a run took more than {seconds:.0f} s")
 
     def _prompt(self) -> bool:
-        """Whether the server answers at once: if so, a wait may have been long because this machine is busy."""
+        """Return whether the server answers at once, so that a long wait may be due to a busy
+        machine."""
         assert self._account is not None
         return probe(self._base_url, self._account.api_key, timeout=PROMPT).answer is Answer.ALIVE
 
@@ -321,7 +340,7 @@ class WandbTracker:
 
     @property
     def _files(self) -> Path:
-        """As the user would type it."""
+        """Return the folder of the client's files, as the user would type it."""
         folder = self._root / "wandb"
         return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
@@ -341,12 +360,16 @@ class WandbTracker:
 
 
 def _run_id(name: str) -> str:
-    """Unique in a project. The client names the folder of a run by its id alone."""
+    """Return an id that is unique in a project.
+
+    The client names the folder of a run by its id alone.
+    """
     return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:_LONGEST_ID]}-{token_hex(4)}"
 
 
 def _id_at(address: str) -> str:
-    """Empty where the address is not that of a run on a server."""
+    """Return the id of the run at an address; empty if the address is not that of a run on a
+    server."""
     _, there, run_id = own_address(address, WANDB).rpartition("/runs/")
     return run_id if there and re.fullmatch(r"[\w.-]+", run_id) else ""
 
@@ -358,6 +381,7 @@ def _prepare(run: wandb.Run, summary: Mapping[str, Any]) -> None:
 
 
 def tally(runs: list[WandbRun]) -> str:
+    """Return the numbers of runs by job type, and of their rows."""
     counts = Counter(run.job_type for run in runs)
     rows = sum(run.rows for run in runs)
     trials = f"{counts[JobType.TRIAL]} trial run{'' if counts[JobType.TRIAL] == 1 else 's'}"

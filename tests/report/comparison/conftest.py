@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from sweep.analysis.comparison.comparison import Comparison, compare
+from sweep.analysis.comparison.contestants import Entry
 from sweep.config.schema import AdapterConfig, Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
 from sweep.records.final import FinalRecord, Parameters
 from sweep.records.store import Store
-from sweep.report.comparison.comparison import Comparison, compare
-from sweep.report.comparison.contestants import Entry
 
 from ..conftest import completed, final, lock
 

@@ -6,23 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis.comparison.comparison import compare
+from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.failures import failures
+from sweep.analysis.comparison.plain import plain
+from sweep.analysis.facts import read
 from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
 from sweep.records.trial import Cost
-from sweep.report.comparison.comparison import compare
-from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import document
-from sweep.report.comparison.failures import failures
 from sweep.report.comparison.figures import curves, draw
-from sweep.report.comparison.plain import plain
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
-from sweep.report.cost import cost, spent_in_all
-from sweep.report.facts import read
 from sweep.report.write import write_report
 
-from ..conftest import evals
+from ..conftest import evals, part
 from .conftest import answers, settings
 
 
@@ -61,7 +60,7 @@ def test_the_key_points_name_the_best_its_margin_and_its_price(comparison):
         in text
     )
     assert "good trains 9,000 parameters (0.90 %) in 9.00 s: 900 times the trained parameters of poor" in text
-    assert "against trained parameters: good, poor; matched or beaten for less: fair." in text
+    assert "against trained parameters: good, poor; matched or beaten at a lower cost: fair." in text
     assert "The majority class reaches test/accuracy 0.3333; every interval lies above it." in text
 
 
@@ -163,7 +162,7 @@ def test_multi_label_is_compared_by_whole_rows(multi):
     found = compare(multi, samples=200)
     assert found.metrics == ("f1_macro", "subset_accuracy", "f1_micro")
     assert found.pair("first", "second").mcnemar.first_only == 12
-    assert "Of subset_accuracy, by McNemar's test" in document(found, ())
+    assert "McNemar's test (1947) of subset_accuracy" in document(found, ())
 
 
 def test_asked_metrics_are_the_ones_shown_and_the_first_one_ranks(three):
@@ -232,7 +231,7 @@ def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
     assert facts.spent.seconds == sum(one.cost.seconds for one in group.finals().values()) + sum(
         trial.outcome.cost.seconds for trial in group.trials()
     )
-    text = cost(facts) + spent_in_all(facts)
+    text = part("headline", facts) + part("cost", facts)
     assert "4 training runs took" in text and "| 2 retrainings |" in text
 
 
@@ -243,7 +242,7 @@ def test_a_refit_of_some_is_a_caveat_and_of_any_is_told(make):
     comparison = compare([first, second], samples=100)
     text = document(comparison, ())
     name = comparison.contestants[0].name
-    assert f"Only {name} learnt from validation rows too before the test (study.refit), which favours it." in text
+    assert f"Only {name} was trained on validation rows too before the test (study.refit), which favours it." in text
     assert f"`test/…` of {name} is of the model refitted on train and validation rows together" in text
     assert "run-refit" in text.split("## Where", 1)[1]
     table = rows_of(text, "What they cost")

@@ -1,69 +1,55 @@
-"""The comparison in words, tables and figures: as a page of its own, or as a section of a group run's report."""
+"""The comparison as Markdown: as a page of its own, or as a section of a group run's report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sweep.analysis.comparison.comparison import ALPHA, Comparison
+from sweep.analysis.comparison.costs import costs, devices, parameters
+from sweep.analysis.comparison.failures import failures
+from sweep.analysis.comparison.findings import findings
+from sweep.analysis.comparison.published import published
+from sweep.analysis.comparison.scores import fresh_seeds, overview
+from sweep.analysis.comparison.settings import settings
+from sweep.analysis.comparison.significance import EXACT_BELOW
 from sweep.config.secrets import scrub
-from sweep.report.comparison.comparison import Comparison
-from sweep.report.comparison.costs import costs, parameters
-from sweep.report.comparison.findings import findings
-from sweep.report.comparison.misses import misses
-from sweep.report.comparison.overview import intervals, overview
-from sweep.report.comparison.paired import paired
-from sweep.report.comparison.reported import reported
-from sweep.report.comparison.settings import settings
-from sweep.report.markdown import code, escape, figure, join, table
+from sweep.report.environment import render
 
-_CAPTIONS = {
-    "scores": "Test scores with 95 % intervals",
-    "curves": "Each winner's retraining, its best evaluation outlined",
-    "pareto": "Quality against cost: filled markers are in the Pareto set",
-}
+_NAMED = 4  # pairs named in a sentence; the table has all
+_ROWS = 10  # rows shown of each kind of failure
+_CUT = 200  # characters of a text shown
 
 
 def document(comparison: Comparison, drawn: Sequence[str]) -> str:
-    """A whole page. `drawn` are the names of figures, PREFIX-NAME."""
-    names = ", ".join(escape(one.name) for one in comparison.contestants)
-    parts = [
-        f"# Compared: {names}",
-        findings(comparison),
-        *_parts(comparison, drawn, "##"),
-        "## Where",
-        _places(comparison),
-    ]
-    return scrub(join(parts)) + "\n"
+    """Return a whole page. `drawn` are the names of figures, PREFIX-NAME."""
+    return _rendered(comparison, drawn, "##") + "\n"
 
 
 def chapter(comparison: Comparison, drawn: Sequence[str]) -> str:
-    """A second-level section."""
-    return scrub(join(["## Methods compared", findings(comparison), *_parts(comparison, drawn, "###")]))
+    """Return a second-level section."""
+    return _rendered(comparison, drawn, "###")
 
 
-def _parts(comparison: Comparison, drawn: Sequence[str], level: str) -> list[str]:
-    pictures = {name.rpartition("-")[2]: figure(name, _CAPTIONS[name.rpartition("-")[2]]) for name in drawn}
-    bodies = {
-        "Scores side by side": overview(comparison),
-        "On the test split, with intervals": join([intervals(comparison), pictures.get("scores", "")]),
-        "Which differences are real": paired(comparison),
-        "How they learnt": pictures.get("curves", ""),
-        "Parameters, and what is worth its cost": join([parameters(comparison), pictures.get("pareto", "")]),
-        "What they cost": costs(comparison),
-        "How they were made": settings(comparison),
-        "Published beside compared": reported(comparison),
-        "Where they fail": misses(comparison),
-    }
-    return [part for title, body in bodies.items() if body for part in (f"{level} {title}", body)]
-
-
-def _places(comparison: Comparison) -> str:
-    # Where the test scores are: a refit has a run of its own.
-    rows = [
-        [escape(one.name), code(str(one.folder)), _run((one.final.refit or one.final).tracker_run)]
-        for one in comparison.contestants
-    ]
-    return table(["method", "record, predictions, model", "tracked run"], rows)
-
-
-def _run(address: str) -> str:
-    return code(address) if address else "–"
+def _rendered(comparison: Comparison, drawn: Sequence[str], level: str) -> str:
+    text = render(
+        "comparison/report.md.j2",
+        comparison=comparison,
+        contestants=[one.name for one in comparison.contestants],
+        level=level,
+        pictures={name.rpartition("-")[2]: name for name in drawn},
+        findings=findings(comparison),
+        overview=overview(comparison),
+        fresh_seeds=fresh_seeds(comparison),
+        parameters=parameters(comparison),
+        costs=costs(comparison),
+        devices=devices(comparison),
+        settings=settings(comparison),
+        published=published(comparison),
+        failures=failures(comparison),
+        alpha=ALPHA,
+        exact_below=EXACT_BELOW,
+        named=_NAMED,
+        most=_ROWS,
+        cut=_CUT,
+    )
+    return scrub(text)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.analysis.comparison.comparison import Comparison
+from sweep.analysis.comparison.contestants import Contestant
+from sweep.analysis.comparison.costs import COSTS, fronts
 from sweep.config.metrics import better_when_lower
 from sweep.report.canvas import BLACK, CYCLE, DASHES, DPI, GREY, STYLE, canvas, label
-from sweep.report.comparison.comparison import Comparison
-from sweep.report.comparison.contestants import Contestant
-from sweep.report.comparison.costs import COSTS, fronts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def curves(comparison: Comparison) -> Figure:
     figure = canvas(max(8.0, 3.4 * len(panels)), 3.5)
     for axes, (name, x, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, one in enumerate(comparison.contestants):
-            _curve(axes, one, name, x=x, style=_style(comparison, place))
+            _curve(axes, one, name, x=x, style=_style(comparison, place), lower=_lower(comparison, name))
         axes.set(title=f"{name} by {x}", xlabel=title)
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.04)
@@ -94,13 +94,19 @@ def _paces(comparison: Comparison) -> set[int]:
     return {round(point.step / point.epoch) for point in points if point.epoch > 0}
 
 
-def _curve(axes: Axes, one: Contestant, name: str, *, x: str, style: Mapping[str, Any]) -> None:
+def _lower(comparison: Comparison, name: str) -> bool:
+    """Return whether less of the metric is better: an objective of the user's own may be minimized."""
+    objective = comparison.objective
+    return not objective.maximize if name == objective.metric else better_when_lower(name)
+
+
+def _curve(axes: Axes, one: Contestant, name: str, *, x: str, style: Mapping[str, Any], lower: bool) -> None:
     points = [(getattr(point, x), point.metrics[name]) for point in one.final.retrain_evals
               if math.isfinite(point.metrics.get(name, math.nan))]  # fmt: skip
     if not points:
         return
     axes.plot(*zip(*points, strict=True), **style, markevery=max(1, len(points) // 8), linewidth=1.6, markersize=5)
-    best = (min if better_when_lower(name) else max)(points, key=lambda point: point[1])
+    best = (min if lower else max)(points, key=lambda point: point[1])
     axes.plot(*best, marker=style["marker"], color=style["color"], markersize=9, markeredgecolor=BLACK)
 
 

@@ -5,40 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.analysis.comparison.comparison import Comparison
 from sweep.config.schema import Config, TrackerConfig
 from sweep.records.store import Store
-from sweep.report.comparison.comparison import Comparison
 from sweep.report.comparison.summary import rows, summary
-from sweep.track.open import open_tracker
+from sweep.track.open import tracked
 from sweep.track.tracker import Ending
 
-_SHARED = {"project", "entity", "tags", "finish_timeout", "max_wait", "port"}  # keys that W&B and its mock both have
+_SHARED = {"project", "entity", "tags", "finish_timeout", "max_wait"}  # keys that `wandb` and `mock` both have
 
 
 def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, tracker: str | None) -> None:
-    """One run of job type `compare` in the first run's project, its files and a table of the methods attached.
+    """One run of job type `compare` in the first run's project, its files and a table of the
+    methods attached.
 
-    `tracker` takes the place of the first run's own. Raises UserError where the tracker's settings are at fault; a
-    server that does not answer costs nothing but the run, which is then kept offline.
+    `tracker` takes the place of the first run's own. Raises UserError where the tracker's
+    settings are at fault; a server that does not answer costs nothing but the run, which is then
+    kept offline.
     """
     config = _config(comparison, folder.resolve().name, tracker)
-    opened = open_tracker(config, folder)
-    run = opened.open_comparison(folder.resolve().name, {one.name: one.config for one in comparison.contestants})
     pictures = sorted((folder / "figures").glob("compare-*.png"))
     about = Ending("completed", summary=summary(comparison), files=(*files, *pictures),
                    tables={"methods": rows(comparison)})  # fmt: skip
-    run.finish(about)
-    receipt = opened.close(Store(folder))
-    for line in (*receipt.lines, *(f"missing: {name}" for name in receipt.missing)):
-        print(line)
-    if receipt.missing:
-        raise SystemExit(1)
+    with tracked(config, Store(folder), at_end=print) as opened:
+        run = opened.open_comparison(folder.resolve().name, {one.name: one.config for one in comparison.contestants})
+        run.finish(about)
 
 
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
     """The first run's tracker; the comparison is a group of its own."""
     first = comparison.contestants[0].lock.config
-    settings = first.tracker
+    settings = _without_port(first.tracker)
     if tracker is not None and (tracker != settings.name or settings.also):
         # Another kind of tracker does not take over a mode that was set for the first run's own.
         settings = TrackerConfig.model_validate(
@@ -46,3 +43,13 @@ def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
         )  # fmt: skip
     study = first.study.model_copy(update={"study_name": name})
     return first.model_copy(update={"tracker": settings, "study": study})
+
+
+def _without_port(tracker: TrackerConfig) -> TrackerConfig:
+    """Return the settings without `port` where it has no meaning: older lock files have it for
+    every tracker."""
+    values = tracker.model_dump()
+    for own in (values, *values["also"].values()):
+        if own.get("name") != "mock":
+            own.pop("port", None)
+    return TrackerConfig.model_validate(values)

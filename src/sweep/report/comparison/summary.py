@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from sweep.analysis.comparison.comparison import ALPHA, Comparison
 from sweep.config.schema import Scalar
-from sweep.report.comparison.comparison import ALPHA, Comparison
-from sweep.report.facts import made
-from sweep.report.units import count, plural, score
+from sweep.report.environment import render
+from sweep.report.wording import made
 
 
 def summary_lines(comparison: Comparison) -> tuple[str, ...]:
-    """Best first, each with its 95 % interval."""
-    width = max(len(one.name) for one in comparison.contestants)
-    lines = [f"Compared  {len(comparison.contestants)} methods on {count(comparison.outcomes.rows)} test rows"]
-    for one in comparison.ranked:
-        low, high = comparison.interval(one, comparison.main)
-        value = f"{score(comparison.score(one))} ({score(low)} to {score(high)})"
-        trained = f"{count(one.final.parameters.trainable)} parameters trained in {one.final.cost.train_seconds:,.0f} s"
-        lines.append(f"          {one.name:{width}}  test/{comparison.main} {value}, {trained}")
-    return (*lines, _differences(comparison))
+    """Return lines for the terminal: the methods, best first, each with its 95 % interval."""
+    names = [one.name for one in comparison.contestants]
+    significant = sum(comparison.p(pair) < ALPHA for pair in comparison.pairs)
+    values = {"comparison": comparison, "contestants": names, "significant": significant}
+    return tuple(render("comparison/summary.txt.j2", **values).split("\n"))
 
 
 def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
-    """One row a method, for the tracked run's table."""
+    """Return one row a method, for the tracked run's table."""
     return tuple(
         {
             "method": one.name,
@@ -43,7 +39,7 @@ def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
 
 
 def summary(comparison: Comparison) -> dict[str, float | int | str]:
-    """Flat: METHOD/test/…, and pairs as `A vs B/…`."""
+    """Return a flat mapping: METHOD/test/…, and pairs as `A vs B/…`."""
     found: dict[str, float | int | str] = {"best": comparison.ranked[0].name, "metric": f"test/{comparison.main}"}
     for one in comparison.contestants:
         found |= {f"{one.name}/{name}": value for name, value in one.final.test.items()}
@@ -52,8 +48,3 @@ def summary(comparison: Comparison) -> dict[str, float | int | str]:
         found |= {f"{title}/mcnemar_p_holm": pair.p}
         found |= {f"{title}/{gap.metric}": gap.value for gap in pair.differences}
     return found
-
-
-def _differences(comparison: Comparison) -> str:
-    told = sum(comparison.p(pair) < ALPHA for pair in comparison.pairs)
-    return f"          {told} of {plural(len(comparison.pairs), 'pair')} differ significantly"

@@ -7,33 +7,34 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sweep.analysis.comparison.comparison import Comparison, compare
+from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.plain import plain
 from sweep.errors import UserError
 from sweep.records.disk import write_whole
+from sweep.records.migrations import stamped
 from sweep.records.store import Store
-from sweep.report.comparison.comparison import Comparison, compare
-from sweep.report.comparison.contestants import Entry
 from sweep.report.comparison.document import chapter, document
 from sweep.report.comparison.figures import draw
-from sweep.report.comparison.plain import plain
 from sweep.report.markdown import bullets, escape, join
 from sweep.report.page import page
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Returns the files: page, Markdown, plain values. The same records give the same bytes."""
+    """Write the page and return the files: page, Markdown, plain values. The same records give the same bytes."""
     drawn = draw(comparison, folder / "figures", "compare")
     markdown = document(comparison, drawn)
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
     title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
     write_whole(files[0], page(markdown, title=title, folder=folder))
     write_whole(files[1], markdown)
-    values = json.dumps(_finite(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)
+    values = json.dumps(_finite(stamped(plain(comparison))), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(files[2], values + "\n")
     return files
 
 
 def section(store: Store) -> str:
-    """The comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
+    """Return the comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
     where the study compared nothing, or is not finished."""
     if store.final() is None or len(store.finals()) < 2:
         return ""

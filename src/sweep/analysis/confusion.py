@@ -1,0 +1,78 @@
+"""Per-label scores and the pairs of labels mistaken for each other, from the counts of the final
+record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.records.final import FinalRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    name: str
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+    @property
+    def rows(self) -> int:
+        return self.true_positives + self.false_negatives
+
+    @property
+    def predicted(self) -> int:
+        return self.true_positives + self.false_positives
+
+    @property
+    def precision(self) -> float:
+        return _ratio(self.true_positives, self.predicted)
+
+    @property
+    def recall(self) -> float:
+        return _ratio(self.true_positives, self.rows)
+
+    @property
+    def f1(self) -> float:
+        wrong = self.false_positives + self.false_negatives
+        return _ratio(2 * self.true_positives, 2 * self.true_positives + wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """`rows` of label `true` were predicted as `predicted`; `back` counts the other way round."""
+
+    true: str
+    predicted: str
+    rows: int
+    of: int
+    back: int
+
+
+def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:
+    """In label order. A label that is neither true nor predicted anywhere scores 0, as
+    scikit-learn has it."""
+    if multi_label:
+        pairs = zip(final.label_names, final.confusion, strict=True)
+        return tuple(LabelScore(name, tp, fp, fn) for name, (_, fp, fn, tp) in pairs)
+    columns = [sum(column) for column in zip(*final.confusion, strict=True)]
+    return tuple(
+        LabelScore(name, row[index], columns[index] - row[index], sum(row) - row[index])
+        for index, (name, row) in enumerate(zip(final.label_names, final.confusion, strict=True))
+    )
+
+
+def mistakes(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Mistake, ...]:
+    """Every pair with at least one mistake, most frequent first; a square matrix, so single-label
+    only."""
+    found = [
+        Mistake(names[i], names[j], rows=rows, of=sum(row), back=confusion[j][i])
+        for i, row in enumerate(confusion)
+        for j, rows in enumerate(row)
+        if i != j and rows
+    ]
+    return tuple(sorted(found, key=lambda mistake: -mistake.rows))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,152 @@
+"""What the study cost: searching, fresh seeds, retraining and refit, in all and trial by trial."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sweep.analysis.facts import Facts
+from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialRecord, total
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one step of the study cost, over `runs` trainings."""
+
+    kind: Literal["trials", "fresh_seeds", "retraining", "refit", "all"]
+    runs: int
+    cost: Cost
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured."""
+        return self.cost != Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCost:
+    """What one trial cost, and how it ended."""
+
+    number: int
+    state: str
+    cost: Cost
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured: not for a trial that was lost or never began."""
+        return self.cost != Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What pruning ended: `steps` of the `planned` ones were made."""
+
+    trials: int
+    steps: int
+    planned: int
+
+    @property
+    def saved(self) -> int:
+        return self.planned - self.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
+    with their process. `engines` counts trials by what trained them, most first. `elapsed` is from
+    the start of the first trial to the end of the last; `setting_up` is the seconds that went into
+    neither training nor evaluating."""
+
+    runs: int
+    fresh_seeds: int
+    lost: int
+    spent: Cost
+    setting_up: float
+    parts: tuple[Part, ...]
+    trials: tuple[TrialCost, ...]
+    searching: Cost
+    counted: int
+    seconds_each: float
+    elapsed: float
+    engines: Mapping[str, int]
+    useful_seconds: float | None
+    pruning: Pruning | None
+
+
+def spending(facts: Facts) -> Spending | None:
+    """Return what everything cost; None before any trial has ended: a trial's cost is recorded at
+    its end."""
+    if not facts.trials:
+        return None
+    searching = total([trial.outcome.cost for trial in facts.trials])
+    seeds = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
+    lost, spent = sum(map(_lost, facts.trials)), facts.spent
+    counted = len(facts.trials) - lost
+    return Spending(
+        runs=counted + seeds + sum(len(one.costs) for one in facts.finals),
+        fresh_seeds=seeds,
+        lost=lost,
+        spent=spent,
+        setting_up=spent.seconds - spent.train_seconds - spent.eval_seconds,
+        parts=_parts(facts),
+        trials=tuple(TrialCost(trial.number, trial.state, trial.outcome.cost) for trial in facts.trials),
+        searching=searching,
+        counted=counted,
+        seconds_each=searching.seconds / max(counted, 1),
+        elapsed=_elapsed(facts),
+        engines=_engines(facts),
+        useful_seconds=_useful(facts),
+        pruning=_pruning(facts),
+    )
+
+
+def _lost(trial: TrialRecord) -> bool:
+    return isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.LOST
+
+
+def _parts(facts: Facts) -> tuple[Part, ...]:
+    """What the study did, one step after the other, and the whole where there are several."""
+    trials = [trial.outcome.cost for trial in facts.trials]
+    found = [Part("trials", len(trials), trials[0] if facts.alone else total(trials))]
+    if facts.repeats:
+        found.append(Part("fresh_seeds", len(facts.repeats), total([one.cost for one in facts.repeats])))
+    found += _last_parts("retraining", [one.cost for one in facts.finals])
+    found += _last_parts("refit", [one.refit.cost for one in facts.finals if one.refit])
+    return (*found, Part("all", 0, facts.spent)) if len(found) > 1 else tuple(found)
+
+
+def _last_parts(kind: Literal["retraining", "refit"], costs: list[Cost]) -> list[Part]:
+    """A single training keeps what a sum leaves out: its training loss."""
+    return [Part(kind, len(costs), costs[0] if len(costs) == 1 else total(costs))] if costs else []
+
+
+def _engines(facts: Facts) -> dict[str, int]:
+    """Empty where no record tells."""
+    counts = Counter(trial.outcome.cost.engine for trial in facts.trials)
+    return {engine: number for engine, number in counts.most_common() if engine}
+
+
+def _useful(facts: Facts) -> float | None:
+    """The seconds of trials that completed; None where all did, or none."""
+    whole = facts.completed
+    if not 0 < len(whole) < len(facts.trials):
+        return None
+    return math.fsum(trial.outcome.cost.seconds for trial in whole)
+
+
+def _pruning(facts: Facts) -> Pruning | None:
+    pruned = [trial for trial in facts.trials if isinstance(trial.outcome, Pruned)]
+    if not pruned:
+        return None
+    steps = sum(trial.outcome.cost.steps for trial in pruned)
+    return Pruning(len(pruned), steps, sum(trial.total_steps for trial in pruned))
+
+
+def _elapsed(facts: Facts) -> float:
+    first = min(datetime.fromisoformat(trial.started) for trial in facts.trials)
+    last = max(datetime.fromisoformat(trial.finished) for trial in facts.trials)
+    return (last - first).total_seconds()

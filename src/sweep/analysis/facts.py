@@ -1,0 +1,233 @@
+"""Everything that an analysis is made of, read once from a run directory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from sweep.analysis.predictions import Prediction, read_predictions
+from sweep.analysis.tested import Tested, coded, recorded, weigh
+from sweep.config.metrics import proportion
+from sweep.config.schema import Config, StudyConfig, Task
+from sweep.errors import UserError
+from sweep.records.final import Confirmation, FinalRecord
+from sweep.records.store import Lock, Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An evaluation, and the mean of the training losses logged since the evaluation before it."""
+
+    eval: EvalPoint
+    train_loss: float | None
+
+    def metric(self, name: str) -> float | None:
+        return self.eval.metrics.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The records of a run directory, with what follows from them directly. `points` are the
+    evaluations of each trial, `training` its logged steps, and `begun` the evaluations of the
+    unfinished trials."""
+
+    lock: Lock
+    trials: tuple[TrialRecord, ...]
+    training: Mapping[int, tuple[Step, ...]]
+    points: Mapping[int, tuple[Point, ...]]
+    unfinished: tuple[int, ...]
+    final: FinalRecord | None
+    finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other methods
+    retrained: tuple[Point, ...]
+    predictions: tuple[Prediction, ...]
+    tested: Tested | None = None
+    begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        return self.lock.config
+
+    @property
+    def study(self) -> StudyConfig:
+        return self.lock.config.study
+
+    @property
+    def metric(self) -> str:
+        return self.study.metric
+
+    @property
+    def maximize(self) -> bool:
+        return self.study.direction == "maximize"
+
+    @property
+    def multi_label(self) -> bool:
+        return self.config.dataset.task == "multi_label"
+
+    @property
+    def proportion(self) -> str:
+        """The metric that has an interval."""
+        return proportion(self.config.dataset.task)
+
+    @property
+    def name(self) -> str:
+        return self.config.title or self.study.study_name
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The searched keys: those of the search space, then any that only trials have."""
+        extra = (key for trial in self.trials for key in trial.params)
+        return tuple(dict.fromkeys([*self.lock.space, *extra]))
+
+    @property
+    def completed(self) -> tuple[TrialRecord, ...]:
+        return tuple(trial for trial in self.trials if isinstance(trial.outcome, Completed))
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score, as `records.ranked` orders them."""
+        return next(iter(ranked(self.trials, self.study.objective)), None)
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial that was retrained; before that, the best one so far."""
+        if self.final is None:
+            return self.best
+        return next((trial for trial in self.trials if trial.number == self.final.number), None)
+
+    @property
+    def repeats(self) -> tuple[Confirmation, ...]:
+        """What fresh seeds said, in a group run of each method."""
+        return tuple(one.confirmation for one in self.finals if one.confirmation)
+
+    @property
+    def spent(self) -> Cost:
+        """By all trials, fresh seeds, retrainings and refits."""
+        trials = [trial.outcome.cost for trial in self.trials]
+        at_the_end = (cost for one in self.finals for cost in one.costs)
+        return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
+
+    @property
+    def alone(self) -> bool:
+        """One training run, and no search to tell of."""
+        return len(self.trials) == 1 and self.study.n_trials == 1
+
+    def mark(self, trial: TrialRecord) -> str:
+        """What distinguishes a trial from the others: empty, `winner`, or `best` of the search."""
+        if trial is self.winner:
+            return "winner" if self.final else "best so far"
+        return "best in the search" if trial is self.best else ""
+
+    def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
+        """The best finite evaluation, of a pruned or failed trial too."""
+        if isinstance(trial.outcome, Completed):
+            return trial.outcome.best
+        evals = (point.eval for point in self.points[trial.number])
+        return self.study.objective.best(evals, lambda point: point.metrics)
+
+    def score(self, trial: TrialRecord) -> float | None:
+        found = self.best_eval(trial)
+        return None if found is None else found.metrics.get(self.metric)
+
+    def title(self, key: str) -> str:
+        """The last part of a config key, unless another searched key ends alike."""
+        last = key.rpartition(".")[2]
+        return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
+
+
+def read(store: Store) -> Facts:
+    """Raises UserError where `store` is no run directory."""
+    lock, trials = read_lock(store), tuple(store.trials())
+    final, task = store.final(), lock.config.dataset.task
+    predictions = read_predictions(store.final_dir / "predictions.csv", task)
+    events = {trial.number: store.events(trial.number) for trial in trials}
+    training = {number: _logged(rows) for number, rows in events.items()}
+    points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
+    unfinished = _unfinished(store, events)
+    return Facts(
+        lock=lock,
+        trials=trials,
+        training=training,
+        points=points,
+        unfinished=unfinished,
+        final=final,
+        finals=tuple(store.finals().values()),
+        retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
+        predictions=predictions,
+        tested=read_tested(task, final, predictions) if final else None,
+        begun={number: _begun(store.events(number)) for number in unfinished},
+    )
+
+
+def read_lock(store: Store) -> Lock:
+    """Raises UserError where `store` is no run directory."""
+    if not store.root.is_dir():
+        raise UserError.of(str(store.root), "is no folder; give the run directory of a study, such as runs/quickstart")
+    lock = store.lock()
+    if lock is None:
+        inside = sorted(path.parent.name for path in store.root.glob("*/lock.json"))
+        hint = f"; below it there are: {', '.join(inside)}" if inside else ""
+        raise UserError.of(str(store.root), f"is no run directory: it has no lock.json{hint}")
+    return lock
+
+
+def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoint, ...]:
+    match trial.outcome:
+        case Completed(evals=evals) | Pruned(evals=evals) | Failed(evals=evals):
+            return evals or tuple(row for row in events if isinstance(row, EvalPoint))
+
+
+def _begun(events: list[Step | EvalPoint]) -> tuple[Point, ...]:
+    return _points(tuple(row for row in events if isinstance(row, EvalPoint)), _logged(events))
+
+
+def _logged(rows: list[Step | EvalPoint]) -> tuple[Step, ...]:
+    return tuple(row for row in rows if isinstance(row, Step) and row.metrics)
+
+
+def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[Point, ...]:
+    found, before = [], 0
+    for point in evals:
+        losses = [
+            row.metrics["train/loss"]
+            for row in training
+            if before < row.step <= point.step and math.isfinite(row.metrics.get("train/loss", math.nan))
+        ]
+        found.append(Point(point, math.fsum(losses) / len(losses) if losses else None))
+        before = point.step
+    return tuple(found)
+
+
+def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
+    numbers = (int(path.parent.name) for path in store.root.glob("trials/*/events.jsonl"))
+    return tuple(sorted(number for number in numbers if number not in ended))
+
+
+def read_tested(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> Tested:
+    """From the predictions where they are those of the record; otherwise from the scores alone."""
+    metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
+    baseline = {name.removeprefix("test/"): value for name, value in final.baseline.items()}
+    names = {name for row in predictions for name in (*row.label, *row.predicted)}
+    if len(predictions) != final.test_rows or not final.train_shares or not names <= set(final.label_names):
+        return recorded(task, final.test_rows, metrics, baseline)
+    words = final.config.prompt is not None
+    return _tested(task, final.label_names, final.train_shares, tuple(metrics.items()), predictions, words)
+
+
+@lru_cache(maxsize=2)  # a report, its summary and the study's tracked run all ask for it
+def _tested(
+    task: Task,
+    names: tuple[str, ...],
+    shares: tuple[float, ...],
+    metrics: tuple[tuple[str, float], ...],
+    predictions: tuple[Prediction, ...],
+    words: bool,
+) -> Tested:
+    truth, predicted = (
+        coded(task, names, [getattr(row, side) for row in predictions]) for side in ("label", "predicted")
+    )
+    known = [row.loss for row in predictions if row.loss is not None]
+    losses = known if len(known) == len(predictions) else None
+    return weigh(task, truth, predicted, shares, dict(metrics), losses, words=words)

@@ -1,0 +1,56 @@
+"""The predictions on the test split, as `final/predictions.csv` holds them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.config.schema import Task
+from sweep.data.labels import separated
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label
+    any number.
+
+    `loss` is the row's own, where the file holds it.
+    """
+
+    index: str
+    text: str
+    pair: str | None
+    label: tuple[str, ...]
+    predicted: tuple[str, ...]
+    confidence: float
+    loss: float | None = None
+
+    @property
+    def right(self) -> bool:
+        return set(self.label) == set(self.predicted)
+
+
+def read_predictions(path: Path, task: Task) -> tuple[Prediction, ...]:
+    """Return the rows of the file in order; empty where there is no such file."""
+    if not path.exists():
+        return ()
+
+    def named(cell: str) -> tuple[str, ...]:
+        return (cell,) if task == "single_label" else separated(cell)
+
+    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            Prediction(
+                index=row["index"],
+                text=row["text"],
+                pair=row.get("text_pair"),
+                label=named(row["label"]),
+                predicted=named(row["predicted"]),
+                confidence=float(row["confidence"] or "nan"),
+                loss=float(row["loss"]) if row.get("loss") else None,
+            )
+            for row in csv.DictReader(file)
+        )

@@ -1,0 +1,32 @@
+"""How to do it again, and where everything is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweep.analysis.facts import Facts
+from sweep.data.example import batch
+
+
+@dataclass(frozen=True, slots=True)
+class Repeating:
+    """`example` is the code of a batch for the model kept; None before there is one. `packed` says
+    that a trial was trained in a pack, `confirmed` that there were fresh seeds, `methods` that a
+    group run keeps a model for each other method."""
+
+    command: str
+    example: str | None
+    packed: bool
+    confirmed: bool
+    methods: bool
+
+
+def repeating(facts: Facts) -> Repeating:
+    """Return what repeats the study and loads its model."""
+    return Repeating(
+        command=facts.lock.command,
+        example=batch(facts.final.config) if facts.final else None,
+        packed=any(trial.outcome.cost.engine == "packed" for trial in facts.trials),
+        confirmed=bool(facts.repeats),
+        methods=len(facts.finals) > 1,
+    )

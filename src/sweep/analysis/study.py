@@ -1,0 +1,91 @@
+"""The whole analysis of a study: one dataclass for the report, the terminal and scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweep.analysis.cost import Spending, spending
+from sweep.analysis.experiment import Experiment, experiment
+from sweep.analysis.facts import Facts
+from sweep.analysis.generalisation import Generalisation, generalisation
+from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
+from sweep.analysis.published import Published, published
+from sweep.analysis.repeat import Repeating, repeating
+from sweep.analysis.scores import TestScores, scores
+from sweep.analysis.selection import Selection, selection
+from sweep.analysis.trials import Progress, Trials, progress, trials
+from sweep.analysis.winner import Overtaken, Winner, overtaken, winner
+from sweep.records.final import Parameters
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """`alone` says that one training run was wanted, without a search; `run_addresses` that the
+    tracker's addresses of the runs still answer. `missing` names what the study still lacks:
+    `retraining`, `refit`, `predictions`. A part that the records do not allow yet is None."""
+
+    schema_version: int
+    name: str
+    run_dir: str
+    metric: str
+    direction: str
+    alone: bool
+    run_addresses: bool
+    missing: tuple[str, ...]
+    progress: Progress
+    winner: Winner | None
+    overtaken: Overtaken | None
+    scores: TestScores | None
+    experiment: Experiment
+    parameters: Parameters | None
+    trials: Trials
+    hyperparameters: Hyperparameters | None
+    selection: Selection | None
+    generalisation: Generalisation | None
+    cost: Spending | None
+    published: Published | None
+    repeating: Repeating
+
+    @property
+    def tested(self) -> bool:
+        """Whether the winner was retrained and tested."""
+        return self.scores is not None
+
+
+def analyse(facts: Facts) -> Study:
+    """Return everything that the records of a run directory say."""
+    return Study(
+        schema_version=SCHEMA_VERSION,
+        name=facts.name,
+        run_dir=str(facts.config.run_dir),
+        metric=facts.metric,
+        direction=facts.study.direction,
+        alone=facts.alone,
+        run_addresses=facts.config.tracker.name != "mock",
+        missing=_missing(facts),
+        progress=progress(facts),
+        winner=winner(facts),
+        overtaken=overtaken(facts),
+        scores=scores(facts),
+        experiment=experiment(facts),
+        parameters=facts.final.parameters if facts.final else None,
+        trials=trials(facts),
+        hyperparameters=hyperparameters(facts),
+        selection=selection(facts),
+        generalisation=generalisation(facts),
+        cost=spending(facts),
+        published=published(facts),
+        repeating=repeating(facts),
+    )
+
+
+def _missing(facts: Facts) -> tuple[str, ...]:
+    final, wanted = facts.final, bool(facts.study.refit)
+    lacks = {
+        "retraining": final is None,
+        "refit": wanted and (final is None or final.refit is None),
+        "predictions": final is not None and not facts.predictions,
+    }
+    return tuple(name for name, lacking in lacks.items() if lacking)

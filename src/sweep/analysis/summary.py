@@ -1,0 +1,69 @@
+"""The numbers of a study in one flat mapping, for its own run on the dashboard."""
+
+from __future__ import annotations
+
+from sweep.analysis.facts import Facts
+from sweep.records.final import FinalRecord
+from sweep.records.trial import Completed, Failed, Pruned
+
+Summary = dict[str, float | int | str]
+
+
+def study_summary(facts: Facts) -> Summary:
+    """Return `study/…` of the search, `cost/…` of all that was trained, and of the winner
+    `eval/…`, `test/…`, `baseline/…`, `params/…` and, where there was one, `refit/…`, without gaps.
+    """
+    found: Summary = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
+    for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
+        found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
+    final, best = facts.final, facts.best
+    found |= facts.spent.account
+    if final is None and best is None:
+        return found
+    params = final.params if final else best.params if best else {}
+    point = final.retrain_best if final else facts.best_eval(best) if best else None
+    found["study/best_trial"] = final.number if final else best.number if best else -1
+    found |= {f"params/{key}": chosen if chosen is not None else "null" for key, chosen in params.items()}
+    found |= dict(point.metrics) if point else {}
+    if final:
+        found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
+        found["final/test_rows"] = final.test_rows
+        found |= {**_account(final), **_refitted(final), **_chosen(final)}
+    return found
+
+
+def _account(final: FinalRecord) -> Summary:
+    """The model before training, the thresholds it decides with, and its parameters."""
+    found: Summary = {f"before/{name}": value for name, value in final.before.items()}
+    found |= {f"tuned/{name}": value for name, value in final.tuned.items()}
+    found |= {f"untuned/{name}": value for name, value in final.untuned.items()}
+    found |= {
+        f"thresholds/{name}": value for name, value in zip(final.label_names, final.thresholds or (), strict=False)
+    }
+    held = final.parameters
+    found |= {"final/parameters_total": held.total, "final/parameters_trainable": held.trainable}
+    found["final/parameters_bytes"] = held.bytes
+    return found | {f"final/parameters_{name}": group.total for name, group in held.groups.items()}
+
+
+def _refitted(final: FinalRecord) -> Summary:
+    """`eval/…` is then of the retraining alone, and `test/…` of the refit; empty without."""
+    if final.refit is None:
+        return {}
+    refit = final.refit
+    found: Summary = {f"refit/{name}": getattr(refit, name) for name in ("rows", "steps")}
+    found["refit/seconds"] = refit.cost.seconds
+    return found | ({} if refit.cost.train_loss is None else {"refit/train_loss": refit.cost.train_loss})
+
+
+def _chosen(final: FinalRecord) -> Summary:
+    """The winner over fresh seeds; empty without."""
+    if final.confirmation is None or not final.confirmation.candidates:
+        return {}
+    first = final.confirmation.candidates[0]
+    found: Summary = {"confirmation/seeds": len(first.scores)}
+    measured = {"mean": first.mean, "optimism": final.confirmation.optimism}
+    found |= {f"confirmation/{name}": value for name, value in measured.items() if value is not None}
+    if first.interval is not None:
+        found |= dict(zip(("confirmation/low", "confirmation/high"), first.interval, strict=True))
+    return found

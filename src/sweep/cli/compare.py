@@ -1,0 +1,95 @@
+"""`sweep compare RUN_DIR RUN_DIR …`, or `python -m sweep.compare`: finished runs side by side, from their run directories alone."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.analysis.comparison.comparison import SAMPLES, SEED, Comparison, compare
+from sweep.analysis.comparison.contestants import Entry
+from sweep.errors import Fault, UserError, reported
+from sweep.report.comparison.publish import publish
+from sweep.report.comparison.summary import summary_lines
+from sweep.report.comparison.write import write
+
+_TRACKERS = ("wandb", "mock", "none")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    asked = _parser().parse_args(argv)
+    with reported():
+        comparison = _compared(asked)
+        folder = asked.out or Path("runs") / _default_name(comparison)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = write(comparison, folder)
+        print("\n".join(summary_lines(comparison)))
+        print(f"Report    {files[0]} (and compare.md, comparison.json)", flush=True)
+        publish(comparison, folder, files, tracker=asked.tracker)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.compare",
+        description="Set finished runs side by side: scores, significance, cost, and where each fails. "
+        "Nothing is trained, and no test split is read.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN_DIR",
+                        help="run directories; one is enough if it compares methods itself (study.compare_by)")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; by default runs/compare-NAMES")
+    parser.add_argument("--metric", action="append", default=[], metavar="NAME",
+                        help="such as f1_macro, the first one ranks; repeatable; by default the objective and the "
+                        "task's main ones")  # fmt: skip
+    parser.add_argument("--samples", type=_samples, default=SAMPLES, help="bootstrap resamples (default %(default)s)")
+    parser.add_argument("--seed", type=_seed, default=SEED, help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--tracker", choices=_TRACKERS, help="by default that of the first run")
+    return parser
+
+
+def _compared(asked: argparse.Namespace) -> Comparison:
+    faults = _out_faults(asked.out)
+    entries = [_entry(given) for given in asked.runs]
+    try:
+        comparison = compare(entries, metrics=asked.metric, samples=asked.samples, seed=asked.seed)
+    except UserError as error:
+        raise UserError([*error.faults, *faults]) from None
+    if faults:
+        raise UserError(faults)
+    return comparison
+
+
+def _entry(given: str) -> Entry:
+    name, equals, root = given.partition("=")
+    return Entry(Path(root), name) if equals and name and not Path(given).exists() else Entry(Path(given))
+
+
+def _default_name(comparison: Comparison) -> str:
+    names = "-".join(one.name for one in comparison.contestants)
+    return "compare-" + re.sub(r"[^\w.]+", "-", names)[:80].strip("-")
+
+
+def _out_faults(folder: Path | None) -> list[Fault]:
+    if folder is None:
+        return []
+    if (folder / "lock.json").exists():
+        return [Fault("--out", f"is {folder}, but that is a run directory; name another folder")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return [Fault("--out", f"is {folder}, but it cannot be made: {error.strerror or error}")]
+    return []
+
+
+def _samples(text: str) -> int:
+    number = int(text)
+    if not 100 <= number <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"is {number}, but must be from 100 to 1000000")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"is {number}, but must not be negative")
+    return number

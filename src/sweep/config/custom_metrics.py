@@ -1,0 +1,109 @@
+"""Metrics of the user's own, named by dotted paths in `dataset.metrics`.
+
+A metric is a function `(labels, probabilities) -> float`, or a class derived from `evaluate.Metric`,
+which is given predictions and references. Labels are (rows,) label numbers, or (rows, labels) of 0
+and 1 for a multi-label task; probabilities are (rows, labels).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.config.custom_code import OwnCodeError, load, told
+from sweep.config.metrics import BY_TASK, short_name
+from sweep.config.schema import DatasetConfig
+from sweep.errors import Fault, UserError, shortened
+
+KEY = "dataset.metrics"
+_TRIED = 2_000  # rows that a metric is tried on before training
+
+
+def own_values(
+    paths: Sequence[str],
+    labels: NDArray[np.int64],
+    decided: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> dict[str, float]:
+    """Return the value of each metric by its short name; NaN where a metric is not defined on these rows.
+
+    Raises UserError where a metric raises, or gives no number.
+    """
+    return {short_name(path): _value(path, labels, decided, probabilities) for path in paths}
+
+
+def metric_faults(dataset: DatasetConfig) -> Iterator[tuple[str, str]]:
+    """Yield the config key and the rule of each metric that cannot be imported or called."""
+    taken = set(BY_TASK[dataset.task])
+    for path in dataset.metrics:
+        name = short_name(path)
+        if name in taken:
+            yield KEY, f"names {path}, but there is a metric {name} already; give the function another name"
+        taken.add(name)
+        try:
+            if rule := _call_rule(path):
+                yield KEY, rule
+        except OwnCodeError as error:
+            yield KEY, str(error)
+
+
+def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) -> list[Fault]:
+    """Return what is wrong with the metrics when they are computed on the first rows, with random probabilities.
+
+    `labels` are those of the validation rows, and `count` is the number of labels.
+    """
+    rows = labels[:_TRIED]
+    chances = np.random.default_rng(0).dirichlet(np.ones(count), len(rows))
+    decided = chances.argmax(axis=1) if dataset.task == "single_label" else (chances > 1 / count).astype(np.int64)
+    faults: list[Fault] = []
+    for path in dataset.metrics:
+        try:
+            own_values([path], rows, decided, chances)
+        except UserError as error:
+            faults += error.faults
+    return faults
+
+
+def _value(path: str, *rows: NDArray[Any]) -> float:
+    with told(KEY, path, "when it was computed"):
+        found = _compute(load(path), *rows)
+    if isinstance(found, bool) or not isinstance(found, Real):
+        raise UserError.of(KEY, f"is {path}, which gave {shortened(repr(found), 60)}, but must give one number")
+    return float(found)
+
+
+def _compute(
+    owner: Callable[..., Any], labels: NDArray[Any], decided: NDArray[Any], probabilities: NDArray[Any]
+) -> object:
+    if not _is_evaluate_metric(owner):
+        return owner(labels.copy(), probabilities.copy())
+    found = owner(keep_in_memory=True, seed=0).compute(predictions=decided, references=labels)
+    return next(iter(found.values())) if isinstance(found, dict) and len(found) == 1 else found
+
+
+def _is_evaluate_metric(owner: object) -> bool:
+    if not isinstance(owner, type):
+        return False
+    from evaluate import EvaluationModule  # imports torch: the module of such a class has done so already
+
+    return issubclass(owner, EvaluationModule)
+
+
+def _call_rule(path: str) -> str:
+    """Return the rule that the object at the path breaks; empty if it breaks none."""
+    owner = load(path)
+    if isinstance(owner, type):
+        rule = f"is {path}, a class, but must be a function of labels and probabilities, or derive from evaluate.Metric"
+        return "" if _is_evaluate_metric(owner) else rule
+    try:
+        inspect.signature(owner).bind(None, None)
+    except TypeError as error:
+        return f"is {path}, which must take labels and probabilities: {error}"
+    except ValueError:  # a function written in C shows no signature; the try on a few rows decides
+        return ""
+    return ""

@@ -1,0 +1,90 @@
+"""The Jinja environment of all reports: templates hold the sentences, and filters write the
+numbers.
+
+A template named `….md.j2` is Markdown and is laid out after rendering (see `layout.laid_out`); one
+named `….txt.j2` is text for the terminal and is left as it is, without the empty lines at both
+ends.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from sweep.data.duplicates import told
+from sweep.data.raw import listed
+from sweep.markup import block, code, escape
+from sweep.report import units
+from sweep.report.layout import aligned, bold, bullets, cell, laid_out, listing, plain, table
+from sweep.report.wording import made
+
+
+def render(template: str, **values: object) -> str:
+    """Return the text of `templates/TEMPLATE` with these values.
+
+    Raises jinja2.UndefinedError where the template names a value that was not given.
+    """
+    text = environment().get_template(template).render(**values)
+    return laid_out(text) if template.endswith(".md.j2") else text.strip("\n")
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Return the one environment. Nothing is escaped by itself: every text that is not ours passes
+    through `md`."""
+    jinja = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    jinja.filters |= {
+        "md": escape,
+        "code": code,
+        "block": block,
+        "plain": plain,
+        "cell": cell,
+        "table": table,
+        "bold": bold,
+        "bullets": bullets,
+        "listing": listing,
+        "listed": listed,
+        "duplicates": told,
+        "yaml": dumped,
+        "made": made,
+        "searched": searched,
+        "aligned": aligned,
+        "python": repr,
+        "reported": units.reported,
+        "p_value": units.p_value,
+        "epoch": units.epoch,
+        "state": units.state,
+        "decimals": units.decimals,
+        "score": units.score,
+        "signed": units.signed,
+        "share": units.share,
+        "count": units.count,
+        "plural": units.plural,
+        "seconds": units.seconds,
+        "rate": units.rate,
+        "size": units.size,
+        "flops": units.flops,
+        "value": units.value,
+    }
+    jinja.globals["missing"] = units.MISSING
+    return jinja
+
+
+def searched(one: Any, key: str) -> str:
+    """Return what `one.params` has for the key, and what `one.used` has in its place."""
+    return units.searched_value(one.params, one.used, key) if key in one.params else units.MISSING
+
+
+def dumped(value: object) -> str:
+    """Return the value as YAML in the order of its keys."""
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))

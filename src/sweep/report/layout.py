@@ -1,0 +1,108 @@
+"""Markdown as templates write it: continued lines, tables, lists, and columns for the terminal."""
+
+from __future__ import annotations
+
+import re
+
+from sweep.markup import ENTITIES
+from sweep.markup import table as markdown_table
+from sweep.report.units import MISSING
+
+_FENCED = re.compile(r"^(`{3,})[^\n]*\n.*?^\1$", re.MULTILINE | re.DOTALL)
+_CONTINUED = re.compile(r"[ \t]*\n[ \t]+(?=\S)")
+_SPACES = re.compile(r"(?<=\S)  +(?=\S)")
+_EMPTY_LINES = re.compile(r"\n{3,}")
+_BARE_PIPE = re.compile(r"(?<!\\)\|")
+
+
+def laid_out(markdown: str) -> str:
+    """Return the Markdown as it is written to a file; text between code fences stays as it is.
+
+    An indented line continues the line above it, so that a template may break a long sentence.
+    Several spaces become one (not in tables, whose cells may be empty), several empty lines one,
+    and empty lines at both ends go.
+    """
+    parts, start = [], 0
+    for fenced in _FENCED.finditer(markdown):
+        parts += [_flowing(markdown[start : fenced.start()]), fenced.group()]
+        start = fenced.end()
+    return "".join([*parts, _flowing(markdown[start:])]).strip("\n")
+
+
+def plain(text: str) -> str:
+    """Return the text as one line of HTML without markup, for the summary of a fold."""
+    return " ".join(text.split()).translate(ENTITIES)
+
+
+def cell(markdown: str) -> str:
+    """Return Markdown for one cell of a table: no bare pipe and no line break."""
+    return _BARE_PIPE.sub(r"\\|", markdown.replace("\n", " "))
+
+
+def table(lines: str, sparse: bool = False) -> str:
+    """Return the table whose rows are `| cell | cell |` lines, the titles first; columns of
+    numbers are aligned right.
+
+    A `sparse` table leaves out columns in which every value is missing.
+    """
+    rows = [cells(line) for line in _filled(lines)]
+    if sparse:
+        columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {MISSING}]
+        rows = [list(row) for row in zip(*columns, strict=True)]
+    return markdown_table(rows[0], rows[1:]) + "\n"
+
+
+def bullets(lines: str) -> str:
+    """Return a list with an item for each line."""
+    return "".join(f"- {line}\n" for line in _filled(lines))
+
+
+def listing(lines: str, separator: str = ", ") -> str:
+    """Return the lines in one, with `separator` between them."""
+    return separator.join(_filled(lines))
+
+
+def aligned(lines: str, *widths: int) -> str:
+    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first.
+
+    The first columns have these widths, the one after them that of its longest cell; the others,
+    numbers, are aligned right.
+    """
+    rows = [[one.strip() for one in line.split("|")] for line in lines.splitlines() if line.strip()]
+    left = (*widths, max(len(row[len(widths)]) for row in rows) + 2)
+    right = [max(len(title), 6) + 2 for title in rows[0][len(left) :]]
+    padded = (
+        [
+            *(one.ljust(width) for one, width in zip(row, left, strict=False)),
+            *(one.rjust(width) for one, width in zip(row[len(left) :], right, strict=True)),
+        ]
+        for row in rows
+    )
+    return "".join("".join(row) + "\n" for row in padded)
+
+
+def bold(row: str, when: object = True, dashes: bool = False) -> str:
+    """Return a table's row with every cell in bold; missing values only with `dashes`."""
+    if not when:
+        return row
+    found = cells(_CONTINUED.sub(" ", row.strip()))
+    return f"| {' | '.join(f'**{one}**' if dashes or one != MISSING else one for one in found)} |\n"
+
+
+def cells(row: str) -> list[str]:
+    """Return the cells of a `| cell | cell |` line, without the spaces around them."""
+    return [one.strip() for one in _BARE_PIPE.split(row.strip())[1:-1]]
+
+
+def _filled(lines: str) -> list[str]:
+    """Each line with what continues it, without empty ones."""
+    joined = _CONTINUED.sub(" ", lines).split("\n")
+    return [
+        _SPACES.sub(" ", line.strip()) if not line.startswith("|") else line.strip() for line in joined if line.strip()
+    ]
+
+
+def _flowing(text: str) -> str:
+    lines = _CONTINUED.sub(" ", text).split("\n")
+    kept = (line.rstrip() if line.startswith("|") else _SPACES.sub(" ", line).rstrip() for line in lines)
+    return _EMPTY_LINES.sub("\n\n", "\n".join(kept))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from sweep.analysis.facts import read
+from sweep.report.figures import draw
+from sweep.report.matrix import confusion
+
+from .conftest import LABELS, emotions, final, matrix, part, rows, six_trials
+
+
+def test_a_small_matrix_stands_in_numbers_too(reported):
+    facts = read(reported)
+    found = rows(part("generalisation", facts).partition("### What was taken for what")[2])
+    assert found[0][:3] == ["true", r"card\_lost", r"card\_arrival"]
+    assert found[2][:4] == [r"card\_lost", "7", "4", "0"]
+
+
+def test_each_of_several_labels_has_its_matrix_and_threshold(make):
+    settings, ending = emotions()
+    store = make([six_trials()[1]], settings=settings, labels=LABELS[:3])
+    store.write_final(ending)
+    text, _, found = part("generalisation", read(store), {"confusion"}).partition("### Label by label")
+    assert "![Confusion on the test split](figures/confusion.png)" in text
+    assert [r"card\_lost", "0.310", "50", "10", "5", "35"] in rows(text)
+    assert "In 100 rows 35 labels were missed, 30 added wrongly." in text
+    assert "Thresholds were tuned, each for the best F1 of its label on validation." in text
+    assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(found)
+    assert [r"card\_arrival", "0.0000", "0.0000", "0.0000", "10"] in rows(found)
+    assert r"Never predicted: card\_arrival." in found
+
+
+def test_tuned_thresholds_are_in_the_picture():
+    _, ending = emotions()
+    titles = [axes.get_title() for axes in confusion(ending, multi_label=True).axes]
+    assert titles == ["card_lost, from 0.31", "card_arrival, from 0.50", "refund, from 0.72"]
+
+
+def test_seventy_seven_labels_are_drawn_large_enough_to_read(make):
+    names = tuple(f"intent_{index}" for index in range(77))
+    picture = confusion(final(six_trials()[1], names, matrix(names, 7, 4)), multi_label=False)
+    assert picture.get_figwidth() > 11
+    numbers = [text.get_text() for text in picture.axes[0].texts]
+    assert numbers == ["4"] * 26  # mistakes alone
+
+
+def test_one_run_draws_no_search(make, tmp_path):
+    from .conftest import completed, config
+
+    only = completed(0, [0.5, 0.6], [1.0, 0.9], {})
+    facts = read(make([only], settings=config(n_trials=1), ending=final(only)))
+    assert draw(facts, tmp_path / "figures") == {"winner", "confusion"}

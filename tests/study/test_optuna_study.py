@@ -1,0 +1,130 @@
+"""`OptunaStudy` alone: points that are asked for, ends that are recorded, and what a reopened study knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from support.studies import PLAIN
+from support.toys import plan
+from sweep.records.store import Store
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
+from sweep.study import optuna_study
+from sweep.study.optuna_study import OptunaStudy, known_experiment
+
+RATE = "optimizer.learning_rate"
+POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
+DONE = Completed(POINT, (POINT,), Cost())
+
+
+def lost(*, alone: bool = True, given_up: bool = False) -> Failed:
+    return Failed(FailureReason.LOST, "the process ended", (), Cost(), alone=alone, given_up=given_up)
+
+
+@contextmanager
+def opened(folder: Path, *overrides: str) -> Iterator[OptunaStudy]:
+    made = plan(folder, *overrides)
+    store = Store(folder / "run")
+    store.root.mkdir(parents=True, exist_ok=True)
+    with closing(OptunaStudy.open(made.config.study, made.space, store)) as study:
+        yield study
+
+
+def test_points_are_asked_for_in_places_and_lie_in_the_space(tmp_path: Path) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        asked = [study.ask() for _ in range(3)]
+        assert [study.place(trial.number) for trial, _ in asked] == [0, 1, 2]
+        assert study.place(7) is None
+        for _, params in asked:
+            assert params.keys() == {parameter.key for parameter in study.space}
+        assert len({params[RATE] for _, params in asked}) == 3 and study.counted == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "value"),
+    [
+        (DONE, TrialState.COMPLETE, 0.5),
+        (Pruned((POINT,), Cost()), TrialState.PRUNED, None),
+        (Failed(FailureReason.DIVERGED, "nan", (), Cost()), TrialState.FAIL, None),
+        (lost(given_up=True), TrialState.FAIL, None),
+    ],
+)
+def test_an_end_counts_unless_the_point_is_retried(
+    tmp_path: Path, outcome: Completed | Pruned | Failed, state: TrialState, value: float | None
+) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        trial, params = study.ask()
+        Store(tmp_path / "run").write_trial(TrialRecord(trial.number, params, outcome, "", 10, "", ""))
+        study.tell(trial, outcome)
+        (ended,) = study.ended()
+        assert (ended.state, ended.value, study.counted) == (state, value, 1)
+        assert study.study.waiting() == []
+    with opened(tmp_path, *PLAIN) as again:
+        assert again.counted == 1
+
+
+def test_a_retried_point_is_asked_for_next_with_its_place(tmp_path: Path) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        (first, params), _ = study.ask(), study.ask()
+        study.tell(first, lost())
+        assert study.counted == 0
+        again, same = study.ask()
+        assert (same, again.number, study.place(again.number)) == (params, 2, 0)
+
+
+def test_a_point_that_was_lost_alone_twice_is_given_up(tmp_path: Path) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        trial, params = study.ask()
+        assert not study.gives_up(params)
+        study.tell(trial, lost())
+        assert study.gives_up(params)
+
+
+def test_losses_beside_other_trials_do_not_count(tmp_path: Path) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        trial, params = study.ask()
+        study.tell(trial, lost(alone=False))
+        assert not study.gives_up(params)
+
+
+def test_trials_of_a_killed_process_are_found_running(tmp_path: Path) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        _, params = study.ask()
+    with opened(tmp_path, *PLAIN) as again:
+        ((trial, frozen),) = again.left_running()
+        assert frozen.params == params
+        again.tell(trial, lost())
+        assert list(again.left_running()) == []
+
+
+def test_a_kill_while_a_point_is_asked_for_leaves_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with opened(tmp_path, *PLAIN) as study, monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(optuna_study, "_suggest", killed)
+        study.ask()
+    with opened(tmp_path, *PLAIN) as again:
+        assert again.study.get_trials() == []
+
+
+def test_a_grid_wants_no_more_trials_than_it_has_points(tmp_path: Path) -> None:
+    grid = ("study.sampler=grid", "study.space=grid", *PLAIN)
+    for trials, wanted in ((50, 9), (4, 4)):
+        with opened(tmp_path / str(trials), *grid, f"study.n_trials={trials}") as study:
+            assert study.wanted == wanted
+
+
+def test_compared_values_get_equally_many_trials(tmp_path: Path) -> None:
+    with opened(tmp_path, "study.space=adapters", "study.compare_by=adapter", *PLAIN) as study:
+        values = [study.ask()[1]["adapter"] for _ in range(6)]
+    assert values[:3] == values[3:] == ["lora", "ia3", "head"]
+
+
+def test_the_experiment_of_a_storage_without_a_study_is_unknown(tmp_path: Path) -> None:
+    config = plan(tmp_path, *PLAIN).config.study
+    assert known_experiment(config, Store(tmp_path / "run")) == ""
