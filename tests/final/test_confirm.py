@@ -10,7 +10,7 @@ import pytest
 from support.toys import ToyEngine, ToySession, session
 from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.final.confirm import Chosen, _refresh, _settle, choose
+from sweep.final.confirm import Chosen, _arrange_folders, _update_records, choose
 from sweep.records.final import Candidate, Confirmation, FinalRecord, Parameters
 from sweep.records.store import Store
 from sweep.records.trial import Cost, EvalPoint, TrialPlan
@@ -108,23 +108,23 @@ def choice(store: Store, **numbers: int) -> list[Chosen]:
 
 
 def test_models_stay_where_they_are_if_the_same_ones_are_chosen(ended: Store) -> None:
-    _settle(ended, choice(ended, lora=3, ia3=4))
+    _arrange_folders(ended, choice(ended, lora=3, ia3=4))
     assert kept(ended) == {"final": 3, "methods/ia3": 4}
 
 
 def test_models_change_places_when_another_method_wins(ended: Store) -> None:
-    _settle(ended, choice(ended, ia3=4, lora=3))
+    _arrange_folders(ended, choice(ended, ia3=4, lora=3))
     assert kept(ended) == {"final": 4, "methods/lora": 3}
     assert (ended.final_dir / "model" / "weights").read_text() == "4"
 
 
 def test_a_model_makes_room_for_a_new_winner_of_another_method(ended: Store) -> None:
-    _settle(ended, choice(ended, ia3=9, lora=3))
+    _arrange_folders(ended, choice(ended, ia3=9, lora=3))
     assert kept(ended) == {"methods/lora": 3}
 
 
 def test_a_model_that_was_not_chosen_again_is_dropped(ended: Store) -> None:
-    _settle(ended, choice(ended, lora=3, ia3=8))
+    _arrange_folders(ended, choice(ended, lora=3, ia3=8))
     assert kept(ended) == {"final": 3}
     assert not list(ended.root.glob("methods/*moving*"))
 
@@ -135,7 +135,7 @@ def test_a_kept_record_hears_of_later_seeds_and_readings(ended: Store) -> None:
     first, second = choice(ended, lora=3, ia3=4)
     candidate = Candidate(3, {}, 0.8, (0.7, 0.6), 0.65, (0.1, 1.0))
     told = Confirmation((candidate,), 0.15, Cost())
-    _refresh(ended, [replace(first, confirmation=told), second])
+    _update_records(ended, [replace(first, confirmation=told), second])
     final, other = ended.final(), ended.final(ended.method_dir("ia3"))
     assert final is not None and other is not None
     assert (final.confirmation, final.test_readings, other.test_readings) == (told, 2, 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweep.config.schema import Config
-from sweep.final.confirm import Chosen, _settle
+from sweep.final.confirm import Chosen, _arrange_folders
 from sweep.records.final import FinalRecord, Parameters
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 def settled(store: Store, **chosen: int) -> dict[str, int]:
     """`final` is the winner's number, the others those of methods."""
     folders = {"final": store.final_dir, **{method: store.method_dir(method) for method in chosen if method != "final"}}
-    _settle(store, [Chosen(trial(number), None, folders[method], method) for method, number in chosen.items()])
+    _arrange_folders(store, [Chosen(trial(number), None, folders[method], method) for method, number in chosen.items()])
     return {folder.name: record.number for folder, record in store.finals().items()}
 
 
