@@ -58,5 +58,5 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def trial(steady_model_dir: Path) -> Callable[..., TrialPlan]:
-    """For a pack: without dropout, every step logged, and the weights kept as they are at the end."""
+    """Return a maker of trials for a pack: no dropout, every step logged, the last weights kept."""
     return lambda number=0, **sections: steady_plan(steady_model_dir, number, **sections)

@@ -1,4 +1,5 @@
-"""The table of architectures in docs/models.md: every row is what a tiny model of the architecture really does."""
+"""The table of architectures in docs/models.md: every row is what a tiny model of the architecture
+really does."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from sweep.data.tokenise import TokenisedData
 GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
 _ROW = re.compile(r"^\| `([\w-]+)` \| (yes|without dropout|no) \| (yes|no) \|$", re.MULTILINE)
 TABLE = {name: (packs, cached) for name, packs, cached in _ROW.findall(GUIDE.read_text())}
-# Where PEFT has adapters for layers of attention alone: a router is a linear layer that gives several things.
+# Where PEFT has adapters for layers of attention alone: a router is a linear layer that gives
+# several things.
 TARGETS = dict.fromkeys(("mixtral", "phimoe", "qwen2_moe"), ("q_proj", "v_proj"))
 
 
@@ -27,12 +29,14 @@ def test_the_table_is_sorted_and_names_what_can_be_tried() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_a_row_is_true(name: str, data: TokenisedData, tmp_path: Path) -> None:
-    """What packs gives the Trainer's numbers; what does not is trained by the Trainer all the same."""
+    """What packs gives the Trainer's numbers; what does not is trained by the Trainer all the
+    same."""
     assert tried(name, data, tmp_path) == TABLE[name]
 
 
 def tried(name: str, data: TokenisedData, folder: Path) -> tuple[str, str]:
-    """Whether LoRA trials pack, and whether a head is trained on cached features."""
+    """Return the table's claims: whether LoRA trials pack, and whether a head trains on cached
+    features."""
     model, short = saved(name, folder / "model", dropout=0.0), {"num_train_epochs": 1}
     adapter = {"r": 4, "target_modules": TARGETS.get(name, "all-linear")}
     trials = [steady_plan(model, number, adapter=adapter, trainer={**short, "seed": number}) for number in range(2)]
@@ -46,7 +50,7 @@ def tried(name: str, data: TokenisedData, folder: Path) -> tuple[str, str]:
 
 
 def saved(name: str, folder: Path, *, dropout: float) -> Path:
-    """With the words of the tests' data."""
+    """Return a tiny model with the words of the tests' data."""
     tokenizer = byte_pair_tokenizer(folder) if name == "qwen2" else word_tokenizer(words=WORDS)
     changes = {**rates(name, dropout), **({"position_embedding_type": "rotary"} if name == "esm" else {})}  # as ESM-2
     save_architecture(name, folder, tokenizer, **changes).save_pretrained(folder)

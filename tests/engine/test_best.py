@@ -1,4 +1,5 @@
-"""The weights that are left of a trial, in memory and on disk: those of its best evaluation, and of its newest."""
+"""The weights that are left of a trial, in memory and on disk: those of its best evaluation, and
+of its newest."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def test_the_best_adapter_is_on_disk_and_nothing_else(
 def test_the_newest_adapter_is_replaced_at_each_evaluation(
     plan: Plan, base_models: BaseModelCache, data: TokenisedData, tmp_path: Path, method: str
 ) -> None:
-    """A learning rate that makes things worse: the first evaluation is the best, the last the newest."""
+    """The learning rate makes the model worse: the first evaluation is the best, the last the
+    newest."""
     trial = plan(
         adapter={"method": method},
         study={"metric": "eval/loss", "direction": "minimize"},

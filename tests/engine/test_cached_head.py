@@ -21,7 +21,7 @@ HEAD = {"method": "head"}
 
 
 def by_trainer(trial: TrialPlan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch) -> Watcher:
-    """The same trial by the Hugging Face Trainer, row by row through the whole model."""
+    """Train the trial by the Hugging Face Trainer, row by row through the whole model."""
     watcher = Watcher()
     with monkeypatch.context() as patched:
         patched.setattr(cached_head, "suits", lambda config: False)
@@ -198,7 +198,7 @@ def test_the_whole_model_predicts_what_the_head_did(plan: Callable[..., TrialPla
 
 
 def test_what_a_trial_cost(plan: Callable[..., TrialPlan], data: TokenisedData) -> None:
-    """The base is in the account of the trial that ran it."""
+    """The trial that ran the base pays for it."""
     base_models, watcher = BaseModelCache("cpu"), Watcher()
     watcher.run(plan(adapter=HEAD), plan(number=1, adapter=HEAD), base_models=base_models, data=data)
     first, second = (outcome.cost for outcome in watcher.outcomes)

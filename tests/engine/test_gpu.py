@@ -1,4 +1,4 @@
-"""What only a CUDA device has: `pytest -m gpu`."""
+"""Tests that need a CUDA device: `pytest -m gpu`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ BF16 = {"bf16": True, "num_train_epochs": 4}
 
 
 def pack(model: Path, quantization: str, **trainer: Any) -> list[TrialPlan]:
-    """Unlike ranks, batches and lengths of training; the last one joins when another has left."""
+    """Return trials with different ranks, batches and lengths; the last one joins later."""
     settings = [{"r": 4}, {"r": 16}, {"method": "ia3"}, {"lora_dropout": 0.2}]
     own = [{}, {"per_device_train_batch_size": 5}, {"num_train_epochs": 2}, {"gradient_accumulation_steps": 2}]
     return [

@@ -1,4 +1,5 @@
-"""The order of rows: the Trainer's where nothing is dropped, and the same in every engine where something is."""
+"""The order of rows: the Trainer's where nothing is dropped, and the same in every engine where
+something is."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ def test_engines_agree_over_epochs_with_dropout(
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, tokens: list[tuple[int, ...]]) -> Batches:
-    """The batches that whatever engine trains on, filled in while it runs."""
+    """Return a list that is filled with the batches that an engine trains on."""
     seen: Batches = []
     step, finish_batch, run_pass = ReportingTrainer.training_step, Slot.finish_batch, CachedHeadLoop._pass
 

@@ -46,7 +46,8 @@ BASES: dict[str, Callable[[Path], Path]] = {
 
 
 def drawn(rows: int, *, sharpness: float = 1.5) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors of very different spreads, labels drawn by a true model, and that model's log-probabilities."""
+    """Vectors of very different spreads, labels drawn by a true model, and that model's
+    log-probabilities."""
     generator = torch.Generator().manual_seed(rows)
     values = torch.randn(rows, 6, generator=generator)
     rule = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
@@ -160,7 +161,8 @@ def test_random_does_nothing(model_dir: Path, data: TokenisedData) -> None:
 def test_a_probe_is_fitted_once_where_the_seed_does_not_matter(
     base: str, fits: int, data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The layer in front of DistilBERT's last starts from the seed, as a pooler does that the checkpoint lacks."""
+    """The layer in front of DistilBERT's last starts from the seed, as a pooler does that the
+    checkpoint lacks."""
     count, real, base_models, folder = [], probe.fit, BaseModelCache("cpu"), BASES[base](tmp_path)
     monkeypatch.setattr(probe, "fit", lambda *args, **options: count.append(1) or real(*args, **options))
     found = []

@@ -110,7 +110,8 @@ def test_nothing_of_a_trial_stays_in_memory(
 def test_label_smoothing_changes_what_is_trained_not_how_it_is_judged(
     steady_model_dir: Path, base_models: BaseModelCache, data: TokenisedData
 ) -> None:
-    """A head that starts at the same weights is judged by the same loss before it has learnt anything."""
+    """A head that starts at the same weights is judged by the same loss before it has learnt
+    anything."""
     seen = []
     for smoothing in (0.0, 0.5):
         watcher = Watcher()

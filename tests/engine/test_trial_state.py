@@ -1,13 +1,16 @@
-"""How a trial ends: at its last evaluation, early, or by a failure that is told from our own mistakes."""
+"""The state of a trial: its reports, its best evaluation, and its end, told from our own
+mistakes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,9 +21,10 @@ from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import Clock
-from sweep.engine.trial_state import TrialState
+from sweep.engine.evaluation import Predictions
+from sweep.engine.trial_state import Stopped, TrialState, stopped_before_start
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 
@@ -150,7 +154,7 @@ def test_early_stopping_counts_evaluations_without_a_gain(
     strategy: str,
     evaluated_at: list[int],
 ) -> None:
-    """But not those within the first epoch, which are there for the pruner."""
+    """Evaluations within the first epoch, which are made for the pruner, are not counted."""
     trial = plan(
         optimizer={"learning_rate": 1e-9},
         trainer={
@@ -165,10 +169,171 @@ def test_early_stopping_counts_evaluations_without_a_gain(
     assert outcome.best == min(outcome.evals, key=lambda point: Config().study.objective.key(point.metrics))
 
 
+@dataclass
+class Heard:
+    """Notes the reports of a state, and how often it asks for its weights to be kept."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    said: list[Step | EvalPoint] = field(default_factory=list)
+    best: int = 0
+    newest: int = 0
+
+    def report(self, event: Step | EvalPoint) -> Verdict:
+        self.said.append(event)
+        return self.verdicts.get(f"{type(event).__name__} {event.step}", Verdict.CONTINUE)
+
+    def keep(self) -> None:
+        self.best += 1
+
+    def keep_newest(self) -> None:
+        self.newest += 1
+
+
+def state_of(heard: Heard, *, stop_after: int | None = None, **trainer: Any) -> TrialState:
+    """Forty rows in batches of ten: four steps an epoch."""
+    sections = {"trainer": {"per_device_train_batch_size": 10, "num_train_epochs": 2, "logging_steps": 3, **trainer}}
+    settings = TrainSettings.of(Config.model_validate(sections))
+    return TrialState.of(
+        settings, Clock(), rows=40, report_step=heard.report, report_eval=heard.report, keeper=heard,
+        stop_after=stop_after,
+    )  # fmt: skip
+
+
+def step(state: TrialState, loss: float = 0.5) -> None:
+    state.on_batch(10, torch.tensor(loss))
+    if state.on_step((state.step + 1) / 4):
+        state.on_log(learning_rate=0.1, grad_norm=2.0)
+
+
+def predictions(right: int, loss: float = 0.5) -> Predictions:
+    scores = np.eye(2, dtype=np.float32)[[0] * right + [1] * (4 - right)]
+    return Predictions(scores, np.zeros(4, dtype=np.int64), loss, seconds=0.0)
+
+
+def test_steps_are_logged_with_the_mean_loss_since_the_last_one() -> None:
+    heard = Heard()
+    state = state_of(heard, eval_strategy="no")
+    for loss in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0):
+        step(state, loss)
+    assert [one.metrics.get("train/loss") for one in heard.said] == [None, None, 2.0, None, None, 5.0, None, 7.5]
+    assert heard.said[2] == Step(3, 8, 0.75, {
+        "train/loss": 2.0, "train/learning_rate": 0.1, "train/grad_norm": 2.0, "train/epoch": 0.75,
+    })  # fmt: skip
+    assert (state.mean_loss(), state.samples, state.finished, state.ended) == (4.5, 80, True, False)
+
+
+def test_batches_of_one_step_are_counted_and_their_losses_added() -> None:
+    state = state_of(Heard(), logging_steps=1)
+    state.on_batch(10, torch.tensor(0.25))
+    state.on_batch(3, torch.tensor(0.5))
+    assert (state.samples, state.step, state.mean_loss()) == (13, 0, None)
+    state.on_step(0.25)
+    assert state.mean_loss() == 0.75
+
+
+def test_a_norm_that_is_not_finite_is_left_out() -> None:
+    heard = Heard()
+    state = state_of(heard, logging_steps=1)
+    state.on_batch(10, torch.tensor(0.5))
+    assert state.on_step(0.25)
+    state.on_log(learning_rate=0.1, grad_norm=math.inf)
+    assert tuple(heard.said[0].metrics) == ("train/loss", "train/learning_rate", "train/epoch")
+    assert not state.ended
+
+
+def test_evaluations_are_due_after_the_steps_planned() -> None:
+    state = state_of(Heard(), eval_strategy="epoch")
+    due = []
+    for _ in range(8):
+        step(state)
+        due.append(state.evaluation_due)
+        if due[-1]:
+            state.on_eval(predictions(2))
+    assert [number for number, one in enumerate(due, start=1) if one] == [4, 8]
+    assert (state.eval_samples, len(state.evals)) == (8, 2)
+
+
+def test_the_best_and_the_newest_weights_are_kept() -> None:
+    heard = Heard()
+    state = state_of(heard)
+    for right in (2, 3, 1):
+        step(state)
+        state.on_eval(predictions(right))
+    assert (heard.best, heard.newest) == (2, 3)
+    assert state.best is not None and (state.best.index, state.best.metrics["eval/accuracy"]) == (2, 0.75)
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_at_its_step() -> None:
+    heard = Heard()
+    state = state_of(heard)
+    step(state)
+    step(state, math.nan)
+    assert state.failure == (FailureReason.DIVERGED, "training loss is nan at step 2 of 8")
+    assert (state.finished, state.evaluation_due, len(heard.said)) == (True, False, 1)
+
+
+def test_scores_that_are_not_finite_end_the_trial() -> None:
+    heard = Heard()
+    state = state_of(heard)
+    step(state)
+    state.on_eval(predictions(2, math.inf))
+    assert state.failure == (FailureReason.DIVERGED, "validation loss is inf at step 1 of 8")
+    assert (heard.newest, state.evals) == (0, [])
+
+
+def test_patience_ends_the_trial_but_not_after_its_last_step() -> None:
+    state = state_of(Heard(), eval_strategy="steps", eval_steps=1, early_stopping_patience=2)
+    for _ in range(3):
+        step(state)
+        state.on_eval(predictions(2))
+    assert state.stopped_early and state.finished
+    state = state_of(Heard(), eval_strategy="steps", eval_steps=1, early_stopping_patience=1, num_train_epochs=0.5)
+    for _ in range(2):
+        step(state)
+        state.on_eval(predictions(2))
+    assert state.idle == 1 and state.finished and not state.stopped_early
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PRUNE, Verdict.INTERRUPT, Verdict.TIME_OUT])
+def test_the_study_can_stop_a_trial_before_its_first_step(verdict: Verdict) -> None:
+    state = state_of(Heard({"Step 0": verdict}))
+    with pytest.raises(Stopped):
+        state.check_stop()
+    assert state.ended and state.step == 0
+    other = Heard()
+    state_of(other).check_stop()
+    assert other.said == [Step(0, 8, 0.0)]
+
+
+def test_the_first_failure_counts() -> None:
+    state = state_of(Heard())
+    state.apply(Verdict.TIME_OUT)
+    state.apply(Verdict.INTERRUPT)
+    failed = state.outcome(Cost())
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.message) == (FailureReason.TIMED_OUT, "out of time after step 0")
+
+
+def test_a_training_without_evaluations_ends_on_the_way_of_its_schedule() -> None:
+    heard = Heard()
+    state = state_of(heard, stop_after=2, eval_strategy="steps", eval_steps=1)
+    for _ in range(2):
+        assert not state.finished
+        step(state)
+        assert not state.evaluation_due
+    assert (state.finished, state.ended, state.schedule_steps) == (True, False, 8)
+    assert [(one.step, bool(one.metrics)) for one in heard.said] == [(1, False), (2, True)]
+
+
+def test_a_trial_that_is_not_wanted_any_more_has_an_outcome_without_a_model(plan: Plan) -> None:
+    trial = plan()
+    ended = stopped_before_start(trial, lambda *_: Verdict.INTERRUPT)
+    assert isinstance(ended, Failed) and ended.reason is FailureReason.INTERRUPTED
+    assert stopped_before_start(trial, lambda *_: Verdict.CONTINUE) is None
+
+
 def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count_it() -> None:
-    state = TrialState(
-        TrainSettings.of(Config()), Clock(), lambda _: Verdict.CONTINUE, lambda _: Verdict.CONTINUE, 4, 4
-    )
+    state = state_of(Heard())
     points = [(0.5, 0.9), (0.8, 0.6), (0.8, 0.5), (0.8, 0.5)]
     taken = [
         state.add(step, float(step), {"eval/accuracy": accuracy, "eval/loss": loss})

@@ -1,4 +1,4 @@
-"""A training that nothing is scored with, on train and validation rows together, as a refit is."""
+"""A training without evaluations, on train and validation rows together, as for a refit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
 def fitted(
     trial: TrialPlan, steps: int, *, base_models: BaseModelCache, data: TokenisedData, watcher: Watcher
 ) -> dict[str, Tensor]:
-    """The trained weights."""
+    """Return the trained weights."""
     with training(replace(trial, total_steps=steps), base_models, data, watcher) as done:
         assert done.failed is None
         return trainable_state(done.model)

@@ -1,4 +1,4 @@
-"""Label words learn, and what they were worth before is known."""
+"""Trials with label words, and the scores of their base before it is trained."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_label_words_learn(model_dir: Path, words_data: TokenisedData, adapter: 
 
 
 def test_training_and_validation_loss_are_the_same_quantity(model_dir: Path, words_data: TokenisedData) -> None:
-    """At a learning rate of next to nothing, on the validation rows, both are of one model."""
+    """At a learning rate near zero, both sets of scores come from one model."""
     splits = words_data.splits
     same = Splits(splits.labels, splits.validation, splits.validation, None, splits.state)
     data = TokenisedData(same, words_data.cache)

@@ -13,7 +13,6 @@ from sweep.errors import UserError
 from sweep.plan.plan import make_plan
 
 
-
 def test_a_warmup_of_most_of_the_trial_is_told() -> None:
     plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
     (note,) = plan.notes

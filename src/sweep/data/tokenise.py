@@ -119,7 +119,7 @@ def padded_in_full(tokenizer: Tokenizer) -> bool:
 
 
 def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError where rows would be cut to special tokens alone: tokenizers then cut nothing, or leave no text.
+    """Raise UserError if the length limit leaves no room for text beside the special tokens.
 
     `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
     """

@@ -118,7 +118,8 @@ def test_whichever_attention_is_asked_for(data: TokenisedData, tmp_path: Path, n
 def test_a_model_of_another_make_comes_out_right(
     data: TokenisedData, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its attention is its own code. If the engine cannot pack it, the Trainer has it, and the user is told."""
+    """The attention of the model is code of its own. Where it cannot be packed, the Trainer trains
+    it, and a warning says so."""
     model = tiny("gpt2", tmp_path / name)
     with torch.random.fork_rng([]):
         torch.manual_seed(3)
@@ -141,8 +142,8 @@ def test_a_model_of_another_make_comes_out_right(
 def test_rows_longer_than_any_that_were_compared(
     data: TokenisedData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a model that windows its attention by a mask alone: trials whose rows are cut to the window pack; one whose rows are not
-    goes to the Trainer, and they go on."""
+    """A model limits its attention to a window by a mask alone. Trials whose rows are cut to the
+    window are packed; one whose rows are longer goes to the Trainer, and the others go on."""
     model, trainer = tiny("qwen2_moe", tmp_path / "qwen2_moe"), {"num_train_epochs": 1}
     cut = {"max_length": 4}
     trials = [
@@ -157,7 +158,8 @@ def test_rows_longer_than_any_that_were_compared(
 
 
 def test_a_validation_row_longer_than_all_others(data: TokenisedData, tmp_path: Path) -> None:
-    """It is among the rows that are compared: what only it shows keeps the trial from being packed."""
+    """The longest row is among those compared. A difference that only it shows keeps the trial out
+    of the pack."""
     model = tiny("qwen2_moe", tmp_path / "qwen2_moe")
     train = replace(data.splits.train, texts=tuple(" ".join(text.split()[:4]) for text in data.splits.train.texts))
     rows = TokenisedData(replace(data.splits, train=train), tmp_path / "tokens")
@@ -168,7 +170,7 @@ def test_a_validation_row_longer_than_all_others(data: TokenisedData, tmp_path: 
 
 @pytest.mark.usefixtures("in_double")
 def test_a_pooler_that_every_trial_has_of_its_own(data: TokenisedData, tmp_path: Path) -> None:
-    """The checkpoint lacks it: it is drawn from the trial's seed, and trained."""
+    """The checkpoint lacks the pooler: it is drawn from the trial's seed, and trained."""
     model = tiny("bert", tmp_path / "bert")
     BertModel.from_pretrained(model, add_pooling_layer=False).save_pretrained(model)
     found, expected = both(*pair(model), data=data, folder=tmp_path)
@@ -181,7 +183,8 @@ def test_a_pooler_that_every_trial_has_of_its_own(data: TokenisedData, tmp_path:
 def test_a_saved_adapter_is_the_trials_own(
     data: TokenisedData, tmp_path: Path, name: str, adapter: dict[str, Any]
 ) -> None:
-    """Loaded by this program, and on a plain base by PEFT alone, it scores what the trial scored."""
+    """The saved adapter gives the trial's scores, loaded by this program and by PEFT alone on a
+    plain base."""
     model = tiny(name, tmp_path / name)
     shared: dict[str, Any] = {
         "study": {"metric": "eval/loss", "direction": "minimize"},
@@ -224,7 +227,7 @@ def test_under_autocast(data: TokenisedData, tmp_path: Path, name: str) -> None:
 
 
 def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
-    """Each comes out as it would alone, and no base is there beside another."""
+    """Each trial gets the numbers that it gets alone, and two bases are never in memory together."""
     model, other = tiny("gpt2", tmp_path / "gpt2"), tiny("bert", tmp_path / "bert")
     words = {"card": " card", "cash": " cash", "fees": " fees", "other": " limit"}
     prompt = {"template": "{text} login", "label_words": words}
@@ -252,7 +255,7 @@ def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData
 
 
 def test_the_base_is_left_as_it_was(data: TokenisedData, tmp_path: Path) -> None:
-    """What is trained on the same bench afterwards, by the Trainer, is what a new bench would give."""
+    """A trial that the Trainer trains afterwards on the same base gets the numbers of a new base."""
     model, base_models = tiny("gpt2", tmp_path / "gpt2"), BaseModelCache("cpu")
     packed(*pair(model, **NF4), data=data, base_models=base_models)
     after = steady_plan(model, 5, adapter=NF4, trainer={"num_train_epochs": 1})

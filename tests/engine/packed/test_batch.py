@@ -31,7 +31,7 @@ def test_tokens_are_of_the_trial_whose_row_they_are() -> None:
 
 
 def test_a_group_pads_with_the_row_itself() -> None:
-    """A neighbour's token there would let its NaN through."""
+    """Padding with a neighbour's token would let its NaN through."""
     (group,) = packed([row(1, 2, 3)], [row(4)]).groups
     assert group.index.tolist() == [[0, 1, 2, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3, 3, 3]]
     assert group.real is not None and group.real.sum(dim=1).tolist() == [3, 1]

@@ -1,4 +1,4 @@
-"""Masks as a GPU draws them: each value a function of its number."""
+"""Masks as a GPU draws them: each value is a function of its number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sweep.engine.packed.noise import Counted, Noise, Rates, _values, splitmix64
 
 CPU = torch.device("cpu")
 GOLDEN = 0x9E3779B97F4A7C15
-# The first words after 0 and 1234567, as published with Vigna's splitmix64.c and by those who ported it.
+# The first words after 0 and 1234567, as published with Vigna's splitmix64.c and by those who
+# ported it.
 WORDS = {
     0: [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F],
     1234567: [6457827717110365317, 3203168211198807973, 9817491932198370423],

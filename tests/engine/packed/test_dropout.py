@@ -1,4 +1,5 @@
-"""Dropout in a pack: each trial's masks are its own, drawn from its seed, and fall as the Trainer's do on average."""
+"""Dropout in a pack: each trial draws masks of its own from its seed, distributed as the
+Trainer's."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def shaky(shaky_model_dir: Path) -> Plan:
 
 
 def mates(shaky: Plan, trial: TrialPlan) -> list[TrialPlan]:
-    """`trial` second in a pack, and joining it when another has left."""
+    """Return trials with `trial` second in the pack, and a trial that joins when another has left."""
     lora = {"lora_dropout": 0.2}
     return [
         shaky(1, trainer={"seed": 11, "per_device_train_batch_size": 3, "num_train_epochs": 0.5}, adapter=lora),
@@ -68,7 +69,7 @@ def test_masks_do_not_depend_on_the_rest_of_the_pack(shaky: Plan, data: Tokenise
 
 @pytest.mark.usefixtures("in_double")
 def test_a_trial_that_drops_nothing_draws_nothing(shaky: Plan, data: TokenisedData) -> None:
-    """Whatever others drop before the same layers, or before layers that the trial has no adapter on."""
+    """The masks do not depend on the dropout of other trials, on the same layers or on others."""
     lora = {"lora_dropout": 0.3, "target_modules": ("query", "key", "value")}
     mate, still = shaky(1, trainer={"seed": 1}, adapter=lora), shaky(2, trainer={"seed": 2, "num_train_epochs": 1})
     alone = packed(still, data=data).losses(2)
@@ -99,13 +100,13 @@ def test_the_same_pack_twice_gives_the_same_numbers(shaky: Plan, data: Tokenised
 
 @pytest.fixture
 def in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows in one batch, always in their own order: losses then differ by masks alone."""
+    """All rows are in one batch, always in the same order: losses then differ by masks alone."""
     monkeypatch.setattr("sweep.engine.optimizer_steps.row_order", lambda lengths, _: [list(range(len(lengths)))])
 
 
 @pytest.mark.usefixtures("in_one_order")
 def test_seeds_draw_masks_of_their_own(shaky: Plan, still_model_dir: Path, data: TokenisedData) -> None:
-    """Head and adapter are without effect yet: but for dropout, the first losses would be equal."""
+    """Head and adapter have no effect yet: without dropout, the first losses would be equal."""
     once = {**WHOLE, "num_train_epochs": 1}
     still = [steady_plan(still_model_dir, number, trainer={**once, "seed": number}) for number in range(2)]
     found = packed(*still, data=data)
@@ -164,7 +165,8 @@ def test_a_layer_that_runs_twice_drops_other_values_each_time(
 def test_random_numbers_that_no_trial_owns(
     data: TokenisedData, tmp_path: Path, caplog: pytest.LogCaptureFixture, dropout: float, engine: str
 ) -> None:
-    """OPT's layers call torch's dropout themselves, and draw a number to skip layers by, which without skipping decides nothing."""
+    """OPT's layers call torch's dropout themselves, and draw a number to skip layers by, which
+    without skipping decides nothing."""
     model = tiny("gpt2", tmp_path / "opt")
     with torch.random.fork_rng([]):
         torch.manual_seed(3)
@@ -192,7 +194,7 @@ def albert(folder: Path) -> Path:
 
 
 def test_equal_seeds_draw_equal_masks(shaky: Plan, data: TokenisedData) -> None:
-    """Of trials that differ in what they learn from, not yet in what they know."""
+    """The trials differ in their learning rates, which do not matter before the first step."""
     once = {**WHOLE, "num_train_epochs": 1, "seed": 3}
     trials = [
         shaky(number, trainer=once, optimizer={"learning_rate": rate}) for number, rate in enumerate((1e-3, 1e-2))
@@ -215,8 +217,8 @@ def test_evaluations_drop_nothing(shaky: Plan, data: TokenisedData) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2", "llama"])
 def test_losses_scatter_as_the_trainers_do(data: TokenisedData, tmp_path: Path, name: str) -> None:
-    """Of a model that stands still, over steps with fresh masks. The mean tells dropout that is missing or too strong, the
-    spread tells masks that rows or positions share."""
+    """Of a model that stands still, over steps with fresh masks. The mean tells dropout that is
+    missing or too strong, the spread tells masks that rows or positions share."""
     model = tiny(name, tmp_path / name, dropout=HEAVY, labels=LABELS)
     trial = steady_plan(
         model, 0, optimizer={"learning_rate": NOTHING_LEARNT},
@@ -241,7 +243,8 @@ def test_losses_scatter_as_the_trainers_do(data: TokenisedData, tmp_path: Path, 
 def test_trials_learn_as_they_do_by_the_trainer(
     data: TokenisedData, tmp_path: Path, dropout: float, adapter: dict[str, Any]
 ) -> None:
-    """Final training losses of sixteen seeds, seed by seed: the same first weights, the same rows, other masks."""
+    """Final training losses of sixteen seeds, seed by seed: the same first weights, the same rows,
+    other masks."""
     model = tiny("bert", tmp_path / "bert", dropout=dropout)
     trials = [
         steady_plan(model, seed, adapter=adapter, trainer={"seed": seed, "num_train_epochs": 4, "eval_strategy": "no"})

@@ -1,4 +1,4 @@
-"""Trials that train at once, against the Trainer that trains them one by one: the same numbers, whatever their settings."""
+"""The packed engine against the Trainer: trials with any settings get the same numbers."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ SETTINGS: list[dict[str, Any]] = [
 def test_every_setting_means_what_it_means_to_the_trainer(
     trial: Plan, data: TokenisedData, tmp_path: Path, sections: dict[str, Any]
 ) -> None:
-    """Beside a trial of other settings, that ends before it."""
+    """The trial trains beside one with other settings, which ends earlier."""
     mate = trial(1, trainer={"per_device_train_batch_size": 10, "num_train_epochs": 1, "seed": 1}, adapter={"r": 4})
     assert_alike(*both(trial(0, **sections), mate, data=data, folder=tmp_path))
 
 
 def mixed(trial: Plan) -> list[TrialPlan]:
-    """No two alike in anything that a trial has of its own."""
+    """Return trials that differ in all that belongs to a trial alone."""
     return [
         trial(0, adapter={"r": 4, "lora_alpha": 8.0}, optimizer={"learning_rate": 1e-3},
               trainer={"num_train_epochs": 4}),
@@ -99,7 +99,7 @@ def prune_second(trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
 @pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("slots", [2, 3, 4, 16])
 def test_a_mixed_pack_in_double_precision(trial: Plan, data: TokenisedData, tmp_path: Path, slots: int) -> None:
-    """One is pruned on the way, and others join as there is room."""
+    """One trial is pruned on the way, and others join when a slot is free."""
     found, expected = both(*mixed(trial), data=data, folder=tmp_path, slots=slots, judge=prune_second)
     assert isinstance(found.outcome(1), Pruned)
     assert_alike(found, expected)
@@ -147,7 +147,7 @@ def test_two_hundred_steps_in_double_precision(trial: Plan, data: TokenisedData,
 
 
 def test_an_optimizer_of_eight_bits(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
-    """Rank 128 of 64 makes a matrix that is large enough for it."""
+    """Only rank 128 on 64 columns makes a matrix that is large enough for eight bits."""
     eight = {"name": "paged_adamw_8bit"}
     adapter = {"r": 128, "target_modules": ("intermediate.dense",)}
     trials = [trial(0, optimizer=eight, adapter=adapter), trial(1, optimizer=eight, trainer={"seed": 1})]
@@ -172,7 +172,7 @@ def test_in_bf16(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
 
 
 def test_on_a_base_in_bfloat16(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
-    """Head and adapter are float32 all the same."""
+    """Head and adapter stay float32."""
     half = {"path": trial().config.model.path, "dtype": "bfloat16"}
     trials = [trial(0, model=half), trial(1, model=half, trainer={"seed": 1}, adapter=IA3)]
     found, expected = both(*trials, data=data, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""One trial of a pack goes wrong, or memory runs out: what it means to that trial, and what to the others."""
+"""One trial of a pack fails, or memory runs out: the others keep their numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def around(trial: Plan, middle: TrialPlan) -> list[TrialPlan]:
 def test_a_trial_that_diverges_leaves_the_others_untouched(
     trial: Plan, data: TokenisedData, tmp_path: Path, request: Any, adapter: dict[str, Any], position: int, double: bool
 ) -> None:
-    """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
+    """The others have the same bits as in a pack where that trial is pruned at the same step."""
     if double:
         request.getfixturevalue("in_double")
 
@@ -87,8 +87,9 @@ def test_a_pack_of_diverging_trials_admits_the_next(trial: Plan, data: Tokenised
 def memory_for(
     tokens: int, monkeypatch: pytest.MonkeyPatch, *, where: str = "forward", rows: int = 10**9
 ) -> Iterator[list[int]]:
-    """Runs out where more `tokens` enter the base at once: as they do, or at the first layer on the way back; or where an
-    evaluation has more `rows` for the head. Gives the tokens of each failure."""
+    """Runs out where more `tokens` enter the base at once: as they do, or at the first layer on
+    the way back; or where an evaluation has more `rows` for the head. Gives the tokens of each
+    failure."""
     embedding, linear = functional.embedding, functional.linear
     failures: list[int] = []
 
@@ -116,7 +117,8 @@ def memory_for(
         yield failures
 
 
-# The longest of all texts has 14 tokens. These hold one batch of any of `crowd`, and not those of two.
+# The longest of all texts has 14 tokens. These hold one batch of any of `crowd`, and not those of
+# two.
 BATCH = 4
 ENOUGH = 14 * BATCH
 
@@ -137,7 +139,7 @@ def crowd(trial: Plan, **trainer: Any) -> list[TrialPlan]:
 def test_without_memory_for_all_the_pack_shrinks(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """No trial is lost, and every number is what it would have been."""
+    """No trial is lost, and every number is the same as with enough memory."""
     expected = one_by_one(*crowd(trial), data=data)
     with memory_for(ENOUGH, monkeypatch, where=where) as failures:
         found = packed(*crowd(trial), data=data)
@@ -239,7 +241,7 @@ def test_memory_that_runs_out_for_any_row_fails_every_trial(
 def test_a_trial_that_does_not_fit_is_deferred(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory runs out while the third one's model is made, beside two others."""
+    """Memory runs out while the model of the third trial is loaded beside two others."""
     expected = one_by_one(*crowd(trial), data=data)
     attach, made = base_model_cache.attach, []
 
@@ -257,7 +259,8 @@ def test_a_trial_that_does_not_fit_is_deferred(
 def test_a_trial_for_the_trainer_finds_the_memory_of_the_pack_free(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training every weight takes memory that there is only where no adapter of another trial is there."""
+    """Training every weight needs memory that is free only when no other trial's adapter is
+    loaded."""
     taken, attach, training_step = [], base_model_cache.attach, ReportingTrainer.training_step
 
     def attached(base: Any, config: Any) -> Any:
@@ -298,7 +301,8 @@ def test_our_own_mistakes_are_not_a_trials_failure(
 def test_no_memory_while_a_second_trial_is_loaded(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of its layers; the first one, which had trained alone, goes on as it was."""
+    """Memory runs out between two layers; the first trial, which had trained alone, goes on as
+    before."""
     trials = [trial(0), trial(1, trainer={"seed": 1, "num_train_epochs": 1})]
     of, made = adapters._Loras.of.__func__, []  # type: ignore[attr-defined]
 

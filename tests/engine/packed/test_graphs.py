@@ -67,7 +67,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mixed(model: Path, **more: Any) -> list[TrialPlan]:
-    """Unlike batches, ranks, targets and lengths; the last two join when the first two have left."""
+    """Return trials with different batches, ranks, targets and lengths; the last two join later."""
     long, short = {"num_train_epochs": 3}, {"num_train_epochs": 1.4, "seed": 1}
     return [
         steady_plan(model, 0, adapter={"r": 4}, trainer=short),
@@ -123,7 +123,7 @@ def test_masks_do_not_depend_on_the_rest_of_the_pack(calls: Calls, data: Tokenis
 def test_a_trial_that_diverges_leaves_the_others_untouched(
     calls: Calls, data: TokenisedData, tmp_path: Path, pooling: str
 ) -> None:
-    """Held against a pack in which that trial leaves at the same step for another reason: bit by bit."""
+    """The others have the same bits as in a pack where that trial is pruned at the same step."""
     model = tiny("gpt2", tmp_path / "gpt2")
 
     def run(name: str, rate: float, judge: Judge) -> Run:

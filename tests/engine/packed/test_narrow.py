@@ -1,4 +1,4 @@
-"""Which layers are narrowed, and to what."""
+"""The layers that are narrowed, and the tokens that they are narrowed to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pack(*lengths: int) -> PackedBatch:
 
 
 def prepared(folder: Path, name: str) -> tuple[nn.Module, PackContext]:
-    """A base whose attention is the pack's."""
+    """Return a base with the attention of a pack, and its context."""
     model = AutoModel.from_pretrained(tiny(name, folder / name)).eval()
     context = PackContext()
     context.attach(model)

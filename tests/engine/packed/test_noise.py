@@ -1,4 +1,4 @@
-"""Masks of dropout: each trial's own, and right on average."""
+"""Dropout masks: each trial has its own, with the right mean."""
 
 import pytest
 import torch

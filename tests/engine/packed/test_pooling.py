@@ -1,11 +1,13 @@
-"""Which vector of a row a pack gives its heads: the one that the Trainer's model does, or none."""
+"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
@@ -15,15 +17,17 @@ from support.packs import assert_alike, both, packed, steady_plan
 from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.packed.agreement import fitting
+from sweep.engine.packed.batch import PackedBatch, Row
 from sweep.errors import first_line
 from sweep.model.features import NotPackable
+from sweep.model.pooling import BY_KIND, OWN, PackedStates, PaddedStates, Pool
 
 DECODERS = ("gpt2", "llama", "gemma", "qwen2")
 SHORT = {"num_train_epochs": 1}
 
 
 def edited(data: TokenisedData, cache: Path, **splits: Any) -> TokenisedData:
-    """Some texts of a split become others."""
+    """Return data in which the texts of some splits are changed."""
     made = {}
     for name, change in splits.items():
         rows: Rows = getattr(data.splits, name)
@@ -37,7 +41,7 @@ def edited(data: TokenisedData, cache: Path, **splits: Any) -> TokenisedData:
 def test_texts_that_end_with_the_token_that_pads(
     data: TokenisedData, tmp_path: Path, name: str, pooling: str | None
 ) -> None:
-    """Heads of causal models read the token before it; `last` is the very last one."""
+    """Heads of causal models read the token before the padding; `last` reads the very last one."""
 
     def some(number: int, text: str) -> str:
         return f"{text} <|end|>" if number % 5 == 3 else text
@@ -55,8 +59,9 @@ def test_texts_that_end_with_the_token_that_pads(
 def test_in_half_precision_where_logits_are_small(
     data: TokenisedData, tmp_path: Path, pooling: str | None, half: str
 ) -> None:
-    """With the class's own initialisation the logits of all poolings are within a twentieth of each other. First tokens then differ
-    by no more than autocast rounds, so that the Trainer may be left with them."""
+    """With the class's own initialisation the logits of all poolings are within a twentieth of
+    each other. First tokens then differ by no more than autocast rounds, so that the Trainer may
+    be left with them."""
     model = tiny("distilbert", tmp_path / "model")
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -105,3 +110,30 @@ def test_the_closest_is_taken_only_where_it_is_alone() -> None:
     assert "same logits" in first_line(same.value)
     with pytest.raises(NotPackable):
         fitting("A", [torch.full_like(right, torch.nan)], right, 0.1)
+
+
+LENGTHS = ([5, 1], [3], [4, 2])
+PAD = 0
+
+
+@pytest.mark.parametrize("kind", ["mean", "cls", "last", "own first", "own last", "own mean"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_padded_and_the_packed_variant_of_a_kind_agree(kind: str, dtype: torch.dtype) -> None:
+    """Some rows end with the token that pads; the own pooling of causal models skips it."""
+    pools: dict[str, Pool] = {**BY_KIND, **{f"own {name}": pool for name, pool in OWN.items()}}
+    pool = pools[kind]
+    rows = [Row(np.arange(1, length + 1)) for one in LENGTHS for length in one]
+    rows[0].tokens[-1] = rows[3].tokens[-1] = PAD
+    counts = np.cumsum([0, *(len(one) for one in LENGTHS)])
+    batch = PackedBatch([rows[start:end] for start, end in pairwise(counts)], torch.device("cpu"))
+    hidden = torch.randn(batch.tokens, 6, dtype=dtype)
+    ids, mask = torch.full((5, 5), PAD), torch.zeros(5, 5, dtype=torch.long)
+    padded = torch.full((5, 5, 6), 7.0, dtype=dtype)
+    for number, (row, start) in enumerate(zip(rows, batch.starts, strict=True)):
+        ids[number, : len(row)] = torch.from_numpy(row.tokens)
+        mask[number, : len(row)] = 1
+        padded[number, : len(row)] = hidden[start : start + len(row)]
+    found = pool.packed(PackedStates(hidden, batch, PAD, pooler=lambda states: states))
+    torch.testing.assert_close(found, pool.padded(PaddedStates(padded, mask, ids, PAD)))
+    if pool.reads is not None:
+        assert torch.equal(found, hidden[pool.reads(batch, PAD)])

@@ -1,4 +1,5 @@
-"""Packs over models that count positions from the id that pads; one that calls its pooler whatever it is goes to the Trainer."""
+"""Packs of models that count positions from the id that pads, and a model that always calls its
+pooler."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from sweep.data.tokenise import TokenisedData
 
 @pytest.mark.usefixtures("in_double")
 def test_a_word_that_pads_for_the_model_alone(data: TokenisedData, tmp_path: Path) -> None:
-    """The model does not count it, and the tokenizer pads with another."""
+    """The model does not count this word, and the tokenizer pads with another id."""
     model = tiny("roberta", tmp_path / "roberta")
     file = model / "config.json"
     word = AutoTokenizer.from_pretrained(model).convert_tokens_to_ids("card")

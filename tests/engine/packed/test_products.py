@@ -1,4 +1,4 @@
-"""Each trial's tokens with that trial's matrix, by either way of computing it."""
+"""Products of each trial's tokens with that trial's matrix, grouped and batched."""
 
 import numpy as np
 import pytest

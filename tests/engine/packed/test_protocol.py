@@ -1,4 +1,5 @@
-"""The packed engine seen from the study: what it pulls when, what verdicts do, and what trials cost."""
+"""The packed engine as the study sees it: when it pulls trials, how it applies verdicts, what
+trials cost."""
 
 from __future__ import annotations
 
@@ -55,8 +56,8 @@ def test_trials_train_side_by_side(trial: Plan, data: TokenisedData) -> None:
 
 
 def test_a_slot_is_refilled_at_once(trial: Plan, data: TokenisedData) -> None:
-    """Two slots, and trials of 3, 9, 2 and 4 steps: the third begins when the first has ended, the fourth when the third
-    has, and the second takes no more than a step in between."""
+    """Two slots, and trials of 3, 9, 2 and 4 steps: the third begins when the first has ended, the
+    fourth when the third has, and the second takes no more than a step in between."""
     trials = [of_length(trial, number, steps) for number, steps in enumerate((3, 9, 2, 4))]
     found = packed(*trials, data=data, slots=2)
     assert max(found.open) == 2
@@ -74,7 +75,7 @@ def index(found: Run, kind: str, number: int) -> int:
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_no_more_trials_are_open_than_there_are_slots(trial: Plan, data: TokenisedData, slots: int) -> None:
-    """Neither while some have to go elsewhere."""
+    """The bound also holds while some trials are trained elsewhere."""
     short = {"num_train_epochs": 0.4}
     trials = [
         trial(0, trainer=short),
@@ -89,21 +90,21 @@ def test_no_more_trials_are_open_than_there_are_slots(trial: Plan, data: Tokenis
 
 
 def kinds(trial: Plan, *methods: str) -> list[TrialPlan]:
-    """Two epochs each."""
+    """Return one trial a method, of two epochs each."""
     nf4 = {"quantization": "nf4", "compute_dtype": "float32"}
     adapters = {"lora": {}, "nf4": nf4, "full": {"method": "full"}, "head": {"method": "head"}}
     return [trial(number, adapter=adapters[method]) for number, method in enumerate(methods)]
 
 
 def open_at_first_step(found: Run, number: int) -> set[int]:
-    """Of the others, those that had begun to train and had not ended when this one began to."""
+    """Return the other trials that had begun and not ended when this one took its first step."""
     said = found.said[: index(found, "step", number)]
     begun = {one.number for one in said if one.kind == "step"}
     return begun - {one.number for one in said if one.kind == "ended"}
 
 
 def test_a_trial_that_cannot_be_packed_is_deferred_until_the_pack_is_empty(trial: Plan, data: TokenisedData) -> None:
-    """Its slot stays taken, and as many trials as there are slots may overtake it in the others."""
+    """It keeps its slot, and as many trials as there are slots may overtake it."""
     trials = kinds(trial, "lora", "full", *["lora"] * 6)
     trials[0] = of_length(trial, 0, 5)
     found = packed(*trials, data=data, slots=3)
@@ -115,7 +116,7 @@ def test_a_trial_that_cannot_be_packed_is_deferred_until_the_pack_is_empty(trial
 
 
 def test_a_head_does_not_wait_for_a_pack_on_its_base(trial: Plan, data: TokenisedData) -> None:
-    """Its slot is free again at once: no trial of the pack ends earlier."""
+    """It ends, and frees its slot, before any trial of the pack."""
     found = packed(*kinds(trial, "lora", "lora", "head", "lora"), data=data, slots=3)
     assert index(found, "ended", 2) < index(found, "pulled", 3) < min(index(found, "ended", n) for n in (0, 1))
     found = packed(*kinds(trial, "nf4", "head"), data=data, slots=2)
@@ -125,7 +126,8 @@ def test_a_head_does_not_wait_for_a_pack_on_its_base(trial: Plan, data: Tokenise
 def test_time_that_a_trial_has_to_itself_counts_for_no_other(
     trial: Plan, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second for each step of those that no pack carries, and none for a step of the others."""
+    """The clock moves by a second for each step of a trial outside the pack, and by none for the
+    others."""
     clock, alone = [0.0], ("full", "head")
 
     def judge(plan: TrialPlan, _: Event) -> Verdict:
@@ -189,7 +191,7 @@ def test_nothing_to_train(data: TokenisedData) -> None:
 def test_a_verdict_ends_its_trial_alone(
     trial: Plan, data: TokenisedData, verdict: Verdict, kind: type, reason: FailureReason | None, event: type, step: int
 ) -> None:
-    """Before its next step; step 3 is not evaluated, step 5 is."""
+    """The trial ends before its next step; step 3 is not evaluated, step 5 is."""
     two = {"num_train_epochs": 1.4, "logging_steps": 2}
     trials = [trial(number, trainer={**two, "seed": number}) for number in range(3)]
     found = packed(*trials, data=data, judge=at(1, step, verdict, event))
@@ -204,7 +206,7 @@ def test_a_verdict_ends_its_trial_alone(
 
 
 def test_an_interruption_of_all_ends_all(trial: Plan, data: TokenisedData) -> None:
-    """Ctrl-C: whatever is said from then on is answered so, and nothing more is to be had."""
+    """After Ctrl-C every report is answered by INTERRUPT, and no further trial is given."""
     stopped = False
     trials = [of_length(trial, number, 10) for number in range(5)]
 
@@ -221,7 +223,7 @@ def test_an_interruption_of_all_ends_all(trial: Plan, data: TokenisedData) -> No
 
 
 def test_a_verdict_before_the_first_step(trial: Plan, data: TokenisedData) -> None:
-    """A study that has been stopped may be asked before anything is trained; no more than a step is."""
+    """A study may be stopped before anything is trained; then no trial takes more than one step."""
     found = packed(*(of_length(trial, number, 10) for number in range(2)), data=data,
                    judge=lambda *_: Verdict.INTERRUPT)  # fmt: skip
     for number in range(2):
@@ -302,7 +304,7 @@ def test_a_step_by_its_epoch(trial: Plan, data: TokenisedData) -> None:
 
 
 def test_the_artifact_is_there_when_the_trial_has_ended(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
-    """The study decides then whether to keep it: nothing may be written later."""
+    """The study decides at the end whether to keep the artifact: nothing may be written later."""
     there: dict[int, bool] = {}
     queue = iter([of_length(trial, 0, 2), of_length(trial, 1, 4)])
 

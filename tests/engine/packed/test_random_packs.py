@@ -1,4 +1,4 @@
-"""Packs drawn at random, against the Trainer: what nobody thought of combining."""
+"""Packs with settings drawn at random, against the Trainer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from support.packs import assert_alike, both, packed, repeated, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.records.trial import TrialPlan
 
-# Adam divides by gradients that may be as small as its epsilon, and then carries the last digits to the front: the Trainer with
-# another attention kernel is as far from itself.
+# Adam divides by gradients that may be as small as its epsilon, which amplifies the last digits:
+# the Trainer with another attention kernel differs from itself as much.
 AMPLIFIED = 1e-5
 
 HEADS = ("classifier", "pre_classifier", "score")
@@ -47,7 +47,7 @@ def test_a_pack_drawn_at_random(seed: int, data: TokenisedData, several: Tokenis
 @pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("seed", range(100, 130))
 def test_a_pack_with_dropout_drawn_at_random(seed: int, data: TokenisedData, tmp_path: Path) -> None:
-    """Over several epochs, each trial again alone by the Trainer, as a winner is retrained."""
+    """The Trainer repeats each trial alone over several epochs, as it retrains a winner."""
     draw = random.Random(seed)
     name = draw.choice(PACKABLE)
     model = tiny(name, tmp_path / name, dropout=draw.choice([0.0, 0.1, 0.4]))
@@ -98,7 +98,8 @@ def trial(
 
 
 def adapter(draw: random.Random, layers: list[str]) -> dict[str, Any]:
-    """On what the architecture's default is, on all layers, on some, or on some of the last block alone."""
+    """Return an adapter on the default targets, on all layers, on some, or on some of the last
+    block."""
     last = [name for name in layers if ".1." in name]
     some = tuple(draw.sample(group, draw.randint(1, len(group))) for group in (layers, last))
     targets = draw.choice([None, "all-linear", *map(tuple, some)])

@@ -33,7 +33,7 @@ def shaky(model: Path, number: int = 0, **sections: Any) -> TrialPlan:
 
 
 def assert_repeated(trials: list[TrialPlan], data: TokenisedData) -> None:
-    """In a pack with others beside it, and alone by the Trainer."""
+    """Compare trials in one pack with each trial alone by the Trainer."""
     found = packed(*trials, data=data)
     assert_alike(found, repeated(*trials, data=data), weights=False)
     assert {found.outcome(trial.number).cost.engine for trial in trials} == {"packed"}

@@ -1,1 +1,1 @@
-"""One frozen base that carries the rows of many trials at once, each with its own adapter."""
+"""The packed engine: one frozen base trains many trials at once, each with its own adapter."""

@@ -1,0 +1,46 @@
+"""Seconds of a trial: training, evaluation, and the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.engine.clock import Clock, SharedClock
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set by a test."""
+    time = [0.0]
+    monkeypatch.setattr("sweep.engine.clock.time.perf_counter", lambda: time[0])
+    return time
+
+
+def test_training_is_the_loop_without_evaluations_and_reports(now: list[float]) -> None:
+    clock = Clock(started=0.0)
+    now[0] = 5.0  # the model is loaded
+    clock.begin_loop()
+    now[0] = 8.0
+    with clock.on_evaluation():
+        now[0] = 10.0
+    with clock.set_aside():
+        now[0] = 11.0
+    now[0] = 15.0
+    assert (clock.training(), clock.evaluating, clock.aside, clock.total()) == (7.0, 2.0, 1.0, 15.0)
+
+
+def test_nothing_is_trained_before_the_loop(now: list[float]) -> None:
+    clock = Clock(started=0.0)
+    now[0] = 3.0
+    assert (clock.training(), clock.total()) == (0.0, 3.0)
+
+
+def test_a_shared_clock_counts_only_what_it_is_charged(now: list[float]) -> None:
+    clock = SharedClock()
+    now[0] = 100.0
+    clock.charge(training=2.0, evaluating=3.0)
+    with clock.on_training():
+        now[0] = 101.0
+        with clock.set_aside():
+            now[0] = 105.0
+            assert clock.total() == 2.0 + 3.0 + 4.0  # while it is still set aside
+    assert (clock.training(), clock.evaluating, clock.aside, clock.total()) == (3.0, 3.0, 4.0, 10.0)
