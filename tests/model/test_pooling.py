@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from support.passes import TEXTS, batch, first_loss, logits, train
 from sweep.config.schema import Config, PoolingKind
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -24,7 +25,6 @@ from sweep.model.preflight import preflight
 from sweep.model.replica import replica
 
 from .conftest import ADAPTERS
-from .passes import TEXTS, batch, first_loss, logits, train
 
 Configure = Callable[..., Config]
 KINDS: list[tuple[str, PoolingKind]] = [

@@ -12,14 +12,13 @@ import torch
 from transformers import AutoConfig as Auto
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedConfig
 
+from support.passes import logits, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.architecture import counts_from_padding, fit
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
-
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 COUNTING = [

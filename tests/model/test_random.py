@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from support.passes import logits, train
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -21,7 +22,6 @@ from sweep.model.source import fingerprint, hub_faults, model_faults
 from sweep.model.tokenizer import load_tokenizer
 
 from .conftest import ADAPTERS
-from .passes import logits, train
 
 SHRUNK = {"layers": 2, "width": 64, "heads": 4, "vocabulary": 300}
 FAMILIES = ["gpt2", "gemma_2b", "gte_qwen_7b", "distilbert", "phi2", "minilm", "smollm2_135m"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from support.passes import assert_same, logits, tensors, train
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -21,7 +22,6 @@ from sweep.model.source import fingerprint, hub_faults, idle, model_faults
 from sweep.plan.checks import check
 
 from .conftest import ADAPTERS
-from .passes import assert_same, logits, tensors, train
 
 SMALL = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 300}
 FAMILIES = {"gpt2": {}, "distilbert": {}, "minilm": {"path": ""}, "gemma_2b": {}, "gte_qwen_7b": {}, "phi2": {}}

@@ -13,6 +13,7 @@ from peft import AutoPeftModelForSequenceClassification, PeftModel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, FNetConfig, FNetModel, pipeline
 
+from support.passes import logits, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
@@ -20,8 +21,6 @@ from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.standard import ARCHITECTURE
 from sweep.model.tokenizer import load_tokenizer
-
-from .passes import logits, train
 
 Configure = Callable[..., Config]
 UNKNOWN = "does not recognize this architecture"

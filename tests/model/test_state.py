@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from support.passes import assert_same, logits, tensors, train
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import restore, trainable_state
 
 from .conftest import ADAPTERS
-from .passes import assert_same, logits, tensors, train
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

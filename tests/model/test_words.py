@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, BloomConfig, BloomForCausalLM, PhiConfig
 
+from support.passes import assert_same, tensors
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
@@ -21,8 +22,6 @@ from sweep.model.artifact import load, save
 from sweep.model.base import Base, quantization
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
-
-from .passes import assert_same, tensors
 
 Configure = Callable[..., Config]
 TEXTS = ["please top up my card", "how do i change the pin of my new card", "fee"]

@@ -92,7 +92,10 @@ def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
     """Each is right alone."""
     text = "adapter: {choices: [lora, ia3]}\nadapter.r: {choices: [4, 8]}\noptimizer.learning_rate: {low: 1.0e-4, high: 1.0e-3}\n"
     (note,) = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"]).notes
-    assert "allows adapter=ia3, adapter.r=4, but adapter.r is 4, but adapter.method is ia3: only lora and dora have it" in note
+    assert (
+        "allows adapter=ia3, adapter.r=4, but adapter.r is 4, but adapter.method is ia3: only lora and dora have it"
+        in note
+    )
     fine = text.replace("[4, 8]", "[4, 8], when: {adapter: lora}")
     assert not make_plan([QUICK, space_file(tmp_path, fine), "study.n_trials=4"]).notes
     plan = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 import transformers
@@ -13,7 +15,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.engine import memory
 from sweep.engine.callback import Reporting
-from sweep.engine.optimizers import typed_class
+from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
 from sweep.errors import first_line
@@ -24,11 +26,26 @@ class ReportingTrainer(transformers.Trainer):
     """The Trainer, except that evaluating is the callback's, and that no loss is left to the model's class. With `replay` the
     model drops what it would drop in a pack."""
 
-    def __init__(self, reporting: Reporting, replay: Replay | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        reporting: Reporting,
+        replay: Replay | None = None,
+        *,
+        factors: Mapping[str, float] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
+        """`factors` are multiples of the learning rate by a part of the names of weights."""
         super().__init__(callbacks=[reporting], **options)
-        self.reporting, self.replay = reporting, replay
+        self.reporting, self.replay, self.factors = reporting, replay, factors
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
+
+    def create_optimizer(self, *args: Any) -> Any:
+        made = self.optimizer is None
+        optimizer = super().create_optimizer(*args)
+        if made:
+            scale_learning_rates(optimizer, cast(nn.Module, self.model), self.factors)
+        return optimizer
 
     def _get_train_sampler(self, *args: Any) -> Any:
         """Where rows are grouped by length, the order of every engine: its generator is not the one that dropout draws from.

@@ -19,9 +19,9 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.callback import OnEval, OnStep, Reporting
 from sweep.engine.evaluation import Predictions, predict
+from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
-from sweep.engine.probe import initialise_head
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.engine.reporting_trainer import ReportingTrainer
 from sweep.engine.trial_state import Clock, Course
@@ -129,7 +129,7 @@ def trained(
         arguments = training_arguments(config, device, Path(folder))
         heed, ahead, cost = cached_head.heeding(reporting, trial.total_steps), 0.0, None
         try:
-            ahead = initialise_head(model, config, base_models=base_models, data=data, heed=heed)
+            ahead = set_first_weights(model, config, base_models=base_models, data=data, heed=heed)
         except cached_head.Halted:
             cost = reporting.cost(device, engine="frozen", train_seconds=0.0, steps=0, flops=0.0, train_loss=None)
         if cost is None and cached_head.suits(config):
@@ -141,6 +141,7 @@ def trained(
             trainer = ReportingTrainer(
                 reporting,
                 replay,
+                factors=config.adapter.learning_rate_factors(),
                 model=model,
                 args=arguments,
                 data_collator=collator(tokenizer, labels, answers=prompt is not None),

@@ -4,9 +4,10 @@ and its schedule, and what is reported when. Whoever holds the model computes th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -19,7 +20,7 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from sweep.config.schema import Config
 from sweep.config.steps import total_steps
 from sweep.engine.callback import Reporting
-from sweep.engine.optimizers import made_schedule, typed_class
+from sweep.engine.optimizers import made_schedule, scale_learning_rates, typed_class
 from sweep.engine.order import row_order
 
 
@@ -64,7 +65,7 @@ class Updates:
         arguments = self.arguments
         set_seed(arguments.seed)
         self.order = row_order(self.lengths, arguments)
-        self.optimizer = make_optimizer(self.model, arguments)
+        self.optimizer = make_optimizer(self.model, arguments, self.config.adapter.learning_rate_factors())
         self.schedule = made_schedule(arguments, self.optimizer, self.state.max_steps)
         self.reporting.on_train_begin()
 
@@ -131,8 +132,11 @@ class Updates:
         return drained
 
 
-def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
-    """The Trainer's, with its two groups: biases and norms do not decay.
+def make_optimizer(
+    model: nn.Module, arguments: TrainingArguments, factors: Mapping[str, float] = MappingProxyType({})
+) -> Optimizer:
+    """Return the Trainer's optimizer, with its two groups: biases and norms do not decay. `factors` are multiples of the
+    learning rate (see `scale_learning_rates`).
 
     AdamW in one kernel: the same arithmetic, where an adapter's many small weights cost more calls than work.
     """
@@ -147,4 +151,5 @@ def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
     if kind is torch.optim.AdamW and arguments.device.type in ("cpu", "cuda"):
         options["fused"] = True
     made: Optimizer = kind(groups, **options)
+    scale_learning_rates(made, model, factors)
     return made

@@ -21,12 +21,12 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.callback import Reporting
 from sweep.engine.evaluation import Predictions, judged
+from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.packed.adapters import WeightGrad
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
-from sweep.engine.probe import initialise_head
 from sweep.engine.protocol import OnTrialEval, OnTrialStep
 from sweep.engine.trial_state import ShareClock
 from sweep.engine.updates import Stepped, Updates
@@ -229,7 +229,7 @@ class SlotFactory:
             )  # fmt: skip
             try:
                 heed = cached_head.heeding(reporting, plan.total_steps)
-                ahead = initialise_head(model, config, base_models=base_models, data=self.data, heed=heed)
+                ahead = set_first_weights(model, config, base_models=base_models, data=self.data, heed=heed)
             except cached_head.Halted:
                 ahead = 0.0
             arguments = training_arguments(config, base_models.device, self.folder)

@@ -1,0 +1,107 @@
+"""The weights that a trial starts from where they are computed from training rows: its adapter's, then its head's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sweep.config.schema import Config
+from sweep.data.collate import collator
+from sweep.data.tokenise import TokenisedData
+from sweep.engine.probe import initialise_head
+from sweep.errors import UserError
+from sweep.model.account import unwrapped, without_words
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.model.head import seeded
+
+_MOST_PASSES = 50  # over the training rows
+
+
+def set_first_weights(
+    model: nn.Module,
+    config: Config,
+    *,
+    base_models: BaseModelCache,
+    data: TokenisedData,
+    heed: Callable[[], None] = lambda: None,
+) -> float:
+    """Set what an untrained model of `base_models` starts from, as its adapter method and `adapter.head_init` say.
+
+    Only training rows are read. The same config gives the same weights; torch's generators stay as they are. `heed` is asked
+    after each batch, and what it raises is raised. Return the floating-point operations that this took.
+    """
+    ahead = _initialise_adapter(model, config, base_models=base_models, data=data, heed=heed)
+    return ahead + initialise_head(model, config, base_models=base_models, data=data, heed=heed)
+
+
+def _initialise_adapter(
+    model: nn.Module,
+    config: Config,
+    *,
+    base_models: BaseModelCache,
+    data: TokenisedData,
+    heed: Callable[[], None],
+) -> float:
+    adapter = config.adapter
+    if not adapter.reads_rows:
+        return 0.0
+    tokenizer, labels, prompt = (
+        base_models.tokenizer(config.model), data.splits.labels, base_models.prompt(config, data.splits.labels),
+    )  # fmt: skip
+    rows = data.train(tokenizer, config.dataset.max_length, prompt)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(config.trainer.seed)).tolist()
+    least = getattr(adapter, "r", 1)
+    batches = Batches(rows, order, collator(tokenizer, labels), _batch_size(rows, order, config, least=least), heed)
+    with seeded(config.trainer.seed, base_models.device):
+        adapter.initialise(without_words(model), batches)  # type: ignore[arg-type]
+    model.eval()
+    return 2.0 * batches.tokens * unwrapped(model).num_parameters(exclude_embeddings=True)
+
+
+@dataclass
+class Batches:
+    """Batches of training rows in a fixed order, which can be gone through again; `tokens` counts those that were given."""
+
+    rows: Any
+    order: list[int]
+    collate: Callable[[list[Any]], Mapping[str, Tensor]]
+    size: int
+    heed: Callable[[], None]
+    tokens: int = 0
+    passes: int = 0
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Raises UserError where a method does not come to an end."""
+        self.passes += 1
+        if self.passes > _MOST_PASSES:
+            rule = f"is eva, but the directions did not settle in {_MOST_PASSES} passes over the training rows; use default"
+            raise UserError.of("adapter.init", rule)
+        for start in range(0, len(self.order), self.size):
+            self.heed()
+            batch = self.collate(self.rows.__getitems__(self.order[start : start + self.size]))
+            self.tokens += int(batch["attention_mask"].sum())
+            yield {
+                name: value
+                for name, value in batch.items()
+                if name in ("input_ids", "attention_mask", "token_type_ids")
+            }
+
+
+def _batch_size(rows: Any, order: list[int], config: Config, *, least: int) -> int:
+    """Return the evaluation batch size, or more where a batch has fewer tokens than directions are looked for.
+
+    Raises UserError where all rows together have fewer."""
+    lengths = [len(tokens) for tokens in rows["input_ids"][:]]
+    if sum(lengths) <= least:
+        rule = (
+            f"is {least}, but adapter.init is eva, and the training rows have {sum(lengths)} tokens; use a smaller rank"
+        )
+        raise UserError.of("adapter.r", rule)
+    size = config.trainer.per_device_eval_batch_size
+    while size < len(order) and sum(lengths[row] for row in order[:size]) < 2 * least:
+        size *= 2
+    return min(size, len(order))
