@@ -44,7 +44,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from sweep.model.artifact import load
-from model.passes import logits
+from support.passes import logits
 
 torch.set_num_threads(1)
 for folder in map(Path, sys.argv[1:]):

@@ -57,7 +57,7 @@ def _initialise_adapter(
     least = getattr(adapter, "r", 1)
     batches = Batches(rows, order, collator(tokenizer, labels), _batch_size(rows, order, config, least=least), heed)
     with seeded(config.trainer.seed, base_models.device):
-        adapter.initialise(without_words(model), batches)  # type: ignore[arg-type]
+        adapter.initialise(without_words(model), batches)
     model.eval()
     return 2.0 * batches.tokens * unwrapped(model).num_parameters(exclude_embeddings=True)
 
