@@ -19,7 +19,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config.folders import sweeps_dir
+from sweep.config.folders import conf_dir, sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
 from sweep.config.yamlfile import UNREADABLE, hazard
@@ -28,7 +28,8 @@ from sweep.errors import Fault, UserError, closest, shortened
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 Number = int | float
 MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
-ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs")  # mappings whose entries can be searched
+# Mappings whose entries can be searched.
+ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs", "adapter.options", "adapter.rank_pattern")
 _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
@@ -227,7 +228,8 @@ class _Reader:
 
     def read(self, key: str, entry: Any) -> None:
         before = len(self.faults)
-        if key not in self.groups and not _is_entry(key) and (not is_key(key) or section(key) is not None):
+        known = is_key(key) and section(key) is None or self._of_own_method(key)
+        if key not in self.groups and not _is_entry(key) and not known:
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
             ("study.", "tracker.", "engine.", "run_dir", "published")
@@ -255,6 +257,17 @@ class _Reader:
         when = self._when(key, entry.get("when"))
         if domain is not None and len(self.faults) == before:
             self.parameters.append(Parameter(key, domain, when))
+
+    def _of_own_method(self, key: str) -> bool:
+        """Return whether an adapter method of the user's own may have the key. Its class is known once a config names it: each
+        end of a range is composed and parsed, which refuses a key that the method does not have."""
+        parent, _, name = key.rpartition(".")
+        own = [
+            option
+            for option in self.groups.get("adapter", ())
+            if not (conf_dir() / "adapter" / f"{option}.yaml").exists()
+        ]
+        return parent == "adapter" and bool(name) and bool(own)
 
     def _choices(self, key: str, entry: Mapping[str, Any]) -> Choices | None:
         values = entry["choices"]

@@ -314,7 +314,8 @@ def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     """A searched entry of a mapping needs the mapping; beside a text it would take the text's place."""
     for key in ENTRIES:
         searched = [parameter.key for parameter in space if parameter.key.startswith(f"{key}.")]
-        given = getattr(config.optimizer, key.rpartition(".")[2])
+        group, _, name = key.partition(".")
+        given = getattr(getattr(config, group), name, None)
         if searched and isinstance(given, str):
             yield (
                 key,
