@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from sweep.config.adapter import AdapterConfig
+from sweep.config.custom_code import described, is_own
 from sweep.config.schema import Config
 from sweep.errors import UserError, first_line
 from sweep.model.account import without_words
@@ -73,17 +74,20 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
 
 
 def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, ...]) -> nn.Module:
-    peft_config = adapter.peft_config(model, head)
-    peft_config.task_type = TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM
-    if hasattr(peft_config, "modules_to_save"):
-        peft_config.modules_to_save = list(head) or None
     outlined = model.device == META
     try:
+        peft_config = adapter.peft_config(model, head)
+        peft_config.task_type = TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM
+        if hasattr(peft_config, "modules_to_save"):
+            peft_config.modules_to_save = list(head) or None
         with quiet():
             made: nn.Module = get_peft_model(model, peft_config, low_cpu_mem_usage=outlined)
-    except Exception as error:  # PEFT's methods refuse a model in errors of many kinds
+    except UserError:
+        raise
+    except Exception as error:  # PEFT's methods refuse a model in errors of many kinds, and so does a user's own code
         if not outlined:
             raise
-        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {first_line(error)}"
+        told = described(error) if is_own(adapter.method) else first_line(error)
+        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {told}"
         raise UserError.of("adapter.method", rule) from error
     return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, unquote
 
+from sweep.config.adapter import METHOD
+from sweep.config.custom_code import told
 from sweep.config.metrics import better_when_lower, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.parse import Origin
@@ -111,8 +113,9 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter, optimizer = config.adapter, config.optimizer
-    for key, rule in adapter.rules():
-        yield f"adapter.{key}", rule
+    with told(METHOD, adapter.method, "checking its values"):
+        broken = list(adapter.rules())
+    yield from ((f"adapter.{key}", rule) for key, rule in broken)
     if adapter.trains == "everything" and adapter.quantization != "none":
         yield (
             "adapter.quantization",

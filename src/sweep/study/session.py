@@ -123,15 +123,18 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     return Lock(
         experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
-        versions={**package_versions(), **_own_code(config)},
+        versions={**package_versions(), **_own_code(config, plan.corners)},
         machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
         git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
 
-def _own_code(config: Config) -> dict[str, str]:
-    """The state of the user's own code that the study uses, by its dotted path."""
-    return {name: code_state(name) for name in (config.study.sampler, config.study.pruner) if is_own(name)}
+def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
+    """Return the state of the user's own code that the study uses, by its dotted path. `corners` are configs that the search can
+    reach: each may have another adapter method."""
+    methods = (each.adapter.method for each in (config, *corners))
+    names = dict.fromkeys((config.study.sampler, config.study.pruner, *methods))
+    return {name: code_state(name) for name in names if is_own(name)}
 
 
 def check_place(plan: Plan, device: torch.device | None = None) -> None:

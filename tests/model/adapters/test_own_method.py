@@ -66,6 +66,8 @@ def test_the_recipe_trains_searches_and_reports(
     assert {trial.outcome.cost.engine for trial in store.trials()} == {"packed", "trainer"}
     report = (store.root / "report.md").read_text()
     assert "my_vera" in report and "adapter.rank" in report
+    lock = store.lock()
+    assert lock is not None and "sha256" in lock.versions["my_vera.MyVera"]
 
 
 def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,3 +82,16 @@ def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, caps
     assert "has no MyVora (did you mean MyVera?)" in told(method="my_vera.MyVora")
     assert "which is no subclass of sweep.model.adapters.AdapterConfig" in told(method="pathlib.Path")
     assert "lacks the class variable `label`" in told(method="sweep.model.adapters.lora.LoraSettings")
+
+
+def test_what_its_code_raises_is_told_with_the_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (project / "my_vera.py").read_text()
+    (project / "my_vera.py").write_text(source.replace("r=self.rank,", "rank=self.rank,"))
+    assert run(monkeypatch, *arguments("adapter=my_vera")) == 2
+    told = capsys.readouterr().err
+    assert (
+        "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in told
+        and "my_vera.py, line" in told
+    )

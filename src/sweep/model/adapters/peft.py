@@ -69,7 +69,7 @@ class PeftMethodConfig(AdapterConfig):
 
     def rules(self) -> Iterator[tuple[str, str]]:
         if not self.peft_type:
-            yield "peft_type", "must be given: a type of PEFT, such as VERA, LOHA or BOFT (docs/models.md lists them)"
+            yield "peft_type", "must be given: a type of PEFT, such as VERA, LOHA or BOFT (docs/adapters.md lists them)"
         elif self.peft_type in REFUSED:
             yield "peft_type", f"is {self.peft_type}, which {REFUSED[self.peft_type]}"
         for name in self.options or {}:
