@@ -19,6 +19,7 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.head import seeded
 
 _MOST_PASSES = 50  # over the training rows
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def set_first_weights(
@@ -49,46 +50,58 @@ def _initialise_adapter(
     adapter = config.adapter
     if not adapter.reads_rows:
         return 0.0
-    tokenizer, labels, prompt = (
-        base_models.tokenizer(config.model), data.splits.labels, base_models.prompt(config, data.splits.labels),
-    )  # fmt: skip
-    rows = data.train(tokenizer, config.dataset.max_length, prompt)
+    tokenizer, labels = base_models.tokenizer(config.model), data.splits.labels
+    rows = data.train(tokenizer, config.dataset.max_length, base_models.prompt(config, labels))
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(config.trainer.seed)).tolist()
-    least = getattr(adapter, "r", 1)
-    batches = Batches(rows, order, collator(tokenizer, labels), _batch_size(rows, order, config, least=least), heed)
-    with seeded(config.trainer.seed, base_models.device):
-        adapter.initialise(without_words(model), batches)
+    size = _batch_size(rows, order, config, least=getattr(adapter, "r", 1))
+    adapted = without_words(model)
+    passes = _Passes(heed, most=_MOST_PASSES * len(rows))
+    handle = adapted.register_forward_pre_hook(passes.count, with_kwargs=True)
+    try:
+        with seeded(config.trainer.seed, base_models.device):
+            adapter.initialise(adapted, Batches(rows, order, collator(tokenizer, labels), size))
+    finally:
+        handle.remove()
     model.eval()
-    return 2.0 * batches.tokens * unwrapped(model).num_parameters(exclude_embeddings=True)
+    return 2.0 * passes.tokens * unwrapped(model).num_parameters(exclude_embeddings=True)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Batches:
-    """Batches of training rows in a fixed order, which can be gone through again; `tokens` counts those that were given."""
+    """Batches of training rows in a fixed order, which can be gone through again."""
 
     rows: Any
     order: list[int]
     collate: Callable[[list[Any]], Mapping[str, Tensor]]
     size: int
-    heed: Callable[[], None]
-    tokens: int = 0
-    passes: int = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Raises UserError where a method does not come to an end."""
-        self.passes += 1
-        if self.passes > _MOST_PASSES:
-            rule = f"is eva, but the directions did not settle in {_MOST_PASSES} passes over the training rows; use default"
-            raise UserError.of("adapter.init", rule)
         for start in range(0, len(self.order), self.size):
-            self.heed()
             batch = self.collate(self.rows.__getitems__(self.order[start : start + self.size]))
-            self.tokens += int(batch["attention_mask"].sum())
-            yield {
-                name: value
-                for name, value in batch.items()
-                if name in ("input_ids", "attention_mask", "token_type_ids")
-            }
+            yield {name: value for name, value in batch.items() if name in _INPUTS}
+
+
+@dataclass(slots=True)
+class _Passes:
+    """Counts the rows and tokens that go through the model, and stops a method that does not come to an end."""
+
+    heed: Callable[[], None]
+    most: int
+    rows: int = 0
+    tokens: int = 0
+
+    def count(self, _: nn.Module, __: tuple[Any, ...], inputs: Mapping[str, Tensor]) -> None:
+        """Raises UserError after `most` rows."""
+        self.heed()
+        mask = inputs["attention_mask"]
+        self.rows += len(mask)
+        self.tokens += int(mask.sum())
+        if self.rows > self.most:
+            rule = f"is eva, but its directions did not settle in {_MOST_PASSES} passes over the training rows; use default"
+            raise UserError.of("adapter.init", rule)
 
 
 def _batch_size(rows: Any, order: list[int], config: Config, *, least: int) -> int:
