@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.packable import tiny
-from support.packs import CLOSE, assert_alike, both, one_by_one, packed, steady_plan
+from support.packs import CLOSE, assert_alike, both, one_by_one, packed, repeated, steady_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.packed.engine import unpackable
 from sweep.records.trial import TrialPlan
@@ -59,9 +59,37 @@ def test_dora_on_other_layers(architecture: str, data: TokenisedData, tmp_path: 
     assert_alike(*both(*trials, data=data, folder=tmp_path))
 
 
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_dora_with_dropout_repeats_its_numbers(architecture: str, data: TokenisedData, tmp_path: Path) -> None:
+    """The base's product is of what the adapter's dropout leaves, for the trial that drops alone."""
+    folder = tiny(architecture, tmp_path / "model", dropout=0.3)
+    trials = [
+        steady_plan(folder, 0, adapter={"method": "dora", "lora_dropout": 0.2}),
+        steady_plan(folder, 1, adapter=DORA, trainer={"seed": 1}),
+        steady_plan(folder, 2, adapter={"lora_dropout": 0.4, "r": 4}, trainer={"seed": 2}),
+    ]
+    found = packed(*trials, data=data)
+    assert_alike(found, repeated(*trials, data=data), weights=False)
+    assert {found.outcome(number).cost.engine for number in range(3)} == {"packed"}
+
+
 def test_dora_in_single_precision(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
     found, expected = both(trial(0, adapter=DORA), trial(1), data=data, folder=tmp_path)
     assert_alike(found, expected, 10 * CLOSE, weights=False)
+
+
+def test_dora_over_a_base_in_four_bits(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
+    bits = {**DORA, "quantization": "nf4", "compute_dtype": "float32"}
+    found, expected = both(trial(0, adapter=bits), data=data, folder=tmp_path)
+    assert_alike(found, expected, 10 * CLOSE, weights=False)
+    assert found.outcome(0).cost.engine == "packed"
+
+
+@pytest.mark.usefixtures("in_double")
+def test_dora_with_layers_that_are_computed_again(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
+    again = trial(0, adapter=DORA, trainer={"gradient_checkpointing": True})
+    assert_alike(*both(again, data=data, folder=tmp_path))
 
 
 def test_a_trial_that_reads_rows_repeats_its_numbers(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
