@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal
@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sweep.config import custom_code
 from sweep.config.custom_code import OwnCodeError
+from sweep.config.folders import conf_dir
 from sweep.config.section import Section
 from sweep.errors import closest
 
@@ -135,6 +136,18 @@ def default() -> AdapterConfig:
 def key_names() -> tuple[str, ...]:
     """Return the keys of all known methods, common ones first."""
     return tuple(dict.fromkeys(name for kind in known().values() for name in kind.model_fields))
+
+
+def may_be_of_own_method(key: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether an adapter method of the user's own may have the searched key: one of the config `groups`' options is the
+    user's. Its class is known once a config names it; each end of a range is parsed, which refuses a key that it has not."""
+    parent, _, name = key.rpartition(".")
+    options = groups.get("adapter", ())
+    return (
+        parent == "adapter"
+        and bool(name)
+        and any(not (conf_dir() / "adapter" / f"{one}.yaml").exists() for one in options)
+    )
 
 
 def foreign_key(method: str, name: str, value: object) -> str:

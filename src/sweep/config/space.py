@@ -19,7 +19,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.config.adapter import may_be_of_own_method
+from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
 from sweep.config.schema import Scalar
 from sweep.config.yamlfile import UNREADABLE, hazard
@@ -228,7 +229,7 @@ class _Reader:
 
     def read(self, key: str, entry: Any) -> None:
         before = len(self.faults)
-        known = is_key(key) and section(key) is None or self._of_own_method(key)
+        known = is_key(key) and section(key) is None or may_be_of_own_method(key, self.groups)
         if key not in self.groups and not _is_entry(key) and not known:
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
@@ -257,17 +258,6 @@ class _Reader:
         when = self._when(key, entry.get("when"))
         if domain is not None and len(self.faults) == before:
             self.parameters.append(Parameter(key, domain, when))
-
-    def _of_own_method(self, key: str) -> bool:
-        """Return whether an adapter method of the user's own may have the key. Its class is known once a config names it: each
-        end of a range is composed and parsed, which refuses a key that the method does not have."""
-        parent, _, name = key.rpartition(".")
-        own = [
-            option
-            for option in self.groups.get("adapter", ())
-            if not (conf_dir() / "adapter" / f"{option}.yaml").exists()
-        ]
-        return parent == "adapter" and bool(name) and bool(own)
 
     def _choices(self, key: str, entry: Mapping[str, Any]) -> Choices | None:
         values = entry["choices"]
