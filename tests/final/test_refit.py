@@ -245,7 +245,7 @@ def test_a_refit_that_fails_is_told_and_reads_no_test_row(
             raise MemoryError
 
         if loading:
-            monkeypatch.setattr(trainer, "initialise_head", fail)
+            monkeypatch.setattr(trainer, "set_first_weights", fail)
         monkeypatch.setattr(trainer, "training_loss", lambda _: lambda found, *_, **__: found.logits.sum() * math.nan)
         return plan(*given)
 

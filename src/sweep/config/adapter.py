@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sweep.config import custom_code
 from sweep.config.custom_code import OwnCodeError
+from sweep.config.folders import conf_dir
 from sweep.config.section import Section
 from sweep.errors import closest
-
-if TYPE_CHECKING:
-    from peft import PeftConfig, PeftModel
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 PACKAGE = "sweep.model.adapters"
 METHOD = "adapter.method"
@@ -59,8 +55,8 @@ class AdapterConfig(Section):
         """Yield each key of the method whose value does not suit its others, with the rule that it breaks."""
         yield from ()
 
-    def peft_config(self, model: PreTrainedModel, head: tuple[str, ...]) -> PeftConfig:
-        """Return PEFT's config of this method for `model`, which may be on the meta device.
+    def peft_config(self, model: Any, head: tuple[str, ...]) -> Any:
+        """Return the PeftConfig of this method for `model`, a PreTrainedModel, which may be on the meta device.
 
         `head` are the modules that are trained beside the adapter; `task_type` and `modules_to_save` are set by the caller.
         Raises UserError for values that do not suit the model.
@@ -76,8 +72,9 @@ class AdapterConfig(Section):
         """Whether `initialise` sets the adapter's first weights from training rows."""
         return False
 
-    def initialise(self, model: PeftModel, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Set the adapter's first weights from `batches` of training rows, if the method `reads_rows`.
+    def initialise(self, model: Any, batches: Iterable[Mapping[str, Any]]) -> None:
+        """Set the first weights of a PeftModel's adapter from `batches` of training rows, if the method `reads_rows`. A batch
+        maps the names of the model's inputs to tensors, (rows, tokens), and can be gone through more than once.
 
         The same batches give the same weights, and the weights of the base stay as they are.
         """
@@ -139,6 +136,18 @@ def default() -> AdapterConfig:
 def key_names() -> tuple[str, ...]:
     """Return the keys of all known methods, common ones first."""
     return tuple(dict.fromkeys(name for kind in known().values() for name in kind.model_fields))
+
+
+def may_be_of_own_method(key: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether an adapter method of the user's own may have the searched key: one of the config `groups`' options is the
+    user's. Its class is known once a config names it; each end of a range is parsed, which refuses a key that it has not."""
+    parent, _, name = key.rpartition(".")
+    options = groups.get("adapter", ())
+    return (
+        parent == "adapter"
+        and bool(name)
+        and any(not (conf_dir() / "adapter" / f"{one}.yaml").exists() for one in options)
+    )
 
 
 def foreign_key(method: str, name: str, value: object) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.config.adapter import may_be_of_own_method
 from sweep.config.domains import Choices, Number, Range
 from sweep.config.folders import sweeps_dir
 from sweep.config.parse import is_key, keys, section
@@ -28,7 +29,8 @@ from sweep.errors import Fault, UserError, closest, shortened
 
 _RANGE_FIELDS = ("low", "high", "log", "step", "choices", "when")
 MOST_CHOICES = 1_000  # of one key: each is composed and checked before the study starts
-ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs")  # mappings whose entries can be searched
+# Mappings whose entries can be searched.
+ENTRIES = ("optimizer.optim_args", "optimizer.lr_scheduler_kwargs", "adapter.options", "adapter.rank_pattern")
 _EXACT = 2**53  # whole numbers up to here are exact as floating-point numbers, in which samplers draw
 
 
@@ -174,7 +176,8 @@ class _Reader:
 
     def read(self, key: str, entry: Any) -> None:
         before = len(self.faults)
-        if key not in self.groups and not _is_entry(key) and (not is_key(key) or section(key) is not None):
+        known = is_key(key) and section(key) is None or may_be_of_own_method(key, self.groups)
+        if key not in self.groups and not _is_entry(key) and not known:
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
         elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
             ("study.", "tracker.", "engine.", "run_dir", "published")

@@ -180,7 +180,13 @@ def train(
     try:
         head, split = HeadModel(features.model), features.split(rows)
         validation = None if held_out is None else features.split(held_out)
-        steps = OptimizerSteps.begin(head.classifier, arguments, split.lengths, state.schedule_steps)
+        steps = OptimizerSteps.begin(
+            head.classifier,
+            arguments,
+            split.lengths,
+            state.schedule_steps,
+            factors=features.settings.adapter.learning_rate_factors(),
+        )
         with _few_threads(steps):
             CachedHeadLoop(head, split, validation, steps, state).run()
     except Stopped:

@@ -8,9 +8,10 @@ gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -20,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments, set_seed
 
-from sweep.engine.optimizers import made_schedule, typed_class
+from sweep.engine.optimizers import made_schedule, scale_learning_rates, typed_class
 from sweep.engine.order import row_order
 
 
@@ -51,13 +52,20 @@ class OptimizerSteps:
 
     @classmethod
     def begin(
-        cls, model: nn.Module, arguments: TrainingArguments, lengths: Sequence[int], total_steps: int
+        cls,
+        model: nn.Module,
+        arguments: TrainingArguments,
+        lengths: Sequence[int],
+        total_steps: int,
+        *,
+        factors: Mapping[str, float] = MappingProxyType({}),
     ) -> OptimizerSteps:
         """Return the steps of a trial on rows of these `lengths`, in tokens. Seeds the global
-        generators, as the Trainer does."""
+        generators, as the Trainer does. `factors` are multiples of the learning rate by a part of
+        the names of weights."""
         set_seed(arguments.seed)
         order = row_order(lengths, arguments)
-        optimizer = make_optimizer(model, arguments)
+        optimizer = make_optimizer(model, arguments, factors)
         schedule = made_schedule(arguments, optimizer, total_steps)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         return cls(arguments, weights, optimizer, schedule, order)
@@ -82,11 +90,13 @@ class OptimizerSteps:
         return StepTaken(norm, rate)
 
 
-def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
+def make_optimizer(
+    model: nn.Module, arguments: TrainingArguments, factors: Mapping[str, float] = MappingProxyType({})
+) -> Optimizer:
     """Return the Trainer's optimizer, with its two groups: biases and norms do not decay.
 
-    AdamW is fused where it can be: the same arithmetic, where an adapter's many small weights cost
-    more calls than work.
+    `factors` are multiples of the learning rate (see `scale_learning_rates`). AdamW is fused where
+    it can be: the same arithmetic, where an adapter's many small weights cost more calls than work.
     """
     kind, options = typed_class(arguments, model)
     # The rule is a method of the Trainer, but reads nothing of one.
@@ -99,4 +109,5 @@ def make_optimizer(model: nn.Module, arguments: TrainingArguments) -> Optimizer:
     if kind is torch.optim.AdamW and arguments.device.type in ("cpu", "cuda"):
         options["fused"] = True
     made: Optimizer = kind(groups, **options)
+    scale_learning_rates(made, model, factors)
     return made

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, cast
@@ -52,6 +52,18 @@ def typed_class(arguments: TrainingArguments, model: nn.Module) -> tuple[Any, di
         typed = {name: value for name, value in optim_arguments(optimizer).items() if not isinstance(value, str)}
         options |= {name: value for name, value in typed.items() if name in options}
     return kind, options
+
+
+def scale_learning_rates(optimizer: Optimizer, model: nn.Module, factors: Mapping[str, float]) -> None:
+    """Move the weights whose names hold a key of `factors` into groups of their own, with so many times the learning rate. To be
+    called before the schedule is made. The first group keeps the learning rate of the config, which is what is logged."""
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    for group in list(optimizer.param_groups):
+        for part, factor in factors.items():
+            own = [weight for weight in group["params"] if part in names[id(weight)]]
+            if own:
+                group["params"] = [weight for weight in group["params"] if part not in names[id(weight)]]
+                optimizer.add_param_group({**group, "params": own, "lr": group["lr"] * factor})
 
 
 def made_schedule(arguments: TrainingArguments, optimizer: Optimizer, steps: int) -> Any:

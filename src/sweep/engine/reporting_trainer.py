@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 import transformers
@@ -13,7 +15,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.engine import memory
 from sweep.engine.callback import TrialCallback
-from sweep.engine.optimizers import typed_class
+from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
 from sweep.errors import first_line
@@ -24,11 +26,26 @@ class ReportingTrainer(transformers.Trainer):
     """The Trainer, except that the callback evaluates, and that the loss is not left to the
     model's class. With `replay` the model's dropout is that of a packed trial."""
 
-    def __init__(self, callback: TrialCallback, replay: Replay | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        callback: TrialCallback,
+        replay: Replay | None = None,
+        *,
+        factors: Mapping[str, float] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
+        """`factors` are multiples of the learning rate by a part of the names of weights."""
         super().__init__(callbacks=[callback], **options)
-        self.trial_state, self.replay = callback.trial, replay
+        self.trial_state, self.replay, self.factors = callback.trial, replay, factors
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
+
+    def create_optimizer(self, *args: Any) -> Any:
+        made = self.optimizer is None
+        optimizer = super().create_optimizer(*args)
+        if made:
+            scale_learning_rates(optimizer, cast(nn.Module, self.model), self.factors)
+        return optimizer
 
     def _get_train_sampler(self, *args: Any) -> Any:
         """Return the sampler of every engine where rows are grouped by length: its generator is

@@ -21,9 +21,9 @@ from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, predict
+from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
-from sweep.engine.probe import initialise_head
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
 from sweep.engine.reporting_trainer import ReportingTrainer
 from sweep.engine.trial_state import OnEval, OnStep, Stopped, TrialState
@@ -135,7 +135,7 @@ def trained(
         arguments = training_arguments(settings, device, Path(folder))
         flops_ahead, cost = 0.0, None
         try:
-            flops_ahead = initialise_head(
+            flops_ahead = set_first_weights(
                 model, settings, base_models=base_models, data=data, check_stop=state.check_stop
             )
         except Stopped:
@@ -148,6 +148,7 @@ def trained(
             trainer = ReportingTrainer(
                 TrialCallback(state, evaluate=lambda: scored(held_out)),
                 Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
+                factors=settings.adapter.learning_rate_factors(),
                 model=model,
                 args=arguments,
                 data_collator=collator(tokenizer, labels, answers=prompt is not None),

@@ -12,12 +12,13 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import autocast
 from sweep.engine.evaluation import measure, predict
 from sweep.engine.loss import mean_loss
+from sweep.model.adapter import without_adapter
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Metrics
 
 
 def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
-    """Return `eval/…` and `test/…` of the base alone: a new adapter changes nothing yet. Empty
+    """Return `eval/…` and `test/…` of the base alone, without the adapter. Empty
     where a head classifies, which is random before it is trained. `test` is tokenised; the
     precision is that of training."""
     labels, tokenizer = data.splits.labels, base_models.tokenizer(settings.model)
@@ -26,7 +27,11 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
         return {}
     splits = {"eval": data.validation(tokenizer, settings.max_length, prompt), "test": test}
     size, collate = settings.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
-    with base_models.model(settings, labels) as model, autocast(settings.trainer, base_models.device):
+    with (
+        base_models.model(settings, labels) as model,
+        without_adapter(model),
+        autocast(settings.trainer, base_models.device),
+    ):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
         found = {
             prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics) for prefix, rows in splits.items()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from peft import TaskType, get_peft_model
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from peft import PeftModel, TaskType, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
 from sweep.config.adapter import AdapterConfig
+from sweep.config.custom_code import described, is_own
 from sweep.config.settings import TrainSettings
 from sweep.errors import UserError, first_line
+from sweep.model.account import without_words
 from sweep.model.architecture import body
 from sweep.model.base import META, Base
 from sweep.model.head import initialise, seeded, widen
@@ -57,17 +62,32 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
     return model
 
 
+@contextmanager
+def without_adapter(model: nn.Module) -> Iterator[None]:
+    """Score as the base does within the context: the first weights of some methods change its scores."""
+    adapted = without_words(model)
+    if not isinstance(adapted, PeftModel):
+        yield
+        return
+    with adapted.disable_adapter():
+        yield
+
+
 def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, ...]) -> nn.Module:
-    peft_config = adapter.peft_config(model, head)
-    peft_config.task_type = TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM
-    if hasattr(peft_config, "modules_to_save"):
-        peft_config.modules_to_save = list(head) or None
     outlined = model.device == META
     try:
+        peft_config = adapter.peft_config(model, head)
+        peft_config.task_type = TaskType.SEQ_CLS if head else TaskType.CAUSAL_LM
+        if hasattr(peft_config, "modules_to_save"):
+            peft_config.modules_to_save = list(head) or None
         with quiet():
-            return get_peft_model(model, peft_config, low_cpu_mem_usage=outlined)
-    except Exception as error:  # PEFT's methods refuse a model in errors of many kinds
+            made: nn.Module = get_peft_model(model, peft_config, low_cpu_mem_usage=outlined)
+    except UserError:
+        raise
+    except Exception as error:  # PEFT's methods refuse a model in errors of many kinds, and so does a user's own code
         if not outlined:
             raise
-        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {first_line(error)}"
+        told = described(error) if is_own(adapter.method) else first_line(error)
+        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {told}"
         raise UserError.of("adapter.method", rule) from error
+    return made

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 _REPORT = "LOAD REPORT"  # weights that the checkpoint lacks or has too many
-_UNWANTED_WARNING = ".*gradient_checkpointing.* is deprecated"  # the name that transformers 5.0 and PEFT know it by
+_UNWANTED_WARNINGS = (
+    ".*gradient_checkpointing.* is deprecated",  # the name that transformers 5.0 and PEFT know it by
+    ".*initialization used with low_cpu_mem_usage=False",  # of EVA, whose weights are set right after
+)
 
 
 @contextmanager
@@ -20,7 +23,8 @@ def quiet() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_without(logging.getLogger("transformers.modeling_utils"), _REPORT))
         stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", _UNWANTED_WARNING, FutureWarning)
+        for message in _UNWANTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
         if bars:
             stack.callback(transformers_logging.enable_progress_bar)
             transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -122,7 +122,8 @@ def _entries(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     """
     for key in ENTRIES:
         searched = [parameter.key for parameter in space if parameter.key.startswith(f"{key}.")]
-        given = getattr(config.optimizer, key.rpartition(".")[2])
+        group, _, name = key.partition(".")
+        given = getattr(getattr(config, group), name, None)
         if searched and isinstance(given, str):
             yield (
                 key,

@@ -117,7 +117,7 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     for one in models.values():
         every.add(one.fingerprint)
     model = replace(models[config.model], fingerprint=every.hex())
-    code = _own_code(config)
+    code = _own_code(config, plan.corners)
     parts = identity(config, space, data=plan.splits.state.fingerprint, model=model.fingerprint, code=code)
     git = git_state(conf_dir())
     return Lock(
@@ -129,9 +129,11 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
     )  # fmt: skip
 
 
-def _own_code(config: Config) -> dict[str, str]:
-    """Return the state of the user's own code that the study uses, by its dotted path."""
-    names = (config.study.sampler, config.study.pruner, *config.dataset.metrics)
+def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
+    """Return the state of the user's own code that the study uses, by its dotted path. `corners` are
+    configs that the search can reach: each may have another adapter method."""
+    methods = (each.adapter.method for each in (config, *corners))
+    names = dict.fromkeys((config.study.sampler, config.study.pruner, *config.dataset.metrics, *methods))
     return {name: code_state(name) for name in names if is_own(name)}
 
 

@@ -1,7 +1,7 @@
 """The adapters of many trials on one linear layer of their base.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685) and IA3 (Liu et al. 2022, arXiv 2205.05638), computed as
-PEFT's layers compute them.
+LoRA (Hu et al. 2021, arXiv 2106.09685), DoRA (Liu et al. 2024, arXiv 2402.09353) and IA3 (Liu et al. 2022, arXiv
+2205.05638), computed as PEFT's layers compute them. A method of `sweep.model.adapters` names one of them as `packed_kernel`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from peft.tuners.ia3.layer import Linear as IA3Linear
 from peft.tuners.lora.layer import Linear as LoraLinear
 from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
 
 from sweep.engine.packed import products
 from sweep.engine.packed.attention import PackContext, compute_type
 from sweep.engine.packed.batch import PackIndex
+from sweep.engine.packed.narrow import Narrowed
 from sweep.engine.packed.noise import Rates
 from sweep.model.features import NotPackable
 
@@ -31,16 +34,17 @@ _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """`down` is (rank, in), `up` (out, rank)."""
+    """`down` is (rank, in), `up` (out, rank). With a `magnitude`, (out,), it is DoRA."""
 
     down: nn.Parameter
     up: nn.Parameter
     scaling: float
     dropout: float
+    magnitude: nn.Parameter | None = None
 
     @property
     def weights(self) -> tuple[nn.Parameter, ...]:
-        return self.down, self.up
+        return (self.down, self.up) if self.magnitude is None else (self.down, self.up, self.magnitude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,13 @@ def adapters_of(model: nn.Module) -> dict[str, Adapter]:
 
 def _adapter(layer: BaseTunerLayer) -> Adapter:
     if isinstance(layer, LoraLayer) and isinstance(layer, LoraLinear | _quantised(LoraLayer)):
-        if layer.use_dora.get(_ADAPTER) or layer.lora_bias.get(_ADAPTER):
-            raise NotPackable("DoRA or a bias beside LoRA")
+        if layer.lora_bias.get(_ADAPTER):
+            raise NotPackable("a bias beside LoRA")
         dropout = layer.lora_dropout[_ADAPTER]
         down, up = (cast(nn.Parameter, part[_ADAPTER].weight) for part in (layer.lora_A, layer.lora_B))
-        return Lora(down, up, float(layer.scaling[_ADAPTER]), dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
+        magnitude = layer.lora_magnitude_vector[_ADAPTER].weight if layer.use_dora.get(_ADAPTER) else None
+        rate = dropout.p if isinstance(dropout, nn.Dropout) else 0.0
+        return Lora(down, up, float(layer.scaling[_ADAPTER]), rate, cast("nn.Parameter | None", magnitude))
     if isinstance(layer, IA3Layer) and isinstance(layer, IA3Linear | _quantised(IA3Layer)):
         return IA3(layer.ia3_l[_ADAPTER], bool(layer.is_feedforward))
     raise NotPackable(f"adapters of the kind {type(layer).__name__}")
@@ -129,6 +135,7 @@ class MultiAdapterLinear(nn.Module):
         self.base = base
         self.context = context
         self.lora: _Loras | None = None
+        self._squares: Tensor | None = None  # of the rows of the base's weight, (out,)
         self.inwards: StackedWeights | None = None
         self.outwards: StackedWeights | None = None
         context.replace(base, self)
@@ -147,7 +154,7 @@ class MultiAdapterLinear(nn.Module):
 
     @property
     def stacks(self) -> list[StackedWeights]:
-        loras = [] if self.lora is None else [self.lora.down, self.lora.up]
+        loras = [] if self.lora is None else self.lora.stacks
         return [*loras, *(stack for stack in (self.inwards, self.outwards) if stack is not None)]
 
     @property
@@ -162,19 +169,61 @@ class MultiAdapterLinear(nn.Module):
         result: Tensor = self.base(given)
         if self.outwards is not None:
             result = _scaled(result, self.outwards.stacked, layout)
-        if self.lora is not None:
-            result = self._with_lora(result, values, self.lora, layout)
-        return result
+        if self.lora is None:
+            return result
+        if self.lora.magnitude is None:
+            return self._with_lora(result, values, self.lora, layout)
+        return self._with_dora(result, values, self.lora, layout)
 
     def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
+        mask = self._dropped(values, lora)
+        return self._sum(result, values, mask, lora, layout)
+
+    def _with_dora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
+        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W + scaling x BA; f is 1 for trials
+        with LoRA. As in PEFT, Wx is of the values after dropout, and no gradient goes through the norm."""
+        mask = self._dropped(values, lora)
+        bias = getattr(_linear(self.base), "bias", None)
+        linear = (
+            result
+            if mask is None
+            else self.base((values.reshape(mask.shape) * mask).to(values.dtype).view(values.shape))
+        )
+        linear = linear if bias is None else linear - bias
+        added = self._sum(torch.zeros_like(result), values, mask, lora, layout)
+        factor = lora.factors(self._norms(lora))[layout.trial].view(result.shape)
+        found: Tensor = result + (factor - 1.0) * linear + factor * added
+        return found.to(result.dtype)
+
+    def _sum(
+        self, result: Tensor, values: Tensor, mask: Tensor | None, lora: _Loras, layout: PackIndex
+    ) -> Tensor:  # fmt: skip
         down, up = lora.down.stacked, lora.up.stacked
         kind = compute_type(down)  # as PEFT multiplies in
-        mask = self._mask(values.shape[-1], kind, lora.rates) if self.training and self.drops else None
         added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
             result, values.reshape(-1, values.shape[-1]).to(kind), mask, down.to(kind), up.to(kind),
             lora.scaling.to(kind)[layout.trial, None], layout,
         )  # fmt: skip
         return added
+
+    def _dropped(self, values: Tensor, lora: _Loras) -> Tensor | None:
+        """Return the mask of the dropout before the adapter, (tokens, in); None where nothing drops."""
+        if not (self.training and self.drops):
+            return None
+        return self._mask(values.shape[-1], compute_type(lora.down.stacked), lora.rates)
+
+    @torch.no_grad()
+    def _norms(self, lora: _Loras) -> Tensor:
+        """Return the norm of each row of W + scaling x BA, (trials, out), without making that matrix for each trial:
+        ||W||^2 + 2 scaling B (A W^T) + scaling^2 B (A A^T) B^T, row by row."""
+        down, up = lora.down.stacked.detach(), lora.up.stacked.detach()
+        weight = _weight(_linear(self.base)).to(down.dtype)
+        if self._squares is None:
+            self._squares = weight.square().sum(1)
+        scaling = lora.scaling.to(down.dtype)[:, None]
+        crossed = (up * (down @ weight.T).transpose(1, 2)).sum(-1)
+        own = ((up @ (down @ down.transpose(1, 2))) * up).sum(-1)
+        return (self._squares + 2 * scaling * crossed + scaling.square() * own).clamp(min=0).sqrt()
 
     def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
         """Return the mask of the inputs, (tokens, in)."""
@@ -184,16 +233,39 @@ class MultiAdapterLinear(nn.Module):
         return found
 
 
+def _linear(base: nn.Module) -> nn.Module:
+    """Return the layer that has the weight."""
+    return base.linear if isinstance(base, Narrowed) else base
+
+
+def _weight(linear: nn.Module) -> Tensor:
+    """Return the weight of a layer of the base, (out, in), not quantised."""
+    weight: Tensor = dequantize_module_weight(linear)
+    return weight.detach().T if isinstance(linear, Conv1D) else weight.detach()
+
+
 @dataclass(frozen=True, slots=True)
 class _Loras:
     """The stacked LoRA weights of one layer. `down` is (trials, rank, in), `up` (trials, out,
     rank), `scaling` (trials,): zero for a trial without. Lower ranks are filled up with zeros,
-    which change nothing and learn nothing."""
+    which change nothing and learn nothing. `magnitude` is (trials, out), None where no trial has
+    DoRA; `scaled` (trials,) says which trials have it."""
 
     down: StackedWeights
     up: StackedWeights
     scaling: Tensor
     rates: Rates
+    magnitude: StackedWeights | None
+    scaled: Tensor
+
+    @property
+    def stacks(self) -> list[StackedWeights]:
+        return [self.down, self.up, *([] if self.magnitude is None else [self.magnitude])]
+
+    def factors(self, norms: Tensor) -> Tensor:
+        """Return the magnitudes over `norms`, (trials, out), and 1 for trials without DoRA."""
+        assert self.magnitude is not None, "a trial has DoRA"
+        return torch.where(self.scaled[:, None], self.magnitude.stacked / norms, 1.0)
 
     @classmethod
     def of(cls, loras: Sequence[Lora | None], known: _Loras | None) -> _Loras | None:
@@ -203,22 +275,27 @@ class _Loras:
         if some is None:
             return known and known._without(len(loras))
         rank = -(-max(len(one.down) for one in loras if one) // _RANKS) * _RANKS
-        if known is None or not known._holds(len(loras), rank):
-            known = cls._empty(some, len(loras), rank)
+        scaled = any(one.magnitude is not None for one in loras if one)
+        if known is None or not known._holds(len(loras), rank, scaled=scaled):
+            known = cls._empty(some, len(loras), rank, scaled=scaled)
         return known._taking(loras)
 
     @classmethod
-    def _empty(cls, some: Lora, trials: int, rank: int) -> _Loras:
+    def _empty(cls, some: Lora, trials: int, rank: int, *, scaled: bool) -> _Loras:
         down = some.down.new_empty(trials, rank, some.down.shape[1], requires_grad=True)
         up = some.up.new_empty(trials, some.up.shape[0], rank, requires_grad=True)
         scaling, rates = down.new_zeros(trials), Rates.of([0.0] * trials, down.device)
-        return cls(StackedWeights(down, ()), StackedWeights(up, ()), scaling, rates)
+        magnitude = some.up.new_empty(trials, some.up.shape[0], requires_grad=True) if scaled else None
+        which = torch.zeros(trials, dtype=torch.bool, device=down.device)
+        stacked = None if magnitude is None else StackedWeights(magnitude, ())
+        return cls(StackedWeights(down, ()), StackedWeights(up, ()), scaling, rates, stacked, which)
 
-    def _holds(self, trials: int, rank: int) -> bool:
-        return self.down.stacked.shape[0] == trials and self.down.stacked.shape[1] >= rank
+    def _holds(self, trials: int, rank: int, *, scaled: bool) -> bool:
+        enough = self.down.stacked.shape[0] == trials and self.down.stacked.shape[1] >= rank
+        return enough and (self.magnitude is not None or not scaled)
 
     def _without(self, trials: int) -> _Loras | None:
-        return self._taking([None] * trials) if self._holds(trials, 0) else None
+        return self._taking([None] * trials) if self._holds(trials, 0, scaled=False) else None
 
     def _taking(self, loras: Sequence[Lora | None]) -> _Loras:
         down, up = self.down.stacked, self.up.stacked
@@ -228,11 +305,17 @@ class _Loras:
                 up.zero_()
             self.scaling.copy_(torch.tensor([one.scaling if one else 0.0 for one in loras], dtype=self.scaling.dtype))
             rates = self.rates.taking([one.dropout if one else 0.0 for one in loras])
+            magnitudes = [one.magnitude if one else None for one in loras]
+            self.scaled.copy_(torch.tensor([one is not None for one in magnitudes]))
+            if self.magnitude is not None:
+                self.magnitude.stacked.fill_(1.0)
         return _Loras(
             StackedWeights(down, [one.down if one else None for one in loras]),
             StackedWeights(up, [one.up if one else None for one in loras]),
             self.scaling,
             rates,
+            None if self.magnitude is None else StackedWeights(self.magnitude.stacked, magnitudes),
+            self.scaled,
         )
 
 

@@ -19,12 +19,12 @@ from sweep.data.tokenise import TokenisedData, name_of
 from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock
+from sweep.engine.first_weights import set_first_weights
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
-from sweep.engine.probe import initialise_head
 from sweep.engine.protocol import OnTrialEval, OnTrialStep
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
@@ -73,14 +73,20 @@ class SlotFactory:
                 report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
             )  # fmt: skip
             try:
-                flops_ahead = initialise_head(
+                flops_ahead = set_first_weights(
                     model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
                 )
             except Stopped:
                 flops_ahead = 0.0
             arguments = training_arguments(settings, base_models.device, self.folder)
             with torch.random.fork_rng([]):
-                steps = OptimizerSteps.begin(model, arguments, train.lengths, state.schedule_steps)
+                steps = OptimizerSteps.begin(
+                    model,
+                    arguments,
+                    train.lengths,
+                    state.schedule_steps,
+                    factors=settings.adapter.learning_rate_factors(),
+                )
             state.on_train_begin()
         sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
         return Slot(

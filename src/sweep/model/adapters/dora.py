@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from sweep.config.adapter import Kernel
 from sweep.model.adapters.lora import LoraSettings
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 class DoraConfig(LoraSettings):
     label: ClassVar[str] = "DoRA"
     trained: ClassVar[str] = "DoRA matrices and magnitudes"
+    packed_kernel: ClassVar[Kernel | None] = "dora"
 
     method: Literal["dora"] = "dora"
 

@@ -140,7 +140,7 @@ class LoraSettings(AdapterConfig):
         arXiv 2410.07170). B matrices are zero, so that the model scores as its base does."""
         from peft import initialize_lora_eva_weights
 
-        initialize_lora_eva_weights(model, list(batches), show_progress_bar=False)
+        initialize_lora_eva_weights(model, batches, show_progress_bar=False)
 
     def _adapted(self, model: PreTrainedModel, targets: Targets) -> tuple[str, ...]:
         """Return the full names of the layers that get matrices. Raises UserError for values that name none of them."""
@@ -153,15 +153,15 @@ class LoraSettings(AdapterConfig):
             faults += _unknown_layers(self.layers_to_transform, sorted(set(numbered.values())))
             adapted = tuple(name for name in adapted if numbered.get(name) in self.layers_to_transform)
         if self.exclude_modules is not None:
-            ends = ", ".join(sorted({name.rpartition(".")[2] for name in adapted}))
+            ends = ", ".join(sorted({name.rpartition(".")[2] for name in targets.matched}))
             faults += [
                 Fault("adapter.exclude_modules", f"holds {name}, but no target module ends so; they end with {ends}")
                 for name in self.exclude_modules
                 if not any(matches([name], layer) for layer in targets.matched)
             ]
             adapted = tuple(name for name in adapted if not matches(self.exclude_modules, name))
-        if not adapted and not faults:
-            faults.append(Fault("adapter.exclude_modules", "leaves no layer to adapt"))
+        if not adapted:
+            raise UserError(faults or [Fault("adapter.exclude_modules", "leaves no layer to adapt")])
         for key, pattern in (("rank_pattern", self.rank_pattern), ("alpha_pattern", self.alpha_pattern)):
             faults += _unknown_patterns(f"adapter.{key}", pattern or {}, adapted)
         if self.init == "eva":

@@ -19,7 +19,7 @@ TYPE, OPTIONS = "adapter.peft_type", "adapter.options"
 
 _ROWS_OF_TASKS = "needs the number of a task with each row, which a text classification has not"
 _VECTORS = "puts vectors in front of each text, which the length limit, the pooling and the head do not reckon with"
-_WEIGHTS = "computes its first weights from those of the base, so that it cannot be checked before they are loaded"
+_WEIGHTS = "computes with the weights of the base when it is made, so that it cannot be checked before they are loaded"
 # The types of PEFT that are refused, and why.
 REFUSED: Mapping[str, str] = {
     "LORA": "has a method of its own here; type adapter=lora, or adapter=dora",
@@ -36,6 +36,9 @@ REFUSED: Mapping[str, str] = {
     "PREFIX_TUNING": f"{_VECTORS}; type adapter=lora",
     "PROMPT_TUNING": f"{_VECTORS}; type adapter=lora",
     "P_TUNING": f"{_VECTORS}; type adapter=lora",
+    "SHADOW": "hands values from layer to layer beside the hidden states, which the classes of classifiers do not take; type "
+    "adapter=lora",
+    "SHIRA": f"{_WEIGHTS}; type adapter=lora",
     "XLORA": "mixes adapters that are trained already; type adapter=lora",
 }
 _SET_HERE = {
@@ -45,7 +48,7 @@ _SET_HERE = {
     "target_modules": "adapter.target_modules",
     "inference_mode": "the training",
 }
-_NOT_LINEAR = ("LN_TUNING", "TRAINABLE_TOKENS")  # they go to other layers, which PEFT finds
+_NOT_LINEAR = ("LN_TUNING", "TRAINABLE_TOKENS")  # they go to norms, and to embeddings
 
 
 def _upper(name: str) -> str:
@@ -60,28 +63,24 @@ class PeftMethodConfig(AdapterConfig):
     peft_type: Annotated[str, AfterValidator(_upper)] = Field("", description="a PeftType of PEFT, such as VERA")
     options: dict[str, Any] | None = Field(None, description="arguments of its PeftConfig, such as {r: 64}")
     target_modules: Names | Literal["all-linear"] | None = Field(
-        None, description="module name endings; null takes the attention layers that LoRA goes to by default"
+        None,
+        description="module name endings; null takes the attention layers that LoRA goes to, or the norms for LN_TUNING",
     )
 
     def rules(self) -> Iterator[tuple[str, str]]:
         if not self.peft_type:
-            yield "peft_type", "must be given: a type of PEFT, such as VERA, LOHA or BOFT (docs/models.md lists them)"
+            yield "peft_type", "must be given: a type of PEFT, such as VERA, LOHA or BOFT (docs/adapters.md lists them)"
         elif self.peft_type in REFUSED:
             yield "peft_type", f"is {self.peft_type}, which {REFUSED[self.peft_type]}"
         for name in self.options or {}:
             if name in _SET_HERE:
                 yield f"options.{name}", f"is set, but follows from {_SET_HERE[name]}; leave it out"
-        if self.peft_type in _NOT_LINEAR and self.target_modules is not None:
-            rule = f"is set, but adapter.peft_type is {self.peft_type}, whose layers PEFT finds; use null"
-            yield "target_modules", rule
 
     def peft_config(self, model: PreTrainedModel, head: tuple[str, ...]) -> PeftConfig:
         from dataclasses import fields
 
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CLASSES
         from peft.utils import PeftType
-
-        from sweep.model.adapters.lora import default_targets
 
         types = {kind.value: CLASSES[kind] for kind in PeftType if kind in CLASSES and kind.value not in REFUSED}
         if self.peft_type not in types:
@@ -97,15 +96,29 @@ class PeftMethodConfig(AdapterConfig):
                 shown = [each for each in names if each not in _SET_HERE and each not in _COMMON]
                 rule = f"is no option of {self.peft_type}{closest(name, shown)}; there are: {', '.join(shown)}"
                 raise UserError.of(f"{OPTIONS}.{name}", rule)
-        if "target_modules" in names and self.peft_type not in _NOT_LINEAR:
-            targets = default_targets(model, head, self.target_modules)
-            options["target_modules"] = targets.modules
-            if "fan_in_fan_out" in names:
-                options.setdefault("fan_in_fan_out", targets.transposed)
+        if "target_modules" in names:
+            options |= self._targets(model, head, transposable="fan_in_fan_out" in names)
         try:
             return kind(**options)
         except (TypeError, ValueError) as error:
             raise UserError.of(OPTIONS, f"does not suit {self.peft_type}: {first_line(error)}") from None
+
+    def _targets(self, model: PreTrainedModel, head: tuple[str, ...], *, transposable: bool) -> dict[str, Any]:
+        """Return the options that say which layers are adapted. Raises UserError for linear layers that the model lacks."""
+        from sweep.model.adapters.lora import default_targets
+
+        if self.peft_type not in _NOT_LINEAR:
+            targets = default_targets(model, head, self.target_modules)
+            return {
+                "target_modules": targets.modules,
+                **({"fan_in_fan_out": targets.transposed} if transposable else {}),
+            }
+        if self.target_modules is not None:
+            return {"target_modules": list(self.target_modules)}
+        if self.peft_type != "LN_TUNING":
+            return {}
+        norms = (name for name, module in model.named_modules() if "norm" in type(module).__name__.lower())
+        return {"target_modules": sorted({name.rpartition(".")[2] for name in norms})}
 
     def unmergeable(self) -> str:
         if self.quantization != "none":
