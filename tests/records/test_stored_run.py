@@ -19,8 +19,9 @@ from support.program import run
 from support.toys import ToyEngine
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
+from sweep.records.lock import Lock
 from sweep.records.migrations import SCHEMA_VERSION
-from sweep.records.store import Lock, Store, refit_dir
+from sweep.records.store import Store, refit_dir
 from sweep.study import session
 from sweep.study.search import search
 from sweep.study.session import Session, opened

@@ -25,7 +25,8 @@ from sweep.config.schema import (
 )
 from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
-from sweep.records.store import Lock, Store
+from sweep.records.lock import Lock
+from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
 from sweep.report.environment import environment, render
 from sweep.report.layout import laid_out

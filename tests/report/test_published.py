@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sweep.analysis.facts import read
 from sweep.analysis.published import matches
-from sweep.config.schema import PublishedConfig, PublishedParameters, PublishedTraining, PublishedTrial
+from sweep.config.published import PublishedConfig, PublishedParameters, PublishedTraining, PublishedTrial
 from sweep.records.trial import Completed, EvalPoint, Step
 
 from .conftest import BATCH, LR, PUBLISHED, config, cost, final, part, six_trials, words

@@ -10,7 +10,7 @@ import pytest
 from sweep.config.schema import Config, DatasetConfig, ModelConfig, ShrinkConfig, StudyConfig
 from sweep.errors import UserError
 from sweep.provenance import DataState, GitState, ModelState
-from sweep.records.store import Lock
+from sweep.records.lock import Lock
 from sweep.study.identity import fingerprint, identity, refuse_if_changed
 
 

@@ -13,7 +13,8 @@ from sweep.config.metrics import proportion
 from sweep.config.schema import Config, StudyConfig, Task
 from sweep.errors import UserError
 from sweep.records.final import Confirmation, FinalRecord
-from sweep.records.store import Lock, Store
+from sweep.records.lock import Lock
+from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
 
 

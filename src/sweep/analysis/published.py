@@ -9,7 +9,8 @@ from typing import Literal
 
 from sweep.analysis.experiment import Weights, weights
 from sweep.analysis.facts import Facts, Point
-from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial, Scalar
+from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
+from sweep.config.schema import Scalar
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Metrics, TrialRecord
 

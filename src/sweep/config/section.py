@@ -6,14 +6,19 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Scalar = bool | int | float | str | None
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rank = Annotated[int, Field(ge=1, le=65_536)]
+NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
-    it. An unknown key is a fault, and no value changes after parsing."""
+    """A part of the config, checked strictly.
+
+    A number in quotes is not a number. NaN and infinity are refused, since JSON cannot hold them.
+    An unknown key is a fault, and no value changes after parsing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())

@@ -31,12 +31,12 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
@@ -44,11 +44,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from sweep.config.folders import cache_dir
-from sweep.config.schema import Config, Scalar
-from sweep.errors import UserError, naming
-from sweep.provenance import DataState, GitState, ModelState, now
+from sweep.config.schema import Scalar
+from sweep.errors import UserError
+from sweep.provenance import now
 from sweep.records.disk import append_line, write_whole
+from sweep.records.events import append_row, read_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
+from sweep.records.lock import Lock
 from sweep.records.migrations import (
     SCHEMA_VERSION,
     NewerVersionError,
@@ -57,29 +59,8 @@ from sweep.records.migrations import (
     stamped,
     version_of,
 )
+from sweep.records.readings import count_readings
 from sweep.records.trial import EvalPoint, Step, TrialRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """Everything that is needed to repeat the run: config, search space, seeds, versions, machine,
-    code, data and model.
-
-    `experiment` is the fingerprint of the values that a resumed run must share with the first run.
-    """
-
-    experiment: str
-    config: Config
-    space: Mapping[str, Any]
-    command: str
-    seeds: Mapping[str, int]
-    versions: Mapping[str, str]
-    machine: Mapping[str, str]
-    git: GitState
-    data: DataState
-    model: ModelState
-    created: str
-
 
 T = TypeVar("T")
 
@@ -91,12 +72,8 @@ _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
 _REPEAT = TypeAdapter(Repeat)
 _RETRAIN = TypeAdapter(RetrainRecord)
-_STEP = TypeAdapter(Step)
-_EVAL = TypeAdapter(EvalPoint)
-_EVENT: TypeAdapter[Step | EvalPoint] = TypeAdapter(Step | EvalPoint)
 
-# The record files by pattern, and a key that each of them has in every version up to the present
-# one.
+# The record files by pattern, and a key that each has in every version.
 RECORDS: Mapping[str, str] = {
     "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
     "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
@@ -207,11 +184,11 @@ class Store:
 
     def append_event(self, number: int, event: Step | EvalPoint) -> None:
         """Append a row to the trial's events. The operating system then has the row."""
-        _append(event, self.trial_dir(number))
+        append_row(event, self.trial_dir(number))
 
     def events(self, number: int) -> list[Step | EvalPoint]:
         """Return the trial's rows in order. A last line that a crash cut off is left out."""
-        return _events(self.trial_dir(number))
+        return read_rows(self.trial_dir(number))
 
     def note_run(self, number: int, address: str) -> None:
         """Write the address of the trial's run, for the case that the process dies before the
@@ -259,7 +236,7 @@ class Store:
 
     def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
         """Return the rows of the winner's retraining, or of the retraining in another folder."""
-        return _events(folder or self.final_dir)
+        return read_rows(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
         """Write the record of a trial that has ended, and delete its marks."""
@@ -298,7 +275,7 @@ class Store:
         on the disk. Any other damaged line counts as a reading.
         """
         path = self._readings_path
-        return _readings(map(_noted_reading, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
+        return count_readings(map(noted_reading, path.read_bytes().split(b"\n")[:-1])) if path.exists() else 0
 
     @property
     def _readings_path(self) -> Path:
@@ -332,7 +309,7 @@ class Store:
         folder = self.retrain_dir(record.number)
         shutil.rmtree(folder, ignore_errors=True)
         for event in events:
-            _append(event, folder)
+            append_row(event, folder)
         _write(_RETRAIN, record, folder / "record.json")
 
     def method_dir(self, method: Scalar) -> Path:
@@ -360,9 +337,9 @@ class Store:
         another folder."""
         target = folder or self.final_dir
         for event in events:
-            _append(event, target)
+            append_row(event, target)
         for event in refit:
-            _append(event, refit_dir(target))
+            append_row(event, refit_dir(target))
         _write(_FINAL, record, target / "record.json")
 
     def final(self, folder: Path | None = None) -> FinalRecord | None:
@@ -378,55 +355,8 @@ class Store:
 
 
 def refit_dir(final: Path) -> Path:
-    """Return the folder of a refit's rows, in the folder of its final record.
-
-    `final_events` reads them.
-    """
+    """Return the folder of a refit's rows in that of its final record; `final_events` reads them."""
     return final / "refit"
-
-
-def _noted_reading(line: bytes) -> Mapping[str, Any]:
-    """Return one noted reading of the test split; empty for a line that cannot be read."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) and {"trial", "chosen"} <= found.keys() else {}
-
-
-def _readings(noted: Iterable[Mapping[str, Any]]) -> int:
-    """Return the number of readings, of which models that were chosen together share one."""
-    count, choice, read = 0, None, set[Any]()
-    for one in noted:
-        if not one or one["chosen"] != choice or one["trial"] in read:
-            count, choice, read = count + 1, one.get("chosen"), set()
-        read.add(one.get("trial"))
-    return count
-
-
-def _append(event: Step | EvalPoint, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    kind = "train" if isinstance(event, Step) else "eval"
-    row = {"type": kind, **_EVENT.dump_python(event, mode="json", exclude={"seconds"})}
-    path = folder / "events.jsonl"
-    with naming(path), path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def _events(folder: Path) -> list[Step | EvalPoint]:
-    path = folder / "events.jsonl"
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [event for line in lines if (event := _event(line)) is not None]
-
-
-def _event(line: bytes) -> Step | EvalPoint | None:
-    """Return the row of a line; None for a line that was cut off or damaged."""
-    try:
-        row = json.loads(line)
-        adapter: TypeAdapter[Step] | TypeAdapter[EvalPoint] = _STEP if row.pop("type") == "train" else _EVAL
-        return adapter.validate_python(row)
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return None
 
 
 def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:

@@ -9,7 +9,7 @@ from sweep.config.overrides import quoted
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
 from sweep.provenance import Fingerprint
-from sweep.records.store import Lock
+from sweep.records.lock import Lock
 
 # Keys that may differ between the first run and a later one: limits, places, and what is shown.
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",

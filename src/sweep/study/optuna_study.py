@@ -25,7 +25,8 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.config.space import Parameter, Space
 from sweep.errors import KEPT, UserError, first_line
-from sweep.records.store import Lock, Store
+from sweep.records.lock import Lock
+from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each

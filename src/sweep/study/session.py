@@ -25,8 +25,9 @@ from sweep.model.base_model_cache import BaseModelCache, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
+from sweep.records.lock import Lock
 from sweep.records.recovery import clear_old, recover
-from sweep.records.store import Lock, Store
+from sweep.records.store import Store
 from sweep.records.trial import TrialPlan, TrialRecord, ranked
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.optuna_study import check_storage, known_experiment

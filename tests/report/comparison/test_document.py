@@ -11,7 +11,7 @@ from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.failures import failures
 from sweep.analysis.comparison.plain import plain
 from sweep.analysis.facts import read
-from sweep.config.schema import PublishedConfig, PublishedTraining, PublishedTrial
+from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
 from sweep.records.trial import Cost

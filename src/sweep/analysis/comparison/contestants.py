@@ -14,7 +14,8 @@ from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
 from sweep.errors import Fault, UserError
 from sweep.records.final import FinalRecord
-from sweep.records.store import Lock, Store
+from sweep.records.lock import Lock
+from sweep.records.store import Store
 from sweep.records.trial import Cost, Metrics, TrialRecord, total
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.analysis.comparison.contestants import Contestant
-from sweep.config.schema import PublishedConfig
+from sweep.config.published import PublishedConfig
 
 
 @dataclass(frozen=True, slots=True)
