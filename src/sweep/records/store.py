@@ -59,7 +59,7 @@ from sweep.records.migrations import (
     stamped,
     version_of,
 )
-from sweep.records.readings import count_readings
+from sweep.records.readings import count_readings, noted_reading
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 T = TypeVar("T")
