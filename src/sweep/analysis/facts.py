@@ -15,6 +15,7 @@ from sweep.errors import UserError
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.store import Lock, Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.track.addresses import WANDB, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,12 @@ class Facts:
     def score(self, trial: TrialRecord) -> float | None:
         found = self.best_eval(trial)
         return None if found is None else found.metrics.get(self.metric)
+
+    def run_address(self, recorded: str) -> str:
+        """Return a recorded address of a run, without the mock server's: it has ended with the
+        study."""
+        tracker = self.config.tracker
+        return without(recorded, WANDB) if "mock" in (tracker.name, *tracker.also) else recorded
 
     def title(self, key: str) -> str:
         """The last part of a config key, unless another searched key ends alike."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.analysis.comparison.contestants import Contestant
 from sweep.analysis.comparison.costs import COSTS, fronts
-from sweep.config.metrics import better_when_lower
 from sweep.report.canvas import BLACK, CYCLE, DASHES, DPI, GREY, STYLE, canvas, label
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def curves(comparison: Comparison) -> Figure:
     figure = canvas(max(8.0, 3.4 * len(panels)), 3.5)
     for axes, (name, x, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, one in enumerate(comparison.contestants):
-            _curve(axes, one, name, x=x, style=_style(comparison, place), lower=_lower(comparison, name))
+            _curve(axes, one, name, x=x, style=_style(comparison, place), lower=comparison.objective.lower(name))
         axes.set(title=f"{name} by {x}", xlabel=title)
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.04)
@@ -92,12 +91,6 @@ def _paces(comparison: Comparison) -> set[int]:
     """Steps an epoch."""
     points = (point for one in comparison.contestants for point in one.final.retrain_evals[-1:])
     return {round(point.step / point.epoch) for point in points if point.epoch > 0}
-
-
-def _lower(comparison: Comparison, name: str) -> bool:
-    """Return whether less of the metric is better: an objective of the user's own may be minimized."""
-    objective = comparison.objective
-    return not objective.maximize if name == objective.metric else better_when_lower(name)
 
 
 def _curve(axes: Axes, one: Contestant, name: str, *, x: str, style: Mapping[str, Any], lower: bool) -> None:
