@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from tests.report.conftest import completed, config, final, six_trials
 
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse
+from sweep.config.schema import DatasetConfig, TrackerConfig
 
 
 def test_a_finished_study_lacks_nothing_but_its_trials(store):
@@ -71,3 +73,45 @@ def test_plain_texts_hold_no_secret(make):
     found = plain(analyse(read(store)))
     assert "hunter2secret" not in json.dumps(found)
     assert found["repeating"]["command"].endswith("://me:***@host/db")
+
+
+@pytest.mark.parametrize(
+    ("tracker", "recorded", "shown"),
+    [
+        (TrackerConfig(name="mock"), "http://127.0.0.1:1/runs/a", ""),
+        (TrackerConfig(name="wandb"), "https://wandb.ai/runs/a", "https://wandb.ai/runs/a"),
+        (
+            TrackerConfig(name="mock", also={"tensorboard": {"name": "tensorboard"}}),
+            "W&B: http://127.0.0.1:1/runs/a; tensorboard: made/tensorboard/0001",
+            "tensorboard: made/tensorboard/0001",
+        ),
+        (
+            TrackerConfig(name="tensorboard", also={"mock": {"name": "mock"}}),
+            "tensorboard: made/tensorboard/0001; W&B: http://127.0.0.1:1/runs/a",
+            "tensorboard: made/tensorboard/0001",
+        ),
+    ],
+)
+def test_addresses_of_the_mock_server_alone_are_left_out(make, tracker, recorded, shown):
+    trial = replace(six_trials()[1], tracker_run=recorded)
+    settings = config().model_copy(update={"tracker": tracker})
+    study = analyse(read(make([trial], settings=settings, ending=replace(final(trial), tracker_run=recorded))))
+    assert study.trials.rows[0].tracker_run == shown
+    assert study.winner is not None and study.winner.retraining is not None
+    assert study.winner.retraining.tracker_run == shown
+
+
+def test_trial_and_retraining_are_compared_in_a_metric_of_the_users_own(make):
+    trial = six_trials()[1]
+    made = final(trial)
+    evals = [
+        tuple(replace(point, metrics=point.metrics | {"eval/errors": value}) for point in made.trial_evals)
+        for value in (0.2, 0.9)
+    ]
+    dataset = DatasetConfig(path="data/toy", metrics=("mine.errors",))
+    settings = config().model_copy(update={"dataset": dataset})
+    ending = replace(made, trial_evals=evals[0], retrain_evals=evals[1])
+    study = analyse(read(make([trial], settings=settings, ending=ending)))
+    assert study.winner is not None and study.winner.retraining is not None
+    found = study.winner.retraining.agreement
+    assert found is not None and found.metric == "eval/errors" and abs(found.largest - 0.7) < 1e-9

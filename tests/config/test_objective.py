@@ -30,3 +30,11 @@ def test_a_lower_value_is_better_where_it_is_minimised() -> None:
 def test_what_is_not_finite_is_left_out() -> None:
     items = {"nan": scored(math.nan, 0.1), "some": scored(0.2, 0.3)}
     assert ACCURACY.ranked(items, items.__getitem__) == ["some"]
+
+
+def test_the_direction_of_the_study_is_that_of_its_own_metric_on_every_split():
+    objective = Objective("eval/cost_of_errors", maximize=False)
+    assert objective.lower("cost_of_errors") and objective.lower("test/cost_of_errors")
+    assert objective.lower("test/loss")
+    assert not objective.lower("accuracy")
+    assert not Objective("eval/gain", maximize=True).lower("gain")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import EvalResult, ModelCard
 
-from sweep.config.schema import AdapterConfig, Config, DatasetConfig, ModelConfig, StudyConfig
+from sweep.config.adapter import find
+from sweep.config.schema import Config, DatasetConfig, ModelConfig, StudyConfig
 from sweep.data.labels import LabelSpace
 from sweep.model.base import Quantization
 from sweep.model.card import base_license, card
@@ -27,7 +28,7 @@ def made(
     """A card as it is read back from its file."""
     config = Config(
         model=model,
-        adapter=AdapterConfig.model_validate({"method": method, "r": 8 if method == "lora" else None}),
+        adapter=find(method)(),
         dataset=DatasetConfig(path="org/data", revision="d1"),
         study=StudyConfig(study_name="toy"),
     )

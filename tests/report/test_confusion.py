@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from matplotlib.figure import Figure
+
+from sweep.analysis import confusion
+from sweep.analysis.charts import charts
 from sweep.analysis.facts import read
+from sweep.records.final import FinalRecord
+from sweep.report import matrix as pictures
 from sweep.report.figures import draw
-from sweep.report.matrix import confusion
 
 from .conftest import LABELS, emotions, final, matrix, part, rows, six_trials
 
@@ -28,15 +33,21 @@ def test_each_of_several_labels_has_its_matrix_and_threshold(make):
     assert r"Never predicted: card\_arrival." in found
 
 
+def drawn(ending: FinalRecord, *, multi_label: bool) -> Figure:
+    found = confusion.confusion(ending, multi_label=multi_label)
+    assert found is not None
+    return pictures.confusion(found)
+
+
 def test_tuned_thresholds_are_in_the_picture():
     _, ending = emotions()
-    titles = [axes.get_title() for axes in confusion(ending, multi_label=True).axes]
+    titles = [axes.get_title() for axes in drawn(ending, multi_label=True).axes]
     assert titles == ["card_lost, from 0.31", "card_arrival, from 0.50", "refund, from 0.72"]
 
 
 def test_seventy_seven_labels_are_drawn_large_enough_to_read(make):
     names = tuple(f"intent_{index}" for index in range(77))
-    picture = confusion(final(six_trials()[1], names, matrix(names, 7, 4)), multi_label=False)
+    picture = drawn(final(six_trials()[1], names, matrix(names, 7, 4)), multi_label=False)
     assert picture.get_figwidth() > 11
     numbers = [text.get_text() for text in picture.axes[0].texts]
     assert numbers == ["4"] * 26  # mistakes alone
@@ -47,4 +58,4 @@ def test_one_run_draws_no_search(make, tmp_path):
 
     only = completed(0, [0.5, 0.6], [1.0, 0.9], {})
     facts = read(make([only], settings=config(n_trials=1), ending=final(only)))
-    assert draw(facts, tmp_path / "figures") == {"winner", "confusion"}
+    assert draw(charts(facts), tmp_path / "figures") == {"winner", "confusion"}

@@ -8,6 +8,8 @@ import pytest
 from sweep.analysis import observations
 from sweep.analysis.facts import Point, read
 from sweep.analysis.trials import trials as analysed
+from sweep.config.metrics import objectives
+from sweep.config.schema import DatasetConfig
 from sweep.records.trial import Failed, FailureReason, Pruned
 
 from .conftest import completed, cost, evals, part, sentences, six_trials, trial
@@ -34,7 +36,13 @@ def ending(record, found):
 
 
 def agreement(first, again):
-    return "".join(sentences("observations", "agreement", observations.agreement(first, again)))
+    return "".join(
+        sentences(
+            "observations",
+            "agreement",
+            observations.agreement(first, again, objectives(DatasetConfig(path="data/toy"))),
+        )
+    )
 
 
 def test_no_evaluation():

@@ -8,7 +8,7 @@ from sweep.analysis.facts import read
 from sweep.analysis.scores import TestScores, scores
 from sweep.analysis.summary import study_summary
 
-from .conftest import LABELS, emotions, final, part, rows, sentences, six_trials, words
+from .conftest import LABELS, config, emotions, final, part, rows, sentences, six_trials, words
 
 
 def ended(make, **changes):
@@ -53,6 +53,14 @@ def test_a_model_that_could_not_classify_before_has_no_row(make):
     found = known(ended(make))
     assert found.before is None
     assert {line.model for line in found.lines} == {"trained", "guess"}
+
+
+def test_a_metric_of_the_users_own_that_is_minimized_is_better_when_lower(make):
+    winner = six_trials()[1]
+    ending = replace(final(winner), test={"test/errors": 0.2}, before={"test/errors": 0.7})
+    settings = config(metric="eval/errors", direction="minimize")
+    gains = known(read(make([winner], settings=settings, ending=ending))).gains
+    assert [gain.metrics["errors"] for gain in gains if gain.than.model == "before"] == pytest.approx([0.5])
 
 
 def test_differences_are_above_0_where_test_is_better(make):

@@ -1,5 +1,5 @@
-"""Per-label scores and the pairs of labels mistaken for each other, from the counts of the final
-record."""
+"""What was taken for what, from the counts of the final record: matrices, scores of each label, and
+the pairs of labels mistaken for each other."""
 
 from __future__ import annotations
 
@@ -47,6 +47,45 @@ class Mistake:
     rows: int
     of: int
     back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Counts of rows by true and predicted label, and each count's share of its row.
+
+    `name` is empty for the matrix of all labels; a matrix of one label has the rows and columns
+    no and yes, and `threshold` is where yes begins, None where it was not tuned.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    threshold: float | None = None
+
+    @property
+    def shares(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(count / max(sum(row), 1) for count in row) for row in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """One square matrix, or for a multi-label task one of two by two for each label."""
+
+    multi_label: bool
+    matrices: tuple[Matrix, ...]
+
+
+def confusion(final: FinalRecord, *, multi_label: bool) -> Confusion | None:
+    """Return what was taken for what on the test split; None where no counts were recorded."""
+    if not final.confusion:
+        return None
+    if not multi_label:
+        return Confusion(False, (Matrix("", final.label_names, final.confusion),))
+    tuned = final.thresholds if final.thresholds is not None and final.untuned else None
+    pairs = zip(final.label_names, tuned or [None] * len(final.label_names), final.confusion, strict=True)
+    return Confusion(
+        True, tuple(Matrix(name, ("no", "yes"), ((tn, fp), (fn, tp)), at) for name, at, (tn, fp, fn, tp) in pairs)
+    )
 
 
 def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:

@@ -16,6 +16,7 @@ from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.track.addresses import WANDB, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,12 @@ class Facts:
     def score(self, trial: TrialRecord) -> float | None:
         found = self.best_eval(trial)
         return None if found is None else found.metrics.get(self.metric)
+
+    def run_address(self, recorded: str) -> str:
+        """Return a recorded address of a run, without the mock server's: it has ended with the
+        study."""
+        tracker = self.config.tracker
+        return without(recorded, WANDB) if "mock" in (tracker.name, *tracker.also) else recorded
 
     def title(self, key: str) -> str:
         """The last part of a config key, unless another searched key ends alike."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 from sweep.analysis.facts import Point
-from sweep.config.metrics import BY_TASK
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 
 STILL_IMPROVING = 0.1  # share of the whole gain that the last evaluation must bring to be called that
 LOSS_TURN = 0.01  # rise of the evaluation loss, relative to its lowest, from which it is called a turn
 WIDE_GAP = 0.1  # share of the evaluation loss by which the training loss must lie below it to be worth a warning
-_COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the retraining repeated the trial: the largest difference over every metric of the
+    """Whether the retraining repeated the trial: the largest difference over the metrics of the
     evaluations that both have, `compared` values in all."""
 
     compared: int
@@ -167,13 +165,13 @@ def fit(points: Sequence[Point]) -> Fit:
     return Fit(_turn(series, gap), gap)
 
 
-def agreement(trial: Sequence[Point], retrain: Sequence[Point]) -> Agreement | None:
-    """Return the largest difference; None where the two have no value in common."""
+def agreement(trial: Sequence[Point], retrain: Sequence[Point], metrics: Collection[str]) -> Agreement | None:
+    """Return the largest difference in these metrics; None where the two have no value in common."""
     pairs = [
         (abs(again.eval.metrics[name] - value), name, point.eval.index)
         for point, again in zip(trial, retrain, strict=False)
         for name, value in point.eval.metrics.items()
-        if name in _COMPARED and finite(again.metric(name)) and math.isfinite(value)
+        if name in metrics and finite(again.metric(name)) and math.isfinite(value)
     ]
     if not pairs:
         return None

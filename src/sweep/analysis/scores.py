@@ -10,7 +10,7 @@ from sweep.analysis.facts import Facts
 from sweep.analysis.inference import wilson
 from sweep.analysis.tested import Weighed, guess
 from sweep.analysis.trials import every_metric, shown_metrics
-from sweep.config.metrics import better_when_lower
+from sweep.config.objective import Objective
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Metrics
 
@@ -98,7 +98,7 @@ def scores(facts: Facts) -> TestScores | None:
         shown=shown_metrics(facts, found),
         every=every_metric(facts, found),
         lines=known,
-        gains=_gains(known),
+        gains=_gains(known, facts.study.objective),
         intervals=intervals(facts, final),
         guesses=len(facts.tested.guesses) if facts.tested else 0,
         against_guessing=against_guessing(facts),
@@ -155,17 +155,17 @@ def _before(facts: Facts, final: FinalRecord) -> Before | None:
     return Before(before, measured - before, "below" if before < low else "inside" if before <= high else "above")
 
 
-def _gains(found: Sequence[Scores]) -> tuple[Gains, ...]:
+def _gains(found: Sequence[Scores], objective: Objective) -> tuple[Gains, ...]:
     """Test against what it is held against: all that is known of test, and the winner's own on
     validation."""
     ours, *others = sorted(found, key=lambda line: line.split != "test")
     held = (line for line in others if line.split == "test" or line.own)
-    return tuple(Gains(line, _gain(ours.metrics, line.metrics)) for line in held)
+    return tuple(Gains(line, _gain(ours.metrics, line.metrics, objective)) for line in held)
 
 
-def _gain(measured: Metrics, reference: Metrics) -> dict[str, float]:
+def _gain(measured: Metrics, reference: Metrics, objective: Objective) -> dict[str, float]:
     return {
-        name: (reference[name] - value) if better_when_lower(f"test/{name}") else value - reference[name]
+        name: (reference[name] - value) if objective.lower(name) else value - reference[name]
         for name, value in measured.items()
         if name in reference
     }

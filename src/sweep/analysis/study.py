@@ -22,9 +22,9 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`alone` says that one training run was wanted, without a search; `run_addresses` that the
-    tracker's addresses of the runs still answer. `missing` names what the study still lacks:
-    `retraining`, `refit`, `predictions`. A part that the records do not allow yet is None."""
+    """`alone` says that one training run was wanted, without a search. `missing` names what the
+    study still lacks: `retraining`, `refit`, `predictions`. A part that the records do not allow
+    yet is None."""
 
     schema_version: int
     name: str
@@ -32,7 +32,6 @@ class Study:
     metric: str
     direction: str
     alone: bool
-    run_addresses: bool
     missing: tuple[str, ...]
     progress: Progress
     winner: Winner | None
@@ -63,7 +62,6 @@ def analyse(facts: Facts) -> Study:
         metric=facts.metric,
         direction=facts.study.direction,
         alone=facts.alone,
-        run_addresses=facts.config.tracker.name != "mock",
         missing=_missing(facts),
         progress=progress(facts),
         winner=winner(facts),

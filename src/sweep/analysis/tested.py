@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.analysis.counts import Bools, Counts, Floats, marked, metric, percentiles
 from sweep.analysis.inference import wilson
-from sweep.config.metrics import BY_TASK, better_when_lower, proportion
+from sweep.config.metrics import BY_TASK, proportion
 from sweep.config.schema import Task
 
 Interval = tuple[float, float]
@@ -91,7 +91,7 @@ class Tested:
     def best_guess(self, name: str) -> str | None:
         """The guess with the best score, the first of equal ones; None where no guess has this
         metric."""
-        sign = -1 if better_when_lower(f"test/{name}") else 1
+        sign = -1 if name == "loss" else 1
         known = [guess for guess, scored in self.guesses.items() if name in scored.metrics]
         return max(known, key=lambda guess: sign * self.guesses[guess].metrics[name], default=None)
 
@@ -104,7 +104,7 @@ class Tested:
         guess, interval = self.best_guess(name), self.interval(name)
         if guess is None or interval is None or name not in self.own.metrics:
             return None
-        other, sign = self.guesses[guess], -1 if better_when_lower(f"test/{name}") else 1
+        other, sign = self.guesses[guess], -1 if name == "loss" else 1
         value, rule = self.own.metrics[name], other.metrics[name]
         theirs = other.interval(self.task, name, self.rows) or (rule, rule)
         if name in self.own.drawn:

@@ -219,7 +219,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         ending=ending(trial, points),
         course=course(points, facts.metric, maximize=facts.maximize, ended=ended),
         fit=fit(points),
-        tracker_run=trial.tracker_run,
+        tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.observations import Agreement, Course, Fit, agreement, course, fit
 from sweep.analysis.trials import Evaluations, evaluations
+from sweep.config.metrics import objectives
 from sweep.config.schema import Scalar
 from sweep.records.final import FinalRecord, Refit
 from sweep.records.trial import Cost, EvalPoint
@@ -123,17 +124,21 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
         cost=final.cost,
         metrics=names,
         side_by_side=_side_by_side(names, trial, again),
-        agreement=agreement(trial, again),
+        agreement=agreement(trial, again, objectives(facts.config.dataset)),
         packed_trial=packed and final.cost.engine != "packed",
         as_packed=final.as_packed,
         evaluations=evaluations(facts, again),
         course=course(again, facts.metric, maximize=facts.maximize),
         fit=fit(again),
         equal_epochs=_equal_epochs(again, facts.metric, final.retrain_best),
-        tracker_run=final.tracker_run,
+        tracker_run=facts.run_address(final.tracker_run),
         command=final.command,
-        refit=final.refit,
+        refit=_refit(facts, final.refit),
     )
+
+
+def _refit(facts: Facts, refit: Refit | None) -> Refit | None:
+    return replace(refit, tracker_run=facts.run_address(refit.tracker_run)) if refit else None
 
 
 def _side_by_side(

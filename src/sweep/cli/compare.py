@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sweep.compare",
+        prog="sweep compare",
         description="Set finished runs side by side: scores, significance, cost, and where each fails. "
         "Nothing is trained, and no test split is read.",
     )

@@ -15,14 +15,18 @@ from sweep.config.folders import conf_dir, sweeps_dir
 from sweep.errors import Fault, UserError
 
 _USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
+_COMMANDS = """\
+commands (each has its own --help; nothing is trained):
+  sweep report RUN_DIR             write the report of a run directory again; --json prints its numbers
+  sweep compare RUN_DIR RUN_DIR …  set finished runs side by side
+"""
 _EXAMPLES = """\
 examples:
   python -m sweep +experiment=quickstart tracker=mock           a first result: no GPU, no account
   python -m sweep +experiment=quickstart study.dry_run=true     the plan; nothing is trained
   python -m sweep +experiment=quickstart study.study_name=longer study.n_trials=20 optimizer.weight_decay=0
   python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
-  python -m sweep.report runs/quickstart                        the report again, from the records
-  python -m sweep.compare runs/one runs/two                     finished runs side by side
+  sweep report runs/quickstart --json                           the numbers of a report, for scripts
 
 The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
 130 interrupted, 1 anything else."""
@@ -119,7 +123,7 @@ def _help_tail() -> str:
     lines = [f"  {group.name:<11} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups]
     spaces = ", ".join(sorted(file.stem for file in sweeps_dir().glob("*.yaml")))
     return "\n".join(
-        ["config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
+        [_COMMANDS, "config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
          "", f"search spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}", "", _EXAMPLES]
     )  # fmt: skip
 

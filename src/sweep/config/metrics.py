@@ -31,8 +31,3 @@ def objectives(dataset: DatasetConfig) -> tuple[str, ...]:
 def proportion(task: Task) -> str:
     """Return the metric that is a share of rows, so that an interval follows from their number."""
     return "accuracy" if task == "single_label" else "subset_accuracy"
-
-
-def better_when_lower(metric: str) -> bool:
-    """Return whether less is better; for a metric of the user's own only `study.direction` can say so."""
-    return metric.endswith("/loss")

@@ -26,6 +26,15 @@ class Objective:
         """Return how much better `new` is; negative where it is worse."""
         return new - over if self.maximize else over - new
 
+    def lower(self, name: str) -> bool:
+        """Return whether less is better of a metric: `accuracy`, or with its split `test/accuracy`.
+
+        The study's direction says so for its own metric, on every split. Of the others less is
+        better for the loss alone.
+        """
+        short = name.rpartition("/")[2]
+        return not self.maximize if short == self.metric.rpartition("/")[2] else short == "loss"
+
     def better(self, new: Mapping[str, float], over: Mapping[str, float]) -> bool:
         """Return whether `new` ranks above `over`: by the metric, then by the lower loss."""
         return self.key(new) < self.key(over)

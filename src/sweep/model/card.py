@@ -16,10 +16,10 @@ from sweep.config.schema import Config, ModelConfig
 from sweep.data.example import batch
 from sweep.data.template import label_words
 from sweep.errors import UserError
-from sweep.markup import block, code, escape, row
 from sweep.model import standard
 from sweep.model.base import auto_class
 from sweep.model.manifest import Manifest
+from sweep.model.markdown import block, code, escape, row
 from sweep.model.paths import resolve
 from sweep.records.final import Refit
 from sweep.records.trial import Metrics

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote
 from sweep.config.adapter import METHOD
 from sweep.config.custom_code import told
 from sweep.config.custom_metrics import metric_faults
-from sweep.config.metrics import BY_TASK, better_when_lower, objectives
+from sweep.config.metrics import BY_TASK, objectives
+from sweep.config.objective import LOSS
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
@@ -37,11 +38,9 @@ def _metric(config: Config) -> Iterator[tuple[str, str]]:
             "study.metric",
             "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
         )
-    elif _of_task(config) and better_when_lower(study.metric) != (study.direction == "minimize"):
-        yield (
-            "study.direction",
-            f"is {study.direction}, but {study.metric} is better when {'lower' if better_when_lower(study.metric) else 'higher'}",
-        )
+    elif _of_task(config) and (lower := study.metric == LOSS) != (study.direction == "minimize"):
+        better = "lower" if lower else "higher"
+        yield "study.direction", f"is {study.direction}, but {study.metric} is better when {better}"
 
 
 def _of_task(config: Config) -> bool:

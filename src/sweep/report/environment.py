@@ -17,9 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sweep.data.duplicates import told
 from sweep.data.raw import listed
-from sweep.markup import block, code, escape
+from sweep.model.markdown import block, cell, code, escape, plain
 from sweep.report import units
-from sweep.report.layout import aligned, bold, bullets, cell, laid_out, listing, plain, table
+from sweep.report.layout import aligned, bold, bullets, laid_out, listing, table
 from sweep.report.wording import made
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sweep.markup import ENTITIES
-from sweep.markup import table as markdown_table
+from sweep.model import markdown
 from sweep.report.units import MISSING
 
 _FENCED = re.compile(r"^(`{3,})[^\n]*\n.*?^\1$", re.MULTILINE | re.DOTALL)
@@ -15,7 +14,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _BARE_PIPE = re.compile(r"(?<!\\)\|")
 
 
-def laid_out(markdown: str) -> str:
+def laid_out(text: str) -> str:
     """Return the Markdown as it is written to a file; text between code fences stays as it is.
 
     An indented line continues the line above it, so that a template may break a long sentence.
@@ -23,20 +22,10 @@ def laid_out(markdown: str) -> str:
     and empty lines at both ends go.
     """
     parts, start = [], 0
-    for fenced in _FENCED.finditer(markdown):
-        parts += [_flowing(markdown[start : fenced.start()]), fenced.group()]
+    for fenced in _FENCED.finditer(text):
+        parts += [_flowing(text[start : fenced.start()]), fenced.group()]
         start = fenced.end()
-    return "".join([*parts, _flowing(markdown[start:])]).strip("\n")
-
-
-def plain(text: str) -> str:
-    """Return the text as one line of HTML without markup, for the summary of a fold."""
-    return " ".join(text.split()).translate(ENTITIES)
-
-
-def cell(markdown: str) -> str:
-    """Return Markdown for one cell of a table: no bare pipe and no line break."""
-    return _BARE_PIPE.sub(r"\\|", markdown.replace("\n", " "))
+    return "".join([*parts, _flowing(text[start:])]).strip("\n")
 
 
 def table(lines: str, sparse: bool = False) -> str:
@@ -49,7 +38,7 @@ def table(lines: str, sparse: bool = False) -> str:
     if sparse:
         columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {MISSING}]
         rows = [list(row) for row in zip(*columns, strict=True)]
-    return markdown_table(rows[0], rows[1:]) + "\n"
+    return markdown.table(rows[0], rows[1:]) + "\n"
 
 
 def bullets(lines: str) -> str:

@@ -4,9 +4,10 @@ each label."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweep.records.final import FinalRecord
+from sweep.analysis.confusion import Confusion, Matrix
 from sweep.report.canvas import canvas, label
 
 if TYPE_CHECKING:
@@ -19,30 +20,25 @@ _COLUMNS = 5
 _COLOURS = "Blues"
 
 
-def confusion(final: FinalRecord, *, multi_label: bool) -> Figure:
-    return _by_label(final) if multi_label else _square(final)
+def confusion(found: Confusion) -> Figure:
+    return _by_label(found.matrices) if found.multi_label else _square(found.matrices[0])
 
 
-def _square(final: FinalRecord) -> Figure:
-    """Rows are true labels; a cell's colour is its share of the row. Beyond 24 labels only
-    mistakes are numbered."""
-    import numpy as np
-
-    counts = np.asarray(final.confusion, dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    number = len(counts)
+def _square(matrix: Matrix) -> Figure:
+    """Return one matrix: rows are true labels, a cell's colour is its share of the row. Beyond 24
+    labels only mistakes are numbered."""
+    number = len(matrix.counts)
     cell, size = (0.4, 9.0) if number <= _NUMBERED else (0.155, 6.5)
-    names = [label(name) for name in final.label_names]
+    names = [label(name) for name in matrix.labels]
     figure, axes, bar = _frame(max(2.5, number * cell), room=0.5 + max(map(len, names)) * size * _GLYPH)
-    image = axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
+    image = axes.imshow(matrix.shares, cmap=_COLOURS, vmin=0, vmax=1)
     axes.set_xticks(range(number), names, rotation=90, fontsize=size)
     axes.set_yticks(range(number), names, fontsize=size)
     axes.grid(visible=False)
-    for row, column in np.argwhere(counts > 0):
-        if number <= _NUMBERED or row != column:
-            ink = "white" if shares[row, column] > 0.55 else "black"
-            text = f"{int(counts[row, column])}"
-            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size - 1)
+    for row, (counts, shares) in enumerate(zip(matrix.counts, matrix.shares, strict=True)):
+        for column, (count, share) in enumerate(zip(counts, shares, strict=True)):
+            if count and (number <= _NUMBERED or row != column):
+                axes.text(column, row, f"{count}", ha="center", va="center", color=_ink(share), fontsize=size - 1)
     axes.set(title="Confusion on the test split", xlabel="predicted", ylabel="true")
     figure.colorbar(image, cax=bar, label="share of the true label's rows")
     return figure
@@ -62,36 +58,37 @@ def _frame(side: float, room: float) -> tuple[Figure, Axes, Axes]:
     return figure, axes, bar
 
 
-def _by_label(final: FinalRecord) -> Figure:
-    columns = min(_COLUMNS, len(final.confusion))
-    rows = math.ceil(len(final.confusion) / columns)
+def _by_label(matrices: Sequence[Matrix]) -> Figure:
+    columns = min(_COLUMNS, len(matrices))
+    rows = math.ceil(len(matrices) / columns)
     figure = canvas(1.75 * columns + 0.3, 1.95 * rows + 0.3)
     panels = figure.subplots(rows, columns, squeeze=False)
-    for axes, title, (tn, fp, fn, tp) in zip(panels.flat, _titles(final), final.confusion, strict=False):
-        _two_by_two(axes, title, [[tn, fp], [fn, tp]])
-    for axes in list(panels.flat)[len(final.confusion) :]:
+    for axes, matrix in zip(panels.flat, matrices, strict=False):
+        _two_by_two(axes, matrix)
+    for axes in list(panels.flat)[len(matrices) :]:
         axes.set_visible(False)
     figure.supxlabel("predicted")
     figure.supylabel("true")
     return figure
 
 
-def _titles(final: FinalRecord) -> list[str]:
-    """Label names, each with its threshold where they were tuned."""
-    if final.thresholds is None or not final.untuned:
-        return [label(name, 24) for name in final.label_names]
-    pairs = zip(final.label_names, final.thresholds, strict=True)
-    return [f"{label(name, 16)}, from {threshold:.2f}" for name, threshold in pairs]
+def _title(matrix: Matrix) -> str:
+    """Return the label's name, with its threshold if it was tuned."""
+    if matrix.threshold is None:
+        return label(matrix.name, 24)
+    return f"{label(matrix.name, 16)}, from {matrix.threshold:.2f}"
 
 
-def _two_by_two(axes: Axes, name: str, counts: list[list[int]]) -> None:
-    shares = [[cell / max(sum(row), 1) for cell in row] for row in counts]
-    axes.imshow(shares, cmap=_COLOURS, vmin=0, vmax=1)
-    axes.set_title(name, fontsize=8.5, loc="center")
-    axes.set_xticks([0, 1], ["no", "yes"], fontsize=8)
-    axes.set_yticks([0, 1], ["no", "yes"], fontsize=8)
+def _two_by_two(axes: Axes, matrix: Matrix) -> None:
+    axes.imshow(matrix.shares, cmap=_COLOURS, vmin=0, vmax=1)
+    axes.set_title(_title(matrix), fontsize=8.5, loc="center")
+    axes.set_xticks([0, 1], matrix.labels, fontsize=8)
+    axes.set_yticks([0, 1], matrix.labels, fontsize=8)
     axes.grid(visible=False)
-    for row in range(2):
-        for column in range(2):
-            ink = "white" if shares[row][column] > 0.55 else "black"
-            axes.text(column, row, f"{counts[row][column]:,}", ha="center", va="center", color=ink, fontsize=8.5)
+    for row, (counts, shares) in enumerate(zip(matrix.counts, matrix.shares, strict=True)):
+        for column, (count, share) in enumerate(zip(counts, shares, strict=True)):
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=_ink(share), fontsize=8.5)
+
+
+def _ink(share: float) -> str:
+    return "white" if share > 0.55 else "black"

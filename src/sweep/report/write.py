@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from sweep.analysis.charts import charts
 from sweep.analysis.facts import read
 from sweep.analysis.study import Study, analyse
 from sweep.config.secrets import scrub
@@ -23,7 +24,7 @@ def write_report(store: Store) -> Path:
     Raises UserError where the folder is no run directory.
     """
     facts = read(store)
-    drawn = draw(facts, store.root / "figures")
+    drawn = draw(charts(facts), store.root / "figures")
     markdown = document(analyse(facts), drawn, compared=section(store))
     path = store.root / "report.md"
     write_whole(path, markdown)

@@ -33,6 +33,14 @@ def own_address(recorded: str, label: str) -> str:
     return parts.get(label, "")
 
 
+def without(recorded: str, label: str) -> str:
+    """Return a recorded address without the part that the tracker with this label wrote."""
+    parts = _parts(recorded)
+    if label == WANDB and not parts:
+        return ""
+    return joined(labelled(other, address) for other, address in parts.items() if other != label)
+
+
 def short_name(trial: TrialPlan, job_type: JobType) -> str:
     """Return a run's name within its study, which may be the name of a folder:
 

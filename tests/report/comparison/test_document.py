@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.analysis.comparison.charts import charts
 from sweep.analysis.comparison.comparison import compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.failures import failures
@@ -192,7 +193,7 @@ def test_plain_values_and_the_tracked_summary_agree(comparison):
 
 def test_figures_are_drawn_for_a_run_that_was_never_evaluated_while_it_trained(three, tmp_path):
     rewrite(three[1], retrain_evals=())
-    assert draw(compare(three, samples=100), tmp_path, "x") == ("x-scores", "x-curves", "x-pareto")
+    assert draw(charts(compare(three, samples=100)), tmp_path, "x") == ("x-scores", "x-curves", "x-pareto")
     assert (tmp_path / "x-curves.png").stat().st_size > 1000
 
 
@@ -211,12 +212,12 @@ def test_a_group_run_has_the_comparison_in_its_report(group, three):
 
 
 def test_curves_by_step_are_drawn_only_where_epochs_differ_in_steps(three):
-    assert [axes.get_title() for axes in curves(compare(three, samples=100)).axes] == [
+    assert [axes.get_title() for axes in curves(charts(compare(three, samples=100))).axes] == [
         "eval/accuracy by epoch",
         "eval/loss by epoch",
     ]
     rewrite(three[0], retrain_evals=evals([0.5, 0.6], [1.0, 0.9], steps=30))
-    titles = [axes.get_title() for axes in curves(compare(three, samples=100)).axes]
+    titles = [axes.get_title() for axes in curves(charts(compare(three, samples=100))).axes]
     assert titles == ["eval/accuracy by epoch", "eval/accuracy by step", "eval/loss by epoch"]
 
 

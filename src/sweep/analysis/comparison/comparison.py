@@ -14,7 +14,7 @@ from sweep.analysis.comparison.pareto import front
 from sweep.analysis.comparison.sameness import differences
 from sweep.analysis.comparison.significance import McNemar, holm, mcnemar
 from sweep.analysis.inference import wilson
-from sweep.config.metrics import BY_TASK, better_when_lower, proportion
+from sweep.config.metrics import BY_TASK, proportion
 from sweep.config.objective import Objective
 from sweep.config.schema import Task
 from sweep.errors import Fault, UserError
@@ -144,7 +144,7 @@ def _chosen(one: Contestant, metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def _metric_faults(task: Task, metrics: Sequence[str]) -> list[Fault]:
-    known = [name for name in BY_TASK[task] if not better_when_lower(f"test/{name}")]
+    known = [name for name in BY_TASK[task] if name != "loss"]
     return [
         Fault("--metric", f"is {name!r}, but the runs are {task}, which has: {', '.join(known)}")
         for name in metrics

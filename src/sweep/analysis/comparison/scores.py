@@ -88,12 +88,10 @@ def _names(comparison: Comparison) -> tuple[str, ...]:
 
 def _better(comparison: Comparison, name: str) -> Better:
     """Return the direction of a metric; for one of the user's own only the objective's is known."""
-    if name in BY_TASK[comparison.task]:
-        return "lower" if name == "loss" else "higher"
     objective = comparison.objective
-    if objective.metric != f"eval/{name}":
+    if name not in BY_TASK[comparison.task] and objective.metric != f"eval/{name}":
         return ""
-    return "higher" if objective.maximize else "lower"
+    return "lower" if objective.lower(name) else "higher"
 
 
 def _baselines(comparison: Comparison) -> tuple[Baseline, ...]:

@@ -7,22 +7,24 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sweep.analysis.comparison.charts import charts
 from sweep.analysis.comparison.comparison import Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.plain import plain
 from sweep.errors import UserError
+from sweep.model.markdown import escape
 from sweep.records.disk import write_whole
 from sweep.records.migrations import stamped
 from sweep.records.store import Store
 from sweep.report.comparison.document import chapter, document
 from sweep.report.comparison.figures import draw
-from sweep.report.markdown import bullets, escape, join
+from sweep.report.layout import bullets
 from sweep.report.page import page
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     """Write the page and return the files: page, Markdown, plain values. The same records give the same bytes."""
-    drawn = draw(comparison, folder / "figures", "compare")
+    drawn = draw(charts(comparison), folder / "figures", "compare")
     markdown = document(comparison, drawn)
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
     title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
@@ -42,9 +44,9 @@ def section(store: Store) -> str:
         comparison = compare([Entry(store.root)])
     except UserError as error:
         # The rest of the report has been paid for: it does not fall with this part.
-        reasons = bullets(escape(str(fault)) for fault in error.faults)
-        return join(["## Methods compared", "They could not be compared:", reasons])
-    return chapter(comparison, draw(comparison, store.root / "figures", "methods"))
+        reasons = bullets("\n".join(escape(str(fault)) for fault in error.faults))
+        return f"## Methods compared\n\nThey could not be compared:\n\n{reasons.rstrip()}"
+    return chapter(comparison, draw(charts(comparison), store.root / "figures", "methods"))
 
 
 def _finite(value: Any) -> Any:
