@@ -16,6 +16,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the server keeps what it receives; made if absent")
     parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1 (default: a free one)")
     given = parser.parse_args()
+    if (inside := given.folder / "wandb-mock").is_dir():
+        parser.error(f"{given.folder} is the run directory of a study; type python -m wandb_mock {inside}")
     try:
         server = MockServer(given.folder, port=given.port)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote
 
-from sweep.config.adapter import METHOD
+from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import told
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.metrics import BY_TASK, objectives
@@ -116,8 +116,8 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter, optimizer = config.adapter, config.optimizer
     with told(METHOD, adapter.method, "checking its values"):
-        broken = list(adapter.rules())
-    yield from ((f"adapter.{key}", rule) for key, rule in broken)
+        broken = [_key_and_rule(adapter, one) for one in adapter.rules()]
+    yield from broken
     if adapter.trains == "everything" and adapter.quantization != "none":
         yield (
             "adapter.quantization",
@@ -127,6 +127,16 @@ def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     if adapter.learning_rate_factors() and (traits.targets or traits.alone.startswith("takes its step")):
         rule = f"is set, but optimizer.name is {optimizer.name}, which takes all weights in one group"
         yield "adapter.lr_ratio", f"{rule}; type adapter.lr_ratio=null, or optimizer.name=adamw_torch"
+
+
+def _key_and_rule(adapter: AdapterConfig, found: object) -> tuple[str, str]:
+    """Return the path and the rule that a method's `rules` yielded. Raises TypeError for anything else."""
+    if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, str) for part in found)):
+        raise TypeError(f"rules() yielded {found!r}, but must yield pairs of a key and its rule")
+    key, rule = found
+    if key.partition(".")[0] not in type(adapter).model_fields:
+        raise TypeError(f"rules() yielded the key {key!r}, but the method has: {', '.join(type(adapter).model_fields)}")
+    return f"adapter.{key}", rule
 
 
 def _thresholds(config: Config) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the recipe's files, as a reader would have copied them, and data and a model beside them."""
     text = RECIPE.read_text()
     files = dict(re.findall(r"`([\w/.]+)`:\n\n```(?:python|yaml)\n(.*?)```", text, re.S))
-    assert set(files) == {"my_vera.py", "conf/adapter/my_vera.yaml", "conf/space.yaml"}
+    assert set(files) == {"my_vera.py", "mine/adapter/my_vera.yaml", "mine/space.yaml"}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -50,15 +50,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def arguments(*more: str) -> list[str]:
     return [
         "model=custom", "model.path=model", "dataset=custom", "dataset.path=data", "tracker=none", "run_dir=run",
-        "study.n_trials=2", "trainer.num_train_epochs=1", "trainer.device=cpu", "--config-dir", "conf", *more,
+        "study.n_trials=2", "trainer.num_train_epochs=1", "trainer.device=cpu", "--config-dir", "mine", *more,
     ]  # fmt: skip
 
 
 def test_the_recipe_trains_searches_and_reports(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (command,) = re.findall(r"python -m sweep (.*study\.space=conf/space\.yaml.*)", RECIPE.read_text())
-    typed = [word for word in shlex.split(command) if not word.startswith(("--config-dir", "conf", "+experiment"))]
+    (command,) = re.findall(r"python -m sweep (.*study\.space=mine/space\.yaml.*)", RECIPE.read_text())
+    typed = [word for word in shlex.split(command) if not word.startswith(("--config-dir", "mine", "+experiment"))]
     assert run(monkeypatch, *arguments(*typed)) == 0, capsys.readouterr().err
     store = Store(project / "run")
     methods = {trial.params["adapter"] for trial in store.trials()}
