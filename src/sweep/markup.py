@@ -12,7 +12,8 @@ _BARE_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def escape(text: str, limit: int | None = None) -> str:
-    """`text` as one line of plain words: no markup, no HTML, no table border; cut after `limit` characters."""
+    """Return `text` as one line of plain words: no markup, no HTML, no table border; cut after
+    `limit` characters."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     if limit is not None and len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
@@ -20,7 +21,7 @@ def escape(text: str, limit: int | None = None) -> str:
 
 
 def code(text: str) -> str:
-    """A code span, whatever backticks `text` holds."""
+    """Return a code span, whatever backticks `text` holds."""
     line = " ".join(text.split()) or " "
     fence = "`" * (_longest_run(line) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
@@ -33,7 +34,8 @@ def block(text: str, language: str = "") -> str:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are Markdown already. Columns of numbers, dashes among them, are aligned right."""
+    """Return a table. Cells are Markdown already. Columns of numbers, dashes included, are aligned
+    right."""
     cells = [list(row) for row in rows]
     columns = list(zip(*cells, strict=True)) if cells else [()] * len(titles)
     marks = ["---:" if column and all(map(_NUMBER.match, column)) else ":---" for column in columns]

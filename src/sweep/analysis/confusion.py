@@ -50,8 +50,8 @@ class Mistake:
 
 
 def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:
-    """In label order. A label that is neither true nor predicted anywhere scores 0, as
-    scikit-learn has it."""
+    """Return the scores of each label, in label order. A label that is neither true nor predicted
+    anywhere scores 0, as in scikit-learn."""
     if multi_label:
         pairs = zip(final.label_names, final.confusion, strict=True)
         return tuple(LabelScore(name, tp, fp, fn) for name, (_, fp, fn, tp) in pairs)

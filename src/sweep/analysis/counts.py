@@ -16,9 +16,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """By label, of samples of the rows, each (samples, labels): rows that have it, that were given
-    it, and both. `exact` and `overlap` are (samples,): the mean over rows of being right, and of
-    labels shared over labels named."""
+    """Counts of labels on samples of the rows. Three counts are (samples, labels): rows that have
+    a label, rows that were given it, and rows with both. `exact` and `overlap` are (samples,): the
+    mean over rows of being right, and of labels shared over labels named."""
 
     true: Floats
     given: Floats

@@ -1,4 +1,4 @@
-"""What was run: model, adapter, data, search, code and machine."""
+"""The experiment: model, adapter, data, search, code and machine."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class SearchedKey:
-    """What a key of the search space may be: one of `choices`, or a number from `low` to `high`;
-    only `when` other keys have one of these values."""
+    """The values that a searched key can have: one of `choices`, or a number from `low` to `high`.
+    A key is searched only `when` other keys have one of these values."""
 
     key: str
     choices: tuple[Scalar, ...] | None

@@ -99,12 +99,12 @@ class Facts:
 
     @property
     def repeats(self) -> tuple[Confirmation, ...]:
-        """What fresh seeds said, in a group run of each method."""
+        """Return the records of fresh seeds; in a group run those of each method."""
         return tuple(one.confirmation for one in self.finals if one.confirmation)
 
     @property
     def spent(self) -> Cost:
-        """By all trials, fresh seeds, retrainings and refits."""
+        """Return the cost of all trials, fresh seeds, retrainings and refits."""
         trials = [trial.outcome.cost for trial in self.trials]
         at_the_end = (cost for one in self.finals for cost in one.costs)
         return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
@@ -115,7 +115,7 @@ class Facts:
         return len(self.trials) == 1 and self.study.n_trials == 1
 
     def mark(self, trial: TrialRecord) -> str:
-        """What distinguishes a trial from the others: empty, `winner`, or `best` of the search."""
+        """Return the mark of a trial: empty, `winner`, `best so far` or `best in the search`."""
         if trial is self.winner:
             return "winner" if self.final else "best so far"
         return "best in the search" if trial is self.best else ""
@@ -206,7 +206,8 @@ def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
 
 
 def read_tested(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> Tested:
-    """From the predictions where they are those of the record; otherwise from the scores alone."""
+    """Read the test result from the predictions if they belong to the record, else from the
+    scores."""
     metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
     baseline = {name.removeprefix("test/"): value for name, value in final.baseline.items()}
     names = {name for row in predictions for name in (*row.label, *row.predicted)}

@@ -1,4 +1,4 @@
-"""What a small number of measurements can and cannot say: intervals and rank correlation."""
+"""Statistics of a small number of measurements: intervals and rank correlation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a training went: how it ended, how its score moved, and how its losses lie to each other."""
+"""Observations of one training: its end, the movement of its score, and its two losses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _COMPARED = {f"eval/{name}" for names in BY_TASK.values() for name in names}
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a trial ended, and how far it came. `evaluation` is the number of its last one; None
-    where it reached none."""
+    """The end of a trial. `evaluation` is the number of its last evaluation; None where it reached
+    none."""
 
     kind: Literal["completed", "stopped_early", "pruned", "given_up", "failed"]
     evaluation: int | None
@@ -40,12 +40,12 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """What the last evaluation brought.
+    """The gain of the last evaluation. `kind` is `past_best` where it is not the best one,
+    `too_few` where only two were counted, `improving` where it brought at least a tenth of the
+    whole gain, and `level` otherwise.
 
-    `kind` is `past_best` where it is not the best one, `too_few` where only two were counted,
-    `improving` where it brought at least a tenth of the whole gain, and `level` otherwise. `gain`
-    is the last value less the best one before it; `whole` the gain over the evaluations counted.
-    Those within the first epoch are left out where at least two come after it
+    `gain` is the last value less the best one before it; `whole` is the gain over the evaluations
+    counted. Evaluations within the first epoch are left out where at least two come after it
     (`since_first_epoch`): beside the first steps every later gain is small.
     """
 
@@ -58,9 +58,9 @@ class Plateau:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a metric moved over the evaluations. `evaluations` counts all of them, `scored` those
-    with a finite value, and `not_finite` holds the numbers of those whose value was not finite.
-    `plateau` is None for a trial that was pruned: longer training would not help it."""
+    """The movement of a metric over the evaluations. `evaluations` counts all of them, `scored`
+    those with a finite value, and `not_finite` holds the numbers of the others. `plateau` is None
+    for a trial that was pruned: longer training would not help it."""
 
     metric: str
     evaluations: int
@@ -76,9 +76,9 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Whether `eval/loss` turned. `overfits` if its last value lies above its lowest by more than
-    one percent; `rise` is the difference; `above_training` is its distance to the training loss at
-    the end, where that is wide and grew."""
+    """A turn of `eval/loss`. `overfits` if its last value lies above its lowest by more than one
+    percent; `rise` is the difference. `above_training` is the distance to the training loss at the
+    end, where that is wide and grew."""
 
     overfits: bool
     lowest: Scored
@@ -108,8 +108,8 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the retraining repeated the trial: the largest difference over every metric of the
-    evaluations that both have, `compared` values in all."""
+    """The agreement of the retraining with the trial: the largest difference over every metric of
+    the evaluations that both have, `compared` values in all."""
 
     compared: int
     common_evaluations: int
@@ -159,7 +159,8 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool 
 
 
 def fit(points: Sequence[Point]) -> Fit:
-    """Return whether the evaluation loss turned, and how its distance to the training loss moved."""
+    """Return whether the evaluation loss turned, and how its distance to the training loss
+    moved."""
     series = [Scored(point.eval.index, loss) for point in points if finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return Fit()

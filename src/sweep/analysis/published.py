@@ -1,4 +1,4 @@
-"""What others reported for this experiment, beside what was measured here."""
+"""Figures that others published for this experiment, beside the measured ones."""
 
 from __future__ import annotations
 
@@ -99,11 +99,14 @@ class PublishedFinal:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What was not alike. `model` is None where it is the published one; `rows` holds published
-    and measured rows of splits that differ, `same_rows` the published ones where none does.
-    `not_run` are published trials without a measured one; `better` is the trial that the search
-    found better than the only published one; `largest` the largest difference in a score and its
-    published trial."""
+    """The differences between the published experiment and this one. `model` is None where it is
+    the published one; `rows` holds published and measured rows of splits that differ, `same_rows`
+    the published ones where none does.
+
+    `not_run` are published trials without a measured one. `better` is the trial that the search
+    found better than the only published one; `largest` is the largest difference in a score, with
+    its published trial.
+    """
 
     model: tuple[str, str, Weights] | None
     rows: Mapping[str, tuple[int, int | None]]
@@ -215,7 +218,8 @@ def _ends(points: Sequence[Point], name: str) -> tuple[float | None, ...]:
 
 
 def _best(facts: Facts, known: PublishedConfig) -> ComparedTrial | None:
-    """None for a single published trial, and where the best one is not among them."""
+    """Return the best published trial beside the best measured one; None for a single published
+    trial, and where the best one is not in the list."""
     if len(known.trials) < 2 or known.best_trial is None or known.best_trial >= len(known.trials) or facts.best is None:
         return None
     return _compared(facts, known, known.best_trial, facts.best)
@@ -296,7 +300,7 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
 def _largest(
     facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]
 ) -> tuple[int, Compared] | None:
-    """Among several published trials that ran."""
+    """Return the largest difference over several published trials that ran."""
     gaps = [
         (abs(score.difference), number, score.name + ("" if score.of == "last" else ", best"), score.difference, score)
         for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True))

@@ -1,4 +1,4 @@
-"""How the winner was chosen among the best trials, where each was trained again with fresh seeds."""
+"""The choice of the winner among the best trials, each trained again with fresh seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure the test scores are, beside classifiers that do not read the text.
+"""The uncertainty of the test scores, beside classifiers that do not read the text.
 
 Every metric gets a 95 % interval by bootstrap over the test rows (Efron and Tibshirani, 1993); a
 share of rows gets Wilson's score interval instead, which holds for few rows too. Three ways of
@@ -54,7 +54,7 @@ class Scored:
     drawn: Mapping[str, Floats]
 
     def interval(self, task: Task, name: str, rows: int) -> Interval | None:
-        """95 %; None where it cannot be computed."""
+        """Return the 95 % interval; None where it cannot be computed."""
         if name == proportion(task) and name in self.metrics:
             return wilson(self.metrics[name], rows)
         return percentiles(self.drawn[name]) if name in self.drawn else None
@@ -233,7 +233,7 @@ def _random_guess(rows: _Rows, chances: Floats) -> Scored:
 
 
 def _resampled(rows: _Rows, given: Given, losses: Sequence[float] | Floats | None) -> dict[str, Floats]:
-    """Each metric on each of the resamples; the loss among them where `losses` holds it by row."""
+    """Return each metric on each resample, the loss included where `losses` holds it by row."""
     by_row = None if losses is None else np.asarray(losses, dtype=np.float64)
     parts: list[dict[str, Floats]] = []
     for numbers in rows.resamples():

@@ -75,7 +75,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far apart the completed trials scored."""
+    """The spread of the completed trials' scores."""
 
     trials: int
     low: float
@@ -85,7 +85,7 @@ class Spread:
 
     @property
     def gain(self) -> float:
-        """How much better the best is than the median."""
+        """Return the distance between the best score and the median."""
         return abs(self.best - self.median)
 
 
@@ -130,8 +130,8 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many trials ended how. Trials that were `stopped` and are tried again do not count;
-    `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
+    """The number of trials by their end. Trials that were `stopped` and are tried again do not
+    count; `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
     killed."""
 
     planned: int
@@ -225,7 +225,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
 
 
 def _spread(facts: Facts) -> Spread | None:
-    """None below three completed trials."""
+    """Return the spread; None below three completed trials."""
     values = sorted(value for trial in facts.completed if finite(value := facts.score(trial)))
     if len(values) < 3:
         return None

@@ -139,7 +139,7 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
 def _side_by_side(
     names: tuple[str, ...], trial: tuple[Point, ...], retrain: tuple[Point, ...]
 ) -> tuple[SideBySide, ...]:
-    """A run that ended sooner leaves gaps."""
+    """Return the evaluations side by side. A training that ended sooner leaves its side empty."""
     rows = []
     for index in range(max(len(trial), len(retrain))):
         first = trial[index] if index < len(trial) else None
@@ -155,6 +155,6 @@ def _pair(name: str, first: Point | None, second: Point | None) -> Pair:
 
 
 def _equal_epochs(points: tuple[Point, ...], metric: str, best: EvalPoint) -> tuple[float, ...]:
-    """Empty where one evaluation has the best score alone."""
+    """Return the epochs with the best score; empty where one evaluation alone has it."""
     found = tuple(point.eval.epoch for point in points if point.metric(metric) == best.metrics.get(metric))
     return found if len(found) > 1 else ()

@@ -13,7 +13,8 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes is not a number, nor is one that JSON cannot hold (NaN, infinity): a record could not repeat
-    it. An unknown key is a fault, and no value changes after parsing."""
+    """A strict section of the config. A number in quotes is not a number, nor is a number that
+    JSON cannot hold (NaN, infinity), since a record could not repeat it. An unknown key is a
+    fault, and no value changes after parsing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())

@@ -30,8 +30,8 @@ _UNPAGED: Mapping[OptimizerName, OptimizerName] = {
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not
-    the one asked for."""
+    """An optimizer for the Trainer. `name` is one of `transformers.training_args.OptimizerNames`;
+    `warning` says why it is not the configured one."""
 
     name: OptimizerName
     warning: str = ""

@@ -39,7 +39,8 @@ class Clock:
         return time.perf_counter() - self.started
 
     def training(self) -> float:
-        """Return the seconds of the training loop so far; ask for it when the loop has just ended."""
+        """Return the seconds of the training loop so far; ask for it when the loop has just
+        ended."""
         return 0.0 if self.loop is None else time.perf_counter() - self.loop - self.evaluating - self.aside
 
 

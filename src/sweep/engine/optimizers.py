@@ -55,8 +55,9 @@ def typed_class(arguments: TrainingArguments, model: nn.Module) -> tuple[Any, di
 
 
 def scale_learning_rates(optimizer: Optimizer, model: nn.Module, factors: Mapping[str, float]) -> None:
-    """Move the weights whose names hold a key of `factors` into groups of their own, with so many times the learning rate. To be
-    called before the schedule is made. The first group keeps the learning rate of the config, which is what is logged."""
+    """Move the weights whose names hold a key of `factors` into groups of their own, with so many
+    times the learning rate. To be called before the schedule is made. The first group keeps the
+    learning rate of the config, which is what is logged."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     for group in list(optimizer.param_groups):
         for part, factor in factors.items():

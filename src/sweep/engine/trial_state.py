@@ -297,7 +297,8 @@ class TrialState:
         self.apply(verdict)
 
     def _judge(self, verdict: Verdict) -> None:
-        """After its last evaluation a trial is complete, not interrupted; but it can be pruned."""
+        """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not
+        interrupted; but it can be pruned."""
         if verdict is Verdict.PRUNE or not self.at_last_step:
             self.apply(verdict)
         if not self.at_last_step and not self.ended and self._out_of_patience():

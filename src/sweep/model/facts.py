@@ -1,4 +1,5 @@
-"""Checks of a config.json before any library builds something from it, without torch and transformers."""
+"""Checks of a config.json before any library builds something from it, without torch or
+transformers."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def check(file: Path, key: str, name: str) -> None:
 
 
 def read(file: Path) -> tuple[dict[str, Any], list[str]]:
-    """The facts, and what is wrong with them, each a rule that begins with a verb; of what cannot be read there are no
-    facts."""
+    """Return the facts and the faults, each a rule that begins with a verb; no facts where the
+    file cannot be read."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -46,8 +47,8 @@ def read(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def said(error: Exception) -> str:
-    """The message of a library's error in one line. Validators of transformers name the field in the first line and the rule in
-    the second."""
+    """Return the message of a library's error in one line. Validators of transformers name the
+    field in the first line and the rule in the second."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].startswith("Validation error"):
         return f"{lines[0].removesuffix(':')}: {lines[1].partition(': ')[2] or lines[1]}"
@@ -56,8 +57,9 @@ def said(error: Exception) -> str:
 
 
 def wrong(facts: dict[str, Any]) -> Iterator[str]:
-    """A rule for each unknown type of weights, each quantisation without a method, and each size far beyond that of any model,
-    which would keep a machine busy for ever. Other values are checked by transformers, which knows each field."""
+    """Return a rule for each unknown type of weights, each quantisation without a method, and each
+    size far beyond that of any model, which would keep a machine busy for ever. transformers
+    checks the other values, since it knows each field."""
     for key in ("dtype", "torch_dtype"):
         name = facts.get(key)
         if name is not None and str(name).removeprefix("torch.") not in _DTYPES:

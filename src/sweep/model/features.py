@@ -91,13 +91,13 @@ class _StandIn(nn.Module):
 
 
 def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[str] | None = None) -> Iterator[Tensor]:
-    """For each batch of inputs on the model's device, yield the vectors that enter its head,
-    (rows, width); `head` is as for `HeadModel`.
+    """Yield the vectors that enter the head, (rows, width), for each batch of inputs on the
+    model's device.
 
-    The kind of pooling is found on the first batch, by comparing logits, and checked on every
-    other one; a hook of `sweep.model.pooling` names it. Of several kinds the one that came closest
-    on all batches is taken. Raises NotPackable where no known pooling gives the model's own
-    logits.
+    `head` is as for `HeadModel`. The kind of pooling is found on the first batch by comparing
+    logits, and checked on every other batch; a hook of `sweep.model.pooling` names it. If several
+    kinds fit, the one that came closest on all batches is taken. Raises NotPackable where no known
+    pooling gives the model's own logits.
     """
     top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
     known = _candidates(model)

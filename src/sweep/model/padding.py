@@ -1,8 +1,9 @@
-"""How the rows of a batch are padded, so that no row's score depends on the others.
+"""The side and the mask of padding, chosen so that no row's score depends on the other rows.
 
-On the right, behind the tokens: positions then count from a text's beginning, causal attention never sees the padding,
-and a head finds the first or the last token where it looks for it. Some tokenizers pad on the left, as generating wants
-it; with absolute positions that moves a text to other positions, by as much as the longest row of its batch is longer.
+Padding is on the right, behind the tokens: positions then count from the beginning of a text,
+causal attention never sees the padding, and a head finds the first or the last token where it
+looks for it. Some tokenizers pad on the left, for generation; with absolute positions that shifts
+a text by the number of pad tokens in front of it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _SUMMARISED = frozenset(("flaubert", "xlm", "xlnet"))  # heads that pool by `sum
 
 
 def padding_of(config: PreTrainedConfig) -> Padding | None:
-    """`full` is to the length limit, whatever the batch. None of an architecture with code of its own, which is not
-    known here: its tokenizer says it."""
+    """Return the padding of an architecture; `full` pads to the length limit, whatever the batch.
+    None for an architecture with code of its own, whose tokenizer decides."""
     if not type(config).__module__.startswith("transformers.models."):
         return None
     if config.model_type in _SUMMARISED:
@@ -40,7 +41,8 @@ def padding_of(config: PreTrainedConfig) -> Padding | None:
 
 
 def set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
-    """Make the tokenizer pad as the architecture wants it, and give the mask that says where; saved, it goes on doing so."""
+    """Make the tokenizer pad as the architecture wants it, and give the attention mask with the
+    ids. A saved tokenizer keeps these settings."""
     padding = padding_of(config)
     if padding is None:
         return

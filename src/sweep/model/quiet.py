@@ -1,4 +1,5 @@
-"""Loading without the libraries' progress bars and reports; what they would report is checked by the caller."""
+"""Loading without the libraries' progress bars and reports. The caller checks what they would
+report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A smaller model of the same architecture: fewer layers, less width, fewer heads, a smaller vocabulary."""
+"""A smaller model of the same architecture: fewer layers, less width, fewer heads, a smaller
+vocabulary."""
 
 from __future__ import annotations
 
@@ -26,11 +27,9 @@ _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "c
 
 
 def shrunk(config: PreTrainedConfig, shrink: ShrinkConfig, build: Callable[..., PreTrainedConfig]) -> PreTrainedConfig:
-    """`build` makes the config anew with other values, so that what follows from them is worked out anew.
-
-    Raises UserError with every rule that the values break: none above the model's own, and a width that its heads
-    can share.
-    """
+    """Return a smaller config. `build` makes the config anew with other values, so that derived
+    values are computed again. Raises UserError with every rule that is broken: no size is above
+    the model's own, and the heads divide the width."""
     wanted = {name: value for name, value in shrink.model_dump().items() if value is not None}
     if not wanted:
         return config
@@ -53,7 +52,8 @@ def _size_faults(config: PreTrainedConfig, name: str, value: int) -> Iterator[Fa
 
 
 def _head_faults(config: PreTrainedConfig, wanted: dict[str, int]) -> Iterator[Fault]:
-    """Only of what is asked for: a config that says nothing of heads has none to share the width."""
+    """Return the faults of the requested heads. A config that does not mention heads has none to
+    divide the width."""
     if not _SHARED & wanted.keys() or not hasattr(config, _COMMON["heads"]):
         return
     width, heads, each = _head_sizes(config, wanted)
@@ -70,7 +70,8 @@ def _head_faults(config: PreTrainedConfig, wanted: dict[str, int]) -> Iterator[F
 
 
 def _head_sizes(config: PreTrainedConfig, wanted: dict[str, int]) -> tuple[int, int, Fraction]:
-    """Width, heads, and the size of one head, which keeps its proportion to width over heads (Gemma 7B's is larger)."""
+    """Return width, heads, and the size of one head, which keeps its ratio to width over heads
+    (Gemma 7B's is larger)."""
     whole_width, whole_heads = config.hidden_size, config.num_attention_heads
     width, heads = wanted.get("width", whole_width), wanted.get("heads", whole_heads)
     whole_each = getattr(config, "head_dim", None) or Fraction(whole_width, whole_heads)

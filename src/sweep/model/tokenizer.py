@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> PreTrainedTokenizerBase:
-    """Raises UserError if the model cannot be reached or has no tokenizer that can be loaded.
+    """Return the tokenizer of a model. Raises UserError if the model cannot be reached or has no
+    tokenizer that loads.
 
-    Where there is no pad token, or one that the embeddings do not cover, the end-of-text token pads, and on the side
-    where the architecture wants it (`sweep.model.padding`). An end mark in a text is text where the head reads one
-    (`sweep.model.end_mark`). `model_max_length` is at most the number of tokens that the model has positions for.
+    Without a pad token that the embeddings cover, the end-of-text token pads, on the side that the
+    architecture wants (`sweep.model.padding`). An end mark in a text is text where the head reads
+    one (`sweep.model.end_mark`). `model_max_length` is at most the number of positions of the
+    model.
     """
     found = checkpoint or find(model)
     own = tokenizer_checkpoint(model)

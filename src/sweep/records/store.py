@@ -104,7 +104,7 @@ RECORDS: Mapping[str, str] = {
 
 
 class UnfinishedState(StrEnum):
-    """Why a trial has no record although its process has ended."""
+    """The reason why a trial has no record although its process has ended."""
 
     KILLED = "killed"  # during training
     DISK_FAILED = "disk failed"

@@ -243,7 +243,8 @@ def _scatter(axes: Axes, facts: Facts, key: str, scored: Sequence[tuple[TrialRec
 
 
 def _numeric_axis(axes: Axes, spec: Mapping[str, Any], values: Sequence[float]) -> None:
-    """As wide as the searched range, and wider where a given configuration lay outside it."""
+    """Set the limits to the searched range, or wider where a given configuration lay outside
+    it."""
     low, high = min(spec.get("low", values[0]), *values), max(spec.get("high", values[0]), *values)
     if spec.get("log") and low > 0:
         axes.set_xscale("log")

@@ -1,4 +1,4 @@
-"""What a report adds to Markdown: lists, figures and folds."""
+"""The parts of a report beyond plain Markdown: lists, figures and folds."""
 
 from __future__ import annotations
 

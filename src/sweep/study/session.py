@@ -130,8 +130,8 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
 
 
 def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
-    """Return the state of the user's own code that the study uses, by its dotted path. `corners` are
-    configs that the search can reach: each may have another adapter method."""
+    """Return the state of the user's own code that the study uses, by its dotted path. `corners`
+    are configs that the search can reach: each may have another adapter method."""
     methods = (each.adapter.method for each in (config, *corners))
     names = dict.fromkeys((config.study.sampler, config.study.pruner, *config.dataset.metrics, *methods))
     return {name: code_state(name) for name in names if is_own(name)}

@@ -1,4 +1,4 @@
-"""What a mock W&B server received, compared with what the run directory recorded.
+"""The comparison of what a mock W&B server received with what the run directory recorded.
 
 A run with `tracker=mock` makes this comparison at its end. `python -m sweep.track.arrivals
 RUN_DIR` makes it again, for all trials whose records name a server on this machine. It ends with
@@ -33,8 +33,8 @@ Trained = tuple[JobType, int]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What should have arrived: `runs` maps ids to names, `trained` has the job type and the
-    trial's number of each training whose rows and ending the run directory holds."""
+    """The runs that should have arrived: `runs` maps ids to names; `trained` has the job type and
+    the trial's number of each training whose rows and ending the run directory holds."""
 
     runs: Mapping[str, str]
     trained: frozenset[Trained]

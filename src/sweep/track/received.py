@@ -1,5 +1,5 @@
-"""What a mock W&B server has received, read from the folder that it keeps
-(`src/wandb_mock/README.md` describes the files)."""
+"""The data that a mock W&B server received, read from its folder (`src/wandb_mock/README.md`
+describes the files)."""
 
 from __future__ import annotations
 

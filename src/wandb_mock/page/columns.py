@@ -1,4 +1,4 @@
-"""What the table of runs shows of a run: state, score and searched values.
+"""The columns of the table of runs: state, score and searched values.
 
 W&B has no words for these. The names that are looked for are those of `sweep`; a run without them
 is shown with what W&B knows of it.

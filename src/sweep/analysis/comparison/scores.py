@@ -19,7 +19,8 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A row that is no method: a `method` at a threshold of 0.5 or before fine-tuning, or a `guess`."""
+    """A row that is no method: a `method` at a threshold of 0.5 or before fine-tuning, or a
+    `guess`."""
 
     kind: Literal["untuned", "before", "guess"]
     method: str
@@ -28,8 +29,9 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`columns` hold a value for each method, and `beside` one for each of `baselines`. `guess` names the classifier that
-    always answers the same; `refitted` are the methods that were tested after a refit."""
+    """`columns` hold a value for each method, and `beside` one for each of `baselines`. `guess`
+    names the classifier that always answers the same; `refitted` are the methods that were tested
+    after a refit."""
 
     columns: tuple[Column, ...]
     baselines: tuple[Baseline, ...]
@@ -87,7 +89,8 @@ def _names(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _better(comparison: Comparison, name: str) -> Better:
-    """Return the direction of a metric; for one of the user's own only the objective's is known."""
+    """Return the direction of a metric; for one of the user's own only the objective's is
+    known."""
     if name in BY_TASK[comparison.task]:
         return "lower" if name == "loss" else "higher"
     objective = comparison.objective

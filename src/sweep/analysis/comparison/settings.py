@@ -1,4 +1,5 @@
-"""The configurations of the methods: the settings that differ, and those that are the same for all."""
+"""The configurations of the methods: the settings that differ, and those that are the same for
+all."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _GROUPS = ("model", "adapter", "prompt", "optimizer", "trainer")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value for each method, None where it has none; `searched` says for each whether the search found it."""
+    """A value for each method, None where it has none; `searched` says for each whether the search
+    found it."""
 
     key: str
     values: tuple[object, ...]
@@ -27,7 +29,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`told` are the settings that differ, were searched or are the main ones; `shared` holds the others, which all have."""
+    """`told` are the settings that differ, were searched or are the main ones; `shared` holds the
+    others, which all have."""
 
     told: tuple[Setting, ...]
     shared: Mapping[str, object]
@@ -67,5 +70,6 @@ def _spread(key: str, part: object, found: dict[str, object]) -> None:
 
 
 def _searched(key: str, params: Mapping[str, object]) -> bool:
-    """Return whether the key was searched. A searched group (`adapter`) brings all of its settings."""
+    """Return whether the key was searched. A searched group (`adapter`) brings all of its
+    settings."""
     return any(key == name or key.startswith(f"{name}.") for name in params)

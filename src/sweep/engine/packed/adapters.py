@@ -1,7 +1,8 @@
 """The adapters of many trials on one linear layer of their base.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685), DoRA (Liu et al. 2024, arXiv 2402.09353) and IA3 (Liu et al. 2022, arXiv
-2205.05638), computed as PEFT's layers compute them. A method of `sweep.model.adapters` names one of them as `packed_kernel`.
+LoRA (Hu et al. 2021, arXiv 2106.09685), DoRA (Liu et al. 2024, arXiv 2402.09353) and IA3 (Liu et
+al. 2022, arXiv 2205.05638), computed as PEFT's layers compute them. A method of
+`sweep.model.adapters` names one of them as `packed_kernel`.
 """
 
 from __future__ import annotations
@@ -180,8 +181,9 @@ class MultiAdapterLinear(nn.Module):
         return self._sum(result, values, mask, lora, layout)
 
     def _with_dora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
-        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W + scaling x BA; f is 1 for trials
-        with LoRA. As in PEFT, Wx is of the values after dropout, and no gradient goes through the norm."""
+        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W +
+        scaling x BA; f is 1 for trials with LoRA. As in PEFT, Wx is of the values after dropout,
+        and no gradient goes through the norm."""
         mask = self._dropped(values, lora)
         bias = getattr(_linear(self.base), "bias", None)
         linear = (
@@ -207,15 +209,17 @@ class MultiAdapterLinear(nn.Module):
         return added
 
     def _dropped(self, values: Tensor, lora: _Loras) -> Tensor | None:
-        """Return the mask of the dropout before the adapter, (tokens, in); None where nothing drops."""
+        """Return the mask of the dropout before the adapter, (tokens, in); None where nothing
+        drops."""
         if not (self.training and self.drops):
             return None
         return self._mask(values.shape[-1], compute_type(lora.down.stacked), lora.rates)
 
     @torch.no_grad()
     def _norms(self, lora: _Loras) -> Tensor:
-        """Return the norm of each row of W + scaling x BA, (trials, out), without making that matrix for each trial:
-        ||W||^2 + 2 scaling B (A W^T) + scaling^2 B (A A^T) B^T, row by row."""
+        """Return the norm of each row of W + scaling x BA, (trials, out), without making that
+        matrix for each trial: ||W||^2 + 2 scaling B (A W^T) + scaling^2 B (A A^T) B^T, row by
+        row."""
         down, up = lora.down.stacked.detach(), lora.up.stacked.detach()
         weight = _weight(_linear(self.base)).to(down.dtype)
         if self._squares is None:

@@ -1,5 +1,4 @@
-"""Admission to the pack: which trial enters when, which one is deferred, and which one is trained
-elsewhere."""
+"""Admission to the pack: which trial enters now, is deferred, or is trained alone."""
 
 from __future__ import annotations
 

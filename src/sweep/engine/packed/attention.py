@@ -212,7 +212,8 @@ class _Attention(torch.autograd.Function):
 
 @dataclass(slots=True)
 class _Gathered:
-    """Memory for one vector of each group, row, head and token, of the width and type of `like`."""
+    """Memory for one vector of each group, row, head and token, of the width and type of
+    `like`."""
 
     by_head: ByHead
     like: Tensor
@@ -233,7 +234,7 @@ class _Gathered:
 
 
 def _by_token(part: Tensor) -> Tensor:
-    """(1, heads, tokens, width) → (tokens x heads, width)"""
+    """Reshape (1, heads, tokens, width) to (tokens x heads, width)."""
     return part.transpose(1, 2).reshape(-1, part.shape[3])
 
 

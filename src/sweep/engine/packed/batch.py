@@ -68,13 +68,14 @@ class PackIndex(Protocol):
 
     @property
     def offsets(self) -> Tensor:
-        """The end of each trial's tokens, (trials,), as `torch.nn.functional.grouped_mm` takes it."""
+        """Return the end of each trial's tokens, (trials,), as `torch.nn.functional.grouped_mm`
+        takes it."""
 
     @property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For batched products, with each trial's tokens padded to the most that one has: their
-        positions (trials, most), which of them are real (trials, most), and the position of each
-        token of the pack among them (tokens,)."""
+        """Return the indices of batched products, with the tokens of each trial padded to the most
+        that one has: their positions (trials, most), a mask of the real ones (trials, most), and
+        the position of each token of the pack in the padded order (tokens,)."""
 
     @property
     def first(self) -> Tensor:

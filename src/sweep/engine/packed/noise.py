@@ -172,7 +172,8 @@ def _values(states: Tensor, words: int) -> Tensor:
 
 
 def _kept(drawn: Tensor, rates: float | Rates, trial: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the mask for `drawn` (n, m), with one rate for all, or that of the trial of each row."""
+    """Return the mask for `drawn` (n, m), with one rate for all, or that of the trial of each
+    row."""
     if not isinstance(rates, Rates):
         return _mask(drawn, rates, dtype)
     levels = rates.levels[trial]

@@ -208,7 +208,7 @@ class PackedModel:
         self._loaded, self._split = tuple(trials), ((), [])
 
     def _vectors(self, layout: PackIndex) -> Tensor:
-        """(rows, width)"""
+        """Return the pooled vectors, (rows, width)."""
         assert self._pool is not None, "a trial was admitted"
         return self._pool.packed(self._states(layout))
 

@@ -14,7 +14,7 @@ from sweep.engine.packed.batch import PackIndex
 
 
 def each(values: Tensor, matrices: Tensor, layout: PackIndex) -> Tensor:
-    """(tokens, a) with (trials, a, b) → (tokens, b)"""
+    """Multiply (tokens, a) with (trials, a, b), trial by trial. Return (tokens, b)."""
     if _grouped(values, *matrices.shape[1:]):
         return functional.grouped_mm(values, matrices, offs=layout.offsets)
     index, _, back = layout.padded
@@ -22,7 +22,8 @@ def each(values: Tensor, matrices: Tensor, layout: PackIndex) -> Tensor:
 
 
 def outer(left: Tensor, right: Tensor, layout: PackIndex) -> Tensor:
-    """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
+    """Return the outer products of (tokens, a) and (tokens, b), summed over the tokens of each
+    trial: (trials, a, b)."""
     if _grouped(left, left.shape[1], right.shape[1]):
         return functional.grouped_mm(left.t(), right, offs=layout.offsets)
     index, real, _ = layout.padded

@@ -47,7 +47,8 @@ class Shape:
 
     @property
     def wasteful(self) -> bool:
-        """Return whether attention, which pads all rows to the longest, would be most of the work."""
+        """Return whether attention, which pads all rows to the longest, would be most of the
+        work."""
         return self.rows * self.length**2 > _SCORES * self.tokens
 
 

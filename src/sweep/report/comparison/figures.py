@@ -1,4 +1,5 @@
-"""The comparison's figures, told apart by colour, dashes and markers: they are read in black and white too."""
+"""The comparison's figures, told apart by colour, dashes and markers: they are read in black and
+white too."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def draw(comparison: Comparison, folder: Path, prefix: str) -> tuple[str, ...]:
 
 
 def curves(comparison: Comparison) -> Figure:
-    """The objective by epoch, and by step where epochs differ in steps, and the validation loss: as each was retrained."""
+    """The objective by epoch, and by step where epochs differ in steps, and the validation loss:
+    as each was retrained."""
     metric = comparison.objective.metric
     panels = [(name, "epoch", "epoch") for name in dict.fromkeys([metric, "eval/loss"])]
     if len(_paces(comparison)) > 1:  # else the same picture again
@@ -95,7 +97,8 @@ def _paces(comparison: Comparison) -> set[int]:
 
 
 def _lower(comparison: Comparison, name: str) -> bool:
-    """Return whether less of the metric is better: an objective of the user's own may be minimized."""
+    """Return whether less of the metric is better: an objective of the user's own may be
+    minimized."""
     objective = comparison.objective
     return not objective.maximize if name == objective.metric else better_when_lower(name)
 

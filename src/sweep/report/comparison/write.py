@@ -21,7 +21,8 @@ from sweep.report.page import page
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write the page and return the files: page, Markdown, plain values. The same records give the same bytes."""
+    """Write the page and return the files: page, Markdown, plain values. The same records give the
+    same bytes."""
     drawn = draw(comparison, folder / "figures", "compare")
     markdown = document(comparison, drawn)
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
@@ -34,8 +35,8 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
 
 
 def section(store: Store) -> str:
-    """Return the comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
-    where the study compared nothing, or is not finished."""
+    """Return the comparison of a group run's methods as a section of its report, its figures
+    beside the report's own. Empty where the study compared nothing, or is not finished."""
     if store.final() is None or len(store.finals()) < 2:
         return ""
     try:
