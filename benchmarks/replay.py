@@ -29,7 +29,7 @@ from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
-_UNCOUNTED = "retried"  # with this attribute a trial does not count for the ledger
+_UNCOUNTED = "retried"  # with this attribute a trial does not count in the study
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Replayed:
     evaluations: int
     ticks: int
     points: tuple[float, ...]
-    course: tuple[tuple[float, int], ...]
+    scored: tuple[tuple[float, int], ...]
     curves: tuple[Curve, ...] = ()
     lengths: tuple[int, ...] = ()
 
@@ -74,7 +74,7 @@ class Replayed:
 
     @property
     def best(self) -> float:
-        return max((score for score, _ in self.course), default=float("-inf"))
+        return max((score for score, _ in self.scored), default=float("-inf"))
 
     @property
     def saved(self) -> float:
@@ -89,7 +89,7 @@ class Replayed:
     @property
     def reached(self) -> int | None:
         """Milestones trained at the first score within `WITHIN` of `full`; None where there was none."""
-        return min((trained for score, trained in self.course if score >= self.full - WITHIN), default=None)
+        return min((trained for score, trained in self.scored if score >= self.full - WITHIN), default=None)
 
     @property
     def saved_until_there(self) -> float:
@@ -98,7 +98,7 @@ class Replayed:
 
     def trials_until(self, score: float) -> float:
         """Rows trained until the first such score, in trials at full length. A search that never had it counts as all of them."""
-        there = min((trained for found, trained in self.course if found >= score), default=self.whole)
+        there = min((trained for found, trained in self.scored if found >= score), default=self.whole)
         return there / self.length
 
     @property
@@ -112,12 +112,12 @@ class _Running:
     curve: Curve
     began: int
     at: tuple[int, ...]
-    spent: list[int] = field(default_factory=list)  # milestones trained in all slots when it was scored
+    spent: list[int] = field(default_factory=list)  # report steps trained in all slots when it was scored
 
     def is_stopped(self, place: int, *, spared: bool) -> bool:
-        milestone = self.at[place]
-        warm = not spared or milestone > self.curve.warmup_share * self.at[-1]
-        return is_stopped(self.trial, milestone, warm=warm)
+        report_step = self.at[place]
+        warm = not spared or report_step > self.curve.warmup_share * self.at[-1]
+        return is_stopped(self.trial, report_step, warm=warm)
 
 
 def replay(
@@ -167,7 +167,7 @@ def replay(
     return Replayed(
         whole=sum(one.at[-1] for one in asked), trained=trained, evaluations=evaluations, ticks=now,
         points=tuple(max(one.curve.scores) for one in asked),
-        course=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
+        scored=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
         curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ _PRUNERS = {
     "median, as configured here": Policy(pruner="median"),
     "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
     "percentile, as configured here": Policy(pruner="percentile"),
-    "percentile 10 from the first milestone": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
+    "percentile 10 from the first report step": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
     "hyperband, Optuna's options": Policy(pruner="hyperband"),
     "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
     **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
@@ -118,8 +118,8 @@ def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], se
         evaluations += len(going)
         going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
     points = tuple(max(curve.scores) for curve in chosen)
-    course = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
-    return Replayed(trials * table.length, spent[-1], evaluations, table.length, points, course)
+    scored = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
+    return Replayed(trials * table.length, spent[-1], evaluations, table.length, points, scored)
 
 
 def _stages(table: Table, trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
@@ -153,7 +153,7 @@ def _print(found: Sequence[Measured]) -> None:
             print(f"\n{one.table}, studies of {one.trials} trials\n")
             print(
                 "| slots | pruner | rows saved | until there | cost saved | within 0.2 points | behind, median | mean | best "
-                "| milestones in time |"
+                "| report steps in time |"
             )
             print("|---|---|---|---|---|---|---|---|---|---|")
         print(one.line())

@@ -121,4 +121,4 @@ def test_what_stops_it_is_raised(model_dir: Path, base_models: BaseModelCache, d
 
     trial = make_plan(model_dir, adapter=EVA)
     with base_models.model(trial.config, data.splits.labels) as model, pytest.raises(Halted):
-        set_first_weights(model, trial.config, base_models=base_models, data=data, heed=stop)
+        set_first_weights(model, trial.config, base_models=base_models, data=data, check_stop=stop)

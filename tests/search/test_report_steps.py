@@ -84,7 +84,7 @@ def test_a_configured_value_that_no_trial_has_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("accumulation", [1, 3, 4])
-def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
+def test_no_report_step_comes_twice_before_the_end(accumulation: int) -> None:
     """Intervals that divide nothing evenly; only the last evaluation may share a report step with the one before."""
     space = searched(per_device_train_batch_size=(8, 12, 17, 31), eval_steps=(7, 11))
     shared = {"eval_strategy": "steps", "gradient_accumulation_steps": accumulation, "num_train_epochs": 3}
@@ -95,7 +95,7 @@ def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
             assert len(set(found[:-1])) == len(found[:-1]) and found == sorted(found) and found[0] >= 1
 
 
-def test_without_evaluations_on_the_way_the_end_is_told_in_epochs() -> None:
+def test_without_evaluations_on_the_way_report_steps_are_epochs() -> None:
     made = report_steps(Space(), eval_strategy="no")
     assert passed(made, config(eval_strategy="no")) == [2]
     assert passed(made, config(eval_strategy="no", num_train_epochs=0.2)) == [1]

@@ -76,10 +76,10 @@ class SecondOnly(ToyEngine):
 
     def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
         _, second = next_trial(), next_trial()
-        course = self._course(second, on_step, on_eval)
+        training = self._train(second, on_step, on_eval)
         with pytest.raises(StopIteration) as ended:
             while True:
-                next(course)
+                next(training)
         on_end(second, ended.value.value)
         raise SystemExit
 

@@ -49,18 +49,18 @@ class ToyEngine:
         while True:
             while len(running) < self.slots and (trial := next_trial()) is not None:
                 self.trained.append(trial)
-                running.append((trial, self._course(trial, on_step, on_eval)))
+                running.append((trial, self._train(trial, on_step, on_eval)))
             if not running:
                 return
             self.together.append(len(running))
-            trial, course = running.popleft()
+            trial, training = running.popleft()
             try:
-                next(course)
-                running.append((trial, course))
+                next(training)
+                running.append((trial, training))
             except StopIteration as ended:
                 on_end(trial, ended.value)
 
-    def _course(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
+    def _train(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
         rate, evals = trial.config.optimizer.learning_rate, []
         per_epoch = trial.total_steps // EPOCHS
         for epoch in range(1, EPOCHS + 1):

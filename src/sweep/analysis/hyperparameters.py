@@ -75,15 +75,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """`direction_told` and `importance_told` say whether enough trials have completed for it,
+    """`direction_known` and `importance_known` say whether enough trials have completed for it,
     which is `direction_from` and `importance_from` of them; `related` is empty where they have
     not. `values` are the winner's, or those of the best trial so far."""
 
     completed: int
     direction_from: int
     importance_from: int
-    direction_told: bool
-    importance_told: bool
+    direction_known: bool
+    importance_known: bool
     values: Mapping[str, Scalar]
     effects: tuple[Effect, ...]
     related: tuple[Related, ...]
@@ -96,16 +96,16 @@ def hyperparameters(facts: Facts) -> Hyperparameters | None:
     if not facts.searched or facts.alone:
         return None
     completed = len(facts.completed)
-    told = completed >= DIRECTION
+    enough = completed >= DIRECTION
     return Hyperparameters(
         completed=completed,
         direction_from=DIRECTION,
         importance_from=ENOUGH,
-        direction_told=told,
-        importance_told=completed >= ENOUGH,
+        direction_known=enough,
+        importance_known=completed >= ENOUGH,
         values=facts.winner.params if facts.winner else {},
         effects=effects(facts),
-        related=related(facts) if told else (),
+        related=related(facts) if enough else (),
         edges=tuple(edge for key in facts.searched if (edge := _edge(facts, key))),
     )
 

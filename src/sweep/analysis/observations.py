@@ -57,7 +57,7 @@ class Plateau:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Movement:
     """The movement of a metric over the evaluations. `evaluations` counts all of them, `scored`
     those with a finite value, and `not_finite` holds the numbers of the others. `plateau` is None
     for a trial that was pruned: longer training would not help it."""
@@ -134,17 +134,17 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> Ending:
             return Ending(kind, at, steps, trial.total_steps, str(reason), message)
 
 
-def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> Course:
+def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> Movement:
     """Return how the metric moved. `ended` is False for a trial that was pruned."""
     found = [(point.eval.index, value) for point in points if (value := point.metric(metric)) is not None]
     broken = tuple(index for index, value in found if not math.isfinite(value))
     series = [Scored(index, value) for index, value in found if math.isfinite(value)]
     if not series:
-        return Course(metric, len(points), broken, 0)
+        return Movement(metric, len(points), broken, 0)
     constant, best = len({one.value for one in series}) == 1, _best(series, maximize)
     begun = {point.eval.index for point in points if point.eval.epoch < 1}
     later = [one for one in series if one.index not in begun]
-    return Course(
+    return Movement(
         metric=metric,
         evaluations=len(points),
         not_finite=broken,

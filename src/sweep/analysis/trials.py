@@ -8,7 +8,7 @@ from statistics import median
 
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.inference import standard_error
-from sweep.analysis.observations import Course, Ending, Fit, course, ending, finite, fit
+from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
@@ -59,7 +59,7 @@ class Trial:
     used: Mapping[str, Scalar]
     evaluations: Evaluations
     ending: Ending
-    course: Course
+    movement: Movement
     fit: Fit
     tracker_run: str
     command: str
@@ -217,7 +217,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         used=trial.used,
         evaluations=evaluations(facts, points),
         ending=ending(trial, points),
-        course=course(points, facts.metric, maximize=facts.maximize, ended=ended),
+        movement=movement(points, facts.metric, maximize=facts.maximize, ended=ended),
         fit=fit(points),
         tracker_run=trial.tracker_run,
         command=trial.command,

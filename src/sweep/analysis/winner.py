@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts, Point
-from sweep.analysis.observations import Agreement, Course, Fit, agreement, course, fit
+from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit, movement
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.schema import Scalar
 from sweep.records.final import FinalRecord, Refit
@@ -50,7 +50,7 @@ class Retraining:
     packed_trial: bool
     as_packed: bool
     evaluations: Evaluations
-    course: Course
+    movement: Movement
     fit: Fit
     equal_epochs: tuple[float, ...]
     tracker_run: str
@@ -67,7 +67,7 @@ class Winner:
     used: Mapping[str, Scalar]
     score: float | None
     epoch: float | None
-    course: Course
+    movement: Movement
     fit: Fit
     retraining: Retraining | None
 
@@ -96,7 +96,7 @@ def winner(facts: Facts) -> Winner | None:
         used=held.used if held else {},
         score=best.metrics.get(facts.metric) if best else None,
         epoch=best.epoch if best else None,
-        course=course(points, facts.metric, maximize=facts.maximize),
+        movement=movement(points, facts.metric, maximize=facts.maximize),
         fit=fit(points),
         retraining=_retraining(facts, final) if final else None,
     )
@@ -127,7 +127,7 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
         packed_trial=packed and final.cost.engine != "packed",
         as_packed=final.as_packed,
         evaluations=evaluations(facts, again),
-        course=course(again, facts.metric, maximize=facts.maximize),
+        movement=movement(again, facts.metric, maximize=facts.maximize),
         fit=fit(again),
         equal_epochs=_equal_epochs(again, facts.metric, final.retrain_best),
         tracker_run=final.tracker_run,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config.custom_code import OwnCodeError, load, told
+from sweep.config.custom_code import OwnCodeError, as_user_error, load
 from sweep.config.metrics import BY_TASK, short_name
 from sweep.config.schema import DatasetConfig
 from sweep.errors import Fault, UserError, shortened
@@ -72,7 +72,7 @@ def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) 
 
 
 def _value(path: str, *rows: NDArray[Any]) -> float:
-    with told(KEY, path, "when it was computed"):
+    with as_user_error(KEY, path, "when it was computed"):
         found = _compute(load(path), *rows)
     if isinstance(found, bool) or not isinstance(found, Real):
         raise UserError.of(KEY, f"is {path}, which gave {shortened(repr(found), 60)}, but must give one number")

@@ -91,7 +91,7 @@ def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, 
     except Exception as error:  # PEFT's methods refuse a model in errors of many kinds, and so does a user's own code
         if not outlined:
             raise
-        told = described(error) if is_own(adapter.method) else first_line(error)
-        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {told}"
+        cause = described(error) if is_own(adapter.method) else first_line(error)
+        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {cause}"
         raise UserError.of("adapter.method", rule) from error
     return made

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.adapter import METHOD
-from sweep.config.custom_code import told
+from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.metrics import BY_TASK, better_when_lower, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
@@ -116,7 +116,7 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter, optimizer = config.adapter, config.optimizer
-    with told(METHOD, adapter.method, "checking its values"):
+    with as_user_error(METHOD, adapter.method, "checking its values"):
         broken = list(adapter.rules())
     yield from ((f"adapter.{key}", rule) for key, rule in broken)
     if adapter.trains == "everything" and adapter.quantization != "none":

@@ -82,7 +82,7 @@ def search(facts: Facts) -> Figure | None:
 
 
 def curves(facts: Facts) -> Figure | None:
-    """Every trial's course: the objective and, if it is another, the evaluation loss."""
+    """The evaluations of every trial: the objective and, if it is another, the evaluation loss."""
     with_points = [trial for trial in facts.trials if facts.points[trial.number]]
     if not with_points or (facts.alone and facts.final):
         return None

@@ -55,7 +55,7 @@ class MockTracker(WandbTracker):
         """Return the client's lines only where something did not arrive: `sweep.track.arrivals`
         tells the rest."""
         try:
-            told = super().close()
+            lines = super().close()
         finally:
             self.server.close()
-        return told if any(not run.arrived for run in self.runs) else ()
+        return lines if any(not run.arrived for run in self.runs) else ()

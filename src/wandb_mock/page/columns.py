@@ -19,8 +19,8 @@ _MOST_COLUMNS = 12
 def state(run: Run) -> str:
     """Return `state` of the run's summary (completed, pruned, …), else the state that W&B gives
     it (finished, failed, …)."""
-    told = run.summary.get("state")
-    return told if isinstance(told, str) and run.ended else run.state
+    recorded = run.summary.get("state")
+    return recorded if isinstance(recorded, str) and run.ended else run.state
 
 
 def objective(run: Run) -> str:

@@ -142,10 +142,10 @@ def _named(runs: Sequence[tuple[Contestant, ...]]) -> tuple[Contestant, ...]:
         [_root(one).name for one in firsts],
         [str(_root(one)) for one in firsts],
     )
-    told = next((names for names in choices if all(names) and len(set(names)) == len(names)), choices[-1])
+    distinct = next((names for names in choices if all(names) and len(set(names)) == len(names)), choices[-1])
     return tuple(
         replace(one, name=_name(one.name or name, one.method, alone=len(runs) == 1))
-        for run, name in zip(runs, told, strict=True)
+        for run, name in zip(runs, distinct, strict=True)
         for one in run
     )
 

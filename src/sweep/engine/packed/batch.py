@@ -303,12 +303,12 @@ class PackedBatch:
         return upload(values, self.device)
 
 
-def counted_positions(layout: PackIndex, pad: int) -> Tensor:
+def counted_positions(pack_index: PackIndex, pad: int) -> Tensor:
     """Return the positions of RoBERTa and its kin, (1, tokens): counted in each row from behind
     the id `pad`, over the tokens that are not it. A text may hold that id, where its tokenizer
     pads with another."""
-    positions = layout.position_ids
-    padding = (layout.input_ids == pad).long()
+    positions = pack_index.position_ids
+    padding = (pack_index.input_ids == pad).long()
     so_far = padding.cumsum(1)
     first = (torch.arange(positions.shape[1], device=positions.device) - positions).clamp(min=0)
     left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)
