@@ -13,8 +13,9 @@ from sweep.errors import Fault, UserError, first_line, shortened
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64", "float", "half", "double")
 
-# Each of these is a module or an object of its own, and each of the sizes an axis of a weight. The largest of published
-# models: 126 layers, 512 experts, a width of 53,248, 1.2 million words, 10.5 million positions.
+# Each layer, head or expert is a module of its own, and each size is an axis of a weight. The
+# largest of published models: 126 layers, 512 experts, a width of 53,248, 1.2 million words,
+# 10.5 million positions.
 _LAYERS = re.compile(r"((num|n|encoder|decoder)_(hidden_|encoder_|decoder_)?)layers?")
 _COUNT = re.compile(r"(num|n|encoder|decoder)_(\w+_)?(heads?|experts?|groups?|blocks?)")
 _SIZE = re.compile(r"\w*_(size|dim|embd|inner)|d_(model|ff|kv|inner|head)|dim|hidden_dim|n_embd")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Padding = Literal["right", "left", "full"]
 
-# What reads padding as if it were text (a Fourier transform, convolutions, landmarks, hashes, strides) always has to read
-# the same amount of it.
+# Architectures that read padding as if it were text (a Fourier transform, convolutions, landmarks,
+# hashes, strides) must always read the same amount of it.
 _FULL = frozenset(("canine", "convbert", "fnet", "nystromformer", "yoso"))
 _MASK = "attention_mask"
 _SUMMARISED = frozenset(("flaubert", "xlm", "xlnet"))  # heads that pool by `summary_type`, whatever the mask is

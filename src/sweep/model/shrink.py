@@ -14,7 +14,8 @@ from sweep.errors import Fault, UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# transformers gives every architecture the common names, and maps them to its own (GPT-2: n_layer, DistilBERT: dim).
+# transformers maps these common names to those of each architecture (GPT-2: n_layer, DistilBERT:
+# dim).
 _COMMON = {
     "layers": "num_hidden_layers",
     "width": "hidden_size",

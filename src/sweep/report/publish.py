@@ -30,7 +30,8 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
             write_report(store)
         raise
     report = write_report(store)
-    # A finished command given again finds nothing new; one that was stopped within this step does it again.
+    # A finished command that is run again finds nothing new; one that was stopped here publishes
+    # again.
     if (state := _state(store)) != store.published():
         _open_study(store, tracker, config, report)
         store.note_published(state)

@@ -93,7 +93,7 @@ def _draws(rows: NDArray[np.int64], samples: int, seed: int) -> Iterator[NDArray
 def _metrics(
     outcomes: Outcomes, predicted: Bools, truth: Bools, weights: NDArray[np.int64], names: Sequence[str]
 ) -> dict[str, Floats]:
-    # Counts of rows are whole numbers that a float32 holds exactly, and its matrix product is the fastest there is.
+    # A float32 holds counts of rows exactly, and has the fastest matrix product.
     drawn, rows = weights.astype(np.float32), float(outcomes.rows)
     both, either = truth & predicted, truth | predicted
     shared = np.where(either.any(axis=1), both.sum(axis=1) / np.maximum(either.sum(axis=1), 1), 1.0)

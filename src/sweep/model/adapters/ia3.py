@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FEEDFORWARD = "adapter.feedforward_modules"
 
-# Keys, values and the second feed-forward layer of architectures that PEFT's table does not name; the last is scaled at input.
+# Keys, values and the second feed-forward layer of architectures that PEFT's table does not name.
+# The last one is scaled at its input.
 LAYOUTS = (
     ("k_proj", "v_proj", "down_proj"),
     ("k_proj", "v_proj", "fc2"),

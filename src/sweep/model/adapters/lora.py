@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sweep.model.targets import Targets
 
-# Attention layers of architectures that PEFT's table does not name, in the order in which they are looked for.
+# Attention layers of architectures that PEFT's table does not name, in the order of the search.
 LAYOUTS = (
     ("q_proj", "v_proj"),
     ("query", "value"),
