@@ -13,7 +13,8 @@ from sweep.analysis.tested import MAJORITY, coded, guesses, recorded, weigh
 
 
 def one(rows: int, labels: int, right: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels in turn; the first `right` rows are predicted rightly, the others as the next label."""
+    """Labels in turn; the first `right` rows are predicted rightly, the others as the next
+    label."""
     truth = np.arange(rows) % labels
     predicted = np.where(np.arange(rows) < right, truth, (truth + 1) % labels)
     return truth, predicted
@@ -55,7 +56,8 @@ def test_the_metric_that_was_searched_for_has_an_interval_of_its_own() -> None:
 
 
 def test_a_macro_average_is_weighed_against_the_guess_that_is_best_in_it() -> None:
-    """Always naming the majority class is the best guess in accuracy, and the worst in F1 macro."""
+    """Always naming the majority class is the best guess in accuracy, and the worst in F1
+    macro."""
     truth = np.repeat([0, 1, 2], [90, 5, 5])
     found = weigh("single_label", truth, truth, (0.9, 0.05, 0.05), {"accuracy": 1.0, "f1_macro": 1.0})
     assert found.best_guess("accuracy") == MAJORITY["single_label"]

@@ -1,4 +1,4 @@
-"""Which rows are left out, and that each of them is counted."""
+"""The rows that are left out, each of which is counted."""
 
 from __future__ import annotations
 

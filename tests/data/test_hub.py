@@ -1,4 +1,4 @@
-"""What the hub gives, without its network: real `datasets` objects stand where a download would be."""
+"""Data sets of the hub, without a network: real `datasets` objects stand in for a download."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_directions_are_orthonormal_repeat_and_follow_from_the_training_rows_alo
 def test_the_directions_are_those_of_what_a_layer_reads(
     model_dir: Path, base_models: BaseModelCache, data: TokenisedData
 ) -> None:
-    """By an SVD of all inputs at once."""
+    """The expected directions come from an SVD of all inputs at once."""
     trial = make_plan(model_dir, adapter={**EVA, "r": 2}, trainer={"per_device_eval_batch_size": 40})
     found, _ = first_weights(trial, base_models, data)
     name = next(name for name in found if "layer.0" in name and "query.lora_A" in name)

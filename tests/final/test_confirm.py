@@ -1,4 +1,4 @@
-"""What is chosen, and what becomes of the models that an earlier end of the study left."""
+"""The choice of the winner, and the models that an earlier end of the study left."""
 
 from __future__ import annotations
 

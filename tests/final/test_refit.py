@@ -1,4 +1,5 @@
-"""`study.refit` as its user sees it: the winner trained once more on train and validation rows, tested, and kept."""
+"""`study.refit` as its user sees it: the winner trained once more on train and validation rows,
+tested, and kept."""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def _worked(cost: Cost) -> Cost:
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, int]]:
-    """Each model that was scored, held so that no other takes its place, with the number of rows."""
+    """Each model that was scored, held so that no other takes its place, with the number of
+    rows."""
     seen: list[tuple[nn.Module, int]] = []
 
     def predict(model: nn.Module, dataset: Any, **options: Any) -> evaluation.Predictions:
@@ -239,7 +241,8 @@ def test_a_refit_that_fails_is_told_and_reads_no_test_row(
     plan = finish.refit_plan
 
     def break_(*given: Any) -> Any:
-        """From the refit on."""
+        """Break training from the refit on: it runs out of memory while loading, or its loss is
+        NaN."""
 
         def fail(*_: Any, **__: Any) -> float:
             raise MemoryError

@@ -1,4 +1,5 @@
-"""Model folders whose config.json or index says what cannot be, refused before a weight is read."""
+"""Model folders whose config.json or index says what cannot be, refused before a weight is
+read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set holds that a model cannot take, told before anything is trained."""
+"""Rows that a model cannot take, found before any training."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_without_a_pooling_nothing_is_marked(configure: Configure, labels: Label
 
 @pytest.mark.parametrize("adapter", ["lora", "head", "full"])
 def test_folders_without_marks_load_too(adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    """As they were written before there were marks."""
+    """Older versions wrote folders without marks."""
     scores = trained(tmp_path, configure("bert", adapter, model={"pooling": "mean"}), labels)
     (tmp_path / ARCHITECTURE).rename(tmp_path / "config.json")
     if adapter == "full":

@@ -1,4 +1,4 @@
-"""Where adapters go by default."""
+"""The default targets of adapters."""
 
 from __future__ import annotations
 

@@ -147,7 +147,8 @@ def test_account_is_that_of_the_loaded_model(
 
 
 def test_account_of_phi_2() -> None:
-    """At full size: 2,779,683,840 published weights, and rank 16 on four modules of each of 32 layers."""
+    """At full size: 2,779,683,840 published weights, and rank 16 on four modules of each of 32
+    layers."""
     width, inner, layers = 2560, 10240, 32
     shape = PhiConfig(vocab_size=51200, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers)
     with torch.device("meta"):

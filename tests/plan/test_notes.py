@@ -1,4 +1,4 @@
-"""What a plan tells its user beside faults."""
+"""The advice that a plan has for its user, beside faults."""
 
 from __future__ import annotations
 

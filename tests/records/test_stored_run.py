@@ -1,7 +1,7 @@
 """A run directory of version 0.1.0, whose records have no `schema_version`, in `stored_run/`.
 
-Four trials of a random model with one layer, two values compared, fresh seeds and a refit. `study.sql` is a dump of the
-study's database.
+Four trials of a random model with one layer, two values compared, fresh seeds and a refit.
+`study.sql` is a dump of the study's database.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What trained the trials, and what that means for the retraining."""
+"""The engines that trained the trials, and their effect on the retraining."""
 
 from __future__ import annotations
 

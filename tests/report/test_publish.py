@@ -25,7 +25,7 @@ class Counting(NullTracker):
 
 
 def told(store: Store, body: Callable[[], object] = lambda: None) -> int:
-    """How many study runs a command opens that does `body`."""
+    """Return the number of study runs that a command opens which does `body`."""
     tracker = Counting()
     with published(store, tracker, config()):
         body()

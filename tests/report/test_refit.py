@@ -1,4 +1,4 @@
-"""What a report says of a refit: whose scores are whose, and what it took."""
+"""The sentences of a report on a refit: the model that each score belongs to, and the cost."""
 
 from __future__ import annotations
 

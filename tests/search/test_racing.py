@@ -1,4 +1,4 @@
-"""Who is stopped, on scores by hand."""
+"""The trials that racing stops, on scores written by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def study(direction: Literal["minimize", "maximize"] = "maximize", finalists: in
 
 
 def reported(trial: Trial, **scores: float) -> bool:
-    """Whether the trial is to stop after its scores at steps e1, e2, …"""
+    """Return whether the trial is to stop after its scores at steps e1, e2, …"""
     for step, score in scores.items():
         trial.report(score, int(step[1:]))
     return trial.should_prune()
@@ -95,7 +95,8 @@ def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
 
 
 def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
-    """At the first evaluation it is behind, within its warmup; afterwards it is level with the best."""
+    """At the first evaluation it is behind, within its warmup; afterwards it is level with the
+    best."""
     race = study()
     told(race, 0.9, 0.9, 0.9, 0.9)
     slow = race.ask()
@@ -119,7 +120,7 @@ def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:
 
 
 def survivors(finalists: int, trials: int, slots: int, draw: random.Random) -> int:
-    """Of trials with scores and a course at random."""
+    """Return the number of trials that survive, with random scores in a random order."""
     race, running, asked, left = study(finalists=finalists), [], 0, trials
     while running or asked < trials:
         while len(running) < slots and asked < trials:

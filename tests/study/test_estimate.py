@@ -1,4 +1,4 @@
-"""What a dry run expects of time and memory."""
+"""The time and the memory that a dry run expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a run another experiment."""
+"""The values that make a run another experiment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_another_model(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("change", [{"path": "moved"}, {"config": "moved.json"}, {"tokenizer": "moved"}])
 def test_the_same_model_somewhere_else(change: dict[str, Any]) -> None:
-    """What lies there counts, by the model's fingerprint."""
+    """The model's fingerprint counts, and not its location."""
     assert of(**change) == of()
 
 

@@ -1,4 +1,5 @@
-"""Studies in a PostgreSQL server that the test starts; skipped where there is no server or no driver."""
+"""Studies in a PostgreSQL server that the test starts; skipped where there is no server or no
+driver."""
 
 from __future__ import annotations
 
@@ -28,12 +29,13 @@ PLAIN = ("study.pruner=none", "study.n_trials=3", "study.sampler=random")
 
 
 class Killed(BaseException):
-    """What nothing catches, as nothing catches SIGKILL."""
+    """An exception that no handler catches, like SIGKILL."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an empty database. A server refuses to run as root, so root lends it another user."""
+    """Return the address of an empty database. A server refuses to run as root, so root starts it
+    as another user."""
     lender = shutil.which("setpriv") if os.geteuid() == 0 else ""
     if BIN is None or lender is None:
         pytest.skip("no PostgreSQL here")

@@ -1,4 +1,5 @@
-"""W&B's own environment variables: they count where the config names nothing, or a line says that they do not."""
+"""W&B's own environment variables: they count where the config names nothing, or a line says that
+they do not."""
 
 from __future__ import annotations
 

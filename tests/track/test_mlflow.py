@@ -20,7 +20,8 @@ from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 @pytest.fixture(scope="session")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database for all tests: its tables take seconds to make, and each test has an experiment of its own."""
+    """A database for all tests: its tables take seconds to make, and each test has an experiment
+    of its own."""
     return _sqlite(tmp_path_factory.mktemp("mlflow"))
 
 

@@ -58,7 +58,7 @@ def closed(store) -> Callable[[MockTracker], Arrivals]:
 
 
 def die(tracker: MockTracker) -> None:
-    """As a process that is killed: no run is ended, and the marks of those that are open stay."""
+    """End as a killed process does: no run is ended, and the marks of open runs stay."""
     tracker.server.close()
     abandon([run.client for run in tracker.runs])
     tracker._service.put_back()
@@ -168,7 +168,7 @@ def test_a_run_that_could_not_even_be_started_is_named(study, make_config, make_
 def test_the_run_of_a_trial_that_died_with_its_process_is_gone_on_with(
     study, closed, make_config, make_trial, train, store, run_dir
 ):
-    """By the server of the study's second part. Half of its rows had been sent."""
+    """The server of the study's second part completes the run. Half of its rows had been sent."""
     config, first = make_config("mock"), study("completed")
     run, trial = first.open(make_trial(config, 1)), make_trial(config, 1)
     record = replace(train(trial, NullRun(), "lost"), tracker_run=run.address)

@@ -1,4 +1,4 @@
-"""Which tracker, in which mode, with which credentials; and what is said when that cannot be."""
+"""The choice of tracker, mode and credentials, and the faults if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a slow or failing server costs, and what becomes of the runs that it does not take."""
+"""The time that a slow or failing server costs, and the runs that it does not take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The real client without a server, and with one that fails: rows are kept, the user is told, and the study goes on."""
+"""The real client without a server, and with one that fails: rows are kept, the user is told, and
+the study goes on."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ def test_a_server_that_dies_midway_costs_one_time_limit_and_nothing_else(
 
 
 def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, make_config, run_dir, tmp_path):
-    """The client talks to a service process of its own, which a machine short of memory may kill."""
+    """The client talks to a service process of its own, which a machine short of memory may
+    kill."""
     script = tmp_path / "study.py"
     script.write_text(
         "import psutil, sys\n"

@@ -1,4 +1,5 @@
-"""The real client, streaming to a backend known by its address and key alone, as any self-hosted server would be."""
+"""The real client, streaming to a backend known by its address and key alone, as any self-hosted
+server would be."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def get(url: str) -> str:
 
 
 class Balance(HTMLParser):
-    """Whether each element that is opened is closed, in order."""
+    """A parser that checks that each opened element is closed, in order."""
 
     def __init__(self) -> None:
         super().__init__()

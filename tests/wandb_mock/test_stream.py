@@ -1,4 +1,4 @@
-"""What the client streams is what the backend holds."""
+"""The rows that the client streams and the backend holds."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mixed(model: Path, **more: Any) -> list[TrialPlan]:
-    """Return trials with different batches, ranks, targets and lengths; the last two join later."""
+    """Return trials with different batches, ranks, targets and lengths; the last two join
+    later."""
     long, short = {"num_train_epochs": 3}, {"num_train_epochs": 1.4, "seed": 1}
     return [
         steady_plan(model, 0, adapter={"r": 4}, trainer=short),

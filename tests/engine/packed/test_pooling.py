@@ -1,4 +1,5 @@
-"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives them."""
+"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives
+them."""
 
 from __future__ import annotations
 

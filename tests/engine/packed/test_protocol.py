@@ -223,7 +223,8 @@ def test_an_interruption_of_all_ends_all(trial: Plan, data: TokenisedData) -> No
 
 
 def test_a_verdict_before_the_first_step(trial: Plan, data: TokenisedData) -> None:
-    """A study may be stopped before anything is trained; then no trial takes more than one step."""
+    """A study may be stopped before anything is trained; then no trial takes more than one
+    step."""
     found = packed(*(of_length(trial, number, 10) for number in range(2)), data=data,
                    judge=lambda *_: Verdict.INTERRUPT)  # fmt: skip
     for number in range(2):

@@ -1,4 +1,5 @@
-"""Each adapter method on tiny models: made on the meta device, trained a little, saved, loaded and merged."""
+"""Each adapter method on tiny models: made on the meta device, trained a little, saved, loaded and
+merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""An adapter method of the user's own: the files of the recipe in docs/adapters.md, as they stand, and nothing else."""
+"""An adapter method of the user's own: the files of the recipe in docs/adapters.md, as they stand,
+and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ ROWS = "text,label\n" + "".join(
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the recipe's files, as a reader would have copied them, and data and a model beside them."""
+    """A folder with the recipe's files, as a reader would have copied them, and data and a model
+    beside them."""
     text = RECIPE.read_text()
     files = dict(re.findall(r"`([\w/.]+)`:\n\n```(?:python|yaml)\n(.*?)```", text, re.S))
     assert set(files) == {"my_vera.py", "conf/adapter/my_vera.yaml", "conf/space.yaml"}
