@@ -195,8 +195,8 @@ def test_a_study_is_searched_by_it_tested_with_it_and_resumed_with_the_same_code
     sys.modules.pop("mymetrics")
     capsys.readouterr()
     assert asked(3) == 2
-    told = capsys.readouterr().err
-    assert "code of mymetrics.brier: was 'sha256" in told and "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "code of mymetrics.brier: was 'sha256" in output and "Traceback" not in output
     (tmp_path / "mymetrics.py").write_text(MODULE)
     sys.modules.pop("mymetrics")
     assert asked(3) == 0 and len(store.trials()) == 3

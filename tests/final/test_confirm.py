@@ -134,8 +134,8 @@ def test_a_kept_record_hears_of_later_seeds_and_readings(ended: Store) -> None:
         ended.note_test_reading(one[0], one)
     first, second = choice(ended, lora=3, ia3=4)
     candidate = Candidate(3, {}, 0.8, (0.7, 0.6), 0.65, (0.1, 1.0))
-    told = Confirmation((candidate,), 0.15, Cost())
-    _update_records(ended, [replace(first, confirmation=told), second])
+    confirmed = Confirmation((candidate,), 0.15, Cost())
+    _update_records(ended, [replace(first, confirmation=confirmed), second])
     final, other = ended.final(), ended.final(ended.method_dir("ia3"))
     assert final is not None and other is not None
-    assert (final.confirmation, final.test_readings, other.test_readings) == (told, 2, 2)
+    assert (final.confirmation, final.test_readings, other.test_readings) == (confirmed, 2, 2)

@@ -32,7 +32,7 @@ MORE = f"{IDLE}, unless a larger study.n_trials is to follow"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["study.pruner=none"], f"study.pruner is none: {IDLE}"),
         (["study.pruner=none", "study.timeout=3600", "study.n_trials=500"], f"study.pruner is none: {IDLE}"),
@@ -45,8 +45,8 @@ MORE = f"{IDLE}, unless a larger study.n_trials is to follow"
         ),
     ],
 )
-def test_early_evaluations_that_stop_no_trial_are_told(arguments: list[str], told: str) -> None:
-    assert make_plan([QUICK, *arguments]).notes == (f"trainer.eval_strategy is early, but {told}",)
+def test_early_evaluations_that_stop_no_trial_are_told(arguments: list[str], expected: str) -> None:
+    assert make_plan([QUICK, *arguments]).notes == (f"trainer.eval_strategy is early, but {expected}",)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
     text = f"path: {tmp_path}\nrevision: v1\nquoting: false\nlabel_names: null\n"
     (tmp_path / "dataset/mine.yaml").write_text(text)
     base = ["model=minilm", "study.space=null", "study.n_trials=1", "trainer.eval_strategy=epoch"]
-    told = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
-    assert told == (
+    warnings = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
+    assert warnings == (
         "dataset.revision (v1) has no effect: dataset.path is a folder or file here, not on the hub",
         "dataset.quoting (false) has no effect: what is read is JSON",
     )
@@ -126,7 +126,7 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             ["adapter.double_quantization=false"],
@@ -141,12 +141,12 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
     ],
     ids=str,
 )
-def test_values_that_others_keep_without_effect_are_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_values_that_others_keep_without_effect_are_told(tmp_path: Path, arguments: list[str], expected: str) -> None:
     for split in ("train", "validation", "test"):
         rows = "".join(f"{split} {row},{'ab'[row % 2]}\n" for row in range(20))
         (tmp_path / f"{split}.csv").write_text(f"text,label\n{rows}")
     (note,) = make_plan([QUICK, "dataset=custom", f"dataset.path={tmp_path}", *arguments]).notes
-    assert note.startswith(told)
+    assert note.startswith(expected)
 
 
 def test_a_key_that_a_searched_group_decides_is_not_told(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_a_key_that_a_searched_group_decides_is_not_told(tmp_path: Path) -> None
 
 def test_keys_that_the_command_line_takes_out_of_the_space_are_told_in_one_note() -> None:
     (note,) = make_plan([QUICK, "optimizer.weight_decay=0", "trainer.num_train_epochs=3"]).notes
-    told = "optimizer.weight_decay is 0 and trainer.num_train_epochs is 3"
-    assert note == f"{told}, from the command line, and are not searched"
+    expected = "optimizer.weight_decay is 0 and trainer.num_train_epochs is 3"
+    assert note == f"{expected}, from the command line, and are not searched"
 
 
 def test_a_warmup_is_told_once() -> None:
@@ -176,8 +176,8 @@ def test_a_share_of_one_step_is_no_warmup(tmp_path: Path) -> None:
 
 def test_keys_that_a_sampler_does_not_learn_are_told(tmp_path: Path) -> None:
     (note,) = make_plan([QUICK, "study.sampler=cmaes"]).notes
-    told = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
-    assert note == f"{told}; tpe learns them too"
+    expected = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
+    assert note == f"{expected}; tpe learns them too"
     assert not make_plan([QUICK, "study.sampler=gp"]).notes
     (note,) = make_plan([QUICK, "study.sampler=gp", "study.space=adapters", "study.n_trials=10"]).notes
     assert "draws keys with conditions at random: adapter.r" in note

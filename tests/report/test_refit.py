@@ -41,19 +41,19 @@ def test_the_first_lines_say_which_model_was_tested(text):
 
 
 def test_its_length_is_told_beside_the_retraining(text):
-    told = section(text, "The winner, trial 1, and its retraining")
-    assert "The model kept is" not in told
-    assert "Its validation scores are those of epoch 2 (step 120), the best of 3 evaluations." in told
-    assert "600 rows, 150 of the 225 steps of its schedule, since the retraining was best at epoch 2; 30.00 s" in told
-    assert "mean training loss 0.7700" in told and "run-refit" in told
+    part = section(text, "The winner, trial 1, and its retraining")
+    assert "The model kept is" not in part
+    assert "Its validation scores are those of epoch 2 (step 120), the best of 3 evaluations." in part
+    assert "600 rows, 150 of the 225 steps of its schedule, since the retraining was best at epoch 2; 30.00 s" in part
+    assert "mean training loss 0.7700" in part and "run-refit" in part
 
 
 def test_test_is_held_against_the_retraining_and_that_is_said(text):
-    told = section(text, "On the test split")
-    assert ["test against validation", "-0.0433"] in [row[:2] for row in rows(told)]
+    part = section(text, "On the test split")
+    assert ["test against validation", "-0.0433"] in [row[:2] for row in rows(part)]
     assert (
         "Validation accuracy, 0.8833 of the model trained on the train rows alone, lies inside the interval of test"
-        in told
+        in part
     )
 
 
@@ -75,9 +75,9 @@ def test_published_figures_are_held_against_what_they_were_before(make, text):
 
 
 def test_where_everything_is(text):
-    told = section(text, "How to repeat it")
-    assert ["`final/refit/events.jsonl`"] in [row[:1] for row in rows(told)]
-    assert "The winner's refitted model" in told
+    part = section(text, "How to repeat it")
+    assert ["`final/refit/events.jsonl`"] in [row[:1] for row in rows(part)]
+    assert "The winner's refitted model" in part
 
 
 def test_tuned_thresholds_are_of_the_retraining(make):

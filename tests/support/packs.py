@@ -151,9 +151,9 @@ def repeated(*trials: TrialPlan, data: TokenisedData) -> Run:
 
     for trial in trials:
         run.said.append(Said("pulled", trial.number))
-        told = partial(hear, trial)
+        heard = partial(hear, trial)
         with trained(
-            trial, base_models=BaseModelCache("cpu"), data=data, on_step=told, on_eval=told, as_packed=True
+            trial, base_models=BaseModelCache("cpu"), data=data, on_step=heard, on_eval=heard, as_packed=True
         ) as done:
             run.said.append(Said("ended", trial.number, done.outcome))
     return run

@@ -101,7 +101,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
         tracker.open_study(make_config()).finish(
             Ending("completed", summary={"n": 1, "device": "cpu"}, files=(report,), trials=(record,))
         )
-        told = tracker.close()
+        closing = tracker.close()
     found = tracker.client.search_runs([tracker.experiment])
     (study,) = [run for run in found if run.data.tags["sweep.job_type"] == "study"]
     read = {Path(file.path).name for file in tracker.client.list_artifacts(study.info.run_id)}
@@ -112,7 +112,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
     assert sorted(run.info.status for run in finals) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
     done = next(run for run in finals if run.info.status == "FINISHED")
     assert [file.path for file in tracker.client.list_artifacts(done.info.run_id, "model")] == ["model/weights"]
-    assert "MLflow: runs 2 final, 1 study, at sqlite://" in told[0]
+    assert "MLflow: runs 2 final, 1 study, at sqlite://" in closing[0]
 
 
 def test_nothing_leaves_the_machine(tracked):

@@ -63,8 +63,8 @@ def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, 
 
 
 def mistakes(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Mistake, ...]:
-    """Every pair with at least one mistake, most frequent first; a square matrix, so single-label
-    only."""
+    """Return every pair with at least one mistake, most frequent first. The matrix is square, so
+    the task is single-label."""
     found = [
         Mistake(names[i], names[j], rows=rows, of=sum(row), back=confusion[j][i])
         for i, row in enumerate(confusion)

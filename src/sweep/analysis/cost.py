@@ -120,7 +120,8 @@ def _parts(facts: Facts) -> tuple[Part, ...]:
 
 
 def _last_parts(kind: Literal["retraining", "refit"], costs: list[Cost]) -> list[Part]:
-    """A single training keeps what a sum leaves out: its training loss."""
+    """Return the trainings as one part. A single training keeps its training loss, which a sum
+    leaves out."""
     return [Part(kind, len(costs), costs[0] if len(costs) == 1 else total(costs))] if costs else []
 
 

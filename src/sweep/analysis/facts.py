@@ -77,7 +77,7 @@ class Facts:
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """The searched keys: those of the search space, then any that only trials have."""
+        """Return the searched keys: those of the search space, then any that only trials have."""
         extra = (key for trial in self.trials for key in trial.params)
         return tuple(dict.fromkeys([*self.lock.space, *extra]))
 
@@ -87,12 +87,12 @@ class Facts:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score, as `records.ranked` orders them."""
+        """Return the completed trial with the best score, as `records.ranked` orders them."""
         return next(iter(ranked(self.trials, self.study.objective)), None)
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The trial that was retrained; before that, the best one so far."""
+        """Return the trial that was retrained; before that, the best one so far."""
         if self.final is None:
             return self.best
         return next((trial for trial in self.trials if trial.number == self.final.number), None)
@@ -111,7 +111,7 @@ class Facts:
 
     @property
     def alone(self) -> bool:
-        """One training run, and no search to tell of."""
+        """Return whether the study is one training, without a search."""
         return len(self.trials) == 1 and self.study.n_trials == 1
 
     def mark(self, trial: TrialRecord) -> str:
@@ -121,7 +121,7 @@ class Facts:
         return "best in the search" if trial is self.best else ""
 
     def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
-        """The best finite evaluation, of a pruned or failed trial too."""
+        """Return the best finite evaluation, of a pruned or failed trial too."""
         if isinstance(trial.outcome, Completed):
             return trial.outcome.best
         evals = (point.eval for point in self.points[trial.number])
@@ -132,7 +132,8 @@ class Facts:
         return None if found is None else found.metrics.get(self.metric)
 
     def title(self, key: str) -> str:
-        """The last part of a config key, unless another searched key ends alike."""
+        """Return the last part of a config key; the whole key where another searched key ends
+        alike."""
         last = key.rpartition(".")[2]
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
 

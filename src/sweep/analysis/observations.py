@@ -100,7 +100,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """None where there are too few evaluations."""
+    """The relation of the two losses; each part is None where there are too few evaluations."""
 
     turn: Turn | None = None
     gap: Gap | None = None
@@ -209,7 +209,7 @@ def _turn(series: Sequence[Scored], gap: Gap | None) -> Turn:
 
 
 def _gap(points: Sequence[Point]) -> Gap | None:
-    """None below two evaluations that have both losses."""
+    """Return the gap; None below two evaluations that have both losses."""
     found = [
         (point.eval.index, loss, point.train_loss)
         for point in points

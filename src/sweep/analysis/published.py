@@ -264,8 +264,8 @@ def _measured(facts: Facts, final: FinalRecord) -> MeasuredTraining:
 
 
 def _means(logged: Sequence[tuple[float, float]], final: FinalRecord) -> tuple[float | None, ...]:
-    """The mean training loss of each epoch that the winner's trial went through; None where none
-    was logged in it."""
+    """Return the mean training loss of each epoch of the winner's trial; None where none was
+    logged in an epoch."""
     means = []
     for epoch in range(1, math.floor(final.trial_evals[-1].epoch) + 1):
         losses = [loss for at, loss in logged if epoch - 1 < at <= epoch]
@@ -274,7 +274,7 @@ def _means(logged: Sequence[tuple[float, float]], final: FinalRecord) -> tuple[f
 
 
 def _logged(facts: Facts, final: FinalRecord) -> list[tuple[float, float]]:
-    """Epochs and training losses of the winner's trial, whose retraining repeats it."""
+    """Return epochs and training losses of the winner's trial, which its retraining repeats."""
     rows = ((row.epoch, row.metrics.get("train/loss")) for row in facts.training.get(final.number, ()))
     return [(epoch, loss) for epoch, loss in rows if loss is not None]
 
@@ -323,7 +323,7 @@ def _equal(first: Scalar, second: Scalar) -> bool:
 
 
 def _gap(first: Scalar, second: Scalar) -> float | None:
-    """None where one is no number; 0 where they are equal to rounding."""
+    """Return the difference; None where one is no number, 0 where they are equal to rounding."""
     if not (isinstance(first, int | float) and isinstance(second, int | float)):
         return None
     return 0.0 if _equal(first, second) else second - first

@@ -146,7 +146,7 @@ def against_guessing(facts: Facts) -> Weighed | None:
 
 
 def _before(facts: Facts, final: FinalRecord) -> Before | None:
-    """None where the model could not classify before it was trained."""
+    """Return the scores before training; None where the model could not classify then."""
     name = f"test/{facts.proportion}"
     measured, before = final.test.get(name), final.before.get(name)
     if measured is None or before is None:
@@ -156,8 +156,8 @@ def _before(facts: Facts, final: FinalRecord) -> Before | None:
 
 
 def _gains(found: Sequence[Scores]) -> tuple[Gains, ...]:
-    """Test against what it is held against: all that is known of test, and the winner's own on
-    validation."""
+    """Return the differences of the test scores to all other test scores and to the winner's own
+    validation scores."""
     ours, *others = sorted(found, key=lambda line: line.split != "test")
     held = (line for line in others if line.split == "test" or line.own)
     return tuple(Gains(line, _gain(ours.metrics, line.metrics)) for line in held)

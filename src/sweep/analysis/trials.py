@@ -260,7 +260,7 @@ def _tie(facts: Facts) -> Tie | None:
 
 
 def _top_two(facts: Facts) -> tuple[float | None, float | None]:
-    """The best score and the best of the other trials'."""
+    """Return the best score, and the best score of the other trials."""
     best = facts.best
     others = [value for trial in facts.completed if trial is not best and finite(value := facts.score(trial))]
     if best is None or not others:

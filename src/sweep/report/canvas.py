@@ -33,5 +33,6 @@ def canvas(width: float, height: float, layout: Literal["constrained"] | None = 
 
 
 def label(text: str, limit: int = 40) -> str:
-    """A text as Matplotlib should print it: short, and with no dollar sign read as mathematics."""
+    """Return a text as Matplotlib should print it: short, and with no dollar sign read as
+    mathematics."""
     return shortened(text, limit).replace("$", r"\$")

@@ -82,7 +82,8 @@ def search(facts: Facts) -> Figure | None:
 
 
 def curves(facts: Facts) -> Figure | None:
-    """The evaluations of every trial: the objective and, if it is another, the evaluation loss."""
+    """Draw the evaluations of every trial: the objective and, if it is another, the evaluation
+    loss."""
     with_points = [trial for trial in facts.trials if facts.points[trial.number]]
     if not with_points or (facts.alone and facts.final):
         return None
@@ -101,7 +102,7 @@ def curves(facts: Facts) -> Figure | None:
 
 
 def hyperparameters(facts: Facts) -> Figure | None:
-    """The score against each searched value, the best trial marked."""
+    """Draw the score against each searched value, the best trial marked."""
     scored = [(trial, value) for trial in facts.trials if _finite(value := facts.score(trial))]
     keys = [key for key in facts.searched if any(key in trial.params for trial, _ in scored)]
     if len(scored) < 2 or not keys:
@@ -122,7 +123,8 @@ def hyperparameters(facts: Facts) -> Figure | None:
 
 
 def winner(facts: Facts) -> Figure | None:
-    """The winning trial and its retraining: losses by step, and the objective beside guessing."""
+    """Draw the winning trial and its retraining: losses by step, and the objective beside
+    guessing."""
     if facts.winner is None or not (points := facts.points[facts.winner.number]):
         return None
     number = facts.winner.number
@@ -251,8 +253,8 @@ def _numeric_axis(axes: Axes, spec: Mapping[str, Any], values: Sequence[float]) 
         axes.set_xlim(low / 1.2, high * 1.2)
         return
     axes.locator_params(axis="x", nbins=5, integer=all(isinstance(value, int) for value in values))
-    room = 0.05 * (high - low) or 0.5
-    axes.set_xlim(low - room, high + room)
+    margin = 0.05 * (high - low) or 0.5
+    axes.set_xlim(low - margin, high + margin)
 
 
 def _names(values: Sequence[Scalar]) -> list[str]:

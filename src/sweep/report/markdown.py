@@ -18,7 +18,8 @@ def figure(name: str, caption: str) -> str:
 
 
 def details(summary: str, *, body: Iterable[str], unfolded: bool = False) -> str:
-    """A fold that GitHub and the HTML page both open on a click. `summary` is plain text."""
+    """Return a fold that GitHub and the HTML page both open on a click. `summary` is plain
+    text."""
     opening = '<details open="">' if unfolded else "<details>"
     head = f"{opening}\n<summary>{' '.join(summary.split()).translate(ENTITIES)}</summary>"
     return join([head, *body, "</details>"])

@@ -39,7 +39,8 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
 
 
 def _state(store: Store) -> str:
-    """A fingerprint of what there is to report. Of its text, since NaN equals no NaN."""
+    """Return a fingerprint of the records to report. It is of their text, since NaN equals no
+    NaN."""
     return Fingerprint().add(repr((store.trials(), list(store.finals().values())))).hex()
 
 

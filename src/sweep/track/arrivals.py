@@ -93,7 +93,7 @@ def _missing_runs(runs: Sequence[ReceivedRun], expected: Mapping[str, str]) -> I
 def _missing_records(
     runs: Sequence[ReceivedRun], store: Store, study: str, trained: frozenset[Trained]
 ) -> Iterator[str]:
-    """Rows, endings and test scores that the run directory holds and the server does not."""
+    """Yield rows, endings and test scores that the run directory holds and the server lacks."""
     found: dict[tuple[str, int | None], list[ReceivedRun]] = defaultdict(list)
     for run in runs:
         if run.group == study:

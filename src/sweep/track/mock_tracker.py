@@ -38,7 +38,8 @@ class MockTracker(WandbTracker):
 
     @property
     def expected(self) -> Expected:
-        """The runs of this process, which `sweep.track.arrivals` looks for at the server."""
+        """Return the runs of this process, which `sweep.track.arrivals` looks for at the
+        server."""
         return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained))
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:

@@ -161,9 +161,9 @@ def test_ia3_stays_beside_a_base_in_four_bits() -> None:
 def test_values_that_do_not_suit_the_model_are_told_before_any_weight(
     adapter: dict[str, Any], key: str, rule: str, bert: Path, labels: LabelSpace
 ) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         preflight(config_of(bert, adapter), labels)
-    assert rule in {fault.path: fault.message for fault in told.value.faults}[key]
+    assert rule in {fault.path: fault.message for fault in caught.value.faults}[key]
 
 
 def test_every_type_of_peft_is_tried_or_refused_with_a_reason() -> None:

@@ -73,17 +73,17 @@ def test_the_recipe_trains_searches_and_reports(
 
 
 def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(**adapter: object) -> str:
+    def message(**adapter: object) -> str:
         return " ".join(str(fault) for fault in parse({"adapter": {"method": "my_vera.MyVera", **adapter}}, str)[1])
 
-    assert told(rank=4) == ""
-    assert "adapter.rank: is 0, but must be greater than or equal to 1" in told(rank=0)
-    assert "adapter.rnk: is not a config key (did you mean rank?)" in told(rnk=4)
+    assert message(rank=4) == ""
+    assert "adapter.rank: is 0, but must be greater than or equal to 1" in message(rank=0)
+    assert "adapter.rnk: is not a config key (did you mean rank?)" in message(rnk=4)
     rule = "adapter.r: is 4, but adapter.method is my_vera.MyVera: only lora and dora have it; type adapter.r=null"
-    assert rule in told(r=4)
-    assert "has no MyVora (did you mean MyVera?)" in told(method="my_vera.MyVora")
-    assert "which is no subclass of sweep.model.adapters.AdapterConfig" in told(method="pathlib.Path")
-    assert "lacks the class variable `label`" in told(method="sweep.model.adapters.lora.LoraSettings")
+    assert rule in message(r=4)
+    assert "has no MyVora (did you mean MyVera?)" in message(method="my_vera.MyVora")
+    assert "which is no subclass of sweep.model.adapters.AdapterConfig" in message(method="pathlib.Path")
+    assert "lacks the class variable `label`" in message(method="sweep.model.adapters.lora.LoraSettings")
 
 
 def test_what_its_code_raises_is_told_with_the_line(
@@ -92,8 +92,8 @@ def test_what_its_code_raises_is_told_with_the_line(
     source = (project / "my_vera.py").read_text()
     (project / "my_vera.py").write_text(source.replace("r=self.rank,", "rank=self.rank,"))
     assert run(monkeypatch, *arguments("adapter=my_vera")) == 2
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in told
-        and "my_vera.py, line" in told
+        "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in message
+        and "my_vera.py, line" in message
     )

@@ -72,13 +72,14 @@ class Comparison:
 
     @property
     def ranked(self) -> tuple[Contestant, ...]:
-        """Best on test by the main metric first; ties are broken by the loss, then by the number
-        of trained parameters."""
+        """Return the methods, best on test by the main metric first; ties are broken by the loss,
+        then by the number of trained parameters."""
         return tuple(sorted(self.contestants, key=lambda one: (-self.score(one), *_after("test", one.final.test, one))))
 
     @property
     def by_validation(self) -> tuple[Contestant, ...]:
-        """Best on validation by the main metric first; ties are broken likewise."""
+        """Return the methods, best on validation by the main metric first; ties are broken in the
+        same way."""
 
         def standing(one: Contestant) -> tuple[float, float, int]:
             value = one.validation.get(f"eval/{self.main}", -math.inf)

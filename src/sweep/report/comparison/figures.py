@@ -38,8 +38,8 @@ def draw(comparison: Comparison, folder: Path, prefix: str) -> tuple[str, ...]:
 
 
 def curves(comparison: Comparison) -> Figure:
-    """The objective by epoch, and by step where epochs differ in steps, and the validation loss:
-    as each was retrained."""
+    """Draw the objective of each retraining by epoch, and by step where epochs differ in steps,
+    and its validation loss."""
     metric = comparison.objective.metric
     panels = [(name, "epoch", "epoch") for name in dict.fromkeys([metric, "eval/loss"])]
     if len(_paces(comparison)) > 1:  # else the same picture again
@@ -56,7 +56,7 @@ def curves(comparison: Comparison) -> Figure:
 
 
 def scores(comparison: Comparison) -> Figure:
-    """Test scores with their 95 % intervals, metric by metric."""
+    """Draw test scores with their 95 % intervals, metric by metric."""
     ordered, metrics = comparison.ranked, comparison.metrics
     figure = canvas(1.6 + 2.8 * len(metrics), 1.3 + 0.38 * len(ordered))
     for axes, name in zip(figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0], metrics, strict=True):
@@ -72,7 +72,7 @@ def scores(comparison: Comparison) -> Figure:
 
 
 def pareto(comparison: Comparison) -> Figure:
-    """Quality against each cost, the Pareto set joined by a line."""
+    """Draw quality against each cost, the Pareto set joined by a line."""
     figure = canvas(4.3 * len(COSTS), 3.5)
     panels = figure.subplots(1, len(COSTS), squeeze=False, sharey=True)[0]
     for axes, (cost, of), kept in zip(panels, COSTS.items(), fronts(comparison).values(), strict=True):
@@ -91,7 +91,7 @@ FIGURES: Mapping[str, Callable[[Comparison], Figure]] = {"scores": scores, "curv
 
 
 def _paces(comparison: Comparison) -> set[int]:
-    """Steps an epoch."""
+    """Return the distinct numbers of steps an epoch."""
     points = (point for one in comparison.contestants for point in one.final.retrain_evals[-1:])
     return {round(point.step / point.epoch) for point in points if point.epoch > 0}
 

@@ -49,7 +49,7 @@ def section(store: Store) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
+    """Replace NaN and infinity by null: JSON has no such numbers."""
     match value:
         case dict():
             return {key: _finite(inner) for key, inner in value.items()}
