@@ -37,7 +37,7 @@ def test_one_right_of_a_hundred_on_77_labels_is_no_better_than_guessing() -> Non
 
 
 @pytest.mark.parametrize(("right", "better"), [(90, 1), (50, 0), (20, -1)])
-def test_better_not_told_apart_and_worse(right: int, better: int) -> None:
+def test_better_not_distinguished_and_worse(right: int, better: int) -> None:
     truth, predicted = one(100, 2, right)
     found = weigh("single_label", truth, predicted, (0.5, 0.5), {"accuracy": right / 100}).weighed("accuracy")
     assert found is not None

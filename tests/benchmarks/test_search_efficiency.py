@@ -119,7 +119,7 @@ def test_after_one_epoch_the_best_go_on(early: bool) -> None:
         assert 0 < best.saved <= 9 * (epochs - 1) / (10 * epochs) and best.within == 1
 
 
-def test_samplers_are_told_apart_by_the_rows_until_the_same_score() -> None:
+def test_samplers_are_distinguished_by_the_rows_until_the_same_score() -> None:
     """Two epochs of 0.6 in the first curve, then of 0.9 in the second, if they come in that order;
     0.95 is never had."""
     two = table((0.6, 0.6), (0.9, 0.9))

@@ -129,7 +129,7 @@ def test_an_interpolation_to_nowhere_is_a_fault() -> None:
         Composer().compose(["run_dir=${nowhere}"]).resolved()
 
 
-def test_what_is_remembered_is_what_composing_gives_whatever_was_made_of_it() -> None:
+def test_a_remembered_config_equals_a_composed_one_and_stays_the_same() -> None:
     composer, overrides = Composer(), ["+experiment=quickstart", "adapter=ia3"]
     assert composer.remembered(overrides).updated({"adapter.feedforward_modules": "none"}).resolved()
     again = composer.remembered(overrides)

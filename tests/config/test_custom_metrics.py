@@ -146,7 +146,7 @@ def test_the_try_gives_a_multi_label_metric_marks_and_a_probability_for_each_lab
     assert trial_faults(dataset, np.eye(4, dtype=np.int64)[[0, 1, 2, 3, 0]], 4) == []
 
 
-def test_an_objective_of_ones_own_may_be_minimized_and_a_wrong_name_is_told(tmp_path: Path) -> None:
+def test_an_objective_of_ones_own_may_be_minimized_and_a_wrong_name_is_reported(tmp_path: Path) -> None:
     asked = "dataset.metrics=[mymetrics.brier]"
     found = toys.plan(tmp_path, asked, "study.metric=eval/brier", "study.direction=minimize").config
     assert not found.study.objective.maximize

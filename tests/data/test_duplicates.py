@@ -27,7 +27,7 @@ def test_every_two_splits_and_each_within_itself():
     ]
 
 
-def test_each_is_told():
+def test_each_duplicate_is_reported():
     sizes = {split: len(rows) for split, rows in ROWS.items()}
     assert list(sentences(counted(ROWS), sizes)) == [
         "2 of 5 train rows have the text of an earlier row (1 exactly, the others but for upper case and white space), "

@@ -81,7 +81,7 @@ def test_lists_of_codes_become_lists_of_names():
         (datasets.exceptions.DatasetGenerationError("bad file"), "dataset.path", "bad file"),
     ],
 )
-def test_what_the_library_refuses_is_a_fault(hub, monkeypatch, only_fault, error, key, part):
+def test_an_error_of_the_library_is_a_fault(hub, monkeypatch, only_fault, error, key, part):
     def refuse(*_, **__):
         raise error
 

@@ -111,7 +111,7 @@ def test_braces_of_a_text_stay() -> None:
         ({"template": "{text}"}, "must have a token"),
     ],
 )
-def test_what_a_tokenizer_makes_impossible(config: dict[str, Any], part: str) -> None:
+def test_label_words_that_a_tokenizer_makes_impossible(config: dict[str, Any], part: str) -> None:
     assert any(part in fault for fault in refused(TOKENIZERS["byte level"], **config))
 
 

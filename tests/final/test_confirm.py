@@ -118,7 +118,7 @@ def test_models_change_places_when_another_method_wins(ended: Store) -> None:
     assert (ended.final_dir / "model" / "weights").read_text() == "4"
 
 
-def test_a_model_makes_room_for_a_new_winner_of_another_method(ended: Store) -> None:
+def test_a_model_gives_way_to_a_new_winner_of_another_method(ended: Store) -> None:
     _arrange_folders(ended, choice(ended, ia3=9, lora=3))
     assert kept(ended) == {"methods/lora": 3}
 

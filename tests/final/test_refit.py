@@ -234,7 +234,7 @@ def test_each_method_of_a_group_run_is_refitted(run: Any, tmp_path: Path) -> Non
     ],
     ids=["out of memory", "diverged"],
 )
-def test_a_refit_that_fails_is_told_and_reads_no_test_row(
+def test_a_refit_that_fails_is_reported_and_reads_no_test_row(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], opened: list[int],
     loading: bool, expected: str,
 ) -> None:  # fmt: skip

@@ -199,7 +199,7 @@ def test_files_are_for_other_users_and_machines(configure: Configure, labels: La
         ({"path": "a/b", "gguf_file": "q4.gguf"}, "q4.gguf, which sweep.model.artifact.load converts"),
     ],
 )
-def test_what_other_machines_call_the_base(base: dict[str, Any], name: str) -> None:
+def test_the_name_of_the_base_for_other_machines(base: dict[str, Any], name: str) -> None:
     assert base_name(ModelConfig.model_validate(base)) == name
 
 

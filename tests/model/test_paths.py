@@ -32,7 +32,7 @@ def test_hub_id_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/no/such/dir", "./here", "../there", "a/b/c", "two words", ""])
-def test_what_can_be_no_model(path: str) -> None:
+def test_paths_that_cannot_be_a_model(path: str) -> None:
     with pytest.raises(UserError, match="model.path: is .*must be a hub id, a local directory"):
         resolve(path)
 

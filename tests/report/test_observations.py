@@ -93,7 +93,7 @@ def test_convergence(accuracies, said):
         ([0.1, 0.3, 0.6, 0.5, 0.5], "No gain after evaluation 3 of 5: the last one is 0.1000 worse than the best."),
     ],
 )
-def test_what_the_first_epoch_brings_makes_no_plateau(accuracies, said):
+def test_gains_of_the_first_epoch_make_no_plateau(accuracies, said):
     at = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 3.0)
     early = tuple(
         replace(point, eval=replace(point.eval, epoch=epoch))
@@ -107,7 +107,7 @@ def test_a_best_score_that_came_twice_is_said_to_have_come_first_then():
     assert "best 0.6000 at evaluation 2." in moved(points([0.5, 0.6]), "eval/accuracy", maximize=True)[0]
 
 
-def test_a_pruned_trial_is_not_told_to_train_longer(make):
+def test_a_pruned_trial_is_not_advised_to_train_longer(make):
     (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
     first = six_trials()[0]
     pruned = replace(first, number=1, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))

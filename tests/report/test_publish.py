@@ -37,19 +37,19 @@ def test_a_command_that_does_nothing_new_opens_no_study_run(store: Store) -> Non
     assert published_runs(store) == 0
 
 
-def test_another_trial_is_told(store: Store) -> None:
+def test_another_trial_is_reported(store: Store) -> None:
     published_runs(store)
     assert published_runs(store, lambda: store.write_trial(completed(9, (0.5,), (0.7,), {}))) == 1
 
 
-def test_a_confirmation_is_told(store: Store) -> None:
+def test_a_confirmation_is_reported(store: Store) -> None:
     published_runs(store)
     found: Confirmation = confirmation()
     ending = replace(final(six_trials()[1]), confirmation=found)
     assert published_runs(store, lambda: store.write_final(ending)) == 1
 
 
-def test_a_study_run_that_a_stop_came_into_is_told_again(store: Store) -> None:
+def test_a_study_run_that_a_stop_came_into_is_reported_again(store: Store) -> None:
     class Stopped(Counting):
         def open_study(self, config: Config) -> Run:  # noqa: ARG002
             raise KeyboardInterrupt

@@ -40,7 +40,7 @@ def test_the_first_lines_say_which_model_was_tested(text):
     assert "**Missing so far**" in head and "refit" not in head.partition("**Missing so far**")[2]
 
 
-def test_its_length_is_told_beside_the_retraining(text):
+def test_its_length_is_reported_beside_the_retraining(text):
     part = section(text, "The winner, trial 1, and its retraining")
     assert "The model kept is" not in part
     assert "Its validation scores are those of epoch 2 (step 120), the best of 3 evaluations." in part
@@ -74,7 +74,7 @@ def test_published_figures_are_held_against_what_they_were_before(make, text):
     ]
 
 
-def test_where_everything_is(text):
+def test_the_places_of_all_files(text):
     part = section(text, "How to repeat it")
     assert ["`final/refit/events.jsonl`"] in [row[:1] for row in rows(part)]
     assert "The winner's refitted model" in part
@@ -110,5 +110,5 @@ def test_the_terminal_and_the_dashboard_tell_of_it(make):
         (replace(ended(), refit=None), "the refit of the winner on train and validation rows, and its scores on"),
     ],
 )
-def test_what_is_missing_of_it_is_named(make, ending, said):
+def test_missing_parts_of_a_refit_are_named(make, ending, said):
     assert said in words(make(six_trials(), settings=config(refit=True), ending=ending))

@@ -58,7 +58,7 @@ def test_a_dry_run_beside_another_experiment(tmp_path: Path) -> None:
         check_place(toys.plan(tmp_path, "optimizer.weight_decay=0.1"))
 
 
-def test_what_a_pack_cannot_carry_is_said_beforehand(tmp_path: Path) -> None:
+def test_a_trial_that_cannot_be_packed_is_reported_beforehand(tmp_path: Path) -> None:
     account = Parameters(1, 1, 1)
     plan = toys.plan(tmp_path, "engine=packed", "study.space=adapters")
     assert "one trial at a time" not in describe(plan, account)

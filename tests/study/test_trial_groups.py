@@ -129,7 +129,7 @@ def test_the_sampler_learns_from_trials_of_the_same_method_alone(tmp_path: Path)
         (["study.enqueue=[{optimizer.learning_rate: 0.001}]"], "study.enqueue[0]", "must name adapter"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(more: list[str], path: str, part: str) -> None:
+def test_a_key_that_cannot_be_compared_is_refused(more: list[str], path: str, part: str) -> None:
     with pytest.raises(UserError) as caught:
         make_plan(["+experiment=quickstart", *GROUP, *more])
     assert part in {fault.path: str(fault) for fault in caught.value.faults}[path]

@@ -56,7 +56,7 @@ def test_a_trial_is_read_back(make_config, make_trial, train, run_dir, tracked):
 @pytest.mark.parametrize(
     ("state", "status"), [("pruned", "FINISHED"), ("diverged", "FAILED"), ("interrupted", "KILLED")]
 )
-def test_how_a_trial_ended(make_config, make_trial, train, state, status, tracked):
+def test_the_end_of_a_trial_is_logged(make_config, make_trial, train, state, status, tracked):
     tracker = tracked()
     trial = make_trial(make_config())
     run = tracker.open(trial)

@@ -104,7 +104,7 @@ def test_an_error_without_a_text_says_its_status_and_is_no_end(logged_in, play, 
 
 
 @pytest.mark.parametrize("status", [400, 413])
-def test_rows_that_a_server_refuses_are_told_and_can_be_sent_again(logged_in, play, said, tmp_path, status):
+def test_rows_that_a_server_refuses_are_reported_and_can_be_sent_again(logged_in, play, said, tmp_path, status):
     logged_in.faults.add(Fault.error(status, match="tiny-0001"))
     _, closing = play()
     assert f"refused part of tiny-0001 for good (HTTP {status})" in said[0]

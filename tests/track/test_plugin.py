@@ -103,7 +103,7 @@ def test_each_tracker_completes_what_it_left_open(make_config, run_dir, said, pl
     assert {one.label: one.completed for one in plugins.KeepingTracker.made} == {"one": [], "two": ["two/7"]}
 
 
-def test_addresses_are_told_apart():
+def test_addresses_are_distinguished():
     alone = "https://wandb.ai/me/sweep/runs/a-1"
     both = f"W&B: {alone}; mlflow: http://127.0.0.1:5000/#/experiments/1/runs/2"
     assert own_address(alone, WANDB) == own_address(both, WANDB) == alone

@@ -123,7 +123,7 @@ def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, mak
 
 
 @pytest.mark.slow
-def test_what_the_lines_say_does_upload_and_show(logged_in, make_config, make_trial, train, run_dir, said, tmp_path):
+def test_the_printed_commands_upload_and_show(logged_in, make_config, make_trial, train, run_dir, said, tmp_path):
     config = make_config(finish_timeout=2.0)
     tracker = open_tracker(config, run_dir, say=said.append)
     cut = tracker.open(make_trial(config, 0))

@@ -166,7 +166,7 @@ def test_the_final_run_has_test_scores_report_and_model(logged_in, make_config, 
     assert set(copies) == {run_dir / "final/model/weights.bin", stored}
 
 
-def test_an_artifact_that_stays_pending_is_told(logged_in, make_config, make_trial, run_dir, said, monkeypatch):
+def test_an_artifact_that_stays_pending_is_reported(logged_in, make_config, make_trial, run_dir, said, monkeypatch):
     import wandb
 
     def pending(artifact: wandb.Artifact, timeout: int | None = None) -> None:

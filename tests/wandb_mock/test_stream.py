@@ -24,7 +24,7 @@ def test_history_arrives_while_the_run_goes_on(server: MockServer, start: Start,
     assert [(row["_step"], row["eval/loss"]) for row in kept.history] == [(0, 0.7), (1, 0.6)]
 
 
-def test_what_a_run_is_told_about_itself(server: MockServer, start: Start) -> None:
+def test_a_run_reads_its_own_facts(server: MockServer, start: Start) -> None:
     run = start(
         id="streamed",
         name="lora r=8",

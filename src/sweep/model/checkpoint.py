@@ -141,7 +141,9 @@ def _in_cache(name: str, revision: str | None, error: Exception) -> Checkpoint:
 
     config = try_to_load_from_cache(name, "config.json", revision=revision)
     if not isinstance(config, str):
-        rule = f"is {name}, but there is no such directory, and the hub cannot be reached nor is it in the hub's cache"
+        rule = (
+            f"is {name}, but there is no such directory, and the hub cannot be reached, and its cache lacks the model"
+        )
         raise UserError.of(KEY, f"{rule} ({first_line(error)}); it must be {ALLOWED}")
     folder = Path(config).parent
     return Checkpoint(str(folder), None, folder.name, _listing(folder), at_hand=True)

@@ -115,7 +115,9 @@ def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator
     for split in splits:
         bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)
         if len(bare):
-            rule = f"holds {len(bare)} texts that the tokenizer makes no token of: {listed(split.named(bare), _NAMED)}"
+            rule = (
+                f"holds {len(bare)} texts for which the tokenizer gives no token: {listed(split.named(bare), _NAMED)}"
+            )
             yield Fault(TEXT, f"{rule}; leave such rows out, or choose a model whose tokenizer knows their characters")
 
 

@@ -176,7 +176,9 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
     if dataset.label_separator is not None and dataset.task == "single_label":
         yield "dataset.label_separator", "needs dataset.task=multi_label; a single label is the whole cell"
     elif dataset.label_separator is not None and dataset.label_columns:
-        rule = "is set, but dataset.label_columns are columns of 0 and 1, with nothing to part; set one of them to null"
+        rule = (
+            "is set, but dataset.label_columns are columns of 0 and 1, which need no separator; set one of them to null"
+        )
         yield "dataset.label_separator", rule
     if dataset.test_split is None and dataset.test_ratio is None and not config.study.dry_run:
         yield "dataset.test_split", "is null, but the winner is evaluated on it at the end (or set dataset.test_ratio)"

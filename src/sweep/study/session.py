@@ -159,7 +159,7 @@ def _resumed_lock(store: Store, new: Lock) -> Lock | None:
     """
     old, trials = store.lock(), store.trials()
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
-        rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"
+        rule = f"{store.root} holds trials but no lock.json, and the storage does not hold this experiment"
         raise UserError.of("run_dir", f"{rule}; name a new run_dir")
     if old is None or not trials:
         return None

@@ -226,7 +226,7 @@ def test_under_autocast(data: TokenisedData, tmp_path: Path, name: str) -> None:
     assert found.losses(0) == pytest.approx(expected.losses(0), rel=0.05)
 
 
-def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
+def test_other_methods_and_other_bases_beside_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
     """Each trial gets the numbers that it gets alone, and two bases are never in memory
     together."""
     model, other = tiny("gpt2", tmp_path / "gpt2"), tiny("bert", tmp_path / "bert")

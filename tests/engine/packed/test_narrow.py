@@ -49,7 +49,7 @@ def hidden(model: nn.Module, context: PackContext, batch: PackedBatch) -> torch.
 
 
 @pytest.mark.parametrize("name", PACKABLE)
-def test_what_comes_after_the_last_attention_is_needed_for_the_chosen_alone(tmp_path: Path, name: str) -> None:
+def test_layers_after_the_last_attention_compute_the_chosen_tokens_alone(tmp_path: Path, name: str) -> None:
     model, context = prepared(tmp_path, name)
     batch = pack(3, 7, 1)
     context.set_pack_index(batch)

@@ -268,7 +268,7 @@ def test_steps_and_evaluations_are_those_foreseen(trial: Plan, data: TokenisedDa
         assert isinstance(before, Step) and before.step == point.step
 
 
-def test_what_trials_cost(trial: Plan, data: TokenisedData) -> None:
+def test_the_cost_of_trials(trial: Plan, data: TokenisedData) -> None:
     trials = [
         trial(0, trainer={"num_train_epochs": 2}),
         trial(1, adapter={"method": "ia3"}, trainer={"num_train_epochs": 1, "seed": 1}),

@@ -47,7 +47,7 @@ def test_a_shape_holds_a_token_and_a_row_of_no_trial(batch: PackedBatch) -> None
     ("lengths", "wasteful"),
     [([24] * 128, False), ([10] * 127 + [64], False), ([60] * 127 + [512], True), ([480] * 4, False), ([20] * 64 + [480], True)],
 )  # fmt: skip
-def test_one_long_row_among_short_ones_is_not_worth_a_shape(lengths: list[int], wasteful: bool) -> None:
+def test_one_long_row_beside_short_ones_is_not_worth_a_shape(lengths: list[int], wasteful: bool) -> None:
     assert Shape.of(PackedBatch([[row(length) for length in lengths]], CPU)).wasteful is wasteful
 
 

@@ -158,7 +158,7 @@ def test_ia3_stays_beside_a_base_in_four_bits() -> None:
     ],
     ids=str,
 )
-def test_values_that_do_not_suit_the_model_are_told_before_any_weight(
+def test_values_that_do_not_suit_the_model_are_reported_before_any_weight(
     adapter: dict[str, Any], key: str, rule: str, bert: Path, labels: LabelSpace
 ) -> None:
     with pytest.raises(UserError) as caught:

@@ -72,7 +72,9 @@ def test_the_recipe_trains_searches_and_reports(
     assert lock is not None and "sha256" in lock.versions["my_vera.MyVera"]
 
 
-def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_faults_are_reported_with_key_value_and_what_to_type(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def message(**adapter: object) -> str:
         return " ".join(str(fault) for fault in parse({"adapter": {"method": "my_vera.MyVera", **adapter}}, str)[1])
 
@@ -86,7 +88,7 @@ def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, caps
     assert "lacks the class variable `label`" in message(method="sweep.model.adapters.lora.LoraSettings")
 
 
-def test_what_its_code_raises_is_told_with_the_line(
+def test_an_error_of_its_code_is_reported_with_the_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = (project / "my_vera.py").read_text()
