@@ -38,7 +38,7 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
         )
     except UserError:
         raise
-    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+    except Exception as error:  # a wrong value may raise any error in transformers
         raise_if_out_of_memory(error)
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None

@@ -123,7 +123,7 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
                 trust_remote_code=spec.model.trust_remote_code,
                 **attention(spec.model),
             )
-    except Exception as error:  # a model's code tells of wrong values in any kind of error
+    except Exception as error:  # a model's code may raise any error for wrong values
         raise_if_out_of_memory(error)
         raise _cannot_be_built(spec.model, error) from error
     install(model, spec.model.pooling)

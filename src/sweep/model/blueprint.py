@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = "model.config"
 SEED = 0  # of the weights: the same in every trial and every process
 
-# Of files and not of the architecture: where code and weights were, and how those were packed.
+# Keys on files, not on the architecture: the place of code and weights, and their format.
 _NOT_OF_IT = ("auto_map", "quantization_config", "_name_or_path", "transformers_version")
 
 
@@ -41,7 +41,7 @@ def read(model: ModelConfig) -> PreTrainedConfig:
 
     try:
         whole = build()
-    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+    except Exception as error:  # a wrong value may raise any error in transformers
         known = kind in CONFIG_MAPPING
         rule = "cannot be used" if known else "names no architecture that transformers knows"
         raise _refused(model, f"{rule}: {said(error)}") from None

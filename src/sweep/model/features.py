@@ -62,8 +62,8 @@ class HeadModel(nn.Module):
         self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
         self.classifier = copy.copy(model)
         self.classifier._modules = {**model._modules, name: self._stand_in}
-        self.classifier._forward_pre_hooks = OrderedDict()  # they are for the base
-        self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any that does not pad
+        self.classifier._forward_pre_hooks = OrderedDict()  # the hooks are for the base
+        self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any id that is not the pad token's
 
     def forward(self, states: Tensor) -> Tensor:
         """(rows, width) → logits, (rows, labels)."""

@@ -103,7 +103,7 @@ def _convert(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    bars = redirect_stderr(StringIO())  # of which the reader cannot be told to show none
+    bars = redirect_stderr(StringIO())  # the reader has no option that hides its progress bars
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet(), bars:
         inner = Path(scratch) / "model"
         try:

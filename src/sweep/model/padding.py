@@ -48,7 +48,7 @@ def set_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) ->
         return
     tokenizer.padding_side = "left" if padding == "left" else "right"
     names = tokenizer.model_input_names
-    if _MASK not in names and config.model_type != "fnet":  # which takes none
+    if _MASK not in names and config.model_type != "fnet":  # fnet takes no mask
         tokenizer.model_input_names = [*names, _MASK]
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     tokenizer.init_kwargs["padding_side"] = tokenizer.padding_side

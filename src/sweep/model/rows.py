@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 TEXT = "dataset.text_column"
-_NAMED = 3  # rows, of those that have the same fault
+_NAMED = 3  # rows that a message names
 _SHOWN = 30  # characters of a text
 
 

@@ -22,8 +22,8 @@ _COMMON = {
     "heads": "num_attention_heads",
     "vocabulary": "vocab_size",
 }
-_SHARED = frozenset(("width", "heads"))  # which have to fit each other
-_FEED_FORWARD = ("intermediate_size", "n_inner", "hidden_dim", "ffn_dim")  # names that are mapped by nobody
+_SHARED = frozenset(("width", "heads"))  # sizes that must fit each other
+_FEED_FORWARD = ("intermediate_size", "n_inner", "hidden_dim", "ffn_dim")  # names that transformers does not map
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id")
 
 

@@ -48,16 +48,16 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     key, said = _named(model)
-    if (file := Path(place.location) / "config.json").is_file():  # which transformers reads for a tokenizer too
+    if (file := Path(place.location) / "config.json").is_file():  # transformers reads config.json for a tokenizer too
         facts.check(file, key, model.tokenizer or model.path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
-    except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
+    except Exception as error:  # a wrong value in a file may raise any error
         raise_if_out_of_memory(error)
         raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes these up if the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
     return tokenizer
 

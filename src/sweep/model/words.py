@@ -32,7 +32,7 @@ class WordScorer(nn.Module):
         self.model = model
         self.prompt = prompt
         self.config = inner.config
-        self.num_parameters = inner.num_parameters  # for the estimate of FLOPs that the Trainer makes
+        self.num_parameters = inner.num_parameters  # the Trainer reads it for its estimate of FLOPs
         self._output_layer: Callable[[], nn.Module] = inner.get_output_embeddings
         place, longest = inner.device, max(map(len, prompt.words))
         padded = [[*words, *[0] * (longest - len(words))] for words in prompt.words]

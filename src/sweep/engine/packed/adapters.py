@@ -357,7 +357,7 @@ class _LoraSum(torch.autograd.Function):
         entering = values if mask is None else values * mask
         inside = products.each(entering, down.transpose(1, 2), pack_index) * scaling
         added = products.each(inside, up.transpose(1, 2), pack_index).view(result.shape)
-        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+        if result._is_view():  # autograd forbids in-place changes of the output of bitsandbytes
             result = (result + added).to(result.dtype)
         else:
             ctx.mark_dirty(result.add_(added))

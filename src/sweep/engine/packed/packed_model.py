@@ -44,7 +44,7 @@ class TrialAdapters:
         packed."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
-        self.head = HeadModel(inner).eval()  # as the parts it is made of are
+        self.head = HeadModel(inner).eval()  # in evaluation mode, as its parts are
         self.head_weights = [weight for weight in self.head.parameters() if weight.requires_grad]
         self.dropouts = dropout.replace_own(self.head)
 
@@ -67,7 +67,7 @@ class PackedModel:
         if not model._can_set_attn_implementation():
             raise NotPackable(f"{type(model).__name__} computes attention in a way of its own")
         self._trunk = cast(PreTrainedModel, model.get_submodule(body(model)))
-        hook = pooling.remove(model)  # it would take the whole pack for one text
+        hook = pooling.remove(model)  # the class would treat the whole pack as one text
         self._pools = tuple(pooling.OWN.values()) if hook is None else (pooling.BY_KIND[hook.kind],)
         self._pad: int | None = model.config.get_text_config().pad_token_id
         self._context = attention.PackContext()
