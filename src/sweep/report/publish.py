@@ -25,7 +25,7 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     try:
         yield
     except UserError:
-        # The report may have nothing to tell yet; the fault is what the user needs to read.
+        # The user needs the fault, and the report may still be empty.
         with suppress(UserError):
             write_report(store)
         raise

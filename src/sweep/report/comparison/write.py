@@ -42,7 +42,7 @@ def section(store: Store) -> str:
     try:
         comparison = compare([Entry(store.root)])
     except UserError as error:
-        # The rest of the report has been paid for: it does not fall with this part.
+        # A fault in the comparison must not cost the rest of the report.
         reasons = bullets(escape(str(fault)) for fault in error.faults)
         return join(["## Methods compared", "They could not be compared:", reasons])
     return chapter(comparison, draw(comparison, store.root / "figures", "methods"))
