@@ -66,7 +66,7 @@ class HeadModel(nn.Module):
         self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any id that is not the pad token's
 
     def forward(self, states: Tensor) -> Tensor:
-        """(rows, width) → logits, (rows, labels)."""
+        """Return the logits, (rows, labels), of vectors (rows, width)."""
         self._stand_in.states = states
         tokens = torch.full((len(states), 1), self._token, device=states.device)
         logits: Tensor = self.classifier(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
@@ -74,7 +74,7 @@ class HeadModel(nn.Module):
 
 
 class _StandIn(nn.Module):
-    """Answers as the headless model would, had every row a single token."""
+    """A stand-in for the headless model whose rows have a single token each."""
 
     states: Tensor
 
@@ -208,7 +208,7 @@ class FeatureCache:
 
 
 def _read(folder: Path, key: str, count: int) -> Tensor | None:
-    """None where there is no file of `count` rows, or a damaged one."""
+    """Return the stored vectors; None where there is no file of `count` rows, or a damaged one."""
     file = cache_files.find(folder, key, _SUFFIX)
     if file is None:
         return None

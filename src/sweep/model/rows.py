@@ -107,10 +107,8 @@ def _ids(chunk: pa.ListArray) -> np.ndarray:
 
 
 def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:
-    """Rows whose texts have only special tokens.
-
-    The token of an unknown word is not a special one here.
-    """
+    """Yield a fault for rows whose texts have only special tokens. The token of an unknown word
+    does not count as special."""
     special = [one for one in tokenizer.all_special_ids if one != tokenizer.unk_token_id]
     for split in splits:
         bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)

@@ -80,7 +80,8 @@ def _head_sizes(config: PreTrainedConfig, wanted: dict[str, int]) -> tuple[int, 
 
 
 def _rotated(config: PreTrainedConfig, each: int) -> int | None:
-    """Dimensions of a head that rotary embeddings turn, in pairs; None where there are none."""
+    """Return the dimensions of a head that rotary embeddings turn, in pairs; None where there are
+    none."""
     rotary = getattr(config, "rope_parameters", None)
     if not isinstance(rotary, dict) or "rope_theta" not in rotary:
         return None

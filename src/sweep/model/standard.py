@@ -41,7 +41,8 @@ def unmarked_adapter(peft_type: str) -> str:
 
 
 def variant(kind: PoolingKind) -> str:
-    """The name that transformers needs to find the weights of a model that was trained in full."""
+    """Return the name that transformers needs to find the weights of a model that was trained in
+    full."""
     return f"{kind}_pooling"
 
 
@@ -55,7 +56,7 @@ def save_configs(config: PreTrainedConfig, model: PreTrainedModel, kind: Pooling
 
 
 def read_config(folder: Path, *, trust_remote_code: bool) -> PreTrainedConfig:
-    """The config that transformers knows, of any saved model."""
+    """Return the config that transformers knows, of any saved model."""
     found: PreTrainedConfig = AutoConfig.from_pretrained(config_file(folder), trust_remote_code=trust_remote_code)
     return found
 
@@ -77,7 +78,8 @@ def mark(model: PreTrainedModel, kind: PoolingKind) -> None:
 
 
 def _mark_config(config: PreTrainedConfig, kind: PoolingKind) -> None:
-    """transformers saves the `model_type` of the class, whatever that of the instance."""
+    """Mark the config's class: transformers saves the `model_type` of the class, not of the
+    instance."""
     own = type(config)
     config.__class__ = type(own.__name__, (own,), {"model_type": marked_type(own.model_type, kind)})
 

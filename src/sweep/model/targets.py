@@ -20,8 +20,9 @@ ALL_LINEAR = "all-linear"
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """`modules` as PEFT takes them: endings, a regular expression, or all-linear. `matched` are
-    the full names of the layers, `layers` those of all layers that an adapter can go to."""
+    """The layers of an adapter. `modules` are as PEFT takes them: endings, a regular expression,
+    or all-linear. `matched` are the full names of these layers, `layers` those of all layers that
+    an adapter can go to."""
 
     modules: list[str] | str
     matched: tuple[str, ...]
@@ -98,7 +99,8 @@ def _listed(modules: Sequence[str] | str) -> list[str] | str:
 
 
 def _transposed(model: nn.Module, matched: Sequence[str]) -> bool:
-    """GPT-2 keeps its linear weights as (in, out); bitsandbytes turns them when it quantises."""
+    """Return whether the weights are stored as (in, out), as in GPT-2. bitsandbytes transposes
+    them when it quantises."""
     return any(isinstance(model.get_submodule(name), Conv1D) for name in matched)
 
 

@@ -70,7 +70,7 @@ def _check_shrink(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Non
 
 
 def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
-    """A tokenizer that was made with the model fits it; any other has to be looked at."""
+    """Check that the tokenizer fits the model. A tokenizer that was made with the model does."""
     highest, vocabulary = max(tokenizer.get_vocab().values()), int(config.get_text_config().vocab_size)
     if highest >= vocabulary:
         key, said = _named(model)
@@ -78,7 +78,7 @@ def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: P
 
 
 def _named(model: ModelConfig) -> tuple[str, str]:
-    """The key that the tokenizer comes from, and how a message about it begins."""
+    """Return the key that the tokenizer comes from, and the beginning of a message about it."""
     if model.tokenizer:
         return "model.tokenizer", f"is {model.tokenizer}, but it"
     return KEY, f"is {model.path}, but its tokenizer"

@@ -35,7 +35,8 @@ _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """`down` is (rank, in), `up` (out, rank). With a `magnitude`, (out,), it is DoRA."""
+    """The LoRA weights of a trial in one layer. `down` is (rank, in), `up` (out, rank). With a
+    `magnitude`, (out,), the method is DoRA."""
 
     down: nn.Parameter
     up: nn.Parameter
@@ -50,7 +51,8 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class IA3:
-    """`vector` scales what goes into the layer where `inwards`, else what comes out of it."""
+    """The IA3 weights of a trial in one layer. `vector` scales the input of the layer where
+    `inwards`, else its output."""
 
     vector: nn.Parameter
     inwards: bool
@@ -346,8 +348,8 @@ def _scaled(values: Tensor, vectors: Tensor, pack_index: PackIndex) -> Tensor:
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result`, of any shape that ends with its width, with each trial's scaling x
-    up(down(dropout(values))) added to it, in place where that can be."""
+    """Adds scaling x up(down(dropout(values))) of each trial to `result`, in place where possible.
+    `result` has any shape that ends with its width."""
 
     @staticmethod
     def forward(

@@ -80,7 +80,7 @@ class PackContext:
         self.number(list(model.modules()))
 
     def number(self, modules: Sequence[nn.Module]) -> None:
-        """`modules` are those of a base, in its order."""
+        """Number the modules of a base, given in its order."""
         self._modules = len(modules)
         for number, module in enumerate(modules):
             vars(module)[_CONTEXT] = self
@@ -218,7 +218,7 @@ class _Attention(torch.autograd.Function):
 
 @dataclass(slots=True)
 class _Gathered:
-    """Memory for one vector of each group, row, head and token, of the width and type of
+    """Buffers for one vector of each group, row, head and token, with the width and dtype of
     `like`."""
 
     by_head: ByHead

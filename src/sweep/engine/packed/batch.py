@@ -91,7 +91,7 @@ class PackIndex(Protocol):
 
     @property
     def of_first(self) -> PackIndex:
-        """The same rows, each with its first token alone."""
+        """Return the same rows, each with its first token alone."""
 
     @property
     def groups(self) -> Sequence[Group]: ...

@@ -29,8 +29,9 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """`vectors` are those of the rows, (rows, width). `back` takes their gradient and returns
-    those of the stacked weights; both hold until the next pass."""
+    """The result of a forward pass. `vectors` are those of the rows, (rows, width). `back` takes
+    their gradient and returns the gradients of the stacked weights. Both are valid until the next
+    pass."""
 
     vectors: Tensor
     back: Callable[[Tensor], Gradients]

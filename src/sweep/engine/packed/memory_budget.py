@@ -20,8 +20,9 @@ _SPARE = 0.2  # the part of the free memory that stays free
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """`wanted` is the number of slots that the config asks for, and `most` bounds it where that is
-    auto. `shards` is how many parts of a pack run at the same time."""
+    """The number of slots, and the sizes of passes that fit the memory. `wanted` is the number of
+    slots that the config asks for; `most` bounds it where that is auto. `shards` is the number of
+    parts of a pack that run at the same time."""
 
     device: torch.device
     wanted: int | Literal["auto"]
