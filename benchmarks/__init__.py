@@ -1,1 +1,2 @@
-"""Side-by-side measurements. Each module is one command: `python -m benchmarks.NAME` prints a table and writes JSON."""
+"""Side-by-side measurements. Each module is one command: `python -m benchmarks.NAME` prints a
+table and writes JSON."""

@@ -1,4 +1,5 @@
-"""All of them, one after the other, each in a process of its own. Without a GPU, those for a GPU run in their small size."""
+"""All of them, one after the other, each in a process of its own. Without a GPU, those for a GPU
+run in their small size."""
 
 from __future__ import annotations
 

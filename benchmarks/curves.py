@@ -1,4 +1,5 @@
-"""Tables of learning curves: points of a search space, each trained once to the end, for replaying searches."""
+"""Tables of learning curves for replaying searches: points of a search space, each trained once to
+the end."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ _GROUPS = {"adapter": ("lora", "ia3")}
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One point: its score at each evaluation, and the seconds of training and evaluation. `at` are the milestones of its
-    evaluations, where they are not those of its table."""
+    """The learning curve of one point: its score at each evaluation, and the seconds of training
+    and evaluation. `at` are the report steps of its evaluations; empty takes those of the
+    table."""
 
     params: Mapping[str, Scalar]
     scores: tuple[float, ...]
@@ -34,14 +36,16 @@ class Curve:
 
     @property
     def warmup_share(self) -> float:
-        """Of its steps. The spaces of all tables search the warmup as a share, if at all."""
+        """Return the share of its steps that are warmup. The spaces of all tables search the
+        warmup as a share, if at all."""
         return float(self.params.get(_WARMUP, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Curves are evaluated at the milestones `at`, of `unit` epochs each, the last one at their end, unless they have milestones
-    of their own; `at` is then that of the longest. `rows` are trained in an epoch."""
+    """Learning curves of one search space. `at` are the report steps of the evaluations, each of
+    `unit` epochs; the last one is the end of training. A curve with report steps of its own has
+    them in `Curve.at`; `at` is then that of the longest. `rows` are trained in an epoch."""
 
     name: str
     rows: int
@@ -53,7 +57,7 @@ class Table:
 
     @property
     def length(self) -> int:
-        """In milestones."""
+        """Return the length of a trial in report steps."""
         return self.at[-1]
 
     def at_of(self, curve: Curve) -> tuple[int, ...]:
@@ -61,7 +65,7 @@ class Table:
 
     @property
     def gaps(self) -> list[int]:
-        """Milestones to each evaluation from the one before."""
+        """Return the report steps from each evaluation to the next."""
         return gaps(self.at)
 
     @property
@@ -69,17 +73,17 @@ class Table:
         return round(self.length * self.unit)
 
     def cost(self, report_steps: float, evaluations: float) -> float:
-        """In rows trained."""
+        """Return the cost in rows trained."""
         return report_steps * self.unit * self.rows + evaluations * self.validation_rows * EVALUATION
 
     @property
     def full_cost(self) -> float:
-        """Of one trial at full length that is evaluated after each epoch."""
+        """Return the cost of one trial at full length that is evaluated after each epoch."""
         return self.cost(self.length, self.epochs)
 
     @property
     def early(self) -> bool:
-        """Whether there are evaluations within an epoch."""
+        """Return whether there are evaluations within an epoch."""
         return self.unit < 1
 
     def after_epochs(self) -> Table:
@@ -96,7 +100,8 @@ def gaps(at: tuple[int, ...]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a table is made. `overrides` are as on the command line; `intents` takes the rows of the first few, by name."""
+    """The values that make a table. `overrides` are as on the command line; `intents` takes the
+    rows of the first few intents, by name."""
 
     about: str
     experiment: str
@@ -157,9 +162,9 @@ def read(name: str) -> Table:
 def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> None:
     """Train what is missing of a table with the project's own study, and write the table.
 
-    Each trial is on disk as soon as it ends, so that a run that stops goes on where it was; a trial that diverges has no
-    curve to its end, and is left out. `data` is a folder with Banking77's train.csv and test.csv; the test split is not
-    read.
+    Each trial is on disk as soon as it ends, so that a run that stops goes on where it was; a
+    trial that diverges has no curve to its end, and is left out. `data` is a folder with
+    Banking77's train.csv and test.csv; the test split is not read.
     """
     from sweep.plan.plan import make_plan
     from sweep.search.report_steps import ReportSteps

@@ -2,7 +2,8 @@
 
     python -m benchmarks.drawn_model FOLDER OVERRIDES…
 
-writes the model that OVERRIDES… describe (`model.init=random`), as a causal language model in float16, and its tokenizer.
+writes the model that OVERRIDES… describe (`model.init=random`), as a causal language model in
+float16, and its tokenizer.
 """
 
 from __future__ import annotations

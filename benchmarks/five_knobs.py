@@ -1,13 +1,15 @@
-"""What racing costs where epochs and warmup are searched too: searches replayed on 40 recorded trials of the quickstart.
+"""The cost of racing if epochs and warmup are searched too, replayed on 40 trials of the
+quickstart.
 
     python -m benchmarks.five_knobs [--draws 200]
 
-`results/five_knobs_quickstart.json` holds random points of the quickstart's search space (learning rate, weight decay, warmup,
-batch size, 3 to 6 epochs), each trained to its end, with its score on 139 validation rows at each evaluation. Studies of 6 trials
-in one slot, of 8 in two, and of 10 and 32 in eight draw points at random, none twice, and are replayed as `benchmarks.replay`
-says. Of each pruner: the share of train rows saved against the same trials at full length; the share of draws whose best score is
-within one validation row of those trials' best; how far it is behind them, in points; and the fewest trials of a draw that ended
-their first epoch.
+`results/five_knobs_quickstart.json` holds random points of the quickstart's search space (learning
+rate, weight decay, warmup, batch size, 3 to 6 epochs), each trained to its end, with its score on
+139 validation rows at each evaluation. Studies of 6 trials in one slot, of 8 in two, and of 10 and
+32 in eight draw points at random, none twice, and are replayed as `benchmarks.replay` says. Of
+each pruner: the share of train rows saved against the same trials at full length; the share of
+draws whose best score is within one validation row of those trials' best; how far it is behind
+them, in points; and the fewest trials of a draw that ended their first epoch.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Fifty trials of a new head on a frozen base: the project, and the Trainer over the frozen base, trial after trial.
+"""Fifty trials of a new head on a frozen base: the project, and the Trainer over the frozen base,
+trial after trial.
 
     python -m benchmarks.frozen_base [--data FOLDER] [--baseline 4]
 
-MiniLM, the same fifty trials (rate, decay, warmup, batch size, 3 to 6 epochs), rows, evaluations each epoch and W&B offline in
-both; the base is loaded once in both. The project's time runs from the beginning of its first trial to the end of its last
-one, features included, from an empty cache. The baseline trains `--baseline` of the fifty, evenly chosen, and its time for all of
-them is put in proportion to epochs. `--data` is a folder with Banking77's train.csv and test.csv, of which every tenth
-training row and every tenth validation row is used; without it, it is the help-desk set. Accuracies are compared after the
-first epoch: the Trainer's evaluation draws a random number, so that from then on it sees the rows in another order.
+MiniLM, the same fifty trials (rate, decay, warmup, batch size, 3 to 6 epochs), rows, evaluations
+each epoch and W&B offline in both; the base is loaded once in both. The project's time runs from
+the beginning of its first trial to the end of its last one, features included, from an empty
+cache. The baseline trains `--baseline` of the fifty, evenly chosen, and its time for all of them
+is put in proportion to epochs. `--data` is a folder with Banking77's train.csv and test.csv, of
+which every tenth training row and every tenth validation row is used; without it, it is the
+help-desk set. Accuracies are compared after the first epoch: the Trainer's evaluation draws a
+random number, so that from then on it sees the rows in another order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""The baseline of `benchmarks.frozen_base`: the head trained by the Trainer, with transformers alone.
+"""The baseline of `benchmarks.frozen_base`: the head trained by the Trainer, with transformers
+alone.
 
     python -m benchmarks.frozen_trainer TRIALS.json OUT.json OVERRIDES…
 
-trains each trial of TRIALS.json and writes its wall seconds and its accuracy after one epoch. Weights are loaded once; each
-trial starts from a copy of the model with a new head, drawn from the project's seed, over a base held in evaluation mode.
+trains each trial of TRIALS.json and writes its wall seconds and its accuracy after one epoch.
+Weights are loaded once; each trial starts from a copy of the model with a new head, drawn from the
+project's seed, over a base held in evaluation mode.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""The baseline of several benchmarks: what a user would write with transformers, PEFT and Optuna alone.
+"""The baseline of several benchmarks: what a user would write with transformers, PEFT and Optuna
+alone.
 
     python -m benchmarks.hyperparameter_search TRIALS.json OUT.json VARIANT OVERRIDES…
 
-trains the points of TRIALS.json, a list of values by config key, over the experiment that OVERRIDES… make, with
-`Trainer.hyperparameter_search(backend="optuna")`, a `model_init` that loads the base and wraps it, and the Trainer's own W&B
-callback. VARIANT is `dynamic` (batches padded to their longest row), `grouped` (and drawn from rows of like length) or
-`padded` (every row padded to `dataset.max_length`). What OUT.json holds is `benchmarks.sides.Side`.
+trains the points of TRIALS.json, a list of values by config key, over the experiment that
+OVERRIDES… make, with `Trainer.hyperparameter_search(backend="optuna")`, a `model_init` that loads
+the base and wraps it, and the Trainer's own W&B callback. VARIANT is `dynamic` (batches padded to
+their longest row), `grouped` (and drawn from rows of like length) or `padded` (every row padded to
+`dataset.max_length`). What OUT.json holds is `benchmarks.sides.Side`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ VARIANTS = ("dynamic", "grouped", "padded")
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """What each trial did, and when. A trial begins when its values are asked for."""
+    """A callback that records the rows, the scores and the times of each trial. A trial begins
+    when its values are asked for."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

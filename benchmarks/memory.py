@@ -2,12 +2,13 @@
 
     python -m benchmarks.memory [--engines packed trainer] [--trials 100] [--warm-up 20] [OVERRIDES…]
 
-LoRA on MiniLM over 32 rows of the help-desk task, one epoch, one evaluation, random values, W&B offline. After each trial: the
-bytes resident in the process (on Linux without the pages of files, which come and go as the system likes), in its children (W&B's
-service), and allocated on the GPU where there is one. The slope is
-that of the least-squares line through the trials after the warm-up. Its interval (95 %, Student's t) takes the residuals for
-independent; where memory comes in blocks or comes and goes they are not, so that it is narrower than the truth. Read it with
-the difference of two medians: the last ten trials, and the first ten after the warm-up.
+LoRA on MiniLM over 32 rows of the help-desk task, one epoch, one evaluation, random values, W&B
+offline. After each trial: the bytes resident in the process (on Linux without the pages of files,
+which come and go as the system likes), in its children (W&B's service), and allocated on the GPU
+where there is one. The slope is that of the least-squares line through the trials after the
+warm-up. Its interval (95 %, Student's t) takes the residuals for independent; where memory comes
+in blocks or comes and goes they are not, so that it is narrower than the truth. Read it with the
+difference of two medians: the last ten trials, and the first ten after the warm-up.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ KINDS = ("this process", "its children", "GPU")
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """In the values' unit, a trial: `slope`, half its 95 % interval, and the whole way from median to median."""
+    """The growth of memory a trial, in the unit of the values: `slope`, half its 95 % interval
+    (`margin`), and the difference of the last and the first median (`risen`)."""
 
     slope: float
     margin: float
@@ -41,7 +43,7 @@ class Growth:
 
 
 def growth(values: Sequence[float]) -> Growth:
-    """Of values after the warm-up, at least twenty."""
+    """Return the growth of values after the warm-up, at least twenty."""
     count, mean = len(values), fmean(values)
     places = [index - (count - 1) / 2 for index in range(count)]
     spread = sum(place**2 for place in places)

@@ -1,19 +1,24 @@
-"""Time per trial outside training and evaluation: the project's engines, and `Trainer.hyperparameter_search`.
+"""Time per trial outside training and evaluation: the project's engines, and
+`Trainer.hyperparameter_search`.
 
     python -m benchmarks.overhead [--engines trainer packed] [--rounds 3] [--trials 8]
 
-All train the same trials, which differ in their seeds: LoRA (rank 8, query and value) on MiniLM over the help-desk task, one epoch,
-one evaluation, W&B offline. The baseline loads the base and wraps it in `model_init`, and keeps no checkpoints. Rounds of the
-sides alternate; the first trial of a process counts for none.
+All train the same trials, which differ in their seeds: LoRA (rank 8, query and value) on MiniLM
+over the help-desk task, one epoch, one evaluation, W&B offline. The baseline loads the base and
+wraps it in `model_init`, and keeps no checkpoints. Rounds of the sides alternate; the first trial
+of a process counts for none.
 
-One trial after the other: from the end of a trial to the end of the next one, less what the engine's record of that one (the
-baseline: a callback) gives for training and evaluation. Packed trials overlap, so that a second of the search belongs to several of
-them, and what a trial's own record leaves over is mostly waiting for the others. Here it is the seconds of the search that
-brought no step and no evaluation about, over the trials, as seen at the seam between study and engine: what the study did when
-it was called (Optuna, records, W&B), what came before a trial was pulled or given back, and whatever the first step after a pull
-took above the median round, since trials are built before it. Writing the best adapter lies before an evaluation is reported, and
-counts to it. The whole search, less every second that the records give for training and evaluation, is printed for comparison:
-the first trial of the process and the base are in it, and so is whatever an engine does not charge to a trial.
+One trial after the other: from the end of a trial to the end of the next one, less what the
+engine's record of that one (the baseline: a callback) gives for training and evaluation. Packed
+trials overlap, so that a second of the search belongs to several of them, and what a trial's own
+record leaves over is mostly waiting for the others. Here it is the seconds of the search that
+brought no step and no evaluation about, over the trials, as seen at the seam between study and
+engine: what the study did when it was called (Optuna, records, W&B), what came before a trial was
+pulled or given back, and whatever the first step after a pull took above the median round, since
+trials are built before it. Writing the best adapter lies before an evaluation is reported, and
+counts to it. The whole search, less every second that the records give for training and
+evaluation, is printed for comparison: the first trial of the process and the base are in it, and
+so is whatever an engine does not charge to a trial.
 """
 
 from __future__ import annotations
@@ -63,7 +68,8 @@ def main() -> None:
 
 
 def between_ends(side: Side) -> list[float]:
-    """Of trials one after the other: seconds from one end to the next, less training and evaluation."""
+    """Return the seconds from the end of each trial to the end of the next one, less training and
+    evaluation. The trials train one after the other."""
     ends = [event.time + event.took for event in side.timeline if event.kind == "end"]
     return [
         later - earlier - trial.inside for (earlier, later), trial in zip(pairwise(ends), side.trials[1:], strict=True)
@@ -72,8 +78,9 @@ def between_ends(side: Side) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Seconds a trial: in the study when it was called; before a trial was pulled or given back; and what the first step
-    after a pull took above the median round."""
+    """Seconds a trial outside of training and evaluation: in the study when it was called
+    (`study`), before a trial was pulled or given back (`between`), and in the first step after a
+    pull beyond the median round (`first_step`)."""
 
     study: float
     between: float
@@ -85,9 +92,11 @@ class Outside:
 
 
 def outside(timeline: Sequence[Event]) -> Outside:
-    """When the search brought no step and no evaluation about, from the second pull on.
+    """Return the seconds in which the search brought about no step and no evaluation, from the
+    second pull on.
 
-    Raises ValueError where no trial makes two steps in a row: what a round takes is not known then.
+    Raises ValueError where no trial makes two steps in a row: the length of a round is not known
+    then.
     """
     usual = median(_rounds(timeline))
     study, between, first_step, pulled = 0.0, 0.0, 0.0, 0
@@ -105,7 +114,8 @@ def outside(timeline: Sequence[Event]) -> Outside:
 
 
 def _rounds(timeline: Sequence[Event]) -> Iterator[float]:
-    """Seconds from a trial's step to its next one, where only steps came between; less what the study took."""
+    """Yield the seconds from a trial's step to its next one, less those of the study, where only
+    steps came between."""
     last: dict[int, float] = {}
     spent = 0.0
     for event in timeline:

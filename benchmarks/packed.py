@@ -1,17 +1,22 @@
-"""Eight LoRA trials on MiniLM: packed on one base, and one after the other by `Trainer.hyperparameter_search`.
+"""Eight LoRA trials on MiniLM: packed on one base, and one after the other by
+`Trainer.hyperparameter_search`.
 
     python -m benchmarks.packed [--data FOLDER] [--rows 512] [--epochs 1] [--rounds 3] [--dynamic 8] [--padded 2]
 
-Rank 8 on query and value, dropout 0.05; eight learning rates, four with batches of 8 and four with batches of 16; texts of at
-most 128 tokens; accuracy each epoch; W&B offline. The baseline loads and wraps the model in `model_init`, tracks with the Trainer's
-own callback, prunes nothing, and is run twice: its batches padded to their longest row (`dynamic`), and every row to 128
-tokens (`padded`). With --against grouped, once more with the Trainer's own grouping of rows by length, which the project uses.
+Rank 8 on query and value, dropout 0.05; eight learning rates, four with batches of 8 and four with
+batches of 16; texts of at most 128 tokens; accuracy each epoch; W&B offline. The baseline loads
+and wraps the model in `model_init`, tracks with the Trainer's own callback, prunes nothing, and is
+run twice: its batches padded to their longest row (`dynamic`), and every row to 128 tokens
+(`padded`). With --against grouped, once more with the Trainer's own grouping of rows by length,
+which the project uses.
 
-Times are of the search alone (from before its first trial to after its last, every model loaded inside) and of the whole
-process: with imports, data and checks, in the project without what follows a search. A variant may train the first few trials
-only (`--dynamic`, `--padded`; even numbers, since batch sizes alternate): its search is then put in proportion, and the table says
-so. Each round runs every side once, in turn. `--data` is a folder with Banking77's train.csv and test.csv; without it, it is the
-help-desk set. Validation rows are a quarter of the training rows. All sides must have trained and evaluated the same rows.
+Times are of the search alone (from before its first trial to after its last, every model loaded
+inside) and of the whole process: with imports, data and checks, in the project without what
+follows a search. A variant may train the first few trials only (`--dynamic`, `--padded`; even
+numbers, since batch sizes alternate): its search is then put in proportion, and the table says so.
+Each round runs every side once, in turn. `--data` is a folder with Banking77's train.csv and
+test.csv; without it, it is the help-desk set. Validation rows are a quarter of the training rows.
+All sides must have trained and evaluated the same rows.
 """
 
 from __future__ import annotations

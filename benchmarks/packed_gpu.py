@@ -1,20 +1,23 @@
-"""Sixteen LoRA trials on DialoGPT-medium's shape, in nf4 and in bf16: packed, and by `Trainer.hyperparameter_search`.
+"""Sixteen LoRA trials on DialoGPT-medium's shape, in nf4 and in bf16: packed, and by
+`Trainer.hyperparameter_search`.
 
     python -m benchmarks.packed_gpu [--data FOLDER] [--methods nf4 bf16] [--rows 1024] [--epochs 1] [--rounds 1]
     python -m benchmarks.packed_gpu --small
 
-355 million random weights in a checkpoint that both sides load; LoRA of rank 8 on PEFT's modules for GPT-2, dropout 0.05; sixteen
-learning rates, batches of 8, texts of at most 64 tokens; accuracy each epoch; W&B offline. nf4: base in 4 bits, computing in
-bfloat16 under bf16 autocast; bf16: base in bfloat16, the same autocast. Gradients are not recomputed on either side. `--small` is
-sized for two CPU cores: four trials, two thin layers, float32 for bf16, few rows; it shows that everything runs, and no speed that
-means anything.
+355 million random weights in a checkpoint that both sides load; LoRA of rank 8 on PEFT's modules
+for GPT-2, dropout 0.05; sixteen learning rates, batches of 8, texts of at most 64 tokens; accuracy
+each epoch; W&B offline. nf4: base in 4 bits, computing in bfloat16 under bf16 autocast; bf16: base
+in bfloat16, the same autocast. Gradients are not recomputed on either side. `--small` is sized for
+two CPU cores: four trials, two thin layers, float32 for bf16, few rows; it shows that everything
+runs, and no speed that means anything.
 
-Makespan: from before the first trial to after the last, every load inside. Rows a second: training rows while nothing but
-training happens, from the first step of a run of steps to its last (`benchmarks.sides.training_speed`), with the device
-waited for at the first and last step of an epoch. The baseline may train the first `--baseline` trials only; its makespan is then
-put in proportion, and the table says so. `--data` is a folder with Banking77's train.csv and test.csv; without it, it is the
-help-desk set. Texts are cut into tokens by MiniLM's tokenizer where it is installed, which is about as long as GPT-2's, and
-otherwise into bytes.
+Makespan: from before the first trial to after the last, every load inside. Rows a second: training
+rows while nothing but training happens, from the first step of a run of steps to its last
+(`benchmarks.sides.training_speed`), with the device waited for at the first and last step of an
+epoch. The baseline may train the first `--baseline` trials only; its makespan is then put in
+proportion, and the table says so. `--data` is a folder with Banking77's train.csv and test.csv;
+without it, it is the help-desk set. Texts are cut into tokens by MiniLM's tokenizer where it is
+installed, which is about as long as GPT-2's, and otherwise into bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A part of a benchmark in a process of its own: offline, in a folder that goes away, and never for longer than it may."""
+"""Runs of a part of a benchmark in a process of its own: offline, in a temporary folder, with a
+time limit."""
 
 from __future__ import annotations
 
@@ -17,18 +18,20 @@ TAIL = 4000  # characters of a failed process's output that are shown
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds by the clock, and of the processor in all threads, which a busy machine changes less."""
+    """The seconds by the clock, and those of the processor in all threads, which vary less on a
+    busy machine."""
 
     wall: float
     cpu: float
 
 
 def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3600) -> Spent:
-    """`python -m MODULE ARGUMENTS…`, with W&B and caches in `folder`, to its end.
+    """Run `python -m MODULE ARGUMENTS…` to its end, with W&B and caches in `folder`, and return
+    its time.
 
-    On one GPU at most, if the environment does not say which. A process that fails, or takes longer than `limit` seconds,
-    ends the benchmark with what it said last, and takes its own children with it. So does the benchmark's own end by Ctrl-C or
-    SIGTERM.
+    It uses one GPU at most, unless the environment names others. If the process fails, or takes
+    longer than `limit` seconds, the benchmark ends with the last lines of its output; its children
+    are ended too. The same happens if the benchmark is ended by Ctrl-C or SIGTERM.
     """
     signal.signal(signal.SIGTERM, _stop)
     local = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_DATA_DIR": str(folder), "WANDB_SILENT": "true",
@@ -58,13 +61,13 @@ def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3
 
 
 def _processor() -> float:
-    """Of the children that have ended."""
+    """Return the processor seconds of the children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """With all that it started: W&B has a service of its own."""
+    """End the process with its children: W&B has a service process."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -1,9 +1,11 @@
-"""A search replayed on a table of curves: Optuna's samplers and pruners as the project makes them, without training.
+"""A search replayed on a table of curves: Optuna's samplers and pruners as the project makes them,
+without training.
 
-Random search takes rows of the table in a seeded order, none twice. Every other sampler asks for a point of the space, gets the
-nearest row not yet used in its place, and is told of that row: keys count alike, ranges scaled to 0 to 1 (on the log scale if
-they are), choices and keys that only one of two points has as 0 or 1. Trials in slots train equally fast: those that come to an
-evaluation at the same time report in order of their numbers, and freed slots are refilled after them.
+Random search takes rows of the table in a seeded order, none twice. Every other sampler asks for a
+point of the space, gets the nearest row not yet used in its place, and is told of that row: keys
+count alike, ranges scaled to 0 to 1 (on the log scale if they are), choices and keys that only one
+of two points has as 0 or 1. Trials in slots train equally fast: those that come to an evaluation
+at the same time report in order of their numbers, and freed slots are refilled after them.
 """
 
 from __future__ import annotations
@@ -29,12 +31,13 @@ from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
-_UNCOUNTED = "retried"  # with this attribute a trial does not count for the ledger
+_UNCOUNTED = "retried"  # with this attribute a trial does not count in the study
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is left out of the options is the project's default."""
+    """The sampler and the pruner of a replayed search. Options that are left out have the
+    project's defaults."""
 
     sampler: SamplerName = "random"
     pruner: PrunerName = "none"
@@ -50,17 +53,22 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`points` is the best evaluation of each point in the order of the asks, had none been stopped; `course` each score of the
-    trials that ran to their end, with the milestones trained in all slots when it came. `trained` are the milestones trained in
-    all slots together, `whole` those of the same trials at full length, `evaluations` the evaluations there, `ticks` the
-    milestones that went by. `curves` are those of the trials in the order of the asks, `lengths` the milestones each trained."""
+    """A replayed search. `points` is the best evaluation that each point would have had without a
+    pruner, in the order of the asks. `scored` has each score of the trials that ran to their end,
+    with the report steps trained in all slots until then.
+
+    `trained` are the report steps trained in all slots together, `whole` those of the same trials
+    at full length, `evaluations` the number of evaluations, `ticks` the report steps that went by.
+    `curves` are those of the trials in the order of the asks, and `lengths` are the report steps
+    that each trained.
+    """
 
     whole: int
     trained: int
     evaluations: int
     ticks: int
     points: tuple[float, ...]
-    course: tuple[tuple[float, int], ...]
+    scored: tuple[tuple[float, int], ...]
     curves: tuple[Curve, ...] = ()
     lengths: tuple[int, ...] = ()
 
@@ -74,7 +82,7 @@ class Replayed:
 
     @property
     def best(self) -> float:
-        return max((score for score, _ in self.course), default=float("-inf"))
+        return max((score for score, _ in self.scored), default=float("-inf"))
 
     @property
     def saved(self) -> float:
@@ -83,22 +91,25 @@ class Replayed:
 
     @property
     def length(self) -> float:
-        """Of a trial, in the mean."""
+        """Return the mean length of a trial in report steps."""
         return self.whole / self.trials
 
     @property
     def reached(self) -> int | None:
-        """Milestones trained at the first score within `WITHIN` of `full`; None where there was none."""
-        return min((trained for score, trained in self.course if score >= self.full - WITHIN), default=None)
+        """Return the report steps trained until the first score within `WITHIN` of `full`; None if
+        there was none."""
+        return min((trained for score, trained in self.scored if score >= self.full - WITHIN), default=None)
 
     @property
     def saved_until_there(self) -> float:
-        """As `saved`, of the rows until `reached`: what came after it is not counted. A search that never had it saves nothing."""
+        """Return the share of rows that was saved until `reached`; later rows do not count. A
+        search that never reached the score saves nothing."""
         return 0.0 if self.reached is None else 1 - self.reached / self.whole
 
     def trials_until(self, score: float) -> float:
-        """Rows trained until the first such score, in trials at full length. A search that never had it counts as all of them."""
-        there = min((trained for found, trained in self.course if found >= score), default=self.whole)
+        """Return the rows trained until the first such score, in trials at full length. A search
+        that never reached the score counts in full."""
+        there = min((trained for found, trained in self.scored if found >= score), default=self.whole)
         return there / self.length
 
     @property
@@ -112,12 +123,12 @@ class _Running:
     curve: Curve
     began: int
     at: tuple[int, ...]
-    spent: list[int] = field(default_factory=list)  # milestones trained in all slots when it was scored
+    spent: list[int] = field(default_factory=list)  # report steps trained in all slots when it was scored
 
     def is_stopped(self, place: int, *, spared: bool) -> bool:
-        milestone = self.at[place]
-        warm = not spared or milestone > self.curve.warmup_share * self.at[-1]
-        return is_stopped(self.trial, milestone, warm=warm)
+        report_step = self.at[place]
+        warm = not spared or report_step > self.curve.warmup_share * self.at[-1]
+        return is_stopped(self.trial, report_step, warm=warm)
 
 
 def replay(
@@ -130,8 +141,9 @@ def replay(
     pruner: BasePruner | None = None,
     spared: bool = True,
 ) -> Replayed:
-    """`pruner` is put in the place of the policy's. `spared`: no trial is stopped before its warmup is over, as in a study.
-    Raises ValueError where the table has fewer rows than `trials`."""
+    """Replay a search. `pruner` replaces the pruner of the policy. With `spared` no trial is
+    stopped before its warmup is over, as in a study. Raises ValueError if the table has fewer rows
+    than `trials`."""
     if trials > len(table.curves):
         raise ValueError(f"{trials} trials of a table of {len(table.curves)}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the Gaussian process names each conditional key at each ask
@@ -167,7 +179,7 @@ def replay(
     return Replayed(
         whole=sum(one.at[-1] for one in asked), trained=trained, evaluations=evaluations, ticks=now,
         points=tuple(max(one.curve.scores) for one in asked),
-        course=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
+        scored=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
         curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
     )  # fmt: skip
 
@@ -195,7 +207,7 @@ class _Asking:
 
 
 def distance(space: Space, one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:
-    """Squared, in the unit cube."""
+    """Return the squared distance of two points in the unit cube."""
     return sum(_gap(parameter, one, other) ** 2 for parameter in space)
 
 

@@ -1,13 +1,16 @@
-"""Which sampler finds a good point in few trials: random points, TPE and the Gaussian process on recorded learning curves.
+"""A comparison of samplers on recorded learning curves: random points, TPE and the Gaussian
+process.
 
     python -m benchmarks.samplers [--tables head adapters] [--seeds 20] [--samplers random tpe gp]
 
-Studies of 10 and 16 trials are replayed as `benchmarks.replay` says: a point that a sampler asks for is the nearest row of the
-table not yet used. One after the other, and a quarter of the trials at once, which is what `engine.slots=auto` gives a sampler
-that learns; without pruning, and with the default pruner. Of each: the best score, with the standard error of its mean over
-seeds, the rows saved, and the rows trained until a search first had what random points without pruning have at its end (the mean
-over the same seeds), in trials at full length; a search that never had it counts as all its trials. In studies of more than 16
-trials the Gaussian process takes minutes a seed, and the tables have not many more points.
+Studies of 10 and 16 trials are replayed as `benchmarks.replay` says: a point that a sampler asks
+for is the nearest row of the table not yet used. One after the other, and a quarter of the trials
+at once, which is what `engine.slots=auto` gives a sampler that learns; without pruning, and with
+the default pruner. Of each: the best score, with the standard error of its mean over seeds, the
+rows saved, and the rows trained until a search first had what random points without pruning have
+at its end (the mean over the same seeds), in trials at full length; a search that never had it
+counts as all its trials. In studies of more than 16 trials the Gaussian process takes minutes a
+seed, and the tables have not many more points.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ PRUNERS: tuple[PrunerName, ...] = ("none", "racing")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one sampler over all seeds. Scores are shares, not points; `until` is in trials at full length."""
+    """The result of one sampler over all seeds. Scores are shares, not points; `until` is in
+    trials at full length."""
 
     table: str
     trials: int

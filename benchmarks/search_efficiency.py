@@ -3,15 +3,18 @@
     python -m benchmarks.search_efficiency [--tables head adapters] [--seeds 10]
     python -m benchmarks.search_efficiency --record head --data FOLDER [--runs FOLDER] [--points N]
 
-A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds points of a search space and
-their validation accuracy after each epoch, or more often, at full budget. A table with evaluations within the first epoch is
-replayed without them too ("after epochs"). Studies of 10, 16 and 32 random points, one after the other and eight at once, are
-replayed as `benchmarks.replay` says. Of each policy: the share of rows saved against the same trials at full budget, by the
-whole search and until it first had a score within 0.2 points of their best (nothing, where it never had); the share of cost
-saved, where a row evaluated costs a third of a row trained and those trials are evaluated after each epoch; the share of
-seeds whose best score is within 0.2 points of those trials' best; and how far it is behind them in points. Wanted: 83 % fewer
-rows within 0.2 points. "Waiting" is no pruner, but what could be had if all trials stood still after an evaluation until the
-best of them go on. Samplers are compared by `benchmarks.samplers`.
+A table (`benchmarks/results/curves_*.json`, made by `--record` from Banking77's train.csv) holds
+points of a search space and their validation accuracy after each epoch, or more often, at full
+budget. A table with evaluations within the first epoch is replayed without them too ("after
+epochs"). Studies of 10, 16 and 32 random points, one after the other and eight at once, are
+replayed as `benchmarks.replay` says. Of each policy: the share of rows saved against the same
+trials at full budget, by the whole search and until it first had a score within 0.2 points of
+their best (nothing, where it never had); the share of cost saved, where a row evaluated costs a
+third of a row trained and those trials are evaluated after each epoch; the share of seeds whose
+best score is within 0.2 points of those trials' best; and how far it is behind them in points.
+Wanted: 83 % fewer rows within 0.2 points. "Waiting" is no pruner, but what could be had if all
+trials stood still after an evaluation until the best of them go on. Samplers are compared by
+`benchmarks.samplers`.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ _PRUNERS = {
     "median, as configured here": Policy(pruner="median"),
     "median, Optuna's options": Policy(pruner="median", pruner_options=_OPTUNA_MEDIAN),
     "percentile, as configured here": Policy(pruner="percentile"),
-    "percentile 10 from the first milestone": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
+    "percentile 10 from the first report step": Policy(pruner="percentile", pruner_options=_EAGER_PERCENTILE),
     "hyperband, Optuna's options": Policy(pruner="hyperband"),
     "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
     **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
@@ -61,7 +64,8 @@ _PRUNERS = {
 
 
 def _policies(table: Table) -> dict[str, Policy]:
-    """With the best few after one epoch, which no other trial may join: a race whose first rung is there and keeps no share."""
+    """Return all pruners, and races that keep the best few after one epoch, whose only rung is
+    there."""
     race = {"min_resource": table.length // table.epochs, "reduction_factor": inf}
     best = {
         f"one epoch, the best {k} go on": Policy(pruner="racing", pruner_options=race | {"finalists": k})
@@ -72,7 +76,7 @@ def _policies(table: Table) -> dict[str, Policy]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one policy over all seeds. Scores are shares, not points."""
+    """The result of one policy over all seeds. Scores are shares, not points."""
 
     table: str
     trials: int
@@ -110,7 +114,8 @@ class Measured:
 
 
 def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], seed: int) -> Replayed:
-    """All train at once and wait for each other: after each evaluation of `stages`, counted from 1, so many of the best go on."""
+    """Replay trials that train at once and wait for each other: after each evaluation of `stages`,
+    counted from 1, the given number of the best ones goes on."""
     going = chosen = random.Random(seed).sample(table.curves, trials)
     kept, spent, evaluations = dict(stages), [0], 0
     for place, gap in enumerate(table.gaps, 1):
@@ -118,8 +123,8 @@ def together(table: Table, *, trials: int, stages: Sequence[tuple[int, int]], se
         evaluations += len(going)
         going = sorted(going, key=lambda curve: -curve.scores[place - 1])[: kept.get(place)]
     points = tuple(max(curve.scores) for curve in chosen)
-    course = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
-    return Replayed(trials * table.length, spent[-1], evaluations, table.length, points, course)
+    scored = tuple(pair for curve in going for pair in zip(curve.scores, spent[1:], strict=True))
+    return Replayed(trials * table.length, spent[-1], evaluations, table.length, points, scored)
 
 
 def _stages(table: Table, trials: int) -> dict[str, tuple[tuple[int, int], ...]]:
@@ -153,14 +158,14 @@ def _print(found: Sequence[Measured]) -> None:
             print(f"\n{one.table}, studies of {one.trials} trials\n")
             print(
                 "| slots | pruner | rows saved | until there | cost saved | within 0.2 points | behind, median | mean | best "
-                "| milestones in time |"
+                "| report steps in time |"
             )
             print("|---|---|---|---|---|---|---|---|---|---|")
         print(one.line())
 
 
 def _publish(found: Sequence[Measured]) -> None:
-    """With a line for each table and size of study: which policy reaches what is wanted, if any does."""
+    """Write the results, and print a line for each policy that reaches the wanted numbers."""
     whole = {
         "benchmark": "search_efficiency", "date": now(), "machine": machine(), "versions": package_versions(),
         "wanted": {"saved": WANTED, "within": WITHIN}, "policies": [asdict(one) for one in found],

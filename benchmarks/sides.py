@@ -1,4 +1,5 @@
-"""The two sides of a comparison: the same trials searched by the project and by `Trainer.hyperparameter_search`."""
+"""The two sides of a comparison: the same trials searched by the project and by
+`Trainer.hyperparameter_search`."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ Point = Mapping[str, bool | int | float | str]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`rows` counts training rows seen, `eval_rows` rows evaluated; `accuracy` is of the last evaluation; `inside` are
-    the seconds of training and evaluation among those of the trial."""
+    """One trial of a side. `rows` counts training rows, `eval_rows` rows evaluated; `accuracy` is
+    of the last evaluation; `inside` are the seconds of training and evaluation."""
 
     rows: int
     eval_rows: int
@@ -30,9 +31,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A step, an evaluation (`eval`) or a trial (`end`) that ended at `time`, or one that was asked for (`next`; the
-    number of none is -1), in seconds. `rows` are those of a step's batches; the study then `took` so many seconds, where that
-    is known."""
+    """An event at `time`, in seconds: a step, an evaluation (`eval`) or a trial (`end`) that
+    ended, or a trial that was asked for (`next`; -1 if there was none). `rows` are those of a
+    step's batches; the study then `took` so many seconds, where that is known."""
 
     kind: str
     trial: int
@@ -43,8 +44,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`seconds` are of the search alone, `process` and `cpu` those of the whole process; `memory` has, after each trial, the bytes
-    of the process, of its children and of the GPU."""
+    """The measurements of one side. `seconds` are of the search alone, `process` and `cpu` of the
+    whole process; `memory` has, after each trial, the bytes of the process, of its children and of
+    the GPU."""
 
     seconds: float
     process: float
@@ -76,8 +78,8 @@ def project(
     limit: float = 3600,
     weigh: bool = False,
 ) -> Side:
-    """The points, in their order, as the enqueued trials of `python -m sweep`, without pruning; memory only with `weigh`.
-    The Trainer has one slot whatever is asked for."""
+    """Search the points, in their order, as the enqueued trials of `python -m sweep`, without
+    pruning. `weigh` measures memory. The Trainer always has one slot."""
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
         folder = Path(name)
         (folder / "space.yaml").write_text(json.dumps(space(points)))
@@ -124,13 +126,14 @@ def enqueued(points: Sequence[Point]) -> str:
 
 
 def in_proportion(measured: Side, count: int) -> float:
-    """Seconds of a search of `count` trials by those of the fewer measured ones, which stand for all in their mix."""
+    """Return the seconds of a search of `count` trials in proportion to the fewer measured ones,
+    which have the same mix."""
     return measured.seconds * count / len(measured.trials)
 
 
 def check_same_work(ours: Side, theirs: Side, what: str) -> None:
-    """Ends the benchmark unless both trained and evaluated the same number of rows, trial by trial, as far as the second
-    goes."""
+    """End the benchmark unless both sides trained and evaluated the same number of rows, trial by
+    trial, for the trials that the second side has."""
     for number, (mine, other) in enumerate(zip(ours.trials, theirs.trials, strict=False)):
         if (mine.rows, mine.eval_rows) != (other.rows, other.eval_rows):
             raise SystemExit(
@@ -140,11 +143,12 @@ def check_same_work(ours: Side, theirs: Side, what: str) -> None:
 
 
 def training_speed(timeline: Sequence[Event]) -> float:
-    """Training rows a second while nothing but training happens, however many trials train at once.
+    """Return the training rows a second while nothing but training happens, however many trials
+    train at once.
 
-    Between two other events (an evaluation's or a trial's end) lies a run of steps. Of each, the time from the first step
-    to the last step of the same trial counts, and the rows of all trials in between: whole rounds, without what came
-    before the first one. Raises ValueError where no trial makes two steps in a row.
+    A run of steps lies between two other events (the end of an evaluation or of a trial). The time
+    from its first step to the last step of the same trial counts, and so do the rows of all trials
+    in between: these are whole rounds. Raises ValueError where no trial makes two steps in a row.
     """
     rows, seconds = 0, 0.0
     for stepping, run_of in groupby(timeline, key=lambda event: event.kind == "step"):
@@ -160,8 +164,8 @@ def training_speed(timeline: Sequence[Event]) -> float:
 
 
 def agreement(ours: Side, theirs: Side) -> dict[str, float | str]:
-    """Their accuracies on validation beside each other. Heads and orders of rows are drawn anew on each side, so that single
-    trials differ."""
+    """Return the validation accuracies of both sides. Heads and row orders differ between the
+    sides, so single trials differ."""
     pairs = [(mine.accuracy, other.accuracy) for mine, other in zip(ours.trials, theirs.trials, strict=False)]
     return {
         "accuracies, sweep": _listed(mine for mine, _ in pairs),
@@ -173,7 +177,7 @@ def agreement(ours: Side, theirs: Side) -> dict[str, float | str]:
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
-    """Of the medians of several rounds."""
+    """Return the ratio of the medians of several rounds."""
     return median(theirs) / median(ours)
 
 
@@ -188,7 +192,8 @@ def _domain(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _check_engine(asked: str, found: str) -> None:
-    """`auto` may take either; an engine that leaves no name is taken for what was asked for."""
+    """Check that the trials were trained by the wanted engine; `auto` takes either, and an engine
+    without a name passes."""
     if asked != "auto" and found not in ("", asked):
         raise SystemExit(f"engine={asked} was asked for, but the trials were trained by: {found}")
 
@@ -203,6 +208,6 @@ def _side(found: dict[str, Any], spent: Spent) -> Side:
 
 
 def say(number: int, name: str, side: Side) -> None:
-    """One line, as soon as a side is done."""
+    """Print one line as soon as a side is done."""
     print(f"round {number + 1}: {name}: {len(side.trials)} trials in {side.seconds:.1f} s, "
           f"the process {side.process:.1f} s, mean accuracy {side.accuracy:.3f}", flush=True)  # fmt: skip

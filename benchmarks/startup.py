@@ -1,4 +1,4 @@
-"""How long `--help`, `--cfg job` and a mistake take, beside the imports that they avoid."""
+"""Times of `--help`, `--cfg job` and a mistake, beside the time of the imports that they avoid."""
 
 from __future__ import annotations
 

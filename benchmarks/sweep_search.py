@@ -1,10 +1,11 @@
-"""The project's side of several benchmarks: the search alone, without the retraining, the test and the report after it.
+"""The project's side of several benchmarks: the search alone, without the retraining, the test and
+the report after it.
 
     python -m benchmarks.sweep_search OUT.json [--weigh] OVERRIDES…
 
-is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between study and engine: when a step,
-an evaluation and a trial ended, and, with --weigh, how much memory was in use after each trial. What OUT.json holds is
-`benchmarks.sides.Side`.
+is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between
+study and engine: when a step, an evaluation and a trial ended, and, with --weigh, how much memory
+was in use after each trial. What OUT.json holds is `benchmarks.sides.Side`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ NONE = -1  # the number of a trial that is not there
 
 @dataclass(slots=True)
 class Watch:
-    """`memory` has, after each trial, the bytes resident in this process, in its children, and allocated on the GPU."""
+    """`memory` has, after each trial, the bytes resident in this process, in its children, and
+    allocated on the GPU."""
 
     device: torch.device
     weighing: bool
@@ -51,7 +53,7 @@ class Watch:
         return answer
 
     def wait(self, step: int, steps: int) -> None:
-        """For the device, at the first and last step of an epoch: in between nobody does."""
+        """Wait for the device at the first and the last step of an epoch, and at no other step."""
         from torch import cuda
 
         if self.device.type == "cuda" and step % steps in (0, 1):
@@ -159,7 +161,8 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def _resident(process: Any) -> int:
-    """Anonymous pages where the system tells them apart: pages of files come and go as the system likes."""
+    """Return the resident bytes: anonymous pages where the system separates them, since it drops
+    pages of files at will."""
     import psutil
 
     status = Path(f"/proc/{process.pid}/status")

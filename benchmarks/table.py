@@ -1,4 +1,4 @@
-"""How a benchmark says what it found."""
+"""The output of a benchmark: a table on the terminal and a JSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ SHOWN = ("sweep", "torch", "transformers", "peft", "bitsandbytes", "optuna", "wa
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`values` are the single measurements; `limit` is what the project promises, if it does."""
+    """One row of the table. `values` are the single measurements; `limit` is the project's
+    promise, if there is one."""
 
     name: str
     values: Sequence[float]
@@ -33,7 +34,8 @@ class Row:
 
 
 def publish(benchmark: str, rows: Sequence[Row], notes: dict[str, float | str] | None = None) -> None:
-    """Print the rows and write them, with versions and machine, to `benchmarks/results/NAME.json`."""
+    """Print the rows and write them, with versions and machine, to
+    `benchmarks/results/NAME.json`."""
     for name, cells in (("", ("median", "lowest", "highest", "promised")), *((row.name, row.cells()) for row in rows)):
         print(f"{name:52}" + "".join(f"{cell:>16}" for cell in cells))
     for name, value in (notes or {}).items():

@@ -1,4 +1,5 @@
-"""`+experiment=dialogpt_qlora` on the CPU: real nf4 weights, real Banking77 rows, a real search. Needs ../shared/data."""
+"""`+experiment=dialogpt_qlora` on the CPU: real nf4 weights, real Banking77 rows, a real search.
+Needs ../shared/data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The guides: links lead somewhere, prose fits a narrow window, and every decision can be found."""
+"""The guides: links lead somewhere, prose fits a narrow window, and every decision can be
+found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The experiments in conf/experiment: what they compose to, on made-up data with the sizes of the real sets."""
+"""The experiments in conf/experiment: what they compose to, on made-up data with the sizes of the
+real sets."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Every experiment from end to end: its own architecture, made small and random where its weights do not ship, its adapter and
-quantisation, a few dozen real rows, one trial. Needs ../shared/data."""
+"""Every experiment from end to end: its own architecture, made small and random where its weights
+do not ship, its adapter and quantisation, a few dozen real rows, one trial. Needs
+../shared/data."""
 
 from __future__ import annotations
 

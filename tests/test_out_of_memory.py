@@ -34,7 +34,7 @@ SHORT = [
 
 
 @pytest.mark.parametrize("error", SHORT, ids=lambda error: f"{type(error).__name__} {error}"[:40])
-def test_what_tells_of_it(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_running_out_of_memory(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     assert out_of_memory(error)
     if isinstance(error, SafetensorError):  # told as a MemoryError by what loads a model
         return
@@ -47,7 +47,7 @@ def test_what_tells_of_it(error: Exception, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     "error", [RuntimeError("shapes do not fit"), OSError(errno.EPIPE, "no reader"), KeyError("memory")]
 )
-def test_what_does_not(error: Exception) -> None:
+def test_other_errors(error: Exception) -> None:
     assert not out_of_memory(error)
     with pytest.raises(type(error)), reported():
         raise error

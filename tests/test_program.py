@@ -201,9 +201,9 @@ def test_two_trackers_are_given_a_study_that_a_third_one_cannot_break(
     monkeypatch.syspath_prepend(tmp_path)
     more = ("tracker=[mock,bad,tensorboard]", "study.n_trials=2", "--config-dir", str(tmp_path / "own"))
     assert run(monkeypatch, *arguments(model, tmp_path, *more)) == 0
-    told = capsys.readouterr().err
-    assert told.count("bad failed to start (OSError: no room)") == told.count("no room") == 1
-    assert "2 trial runs, 1 final, 1 study" in told and "TensorBoard: 4 runs" in told
+    output = capsys.readouterr().err
+    assert output.count("bad failed to start (OSError: no room)") == output.count("no room") == 1
+    assert "2 trial runs, 1 final, 1 study" in output and "TensorBoard: 4 runs" in output
     for trial in Store(tmp_path / "run").trials():
         there = written_steps(tmp_path / "run" / "tensorboard" / f"{trial.number:04d}")
         assert there["eval/accuracy"] == {point.step for point in trial.outcome.evals}

@@ -36,7 +36,7 @@ def _search(arguments: list[str]) -> None:
     last = (lambda config: hub_faults(config.model),)
     plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 
-    # Imported only now, since torch takes seconds: a mistake in the config is told before.
+    # Imported only now, since torch takes seconds: a mistake in the config is reported first.
     with interrupts.at_once():
         from sweep.final.confirm import confirm
         from sweep.report.publish import published

@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How the next `times` requests fail whose label contains `match`.
+    """A fault for the next `times` requests whose label contains `match`.
 
     A label is `METHOD PATH OPERATION`; GraphQL requests alone have an operation. With `applied`
     the request takes effect and the answer is lost, so that the client sends the same again. A

@@ -1,4 +1,4 @@
-"""Which requests the server takes: those of clients on this machine, with bodies of a bounded
+"""The limits of the server: it takes requests of clients on this machine, with bodies of a bounded
 size."""
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from sweep.analysis.tested import MAJORITY, coded, guesses, recorded, weigh
 
 
 def one(rows: int, labels: int, right: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels in turn; the first `right` rows are predicted rightly, the others as the next label."""
+    """Labels in turn; the first `right` rows are predicted rightly, the others as the next
+    label."""
     truth = np.arange(rows) % labels
     predicted = np.where(np.arange(rows) < right, truth, (truth + 1) % labels)
     return truth, predicted
@@ -36,7 +37,7 @@ def test_one_right_of_a_hundred_on_77_labels_is_no_better_than_guessing() -> Non
 
 
 @pytest.mark.parametrize(("right", "better"), [(90, 1), (50, 0), (20, -1)])
-def test_better_not_told_apart_and_worse(right: int, better: int) -> None:
+def test_better_not_distinguished_and_worse(right: int, better: int) -> None:
     truth, predicted = one(100, 2, right)
     found = weigh("single_label", truth, predicted, (0.5, 0.5), {"accuracy": right / 100}).weighed("accuracy")
     assert found is not None
@@ -55,7 +56,8 @@ def test_the_metric_that_was_searched_for_has_an_interval_of_its_own() -> None:
 
 
 def test_a_macro_average_is_weighed_against_the_guess_that_is_best_in_it() -> None:
-    """Always naming the majority class is the best guess in accuracy, and the worst in F1 macro."""
+    """Always naming the majority class is the best guess in accuracy, and the worst in F1
+    macro."""
     truth = np.repeat([0, 1, 2], [90, 5, 5])
     found = weigh("single_label", truth, truth, (0.9, 0.05, 0.05), {"accuracy": 1.0, "f1_macro": 1.0})
     assert found.best_guess("accuracy") == MAJORITY["single_label"]

@@ -8,8 +8,9 @@ from benchmarks.sides import Event, Side, Trial
 
 
 def packed(build: float, study: float) -> list[Event]:
-    """Two trials at once, two seconds a round. The first one is pulled in ten seconds, and with it comes the base, in twenty;
-    building takes `build`, and the study `study` whenever it is called."""
+    """Two trials at once, two seconds a round. The first one is pulled in ten seconds, and with it
+    comes the base, in twenty; building takes `build`, and the study `study` whenever it is
+    called."""
     events, clock = [], 0.0
 
     def happens(kind: str, trial: int, before: float, took: float) -> None:

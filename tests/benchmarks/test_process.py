@@ -30,7 +30,8 @@ def test_out_of_time_it_goes_with_its_children(tmp_path: Path) -> None:
 
 
 def _gone(number: str) -> bool:
-    """On a busy machine the child may not have come so far as to have a number, and takes a while to go."""
+    """On a busy machine the child may not have come so far as to have a number, and takes a while
+    to go."""
     for _ in range(50):
         state = Path(f"/proc/{number}/stat")
         if not number or not state.exists() or state.read_text().split()[2] == "Z":

@@ -55,7 +55,8 @@ def test_halving_stops_the_worse_of_two_once_the_better_one_is_known(slots: int)
 
 @pytest.mark.parametrize(("slots", "earliest"), [(1, 3), (3, 7)])
 def test_rows_after_the_score_to_reach_are_counted_apart(slots: int, earliest: int) -> None:
-    """0.9 comes in the third epoch of the second curve, which may be the first to train; 0.899 is near enough."""
+    """0.9 comes in the third epoch of the second curve, which may be the first to train; 0.899 is
+    near enough."""
     runs = [replay(THREE, Policy(), trials=3, slots=slots, seed=seed) for seed in range(12)]
     assert min(run.reached or 0 for run in runs) == earliest
     near = table((0.9, 0.899), (0.1, 0.1))
@@ -64,7 +65,8 @@ def test_rows_after_the_score_to_reach_are_counted_apart(slots: int, earliest: i
 
 @pytest.mark.parametrize(("slots", "ticks"), [(1, 6), (2, 4)])
 def test_uneven_evaluations_cost_the_way_to_them(slots: int, ticks: int) -> None:
-    """Evaluated after one milestone, two and four; the second curve is stopped at its second evaluation."""
+    """The evaluations are after one, two and four report steps; the second curve is stopped at its
+    second evaluation."""
     uneven = replace(table((0.6, 0.7, 0.8), (0.6, 0.1, 0.1)), at=(1, 2, 4), unit=0.25)
     for seed in range(4):
         run = replay(uneven, Policy(), trials=2, slots=slots, seed=seed, pruner=ThresholdPruner(lower=0.5))
@@ -90,7 +92,8 @@ def test_evaluations_within_an_epoch_are_left_out() -> None:
 
 
 def test_an_evaluation_costs_a_third_of_training_its_rows() -> None:
-    """Of two trials the one is stopped after an epoch: 100 rows trained and 50 evaluated, in place of three times that."""
+    """One of two trials is stopped after an epoch: 100 rows are trained and 50 evaluated, in place
+    of three times that."""
     two = table((0.9, 0.9, 0.9), (0.1, 0.1, 0.1))
     run = replay(two, Policy(), trials=2, slots=2, pruner=ThresholdPruner(lower=0.5))
     found = Measured.of(two, [run], slots=2, pruner="by hand")
@@ -103,7 +106,8 @@ def test_an_evaluation_costs_a_third_of_training_its_rows() -> None:
 
 @pytest.mark.parametrize("early", [False, True])
 def test_after_one_epoch_the_best_go_on(early: bool) -> None:
-    """Ten curves that never cross, all at once: nothing is stopped before the epoch ends, and all but the best then."""
+    """Ten curves that never cross, all at once: nothing is stopped before the epoch ends, and all
+    but the best then."""
     curves = [(0.05 * index,) * 4 for index in range(10)]
     made = replace(table(*curves), at=(1, 2, 4, 8), unit=0.25) if early else table(*curves)
     policies = {one.pruner: one for one in measure(made, seeds=4) if one.slots >= 8}
@@ -115,8 +119,9 @@ def test_after_one_epoch_the_best_go_on(early: bool) -> None:
         assert 0 < best.saved <= 9 * (epochs - 1) / (10 * epochs) and best.within == 1
 
 
-def test_samplers_are_told_apart_by_the_rows_until_the_same_score() -> None:
-    """Two epochs of 0.6 in the first curve, then of 0.9 in the second, if they come in that order; 0.95 is never had."""
+def test_samplers_are_distinguished_by_the_rows_until_the_same_score() -> None:
+    """Two epochs of 0.6 in the first curve, then of 0.9 in the second, if they come in that order;
+    0.95 is never had."""
     two = table((0.6, 0.6), (0.9, 0.9))
     runs = [replay(two, Policy(), trials=2, seed=seed) for seed in range(8)]
     assert {run.trials_until(0.9) for run in runs} == {0.5, 1.5}
@@ -127,7 +132,8 @@ def test_samplers_are_told_apart_by_the_rows_until_the_same_score() -> None:
 
 @pytest.mark.parametrize("sampler", ["gp", "tpe"])
 def test_a_sampler_that_learns_asks_for_the_good_end_of_the_space(sampler: str) -> None:
-    """Forty curves, the better the higher their rate: after sixteen of them it has had one of the best four."""
+    """Forty curves, the better the higher their rate: after sixteen of them it has had one of the
+    best four."""
     rising = table(*((index / 40,) for index in range(40)))
     assert replay(rising, Policy(sampler), trials=16).best >= 36 / 40
 

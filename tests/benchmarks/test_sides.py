@@ -1,4 +1,4 @@
-"""What the benchmarks make of two sides' measurements."""
+"""Tests of the numbers that benchmarks compute from the measurements of two sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys each adapter method has, and what is said of those that it has not."""
+"""The keys of each adapter method, and the faults of keys that it lacks."""
 
 from __future__ import annotations
 

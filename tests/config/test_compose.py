@@ -59,7 +59,7 @@ def test_an_override_that_cannot_be_read_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "path", "told"),
+    ("override", "path", "expected"),
     [
         ("~trainer", "~trainer", "trainer=NAME, one of: default, gpu_bf16"),
         ("~adapter=lora", "~adapter", "adapter=NAME"),
@@ -75,12 +75,12 @@ def test_an_override_that_cannot_be_read_is_a_fault() -> None:
         ("~hydra.verbose", "hydra.verbose", "Hydra's own runner"),
     ],
 )
-def test_an_override_without_effect_is_refused_with_what_to_type(override: str, path: str, told: str) -> None:
-    assert told in faults_of("+experiment=quickstart", override)[path]
+def test_an_override_without_effect_is_refused_with_what_to_type(override: str, path: str, expected: str) -> None:
+    assert expected in faults_of("+experiment=quickstart", override)[path]
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         (f"study.n_trials={'1' * 5000}", "too many digits"),
         (f"title={'[' * 300}{']' * 300}", "is nested more than 40 deep"),
@@ -88,9 +88,9 @@ def test_an_override_without_effect_is_refused_with_what_to_type(override: str, 
         ("=3", "has no key"),
     ],
 )
-def test_an_override_that_python_cannot_hold_is_a_fault(override: str, told: str) -> None:
+def test_an_override_that_python_cannot_hold_is_a_fault(override: str, expected: str) -> None:
     (message,) = faults_of(override, "adapter=lora").values()
-    assert told in message
+    assert expected in message
 
 
 def test_an_entry_of_an_open_mapping_can_be_taken_away() -> None:
@@ -129,7 +129,7 @@ def test_an_interpolation_to_nowhere_is_a_fault() -> None:
         Composer().compose(["run_dir=${nowhere}"]).resolved()
 
 
-def test_what_is_remembered_is_what_composing_gives_whatever_was_made_of_it() -> None:
+def test_a_remembered_config_equals_a_composed_one_and_stays_the_same() -> None:
     composer, overrides = Composer(), ["+experiment=quickstart", "adapter=ia3"]
     assert composer.remembered(overrides).updated({"adapter.feedforward_modules": "none"}).resolved()
     again = composer.remembered(overrides)
@@ -146,15 +146,15 @@ def test_an_override_nested_too_deep_is_refused(opened: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "path", "told"),
+    ("override", "path", "expected"),
     [
         ("study.sampler_options=[]", "study.sampler_options", "must be a mapping, such as {name: value}"),
         ("study.enqueue={a: 1}", "study.enqueue", "must be a list, such as [first,second]"),
         ("tracker.tags.0=x", "tracker.tags[0]", "is an element of a list, which is given as a whole: tracker.tags=[…]"),
     ],
 )
-def test_a_list_for_a_mapping_and_the_reverse_name_the_key(override: str, path: str, told: str) -> None:
-    assert faults_of(override) == {path: told}
+def test_a_list_for_a_mapping_and_the_reverse_name_the_key(override: str, path: str, expected: str) -> None:
+    assert faults_of(override) == {path: expected}
 
 
 @pytest.mark.parametrize(
@@ -175,5 +175,5 @@ def test_a_text_that_wants_quotes_is_shown_with_them(override: str, typed: str) 
 
 @pytest.mark.parametrize("override", ["title={", "title=[x", "title='a", "title", "=x"])
 def test_others_are_not(override: str) -> None:
-    (told,) = faults_of(override).values()
-    assert "(type " not in told
+    (expected,) = faults_of(override).values()
+    assert "(type " not in expected

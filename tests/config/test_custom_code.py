@@ -140,13 +140,13 @@ def test_a_pruner_of_the_users_own_stops_no_trial_within_the_warmup(tmp_path: Pa
         (["study.sampler=my-search"], "study.sampler", "or the dotted path of your own, such as mypackage.MyClass"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_ones_own_code_is_one_message(asked: list[str], path: str, says: str) -> None:
+def test_faults_of_own_code_are_one_message(asked: list[str], path: str, says: str) -> None:
     found, message = fault(*asked)
     assert found == path
     assert says in message
 
 
-def test_what_it_raises_in_the_middle_of_a_study_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_an_error_of_own_code_in_a_study_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     asked = overrides("study.sampler=mysearch.Late", "study.pruner=none")
     with toys.session(tmp_path, *asked) as session:
         with pytest.raises(
@@ -185,7 +185,7 @@ def test_sweeps_own_names_are_no_paths(tmp_path: Path) -> None:
     assert not list(option_faults(toys.plan(tmp_path, "study.sampler=gp").config.study))
 
 
-def test_the_line_that_is_told_is_of_the_users_code_where_sweep_itself_raises_the_error(tmp_path: Path) -> None:
+def test_the_line_that_is_reported_is_of_the_users_code_where_sweep_itself_raises_the_error(tmp_path: Path) -> None:
     code = "from sweep.search.racing import RacingPruner\n\ndef make():\n    return RacingPruner(min_resource=0)\n"
     (tmp_path / "racing_of_mine.py").write_text(code)
     with pytest.raises(ValueError) as caught:

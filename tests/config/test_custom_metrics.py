@@ -146,7 +146,7 @@ def test_the_try_gives_a_multi_label_metric_marks_and_a_probability_for_each_lab
     assert trial_faults(dataset, np.eye(4, dtype=np.int64)[[0, 1, 2, 3, 0]], 4) == []
 
 
-def test_an_objective_of_ones_own_may_be_minimized_and_a_wrong_name_is_told(tmp_path: Path) -> None:
+def test_an_objective_of_ones_own_may_be_minimized_and_a_wrong_name_is_reported(tmp_path: Path) -> None:
     asked = "dataset.metrics=[mymetrics.brier]"
     found = toys.plan(tmp_path, asked, "study.metric=eval/brier", "study.direction=minimize").config
     assert not found.study.objective.maximize
@@ -195,8 +195,8 @@ def test_a_study_is_searched_by_it_tested_with_it_and_resumed_with_the_same_code
     sys.modules.pop("mymetrics")
     capsys.readouterr()
     assert asked(3) == 2
-    told = capsys.readouterr().err
-    assert "code of mymetrics.brier: was 'sha256" in told and "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "code of mymetrics.brier: was 'sha256" in output and "Traceback" not in output
     (tmp_path / "mymetrics.py").write_text(MODULE)
     sys.modules.pop("mymetrics")
     assert asked(3) == 0 and len(store.trials()) == 3

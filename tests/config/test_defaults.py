@@ -78,6 +78,6 @@ def test_the_composed_config_has_every_key_of_these_groups() -> None:
 
 
 def test_a_key_that_the_schema_has_may_be_given_with_a_plus() -> None:
-    """As it could be while no file named it."""
+    """The plus is allowed, although the schema already holds the key."""
     tree = Composer().compose(["+experiment=quickstart", "+trainer.decision_threshold=tuned"]).resolved()
     assert tree["trainer"]["decision_threshold"] == "tuned"

@@ -23,7 +23,7 @@ def test_a_file_in_the_way(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["tokenised", "features", "gguf"])
-def test_a_file_in_the_place_of_what_is_kept_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_place_of_the_cache(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / name).touch()
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
     (fault,) = cache_faults()

@@ -27,7 +27,7 @@ def test_a_lower_value_is_better_where_it_is_minimised() -> None:
     assert not loss.better(scored(0.9, 0.1), scored(0.5, 0.1))
 
 
-def test_what_is_not_finite_is_left_out() -> None:
+def test_values_that_are_not_finite_are_left_out() -> None:
     items = {"nan": scored(math.nan, 0.1), "some": scored(0.2, 0.3)}
     assert ACCURACY.ranked(items, items.__getitem__) == ["some"]
 

@@ -112,7 +112,7 @@ def test_a_schedule_takes_json_too() -> None:
         ({"optim_target_modules": "all-linear"}, "optim_target_modules", "counts only with GaLore and APOLLO"),
     ],
 )  # fmt: skip
-def test_what_an_optimizer_or_schedule_does_not_take(given: dict[str, Any], key: str, says: str) -> None:
+def test_arguments_that_an_optimizer_or_schedule_does_not_take(given: dict[str, Any], key: str, says: str) -> None:
     found = rules(**given)
     assert list(found) == [f"optimizer.{key}"]
     assert says in found[f"optimizer.{key}"]

@@ -109,7 +109,7 @@ def test_keys_are_known_by_their_dotted_path() -> None:
 
 
 @pytest.mark.parametrize("name", ["optimizer.rate", "a.b.c", 1, 2.5, True, None])
-def test_an_unknown_key_with_dots_or_of_another_kind_is_told_once(name: object) -> None:
+def test_an_unknown_key_with_dots_or_of_another_kind_is_reported_once(name: object) -> None:
     """It has to be found again in the tree to go on without it."""
     config, faults = parse({"optimizer": {name: 2, "learning_rate": 0.5}}, lambda _: "")
     assert config.optimizer.learning_rate == 0.5

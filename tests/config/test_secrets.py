@@ -86,7 +86,7 @@ KEY = "0123456789abcdef" * 2 + "01234567"
         (KEY[:12], KEY[:12]),
     ],
 )
-def test_what_a_user_typed(text, clean):
+def test_secrets_in_typed_values(text, clean):
     assert scrub_typed(text) == clean
 
 

@@ -82,7 +82,7 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("study.n_trials: {low: 1, high: 2}", "study.n_trials", "cannot be searched"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, line: str, path: str, part: str) -> None:
+def test_faults_of_a_space_are_reported(tmp_path: Path, line: str, path: str, part: str) -> None:
     space, faults = read(tmp_path, line)
     assert part in faults[path]
     assert len(space) == 0

@@ -72,7 +72,7 @@ def test_aliases_and_a_byte_order_mark_are_allowed(tmp_path: Path) -> None:
     assert not faults and space.choices("adapter.lora_alpha") == (4, 8)
 
 
-def test_what_ships_has_none() -> None:
+def test_shipped_files_have_no_faults() -> None:
     for folder in (conf_dir(), sweeps_dir()):
         for path in folder.rglob("*.yaml"):
             assert hazard(path) is None

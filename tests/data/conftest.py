@@ -63,7 +63,7 @@ def toy(folder: Path, write: Write) -> Path:
 
 
 def faults(path: Path | str, **config: Any) -> tuple[Fault, ...]:
-    """What is wrong with a data set that has to be refused."""
+    """Return the faults of a data set that must be refused."""
     with pytest.raises(UserError) as caught:
         load_splits(DatasetConfig(path=str(path), **config))
     return caught.value.faults

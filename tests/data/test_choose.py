@@ -1,4 +1,4 @@
-"""Which rows are left out, and that each of them is counted."""
+"""The rows that are left out, each of which is counted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_label_names_say_which_labels_are_known(folder, write, rows_of):
     assert splits.labels.names == ("label 2", "label 0") and len(splits.train) == 16
 
 
-def test_what_leaves_nothing_is_told_once(folder, write, only_fault):
+def test_a_cut_that_leaves_no_rows_is_reported_once(folder, write, only_fault):
     write("train.csv", [{"text": " ", "label": "a"}, {"text": "", "label": "b"}])
     fault = only_fault(folder, test_split=None, blank="drop")
     assert (fault.path, fault.message) == ("dataset.blank", "is drop, which leaves no train rows")
@@ -66,7 +66,7 @@ def test_labels_without_a_row_are_named_by_split(toy, write, rows_of):
     assert splits.state.notes == splits.warnings
 
 
-def test_labels_that_look_alike_are_told(folder, write, rows_of):
+def test_labels_that_look_alike_are_reported(folder, write, rows_of):
     write("train.csv", [*rows_of(20), {"text": "x", "label": "Label 1"}, {"text": "y", "label": " label 1"}])
     (note,) = [note for note in load(folder, test_split=None).warnings if "differ" in note]
     assert note == "labels differ in upper case or white space alone: ' label 1' and 'Label 1' and 'label 1'"

@@ -94,7 +94,7 @@ def test_names_in_a_text_cell():
     assert several(["a|b", None, "b"], label_separator="|", unlabelled="drop") == [("a", "b"), None, ("b",)]
 
 
-def test_an_empty_cell_of_names_is_told(folder, write):
+def test_an_empty_cell_of_names_is_reported(folder, write):
     write("train.csv", [{"text": f"t {i}", "label": ["x", "x;y", ""][i % 3]} for i in range(9)])
     splits = load_splits(DatasetConfig(path=str(folder), task="multi_label", label_separator=";", test_split=None))
     assert splits.labels.names == ("x", "y")
@@ -109,7 +109,7 @@ def test_an_empty_cell_of_names_is_told(folder, write):
         ([1, 2, 3], "set it to null"),
     ],
 )
-def test_what_a_separator_cannot_part(values, part):
+def test_cells_that_a_separator_cannot_split(values, part):
     assert part in several(values, label_separator=",")
 
 

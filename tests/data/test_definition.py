@@ -80,7 +80,8 @@ def test_a_place_is_no_part_of_it(slow: Any, tmp_path: Path) -> None:
 
 
 def test_code_of_its_own(slow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `trust_remote_code` brings it: the same class and vocabulary, another method."""
+    """A tokenizer with code of its own (`trust_remote_code`) may have the same class and
+    vocabulary, but another method."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     found = []

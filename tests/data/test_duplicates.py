@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.duplicates import brief, count_duplicates, told, without
+from sweep.data.duplicates import brief, count_duplicates, sentences, without
 from sweep.data.splits import load_splits
 from sweep.provenance import Duplicates
 
@@ -27,9 +27,9 @@ def test_every_two_splits_and_each_within_itself():
     ]
 
 
-def test_each_is_told():
+def test_each_duplicate_is_reported():
     sizes = {split: len(rows) for split, rows in ROWS.items()}
-    assert list(told(counted(ROWS), sizes)) == [
+    assert list(sentences(counted(ROWS), sizes)) == [
         "2 of 5 train rows have the text of an earlier row (1 exactly, the others but for upper case and white space), "
         "1 of them with another label",
         "1 of 5 test rows have the exact text of an earlier row",
@@ -39,7 +39,7 @@ def test_each_is_told():
         "1 of them with another label",
         "1 of 5 test rows have the exact text of a validation row, 1 of them with another label",
     ]
-    assert list(told([Duplicates("test", "train", 0, 2, 0)], sizes)) == [
+    assert list(sentences([Duplicates("test", "train", 0, 2, 0)], sizes)) == [
         "2 of 5 test rows have the text of a train row but for upper case and white space"
     ]
 
@@ -54,7 +54,7 @@ def test_a_plan_tells_all_of_them_in_two_sentences():
         "3 of them with another label",
     ]
     one = Duplicates("test", "train", 0, 2, 0)
-    assert list(brief([one], sizes)) == list(told([one], sizes))
+    assert list(brief([one], sizes)) == list(sentences([one], sizes))
     assert list(brief([], sizes)) == []
 
 

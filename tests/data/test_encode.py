@@ -35,7 +35,7 @@ def test_numbers_can_be_given_names():
     assert not faults and made.space.names == ("negative", "positive") and made.label(("1",)) == 1
 
 
-def test_numbers_among_the_names_are_names():
+def test_numbers_in_the_names_are_names():
     made, _ = encoder(DatasetConfig(label_names=("1", "0")), stored("0", "1"))
     assert made.label(("1",)) == 0
 

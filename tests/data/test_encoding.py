@@ -51,12 +51,12 @@ def test_a_guess_is_no_latin_one_where_the_alphabet_is_not(folder, only_fault):
     assert "likely: dataset.encoding=cp1251 reads 'Привет мир" in only_fault(folder, test_split=None).message
 
 
-def test_what_is_not_in_the_encoding_that_was_given(folder, only_fault):
+def test_bytes_outside_of_the_given_encoding(folder, only_fault):
     (folder / "train.csv").write_bytes(FRENCH.encode())
     assert "it is not ascii: byte 0xc3 in line 3" in only_fault(folder, test_split=None, encoding="ascii").message
 
 
-def test_utf_16_without_a_mark_is_told(folder, only_fault):
+def test_utf_16_without_a_mark_is_reported(folder, only_fault):
     (folder / "train.csv").write_bytes(FRENCH.encode("utf-16-be"))
     assert "set dataset.encoding=utf-16-be" in only_fault(folder, test_split=None).message
 

@@ -124,7 +124,7 @@ def test_a_broken_file_is_named(folder, only_fault, name, content, part):
     assert fault.path == "dataset.train_split" and name in fault.message and part in fault.message
 
 
-def test_a_text_file_that_is_another_kind_is_told_how_it_was_read(folder, only_fault):
+def test_a_text_file_that_is_another_kind_is_refused_with_the_way_it_was_read(folder, only_fault):
     (folder / "train.csv").write_text("text,label\na,b\nc, d,e\n")
     taken = "it was taken for utf-8 with fields parted by ',' (dataset.delimiter)"
     assert taken in only_fault(folder, test_split=None).message
@@ -172,7 +172,7 @@ def test_two_columns_of_one_name(folder, only_fault):
         ("train.what", "its ending is not known"),
     ],
 )
-def test_what_is_not_read_is_named_with_what_to_do(folder, only_fault, name, part):
+def test_a_file_that_is_not_read_is_named_with_the_remedy(folder, only_fault, name, part):
     (folder / name).write_bytes(b"")
     whole = only_fault(folder, train_split=name, test_split=None).message
     assert part in whole and ".csv .tsv .txt" in whole and ".gz .bz2 .xz .zst" in whole

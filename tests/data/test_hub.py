@@ -1,4 +1,4 @@
-"""What the hub gives, without its network: real `datasets` objects stand where a download would be."""
+"""Data sets of the hub, without a network: real `datasets` objects stand in for a download."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_lists_of_codes_become_lists_of_names():
         (datasets.exceptions.DatasetGenerationError("bad file"), "dataset.path", "bad file"),
     ],
 )
-def test_what_the_library_refuses_is_a_fault(hub, monkeypatch, only_fault, error, key, part):
+def test_an_error_of_the_library_is_a_fault(hub, monkeypatch, only_fault, error, key, part):
     def refuse(*_, **__):
         raise error
 

@@ -44,7 +44,7 @@ def test_a_row_that_cannot_be_read_is_named(value, part):
 @pytest.mark.parametrize(
     "content", ["[", f"[{GOOD}", f"[{GOOD},]", f"[{GOOD}] x", f"[{GOOD} {GOOD}]", "5", "[5]", '{"data":\n[]}']
 )
-def test_what_is_no_table_is_refused(content):
+def test_json_that_is_no_table_is_refused(content):
     with pytest.raises(ValueError, match="row|line"):
         read(content)
 

@@ -22,7 +22,7 @@ CORPUS = ["Review: a good film\nVerdict: good", "Second: not bad\nVerdict: bad"]
 
 
 def byte_level(*, around: bool = False) -> PreTrainedTokenizerFast:
-    """As GPT-2's; `around` puts a token before and one behind each text."""
+    """Return a tokenizer like GPT-2's; `around` puts a token before and one behind each text."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -39,7 +39,7 @@ def byte_level(*, around: bool = False) -> PreTrainedTokenizerFast:
 
 
 def metaspace() -> PreTrainedTokenizerFast:
-    """As Llama's: a space is put before whatever is tokenised, words on their own included."""
+    """Return a tokenizer like Llama's: it puts a space before each text, single words included."""
     made = Tokenizer(models.BPE(unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=["<unk>", "</s>"], show_progress=False)
@@ -111,7 +111,7 @@ def test_braces_of_a_text_stay() -> None:
         ({"template": "{text}"}, "must have a token"),
     ],
 )
-def test_what_a_tokenizer_makes_impossible(config: dict[str, Any], part: str) -> None:
+def test_label_words_that_a_tokenizer_makes_impossible(config: dict[str, Any], part: str) -> None:
     assert any(part in fault for fault in refused(TOKENIZERS["byte level"], **config))
 
 

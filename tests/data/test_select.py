@@ -54,6 +54,6 @@ def test_a_stratified_cut_has_the_right_size_where_shares_are_not_whole():
     ("labels", "part"),
     [(["a"] * 9 + ["b"], "but b has one"), (["a", "b", "c", "d", "e"] * 2, "there are 9 and 1 rows")],
 )
-def test_what_cannot_be_stratified(labels, part):
+def test_labels_that_cannot_be_stratified(labels, part):
     with pytest.raises(ValueError, match=part):
         cut(tuple(range(10)), 0.1, seed=0, labels=labels)

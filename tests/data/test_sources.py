@@ -42,7 +42,7 @@ def test_a_file_with_a_known_ending_asks_no_hub(only_fault):
 
 
 @pytest.mark.parametrize("name", ["validation.csv", "dev.csv"])
-def test_a_validation_file_that_no_key_names_is_told(name, toy):
+def test_a_validation_file_that_no_key_names_is_reported(name, toy):
     from sweep.config.schema import DatasetConfig
     from sweep.data.splits import load_splits
 

@@ -185,7 +185,7 @@ def test_one_split_has_one_role(toy, only_fault):
 
 
 @pytest.mark.parametrize("config", [{"seed": 0, "train_every_nth": 19}])
-def test_what_cannot_be_stratified(toy, only_fault, config):
+def test_labels_that_cannot_be_stratified(toy, only_fault, config):
     assert only_fault(toy, stratify=True, **config).path == "dataset.stratify"
 
 

@@ -58,5 +58,6 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def trial(steady_model_dir: Path) -> Callable[..., TrialPlan]:
-    """Return a maker of trials for a pack: no dropout, every step logged, the last weights kept."""
+    """Return a maker of trials for a pack: no dropout, every step logged, the last weights
+    kept."""
     return lambda number=0, **sections: steady_plan(steady_model_dir, number, **sections)

@@ -29,8 +29,8 @@ def test_the_table_is_sorted_and_names_what_can_be_tried() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_a_row_is_true(name: str, data: TokenisedData, tmp_path: Path) -> None:
-    """What packs gives the Trainer's numbers; what does not is trained by the Trainer all the
-    same."""
+    """An architecture that packs gives the Trainer's numbers; any other is trained by the
+    Trainer."""
     assert tried(name, data, tmp_path) == TABLE[name]
 
 

@@ -42,7 +42,7 @@ def test_a_fallback_is_announced_once_naming_both(tmp_path: Path, caplog: pytest
     assert {str(each.optim.value) for each in made} == {"adamw_torch"}
 
 
-def test_what_the_device_lacks_is_found_all_at_once() -> None:
+def test_all_faults_of_the_device_are_found_at_once() -> None:
     asked = config({"name": "paged_adamw_8bit", "on_missing": "refuse"}, fp16=True)
     assert [fault.path for fault in device_faults(asked, "cpu")] == ["trainer.fp16", "optimizer.name"]
 

@@ -197,7 +197,7 @@ def test_the_whole_model_predicts_what_the_head_did(plan: Callable[..., TrialPla
         assert found.loss == pytest.approx(done.outcome.best.metrics["eval/loss"], abs=1e-5)
 
 
-def test_what_a_trial_cost(plan: Callable[..., TrialPlan], data: TokenisedData) -> None:
+def test_the_cost_of_a_trial(plan: Callable[..., TrialPlan], data: TokenisedData) -> None:
     """The trial that ran the base pays for it."""
     base_models, watcher = BaseModelCache("cpu"), Watcher()
     watcher.run(plan(adapter=HEAD), plan(number=1, adapter=HEAD), base_models=base_models, data=data)

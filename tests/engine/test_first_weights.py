@@ -11,8 +11,8 @@ from torch import Tensor
 
 from support.trials import Watcher, make_plan
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.cached_head import Halted
 from sweep.engine.first_weights import set_first_weights
+from sweep.engine.trial_state import Stopped
 from sweep.errors import UserError
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Failed, Pruned, TrialPlan, Verdict
@@ -23,8 +23,8 @@ EVA = {"method": "lora", "init": "eva", "r": 4}
 def first_weights(
     trial: TrialPlan, base_models: BaseModelCache, data: TokenisedData
 ) -> tuple[dict[str, Tensor], float]:
-    with base_models.model(trial.config, data.splits.labels) as model:
-        flops = set_first_weights(model, trial.config, base_models=base_models, data=data)
+    with base_models.model(trial.settings, data.splits.labels) as model:
+        flops = set_first_weights(model, trial.settings, base_models=base_models, data=data)
         return {
             name: weight.detach().clone() for name, weight in model.named_parameters() if "lora_" in name
         }, flops  # fmt: skip
@@ -52,14 +52,14 @@ def test_directions_are_orthonormal_repeat_and_follow_from_the_training_rows_alo
 def test_the_directions_are_those_of_what_a_layer_reads(
     model_dir: Path, base_models: BaseModelCache, data: TokenisedData
 ) -> None:
-    """By an SVD of all inputs at once."""
+    """The expected directions come from an SVD of all inputs at once."""
     trial = make_plan(model_dir, adapter={**EVA, "r": 2}, trainer={"per_device_eval_batch_size": 40})
     found, _ = first_weights(trial, base_models, data)
     name = next(name for name in found if "layer.0" in name and "query.lora_A" in name)
-    base, seen = base_models.frozen(trial.config, data.splits.labels), []
+    base, seen = base_models.frozen(trial.settings, data.splits.labels), []
     query = base.bert.encoder.layer[0].attention.self.query
     handle = query.register_forward_pre_hook(lambda _, given: seen.append(given[0][0]))
-    tokenizer = base_models.tokenizer(trial.config.model)
+    tokenizer = base_models.tokenizer(trial.settings.model)
     with torch.no_grad():
         for row in data.train(tokenizer, None, None):
             base(input_ids=torch.tensor([row["input_ids"]]))
@@ -86,7 +86,7 @@ def test_with_a_base_in_four_bits_and_with_a_probe(
     assert watcher.run(trial, base_models=base_models, data=data).cost.steps > 0
 
 
-def test_rows_with_fewer_tokens_than_the_rank_are_told(
+def test_rows_with_fewer_tokens_than_the_rank_are_reported(
     model_dir: Path, base_models: BaseModelCache, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial, train = make_plan(model_dir, adapter={**EVA, "r": 16}), data.train
@@ -115,10 +115,12 @@ def test_a_method_that_does_not_come_to_an_end_is_stopped(
         first_weights(make_plan(model_dir, adapter={**EVA, "r": 16}), base_models, data)
 
 
-def test_what_stops_it_is_raised(model_dir: Path, base_models: BaseModelCache, data: TokenisedData) -> None:
+def test_an_exception_of_check_stop_is_raised(
+    model_dir: Path, base_models: BaseModelCache, data: TokenisedData
+) -> None:
     def stop() -> None:
-        raise Halted
+        raise Stopped
 
     trial = make_plan(model_dir, adapter=EVA)
-    with base_models.model(trial.config, data.splits.labels) as model, pytest.raises(Halted):
-        set_first_weights(model, trial.config, base_models=base_models, data=data, heed=stop)
+    with base_models.model(trial.settings, data.splits.labels) as model, pytest.raises(Stopped):
+        set_first_weights(model, trial.settings, base_models=base_models, data=data, check_stop=stop)

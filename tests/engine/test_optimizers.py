@@ -46,7 +46,7 @@ def faults(folder: Path, steps: int = 40, **optimizer: Any) -> dict[str, str]:
         ("adamw_anyprecision", "pip install git+https://github.com/pytorch/torchdistx"),
     ],
 )
-def test_what_no_machine_here_has(name: OptimizerName, says: str) -> None:
+def test_optimizers_for_hardware_that_is_absent(name: OptimizerName, says: str) -> None:
     (fault,) = device_faults(config(name=name), CPU)
     assert fault.path == "optimizer.name" and says in fault.message
     assert fault.message.endswith("or type optimizer.name=adamw_torch")
@@ -74,7 +74,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch: p
         ({"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"min_lr": 2.0}}, "lr_scheduler_kwargs", "above its max_lr"),
     ],
 )  # fmt: skip
-def test_what_the_classes_refuse_is_a_fault_of_its_key(
+def test_a_value_that_the_class_refuses_is_a_fault_of_its_key(
     tmp_path: Path, optimizer: dict[str, Any], key: str, says: str
 ) -> None:
     found = faults(tmp_path, **optimizer)
@@ -82,7 +82,7 @@ def test_what_the_classes_refuse_is_a_fault_of_its_key(
     assert says in found[f"optimizer.{key}"]
 
 
-def test_both_are_told_at_once(tmp_path: Path) -> None:
+def test_both_are_reported_at_once(tmp_path: Path) -> None:
     wrong = {"name": "sgd", "optim_args": "nesterov=true", "lr_scheduler_type": "cosine_with_min_lr"}
     assert list(faults(tmp_path, **wrong)) == ["optimizer.optim_args", "optimizer.lr_scheduler_type"]
 
@@ -93,7 +93,7 @@ def test_texts_of_optim_args_come_as_numbers_and_truth_values(tmp_path: Path) ->
     assert (options["alpha"], options["momentum"], options["centered"]) == (0.9, 0.5, False)
 
 
-def test_what_only_the_trainer_can_drive_goes_to_it_with_the_reason() -> None:
+def test_an_optimizer_for_the_trainer_alone_goes_to_it_with_the_reason() -> None:
     for name, traits in OPTIMIZERS.items():
         reason = choose_loop(config(name=name)).reason
         assert bool(reason) == bool(traits.alone), name

@@ -1,4 +1,5 @@
-"""Same config, same seed, same numbers: in a row, after other trials, and in a process of its own."""
+"""Same config, same seed, same numbers: in a row, after other trials, and in a process of its
+own."""
 
 from __future__ import annotations
 

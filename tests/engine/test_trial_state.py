@@ -1,4 +1,4 @@
-"""The state of a trial: its reports, its best evaluation, and its end, told from our own
+"""The state of a trial: its reports, its best evaluation, and its end, with our own
 mistakes."""
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_a_probe_is_fitted_on_all_rows(
 
 
 @pytest.mark.parametrize("method", ["lora", "head"])
-def test_weights_that_are_not_finite_fail_it_although_no_loss_told(
+def test_weights_that_are_not_finite_fail_it_although_no_loss_showed_it(
     plan: Plan, base_models: BaseModelCache, merged: TokenisedData, watcher: Watcher, method: str
 ) -> None:
     decay = {"learning_rate": 1e20, "weight_decay": 1e20}  # their product is too large for a float32

@@ -27,7 +27,8 @@ FULL = {"method": "full"}
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Without dropout, and with embeddings large enough that, frozen, they can still say anything."""
+    """Without dropout, and with embeddings large enough that, frozen, they can still say
+    anything."""
     folder = tiny.tiny_gpt2(tmp_path_factory.mktemp("tiny-gpt2"))
     model = GPT2LMHeadModel.from_pretrained(folder, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     with torch.no_grad():

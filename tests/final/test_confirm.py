@@ -1,4 +1,4 @@
-"""What is chosen, and what becomes of the models that an earlier end of the study left."""
+"""The choice of the winner, and the models that an earlier end of the study left."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_models_change_places_when_another_method_wins(ended: Store) -> None:
     assert (ended.final_dir / "model" / "weights").read_text() == "4"
 
 
-def test_a_model_makes_room_for_a_new_winner_of_another_method(ended: Store) -> None:
+def test_a_model_gives_way_to_a_new_winner_of_another_method(ended: Store) -> None:
     _arrange_folders(ended, choice(ended, ia3=9, lora=3))
     assert kept(ended) == {"methods/lora": 3}
 
@@ -134,8 +134,8 @@ def test_a_kept_record_hears_of_later_seeds_and_readings(ended: Store) -> None:
         ended.note_test_reading(one[0], one)
     first, second = choice(ended, lora=3, ia3=4)
     candidate = Candidate(3, {}, 0.8, (0.7, 0.6), 0.65, (0.1, 1.0))
-    told = Confirmation((candidate,), 0.15, Cost())
-    _update_records(ended, [replace(first, confirmation=told), second])
+    confirmed = Confirmation((candidate,), 0.15, Cost())
+    _update_records(ended, [replace(first, confirmation=confirmed), second])
     final, other = ended.final(), ended.final(ended.method_dir("ia3"))
     assert final is not None and other is not None
-    assert (final.confirmation, final.test_readings, other.test_readings) == (told, 2, 2)
+    assert (final.confirmation, final.test_readings, other.test_readings) == (confirmed, 2, 2)

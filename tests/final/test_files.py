@@ -36,7 +36,7 @@ def test_a_text_of_any_length_and_any_character_is_read_again(tmp_path: Path) ->
     assert found[0].label == ("a|b",)
 
 
-def test_several_labels_are_joined_so_that_they_can_be_told_apart(tmp_path: Path) -> None:
+def test_several_labels_are_joined_so_that_they_can_be_distinguished(tmp_path: Path) -> None:
     truth = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]])
     decided = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]])
     labels = LabelSpace("multi_label", ("a", "b|c", "a|b|c"))

@@ -46,7 +46,7 @@ def test_another_winner_changes_places_with_the_former(store: Store) -> None:
     assert settled(store, final=2, lora=1, head=3) == {"final": 2, "lora": 1, "head": 3}
 
 
-def test_what_was_not_chosen_again_goes_but_a_winner_stays_until_there_is_another(store: Store) -> None:
+def test_a_model_not_chosen_again_is_deleted_but_a_winner_stays_until_the_next(store: Store) -> None:
     assert settled(store, final=4, ia3=2, head=5) == {"final": 1, "ia3": 2}
 
 

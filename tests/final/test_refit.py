@@ -1,4 +1,5 @@
-"""`study.refit` as its user sees it: the winner trained once more on train and validation rows, tested, and kept."""
+"""`study.refit` as its user sees it: the winner trained once more on train and validation rows,
+tested, and kept."""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def _worked(cost: Cost) -> Cost:
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, int]]:
-    """Each model that was scored, held so that no other takes its place, with the number of rows."""
+    """Each model that was scored, held so that no other takes its place, with the number of
+    rows."""
     seen: list[tuple[nn.Module, int]] = []
 
     def predict(model: nn.Module, dataset: Any, **options: Any) -> evaluation.Predictions:
@@ -174,8 +176,8 @@ def test_a_stop_between_the_trainings_loses_nothing(
     assert (tmp_path / "run" / "retrained" / "0000" / "record.json").exists() and opened == []
     assert Store(tmp_path / "run").final() is None
     assert run(*options) == 0
-    told = capsys.readouterr().err
-    assert "trial 0 was retrained already; what is left is its refit" in told and "from scratch" not in told
+    output = capsys.readouterr().err
+    assert "trial 0 was retrained already; what is left is its refit" in output and "from scratch" not in output
     assert final(tmp_path).test_readings == 1 and opened == [TEST]
 
     assert run(*options, folder=tmp_path / "whole") == 0
@@ -190,8 +192,8 @@ def test_another_kind_is_trained_and_read_again_and_counted(
     assert run("adapter=head") == 0
     plain, kept = final(tmp_path), weights(tmp_path)
     assert run("adapter=head", "study.refit=true") == 0
-    told, refitted = capsys.readouterr().err, final(tmp_path)
-    assert "trial 0 was retrained already; what is left is its refit" in told
+    output, refitted = capsys.readouterr().err, final(tmp_path)
+    assert "trial 0 was retrained already; what is left is its refit" in output
     assert (plain.test_readings, refitted.test_readings) == (1, 2) and not same(kept, weights(tmp_path))
     assert refitted.retraining == plain.retraining
     assert ["study.refit=true" in record.command for record in (plain, refitted)] == [False, True]
@@ -225,21 +227,22 @@ def test_each_method_of_a_group_run_is_refitted(run: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("loading", "told"),
+    ("loading", "expected"),
     [
         (True, "trial 0 could not be refitted: out of memory"),
         (False, "the winner could not be refitted: diverged: training loss is nan at step 1 of 20"),
     ],
     ids=["out of memory", "diverged"],
 )
-def test_a_refit_that_fails_is_told_and_reads_no_test_row(
+def test_a_refit_that_fails_is_reported_and_reads_no_test_row(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], opened: list[int],
-    loading: bool, told: str,
+    loading: bool, expected: str,
 ) -> None:  # fmt: skip
     plan = finish.refit_plan
 
     def break_(*given: Any) -> Any:
-        """From the refit on."""
+        """Break training from the refit on: it runs out of memory while loading, or its loss is
+        NaN."""
 
         def fail(*_: Any, **__: Any) -> float:
             raise MemoryError
@@ -251,7 +254,7 @@ def test_a_refit_that_fails_is_told_and_reads_no_test_row(
 
     monkeypatch.setattr(finish, "refit_plan", break_)
     assert run("study.refit=true", "adapter=lora") == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert opened == [] and not (tmp_path / "run" / "final").exists()
 
 

@@ -94,7 +94,7 @@ def test_where_less_is_better_the_least_mean_leads(tmp_path: Path) -> None:
     assert first.mean is not None and second.mean is not None and first.mean < second.mean
 
 
-def test_what_was_trained_is_not_trained_again_after_an_interrupt(tmp_path: Path) -> None:
+def test_a_finished_repeat_is_not_trained_again_after_an_interrupt(tmp_path: Path) -> None:
     options = ("study.confirm_seeds=2", "study.confirm_top=2")
     whole = run(tmp_path / "a", *options)
     stopped: list[int] = []

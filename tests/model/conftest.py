@@ -1,4 +1,4 @@
-"""What the tests of this room share: tiny models as directories, and the five ways to train them."""
+"""Fixtures of the model tests: tiny models as directories, and the five ways to train them."""
 
 from __future__ import annotations
 

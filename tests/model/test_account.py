@@ -1,4 +1,4 @@
-"""What the weights are for, and that they are counted once and for what they stand for."""
+"""The parameter account: each weight is counted once, in the right group."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def test_shipped_architectures_have_the_published_size(name: str) -> None:
 
 
 def test_phi2_as_published() -> None:
-    """The source's fused Wqkv, fc1 and fc2 are as many weights at rank 16 as q_proj, v_proj, fc1 and fc2."""
+    """The source's fused Wqkv, fc1 and fc2 are as many weights at rank 16 as q_proj, v_proj, fc1
+    and fc2."""
     lora = LoraConfig(task_type=TaskType.CAUSAL_LM, r=16, target_modules=["q_proj", "v_proj", "fc1", "fc2"])
     found = count(get_peft_model(on_meta("phi2"), lora, low_cpu_mem_usage=True))
     assert (found.total, found.trainable) == (2_798_033_920, 18_350_080)

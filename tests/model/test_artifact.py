@@ -137,7 +137,8 @@ def test_the_card_says_how_to_load(
 def test_texts_are_cut_where_those_of_the_study_were(
     configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By whatever the card shows, and the tokenizer that other trials share is left as it was."""
+    """The code on the card cuts texts at the study's length, and the tokenizer that trials share
+    is unchanged."""
     config, base_models = configure("gpt2", "lora", dataset={"max_length": 3}), BaseModelCache("cpu")
     tokenizer, long = base_models.tokenizer(config.model), "card fees balance card fees"
     with base_models.model(TrainSettings.of(config), labels) as model:
@@ -198,7 +199,7 @@ def test_files_are_for_other_users_and_machines(configure: Configure, labels: La
         ({"path": "a/b", "gguf_file": "q4.gguf"}, "q4.gguf, which sweep.model.artifact.load converts"),
     ],
 )
-def test_what_other_machines_call_the_base(base: dict[str, Any], name: str) -> None:
+def test_the_name_of_the_base_for_other_machines(base: dict[str, Any], name: str) -> None:
     assert base_name(ModelConfig.model_validate(base)) == name
 
 

@@ -82,8 +82,9 @@ def test_a_file_that_describes_nothing(tmp_path: Path, text: str, rule: str) -> 
 
 
 def test_the_account_of_phi2_is_the_published_one() -> None:
-    """The source trained the fused Wqkv, fc1 and fc2 of the model's first implementation: 16 * (2560 + 7680 +
-    2 * (2560 + 10240)) * 32. Of today's class, q_proj, v_proj, fc1 and fc2 make the same number."""
+    """The source trained the fused Wqkv, fc1 and fc2 of the model's first implementation: 16 *
+    (2560 + 7680 + 2 * (2560 + 10240)) * 32. Of today's class, q_proj, v_proj, fc1 and fc2 make the
+    same number."""
     from peft import LoraConfig, get_peft_model
 
     with torch.device("meta"):

@@ -24,7 +24,7 @@ PIECES = [
 
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
 def test_a_batch_with_an_end_mark_in_one_text_is_scored(name: str, tmp_path: Path) -> None:
-    """By the saved tokenizer too, with the same scores, alone or not."""
+    """The saved tokenizer gives the same scores too, for a text alone or in a batch."""
     model = save_architecture(name, tmp_path / "model", word_tokenizer())
     tokenizer = load_tokenizer(ModelConfig(path=str(tmp_path / "model")))
     tokenizer.save_pretrained(tmp_path / "saved")

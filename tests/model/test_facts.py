@@ -1,4 +1,5 @@
-"""Model folders whose config.json or index says what cannot be, refused before a weight is read."""
+"""Model folders whose config.json or index says what cannot be, refused before a weight is
+read."""
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ def refused(config: Config, labels: LabelSpace) -> str:
         ("[]", "its config.json has no model_type"),
     ],
 )
-def test_told_without_torch(
+def test_faults_found_without_torch(
     changes: dict[str, Any] | str, message: str, copied: Callable[..., Config], labels: LabelSpace
 ) -> None:
     config = copied("bert", changes)
@@ -93,7 +94,7 @@ def test_told_without_torch(
         ("gpt2", {"quantization_config": {"quant_method": "nope"}}, "quant_method: nope, which transformers does not know"),
     ],
 )  # fmt: skip
-def test_told_by_transformers(
+def test_faults_that_transformers_finds(
     model: str, changes: dict[str, Any], message: str, copied: Callable[..., Config], labels: LabelSpace
 ) -> None:
     assert message in refused(copied(model, changes), labels)

@@ -146,7 +146,7 @@ def test_a_folder_that_takes_no_file_stops_no_trial(tmp_path: Path, caplog: pyte
     assert "could not be kept" in caplog.text
 
 
-def test_a_base_that_is_unsuited_is_asked_once() -> None:
+def test_a_base_that_cannot_be_packed_is_asked_once() -> None:
     cache, answers = FeatureCache(), iter([NotPackable("pools oddly")])
 
     def refused() -> Tensor:

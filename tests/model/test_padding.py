@@ -29,7 +29,7 @@ TEXTS = tuple(" ".join(WORDS[start : start + count]) for start, count in ((3, 6)
 
 
 def scores(model: nn.Module, tokenizer: Any, folder: Path, *, at_once: int, max_length: int | None = None) -> Tensor:
-    """As an evaluation does it."""
+    """Return the scores of an evaluation."""
     rows = Rows(TEXTS, None, (0,) * len(TEXTS))
     found = tokenise(rows, tokenizer, labels=LABELS, max_length=max_length, cache=folder)
     collate, starts = collator(tokenizer, LABELS), range(0, len(TEXTS), at_once)
@@ -81,7 +81,7 @@ def test_an_architecture_with_code_of_its_own_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("adapter", ["lora", "head", "full"])
 def test_the_saved_tokenizer_pads_as_the_study_did(adapter: str, tmp_path: Path) -> None:
-    """By whatever loads it, in a batch or alone."""
+    """The padding is the same for every loader, in a batch or alone."""
     folder = tiny.tiny_gpt2(tmp_path / "gpt2")
     left = AutoTokenizer.from_pretrained(folder, padding_side="left")
     left.save_pretrained(folder)

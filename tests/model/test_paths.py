@@ -1,4 +1,4 @@
-"""What a model path may be, and what identifies a model."""
+"""The values that a model path may have, and the values that identify a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_hub_id_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/no/such/dir", "./here", "../there", "a/b/c", "two words", ""])
-def test_what_can_be_no_model(path: str) -> None:
+def test_paths_that_cannot_be_a_model(path: str) -> None:
     with pytest.raises(UserError, match="model.path: is .*must be a hub id, a local directory"):
         resolve(path)
 
@@ -71,7 +71,7 @@ def test_fingerprint_is_of_the_bytes(folders: dict[str, Path], tmp_path: Path) -
 
 
 class Hub:
-    """Answers the one question that is asked of the hub, from a table; an exception in it is raised."""
+    """A hub that answers its one question from a table; an exception in the table is raised."""
 
     known: dict[tuple[str, str | None], Any] = {}
 

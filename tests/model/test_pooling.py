@@ -1,4 +1,5 @@
-"""The vector that a head is given, whatever the architecture, the adapter and the side of the padding."""
+"""The vector that a head is given, whatever the architecture, the adapter and the side of the
+padding."""
 
 from __future__ import annotations
 

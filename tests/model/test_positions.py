@@ -1,4 +1,4 @@
-"""How many tokens a row may have, held against what each architecture really takes."""
+"""The limit of tokens in a row, compared with the length that each architecture really takes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_limit_is_what_the_embeddings_take(name: str, kept: int, tmp_path: P
     "name", sorted({*ARCHITECTURES} - {*ABSOLUTE, *BEHIND_THE_PADDING, "mpnet", "xlnet", "canine"})
 )
 def test_no_limit_is_more_than_an_architecture_takes(name: str, tmp_path: Path) -> None:
-    """Of relative and rotary positions the config says how many the model was made for."""
+    """For relative and rotary positions the limit is the length in the config."""
     model = save_architecture(name, tmp_path, word_tokenizer())
     assert limit_of(tmp_path) == POSITIONS and takes(model, POSITIONS)
 

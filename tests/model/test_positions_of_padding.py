@@ -50,7 +50,8 @@ def test_a_pad_token_that_is_a_word_is_kept(own: int | None, kept: int, labels: 
 
 @pytest.fixture
 def roberta(configure: Configure, tmp_path: Path) -> Config:
-    """Its config names [UNK] as the token that pads, its tokenizer [PAD]; the latter would pad on the left."""
+    """Its config names [UNK] as the token that pads, its tokenizer [PAD]; the latter would pad on
+    the left."""
     folder = tmp_path / "roberta"
     shutil.copytree(configure("roberta").model.path, folder)
     for name, change in (("config.json", {"pad_token_id": 1}), ("tokenizer_config.json", {"padding_side": "left"})):

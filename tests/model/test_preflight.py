@@ -1,4 +1,4 @@
-"""What is known before a weight is read, and every fault that can be told then."""
+"""The facts and the faults of a model that are known before a weight is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Models without weights: the architecture alone, whole or shrunk, and the same weights in every trial."""
+"""Models without weights: the architecture alone, whole or shrunk, and the same weights in every
+trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set holds that a model cannot take, told before anything is trained."""
+"""Rows that a model cannot take, found before any training."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_text_that_gives_no_token(split: str, tmp_path: Path) -> None:
     (fault,) = found.faults
     role = {fault.message.split(" of ")[1].split(" ")[0]} & {"train", "validation", "test"}
     assert fault.path == "dataset.text_column" and (role == {"test"}) == (split == "test")
-    assert fault.message.startswith("holds 1 texts that the tokenizer makes no token of: row 21 of ")
+    assert fault.message.startswith("holds 1 texts for which the tokenizer gives no token: row 21 of ")
     assert "'\U0001f642'" in fault.message
 
 
@@ -103,14 +103,14 @@ def test_an_end_mark_in_a_text_is_no_fault(tmp_path: Path) -> None:
     assert not looked(tmp_path / "bart", tmp_path, [*GOOD, f"ba {END} be"]).faults
 
 
-def test_a_length_that_the_model_cannot_take_is_told(tmp_path: Path) -> None:
+def test_a_length_that_the_model_cannot_take_is_reported(tmp_path: Path) -> None:
     save_architecture("roberta", tmp_path / "roberta", word_tokenizer())
     found = looked(tmp_path / "roberta", tmp_path, GOOD, dataset={"max_length": 200})
     model = tmp_path / "roberta"
     assert found.notes == (f"dataset.max_length is 200, but {model} takes 39 tokens: texts are cut there",)
 
 
-def test_padding_to_the_limit_is_told(tmp_path: Path) -> None:
+def test_padding_to_the_limit_is_reported(tmp_path: Path) -> None:
     save_architecture("fnet", tmp_path / "fnet", word_tokenizer())
     (note,) = looked(tmp_path / "fnet", tmp_path, [WORDS[0], *GOOD], dataset={"max_length": 16}).notes
     assert "fnet reads padding as if it were text: every row is padded to 16 tokens" in note

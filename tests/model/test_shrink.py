@@ -1,4 +1,5 @@
-"""Smaller models of shipped architectures: sizes that are asked for, sizes that follow, and rules."""
+"""Smaller models of shipped architectures: sizes that are asked for, sizes that follow, and
+rules."""
 
 from __future__ import annotations
 

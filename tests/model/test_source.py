@@ -1,4 +1,5 @@
-"""Random models, other tokenizers and GGUF files, from config to preflight, training and loading."""
+"""Random models, other tokenizers and GGUF files, from config to preflight, training and
+loading."""
 
 from __future__ import annotations
 

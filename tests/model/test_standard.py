@@ -75,7 +75,7 @@ def test_the_folder_is_no_model_of_transformers(
 
 
 @pytest.mark.parametrize(("model", "adapter"), [("bert", "lora"), ("distilbert", "full"), ("llama", "head")])
-def test_what_is_saved_of_a_loaded_model(
+def test_saving_a_loaded_model(
     model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
     scores = trained(tmp_path, configure(model, adapter, model={"pooling": "mean"}), labels)
@@ -117,7 +117,7 @@ def test_without_a_pooling_nothing_is_marked(configure: Configure, labels: Label
 
 @pytest.mark.parametrize("adapter", ["lora", "head", "full"])
 def test_folders_without_marks_load_too(adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
-    """As they were written before there were marks."""
+    """Older versions wrote folders without marks."""
     scores = trained(tmp_path, configure("bert", adapter, model={"pooling": "mean"}), labels)
     (tmp_path / ARCHITECTURE).rename(tmp_path / "config.json")
     if adapter == "full":
@@ -136,7 +136,7 @@ def test_a_folder_that_held_a_pooled_model(configure: Configure, labels: LabelSp
 
 
 @pytest.mark.parametrize("adapter", ["lora", "full"])
-def test_what_is_saved_of_a_model_that_the_card_loaded(
+def test_saving_a_model_that_the_card_loaded(
     adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(tmp_path, configure("bert", adapter, model={"pooling": "mean"}), labels)

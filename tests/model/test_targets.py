@@ -1,4 +1,4 @@
-"""Where adapters go by default."""
+"""The default targets of adapters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_named_feedforward_layers_are_known(kind: str = "bert") -> None:
     assert adapter.targets(model, head_modules(model))[1] == ["output.dense"]
 
 
-def test_a_layout_nobody_knows() -> None:
+def test_layers_with_unknown_names() -> None:
     model = outline("fnet")
     with pytest.raises(UserError, match="adapter.target_modules: must be given: no default is known for fnet"):
         LoraConfig().targets(model, head_modules(model))

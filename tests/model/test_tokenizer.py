@@ -30,7 +30,7 @@ def test_own_pad_token_is_kept(configure: Configure) -> None:
 
 
 def test_pad_token_beyond_the_embeddings(configure: Configure, tmp_path: Path) -> None:
-    """As in chat models whose tokenizer gained a pad token that the embeddings were not made longer for."""
+    """Some chat models have a pad token in the tokenizer, but no row for it in the embeddings."""
     folder = tmp_path / "model"
     shutil.copytree(configure("llama").model.path, folder)
     tokenizer = load_tokenizer(ModelConfig(path=str(folder)))

@@ -92,7 +92,7 @@ def test_position_biases_are_those_of_the_row_alone(configure: Configure, labels
         assert torch.allclose(scores(scorer, tokenizer), expected, atol=1e-5)
 
 
-def test_an_answer_scores_as_it_does_among_all(configure: Configure, labels: LabelSpace) -> None:
+def test_an_answer_scores_as_it_does_beside_all_others(configure: Configure, labels: LabelSpace) -> None:
     base_models, config = BaseModelCache("cpu"), prompted(configure)
     tokenizer, answers = base_models.tokenizer(config.model), torch.tensor([2, 0, 1])
     with base_models.model(TrainSettings.of(config), labels) as scorer:
@@ -147,7 +147,8 @@ def test_account_is_that_of_the_loaded_model(
 
 
 def test_account_of_phi_2() -> None:
-    """At full size: 2,779,683,840 published weights, and rank 16 on four modules of each of 32 layers."""
+    """At full size: 2,779,683,840 published weights, and rank 16 on four modules of each of 32
+    layers."""
     width, inner, layers = 2560, 10240, 32
     shape = PhiConfig(vocab_size=51200, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""What a plan tells its user beside faults."""
+"""The advice that a plan has for its user, beside faults."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sweep.errors import UserError
 from sweep.plan.plan import make_plan
 
 
-def test_a_warmup_of_most_of_the_trial_is_told() -> None:
+def test_a_warmup_of_most_of_the_trial_is_reported() -> None:
     plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
     (note,) = plan.notes
     assert note == "optimizer.warmup_steps is 150, more than a third of the 207 steps of this trial"
     assert not make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=69", "trainer.num_train_epochs=3"]).notes
 
 
-def test_a_warmup_that_the_search_could_draw_is_told(tmp_path: Path) -> None:
+def test_a_warmup_that_the_search_could_draw_is_reported(tmp_path: Path) -> None:
     space = "optimizer.warmup_steps: {low: 0.0, high: 0.5}\ntrainer.num_train_epochs: {low: 1, high: 4}\n"
     (note,) = make_plan([QUICK, space_file(tmp_path, space)]).notes
     rule = "is 0.5, which is 35 steps, more than a third of the 69 steps of the shortest trial of this search"
@@ -32,7 +32,7 @@ MORE = f"{IDLE}, unless a larger study.n_trials is to follow"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["study.pruner=none"], f"study.pruner is none: {IDLE}"),
         (["study.pruner=none", "study.timeout=3600", "study.n_trials=500"], f"study.pruner is none: {IDLE}"),
@@ -45,8 +45,8 @@ MORE = f"{IDLE}, unless a larger study.n_trials is to follow"
         ),
     ],
 )
-def test_early_evaluations_that_stop_no_trial_are_told(arguments: list[str], told: str) -> None:
-    assert make_plan([QUICK, *arguments]).notes == (f"trainer.eval_strategy is early, but {told}",)
+def test_early_evaluations_that_stop_no_trial_are_reported(arguments: list[str], expected: str) -> None:
+    assert make_plan([QUICK, *arguments]).notes == (f"trainer.eval_strategy is early, but {expected}",)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_early_evaluations_that_were_asked_for_or_can_stop_a_trial_or_cost_nothi
     assert not [note for note in make_plan([QUICK, *arguments]).notes if "eval_strategy is early" in note]
 
 
-def test_early_evaluations_that_a_space_or_an_experiment_asks_for_are_not_told(tmp_path: Path) -> None:
+def test_early_evaluations_that_a_space_or_an_experiment_asks_for_are_not_reported(tmp_path: Path) -> None:
     searched = space_file(tmp_path, "trainer.eval_strategy: {choices: [early, epoch]}")
     assert make_plan([QUICK, searched, "study.pruner=none"]).notes == ()
     (tmp_path / "experiment").mkdir()
@@ -79,7 +79,7 @@ def test_early_evaluations_that_a_space_or_an_experiment_asks_for_are_not_told(t
     assert make_plan(["+experiment=mine", "--config-dir", str(tmp_path)]).notes == ()
 
 
-def test_the_command_of_one_trial_evaluates_as_the_search_did_and_is_told_nothing(tmp_path: Path) -> None:
+def test_the_command_of_one_trial_evaluates_as_the_search_did_and_has_no_note(tmp_path: Path) -> None:
     plan = make_plan([QUICK, space_file(tmp_path, "trainer.eval_strategy: {choices: [early, epoch]}")])
     for strategy in ("early", "epoch"):
         again = make_plan(shlex.split(plan.trial(0, {"trainer.eval_strategy": strategy}).command)[3:])
@@ -88,7 +88,7 @@ def test_the_command_of_one_trial_evaluates_as_the_search_did_and_is_told_nothin
     assert (alone.config.trainer.eval_strategy, alone.notes) == ("early", ())
 
 
-def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+def test_values_that_do_not_go_together_are_reported(tmp_path: Path) -> None:
     """Each is right alone."""
     text = "adapter: {choices: [lora, ia3]}\nadapter.r: {choices: [4, 8]}\noptimizer.learning_rate: {low: 1.0e-4, high: 1.0e-3}\n"
     (note,) = make_plan([QUICK, space_file(tmp_path, text), "study.n_trials=4"]).notes
@@ -105,7 +105,7 @@ def test_values_that_do_not_go_together_are_told(tmp_path: Path) -> None:
         plan.trial(0, {"adapter": "ia3", "adapter.r": 4})
 
 
-def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Path) -> None:
+def test_settings_without_effect_are_reported_where_the_user_made_them(tmp_path: Path) -> None:
     """The revisions and delimiters that ship are of the originals."""
     for split in ("train", "test"):
         rows = [{"text": f"{split} {row}", "label": "ab"[row % 2]} for row in range(20)]
@@ -114,8 +114,8 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
     text = f"path: {tmp_path}\nrevision: v1\nquoting: false\nlabel_names: null\n"
     (tmp_path / "dataset/mine.yaml").write_text(text)
     base = ["model=minilm", "study.space=null", "study.n_trials=1", "trainer.eval_strategy=epoch"]
-    told = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
-    assert told == (
+    warnings = make_plan([*base, "dataset=mine", "--config-dir", str(tmp_path)]).splits.warnings
+    assert warnings == (
         "dataset.revision (v1) has no effect: dataset.path is a folder or file here, not on the hub",
         "dataset.quoting (false) has no effect: what is read is JSON",
     )
@@ -126,7 +126,7 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             ["adapter.double_quantization=false"],
@@ -141,27 +141,29 @@ def test_settings_without_effect_are_told_where_the_user_made_them(tmp_path: Pat
     ],
     ids=str,
 )
-def test_values_that_others_keep_without_effect_are_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_values_that_others_keep_without_effect_are_reported(
+    tmp_path: Path, arguments: list[str], expected: str
+) -> None:
     for split in ("train", "validation", "test"):
         rows = "".join(f"{split} {row},{'ab'[row % 2]}\n" for row in range(20))
         (tmp_path / f"{split}.csv").write_text(f"text,label\n{rows}")
     (note,) = make_plan([QUICK, "dataset=custom", f"dataset.path={tmp_path}", *arguments]).notes
-    assert note.startswith(told)
+    assert note.startswith(expected)
 
 
-def test_a_key_that_a_searched_group_decides_is_not_told(tmp_path: Path) -> None:
+def test_a_key_that_a_searched_group_decides_is_not_reported(tmp_path: Path) -> None:
     for searched in ("adapter: {choices: [lora, qlora]}", "adapter.quantization: {choices: [none, nf4]}"):
         space = space_file(tmp_path, searched)
         assert make_plan([QUICK, space, "adapter.double_quantization=false"]).notes == ()
 
 
-def test_keys_that_the_command_line_takes_out_of_the_space_are_told_in_one_note() -> None:
+def test_keys_that_the_command_line_takes_out_of_the_space_are_reported_in_one_note() -> None:
     (note,) = make_plan([QUICK, "optimizer.weight_decay=0", "trainer.num_train_epochs=3"]).notes
-    told = "optimizer.weight_decay is 0 and trainer.num_train_epochs is 3"
-    assert note == f"{told}, from the command line, and are not searched"
+    expected = "optimizer.weight_decay is 0 and trainer.num_train_epochs is 3"
+    assert note == f"{expected}, from the command line, and are not searched"
 
 
-def test_a_warmup_is_told_once() -> None:
+def test_a_warmup_is_reported_once() -> None:
     (note,) = make_plan([QUICK, "optimizer.warmup_steps=0.9"]).notes[1:]
     assert note.endswith("of the 105 steps of the shortest trial of this search")
 
@@ -174,16 +176,16 @@ def test_a_share_of_one_step_is_no_warmup(tmp_path: Path) -> None:
         make_plan([QUICK, *one, "optimizer.warmup_steps=0.1"])
 
 
-def test_keys_that_a_sampler_does_not_learn_are_told(tmp_path: Path) -> None:
+def test_keys_that_a_sampler_does_not_learn_are_reported(tmp_path: Path) -> None:
     (note,) = make_plan([QUICK, "study.sampler=cmaes"]).notes
-    told = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
-    assert note == f"{told}; tpe learns them too"
+    expected = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
+    assert note == f"{expected}; tpe learns them too"
     assert not make_plan([QUICK, "study.sampler=gp"]).notes
     (note,) = make_plan([QUICK, "study.sampler=gp", "study.space=adapters", "study.n_trials=10"]).notes
     assert "draws keys with conditions at random: adapter.r" in note
 
 
-def test_a_small_share_of_few_steps_is_not_told(tmp_path: Path) -> None:
+def test_a_small_share_of_few_steps_is_not_reported(tmp_path: Path) -> None:
     rows = "".join(f"text {row},{'ab'[row % 2]}\n" for row in range(40))
     (tmp_path / "train.csv").write_text(f"text,label\n{rows}")
     data = ["dataset=custom", f"dataset.path={tmp_path}", "dataset.test_split=null", "dataset.test_ratio=0.5"]

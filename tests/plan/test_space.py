@@ -35,7 +35,7 @@ def test_a_value_from_the_command_line_is_not_searched() -> None:
 
 
 @pytest.mark.parametrize(("adapter", "searched"), [("lora", True), ("ia3", False)])
-def test_what_depends_on_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
+def test_a_key_under_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
     plan = make_plan([QUICK, "study.space=adapters", f"adapter={adapter}"])
     assert "adapter" not in plan.space
     assert ("adapter.r" in plan.space) == searched

@@ -36,7 +36,7 @@ def test_a_record_that_cannot_be_read_is_set_aside(tmp_path: Path, damage: bytes
     assert "record.json.damaged-2" in recover(store)[0]
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_trial(record(3))
     for name in ("lock.json.tmp", "trials/0003/record.json.tmp", "wandb-mock/runs/x.partial", ".scratch/sweep-x/big"):
@@ -95,7 +95,7 @@ def test_odd_events_and_readings_are_left_out(tmp_path: Path) -> None:
     assert store.test_readings() == 3  # nobody knows what the first line said
 
 
-def test_how_a_trial_without_a_record_ended_is_known(tmp_path: Path) -> None:
+def test_the_end_of_a_trial_without_a_record_is_known(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
     store.begin_trial(3)
@@ -126,7 +126,7 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
     assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
 
 
-def test_what_was_half_written_to_the_cache_goes_after_a_day(tmp_path: Path) -> None:
+def test_half_written_cache_files_are_deleted_after_a_day(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
     old, new = tmp_path / "features" / "old.tmp", tmp_path / "features" / "new.tmp"
     for file in (old, new):

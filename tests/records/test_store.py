@@ -39,7 +39,7 @@ def test_events_come_back_in_order_and_a_cut_off_line_is_left_out(tmp_path: Path
     assert store.events(0) == [step, POINT]
 
 
-def test_what_is_not_there_is_none(tmp_path: Path) -> None:
+def test_an_absent_record_is_none(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert (store.lock(), store.final(), store.trials(), store.events(0)) == (None, None, [], [])
 

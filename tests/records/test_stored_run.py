@@ -1,7 +1,7 @@
 """A run directory of version 0.1.0, whose records have no `schema_version`, in `stored_run/`.
 
-Four trials of a random model with one layer, two values compared, fresh seeds and a refit. `study.sql` is a dump of the
-study's database.
+Four trials of a random model with one layer, two values compared, fresh seeds and a refit.
+`study.sql` is a dump of the study's database.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def test_a_run_directory_of_a_newer_version_is_refused(
     path = stored.root / "lock.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": SCHEMA_VERSION + 1}))
     assert run(monkeypatch, "report", str(stored.root)) == 2
-    told = capsys.readouterr().err
-    assert f"lock.json: was written by sweep 0.1.0 (records of version {SCHEMA_VERSION + 1})" in told
-    assert "upgrade sweep, or name a new run_dir" in told and "Traceback" not in told
+    output = capsys.readouterr().err
+    assert f"lock.json: was written by sweep 0.1.0 (records of version {SCHEMA_VERSION + 1})" in output
+    assert "upgrade sweep, or name a new run_dir" in output and "Traceback" not in output
     with pytest.raises(UserError, match="upgrade sweep"), opened(make_plan(arguments(stored, trials=6))):
         pass
     assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION + 1

@@ -163,7 +163,8 @@ def six_trials() -> tuple[TrialRecord, ...]:
 
 
 def matrix(labels: Sequence[str], right: int, wrong: int) -> tuple[tuple[int, ...], ...]:
-    """`right` rows a label on the diagonal; `wrong` of every third label taken for the next one."""
+    """`right` rows a label on the diagonal; `wrong` of every third label taken for the next
+    one."""
     number = len(labels)
     return tuple(
         tuple(right if i == j else wrong if i % 3 == 0 and j == (i + 1) % number else 0 for j in range(number))

@@ -1,4 +1,4 @@
-"""What trained the trials, and what that means for the retraining."""
+"""The engines that trained the trials, and their effect on the retraining."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_sum_of_costs_names_every_engine():
     assert "cost/engine" not in cost(1.0, 1).account
 
 
-def test_what_a_lost_trial_had_cost_is_not_known(make):
+def test_the_cost_of_a_lost_trial_is_not_known(make):
     lost = Failed(FailureReason.LOST, "the process ended before the trial did", (), Cost())
     trials = (*six_trials()[:5], replace(six_trials()[5], outcome=lost))
     text = words(make(trials))

@@ -47,7 +47,7 @@ def test_of_several_labels_a_row_those_without_one_count_as_0(make):
     assert caution.startswith(f"1 of {len(names)} labels have no test row") and caution.endswith("count them as 0.")
 
 
-def test_texts_in_two_splits_are_told_beside_the_scores(make):
+def test_texts_in_two_splits_are_reported_beside_the_scores(make):
     repeated = (Duplicates("test", "test", 1, 1, 0), Duplicates("test", "train", 3, 4, 1))
     facts = known(make(six_trials()), duplicates=repeated)
     assert cautions(facts) == [
@@ -56,7 +56,7 @@ def test_texts_in_two_splits_are_told_beside_the_scores(make):
     ]
 
 
-def test_what_was_told_of_the_data_is_in_the_report(make):
+def test_notes_on_the_data_are_in_the_report(make):
     facts = known(make(six_trials()), notes=("2 of 9 train rows have no text and are left out", "a <b>"))
     assert "- 2 of 9 train rows have no text and are left out.\n- a &lt;b&gt;.\n" in part("experiment", facts)
 

@@ -104,7 +104,7 @@ def test_nothing_completed(make):
 
 def test_too_few_trials_give_no_direction(make):
     text = part("hyperparameters", read(make(study(4))))
-    assert "directions are told from 5 completed trials, importances from 8" in text
+    assert "directions are shown from 5 completed trials, importances from 8" in text
     assert "scored better" not in text
     assert rows(text)[0] == ["hyperparameter", "trials", "tried", "best so far"]
     assert rows(text)[2] == [f"`{LR}`", "4", "1e-05 to 8e-05", "8e-05"]

@@ -20,8 +20,8 @@ def points(accuracies, losses=None, train=None):
     return tuple(Point(point, train[place] if train else None) for place, point in enumerate(found))
 
 
-def course(found, metric, *, maximize, ended=True):
-    moved = observations.course(found, metric, maximize=maximize, ended=ended)
+def moved(found, metric, *, maximize, ended=True):
+    moved = observations.movement(found, metric, maximize=maximize, ended=ended)
     macros = ("not_finite", "movement", "plateau")
     return [line for macro in macros for line in sentences("observations", macro, moved)]
 
@@ -46,17 +46,17 @@ def agreement(first, again):
 
 
 def test_no_evaluation():
-    assert course((), "eval/accuracy", maximize=True) == ["No evaluation was reached."]
+    assert moved((), "eval/accuracy", maximize=True) == ["No evaluation was reached."]
     assert fit(()) == []
 
 
 def test_one_evaluation():
-    assert course(points([0.5]), "eval/accuracy", maximize=True) == ["One evaluation with eval/accuracy: 0.5000."]
+    assert moved(points([0.5]), "eval/accuracy", maximize=True) == ["One evaluation with eval/accuracy: 0.5000."]
     assert fit(points([0.5])) == []
 
 
 def test_evaluations_without_the_metric():
-    assert course(points([0.5, 0.6]), "eval/jaccard", maximize=True) == [
+    assert moved(points([0.5, 0.6]), "eval/jaccard", maximize=True) == [
         "2 evaluations, none of them with eval/jaccard."
     ]
 
@@ -79,7 +79,7 @@ def test_evaluations_without_the_metric():
     ],
 )
 def test_convergence(accuracies, said):
-    assert course(points(accuracies), "eval/accuracy", maximize=True)[-1] == said
+    assert moved(points(accuracies), "eval/accuracy", maximize=True)[-1] == said
 
 
 @pytest.mark.parametrize(
@@ -101,30 +101,30 @@ def test_convergence(accuracies, said):
         ([0.1, 0.3, 0.6, 0.5, 0.5], "No gain after evaluation 3 of 5: the last one is 0.1000 worse than the best."),
     ],
 )
-def test_what_the_first_epoch_brings_makes_no_plateau(accuracies, said):
+def test_gains_of_the_first_epoch_make_no_plateau(accuracies, said):
     at = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 3.0)
     early = tuple(
         replace(point, eval=replace(point.eval, epoch=epoch))
         for point, epoch in zip(points(accuracies), at, strict=False)
     )
-    assert course(early, "eval/accuracy", maximize=True)[-1] == said
+    assert moved(early, "eval/accuracy", maximize=True)[-1] == said
 
 
 def test_a_best_score_that_came_twice_is_said_to_have_come_first_then():
-    assert "best 0.5000 first at evaluation 1." in course(points([0.5, 0.4, 0.5]), "eval/accuracy", maximize=True)[0]
-    assert "best 0.6000 at evaluation 2." in course(points([0.5, 0.6]), "eval/accuracy", maximize=True)[0]
+    assert "best 0.5000 first at evaluation 1." in moved(points([0.5, 0.4, 0.5]), "eval/accuracy", maximize=True)[0]
+    assert "best 0.6000 at evaluation 2." in moved(points([0.5, 0.6]), "eval/accuracy", maximize=True)[0]
 
 
-def test_a_pruned_trial_is_not_told_to_train_longer(make):
+def test_a_pruned_trial_is_not_advised_to_train_longer(make):
     (stopped,) = (one for one in six_trials() if isinstance(one.outcome, Pruned))
     first = six_trials()[0]
     pruned = replace(first, number=1, outcome=Pruned(first.outcome.evals, stopped.outcome.cost))
     found = analysed(read(make([first, pruned]))).rows
-    assert [one.course.plateau is not None for one in found] == [True, False]
+    assert [one.movement.plateau is not None for one in found] == [True, False]
 
 
 def test_a_loss_improves_downwards():
-    sentences = course(points([0.5, 0.6], [2.0, 1.5]), "eval/loss", maximize=False)
+    sentences = moved(points([0.5, 0.6], [2.0, 1.5]), "eval/loss", maximize=False)
     assert (
         sentences[0]
         == "eval/loss fell from 2.0000 (evaluation 1) to 1.5000 (evaluation 2); best 1.5000 at evaluation 2."
@@ -133,10 +133,10 @@ def test_a_loss_improves_downwards():
 
 
 def test_values_that_are_not_finite_are_named_and_left_out():
-    sentences = course(points([0.2, math.nan, 0.4, math.inf]), "eval/accuracy", maximize=True)
+    sentences = moved(points([0.2, math.nan, 0.4, math.inf]), "eval/accuracy", maximize=True)
     assert sentences[0] == "eval/accuracy was not a finite number at evaluation 2, 4."
     assert "from 0.2000 (evaluation 1) to 0.4000 (evaluation 3)" in sentences[1]
-    nothing = course(points([math.nan]), "eval/accuracy", maximize=True)
+    nothing = moved(points([math.nan]), "eval/accuracy", maximize=True)
     assert nothing == ["eval/accuracy was not a finite number at evaluation 1."]
 
 
@@ -193,7 +193,7 @@ def test_every_failure_has_words(reason):
     assert ending(trial(0, {}, Failed(reason, "", (), cost(1, 1))), ())
 
 
-def test_a_full_course_needs_no_words_about_its_end():
+def test_a_trial_of_the_planned_length_needs_no_words_about_its_end():
     assert ending(six_trials()[0], points([0.5])) == ""
     assert ending(trial(0, {}, Pruned((), cost(1, 5))), ()).startswith(
         "Pruned before its first evaluation, 5 of 180 steps"

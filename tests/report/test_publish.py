@@ -24,8 +24,8 @@ class Counting(NullTracker):
         return NullRun()
 
 
-def told(store: Store, body: Callable[[], object] = lambda: None) -> int:
-    """How many study runs a command opens that does `body`."""
+def published_runs(store: Store, body: Callable[[], object] = lambda: None) -> int:
+    """Return the number of study runs that a command opens which does `body`."""
     tracker = Counting()
     with published(store, tracker, config()):
         body()
@@ -33,28 +33,28 @@ def told(store: Store, body: Callable[[], object] = lambda: None) -> int:
 
 
 def test_a_command_that_does_nothing_new_opens_no_study_run(store: Store) -> None:
-    assert told(store) == 1, "nothing was told yet"
-    assert told(store) == 0
+    assert published_runs(store) == 1, "nothing was published yet"
+    assert published_runs(store) == 0
 
 
-def test_another_trial_is_told(store: Store) -> None:
-    told(store)
-    assert told(store, lambda: store.write_trial(completed(9, (0.5,), (0.7,), {}))) == 1
+def test_another_trial_is_reported(store: Store) -> None:
+    published_runs(store)
+    assert published_runs(store, lambda: store.write_trial(completed(9, (0.5,), (0.7,), {}))) == 1
 
 
-def test_a_confirmation_is_told(store: Store) -> None:
-    told(store)
+def test_a_confirmation_is_reported(store: Store) -> None:
+    published_runs(store)
     found: Confirmation = confirmation()
     ending = replace(final(six_trials()[1]), confirmation=found)
-    assert told(store, lambda: store.write_final(ending)) == 1
+    assert published_runs(store, lambda: store.write_final(ending)) == 1
 
 
-def test_a_study_run_that_a_stop_came_into_is_told_again(store: Store) -> None:
+def test_a_study_run_that_a_stop_came_into_is_reported_again(store: Store) -> None:
     class Stopped(Counting):
         def open_study(self, config: Config) -> Run:  # noqa: ARG002
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), published(store, Stopped(), config()):
         pass
-    assert told(store) == 1
-    assert told(store) == 0
+    assert published_runs(store) == 1
+    assert published_runs(store) == 0

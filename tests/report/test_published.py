@@ -105,7 +105,7 @@ def test_an_epoch_without_an_evaluation_at_its_end_has_no_score_and_one_that_did
     assert ["0", "measured (trial 1)", "0.1000", "–", "–"] in evaluated_at(make, 1.0, 1.3)
 
 
-def test_what_was_not_measured_is_a_dash(make):
+def test_a_value_that_was_not_measured_is_a_dash(make):
     assert ["test/accuracy, before fine-tuning", "0.1000", "–", "–"] in rows(beside(make, ONE))
 
 
@@ -120,7 +120,7 @@ def test_a_search_around_the_published_setting_says_what_it_found(make):
     assert "a better setting than the published one: trial 1, eval/accuracy 0.8833" in beside(make, known)
 
 
-def test_what_differs_is_named(reported):
+def test_differences_are_named(reported):
     text = section(words(reported), "Published beside measured").partition("### What differs")[2]
     assert "published with `someone/bigger-model`, measured with `org/small-model`" in text
     assert "Rows of test: published 99, here 100." in text

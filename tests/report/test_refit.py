@@ -1,4 +1,4 @@
-"""What a report says of a refit: whose scores are whose, and what it took."""
+"""The sentences of a report on a refit: the model that each score belongs to, and the cost."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def test_the_first_lines_say_which_model_was_tested(text):
     assert "**Missing so far**" in head and "refit" not in head.partition("**Missing so far**")[2]
 
 
-def test_its_length_is_told_beside_the_retraining(text):
-    told = section(text, "The winner, trial 1, and its retraining")
-    assert "The model kept is" not in told
-    assert "Its validation scores are those of epoch 2 (step 120), the best of 3 evaluations." in told
-    assert "600 rows, 150 of the 225 steps of its schedule, since the retraining was best at epoch 2; 30.00 s" in told
-    assert "mean training loss 0.7700" in told and "run-refit" in told
+def test_its_length_is_reported_beside_the_retraining(text):
+    part = section(text, "The winner, trial 1, and its retraining")
+    assert "The model kept is" not in part
+    assert "Its validation scores are those of epoch 2 (step 120), the best of 3 evaluations." in part
+    assert "600 rows, 150 of the 225 steps of its schedule, since the retraining was best at epoch 2; 30.00 s" in part
+    assert "mean training loss 0.7700" in part and "run-refit" in part
 
 
 def test_test_is_held_against_the_retraining_and_that_is_said(text):
-    told = section(text, "On the test split")
-    assert ["test against validation", "-0.0433"] in [row[:2] for row in rows(told)]
+    part = section(text, "On the test split")
+    assert ["test against validation", "-0.0433"] in [row[:2] for row in rows(part)]
     assert (
         "Validation accuracy, 0.8833 of the model trained on the train rows alone, lies inside the interval of test"
-        in told
+        in part
     )
 
 
@@ -74,10 +74,10 @@ def test_published_figures_are_held_against_what_they_were_before(make, text):
     ]
 
 
-def test_where_everything_is(text):
-    told = section(text, "How to repeat it")
-    assert ["`final/refit/events.jsonl`"] in [row[:1] for row in rows(told)]
-    assert "The winner's refitted model" in told
+def test_the_places_of_all_files(text):
+    part = section(text, "How to repeat it")
+    assert ["`final/refit/events.jsonl`"] in [row[:1] for row in rows(part)]
+    assert "The winner's refitted model" in part
 
 
 def test_tuned_thresholds_are_of_the_retraining(make):
@@ -110,5 +110,5 @@ def test_the_terminal_and_the_dashboard_tell_of_it(make):
         (replace(ended(), refit=None), "the refit of the winner on train and validation rows, and its scores on"),
     ],
 )
-def test_what_is_missing_of_it_is_named(make, ending, said):
+def test_missing_parts_of_a_refit_are_named(make, ending, said):
     assert said in words(make(six_trials(), settings=config(refit=True), ending=ending))

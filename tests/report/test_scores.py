@@ -45,7 +45,7 @@ def test_so_is_the_model_before_training(make, before, said):
 
 
 def against(facts) -> list[list[str]]:
-    """What stands beside the test scores: its name, accuracy and loss."""
+    """Return the rows beside the test scores: name, accuracy and loss."""
     return [row[:3] for row in rows("\n".join(sentences("scores", "against", known(facts))))]
 
 

@@ -72,7 +72,7 @@ def test_a_best_whose_fresh_seeds_failed_is_not_said_to_have_the_lower_mean(make
     assert "better than that of trial 1" not in text
 
 
-def test_no_mean_is_told_where_every_fresh_seed_failed(make):
+def test_no_mean_is_reported_where_every_fresh_seed_failed(make):
     nothing = {"mean": None, "scores": (), "interval": None, "failed": 3}
     first, second = (replace(one, **nothing) for one in confirmation().candidates)
     trials = six_trials()

@@ -74,7 +74,7 @@ def test_epochs_carry_the_mean_of_the_training_losses_before_them(reported, text
     assert ["2", "120", f"{sum(losses) / len(losses):.4f}", "1.7000", "0.5200", "0.5100", "0.5000"] in rows(text)
 
 
-def test_what_was_run(text):
+def test_the_experiment_is_described(text):
     run = section(text, "What was run")
     for said in (
         "`org/small-model` at revision `r1`",
@@ -166,7 +166,7 @@ def test_more_trials_than_the_last_command_asked_for(make):
     assert "2 trials ended, more than the 1 asked for now" in (store.root / "report.md").read_text()
 
 
-def test_a_value_that_was_cut_is_told_beside_the_one_asked_for(make):
+def test_a_value_that_was_cut_is_reported_beside_the_one_asked_for(make):
     cut = completed(0, [0.5], [1.0], {"optimizer.warmup_steps": 300})
     store = make([replace(cut, used={"optimizer.warmup_steps": 39}), completed(1, [0.4], [1.0], {})])
     assert "          optimizer.warmup_steps=300 (39 used)" in summary_lines(store)
@@ -236,14 +236,14 @@ def test_one_trial_without_a_search(make):
     assert "## The training, twice" in text
 
 
-def test_one_trial_that_failed_is_still_told(make):
+def test_one_trial_that_failed_is_still_reported(make):
     failed = trial(0, {}, Failed(FailureReason.DIVERGED, "loss is nan", evals([0.3], [2.0]), cost(7.0, 61)))
     text = words(make([failed], settings=config(n_trials=1)))
     assert "**No trial has completed**" in text
     assert "Diverged: a loss or score was no finite number (after evaluation 1" in text
 
 
-def test_devices_are_told_apart_where_they_differ(make):
+def test_devices_are_distinguished_where_they_differ(make):
     trials = six_trials()[:2]
     other = replace(trials[0], outcome=replace(trials[0].outcome, cost=replace(cost(9.0, 60), device="A GPU")))
     spent = rows(section(words(make([other, trials[1]])), "What it cost"))
@@ -267,12 +267,12 @@ def sized(record, trained):
         ),
     ],
 )
-def test_equal_trials_are_told_by_loss_then_size_then_number(make, losses, sizes, said):
+def test_equal_trials_are_reported_by_loss_then_size_then_number(make, losses, sizes, said):
     tied = [sized(completed(n, [0.5, 0.6], [2.0, losses[n]], {LR: 1e-3, BATCH: 8}), sizes[n]) for n in range(3)]
     assert f"Trials 0, 1, 2 are equal in eval/accuracy (0.6000): {said}." in words(make(tied))
 
 
-def test_equal_evaluations_of_the_winner_are_told(make):
+def test_equal_evaluations_of_the_winner_are_reported(make):
     winner = completed(1, [0.5, 0.9, 0.9], [1.0, 0.6, 0.5], {LR: 1e-3, BATCH: 8})
     text = section(words(make([winner], ending=final(winner))), "The winner")
     assert "The evaluations of epochs 2, 3 are equal in eval/accuracy; that of epoch 2 counts" in text
@@ -385,7 +385,7 @@ def test_a_large_picture_scrolls_and_long_texts_keep_their_width(make, tmp_path)
         (0.7, "has since become the best"),
     ],
 )
-def test_a_winner_that_another_trial_overtook_is_told(make, score, said):
+def test_a_winner_that_another_trial_overtook_is_reported(make, score, said):
     trials = [completed(n, [0.5, (0.6, score)[n]], [2.0, (1.5, 1.0)[n]], {LR: 1e-3, BATCH: 8}) for n in range(2)]
     text = words(make(tuple(trials), ending=final(trials[0])))
     assert said in text and "the final figures are still those of trial 0" in text

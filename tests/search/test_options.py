@@ -117,11 +117,11 @@ def test_a_start_is_a_point_of_the_space(start: dict[str, Any], part: str) -> No
     ({"popsize": 2, "sigma0": 1.0, "use_separable_cma": True, "with_margin": True}, "is refused: "),
     ({"lr_adapt": True, "with_margin": True}, "is refused: "),
 ])  # fmt: skip
-def test_what_optuna_refuses_is_told(options: dict[str, Any], part: str) -> None:
+def test_options_that_optuna_refuses_are_reported(options: dict[str, Any], part: str) -> None:
     assert part in sampled("cmaes", **options)["study.sampler_options"]
 
 
-def test_what_a_sampler_raises_at_a_draw_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_sampler_at_a_draw_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that no rule foresees: here the limit of a rule is taken away."""
     monkeypatch.setattr("sweep.search.options._LEAST", {})
     assert "AssertionError: popsize" in sampled("cmaes", popsize=0)["study.sampler_options"]

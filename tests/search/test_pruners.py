@@ -18,7 +18,8 @@ STEPS = (1, 2, 4, 8, 16, 24)  # in eighths of an epoch: those of three epochs wi
 
 
 def stopped(config: StudyConfig, count: int, *, at_once: bool) -> bool:
-    """Whether the pruner stops one of `count` trials, each worse than the one before it, and worse at each evaluation."""
+    """Return whether the pruner stops one of `count` trials. Each trial is worse than the one
+    before, and worse at each evaluation."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=pruner(config))
     if at_once:

@@ -1,4 +1,4 @@
-"""Who is stopped, on scores by hand."""
+"""The trials that racing stops, on scores written by hand."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def study(direction: Literal["minimize", "maximize"] = "maximize", finalists: in
 
 
 def reported(trial: Trial, **scores: float) -> bool:
-    """Whether the trial is to stop after its scores at steps e1, e2, …"""
+    """Return whether the trial is to stop after its scores at steps e1, e2, …"""
     for step, score in scores.items():
         trial.report(score, int(step[1:]))
     return trial.should_prune()
 
 
-def told(asked: optuna.Study, *scores: float, state: TrialState = TrialState.COMPLETE) -> Trial:
+def ended(asked: optuna.Study, *scores: float, state: TrialState = TrialState.COMPLETE) -> Trial:
     trial = asked.ask()
     for step, score in enumerate(scores, 1):
         trial.report(score, step)
@@ -36,10 +36,10 @@ def told(asked: optuna.Study, *scores: float, state: TrialState = TrialState.COM
 
 def test_a_third_goes_on_at_the_first_rung_and_at_least_one() -> None:
     race = study()
-    told(race, 0.5, 0.6)
+    ended(race, 0.5, 0.6)
     assert reported(race.ask(), e1=0.4)
     for score in (0.1, 0.2, 0.3, 0.4):
-        told(race, score, state=TrialState.PRUNED)
+        ended(race, score, state=TrialState.PRUNED)
     assert not reported(race.ask(), e1=0.45), (
         "second of seven, of which 2.33 stay: two may be better, and three stop it"
     )
@@ -50,14 +50,14 @@ def test_so_many_at_least_go_on_at_every_rung(finalists: int) -> None:
     for better, score in enumerate((0.75, 0.65, 0.55), 1):
         race = study(finalists=finalists)
         for other in (0.5, 0.6, 0.7, 0.8):
-            told(race, other, other, other)
+            ended(race, other, other, other)
         assert reported(race.ask(), e1=0.9, e2=score) is (better >= finalists)
 
 
 def test_half_as_many_go_on_at_each_later_rung() -> None:
     race = study(reduction_factor=2)
     for score in (0.5, 0.6, 0.7):
-        told(race, score, score, score, score)
+        ended(race, score, score, score, score)
     second = race.ask()
     assert not reported(second, e1=0.65), "one of four is better, two stay"
     assert reported(second, e2=0.65), "one of four stays"
@@ -65,7 +65,7 @@ def test_half_as_many_go_on_at_each_later_rung() -> None:
 
 def test_between_rungs_a_trial_is_left_alone() -> None:
     race = study()
-    told(race, 0.5, 0.5, 0.9, 0.9)
+    ended(race, 0.5, 0.5, 0.9, 0.9)
     assert not reported(race.ask(), e1=0.6, e2=0.6, e3=0.6)
 
 
@@ -89,15 +89,16 @@ def test_it_is_not_stopped_for_one_that_left_the_race_later() -> None:
 
 def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
     race = study()
-    told(race, 0.9, state=TrialState.PRUNED)
+    ended(race, 0.9, state=TrialState.PRUNED)
     last = race.ask()
     assert not reported(last, e1=0.1)
 
 
 def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
-    """At the first evaluation it is behind, within its warmup; afterwards it is level with the best."""
+    """At the first evaluation it is behind, within its warmup; afterwards it is level with the
+    best."""
     race = study()
-    told(race, 0.9, 0.9, 0.9, 0.9)
+    ended(race, 0.9, 0.9, 0.9, 0.9)
     slow = race.ask()
     for step, score in enumerate((0.1, 0.9, 0.9, 0.9), 1):
         slow.report(score, step)
@@ -109,7 +110,7 @@ def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
 
 def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:
     race = study()
-    told(race, 0.9, 0.9, 0.9, 0.9)
+    ended(race, 0.9, 0.9, 0.9, 0.9)
     slow = race.ask()
     for step in (1, 2, 3):
         slow.report(0.1, step)
@@ -119,7 +120,7 @@ def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:
 
 
 def survivors(finalists: int, trials: int, slots: int, draw: random.Random) -> int:
-    """Of trials with scores and a course at random."""
+    """Return the number of trials that survive, with random scores in a random order."""
     race, running, asked, left = study(finalists=finalists), [], 0, trials
     while running or asked < trials:
         while len(running) < slots and asked < trials:
@@ -147,19 +148,19 @@ def test_so_many_come_to_their_end_whatever_they_score() -> None:
 
 def test_smaller_is_better_where_it_is_minimised() -> None:
     race = study("minimize")
-    told(race, 0.5)
+    ended(race, 0.5)
     assert not reported(race.ask(), e1=0.4) and reported(race.ask(), e1=0.6)
 
 
 def test_a_score_that_is_no_number_is_the_worst() -> None:
     race = study()
-    told(race, 0.1)
+    ended(race, 0.1)
     assert reported(race.ask(), e1=math.nan)
 
 
 def test_nothing_is_judged_before_the_first_rung() -> None:
     race = study(min_resource=2)
-    told(race, 0.9, 0.9)
+    ended(race, 0.9, 0.9)
     trial = race.ask()
     assert not trial.should_prune() and not reported(trial, e1=0.1)
     assert reported(trial, e2=0.1)
@@ -168,7 +169,7 @@ def test_nothing_is_judged_before_the_first_rung() -> None:
 def test_an_evaluation_after_a_rung_counts_for_it() -> None:
     """With larger batches, evaluations every so many steps come after every other count."""
     race = study()
-    told(race, 0.5, 0.8, 0.9)
+    ended(race, 0.5, 0.8, 0.9)
     assert reported(race.ask(), e3=0.7) and not reported(race.ask(), e3=0.95)
 
 

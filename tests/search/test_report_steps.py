@@ -84,8 +84,9 @@ def test_a_configured_value_that_no_trial_has_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("accumulation", [1, 3, 4])
-def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
-    """Intervals that divide nothing evenly; only the last evaluation may share a report step with the one before."""
+def test_no_report_step_comes_twice_before_the_end(accumulation: int) -> None:
+    """Intervals that divide nothing evenly; only the last evaluation may share a report step with
+    the one before."""
     space = searched(per_device_train_batch_size=(8, 12, 17, 31), eval_steps=(7, 11))
     shared = {"eval_strategy": "steps", "gradient_accumulation_steps": accumulation, "num_train_epochs": 3}
     made = report_steps(space, eval_steps=7, **shared)
@@ -95,14 +96,15 @@ def test_no_milestone_comes_twice_on_the_way(accumulation: int) -> None:
             assert len(set(found[:-1])) == len(found[:-1]) and found == sorted(found) and found[0] >= 1
 
 
-def test_without_evaluations_on_the_way_the_end_is_told_in_epochs() -> None:
+def test_without_evaluations_on_the_way_report_steps_are_epochs() -> None:
     made = report_steps(Space(), eval_strategy="no")
     assert passed(made, config(eval_strategy="no")) == [2]
     assert passed(made, config(eval_strategy="no", num_train_epochs=0.2)) == [1]
 
 
 def judged(pruner: optuna.pruners.BasePruner, scored: Sequence[tuple[Config, Sequence[float]]]) -> list[int]:
-    """At which evaluation, from 1, the pruner would stop each trial, 0 for not at all; none is stopped."""
+    """Return the evaluation, from 1, at which the pruner would stop each trial, 0 for none; no
+    trial is really stopped."""
     made = ReportSteps.of([trial.trainer for trial, _ in scored], Space(), ROWS)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     found = []
@@ -122,8 +124,8 @@ RISING = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
 
 def test_the_median_is_of_scores_after_as_many_epochs() -> None:
-    """A large batch that learns as fast by the epoch is ahead at each of its evaluations, and one that lags is behind.
-    By position, the third evaluation of the second would have met 0.3."""
+    """A large batch that learns as fast by the epoch is ahead at each of its evaluations, and one
+    that lags is behind. By position, the third evaluation of the second would have met 0.3."""
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
     ahead, behind = [0.21, 0.41, 0.61, 0.81], [0.21, 0.39, 0.59, 0.79]
     assert judged(pruner, [(SMALL, RISING), (LARGE, ahead)]) == [0, 0]
@@ -131,7 +133,8 @@ def test_the_median_is_of_scores_after_as_many_epochs() -> None:
 
 
 def test_a_rung_is_reached_after_as_many_epochs() -> None:
-    """The rungs are at report steps 2 and 4: the first and the second evaluation of a large batch."""
+    """The rungs are at report steps 2 and 4: the first and the second evaluation of a large
+    batch."""
 
     def halving() -> optuna.pruners.BasePruner:
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)

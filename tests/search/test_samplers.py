@@ -30,7 +30,8 @@ def ask(study: optuna.Study, config: StudyConfig, space: Space, place: int) -> o
 
 
 def points(config: StudyConfig, count: int, *, again: int | None = None) -> list[dict[str, Any]]:
-    """Return the points of `count` asks; the trial at place `again` is lost, and its point is not asked for anew."""
+    """Return the points of `count` asks; the trial at place `again` is lost, and its point is not
+    asked for anew."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     found = []

@@ -1,4 +1,5 @@
-"""The end of a study as its user sees it: methods compared, thresholds tuned, nothing done twice."""
+"""The end of a study as its user sees it: methods compared, thresholds tuned, nothing done
+twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dry run expects of time and memory."""
+"""The time and the memory that a dry run expects."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def big(plan: Plan, **adapter: object) -> Config:
     return plan.config.model_copy(update={"adapter": plan.config.adapter.model_copy(update=adapter)})
 
 
-def test_what_no_memory_holds_is_a_fault_of_the_rank_or_of_the_model(tmp_path: Path) -> None:
+def test_too_large_a_model_is_a_fault_of_the_rank_or_of_the_model(tmp_path: Path) -> None:
     plan = toys.plan(tmp_path)
     (rank,) = memory_faults(big(plan, r=65_536), Parameters(10**13, 10**13, 4 * 10**13), CPU)
     (whole,) = memory_faults(big(plan, method="full", r=None), Parameters(10**13, 10**13, 4 * 10**13), CPU)
@@ -57,7 +57,7 @@ def test_what_no_memory_holds_is_a_fault_of_the_rank_or_of_the_model(tmp_path: P
     assert not memory_faults(plan.config, ACCOUNT, CPU) and not memory_notes(plan.config, ACCOUNT, CPU)
 
 
-def test_what_the_free_memory_does_not_hold_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_larger_than_the_free_memory_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = toys.plan(tmp_path)
     monkeypatch.setattr("sweep.study.estimate.memory.free", lambda _: 1000)
     (note,) = memory_notes(plan.config, ACCOUNT, CPU)

@@ -1,4 +1,4 @@
-"""What makes a run another experiment."""
+"""The values that make a run another experiment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_another_model(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("change", [{"path": "moved"}, {"config": "moved.json"}, {"tokenizer": "moved"}])
 def test_the_same_model_somewhere_else(change: dict[str, Any]) -> None:
-    """What lies there counts, by the model's fingerprint."""
+    """The model's fingerprint counts, and not its location."""
     assert of(**change) == of()
 
 
@@ -50,7 +50,7 @@ def test_a_study_that_began_before_a_key_was_added_goes_on() -> None:
         refuse_if_changed(locked(Config(dataset=DatasetConfig(stratify=False)), "before"), locked(Config(), "now"))
 
 
-def test_what_to_type_for_the_values_that_a_study_began_with() -> None:
+def test_the_overrides_for_the_values_that_a_study_began_with() -> None:
     before = Config(dataset=DatasetConfig(stratify=False, max_length=None), model=ModelConfig(dtype="bfloat16"))
     now = Config(dataset=DatasetConfig(max_length=32), model=ModelConfig(dtype="float32"))
     typed = "put the values back (dataset.max_length=null dataset.stratify=false model.dtype=bfloat16), or name"

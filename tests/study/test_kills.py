@@ -22,7 +22,7 @@ COMMITS = 14  # more than a trial's end and the next two asks take, even where e
 
 
 class Killed(BaseException):
-    """What nothing catches, as nothing catches SIGKILL."""
+    """An exception that no handler catches, like SIGKILL."""
 
 
 class Killer:
@@ -89,7 +89,8 @@ def test_a_kill_at_any_commit_changes_no_point(tmp_path: Path, overrides: tuple[
 
 
 def test_known_points_that_lack_values_get_the_same_ones_after_a_stop(tmp_path: Path) -> None:
-    """The first is stopped, and waits behind the second from then on; each keeps its place in the sequence."""
+    """The first is stopped, and waits behind the second from then on; each keeps its place in the
+    sequence."""
     options = ("study.sampler=qmc", "study.enqueue=[{optimizer.learning_rate: 1e-3},{optimizer.learning_rate: 2e-3}]")
     whole = points(searched(tmp_path / "whole", *options))
 

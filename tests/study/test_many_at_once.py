@@ -59,7 +59,8 @@ def test_points_that_learn_differ_from_those_that_run(tmp_path: Path, name: str)
 
 
 def test_tpe_keeps_away_from_points_that_still_run(tmp_path: Path) -> None:
-    """One good point among bad ones: what is asked for next is near it, and so would all that run at once be."""
+    """One good point among bad ones: what is asked for next is near it, and so would all that run
+    at once be."""
 
     def spread(folder: Path, *options: str) -> float:
         enqueue = ",".join(f"{{{RATE}: {rate}}}" for rate in ("1e-3", "3e-3", "5e-3", "7e-3", "9e-3"))
@@ -124,7 +125,8 @@ def test_a_weak_trial_is_pruned_while_others_run(tmp_path: Path) -> None:
 
 
 def test_one_is_pruned_one_crashes_and_the_others_are_stopped_with_it(tmp_path: Path) -> None:
-    """Trials 0 to 2 complete, 3 is pruned, 4 brings the engine down in its last epoch, with two beside it."""
+    """Trials 0 to 2 complete, 3 is pruned, 4 brings the engine down in its last epoch, with two
+    beside it."""
 
     def fail(trial: TrialPlan, epoch: int) -> None:
         if (trial.number, epoch) == (4, 3):
@@ -203,7 +205,8 @@ def test_a_trial_has_its_time_to_itself(tmp_path: Path, limit: float, state: str
 
 
 def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -> None:
-    """Each of three counts a third, so that all are tried again although the process died twice and once more."""
+    """Each of three counts a third, so that all are tried again although the process died twice
+    and once more."""
     for _ in range(3):
         with session(tmp_path, *PLAIN) as opened:
             optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)

@@ -1,4 +1,5 @@
-"""`OptunaStudy` alone: points that are asked for, ends that are recorded, and what a reopened study knows."""
+"""`OptunaStudy` alone: points that are asked for, ends that are recorded, and what a reopened
+study knows."""
 
 from __future__ import annotations
 

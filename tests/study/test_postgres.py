@@ -1,4 +1,5 @@
-"""Studies in a PostgreSQL server that the test starts; skipped where there is no server or no driver."""
+"""Studies in a PostgreSQL server that the test starts; skipped where there is no server or no
+driver."""
 
 from __future__ import annotations
 
@@ -28,12 +29,13 @@ PLAIN = ("study.pruner=none", "study.n_trials=3", "study.sampler=random")
 
 
 class Killed(BaseException):
-    """What nothing catches, as nothing catches SIGKILL."""
+    """An exception that no handler catches, like SIGKILL."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an empty database. A server refuses to run as root, so root lends it another user."""
+    """Return the address of an empty database. A server refuses to run as root, so root starts it
+    as another user."""
     lender = shutil.which("setpriv") if os.geteuid() == 0 else ""
     if BIN is None or lender is None:
         pytest.skip("no PostgreSQL here")
@@ -97,13 +99,13 @@ def test_of_two_run_directories_that_begin_at_once_one_gets_the_study(tmp_path: 
             "import sys, time",
             f"sys.path.insert(0, {str(Path(__file__).parent.parent)!r})",
             "from pathlib import Path",
-            "from toys import session",
+            "from support.toys import session",
             "from sweep.errors import UserError",
-            "from sweep.study.optuna_study import Ledger",
+            "from sweep.study.optuna_study import OptunaStudy",
             "with session(Path(sys.argv[1]), *sys.argv[3:]) as one:",
             "    time.sleep(max(0.0, float(sys.argv[2]) - time.time()))",
             "    try:",
-            "        Ledger.open(one.plan.config.study, one.plan.space, one.store)",
+            "        OptunaStudy.open(one.plan.config.study, one.plan.space, one.store)",
             "    except UserError as error:",
             "        print('refused', error)",
             "    else:",

@@ -32,15 +32,15 @@ def test_the_account_is_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("run_dir=/dev/null/x", "run_dir: is /dev/null/x, but cannot be written to: Not a directory"),
         ("study.storage=sqlite:////no/such/place/x.db", "study.storage: is sqlite:////no/such/place/x.db, but cannot be used"),
         ("study.storage=oracle+none://host/x", "study.storage: is oracle+none://host/x, but cannot be used"),
     ],
 )  # fmt: skip
-def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path, override: str, told: str) -> None:
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path, override: str, expected: str) -> None:
+    with pytest.raises(UserError, match=re.escape(expected)):
         check_place(toys.plan(tmp_path, override))
 
 
@@ -58,7 +58,7 @@ def test_a_dry_run_beside_another_experiment(tmp_path: Path) -> None:
         check_place(toys.plan(tmp_path, "optimizer.weight_decay=0.1"))
 
 
-def test_what_a_pack_cannot_carry_is_said_beforehand(tmp_path: Path) -> None:
+def test_a_trial_that_cannot_be_packed_is_reported_beforehand(tmp_path: Path) -> None:
     account = Parameters(1, 1, 1)
     plan = toys.plan(tmp_path, "engine=packed", "study.space=adapters")
     assert "one trial at a time" not in describe(plan, account)
@@ -67,20 +67,22 @@ def test_what_a_pack_cannot_carry_is_said_beforehand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape", "told"),
+    ("kind", "shape", "expected"),
     [
         ("t5", {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1}, "an encoder-decoder (t5) reads a text twice"),
         ("deberta-v2", SMALL, "the architecture deberta-v2 computes attention in a way of its own"),
         ("modernbert", SMALL, None),
     ],
 )
-def test_a_model_whose_trials_never_pack(tmp_path: Path, kind: str, shape: dict[str, int], told: str | None) -> None:
+def test_a_model_whose_trials_never_pack(
+    tmp_path: Path, kind: str, shape: dict[str, int], expected: str | None
+) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"model_type": kind, **shape}))
     model = [f"model.config={config}", "model.init=random", "model.path=some/model", "study.space=null"]
     notes = _never_packed(toys.plan(tmp_path, *model))
     rule = "its trials cannot be packed, and the Trainer trains them one at a time"
-    assert notes == ([] if told is None else [f"model.path is some/model, and {told}: {rule}"])
+    assert notes == ([] if expected is None else [f"model.path is some/model, and {expected}: {rule}"])
     assert not _never_packed(toys.plan(tmp_path, *model, "engine=trainer"))
     assert not _never_packed(toys.plan(tmp_path, *model, "adapter=full"))
 

@@ -1,4 +1,5 @@
-"""The loop between Optuna and an engine: records, scores, limits, and values that do not fit together."""
+"""The loop between Optuna and an engine: records, scores, limits, and values that do not fit
+together."""
 
 from __future__ import annotations
 

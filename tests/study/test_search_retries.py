@@ -1,4 +1,5 @@
-"""Searches that are stopped, killed or crash, and are resumed: points that are retried, and those that are given up."""
+"""Searches that are stopped, killed or crash, and are resumed: points that are retried, and those
+that are given up."""
 
 from __future__ import annotations
 
@@ -76,10 +77,10 @@ class SecondOnly(ToyEngine):
 
     def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
         _, second = next_trial(), next_trial()
-        course = self._course(second, on_step, on_eval)
+        training = self._train(second, on_step, on_eval)
         with pytest.raises(StopIteration) as ended:
             while True:
-                next(course)
+                next(training)
         on_end(second, ended.value.value)
         raise SystemExit
 
@@ -116,7 +117,8 @@ def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:
 
 
 def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, object]]:
-    """What a process leaves that is killed while it trains so many trials; their points."""
+    """Leave what a process leaves that is killed while it trains this many trials. Return their
+    points."""
     with session(folder, *PLAIN) as opened:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         _Loop(opened, optuna_study).recover()

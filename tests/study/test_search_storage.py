@@ -32,7 +32,8 @@ def test_a_study_of_another_experiment_in_the_storage_is_refused(tmp_path: Path)
 
 
 def test_a_storage_that_fails_during_the_search_is_a_user_error(tmp_path: Path) -> None:
-    """Here a table is gone, as it may be a server or the room on a disk. With it back the study goes on."""
+    """A table is missing, which stands for a server that is down or a full disk. With the table
+    back the study goes on."""
     database = tmp_path / "run" / "study.db"
 
     def rename(old: str, new: str) -> None:
@@ -62,7 +63,7 @@ def test_the_first_error_is_raised_though_the_storage_fails_too(tmp_path: Path) 
 
 
 class FullDisk:
-    """From trial `number`'s third epoch on nothing more can be written to files, until there is room again."""
+    """A disk that is full from trial `number`'s third epoch on, until there is space again."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         self.number, self.full = number, False
@@ -81,7 +82,8 @@ class FullDisk:
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_full_disk_says_nothing_about_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
-    """Three times there is no room for the record of the same point, and it comes again each time."""
+    """The disk is full three times when the same point is recorded, and the point is asked for
+    again each time."""
     options = ("study.n_trials=3", *PLAIN)
     whole = searched(tmp_path / "whole", *options)
     disk = FullDisk(monkeypatch, slots)

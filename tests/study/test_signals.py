@@ -151,7 +151,8 @@ def test_a_server_that_hangs_keeps_no_stop_waiting(tmp_path: Path, server: MockS
 
 
 def test_a_second_signal_just_after_a_run_was_started_waits_for_no_server(tmp_path: Path, server: MockServer) -> None:
-    """At its end the client would wait for a run that the study never got to know. The server hangs from then on."""
+    """At its end the client would wait for a run that the study never got to know. The server
+    hangs from then on."""
     tiny_bert(tmp_path / "bert")
     script, started = tmp_path / "program.py", tmp_path / "started"
     script.write_text(

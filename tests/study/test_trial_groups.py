@@ -1,4 +1,5 @@
-"""What a sampler and a pruner see: in group runs, each method as if it had a study to itself; never a trial that is tried again."""
+"""The trials that a sampler and a pruner see: in a group run those of one method, and never a
+trial that is tried again."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def test_known_points_count_towards_their_method(tmp_path: Path) -> None:
 
 
 def test_a_good_method_prunes_no_trial_of_another(tmp_path: Path) -> None:
-    """Each trial of a method is better than the one before, so that by its own standard none is weak."""
+    """Each trial of a method is better than the one before, so that by its own standard none is
+    weak."""
     luck = {"lora": 30.0, "ia3": 20.0, "head": 10.0}
     engine = ToyEngine(luck=lambda trial: luck[str(trial.params["adapter"])] + trial.number)
     alone = searched(tmp_path / "a", "study.space=adapters", "study.pruner=median", "study.n_trials=9", engine=engine)
@@ -102,7 +104,7 @@ def test_a_method_s_own_weak_trial_is_pruned(tmp_path: Path) -> None:
 
 
 def test_the_sampler_learns_from_trials_of_the_same_method_alone(tmp_path: Path) -> None:
-    """What the others scored changes nothing."""
+    """The scores of other methods change nothing."""
     options = (*PLAIN, "study.n_trials=18")
     first = searched(tmp_path / "a", *options)
     engine = ToyEngine(luck=lambda trial: 0.0 if trial.params["adapter"] == "lora" else -float(trial.number))
@@ -127,7 +129,7 @@ def test_the_sampler_learns_from_trials_of_the_same_method_alone(tmp_path: Path)
         (["study.enqueue=[{optimizer.learning_rate: 0.001}]"], "study.enqueue[0]", "must name adapter"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(more: list[str], path: str, part: str) -> None:
+def test_a_key_that_cannot_be_compared_is_refused(more: list[str], path: str, part: str) -> None:
     with pytest.raises(UserError) as caught:
         make_plan(["+experiment=quickstart", *GROUP, *more])
     assert part in {fault.path: str(fault) for fault in caught.value.faults}[path]

@@ -54,7 +54,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
-def test_a_value_that_was_cut_is_told_beside_the_one_asked_for() -> None:
+def test_a_value_that_was_cut_is_reported_beside_the_one_asked_for() -> None:
     cut = TrialPlan(0, {"optimizer.warmup_steps": 300}, Config(), 40, "", {"optimizer.warmup_steps": 39})
     assert printed(lambda view: view.begin(cut, "trial 0")) == "trial 0: warmup_steps=300 (39 used)\n"
 
@@ -78,7 +78,9 @@ def _two_of_four(view: View, clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_the_time_left_of_the_search_and_the_memory_are_told(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+def test_the_time_left_of_the_search_and_the_memory_are_reported(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
     clock = [0.0]
     monkeypatch.setattr("sweep.study.view.time", SimpleNamespace(monotonic=lambda: clock[0]))
     text = printed(lambda view: _two_of_four(view, clock), terminal=terminal)

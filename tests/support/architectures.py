@@ -1,4 +1,5 @@
-"""A tiny classifier of each of many architectures, with random weights and a tokenizer of words."""
+"""A tiny classifier of each of many architectures, with random weights and a tokenizer of
+words."""
 
 from __future__ import annotations
 
@@ -140,8 +141,8 @@ def word_tokenizer(side: str = "right", *, end: bool = True, words: Sequence[str
 
 
 def save_architecture(name: str, folder: Path, tokenizer: PreTrainedTokenizerFast, **changes: Any) -> PreTrainedModel:
-    """Two layers, width 32, three labels, in eval mode, with weights large enough to tell words apart. Saved without them,
-    for what reads config and tokenizer alone."""
+    """Save config and tokenizer, without weights, and return the model: two layers, width 32,
+    three labels, in eval mode, with weights large enough to tell words apart."""
     settings = {**_COMMON, **_OWN[name], **changes}
     config = AutoConfig.for_model(name, **{key: value for key, value in settings.items() if value is not None})
     config.use_cache = False

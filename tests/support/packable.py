@@ -1,4 +1,5 @@
-"""A tiny random model of each architecture whose packs the tests look at closely, with the words of their data."""
+"""Tiny random models of the architectures whose packs are tested closely, with the words of their
+data."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def _causal_tokenizer(_: Path) -> PreTrainedTokenizerFast:
 
 
 def byte_pair_tokenizer(_: Path) -> PreTrainedTokenizerFast:
-    """transformers takes every tokenizer of a Qwen2 for its own, whatever class it was saved by."""
+    """Return a byte-pair tokenizer of Qwen2's class: transformers treats every tokenizer of a
+    Qwen2 as its own."""
     spelt = [[*word] for word in (*WORDS, *(f"\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}{word}" for word in WORDS))]
     merges = dict.fromkeys(("".join(word[:end]), word[end]) for word in spelt for end in range(1, len(word)))
     letters = dict.fromkeys(letter for word in spelt for letter in word)
@@ -136,8 +138,8 @@ PACKABLE = tuple(name for name in _ARCHITECTURES if name != "qwen2_moe")  # does
 
 
 def tiny(architecture: str, folder: Path, *, dropout: float = 0.0, labels: tuple[str, ...] = ()) -> Path:
-    """Two layers, width 32, random weights large enough to tell words apart. With `labels` the head is of those, so that
-    trials start from the head as saved."""
+    """Save a model of two layers and width 32, with random weights large enough to tell words
+    apart. With `labels` the head has these labels, so that trials start from the saved head."""
     make_tokenizer, make = _ARCHITECTURES[architecture]
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(folder)

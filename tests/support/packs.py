@@ -1,4 +1,5 @@
-"""The same trials through two engines, and all that each of them says, scores and saves, side by side."""
+"""The same trials through two engines, with their reports, scores and saved weights side by
+side."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ CLOSE = 1e-4  # in float32
 
 
 def steady_plan(model_dir: Path, number: int = 0, **sections: Any) -> TrialPlan:
-    """A trial with LoRA that draws no dropout of its own, logs every step and saves its weights at each evaluation."""
+    """Return a plan with LoRA and no dropout, which logs every step and saves its weights at each
+    evaluation."""
     adapter = {"method": "lora", **sections.pop("adapter", {})}
     if adapter["method"] == "lora":
         adapter = {"lora_dropout": 0.0, **adapter}
@@ -56,8 +58,9 @@ class Said:
 
 @dataclass
 class Run:
-    """What an engine said, in its order, of all the trials it was given; and the weights it saved, by trial, where there
-    was a folder for them. `best` are those of the best evaluation, `newest` of the last."""
+    """The record of one engine: its callbacks in order for all its trials, and the weights that it
+    saved, by trial, if there was a folder for them. `best` are those of the best evaluation,
+    `newest` of the last."""
 
     said: list[Said] = field(default_factory=list)
     best: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
@@ -65,7 +68,8 @@ class Run:
     seconds: float = 0.0
 
     def events(self, number: int) -> list[Step | EvalPoint]:
-        """Steps and evaluations of a trial, without any step 0, which only asks for a verdict."""
+        """Return steps and evaluations of a trial, without any step 0, which only asks for a
+        verdict."""
         events = [one.what for one in self.said if one.number == number and one.kind in ("step", "eval")]
         return [event for event in events if event.step]
 
@@ -85,7 +89,8 @@ class Run:
 
     @property
     def open(self) -> list[int]:
-        """How many trials were pulled and had not ended, each time one was pulled."""
+        """Return the number of trials that were pulled and had not ended, each time one was
+        pulled."""
         change = {"pulled": 1, "ended": -1}
         return [
             sum(change.get(earlier.kind, 0) for earlier in self.said[: place + 1])
@@ -146,9 +151,9 @@ def repeated(*trials: TrialPlan, data: TokenisedData) -> Run:
 
     for trial in trials:
         run.said.append(Said("pulled", trial.number))
-        told = partial(hear, trial)
+        heard = partial(hear, trial)
         with trained(
-            trial, base_models=BaseModelCache("cpu"), data=data, on_step=told, on_eval=told, as_packed=True
+            trial, base_models=BaseModelCache("cpu"), data=data, on_step=heard, on_eval=heard, as_packed=True
         ) as done:
             run.said.append(Said("ended", trial.number, done.outcome))
     return run
@@ -171,7 +176,7 @@ def packed(
 def both(
     *trials: TrialPlan, data: TokenisedData, folder: Path, slots: int = 4, judge: Judge = go_on
 ) -> tuple[Run, Run]:
-    """By the packed engine, and by the Trainer."""
+    """Return the runs of the packed engine and of the Trainer."""
     ours = packed(*trials, data=data, slots=slots, judge=judge, folder=folder / "packed")
     return ours, one_by_one(*trials, data=data, judge=judge, folder=folder / "trainer")
 
@@ -179,8 +184,8 @@ def both(
 def assert_alike(
     found: Run, expected: Run, tolerance: float = EXACT, *, numbers: list[int] | None = None, weights: bool = True
 ) -> None:
-    """Trial by trial: the same events in the same order with the same numbers, the same outcome, the same weights.
-    Without `numbers` both runs must have had the same trials."""
+    """Check that each trial has the same events in the same order, with the same numbers, outcome
+    and weights. Without `numbers` both runs must have had the same trials."""
     if numbers is None:
         assert sorted(found.numbers) == sorted(expected.numbers)
     for number in expected.numbers if numbers is None else numbers:
@@ -197,7 +202,7 @@ def assert_alike(
 
 
 def assert_identical(found: Run, expected: Run, *numbers: int) -> None:
-    """To the last bit."""
+    """Check that two runs are the same to the last bit."""
     for number in numbers:
         assert found.events(number) == expected.events(number), f"trial {number}"
         for kept, others in ((found.best, expected.best), (found.newest, expected.newest)):
@@ -229,7 +234,8 @@ def _assert_same_end(ours: Outcome, theirs: Outcome, tolerance: float, number: i
 def _assert_same_weights(
     ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float, number: int
 ) -> None:
-    """Relative to the largest value of each tensor: weights that started at nothing have no scale of their own."""
+    """Compare each tensor relative to its largest value: weights that started at zero have no
+    scale of their own."""
     assert ours.keys() == theirs.keys(), f"trial {number}"
     for name, weight in theirs.items():
         assert (ours[name].shape, ours[name].dtype) == (weight.shape, weight.dtype), f"trial {number}: {name}"
@@ -239,11 +245,12 @@ def _assert_same_weights(
 
 @contextmanager
 def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Base, adapter, head, loss and optimizer state in float64, whoever computes them.
+    """Compute base, adapter, head, loss and optimizer state in float64, in every engine.
 
-    No config asks for that, and several places go to float32 on purpose: the head, the loss, norms inside the models. So
-    going to float32 is what is put out of force, of tensors and modules that are float64. Random numbers and rotary
-    angles may be rounded on the way: they are the same ones for every engine.
+    No config asks for float64, and several places go to float32 on purpose: the head, the loss,
+    norms inside the models. Within the context, conversions of float64 tensors and modules to
+    float32 have no effect. Random numbers and rotary angles may be rounded on the way: they are
+    the same for every engine.
     """
     to, softmax = Tensor.to, functional.softmax
 

@@ -23,7 +23,7 @@ def logits(model: nn.Module, tokenizer: Any) -> Tensor:
 
 
 def first_loss(model: nn.Module, tokenizer: Any) -> Tensor:
-    """In training mode, dropout included."""
+    """Return the loss of the first batch in training mode, dropout included."""
     model.train()
     torch.manual_seed(1)
     return model(**batch(tokenizer, _place(model))).loss

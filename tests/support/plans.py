@@ -1,4 +1,5 @@
-"""Command lines for plans: a quick experiment, a search space and a data set of the test's own, and the faults of a line."""
+"""Command lines for plans: a quick experiment, a search space and a data set of the test's own,
+and the faults of a line."""
 
 from __future__ import annotations
 
@@ -27,6 +28,6 @@ def space_file(folder: Path, text: str) -> str:
 
 
 def table(folder: Path, text: str, name: str = "train.csv") -> str:
-    """Return the override that reads the data of `folder`, to which a CSV file with this text is added."""
+    """Add a CSV file with this text to `folder`. Return the override that reads it."""
     (folder / name).write_text(text)
     return f"dataset.path={folder}"

@@ -23,15 +23,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def final(folder: Path) -> FinalRecord:
-    """What a run in `folder / "run"` left."""
+    """Return the final record of the run in `folder / "run"`."""
     found = Store(folder / "run").final()
     assert found is not None
     return found
 
 
 def assert_repeats(trial: TrialRecord, record: FinalRecord) -> None:
-    """The retraining went as its trial did: to the last digit, but where the trial was one of a pack, which drops other
-    values."""
+    """Check that the retraining repeats its trial to the last digit, unless the trial was one of a
+    pack, which drops other values."""
     ours, theirs = record.retrain_evals, trial.outcome.evals
     assert record.trial_evals == theirs
     assert [point.step for point in ours] == [point.step for point in theirs]

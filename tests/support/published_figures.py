@@ -1,6 +1,7 @@
-"""What was published for each experiment, written down from the publications' figures and not from `conf/`.
+"""The published figures of each experiment, copied from the publications and not from `conf/`.
 
-`SETTINGS` are config values by their path, `STEPS` what follows from them and the rows, `FIGURES` every number reported.
+`SETTINGS` are config values by their path, `STEPS` follow from them and the rows, and `FIGURES`
+are all reported numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Tiny pretrained models with random weights, as directories: a model in safetensors and a tokenizer each."""
+"""Tiny pretrained models with random weights, as directories: a model in safetensors and a
+tokenizer each."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def tiny_distilbert(folder: Path) -> Path:
 
 
 def tiny_roberta(folder: Path) -> Path:
-    """A head of a dense layer and a projection, and no pooler; positions count from behind the pad token's."""
+    """Save a model whose head is a dense layer and a projection, without a pooler; positions count
+    from behind the pad token's id."""
     tokenizer = _masked_tokenizer()
     config = RobertaConfig(
         vocab_size=len(tokenizer), max_position_embeddings=LIMIT + 1, hidden_size=WIDTH, intermediate_size=2 * WIDTH,

@@ -1,4 +1,5 @@
-"""An engine without a model, for tests of what happens around one: real plans, real Optuna, scores by formula."""
+"""A toy engine without a model, for tests of the study around an engine: real plans, real Optuna,
+scores by formula."""
 
 from __future__ import annotations
 
@@ -34,9 +35,12 @@ EPOCHS = 3
 
 @dataclass
 class ToyEngine:
-    """Three evaluations of a score that is best at a learning rate of 1e-3, `slots` trials in turn, an epoch at a time.
-    A trial takes a second. `before` runs ahead of each epoch; `luck` is added to the score, and a trial whose luck is
-    NaN diverges. `together` counts the trials that ran at once, at each epoch."""
+    """An engine with a score that is best at a learning rate of 1e-3.
+
+    A trial has three evaluations and takes a second; `slots` trials take turns, an epoch at a
+    time. `before` is called ahead of each epoch; `luck` is added to the score, and a trial whose
+    luck is NaN diverges. `together` counts the trials that ran at once, at each epoch.
+    """
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
     trained: list[TrialPlan] = field(default_factory=list)
@@ -49,18 +53,18 @@ class ToyEngine:
         while True:
             while len(running) < self.slots and (trial := next_trial()) is not None:
                 self.trained.append(trial)
-                running.append((trial, self._course(trial, on_step, on_eval)))
+                running.append((trial, self._train(trial, on_step, on_eval)))
             if not running:
                 return
             self.together.append(len(running))
-            trial, course = running.popleft()
+            trial, training = running.popleft()
             try:
-                next(course)
-                running.append((trial, course))
+                next(training)
+                running.append((trial, training))
             except StopIteration as ended:
                 on_end(trial, ended.value)
 
-    def _course(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
+    def _train(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
         rate, evals = trial.config.optimizer.learning_rate, []
         per_epoch = trial.total_steps // EPOCHS
         for epoch in range(1, EPOCHS + 1):

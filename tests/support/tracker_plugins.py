@@ -1,4 +1,4 @@
-"""Trackers as a user would write them: one that keeps what it is given, and one that fails where it is told to."""
+"""Trackers as a user would write them: one keeps its calls, and one fails at a chosen call."""
 
 # ruff: noqa: ARG002
 

@@ -1,4 +1,5 @@
-"""Trials on a random BERT of two layers and forty rows that can be learnt: the label follows from the words."""
+"""Trials on a random BERT of two layers and forty rows that can be learnt: the label follows from
+the words."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def make_plan(model_dir: Path, *, number: int = 0, **sections: Any) -> TrialPlan
 
 @dataclass
 class Watcher:
-    """Keeps all that an engine says, and answers with the verdict that `judge` has for a step or an evaluation."""
+    """The callbacks of a study: they keep all calls of an engine, and answer each step and
+    evaluation with the verdict of `judge`."""
 
     judge: Callable[[Step | EvalPoint], Verdict] = lambda _: Verdict.CONTINUE
     events: list[Step | EvalPoint] = field(default_factory=list)
@@ -94,7 +96,7 @@ class Watcher:
     def run(
         self, *trials: TrialPlan, base_models: BaseModelCache, data: TokenisedData, best_dir: Path | None = None
     ) -> Outcome:
-        """The outcome of the last trial."""
+        """Return the outcome of the last trial."""
         queue = iter(trials)
         OneByOne(base_models, data, lambda _: best_dir).run(
             lambda: next(queue, None), self._hear, self._hear, lambda _, outcome: self.outcomes.append(outcome)

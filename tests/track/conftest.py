@@ -84,7 +84,8 @@ def make_trial() -> Callable[..., TrialPlan]:
 
 @pytest.fixture
 def train(store: Store) -> Callable[..., TrialRecord]:
-    """Play a trial: two training rows and two evaluations, to the run and to the store alike, then the record."""
+    """Play a trial: two training rows and two evaluations, to the run and to the store alike, then
+    the record."""
 
     def play(trial: TrialPlan, run: Run, ending: str = "completed") -> TrialRecord:
         points = []

@@ -1,4 +1,4 @@
-"""What a server lacks of the records: found from the files of both alone."""
+"""The records that a server lacks, found from the files of both sides alone."""
 
 from __future__ import annotations
 

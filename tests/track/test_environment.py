@@ -1,4 +1,5 @@
-"""W&B's own environment variables: they count where the config names nothing, or a line says that they do not."""
+"""W&B's own environment variables: they count where the config names nothing, or a line says that
+they do not."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def test_not_disabled_is_not_disabled(make_config, run_dir, logged_in, said, mon
 
 
 @pytest.mark.parametrize(("name", "mode"), [("mock", "auto"), ("wandb", "offline")])
-def test_what_was_typed_wins_and_that_is_said(make_config, run_dir, said, monkeypatch, name, mode):
+def test_a_typed_value_wins_over_the_environment_with_a_note(make_config, run_dir, said, monkeypatch, name, mode):
     monkeypatch.setenv("WANDB_DISABLED", "true")
     tracker = open_tracker(make_config(name, mode=mode), run_dir, say=said.append)
     assert not isinstance(tracker, NullTracker)
@@ -70,7 +71,7 @@ def test_the_config_comes_first_and_that_is_said(make_config):
 @pytest.mark.parametrize(
     "name", ["NAME", "RUN_GROUP", "DIR", "JOB_TYPE", "RUN_ID", "RESUME", "SWEEP_ID", "LOG_MODEL", "WATCH"]
 )
-def test_what_does_nothing_is_said(make_config, name):
+def test_a_variable_without_effect_is_reported(make_config, name):
     (line,) = without_effect(make_config().tracker, {f"WANDB_{name}": "x"})
     assert line.startswith(f"note: WANDB_{name}=x has no effect: ")
 

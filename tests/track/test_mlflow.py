@@ -20,7 +20,8 @@ from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
 
 @pytest.fixture(scope="session")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database for all tests: its tables take seconds to make, and each test has an experiment of its own."""
+    """A database for all tests: its tables take seconds to make, and each test has an experiment
+    of its own."""
     return _sqlite(tmp_path_factory.mktemp("mlflow"))
 
 
@@ -55,7 +56,7 @@ def test_a_trial_is_read_back(make_config, make_trial, train, run_dir, tracked):
 @pytest.mark.parametrize(
     ("state", "status"), [("pruned", "FINISHED"), ("diverged", "FAILED"), ("interrupted", "KILLED")]
 )
-def test_how_a_trial_ended(make_config, make_trial, train, state, status, tracked):
+def test_the_end_of_a_trial_is_logged(make_config, make_trial, train, state, status, tracked):
     tracker = tracked()
     trial = make_trial(make_config())
     run = tracker.open(trial)
@@ -100,7 +101,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
         tracker.open_study(make_config()).finish(
             Ending("completed", summary={"n": 1, "device": "cpu"}, files=(report,), trials=(record,))
         )
-        told = tracker.close()
+        closing = tracker.close()
     found = tracker.client.search_runs([tracker.experiment])
     (study,) = [run for run in found if run.data.tags["sweep.job_type"] == "study"]
     read = {Path(file.path).name for file in tracker.client.list_artifacts(study.info.run_id)}
@@ -111,7 +112,7 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
     assert sorted(run.info.status for run in finals) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
     done = next(run for run in finals if run.info.status == "FINISHED")
     assert [file.path for file in tracker.client.list_artifacts(done.info.run_id, "model")] == ["model/weights"]
-    assert "MLflow: runs 2 final, 1 study, at sqlite://" in told[0]
+    assert "MLflow: runs 2 final, 1 study, at sqlite://" in closing[0]
 
 
 def test_nothing_leaves_the_machine(tracked):

@@ -58,7 +58,7 @@ def closed(store) -> Callable[[MockTracker], Arrivals]:
 
 
 def die(tracker: MockTracker) -> None:
-    """As a process that is killed: no run is ended, and the marks of those that are open stay."""
+    """End as a killed process does: no run is ended, and the marks of open runs stay."""
     tracker.server.close()
     abandon([run.client for run in tracker.runs])
     tracker._service.put_back()
@@ -165,10 +165,10 @@ def test_a_run_that_could_not_even_be_started_is_named(study, make_config, make_
     assert compare(store, "tiny", tracker.expected).missing == ("trial 0: the run",)
 
 
-def test_the_run_of_a_trial_that_died_with_its_process_is_gone_on_with(
+def test_the_run_of_a_trial_that_died_with_its_process_is_continued(
     study, closed, make_config, make_trial, train, store, run_dir
 ):
-    """By the server of the study's second part. Half of its rows had been sent."""
+    """The server of the study's second part completes the run. Half of its rows had been sent."""
     config, first = make_config("mock"), study("completed")
     run, trial = first.open(make_trial(config, 1)), make_trial(config, 1)
     record = replace(train(trial, NullRun(), "lost"), tracker_run=run.address)
@@ -210,14 +210,14 @@ def test_a_final_run_that_was_left_open_gets_its_rows_its_scores_and_its_model(
     third.close()
 
 
-def test_a_study_that_is_stopped_at_its_very_end_is_told_to_the_server_all_the_same(study, closed, make_config):
+def test_a_study_that_is_stopped_at_its_very_end_is_reported_to_the_server_all_the_same(study, closed, make_config):
     tracker = study("completed")
     tracker.patience.stop = NeverStopped(raised=True)
     tracker.open_study(make_config("mock")).finish(Ending("completed"))
     assert closed(tracker).missing == ()
 
 
-def test_a_run_that_is_nowhere_cannot_be_gone_on_with(study, closed, make_config, make_trial, train, store, said):
+def test_a_run_that_is_nowhere_cannot_be_continued(study, closed, make_config, make_trial, train, store, said):
     record = train(make_trial(make_config("mock"), 1), NullRun(), "lost")
     cut = cut_trial(record, store.events(1), make_config("mock").study)
     tracker = study()

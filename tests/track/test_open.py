@@ -1,4 +1,4 @@
-"""Which tracker, in which mode, with which credentials; and what is said when that cannot be."""
+"""The choice of tracker, mode and credentials, and the faults if there is none."""
 
 from __future__ import annotations
 
@@ -155,18 +155,18 @@ def test_the_client_is_imported_only_to_track():
 
 
 def test_a_plan_says_what_auto_comes_to(make_config, logged_in, monkeypatch):
-    def told(name: str = "wandb", **tracker: str) -> str:
+    def shown(name: str = "wandb", **tracker: str) -> str:
         return described(make_config(name, **tracker).tracker)
 
-    assert told() == "wandb, online, for there is a key"
-    assert told("none") == "none" and told(mode="disabled") == "none (tracker.mode is disabled)"
-    assert told(mode="offline") == "wandb, offline" and told("mock") == "mock, on this machine"
+    assert shown() == "wandb, online, for there is a key"
+    assert shown("none") == "none" and shown(mode="disabled") == "none (tracker.mode is disabled)"
+    assert shown(mode="offline") == "wandb, offline" and shown("mock") == "mock, on this machine"
     monkeypatch.setenv("WANDB_MODE", "dryrun")
-    assert told() == "wandb, offline, by WANDB_MODE"
+    assert shown() == "wandb, offline, by WANDB_MODE"
     monkeypatch.setenv("WANDB_DISABLED", "true")
-    assert told() == "none, for WANDB_DISABLED=true switches tracking off"
-    assert told(mode="offline") == "wandb, offline"
+    assert shown() == "none, for WANDB_DISABLED=true switches tracking off"
+    assert shown(mode="offline") == "wandb, offline"
     monkeypatch.delenv("WANDB_DISABLED")
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.delenv("WANDB_API_KEY")
-    assert told() == "wandb, offline, for no key was found"
+    assert shown() == "wandb, offline, for no key was found"

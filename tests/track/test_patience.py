@@ -1,4 +1,4 @@
-"""What a slow or failing server costs, and what becomes of the runs that it does not take."""
+"""The time that a slow or failing server costs, and the runs that it does not take."""
 
 from __future__ import annotations
 
@@ -74,24 +74,24 @@ def play(make_config, make_trial, run_dir, said):
 @pytest.mark.slow
 def test_a_server_that_answers_late_gets_one_try_and_the_others_are_kept_offline(logged_in, play, said, run_dir):
     logged_in.faults.add(Fault.late(3.1, times=MANY))
-    tracker, told = play()
+    tracker, closing = play()
     assert 0 < tracker.patience.lost < 60
     assert len([line for line in said if "is slow" in line]) == 1
-    assert "kept offline" in told[0]
+    assert "kept offline" in closing[0]
     assert len(list((run_dir / "wandb").glob("offline-run-*"))) >= 5
 
 
 def test_a_study_without_patience_asks_no_server(logged_in, play, said):
-    _, told = play(max_wait=0)
+    _, closing = play(max_wait=0)
     assert not logged_in.backend.runs
-    assert "6 trial runs, 6 rows kept offline" in told[0]
+    assert "6 trial runs, 6 rows kept offline" in closing[0]
     assert len([line for line in said if "tracker.max_wait" in line]) == 1
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_server_that_starts_with_errors_is_asked_again(logged_in, play, said, status):
     logged_in.faults.add(Fault.error(status, times=3, match="Viewer"))
-    _, told = play()
+    _, closing = play()
     assert [run.display_name for run in logged_in.backend.runs.values()] == [f"tiny-000{n}" for n in (2, 3, 4, 5)]
     assert f"does not answer (HTTP {status})" in said[0] and any("answers again" in line for line in said)
 
@@ -104,13 +104,13 @@ def test_an_error_without_a_text_says_its_status_and_is_no_end(logged_in, play, 
 
 
 @pytest.mark.parametrize("status", [400, 413])
-def test_rows_that_a_server_refuses_are_told_and_can_be_sent_again(logged_in, play, said, tmp_path, status):
+def test_rows_that_a_server_refuses_are_reported_and_can_be_sent_again(logged_in, play, said, tmp_path, status):
     logged_in.faults.add(Fault.error(status, match="tiny-0001"))
-    _, told = play()
+    _, closing = play()
     assert f"refused part of tiny-0001 for good (HTTP {status})" in said[0]
-    assert told[0].startswith("W&B: 5 trial runs, 5 rows at ")
-    assert told[1] == "W&B did not take all of tiny-0001"
-    command = told[2].partition(": ")[2]
+    assert closing[0].startswith("W&B: 5 trial runs, 5 rows at ")
+    assert closing[1] == "W&B did not take all of tiny-0001"
+    command = closing[2].partition(": ")[2]
     assert said[1].endswith(command)
     assert not received(logged_in, "tiny-0001").history
     upload(command)
@@ -146,10 +146,10 @@ def test_a_second_signal_waits_for_no_server_and_what_it_lacks_is_written(
     stop.raised = True
     runs[0].finish(Ending("interrupted"))  # returns at once
     stop.at_once = True
-    told = tracker.close()
-    assert "did not take all of tiny-0000, tiny-0001" in told[0]
+    closing = tracker.close()
+    assert "did not take all of tiny-0000, tiny-0001" in closing[0]
     with MockServer(tmp_path / "back", port=port) as back:
-        upload(told[1].partition(": ")[2])
+        upload(closing[1].partition(": ")[2])
         assert [len(received(back, f"tiny-000{number}").history) for number in (0, 1)] == [1, 1]
 
 
@@ -161,7 +161,7 @@ def test_a_stop_closes_all_runs_side_by_side(logged_in, make_config, make_trial,
     stop.raised = True
     for run in runs:
         run.finish(Ending("interrupted"))
-    told = tracker.close()
-    assert told[0].startswith("W&B: 3 trial runs, 0 rows at ")
+    closing = tracker.close()
+    assert closing[0].startswith("W&B: 3 trial runs, 0 rows at ")
     assert {run.exit_code for run in logged_in.backend.runs.values()} == {130}
     assert Path(run_dir / "wandb").is_dir()

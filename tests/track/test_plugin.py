@@ -64,10 +64,10 @@ def play(config, run_dir, make_trial, train, said):
 def test_a_class_of_the_users_own_gets_everything(make_config, make_trial, train, run_dir, said, plugins):
     config = make_config("kept", tags=(), finish_timeout=60.0, target=TARGET, label="mine")
     assert tracker_faults(config) == []
-    record, told = play(config, run_dir, make_trial, train, said)
+    record, closing = play(config, run_dir, make_trial, train, said)
     (tracker,) = plugins.KeepingTracker.made
     assert [step for step, _ in tracker.rows] == [2, 2, 4, 4] and tracker.endings == ["completed"]
-    assert (record.tracker_run, told, said) == ("kept: mine/0", ("kept 4",), [])
+    assert (record.tracker_run, closing, said) == ("kept: mine/0", ("kept 4",), [])
 
 
 @pytest.mark.parametrize("place", ["start", "open", "log", "finish", "close"])
@@ -75,9 +75,9 @@ def test_a_broken_tracker_costs_one_line_and_never_the_other(
     make_config, make_trial, train, run_dir, said, plugins, place
 ):
     config = make_config(**own("broken", fails_at=place), tags=(), finish_timeout=60.0, also={"well": own("well")})
-    record, told = play(config, run_dir, make_trial, train, said)
+    record, closing = play(config, run_dir, make_trial, train, said)
     well = next(tracker for tracker in plugins.KeepingTracker.made if tracker.label == "well")
-    assert len(well.rows) == 4 and well.endings == ["completed"] and "kept 4" in told
+    assert len(well.rows) == 4 and well.endings == ["completed"] and "kept 4" in closing
     assert "well: well/0" in record.tracker_run
     (line,) = said
     assert line.startswith(f"broken failed to {'start' if place == 'start' else ''}") and f"cannot {place}" in line
@@ -89,8 +89,8 @@ def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_di
     monkeypatch.setattr("sweep.track.beside._FIRST", 0.05)
     monkeypatch.setattr("sweep.track.patience.Patience.__init__.__defaults__", (NeverStopped(), 0.05, 0.0, 0.0, 0))
     config = make_config(**own("slow", fails_at=f"hang at {place}"), tags=(), finish_timeout=60.0, max_wait=0.05)
-    _, told = play(config, run_dir, make_trial, train, said)
-    assert told == () and len(said) == 1 and "gets nothing more" in said[0]
+    _, closing = play(config, run_dir, make_trial, train, said)
+    assert closing == () and len(said) == 1 and "gets nothing more" in said[0]
 
 
 def test_each_tracker_completes_what_it_left_open(make_config, run_dir, said, plugins):
@@ -103,7 +103,7 @@ def test_each_tracker_completes_what_it_left_open(make_config, run_dir, said, pl
     assert {one.label: one.completed for one in plugins.KeepingTracker.made} == {"one": [], "two": ["two/7"]}
 
 
-def test_addresses_are_told_apart():
+def test_addresses_are_distinguished():
     alone = "https://wandb.ai/me/sweep/runs/a-1"
     both = f"W&B: {alone}; mlflow: http://127.0.0.1:5000/#/experiments/1/runs/2"
     assert own_address(alone, WANDB) == own_address(both, WANDB) == alone
@@ -197,6 +197,6 @@ def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, said, 
     assert tracker_faults(config) == []
     run_dir.mkdir()
     config = make_config().model_copy(update={"tracker": config.tracker})
-    _, told = play(config, run_dir, make_trial, train, said)
-    assert said == [] and told == (f"5 rows in {run_dir / 'all.csv'}",)
+    _, closing = play(config, run_dir, make_trial, train, said)
+    assert said == [] and closing == (f"5 rows in {run_dir / 'all.csv'}",)
     assert "trial-0,4,eval/accuracy,0.7" in (run_dir / "all.csv").read_text()

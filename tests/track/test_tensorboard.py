@@ -97,13 +97,13 @@ def test_the_study_and_the_winner_are_written_once(tracker, make_config, make_tr
         report.write_text(said)
         study = tracker.open_study(make_config())
         study.finish(Ending("completed", summary={"n": 1, "device": "cpu"}, files=(report,), trials=(record,)))
-    told = tracker.close()
+    closing = tracker.close()
     assert steps(read(run_dir, "final"), "eval/loss") == [2, 4]
     assert "session_start_info" not in "".join(read(run_dir, "final").Tags()["tensors"])
     files = read(run_dir, "study")
     assert len(files.Tensors("report")) == 1 and text(files, "report") == "second"
     assert text(files, "trials").startswith("| number | state |") and text(files, "device") == "cpu"
-    assert "tensorboard --logdir" in told[1]
+    assert "tensorboard --logdir" in closing[1]
 
 
 def test_values_of_every_kind(tracker, make_config, make_trial, run_dir):

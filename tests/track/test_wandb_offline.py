@@ -1,4 +1,5 @@
-"""The real client without a server, and with one that fails: rows are kept, the user is told, and the study goes on."""
+"""The real client without a server, and with one that fails: rows are kept, the user is informed, and
+the study goes on."""
 
 from __future__ import annotations
 
@@ -24,9 +25,9 @@ def test_offline_says_how_to_look_and_to_upload(make_config, make_trial, train, 
     trial = make_trial(config)
     run = tracker.open(trial)
     run.finish(trial_ending(train(trial, run), config.study))
-    told = tracker.close()
+    closing = tracker.close()
     assert Path(run.address).parent == run_dir / "wandb"
-    assert told == (
+    assert closing == (
         "W&B: 1 trial run, 4 rows kept offline in run/wandb",
         "  look:   wandb leet run/wandb",
         "  upload: wandb sync run/wandb/offline-run-*",
@@ -44,10 +45,10 @@ def test_a_server_that_is_down_at_the_start_means_offline_and_one_loud_line(
         trial = make_trial(config, number)
         run = tracker.open(trial)
         run.finish(trial_ending(train(trial, run), config.study))
-    told = tracker.close()
+    closing = tracker.close()
     assert len([line for line in said if "does not answer" in line]) == 1
     assert any("wandb sync" in line and "offline-run-*" in line for line in said)
-    assert "2 trial runs, 8 rows kept offline" in told[0]
+    assert "2 trial runs, 8 rows kept offline" in closing[0]
     assert len(list((run_dir / "wandb").glob("offline-run-*/*.wandb"))) == 2
 
 
@@ -79,16 +80,17 @@ def test_a_server_that_dies_midway_costs_one_time_limit_and_nothing_else(
     run.finish(trial_ending(record, config.study))
     next_run = tracker.open(make_trial(config, 1))
     next_run.finish(Ending("completed"))
-    told = tracker.close()
+    closing = tracker.close()
     assert time.monotonic() - began < 20  # it would wait for ever
     assert store.trials() == [record] and len(store.events(0)) == 4
     assert any("did not take all of tiny-0000 within 2 s" in line for line in said)
-    assert any("1 trial run, 0 rows kept offline" in line for line in told)
-    assert any("wandb sync --include-online" in line and run.folder.name in line for line in told)
+    assert any("1 trial run, 0 rows kept offline" in line for line in closing)
+    assert any("wandb sync --include-online" in line and run.folder.name in line for line in closing)
 
 
 def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, make_config, run_dir, tmp_path):
-    """The client talks to a service process of its own, which a machine short of memory may kill."""
+    """The client talks to a service process of its own, which a machine short of memory may
+    kill."""
     script = tmp_path / "study.py"
     script.write_text(
         "import psutil, sys\n"
@@ -121,7 +123,7 @@ def test_a_client_whose_service_is_killed_costs_rows_but_no_study(logged_in, mak
 
 
 @pytest.mark.slow
-def test_what_the_lines_say_does_upload_and_show(logged_in, make_config, make_trial, train, run_dir, said, tmp_path):
+def test_the_printed_commands_upload_and_show(logged_in, make_config, make_trial, train, run_dir, said, tmp_path):
     config = make_config(finish_timeout=2.0)
     tracker = open_tracker(config, run_dir, say=said.append)
     cut = tracker.open(make_trial(config, 0))
@@ -130,9 +132,9 @@ def test_what_the_lines_say_does_upload_and_show(logged_in, make_config, make_tr
     cut.finish(trial_ending(train(make_trial(config, 0), cut), config.study))
     kept = tracker.open(make_trial(config, 1))
     kept.finish(trial_ending(train(make_trial(config, 1), kept), config.study))
-    told = tracker.close()
+    closing = tracker.close()
     with MockServer(tmp_path / "elsewhere", port=port) as back:
-        for line in told:
+        for line in closing:
             if "wandb sync" in line:
                 command = line.split(":", 1)[1].strip().replace("wandb ", f"{sys.executable} -m wandb ", 1)
                 subprocess.run(command, shell=True, check=True, timeout=60)

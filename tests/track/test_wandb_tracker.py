@@ -1,4 +1,5 @@
-"""The real client, streaming to a backend known by its address and key alone, as any self-hosted server would be."""
+"""The real client, streaming to a backend known by its address and key alone, as any self-hosted
+server would be."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def test_one_run_a_trial_with_all_that_a_dashboard_needs(logged_in, make_config,
     run = tracker.open(trial)
     assert run.address == f"{logged_in.url}/team/intents/runs/{run.id}"
     run.finish(trial_ending(train(trial, run), config.study))
-    told = tracker.close()
+    closing = tracker.close()
 
     got = received(logged_in, "tiny-0003")
     assert (got.entity, got.project, got.group, got.job_type) == ("team", "intents", "tiny", "trial")
@@ -48,7 +49,7 @@ def test_one_run_a_trial_with_all_that_a_dashboard_needs(logged_in, make_config,
     metrics = got.raw_config["_wandb"]["value"]["m"]
     assert any(entry.get("1") == "train/global_step" for entry in metrics)  # declared, and the x-axis of the others
     assert any(entry.get("2") == "*" and entry.get("5") for entry in metrics)
-    assert "1 trial run, 4 rows" in told[0]
+    assert "1 trial run, 4 rows" in closing[0]
     assert said == []
 
 
@@ -165,7 +166,7 @@ def test_the_final_run_has_test_scores_report_and_model(logged_in, make_config, 
     assert set(copies) == {run_dir / "final/model/weights.bin", stored}
 
 
-def test_an_artifact_that_stays_pending_is_told(logged_in, make_config, make_trial, run_dir, said, monkeypatch):
+def test_an_artifact_that_stays_pending_is_reported(logged_in, make_config, make_trial, run_dir, said, monkeypatch):
     import wandb
 
     def pending(artifact: wandb.Artifact, timeout: int | None = None) -> None:
@@ -206,11 +207,11 @@ def test_a_comparison_is_a_run_with_the_configs_and_a_table_of_its_methods(logge
     tracker = open_tracker(config, run_dir)
     table = {"methods": ({"method": "lora", "score": 0.9}, {"method": "ia3", "score": None, "note": "x"})}
     tracker.open_comparison("lora-ia3", {"lora": config, "ia3": config}).finish(Ending("completed", tables=table))
-    told = tracker.close()
+    closing = tracker.close()
     got = received(logged_in, "lora-ia3")
     assert (got.job_type, got.state, got.summary["methods"]["nrows"]) == ("compare", "finished", 2)
     assert got.summary["methods"]["ncols"] == 3 and set(got.config["compared"]) == {"lora", "ia3"}
-    assert told[0].startswith("W&B: 1 compare, ")
+    assert closing[0].startswith("W&B: 1 compare, ")
 
 
 def test_the_environment_cannot_redirect_a_run(logged_in, make_config, make_trial, run_dir, monkeypatch):

@@ -43,8 +43,8 @@ def server(tmp_path: Path) -> Iterator[MockServer]:
 
 
 def starter(server: MockServer) -> Start:
-    """How a test starts a run: history and retries go out each second, the least wait the client
-    knows."""
+    """Return a function that starts a run: history and retries go out each second, the least wait
+    that the client knows."""
 
     def start(**given: Any) -> wandb.Run:
         settings = wandb.Settings(

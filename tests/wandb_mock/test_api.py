@@ -124,7 +124,7 @@ def test_scanned_history(api: wandb.Api, page_size: int) -> None:
     assert losses == [1 / step for step in range(1, 7)]
 
 
-def test_what_is_not_there(api: wandb.Api) -> None:
+def test_absent_objects(api: wandb.Api) -> None:
     with pytest.raises(wandb.errors.CommError, match="Could not find run"):
         api.run("mock/study/absent")
     with pytest.raises(ValueError, match="Could not find project"):

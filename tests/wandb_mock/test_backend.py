@@ -122,7 +122,7 @@ def test_an_unknown_operation_is_an_error_and_counted(server: MockServer) -> Non
     assert "Fancy" in _get(server.url)
 
 
-def test_what_the_client_asks_elsewhere_or_in_other_versions(server: MockServer) -> None:
+def test_queries_of_other_client_versions(server: MockServer) -> None:
     server.backend.stream(KEY, _chunk(0, 5))
     stop = _ask(server, "RunStopStatus", entityName="mock", project="p", name="r")
     assert stop["project"]["run"]["shouldStop"] is False

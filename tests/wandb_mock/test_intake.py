@@ -1,5 +1,5 @@
-"""What comes from elsewhere, is too large or malformed is refused, and what else there is stays
-in sight."""
+"""Requests that the server refuses: from elsewhere, too large or malformed. Everything else
+remains visible."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def get(url: str) -> str:
 
 
 class Balance(HTMLParser):
-    """Whether each element that is opened is closed, in order."""
+    """A parser that checks that each opened element is closed, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def test_a_run_without_params_has_no_searched_values_where_others_have_them(back
     assert found == columns.Searched(["optimizer.learning_rate"], [[0.001], [None]])
 
 
-def test_short_names_are_told_apart() -> None:
+def test_short_names_are_distinguished() -> None:
     assert columns.short_names(["adapter.r", "a.seed", "b.seed"]) == ["r", "a.seed", "b.seed"]
 
 

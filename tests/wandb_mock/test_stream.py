@@ -1,4 +1,4 @@
-"""What the client streams is what the backend holds."""
+"""The rows that the client streams and the backend holds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_history_arrives_while_the_run_goes_on(server: MockServer, start: Start,
     assert [(row["_step"], row["eval/loss"]) for row in kept.history] == [(0, 0.7), (1, 0.6)]
 
 
-def test_what_a_run_is_told_about_itself(server: MockServer, start: Start) -> None:
+def test_a_run_reads_its_own_facts(server: MockServer, start: Start) -> None:
     run = start(
-        id="told",
+        id="streamed",
         name="lora r=8",
         group="study-1",
         job_type="trial",
@@ -38,7 +38,7 @@ def test_what_a_run_is_told_about_itself(server: MockServer, start: Start) -> No
     run.summary["best/eval_f1"] = 0.9
     run.log({"x": 1})
     run.finish()
-    kept = server.backend.runs["mock", "study", "told"]
+    kept = server.backend.runs["mock", "study", "streamed"]
     assert (kept.display_name, kept.group, kept.job_type) == ("lora r=8", "study-1", "trial")
     assert (kept.tags, kept.notes) == (["lora", "tpe"], "a note")
     assert kept.config == {"lr": 1e-4, "lora": {"r": 8}, "target": ["q", "v"], "late": True}

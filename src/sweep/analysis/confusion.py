@@ -89,8 +89,8 @@ def confusion(final: FinalRecord, *, multi_label: bool) -> Confusion | None:
 
 
 def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:
-    """In label order. A label that is neither true nor predicted anywhere scores 0, as
-    scikit-learn has it."""
+    """Return the scores of each label, in label order. A label that is neither true nor predicted
+    anywhere scores 0, as in scikit-learn."""
     if multi_label:
         pairs = zip(final.label_names, final.confusion, strict=True)
         return tuple(LabelScore(name, tp, fp, fn) for name, (_, fp, fn, tp) in pairs)
@@ -102,8 +102,8 @@ def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, 
 
 
 def mistakes(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Mistake, ...]:
-    """Every pair with at least one mistake, most frequent first; a square matrix, so single-label
-    only."""
+    """Return every pair with at least one mistake, most frequent first. The matrix is square, so
+    the task is single-label."""
     found = [
         Mistake(names[i], names[j], rows=rows, of=sum(row), back=confusion[j][i])
         for i, row in enumerate(confusion)

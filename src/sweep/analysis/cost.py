@@ -1,4 +1,4 @@
-"""What the study cost: searching, fresh seeds, retraining and refit, in all and trial by trial."""
+"""The cost of the study: search, fresh seeds, retraining and refit, in all and for each trial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialRecord
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one step of the study cost, over `runs` trainings."""
+    """The cost of one step of the study, over `runs` trainings."""
 
     kind: Literal["trials", "fresh_seeds", "retraining", "refit", "all"]
     runs: int
@@ -23,13 +23,13 @@ class Part:
 
     @property
     def known(self) -> bool:
-        """Whether anything was measured."""
+        """Return whether anything was measured."""
         return self.cost != Cost()
 
 
 @dataclass(frozen=True, slots=True)
 class TrialCost:
-    """What one trial cost, and how it ended."""
+    """The cost of one trial, and the way it ended."""
 
     number: int
     state: str
@@ -37,13 +37,13 @@ class TrialCost:
 
     @property
     def known(self) -> bool:
-        """Whether anything was measured: not for a trial that was lost or never began."""
+        """Return whether anything was measured: False for a trial that was lost or never began."""
         return self.cost != Cost()
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What pruning ended: `steps` of the `planned` ones were made."""
+    """The trials that the pruner stopped: `steps` of the `planned` ones were made."""
 
     trials: int
     steps: int
@@ -109,7 +109,7 @@ def _lost(trial: TrialRecord) -> bool:
 
 
 def _parts(facts: Facts) -> tuple[Part, ...]:
-    """What the study did, one step after the other, and the whole where there are several."""
+    """Return the steps of the study in order, and their sum where there are several."""
     trials = [trial.outcome.cost for trial in facts.trials]
     found = [Part("trials", len(trials), trials[0] if facts.alone else total(trials))]
     if facts.repeats:
@@ -120,18 +120,19 @@ def _parts(facts: Facts) -> tuple[Part, ...]:
 
 
 def _last_parts(kind: Literal["retraining", "refit"], costs: list[Cost]) -> list[Part]:
-    """A single training keeps what a sum leaves out: its training loss."""
+    """Return the trainings as one part. A single training keeps its training loss, which a sum
+    leaves out."""
     return [Part(kind, len(costs), costs[0] if len(costs) == 1 else total(costs))] if costs else []
 
 
 def _engines(facts: Facts) -> dict[str, int]:
-    """Empty where no record tells."""
+    """Return the number of trials by engine; empty where no record names one."""
     counts = Counter(trial.outcome.cost.engine for trial in facts.trials)
     return {engine: number for engine, number in counts.most_common() if engine}
 
 
 def _useful(facts: Facts) -> float | None:
-    """The seconds of trials that completed; None where all did, or none."""
+    """Return the seconds of the completed trials; None where all trials completed, or none did."""
     whole = facts.completed
     if not 0 < len(whole) < len(facts.trials):
         return None

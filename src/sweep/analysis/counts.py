@@ -16,9 +16,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """By label, of samples of the rows, each (samples, labels): rows that have it, that were given
-    it, and both. `exact` and `overlap` are (samples,): the mean over rows of being right, and of
-    labels shared over labels named."""
+    """Counts of labels on samples of the rows. Three counts are (samples, labels): rows that have
+    a label, rows that were given it, and rows with both. `exact` and `overlap` are (samples,): the
+    mean over rows of being right, and of labels shared over labels named."""
 
     true: Floats
     given: Floats
@@ -28,7 +28,7 @@ class Counts:
 
 
 def metric(task: Task, counts: Counts, name: str) -> Floats:
-    """A metric of `sweep.config.metrics` (all but the loss) of each sample, as scikit-learn
+    """Return a metric of `sweep.config.metrics` (all but the loss) of each sample, as scikit-learn
     defines it with `zero_division=0`. A single-label macro mean is over labels that occur, a
     multi-label one over all."""
     if name in ("accuracy", "subset_accuracy"):
@@ -47,7 +47,8 @@ def metric(task: Task, counts: Counts, name: str) -> Floats:
 
 
 def marked(places: Mapping[str, int], given: Sequence[Sequence[str]]) -> Bools:
-    """(rows, labels), true where a row has the label; `places` are the labels' columns."""
+    """Return marks, (rows, labels), true where a row has the label; `places` are the labels'
+    columns."""
     marks = np.zeros((len(given), len(places)), dtype=np.bool_)
     for row, names in enumerate(given):
         for name in names:

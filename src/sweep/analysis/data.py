@@ -11,7 +11,8 @@ from sweep.provenance import Duplicates
 
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """Labels that no row of the split has, of `labels` there are: they pull on its macro averages."""
+    """Labels that no row of the split has, of `labels` there are: they pull on its macro
+    averages."""
 
     split: str
     names: tuple[str, ...]

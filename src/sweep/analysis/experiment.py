@@ -1,4 +1,4 @@
-"""What was run: model, adapter, data, search, code and machine."""
+"""The experiment: model, adapter, data, search, code and machine."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class SearchedKey:
-    """What a key of the search space may be: one of `choices`, or a number from `low` to `high`;
-    only `when` other keys have one of these values."""
+    """The values that a searched key can have: one of `choices`, or a number from `low` to `high`.
+    A key is searched only `when` other keys have one of these values."""
 
     key: str
     choices: tuple[Scalar, ...] | None
@@ -155,7 +155,7 @@ def _search(facts: Facts) -> Search:
 
 
 def _searched_key(key: str, spec: Any) -> SearchedKey:
-    """A value that is no mapping is the only choice."""
+    """Return the values of a searched key. A value that is no mapping is the only choice."""
     spec = spec if isinstance(spec, dict) else {"choices": [spec]}
     choices, when = spec.get("choices"), spec.get("when")
     return SearchedKey(
@@ -205,5 +205,6 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> Settings:
 
 
 def _quantised(facts: Facts) -> bool:
-    """Only what is stored in 4 bits is computed in another type."""
+    """Return whether a base may be stored in 4 bits: only such a base is computed in another
+    type."""
     return facts.config.adapter.quantization != "none" or "adapter.quantization" in facts.searched

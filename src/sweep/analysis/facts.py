@@ -79,7 +79,7 @@ class Facts:
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """The searched keys: those of the search space, then any that only trials have."""
+        """Return the searched keys: those of the search space, then any that only trials have."""
         extra = (key for trial in self.trials for key in trial.params)
         return tuple(dict.fromkeys([*self.lock.space, *extra]))
 
@@ -89,41 +89,41 @@ class Facts:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score, as `records.ranked` orders them."""
+        """Return the completed trial with the best score, as `records.ranked` orders them."""
         return next(iter(ranked(self.trials, self.study.objective)), None)
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The trial that was retrained; before that, the best one so far."""
+        """Return the trial that was retrained; before that, the best one so far."""
         if self.final is None:
             return self.best
         return next((trial for trial in self.trials if trial.number == self.final.number), None)
 
     @property
     def repeats(self) -> tuple[Confirmation, ...]:
-        """What fresh seeds said, in a group run of each method."""
+        """Return the records of fresh seeds; in a group run those of each method."""
         return tuple(one.confirmation for one in self.finals if one.confirmation)
 
     @property
     def spent(self) -> Cost:
-        """By all trials, fresh seeds, retrainings and refits."""
+        """Return the cost of all trials, fresh seeds, retrainings and refits."""
         trials = [trial.outcome.cost for trial in self.trials]
         at_the_end = (cost for one in self.finals for cost in one.costs)
         return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
 
     @property
     def alone(self) -> bool:
-        """One training run, and no search to tell of."""
+        """Return whether the study is one training, without a search."""
         return len(self.trials) == 1 and self.study.n_trials == 1
 
     def mark(self, trial: TrialRecord) -> str:
-        """What distinguishes a trial from the others: empty, `winner`, or `best` of the search."""
+        """Return the mark of a trial: empty, `winner`, `best so far` or `best in the search`."""
         if trial is self.winner:
             return "winner" if self.final else "best so far"
         return "best in the search" if trial is self.best else ""
 
     def best_eval(self, trial: TrialRecord) -> EvalPoint | None:
-        """The best finite evaluation, of a pruned or failed trial too."""
+        """Return the best finite evaluation, of a pruned or failed trial too."""
         if isinstance(trial.outcome, Completed):
             return trial.outcome.best
         evals = (point.eval for point in self.points[trial.number])
@@ -140,7 +140,8 @@ class Facts:
         return without(recorded, WANDB) if "mock" in (tracker.name, *tracker.also) else recorded
 
     def title(self, key: str) -> str:
-        """The last part of a config key, unless another searched key ends alike."""
+        """Return the last part of a config key; the whole key where another searched key ends
+        alike."""
         last = key.rpartition(".")[2]
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
 
@@ -214,7 +215,8 @@ def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
 
 
 def read_tested(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> Tested:
-    """From the predictions where they are those of the record; otherwise from the scores alone."""
+    """Read the test result from the predictions if they belong to the record, else from the
+    scores."""
     metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
     baseline = {name.removeprefix("test/"): value for name, value in final.baseline.items()}
     names = {name for row in predictions for name in (*row.label, *row.predicted)}

@@ -50,7 +50,7 @@ def failures(facts: Facts) -> Failures | None:
 
 
 def _confidence(predictions: Sequence[Prediction], wrong: Sequence[Prediction]) -> Confidence | None:
-    """None where no right or no wrong row has a confidence."""
+    """Return the confidence; None where no right or no wrong row has one."""
     right = [row.confidence for row in predictions if row.right and math.isfinite(row.confidence)]
     mistaken = [row.confidence for row in wrong if math.isfinite(row.confidence)]
     if not right or not mistaken:

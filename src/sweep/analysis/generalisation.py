@@ -1,4 +1,4 @@
-"""What the test split says: beside validation, label by label, and row by row."""
+"""The test split: beside validation, for each label, and for each row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class BesideValidation:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What tuned thresholds brought on test, where they could not have been fitted."""
+    """The effect of tuned thresholds on the test split, to which they could not have been
+    fitted."""
 
     metric: str
     tuned: float

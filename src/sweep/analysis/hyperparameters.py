@@ -1,5 +1,4 @@
-"""What each hyperparameter did, over the completed trials, and no more than their number allows to
-say."""
+"""The effect of each hyperparameter over the completed trials, as far as their number allows."""
 
 from __future__ import annotations
 
@@ -64,7 +63,8 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The winner's value lies at one end of the searched range, so a better one may lie beyond it."""
+    """The winner's value lies at one end of the searched range, so a better one may lie beyond
+    it."""
 
     key: str
     value: float
@@ -75,15 +75,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """`direction_told` and `importance_told` say whether enough trials have completed for it,
+    """`direction_known` and `importance_known` say whether enough trials have completed for it,
     which is `direction_from` and `importance_from` of them; `related` is empty where they have
     not. `values` are the winner's, or those of the best trial so far."""
 
     completed: int
     direction_from: int
     importance_from: int
-    direction_told: bool
-    importance_told: bool
+    direction_known: bool
+    importance_known: bool
     values: Mapping[str, Scalar]
     effects: tuple[Effect, ...]
     related: tuple[Related, ...]
@@ -96,16 +96,16 @@ def hyperparameters(facts: Facts) -> Hyperparameters | None:
     if not facts.searched or facts.alone:
         return None
     completed = len(facts.completed)
-    told = completed >= DIRECTION
+    enough = completed >= DIRECTION
     return Hyperparameters(
         completed=completed,
         direction_from=DIRECTION,
         importance_from=ENOUGH,
-        direction_told=told,
-        importance_told=completed >= ENOUGH,
+        direction_known=enough,
+        importance_known=completed >= ENOUGH,
         values=facts.winner.params if facts.winner else {},
         effects=effects(facts),
-        related=related(facts) if told else (),
+        related=related(facts) if enough else (),
         edges=tuple(edge for key in facts.searched if (edge := _edge(facts, key))),
     )
 
@@ -158,7 +158,8 @@ def related(facts: Facts, least: float = 0.7) -> tuple[Related, ...]:
 
 
 def _edge(facts: Facts, key: str) -> Edge | None:
-    """Below 0 no better value lies."""
+    """Return the end of the searched range at which the winner's value lies; None where it lies at
+    neither. A lower end of 0 does not count, since no better value lies below it."""
     spec, chosen = facts.lock.space.get(key), facts.winner.params.get(key) if facts.winner else None
     if not isinstance(spec, Mapping) or "low" not in spec or isinstance(chosen, bool | str | None):
         return None
@@ -217,7 +218,8 @@ def _better(correlation: float, *, maximize: bool) -> Literal["higher", "lower"]
 
 
 def _choices(spec: Any, pairs: Sequence[tuple[Scalar, float]]) -> tuple[Choice, ...]:
-    """By name; empty for numbers that were not listed."""
+    """Return the mean score of each choice, sorted by name; empty for numbers that were not
+    listed."""
     if not (isinstance(spec, Mapping) and "choices" in spec) and _numbers([value for value, _ in pairs]):
         return ()
     groups: dict[str, list[float]] = {}

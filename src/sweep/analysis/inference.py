@@ -1,4 +1,4 @@
-"""What a small number of measurements can and cannot say: intervals and rank correlation."""
+"""Statistics of a small number of measurements: intervals and rank correlation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _orders(number: int) -> np.ndarray:
 
 
 def _standardised(values: Sequence[float]) -> np.ndarray:
-    """Ranks (ties share their mean) at mean 0 and length 1, so that a dot product is a
+    """Return ranks (ties share their mean) at mean 0 and length 1, so that a dot product is a
     correlation."""
     array = np.asarray(values, dtype=float)
     ranks = (array[:, None] > array).sum(axis=1) + ((array[:, None] == array).sum(axis=1) - 1) / 2

@@ -1,4 +1,4 @@
-"""How a training went: how it ended, how its score moved, and how its losses lie to each other."""
+"""Observations of one training: its end, the movement of its score, and its two losses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WIDE_GAP = 0.1  # share of the evaluation loss by which the training loss must l
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a trial ended, and how far it came. `evaluation` is the number of its last one; None
-    where it reached none."""
+    """The end of a trial. `evaluation` is the number of its last evaluation; None where it reached
+    none."""
 
     kind: Literal["completed", "stopped_early", "pruned", "given_up", "failed"]
     evaluation: int | None
@@ -38,12 +38,12 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """What the last evaluation brought.
+    """The gain of the last evaluation. `kind` is `past_best` where it is not the best one,
+    `too_few` where only two were counted, `improving` where it brought at least a tenth of the
+    whole gain, and `level` otherwise.
 
-    `kind` is `past_best` where it is not the best one, `too_few` where only two were counted,
-    `improving` where it brought at least a tenth of the whole gain, and `level` otherwise. `gain`
-    is the last value less the best one before it; `whole` the gain over the evaluations counted.
-    Those within the first epoch are left out where at least two come after it
+    `gain` is the last value less the best one before it; `whole` is the gain over the evaluations
+    counted. Evaluations within the first epoch are left out where at least two come after it
     (`since_first_epoch`): beside the first steps every later gain is small.
     """
 
@@ -55,10 +55,10 @@ class Plateau:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How a metric moved over the evaluations. `evaluations` counts all of them, `scored` those
-    with a finite value, and `not_finite` holds the numbers of those whose value was not finite.
-    `plateau` is None for a trial that was pruned: longer training would not help it."""
+class Movement:
+    """The movement of a metric over the evaluations. `evaluations` counts all of them, `scored`
+    those with a finite value, and `not_finite` holds the numbers of the others. `plateau` is None
+    for a trial that was pruned: longer training would not help it."""
 
     metric: str
     evaluations: int
@@ -74,9 +74,9 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Whether `eval/loss` turned. `overfits` if its last value lies above its lowest by more than
-    one percent; `rise` is the difference; `above_training` is its distance to the training loss at
-    the end, where that is wide and grew."""
+    """A turn of `eval/loss`. `overfits` if its last value lies above its lowest by more than one
+    percent; `rise` is the difference. `above_training` is the distance to the training loss at the
+    end, where that is wide and grew."""
 
     overfits: bool
     lowest: Scored
@@ -98,7 +98,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """None where there are too few evaluations."""
+    """The relation of the two losses; each part is None where there are too few evaluations."""
 
     turn: Turn | None = None
     gap: Gap | None = None
@@ -132,17 +132,17 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> Ending:
             return Ending(kind, at, steps, trial.total_steps, str(reason), message)
 
 
-def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> Course:
+def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> Movement:
     """Return how the metric moved. `ended` is False for a trial that was pruned."""
     found = [(point.eval.index, value) for point in points if (value := point.metric(metric)) is not None]
     broken = tuple(index for index, value in found if not math.isfinite(value))
     series = [Scored(index, value) for index, value in found if math.isfinite(value)]
     if not series:
-        return Course(metric, len(points), broken, 0)
+        return Movement(metric, len(points), broken, 0)
     constant, best = len({one.value for one in series}) == 1, _best(series, maximize)
     begun = {point.eval.index for point in points if point.eval.epoch < 1}
     later = [one for one in series if one.index not in begun]
-    return Course(
+    return Movement(
         metric=metric,
         evaluations=len(points),
         not_finite=broken,
@@ -157,7 +157,8 @@ def course(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool 
 
 
 def fit(points: Sequence[Point]) -> Fit:
-    """Return whether the evaluation loss turned, and how its distance to the training loss moved."""
+    """Return whether the evaluation loss turned, and how its distance to the training loss
+    moved."""
     series = [Scored(point.eval.index, loss) for point in points if finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return Fit()
@@ -206,7 +207,7 @@ def _turn(series: Sequence[Scored], gap: Gap | None) -> Turn:
 
 
 def _gap(points: Sequence[Point]) -> Gap | None:
-    """None below two evaluations that have both losses."""
+    """Return the gap; None below two evaluations that have both losses."""
     found = [
         (point.eval.index, loss, point.train_loss)
         for point in points

@@ -1,4 +1,4 @@
-"""What others reported for this experiment, beside what was measured here."""
+"""Figures that others published for this experiment, beside the measured ones."""
 
 from __future__ import annotations
 
@@ -100,11 +100,14 @@ class PublishedFinal:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What was not alike. `model` is None where it is the published one; `rows` holds published
-    and measured rows of splits that differ, `same_rows` the published ones where none does.
-    `not_run` are published trials without a measured one; `better` is the trial that the search
-    found better than the only published one; `largest` the largest difference in a score and its
-    published trial."""
+    """The differences between the published experiment and this one. `model` is None where it is
+    the published one; `rows` holds published and measured rows of splits that differ, `same_rows`
+    the published ones where none does.
+
+    `not_run` are published trials without a measured one. `better` is the trial that the search
+    found better than the only published one; `largest` is the largest difference in a score, with
+    its published trial.
+    """
 
     model: tuple[str, str, Weights] | None
     rows: Mapping[str, tuple[int, int | None]]
@@ -216,7 +219,8 @@ def _ends(points: Sequence[Point], name: str) -> tuple[float | None, ...]:
 
 
 def _best(facts: Facts, known: PublishedConfig) -> ComparedTrial | None:
-    """None for a single published trial, and where the best one is not among them."""
+    """Return the best published trial beside the best measured one; None for a single published
+    trial, and where the best one is not in the list."""
     if len(known.trials) < 2 or known.best_trial is None or known.best_trial >= len(known.trials) or facts.best is None:
         return None
     return _compared(facts, known, known.best_trial, facts.best)
@@ -261,8 +265,8 @@ def _measured(facts: Facts, final: FinalRecord) -> MeasuredTraining:
 
 
 def _means(logged: Sequence[tuple[float, float]], final: FinalRecord) -> tuple[float | None, ...]:
-    """The mean training loss of each epoch that the winner's trial went through; None where none
-    was logged in it."""
+    """Return the mean training loss of each epoch of the winner's trial; None where none was
+    logged in an epoch."""
     means = []
     for epoch in range(1, math.floor(final.trial_evals[-1].epoch) + 1):
         losses = [loss for at, loss in logged if epoch - 1 < at <= epoch]
@@ -271,7 +275,7 @@ def _means(logged: Sequence[tuple[float, float]], final: FinalRecord) -> tuple[f
 
 
 def _logged(facts: Facts, final: FinalRecord) -> list[tuple[float, float]]:
-    """Epochs and training losses of the winner's trial, whose retraining repeats it."""
+    """Return epochs and training losses of the winner's trial, which its retraining repeats."""
     rows = ((row.epoch, row.metrics.get("train/loss")) for row in facts.training.get(final.number, ()))
     return [(epoch, loss) for epoch, loss in rows if loss is not None]
 
@@ -297,7 +301,7 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
 def _largest(
     facts: Facts, known: PublishedConfig, matched: Sequence[TrialRecord | None]
 ) -> tuple[int, Compared] | None:
-    """Among several published trials that ran."""
+    """Return the largest difference over several published trials that ran."""
     gaps = [
         (abs(score.difference), number, score.name + ("" if score.of == "last" else ", best"), score.difference, score)
         for number, (entry, trial) in enumerate(zip(known.trials, matched, strict=True))
@@ -320,7 +324,7 @@ def _equal(first: Scalar, second: Scalar) -> bool:
 
 
 def _gap(first: Scalar, second: Scalar) -> float | None:
-    """None where one is no number; 0 where they are equal to rounding."""
+    """Return the difference; None where one is no number, 0 where they are equal to rounding."""
     if not (isinstance(first, int | float) and isinstance(second, int | float)):
         return None
     return 0.0 if _equal(first, second) else second - first

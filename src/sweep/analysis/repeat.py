@@ -1,4 +1,4 @@
-"""How to do it again, and where everything is."""
+"""The commands that repeat the study, and the places of its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the winner scored, with the model before training and with guessing beside it."""
+"""The winner's scores, beside the model before training and beside guessing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Kind = Literal["trained", "refitted", "before", "guess"]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one model scores on one split; metrics by short name, such as `accuracy`.
+    """The scores of one model on one split; metrics by short name, such as `accuracy`. `model` is
+    the `trained` winner, the `refitted` one, the same model `before` training, or a `guess`.
 
-    `model` is the `trained` winner, the `refitted` one, the same model `before` training, or a
-    `guess`. `thresholds` tells at which the labels were decided: `tuned`, at `even` ones of 0.5,
-    at one other number, or as usual (None). `own` are the winner's scores as it decides.
+    `thresholds` names the decision thresholds: `tuned`, `even` ones of 0.5, one other number, or
+    None for the usual ones. `own` marks the winner's scores at its own thresholds.
     """
 
     split: Literal["validation", "test"]
@@ -146,7 +146,7 @@ def against_guessing(facts: Facts) -> Weighed | None:
 
 
 def _before(facts: Facts, final: FinalRecord) -> Before | None:
-    """None where the model could not classify before it was trained."""
+    """Return the scores before training; None where the model could not classify then."""
     name = f"test/{facts.proportion}"
     measured, before = final.test.get(name), final.before.get(name)
     if measured is None or before is None:
@@ -176,7 +176,7 @@ def _named(prefix: str, metrics: Metrics) -> dict[str, float]:
 
 
 def _thresholds(facts: Facts, final: FinalRecord) -> Literal["tuned"] | float | None:
-    """None where they are the usual 0.5."""
+    """Return the thresholds; None where they are the usual 0.5."""
     if not facts.multi_label:
         return None
     if final.tuned or final.untuned:

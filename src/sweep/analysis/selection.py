@@ -1,4 +1,4 @@
-"""How the winner was chosen among the best trials, where each was trained again with fresh seeds."""
+"""The choice of the winner among the best trials, each trained again with fresh seeds."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def selection(facts: Facts) -> Selection | None:
 
 
 def _apart(held: Confirmation) -> Apart | None:
-    """None where it was not the mean that decided."""
+    """Return the distance of the two best means; None where the means did not decide."""
     if len(held.candidates) < 2:
         return None
     first, second = held.candidates[:2]

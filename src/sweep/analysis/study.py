@@ -49,7 +49,7 @@ class Study:
 
     @property
     def tested(self) -> bool:
-        """Whether the winner was retrained and tested."""
+        """Return whether the winner was retrained and tested."""
         return self.scores is not None
 
 

@@ -33,7 +33,8 @@ def study_summary(facts: Facts) -> Summary:
 
 
 def _account(final: FinalRecord) -> Summary:
-    """The model before training, the thresholds it decides with, and its parameters."""
+    """Return the scores before training and at tuned and untuned thresholds, the thresholds, and
+    the numbers of parameters."""
     found: Summary = {f"before/{name}": value for name, value in final.before.items()}
     found |= {f"tuned/{name}": value for name, value in final.tuned.items()}
     found |= {f"untuned/{name}": value for name, value in final.untuned.items()}
@@ -47,7 +48,8 @@ def _account(final: FinalRecord) -> Summary:
 
 
 def _refitted(final: FinalRecord) -> Summary:
-    """`eval/…` is then of the retraining alone, and `test/…` of the refit; empty without."""
+    """Return the rows, the steps and the cost of the refit; empty without one. With a refit,
+    `eval/…` is of the retraining alone, and `test/…` of the refit."""
     if final.refit is None:
         return {}
     refit = final.refit
@@ -57,7 +59,7 @@ def _refitted(final: FinalRecord) -> Summary:
 
 
 def _chosen(final: FinalRecord) -> Summary:
-    """The winner over fresh seeds; empty without."""
+    """Return the winner's scores over fresh seeds; empty without fresh seeds."""
     if final.confirmation is None or not final.confirmation.candidates:
         return {}
     first = final.confirmation.candidates[0]

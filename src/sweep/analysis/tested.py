@@ -1,4 +1,4 @@
-"""How sure the test scores are, beside classifiers that do not read the text.
+"""The uncertainty of the test scores, beside classifiers that do not read the text.
 
 Every metric gets a 95 % interval by bootstrap over the test rows (Efron and Tibshirani, 1993); a
 share of rows gets Wilson's score interval instead, which holds for few rows too. Three ways of
@@ -54,7 +54,7 @@ class Scored:
     drawn: Mapping[str, Floats]
 
     def interval(self, task: Task, name: str, rows: int) -> Interval | None:
-        """95 %; None where it cannot be computed."""
+        """Return the 95 % interval; None where it cannot be computed."""
         if name == proportion(task) and name in self.metrics:
             return wilson(self.metrics[name], rows)
         return percentiles(self.drawn[name]) if name in self.drawn else None
@@ -150,13 +150,13 @@ def _without_loss(guess: Scored) -> Scored:
 
 
 def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Tested:
-    """The same from recorded scores, where there are no predictions to resample. Only a share of
-    rows has an interval then, and the majority class is the only guess."""
+    """Return the test result from recorded scores, where there are no predictions to resample.
+    Only a share of rows has an interval then, and the majority class is the only guess."""
     return Tested(task, rows, Scored(metrics, {}), {MAJORITY[task]: Scored(baseline, {})})
 
 
 def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> Labels:
-    """Label names of each row as the numbers or marks of `Labels`."""
+    """Return the label names of each row as the numbers or marks of `Labels`."""
     places = {name: place for place, name in enumerate(names)}
     if task == "single_label":
         return np.asarray([places[row[0]] for row in given], dtype=np.int64)
@@ -197,7 +197,8 @@ class _Rows:
         return max(_FEWEST, min(_SAMPLES, _CELLS // self.truth.size))
 
     def resamples(self) -> Iterator[NDArray[np.int64]]:
-        """Row numbers drawn with replacement, (samples, rows) each; the same at every call."""
+        """Yield row numbers drawn with replacement, (samples, rows) each; the same at every
+        call."""
         generator = np.random.default_rng(_SEED)
         for size in self._batches(self.samples):
             yield generator.integers(0, len(self.truth), (size, len(self.truth)))
@@ -211,7 +212,7 @@ class _Rows:
         return (min(batch, samples - start) for start in range(0, samples, batch))
 
     def metrics(self, numbers: NDArray[np.int64], given: Labels) -> dict[str, Floats]:
-        """Each metric but the loss, (samples,)."""
+        """Return each metric but the loss, (samples,)."""
         count = _counts_of_one if self.task == "single_label" else _counts_of_many
         counts = count(self.truth[numbers], given, self.labels)
         return {name: metric(self.task, counts, name) for name in BY_TASK[self.task] if name != "loss"}
@@ -224,7 +225,8 @@ def _most_frequent(rows: _Rows, chances: Floats) -> Labels:
 
 
 def _random_guess(rows: _Rows, chances: Floats) -> Scored:
-    """Its accuracy and loss are exact; other scores are means over draws."""
+    """Return the scores of a random guess. Accuracy and loss are exact; other scores are means
+    over draws."""
     given, losses = _random(rows.task, chances), _losses(rows, chances)
     finite = bool(np.isfinite(losses).all())
     means = _seen(rows, given, samples=_GUESSES) | {proportion(rows.task): _expected(rows, chances)}
@@ -233,7 +235,7 @@ def _random_guess(rows: _Rows, chances: Floats) -> Scored:
 
 
 def _resampled(rows: _Rows, given: Given, losses: Sequence[float] | Floats | None) -> dict[str, Floats]:
-    """Each metric on each of the resamples; the loss among them where `losses` holds it by row."""
+    """Return each metric on each resample, the loss included where `losses` holds it by row."""
     by_row = None if losses is None else np.asarray(losses, dtype=np.float64)
     parts: list[dict[str, Floats]] = []
     for numbers in rows.resamples():
@@ -243,13 +245,15 @@ def _resampled(rows: _Rows, given: Given, losses: Sequence[float] | Floats | Non
 
 
 def _seen(rows: _Rows, given: Given, *, samples: int) -> dict[str, float]:
-    """Each metric on the rows as they are, as the mean over `samples` draws of what is given."""
+    """Return each metric on the rows without resampling, as the mean over `samples` draws of
+    predictions."""
     parts = [rows.metrics(numbers, given(numbers)) for numbers in rows.as_they_are(samples)]
     return {name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]}
 
 
 def _counts_of_one(truth: Labels, given: Labels, labels: int) -> Counts:
-    """`truth` and `given` are label numbers (samples, rows)."""
+    """Return the counts of a single-label task. `truth` and `given` are label numbers (samples,
+    rows)."""
     right = truth == given
     place = np.arange(len(truth))[:, None] * labels
 
@@ -262,7 +266,7 @@ def _counts_of_one(truth: Labels, given: Labels, labels: int) -> Counts:
 
 
 def _counts_of_many(truth: Labels, given: Labels, labels: int) -> Counts:  # noqa: ARG001
-    """`truth` and `given` are (samples, rows, labels)."""
+    """Return the counts of a multi-label task. `truth` and `given` are (samples, rows, labels)."""
     both, either = truth & given, (truth | given).sum(axis=2)
     overlap = np.where(either > 0, both.sum(axis=2) / np.maximum(either, 1), 1.0).mean(axis=1)
     true, named, shared = (marks.sum(axis=1, dtype=np.float64) for marks in (truth, given, both))
@@ -270,7 +274,8 @@ def _counts_of_many(truth: Labels, given: Labels, labels: int) -> Counts:  # noq
 
 
 def _random(task: Task, chances: Floats) -> Given:
-    """Draws labels with these chances, one a row or, for a multi-label task, each by itself."""
+    """Return a function that draws labels with these chances: one a row, or each label by itself
+    for a multi-label task."""
     generator = np.random.default_rng(_SEED + 1)
     upper = np.cumsum(chances) / chances.sum()
 
@@ -284,21 +289,20 @@ def _random(task: Task, chances: Floats) -> Given:
 
 
 def _by_row(rows: _Rows, chances: Floats) -> Floats:
-    """The chance that is given to each row's label, (rows,), or to each label's value, (rows,
-    labels)."""
+    """Return the chance of each row's label, (rows,), or of each label's value, (rows, labels)."""
     if rows.task == "single_label":
         return np.asarray(chances[rows.truth] / chances.sum())
     return np.asarray(np.where(rows.truth, chances, 1 - chances))
 
 
 def _expected(rows: _Rows, chances: Floats) -> float:
-    """The share of rows that a random guess gets right in the long run."""
+    """Return the share of rows that a random guess gets right on average."""
     found = _by_row(rows, chances)
     return float((found if rows.task == "single_label" else found.prod(axis=1)).mean())
 
 
 def _losses(rows: _Rows, chances: Floats) -> Floats:
-    """The loss of each row, (rows,), where these chances are predicted; infinite where the truth
+    """Return the loss of each row, (rows,), for these predicted chances; infinite where the truth
     has none."""
     with np.errstate(divide="ignore"):
         found = -np.log(_by_row(rows, chances))

@@ -8,7 +8,7 @@ from statistics import median
 
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.inference import standard_error
-from sweep.analysis.observations import Course, Ending, Fit, course, ending, finite, fit
+from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
@@ -59,7 +59,7 @@ class Trial:
     used: Mapping[str, Scalar]
     evaluations: Evaluations
     ending: Ending
-    course: Course
+    movement: Movement
     fit: Fit
     tracker_run: str
     command: str
@@ -75,7 +75,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far apart the completed trials scored."""
+    """The spread of the completed trials' scores."""
 
     trials: int
     low: float
@@ -85,7 +85,7 @@ class Spread:
 
     @property
     def gain(self) -> float:
-        """How much better the best is than the median."""
+        """Return the distance between the best score and the median."""
         return abs(self.best - self.median)
 
 
@@ -130,8 +130,8 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many trials ended how. Trials that were `stopped` and are tried again do not count;
-    `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
+    """The number of trials by their end. Trials that were `stopped` and are tried again do not
+    count; `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
     killed."""
 
     planned: int
@@ -217,7 +217,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         used=trial.used,
         evaluations=evaluations(facts, points),
         ending=ending(trial, points),
-        course=course(points, facts.metric, maximize=facts.maximize, ended=ended),
+        movement=movement(points, facts.metric, maximize=facts.maximize, ended=ended),
         fit=fit(points),
         tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
@@ -225,7 +225,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
 
 
 def _spread(facts: Facts) -> Spread | None:
-    """None below three completed trials."""
+    """Return the spread; None below three completed trials."""
     values = sorted(value for trial in facts.completed if finite(value := facts.score(trial)))
     if len(values) < 3:
         return None
@@ -260,7 +260,7 @@ def _tie(facts: Facts) -> Tie | None:
 
 
 def _top_two(facts: Facts) -> tuple[float | None, float | None]:
-    """The best score and the best of the other trials'."""
+    """Return the best score, and the best score of the other trials."""
     best = facts.best
     others = [value for trial in facts.completed if trial is not best and finite(value := facts.score(trial))]
     if best is None or not others:

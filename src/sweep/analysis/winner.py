@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sweep.analysis.facts import Facts, Point
-from sweep.analysis.observations import Agreement, Course, Fit, agreement, course, fit
+from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit, movement
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.metrics import objectives
 from sweep.config.schema import Scalar
@@ -51,7 +51,7 @@ class Retraining:
     packed_trial: bool
     as_packed: bool
     evaluations: Evaluations
-    course: Course
+    movement: Movement
     fit: Fit
     equal_epochs: tuple[float, ...]
     tracker_run: str
@@ -68,7 +68,7 @@ class Winner:
     used: Mapping[str, Scalar]
     score: float | None
     epoch: float | None
-    course: Course
+    movement: Movement
     fit: Fit
     retraining: Retraining | None
 
@@ -97,7 +97,7 @@ def winner(facts: Facts) -> Winner | None:
         used=held.used if held else {},
         score=best.metrics.get(facts.metric) if best else None,
         epoch=best.epoch if best else None,
-        course=course(points, facts.metric, maximize=facts.maximize),
+        movement=movement(points, facts.metric, maximize=facts.maximize),
         fit=fit(points),
         retraining=_retraining(facts, final) if final else None,
     )
@@ -128,7 +128,7 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
         packed_trial=packed and final.cost.engine != "packed",
         as_packed=final.as_packed,
         evaluations=evaluations(facts, again),
-        course=course(again, facts.metric, maximize=facts.maximize),
+        movement=movement(again, facts.metric, maximize=facts.maximize),
         fit=fit(again),
         equal_epochs=_equal_epochs(again, facts.metric, final.retrain_best),
         tracker_run=facts.run_address(final.tracker_run),
@@ -144,7 +144,7 @@ def _refit(facts: Facts, refit: Refit | None) -> Refit | None:
 def _side_by_side(
     names: tuple[str, ...], trial: tuple[Point, ...], retrain: tuple[Point, ...]
 ) -> tuple[SideBySide, ...]:
-    """A run that ended sooner leaves gaps."""
+    """Return the evaluations side by side. A training that ended sooner leaves its side empty."""
     rows = []
     for index in range(max(len(trial), len(retrain))):
         first = trial[index] if index < len(trial) else None
@@ -160,6 +160,6 @@ def _pair(name: str, first: Point | None, second: Point | None) -> Pair:
 
 
 def _equal_epochs(points: tuple[Point, ...], metric: str, best: EvalPoint) -> tuple[float, ...]:
-    """Empty where one evaluation has the best score alone."""
+    """Return the epochs with the best score; empty where one evaluation alone has it."""
     found = tuple(point.eval.epoch for point in points if point.metric(metric) == best.metrics.get(metric))
     return found if len(found) > 1 else ()

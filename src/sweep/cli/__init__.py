@@ -1,1 +1,1 @@
-"""What `sweep NAME …` does beside a search. Never imports torch."""
+"""The subcommands `sweep NAME …`, beside a search. They never import torch."""

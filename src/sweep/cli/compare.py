@@ -1,4 +1,5 @@
-"""`sweep compare RUN_DIR RUN_DIR …`, or `python -m sweep.compare`: finished runs side by side, from their run directories alone."""
+"""`sweep compare RUN_DIR RUN_DIR …`, or `python -m sweep.compare`: finished runs side by side,
+from their run directories alone."""
 
 from __future__ import annotations
 

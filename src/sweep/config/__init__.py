@@ -1,1 +1,1 @@
-"""What a user may say: the schema, composing it with Hydra, and the search space."""
+"""The config of an experiment: schema, composition by Hydra, and search space."""

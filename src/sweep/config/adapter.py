@@ -1,8 +1,9 @@
 """The adapter methods: what every method's config has, and how a method is found by its name.
 
-A method is a subclass of `AdapterConfig`. The shipped ones are the modules of `sweep.model.adapters`, one a method, whose
-names are the values of `adapter.method`. A method of the user's own is named by the dotted path of its class.
-The modules are imported when a config is parsed: they import torch and PEFT only inside their functions.
+A method is a subclass of `AdapterConfig`. The shipped ones are the modules of
+`sweep.model.adapters`, one a method, whose names are the values of `adapter.method`. A method of
+the user's own is named by the dotted path of its class. The modules are imported when a config is
+parsed: they import torch and PEFT only inside their functions.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ Kernel = Literal["lora", "dora", "ia3"]
 
 
 class AdapterConfig(Section):
-    """The keys that every method has. A method adds its own keys, its facts (the class variables) and its functions.
+    """The keys that every method has. A method adds its own keys, its facts (the class variables)
+    and its functions.
 
     A key that is null has the method's default.
     """
@@ -52,29 +54,34 @@ class AdapterConfig(Section):
     head_init: Literal["random", "probe"] = "random"
 
     def rules(self) -> Iterator[tuple[str, str]]:
-        """Yield each key of the method whose value does not suit its others, with the rule that it breaks."""
+        """Yield each key of the method whose value does not suit its others, with the rule that it
+        breaks."""
         yield from ()
 
     def peft_config(self, model: Any, head: tuple[str, ...]) -> Any:
-        """Return the PeftConfig of this method for `model`, a PreTrainedModel, which may be on the meta device.
+        """Return the PeftConfig of this method for `model`, a PreTrainedModel, which may be on the
+        meta device.
 
-        `head` are the modules that are trained beside the adapter; `task_type` and `modules_to_save` are set by the caller.
-        Raises UserError for values that do not suit the model.
+        `head` are the modules that are trained beside the adapter; `task_type` and
+        `modules_to_save` are set by the caller. Raises UserError for values that do not suit the
+        model.
         """
         raise NotImplementedError
 
     def learning_rate_factors(self) -> Mapping[str, float]:
-        """Return multiples of `optimizer.learning_rate` by a part of the names of the weights that they are for."""
+        """Return multiples of `optimizer.learning_rate` by a part of the names of the weights that
+        they are for."""
         return {}
 
     @property
     def reads_rows(self) -> bool:
-        """Whether `initialise` sets the adapter's first weights from training rows."""
+        """Return whether `initialise` sets the adapter's first weights from training rows."""
         return False
 
     def initialise(self, model: Any, batches: Iterable[Mapping[str, Any]]) -> None:
-        """Set the first weights of a PeftModel's adapter from `batches` of training rows, if the method `reads_rows`. A batch
-        maps the names of the model's inputs to tensors, (rows, tokens), and can be gone through more than once.
+        """Set the first weights of a PeftModel's adapter from `batches` of training rows, if the
+        method `reads_rows`. A batch maps the names of the model's inputs to tensors, (rows,
+        tokens), and can be gone through more than once.
 
         The same batches give the same weights, and the weights of the base stay as they are.
         """
@@ -104,8 +111,8 @@ def known() -> Mapping[str, type[AdapterConfig]]:
 
 
 def find(method: str) -> type[AdapterConfig]:
-    """Return the config class of a method. Raises OwnCodeError for a dotted path that leads to no method, KeyError for a name
-    that no shipped method has."""
+    """Return the config class of a method. Raises OwnCodeError for a dotted path that leads to no
+    method, KeyError for a name that no shipped method has."""
     if not custom_code.is_own(method):
         return _shipped()[method]
     if method not in _OWN:
@@ -116,8 +123,9 @@ def find(method: str) -> type[AdapterConfig]:
 def parsed(tree: Any) -> Any:
     """Return the config of the method that `tree` names; what is no mapping is returned as it is.
 
-    Null values are left out, so that the method's defaults apply, and so are the false ones of other methods' keys: configs
-    of old records have the keys of all methods. Raises ValidationError.
+    Null values are left out, so that the method's defaults apply, and so are the false ones of
+    other methods' keys: configs of old records have the keys of all methods. Raises
+    ValidationError.
     """
     if not isinstance(tree, Mapping):
         return tree
@@ -139,8 +147,9 @@ def key_names() -> tuple[str, ...]:
 
 
 def may_be_of_own_method(key: str, groups: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether an adapter method of the user's own may have the searched key: one of the config `groups`' options is the
-    user's. Its class is known once a config names it; each end of a range is parsed, which refuses a key that it has not."""
+    """Return whether an adapter method of the user's own may have the searched key: one of the
+    config `groups`' options is the user's. Its class is known once a config names it; each end of
+    a range is parsed, which refuses a key that it has not."""
     parent, _, name = key.rpartition(".")
     options = groups.get("adapter", ())
     return (
@@ -176,8 +185,8 @@ def _shipped() -> dict[str, type[AdapterConfig]]:
 
 
 def _defined_in(module: str) -> type[AdapterConfig]:
-    """Return the one method that a module defines: a subclass of AdapterConfig with a `label`. Raises OwnCodeError where there
-    is none, or several."""
+    """Return the one method that a module defines: a subclass of AdapterConfig with a `label`.
+    Raises OwnCodeError where there is none, or several."""
     found = [
         value
         for value in vars(import_module(module)).values()

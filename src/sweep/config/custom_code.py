@@ -88,7 +88,7 @@ def code_state(path: str) -> str:
 
 
 @contextmanager
-def told(key: str, path: str, doing: str) -> Iterator[None]:
+def as_user_error(key: str, path: str, doing: str) -> Iterator[None]:
     """Turn an error of the user's code into a UserError of the config key.
 
     The message names the line of that code. Errors of Optuna's storage and of sweep itself are

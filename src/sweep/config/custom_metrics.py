@@ -1,8 +1,8 @@
 """Metrics of the user's own, named by dotted paths in `dataset.metrics`.
 
-A metric is a function `(labels, probabilities) -> float`, or a class derived from `evaluate.Metric`,
-which is given predictions and references. Labels are (rows,) label numbers, or (rows, labels) of 0
-and 1 for a multi-label task; probabilities are (rows, labels).
+A metric is a function `(labels, probabilities) -> float`, or a class derived from
+`evaluate.Metric`, which is given predictions and references. Labels are (rows,) label numbers, or
+(rows, labels) of 0 and 1 for a multi-label task; probabilities are (rows, labels).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config.custom_code import OwnCodeError, load, told
+from sweep.config.custom_code import OwnCodeError, as_user_error, load
 from sweep.config.metrics import BY_TASK, short_name
 from sweep.config.schema import DatasetConfig
 from sweep.errors import Fault, UserError, shortened
@@ -30,7 +30,8 @@ def own_values(
     decided: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> dict[str, float]:
-    """Return the value of each metric by its short name; NaN where a metric is not defined on these rows.
+    """Return the value of each metric by its short name; NaN where a metric is not defined on
+    these rows.
 
     Raises UserError where a metric raises, or gives no number.
     """
@@ -53,7 +54,8 @@ def metric_faults(dataset: DatasetConfig) -> Iterator[tuple[str, str]]:
 
 
 def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) -> list[Fault]:
-    """Return what is wrong with the metrics when they are computed on the first rows, with random probabilities.
+    """Return what is wrong with the metrics when they are computed on the first rows, with random
+    probabilities.
 
     `labels` are those of the validation rows, and `count` is the number of labels.
     """
@@ -70,7 +72,7 @@ def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) 
 
 
 def _value(path: str, *rows: NDArray[Any]) -> float:
-    with told(KEY, path, "when it was computed"):
+    with as_user_error(KEY, path, "when it was computed"):
         found = _compute(load(path), *rows)
     if isinstance(found, bool) or not isinstance(found, Real):
         raise UserError.of(KEY, f"is {path}, which gave {shortened(repr(found), 60)}, but must give one number")

@@ -29,7 +29,7 @@ def hazard(tree: dict[Any, Any]) -> tuple[str, str] | None:
             continue
         total += _size(tree, place, known)
         if total > MOST:
-            rule = f"has ${{…}} that stand for more than {MOST:,} characters, with what those stand for in turn"
+            rule = f"has interpolations (${{…}}) that expand to more than {MOST:,} characters"
             return ".".join(map(str, place)), f"{rule}; write the value out"
     return None
 

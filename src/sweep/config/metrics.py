@@ -1,5 +1,5 @@
-"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`, and those of
-`dataset.metrics`, which are the user's own, in `sweep.config.custom_metrics`."""
+"""The names of the metrics each task has. They are computed in `sweep.engine.metrics`, and those
+of `dataset.metrics`, which are the user's own, in `sweep.config.custom_metrics`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ BY_TASK: dict[Task, tuple[str, ...]] = {
 
 
 def short_name(path: str) -> str:
-    """Return the name under which a metric of the user's own is recorded: the last part of its dotted path."""
+    """Return the name under which a metric of the user's own is recorded: the last part of its
+    dotted path."""
     return path.rpartition(".")[2]
 
 
 def metric_names(dataset: DatasetConfig) -> tuple[str, ...]:
-    """Return the short names of all metrics that an evaluation records: the task's, then the user's own."""
+    """Return the short names of all metrics that an evaluation records: the task's, then the
+    user's own."""
     return (*BY_TASK[dataset.task], *map(short_name, dataset.metrics))
 
 

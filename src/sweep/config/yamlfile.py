@@ -65,7 +65,7 @@ def _of_events(events: Iterator[Event]) -> str | None:
             case AliasEvent():
                 found = named.get(event.anchor)
                 if found is None:
-                    continue  # an unknown one; the loader tells it
+                    continue  # an unknown alias; the loader reports it
                 if any(node is found for node in open_nodes):
                     return f"has an alias to a value that holds it, *{event.anchor} in line {line}"
                 open_nodes[-1].take(found.values, found.height)

@@ -56,7 +56,7 @@ def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str,
     return [one for one in found if one.folded]
 
 
-def told(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
+def sentences(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
     """Yield a sentence for each count, without its full stop."""
     for one in found:
         share = f"{one.folded} of {rows.get(one.split, 0)} {one.split} rows"
@@ -79,7 +79,7 @@ def brief(found: Sequence[Duplicates], rows: Mapping[str, int]) -> Iterator[str]
         [one for one in found if one.split != one.also_in],
     ):
         if len(group) < 2:
-            yield from told(group, rows)
+            yield from sentences(group, rows)
             continue
         exact, relabelled = sum(one.exact for one in group), sum(one.relabelled for one in group)
         all_exact = exact == sum(one.folded for one in group)

@@ -6,8 +6,8 @@ from __future__ import annotations
 def batch(*, paired: bool, prompted: bool, padding: str = "True") -> str:
     """Return code that tokenises texts as the rows of the data set were, cut and padded.
 
-    `paired` says that a row has two texts, `prompted` that label words after a prompt are scored. `padding` is the
-    tokenizer's argument, as it is written in code.
+    `paired` says that a row has two texts, `prompted` that label words after a prompt are scored.
+    `padding` is the tokenizer's argument, as it is written in code.
     """
     texts = '["your text"], ["its pair"]' if paired else '["your text"]'
     if prompted:

@@ -88,7 +88,7 @@ def _fault(config: DatasetConfig, error: Exception, *, reached: bool) -> Fault:
     if "BuilderConfig" in str(error) or "Config name is missing" in str(error):
         return Fault("dataset.name", f"is {config.name}, but {config.path} says: {first_line(error)}")
     if "scripts are no longer supported" in str(error):
-        rule = f"is {config.path}, which is a script, and none is run; try dataset.revision=refs/convert/parquet"
+        rule = f"is {config.path}, which is a data set script, and sweep runs none; try dataset.revision=refs/convert/parquet"
         return Fault("dataset.path", rule)
     return Fault("dataset.path", f"is {config.path}, which cannot be loaded: {first_line(error)}. {LOCAL_COPY}")
 

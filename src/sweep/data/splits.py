@@ -110,8 +110,9 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     The steps, in this order:
     1. Take every n-th row of a stored split.
     2. Drop rows without a text, without a label or with an unknown label, if the config says so.
-    3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`, cut the test rows off the
-       validation rows. `eval_every_nth` and `test_every_nth` count among the rows cut off.
+    3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`,
+       cut the test rows off the validation rows. `eval_every_nth` and `test_every_nth` count the
+       rows cut off.
     4. Apply `max_eval_samples` and `max_test_samples`.
     5. Drop duplicates from train, if the config says so.
     6. Apply `max_train_samples`.

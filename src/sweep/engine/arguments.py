@@ -30,8 +30,8 @@ _UNPAGED: Mapping[OptimizerName, OptimizerName] = {
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`name` is one of `transformers.training_args.OptimizerNames`; `warning` says why it is not
-    the one asked for."""
+    """An optimizer for the Trainer. `name` is one of `transformers.training_args.OptimizerNames`;
+    `warning` says why it is not the configured one."""
 
     name: OptimizerName
     warning: str = ""
@@ -119,15 +119,15 @@ def training_arguments(settings: TrainSettings, device: torch.device, folder: Pa
         seed=trainer.seed,
         use_cpu=device.type == "cpu",
         logging_steps=trainer.logging_steps,
-        logging_nan_inf_filter=False,  # it would replace a NaN by the mean of the losses before it
+        logging_nan_inf_filter=False,  # True would replace a NaN by the mean of earlier losses
         eval_strategy="no",
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        remove_unused_columns=False,  # the collator drops them, and the sampler needs `length`
+        remove_unused_columns=False,  # the collator drops unused columns, and the sampler needs `length`
         dataloader_num_workers=0,
     )
-    if by_metric:  # refused where the Trainer's own evaluations are off, as they are: our callback gives it the loss
+    if by_metric:  # TrainingArguments refuses it without evaluations; our callback gives it the loss
         arguments.lr_scheduler_type = SchedulerType(optimizer.lr_scheduler_type)
         arguments.metric_for_best_model = "loss"
     arguments._n_gpu = min(arguments.n_gpu, 1)  # the Trainer would spread each batch over every GPU it sees

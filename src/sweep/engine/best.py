@@ -18,7 +18,7 @@ from sweep.data.labels import LabelSpace
 from sweep.model import artifact
 from sweep.model.state import restore, trainable_state
 
-PAUSE = 5.0  # seconds between two writings of an artifact
+PAUSE = 5.0  # seconds between two writes
 
 
 @dataclass(slots=True)

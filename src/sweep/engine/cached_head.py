@@ -41,7 +41,7 @@ from sweep.records.trial import Cost, FailureReason
 logger = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 4096  # vectors in one forward pass of an evaluation
-_WORTH_SHARING = 2**24  # multiplications in a batch; below, threads wait for each other longer than they work
+_WORTH_SHARING = 2**24  # multiplications in a batch; with fewer, threads wait longer than they work
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class Clock:
     started: float = field(default_factory=time.perf_counter)
     loop: float | None = None  # when the training loop began
     evaluating: float = 0.0
-    aside: float = 0.0  # inside the loop, but neither: reporting, keeping the best weights
+    aside: float = 0.0  # in the loop, but no training or evaluation: reporting, keeping the best weights
     since: float | None = None  # when the present `set_aside` began
 
     @contextmanager
@@ -39,7 +39,8 @@ class Clock:
         return time.perf_counter() - self.started
 
     def training(self) -> float:
-        """Return the seconds of the training loop so far; ask for it when the loop has just ended."""
+        """Return the seconds of the training loop so far; ask for it when the loop has just
+        ended."""
         return 0.0 if self.loop is None else time.perf_counter() - self.loop - self.evaluating - self.aside
 
 

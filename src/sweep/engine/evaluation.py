@@ -76,8 +76,8 @@ def measure(
     """Return every metric of the task, the loss with them, named `prefix/…` in the order of
     `sweep.config.metrics`, and then those of `own`, the dotted paths of the user's metrics.
 
-    `thresholds` are for multi-label: one for all labels, or one each. Raises UserError where a metric
-    of the user's own cannot be computed.
+    `thresholds` are for multi-label: one for all labels, or one each. Raises UserError where a
+    metric of the user's own cannot be computed.
     """
     truth = predictions.labels
     decided = decide(task, predictions.scores, thresholds)

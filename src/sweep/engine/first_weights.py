@@ -1,4 +1,5 @@
-"""The weights that a trial starts from where they are computed from training rows: its adapter's, then its head's."""
+"""The weights that a trial starts from where they are computed from training rows: its adapter's,
+then its head's."""
 
 from __future__ import annotations
 
@@ -30,10 +31,12 @@ def set_first_weights(
     data: TokenisedData,
     check_stop: Callable[[], None] = lambda: None,
 ) -> float:
-    """Set what an untrained model of `base_models` starts from, as its adapter method and `adapter.head_init` say.
+    """Set what an untrained model of `base_models` starts from, as its adapter method and
+    `adapter.head_init` say.
 
-    Only training rows are read. The same config gives the same weights; torch's generators stay as they are. `check_stop` is asked
-    after each batch, and what it raises is raised. Return the floating-point operations that this took.
+    Only training rows are read. The same config gives the same weights; torch's generators stay as
+    they are. `check_stop` is asked after each batch, and what it raises is raised. Return the
+    floating-point operations that this took.
     """
     ahead = _initialise_adapter(model, settings, base_models=base_models, data=data, check_stop=check_stop)
     return ahead + initialise_head(model, settings, base_models=base_models, data=data, check_stop=check_stop)
@@ -86,7 +89,8 @@ class Batches:
 
 @dataclass(slots=True)
 class _Passes:
-    """Counts the rows and tokens that go through the model, and stops a method that does not come to an end."""
+    """Counts the rows and tokens that go through the model, and stops a method that does not come
+    to an end."""
 
     check_stop: Callable[[], None]
     most: int
@@ -105,9 +109,11 @@ class _Passes:
 
 
 def _batch_size(rows: Any, order: list[int], settings: TrainSettings, *, least: int) -> int:
-    """Return the evaluation batch size, or more where a batch has fewer tokens than directions are looked for.
+    """Return the evaluation batch size, or more where a batch has fewer tokens than directions are
+    looked for.
 
-    Raises UserError where all rows together have fewer."""
+    Raises UserError where all rows together have fewer.
+    """
     lengths = [len(tokens) for tokens in rows["input_ids"][:]]
     if sum(lengths) <= least:
         rule = (

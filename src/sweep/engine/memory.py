@@ -35,7 +35,7 @@ def release(device: torch.device) -> None:
     """Free the memory that a trial still holds after its end: models and trainers are full of
     reference cycles."""
     bitsandbytes = sys.modules.get("bitsandbytes")
-    if bitsandbytes is not None:  # it keeps the embeddings of every model that an 8-bit optimizer ever trained
+    if bitsandbytes is not None:  # bitsandbytes keeps the embeddings of every model that an 8-bit optimizer trained
         bitsandbytes.optim.GlobalOptimManager.get_instance().initialize()
     gc.collect()
     if device.type == "cuda":

@@ -23,7 +23,8 @@ AVERAGES = ("macro", "micro", "weighted")
 
 
 def decide(task: Task, scores: Scores, thresholds: float | Sequence[float] = 0.5) -> Labels:
-    """Return the predictions: the highest score, or for multi-label every label whose sigmoid reaches its threshold."""
+    """Return the predictions: the highest score, or for multi-label every label whose sigmoid
+    reaches its threshold."""
     if task == "single_label":
         return np.asarray(scores.argmax(axis=1), dtype=np.int64)
     return np.asarray(scores >= logit(thresholds), dtype=np.int64)
@@ -38,12 +39,12 @@ def probabilities(task: Task, scores: Scores) -> Probabilities:
 def score(task: Task, predictions: Labels, labels: Labels) -> dict[str, float]:
     """Return every metric of the task but the loss. The predictions need not come from a model.
 
-    Accuracy counts a row whose labels are all right. Jaccard is the mean over rows of labels shared
-    over labels named; a row without labels for which none was predicted counts as 1. Precision,
-    recall and F1 are averaged in three ways: macro over labels, micro over all decisions, weighted
-    over labels by their true rows. As in scikit-learn, a single-label macro mean is over the labels
-    that occur in the truth or the predictions, a multi-label one over all; an undefined value counts
-    as 0.
+    Accuracy counts a row whose labels are all right. Jaccard is the mean over rows of labels
+    shared over labels named; a row without labels for which none was predicted counts as 1.
+    Precision, recall and F1 are averaged in three ways: macro over labels, micro over all
+    decisions, weighted over labels by their true rows. As in scikit-learn, a single-label macro
+    mean is over the labels that occur in the truth or the predictions, a multi-label one over all;
+    an undefined value counts as 0.
     """
     exact = float(accuracy_score(labels, predictions))
     if task == "single_label":

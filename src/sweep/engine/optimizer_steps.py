@@ -71,7 +71,8 @@ class OptimizerSteps:
         return cls(arguments, weights, optimizer, schedule, order)
 
     def batches(self) -> Iterator[StepBatches]:
-        """Yield the batches of one optimizer step after the other, epoch after epoch, without end."""
+        """Yield the batches of one optimizer step after the other, epoch after epoch, without
+        end."""
         accumulation = self.arguments.gradient_accumulation_steps
         for epoch in count():
             batches = list(self.order)
@@ -96,7 +97,8 @@ def make_optimizer(
     """Return the Trainer's optimizer, with its two groups: biases and norms do not decay.
 
     `factors` are multiples of the learning rate (see `scale_learning_rates`). AdamW is fused where
-    it can be: the same arithmetic, where an adapter's many small weights cost more calls than work.
+    it can be: the same arithmetic, where an adapter's many small weights cost more calls than
+    work.
     """
     kind, options = typed_class(arguments, model)
     # The rule is a method of the Trainer, but reads nothing of one.

@@ -26,7 +26,7 @@ from sweep.config.schema import OptimizerConfig
 from sweep.errors import first_line
 
 _LOOKED_AT = 1_000  # steps of a schedule, at most
-_PLATEAU = 50  # evaluations that a schedule which goes by the loss is tried with
+_PLATEAU = 50  # evaluations in the trial of a schedule that follows the loss
 
 
 def missing(name: OptimizerName, device: torch.device) -> str:
@@ -55,8 +55,9 @@ def typed_class(arguments: TrainingArguments, model: nn.Module) -> tuple[Any, di
 
 
 def scale_learning_rates(optimizer: Optimizer, model: nn.Module, factors: Mapping[str, float]) -> None:
-    """Move the weights whose names hold a key of `factors` into groups of their own, with so many times the learning rate. To be
-    called before the schedule is made. The first group keeps the learning rate of the config, which is what is logged."""
+    """Move the weights whose names hold a key of `factors` into groups of their own, with so many
+    times the learning rate. To be called before the schedule is made. The first group keeps the
+    learning rate of the config, which is what is logged."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     for group in list(optimizer.param_groups):
         for part, factor in factors.items():
@@ -113,7 +114,7 @@ def optimizer_notes(optimizer: OptimizerConfig) -> Iterator[str]:
 
 def _made(arguments: TrainingArguments) -> str:
     model = nn.Sequential(nn.Linear(4, 4))
-    if arguments.optim_target_modules is not None:  # those of the trial's model are looked for when it is outlined
+    if arguments.optim_target_modules is not None:  # names of layers are checked once the model is outlined
         arguments.optim_target_modules = "all-linear"
     kind, options = typed_class(arguments, model)
     groups: Any = list(model.parameters())

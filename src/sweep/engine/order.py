@@ -45,6 +45,6 @@ def row_order(lengths: Sequence[int], arguments: TrainingArguments) -> DataLoade
     sampler: Sampler[int]
     if arguments.train_sampling_strategy == "group_by_length":
         sampler = GroupedByLength(size * arguments.gradient_accumulation_steps, lengths, arguments.seed)
-    else:  # what accelerate makes of a random sampler
+    else:  # accelerate replaces a random sampler by this one
         sampler = SeedableRandomSampler(rows, data_seed=arguments.seed)
     return DataLoader(rows, batch_size=size, sampler=sampler, collate_fn=list)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sweep.engine.metrics import Labels, Scores
 
 EVEN = 0.5
-_ROUNDING = 1e-6  # probabilities of one text in two batches may be so far apart
+_ROUNDING = 1e-6  # the probabilities of one text in two batches may differ by this much
 
 
 def tuned(scores: Scores, labels: Labels) -> tuple[float, ...]:

@@ -241,7 +241,9 @@ class TrialState:
         self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
-        early = trainer.eval_strategy == "early" and epoch < 1  # made for the pruner; patience is meant in epochs
+        early = (
+            trainer.eval_strategy == "early" and epoch < 1
+        )  # early evaluations serve the pruner; patience counts epochs
         self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
         best = self.best is None or objective.better(metrics, self.best.metrics)
         if best:
@@ -297,7 +299,8 @@ class TrialState:
         self.apply(verdict)
 
     def _judge(self, verdict: Verdict) -> None:
-        """After its last evaluation a trial is complete, not interrupted; but it can be pruned."""
+        """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not
+        interrupted; but it can be pruned."""
         if verdict is Verdict.PRUNE or not self.at_last_step:
             self.apply(verdict)
         if not self.at_last_step and not self.ended and self._out_of_patience():

@@ -1,4 +1,5 @@
-"""Model and adapter config → tokenizer, base (quantised or not), adapter and head; the parameter account."""
+"""Model and adapter config → tokenizer, base (quantised or not), adapter and head; the parameter
+account."""
 
 import logging
 

@@ -1,4 +1,5 @@
-"""The parameter account: how many weights there are, how many of them train, and what they take."""
+"""The parameter account: how many weights there are, how many of them train, and what they
+take."""
 
 from __future__ import annotations
 
@@ -39,11 +40,12 @@ _SCALES_TABLE_BYTES = 256 * 4 + 4  # the values and the offset of quantised scal
 
 
 def count(model: nn.Module, planned: Quantization | None = None) -> Parameters:
-    """Groups are those of `GROUPS` that the model has. The frozen original that PEFT keeps of a head is not counted, nor
-    a second time what two modules share: a language-model head tied to the embeddings is among the embeddings.
+    """Return the account of a model. Groups are those of `GROUPS` that the model has.
 
-    `planned` accounts for a base that is still to be quantised as if it were. `bytes` is of weights and their scales:
-    gradients, optimizer states and activations come on top.
+    The frozen original that PEFT keeps of a head is not counted. Weights that two modules share
+    are counted once: a language-model head tied to the embeddings counts as embeddings. With
+    `planned` a base that is still to be quantised counts as if it were. `bytes` is of weights and
+    their scales: gradients, optimizer states and activations come on top.
     """
     inner = unwrapped(model)
     head, words = trained_head(inner), language_head(inner)
@@ -73,7 +75,7 @@ def _weights(inner: PreTrainedModel) -> Iterator[tuple[str, Parameter, nn.Module
 
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside, with PEFT's layers in its place."""
+    """Return the transformers model inside, with PEFT's layers in its place."""
     adapted = without_words(model)
     inner = adapted.get_base_model() if isinstance(adapted, PeftModel) else adapted
     assert isinstance(inner, PreTrainedModel)
@@ -81,13 +83,13 @@ def unwrapped(model: nn.Module) -> PreTrainedModel:
 
 
 def without_words(model: nn.Module) -> nn.Module:
-    """The model that PEFT knows."""
+    """Return the model that PEFT knows, without the scoring of label words around it."""
     return model.model if isinstance(model, WordScorer) else model
 
 
 def trained_head(inner: PreTrainedModel) -> tuple[str, ...]:
-    """The modules of a model, wrapped by PEFT or not, that are trained in full beside an adapter; of a language model
-    its output layer, which is left as it is."""
+    """Return the modules of a model, wrapped by PEFT or not, that are trained in full beside an
+    adapter. The output layer of a language model is none of them: it is not trained."""
     own = head_modules(inner)
     if all(weight.requires_grad for weight in inner.parameters()):
         return own
@@ -102,7 +104,8 @@ def _trained(module: nn.Module) -> bool:
 
 
 def _is_added(name: str, adapted: Collection[str]) -> bool:
-    """Return whether a weight is one that PEFT added to a layer: in the layer, but not in what it was before."""
+    """Return whether a weight is one that PEFT added to a layer: in the layer, but not in what it
+    was before."""
     parts = name.split(".")
     owners = (end for end in range(len(parts) - 1, 0, -1) if ".".join(parts[:end]) in adapted)
     end = next(owners, None)
@@ -110,8 +113,8 @@ def _is_added(name: str, adapted: Collection[str]) -> bool:
 
 
 def _group(name: str, owner: nn.Module, head: tuple[str, ...], words: tuple[str, ...]) -> str:
-    """By who owns the weight, then by how transformers names the modules around it: BERT's `attention.output` is
-    attention, its `output` feed-forward."""
+    """Return the group of a weight: by its owner, then by transformers' names of the modules
+    around it. BERT's `attention.output` belongs to attention, its `output` to feed-forward."""
     if any(name.startswith(f"{part}.") for part in head):
         return "head"
     if any(name.startswith(f"{part}.") for part in words):
@@ -127,7 +130,8 @@ def _group(name: str, owner: nn.Module, head: tuple[str, ...], words: tuple[str,
 
 
 def _convertible(name: str, owner: nn.Module, skipped: tuple[str, ...]) -> bool:
-    """What transformers hands to bitsandbytes: plain linear layers and GPT-2's, unless they are named as skipped."""
+    """Return whether transformers hands the weight's layer to bitsandbytes: a plain linear layer
+    or GPT-2's, unless it is named as skipped."""
     layer = name.rpartition(".")[0].removesuffix(".base_layer")
     return (type(owner) is nn.Linear or isinstance(owner, Conv1D)) and should_convert_module(layer, list(skipped))
 

@@ -1,4 +1,5 @@
-"""The trial's model: its base with an adapter, with the head alone to train, or with every weight to train."""
+"""The trial's model: its base with an adapter, with the head alone to train, or with every weight
+to train."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ from sweep.model.quiet import quiet
 
 
 def attach(base: Base, settings: TrainSettings) -> nn.Module:
-    """Make `base.model` trainable as `settings.adapter` says, and return it; it is changed in place.
+    """Make `base.model` trainable as `settings.adapter` says, and return it; it is changed in
+    place.
 
-    Head and adapter are float32, whatever the base is; where every weight is trained, all have the base's type. Raises
-    UserError for values of the adapter that do not suit the model.
+    Head and adapter are float32, whatever the base is; where every weight is trained, all have the
+    base's type. Raises UserError for values of the adapter that do not suit the model.
     """
     model, adapter = base.model, settings.adapter
     if settings.trainer.gradient_checkpointing:
@@ -44,7 +46,8 @@ def attach(base: Base, settings: TrainSettings) -> nn.Module:
 
 
 def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
-    """Freeze all but the head; the frozen part is in evaluation mode whatever mode the model is in."""
+    """Freeze all but the head; the frozen part is in evaluation mode whatever mode the model is
+    in."""
     model.requires_grad_(False)
     for name in head:
         model.get_submodule(name).requires_grad_(True)
@@ -64,7 +67,8 @@ def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
 
 @contextmanager
 def without_adapter(model: nn.Module) -> Iterator[None]:
-    """Score as the base does within the context: the first weights of some methods change its scores."""
+    """Switch the adapter off within the context. The first weights of some methods change the
+    scores of the base."""
     adapted = without_words(model)
     if not isinstance(adapted, PeftModel):
         yield
@@ -87,7 +91,7 @@ def _with_peft(model: PreTrainedModel, adapter: AdapterConfig, head: tuple[str, 
     except Exception as error:  # PEFT's methods refuse a model in errors of many kinds, and so does a user's own code
         if not outlined:
             raise
-        told = described(error) if is_own(adapter.method) else first_line(error)
-        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {told}"
+        cause = described(error) if is_own(adapter.method) else first_line(error)
+        rule = f"is {adapter.method}, which PEFT cannot put on {model.config.model_type}: {cause}"
         raise UserError.of("adapter.method", rule) from error
     return made

@@ -1,4 +1,5 @@
-"""A checkpoint's config.json, made fit for the labels; and which parts of a model are its head."""
+"""The config.json of a checkpoint, adapted to the labels; and the parts of a model that are its
+head."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ _AUTO_CLASSES = {False: "AutoModelForSequenceClassification", True: "AutoModelFo
 
 
 def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
-    """Raises UserError if there is none, or if its architecture is unknown or needs code that the checkpoint brings and
-    `model.trust_remote_code` does not allow."""
+    """Return the config of a checkpoint. Raises UserError if there is none, if its architecture is
+    unknown, or if it needs code of the checkpoint that `model.trust_remote_code` does not
+    allow."""
     from transformers import AutoConfig
 
     if checkpoint.drawn:
@@ -36,7 +38,7 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
         )
     except UserError:
         raise
-    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+    except Exception as error:  # a wrong value may raise any error in transformers
         raise_if_out_of_memory(error)
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
@@ -56,7 +58,8 @@ def _config_file(checkpoint: Checkpoint) -> Path:
 
 
 def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
-    """transformers would load the weights as if they were not quantised."""
+    """Refuse a quantisation that transformers does not know: it would load the weights as if they
+    were not quantised."""
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
     asked = getattr(config, "quantization_config", None)
@@ -67,7 +70,8 @@ def _check_quantization(model: ModelConfig, config: PreTrainedConfig) -> None:
 
 
 def _check_text_part(model: ModelConfig, config: PreTrainedConfig) -> None:
-    """transformers takes any entry of such a name for the text model's config, also where the architecture has none."""
+    """Refuse a text part that the architecture does not have: transformers takes any entry of such
+    a name for the text model's config."""
     try:
         part: object = config.get_text_config()
     except ValueError as error:
@@ -80,11 +84,10 @@ def _check_text_part(model: ModelConfig, config: PreTrainedConfig) -> None:
 
 
 def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None:
-    """Set what transformers reads from the config when it builds the head and computes the loss.
-
-    Nothing is generated, so no cache of keys and values is ever wanted (gradient checkpointing forbids one). Positions that
-    are counted from the id that pads keep the one that the model was trained with, whatever its tokenizer pads with.
-    """
+    """Set the values that transformers reads when it builds the head and computes the loss. No
+    text is generated, so the cache of keys and values is off (gradient checkpointing forbids it).
+    Where positions are counted from the id of the pad token, the config keeps the id that the
+    model was trained with, whatever the tokenizer pads with."""
     counted = counts_from_padding(config)
     config.id2label = dict(enumerate(labels.names))
     config.label2id = {name: index for index, name in enumerate(labels.names)}
@@ -96,7 +99,7 @@ def fit(config: PreTrainedConfig, labels: LabelSpace, pad_token_id: int) -> None
 
 
 def counts_from_padding(config: PreTrainedConfig) -> bool:
-    """Whether positions are counted from behind `pad_token_id`, over the tokens that are not it: RoBERTa and its kin."""
+    """Return whether positions count from `pad_token_id` over the other tokens, as in RoBERTa."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as KNOWN
 
     if type(config) not in KNOWN:
@@ -115,29 +118,30 @@ def label_names(config: PreTrainedConfig) -> tuple[str, ...]:
 
 
 def body(model: PreTrainedModel) -> str:
-    """The name of the child that is the headless model."""
+    """Return the name of the child module that is the headless model."""
     sizes = {name: _size(child) for name, child in model.named_children()}
     prefix = str(model.base_model_prefix)
     return prefix if sizes.get(prefix) else max(sizes, key=lambda name: sizes[name])
 
 
 def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
-    """What the sequence-classification class has beyond the headless model: `score`, or `pre_classifier` and
-    `classifier`, …; in the order of the forward pass as far as transformers declares them so. None of a causal
-    language model, which classifies by words."""
+    """Return the modules that the sequence-classification class adds to the headless model:
+    `score`, or `pre_classifier` and `classifier`, …; in the order of the forward pass as far as
+    transformers declares them so. Empty for a causal language model, which classifies by label
+    words."""
     others = (body(model), *language_head(model))
     return tuple(name for name, child in model.named_children() if name not in others and _size(child))
 
 
 def language_head(inner: PreTrainedModel) -> tuple[str, ...]:
-    """The module that turns a causal model's states into words; none of a classifier."""
+    """Return the name of a causal language model's output layer; empty for a classifier."""
     words = inner.get_output_embeddings()  # type: ignore[no-untyped-call]
     return tuple(name for name, module in inner.named_children() if words is not None and module is words)
 
 
 def check_head(model: ModelConfig, config: PreTrainedConfig, *, causal: bool) -> None:
-    """Raises UserError if the architecture cannot do it: score label words as a language model (`causal`), or else
-    classify with a head."""
+    """Check that the architecture can score label words as a language model (`causal`), or else
+    classify with a head. Raises UserError if it cannot."""
     from transformers.models.auto import modeling_auto as auto
 
     known = auto.MODEL_FOR_CAUSAL_LM_MAPPING if causal else auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING

@@ -1,13 +1,12 @@
-"""A trained model as a folder: what was trained, and what is needed to load it again with identical logits.
+"""A trained model as a folder: what was trained, and what is needed to load it again with
+identical logits.
 
-sweep_model.json   the base, the labels and what was trained
-config.json        transformers' config, labels included; with `model.pooling` one that transformers refuses
-architecture.json  with `model.pooling`: the config that transformers takes (see sweep.model.standard)
-adapter_*          an adapter, in PEFT's format, with the head
-head.safetensors   the head, where it alone was trained
-model.safetensors  every weight, where all were trained; with `model.pooling` model.KIND_pooling.safetensors
-tokenizer*         the tokenizer
-README.md          the model card
+sweep_model.json the base, the labels and what was trained config.json transformers' config, labels
+included; with `model.pooling` one that transformers refuses architecture.json with
+`model.pooling`: the config that transformers takes (see sweep.model.standard) adapter_* an
+adapter, in PEFT's format, with the head head.safetensors the head, where it alone was trained
+model.safetensors every weight, where all were trained; with `model.pooling`
+model.KIND_pooling.safetensors tokenizer* the tokenizer README.md the model card
 """
 
 from __future__ import annotations
@@ -76,9 +75,9 @@ def save(
     thresholds: tuple[float, ...] | None = None,
     refit: Refit | None = None,
 ) -> None:
-    """Write a model of a `Bench`; `metrics` and `refit` go into its card. `thresholds` are probabilities, one for each label of a
-    multi-label task, and where there are none, that of the config. The tokenizer is saved with the length that texts were cut
-    at. Files that are there already are replaced."""
+    """Write the model to a folder, and replace files that are there already. `metrics` and `refit`
+    go into its card. `thresholds` are probabilities, one for each label of a multi-label task;
+    None takes that of the config. The tokenizer is saved with the length limit of the study."""
     folder.mkdir(parents=True, exist_ok=True)
     inner = unwrapped(model)
     longest = token_limit(tokenizer, config.dataset.max_length)
@@ -107,11 +106,12 @@ def save(
 def load(
     folder: Path | str, device: str = "cpu", *, base: str | None = None
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """A model in eval mode whose logits are those of the one saved, on the same kind of device. One that scores label
-    words takes what its `prompt.batch(tokenizer, texts)` makes of texts.
+    """Return a model in eval mode whose logits are those of the saved one, on the same kind of
+    device.
 
-    `base` says where the base is now, if it has moved since. Raises UserError if `folder` holds no such model or the
-    base cannot be reached.
+    A model that scores label words takes the output of its `prompt.batch(tokenizer, texts)`.
+    `base` is the present location of the base, if it has moved. Raises UserError if `folder` holds
+    no such model or the base cannot be reached.
     """
     folder = Path(folder)
     manifest = manifests.read(folder)
@@ -129,13 +129,14 @@ def load(
 
 
 def thresholds(folder: Path | str) -> tuple[float, ...] | None:
-    """The probability from which each label of a saved multi-label model applies, in the order of its labels; None
-    where there is one label a row. Raises UserError if `folder` holds no such model."""
+    """Return the probability from which each label of a saved multi-label model applies, in the
+    order of its labels; None for a single-label model. Raises UserError if `folder` holds no such
+    model."""
     return manifests.read(Path(folder)).thresholds
 
 
 def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
-    """With transformers' config beside them."""
+    """Write the weights, with the config of transformers beside them."""
     inner, adapted, pooling = unwrapped(model), without_words(model), manifest.base.pooling
     (folder / standard.ARCHITECTURE).unlink(missing_ok=True)
     if isinstance(adapted, PeftModel):
@@ -153,8 +154,9 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
 
 
 def _for_other_machines(file: Path, manifest: Manifest) -> None:
-    """PEFT names the folder that the base was loaded from, whatever the user called it. It knows nothing of a pooling, so
-    that a name it does not know keeps it from loading the adapter without."""
+    """Replace the base's local folder, which PEFT writes, by the name that the user gave. A model
+    with a pooling gets a name that PEFT does not know, so that PEFT cannot load it without the
+    pooling."""
     settings = json.loads(file.read_text())
     settings |= {"base_model_name_or_path": manifests.base_name(manifest.base), "revision": manifest.base.revision}
     if manifest.base.pooling is not None:
@@ -163,8 +165,8 @@ def _for_other_machines(file: Path, manifest: Manifest) -> None:
 
 
 def _open_to_others(folder: Path) -> None:
-    """Give every file the mode that the user's umask gives to new ones, as the manifest has it: safetensors leaves its
-    files to their owner alone."""
+    """Give every file the mode of the user's umask: safetensors makes its files readable by their
+    owner alone."""
     for file in folder.iterdir():
         if file.is_file() and not file.is_symlink():
             shutil.copymode(folder / manifests.FILE, file)
@@ -172,7 +174,8 @@ def _open_to_others(folder: Path) -> None:
 
 @contextmanager
 def _system_errors(folder: Path) -> Iterator[None]:
-    """As such, and with a name: safetensors and tokenizers tell of a full disk in errors of their own."""
+    """Raise errors of a full disk as OSError with the file's name: safetensors and tokenizers have
+    errors of their own."""
     try:
         with naming(folder):
             yield
@@ -195,7 +198,8 @@ def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """A copy that, asked to truncate, does so as rows of data were; `longest` is in tokens."""
+    """Return a copy of the tokenizer that truncates as the rows of the study were; `longest` is in
+    tokens."""
     found = copy.copy(tokenizer)
     found.model_max_length = longest
     return found
@@ -250,7 +254,8 @@ def _adapter_config(folder: Path) -> PeftConfig:
 
 
 def _at(base: ModelConfig, folder: Path, moved: str | None) -> ModelConfig:
-    """The base as it is to be had now. Of a random one the folder holds the whole architecture, already shrunk."""
+    """Return the present source of the base. The folder of a random base holds the whole
+    architecture, already shrunk."""
     if base.init == "random":
         here = {"config": str(standard.config_file(folder)), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
         return base.model_copy(update=here)
@@ -268,7 +273,8 @@ def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
 
 
 def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
-    """Without the quantisation, which is of the base in memory and not of any file."""
+    """Return the config without its quantisation, which is of the base in memory and not of any
+    file."""
     config = copy.deepcopy(inner.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -1,4 +1,5 @@
-"""The pretrained base: what it is loaded as, and the loading, with every weight accounted for."""
+"""The pretrained base: its dtype and quantisation, and its loading, with every weight accounted
+for."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ _HALF = ("float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """nf4, as in QLoRA (Dettmers et al. 2023, arXiv 2305.14314). `double` quantises the scales as well."""
+    """The quantisation nf4 of QLoRA (Dettmers et al. 2023, arXiv 2305.14314). `double` quantises
+    the scales as well."""
 
     double: bool
     compute_dtype: str
@@ -43,7 +45,7 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class BaseSpec:
-    """All that decides the base's weights in memory: equal specs share one base."""
+    """Everything that decides the base's weights in memory: equal specs share one base."""
 
     model: ModelConfig
     dtype: str
@@ -55,8 +57,9 @@ class BaseSpec:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`head` names the modules that every method trains in full and saves; `fresh` those of them that the checkpoint
-    does not hold: they are initialised from a trial's seed. A language model that scores label words has neither."""
+    """A loaded base. `head` names the modules that every method trains in full and saves; `fresh`
+    names those of them that the checkpoint does not hold: they are initialised from a trial's
+    seed. A language model that scores label words has neither."""
 
     model: PreTrainedModel
     head: tuple[str, ...]
@@ -70,10 +73,11 @@ def quantization(adapter: AdapterConfig) -> Quantization | None:
 
 
 def base_dtype(settings: TrainSettings, stored: str, device: torch.device) -> str:
-    """`model.dtype`, or for `auto` the checkpoint's own (`stored`).
+    """Return `model.dtype`, or for `auto` the checkpoint's own dtype (`stored`).
 
-    Under `auto` a half type becomes float32 where it would hurt: if the base itself is trained, around nf4 layers (as
-    PEFT's prepare_model_for_kbit_training has it), on the CPU, and fp16 where nothing scales the gradients.
+    Under `auto` a half type becomes float32 in four cases: the base itself is trained, its layers
+    are nf4 (as in PEFT's prepare_model_for_kbit_training), the device is the CPU, or fp16 has no
+    gradient scaling.
     """
     adapter, trainer = settings.adapter, settings.trainer
     if settings.model.dtype != "auto":
@@ -84,8 +88,9 @@ def base_dtype(settings: TrainSettings, stored: str, device: torch.device) -> st
 
 
 def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
-    """The base on the meta device, never quantised. If the weights would have to be downloaded, only the config is
-    read, and everything beyond the headless model is taken to be missing from them."""
+    """Return the base on the meta device, never quantised. If the weights would have to be
+    downloaded, only the config is read, and everything beyond the headless model counts as missing
+    from them."""
     model = _without_weights(spec, checkpoint)
     if checkpoint.at_hand:
         return _load(spec, checkpoint, META)
@@ -103,7 +108,8 @@ def auto_class(*, causal: bool) -> type[Any]:
 
 
 def _unquantized(base: Base) -> tuple[str, ...]:
-    """The head, or a language model's output layer."""
+    """Return the modules that are never quantised: the head, or a language model's output
+    layer."""
     return base.head or language_head(base.model)
 
 
@@ -117,7 +123,7 @@ def _without_weights(spec: BaseSpec, checkpoint: Checkpoint) -> PreTrainedModel:
                 trust_remote_code=spec.model.trust_remote_code,
                 **attention(spec.model),
             )
-    except Exception as error:  # a model's code tells of wrong values in any kind of error
+    except Exception as error:  # a model's code may raise any error for wrong values
         raise_if_out_of_memory(error)
         raise _cannot_be_built(spec.model, error) from error
     install(model, spec.model.pooling)
@@ -173,7 +179,8 @@ def _drawn(spec: BaseSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def _weights_of(auto: Any, checkpoint: Checkpoint, config: PreTrainedConfig) -> tuple[Any, str | None]:
-    """The class to load with, and where from: an auto class insists on a place, and weights that are drawn have none."""
+    """Return the class to load with, and the location: an auto class needs a location, and random
+    weights have none."""
     return (auto._model_mapping[type(config)], None) if checkpoint.drawn else (auto, checkpoint.location)
 
 
@@ -201,8 +208,9 @@ def _bitsandbytes(quantization: Quantization, unquantized: Iterable[str]) -> Bit
 def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
     """Keep bitsandbytes from changing its layers as they are used.
 
-    On a CPU with AVX512-BF16 the first forward pass in eval mode repacks the weights, with coarser scales, and training
-    gets no gradient through them from then on; and the first pass of any kind rounds the biases to the compute type.
+    On a CPU with AVX512-BF16 the first forward pass in eval mode repacks the weights, with coarser
+    scales, and training gets no gradient through them from then on. The first pass of any kind
+    rounds the biases to the compute type.
     """
     from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
@@ -214,7 +222,8 @@ def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
 
 
 def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
-    """A head for other labels starts anew in its last module, even where it would fit; so does whatever is absent."""
+    """Return the base with its head. Fresh modules are those that the checkpoint lacks, and the
+    head's last one where the labels are others, even if the shapes fit."""
     absent = absent & {name for name, _ in model.named_parameters()}
     top = () if spec.causal else _own_head(model, spec)
     head = () if spec.causal else (*_absent_poolers(model, absent), *top)
@@ -237,8 +246,8 @@ def _own_head(model: PreTrainedModel, spec: BaseSpec) -> tuple[str, ...]:
 
 
 def _absent_poolers(model: PreTrainedModel, absent: set[str]) -> tuple[str, ...]:
-    """Small modules directly under the headless model that the checkpoint lacks altogether: BERT's pooler, where it was
-    saved by a class that has none."""
+    """Return the small modules directly under the headless model that the checkpoint lacks: BERT's
+    pooler, if the checkpoint was saved by a class without one."""
     trunk = body(model)
     found = []
     for name, child in model.get_submodule(trunk).named_children():

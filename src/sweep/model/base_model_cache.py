@@ -1,4 +1,4 @@
-"""A base that is loaded once, and the models of one trial after another on it."""
+"""A cache of one loaded base, and the models of one trial after another on it."""
 
 from __future__ import annotations
 

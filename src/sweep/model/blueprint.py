@@ -1,4 +1,5 @@
-"""The architecture of a model without weights: a config.json, as it is or shrunk, and weights drawn for it."""
+"""The architecture of a model without weights: a config.json, as it is or shrunk, and random
+weights for it."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 KEY = "model.config"
 SEED = 0  # of the weights: the same in every trial and every process
 
-# Of files and not of the architecture: where code and weights were, and how those were packed.
+# Keys on files, not on the architecture: the place of code and weights, and their format.
 _NOT_OF_IT = ("auto_map", "quantization_config", "_name_or_path", "transformers_version")
 
 
 def read(model: ModelConfig) -> PreTrainedConfig:
-    """The config of a random model. Raises UserError with everything that is wrong with `model.config` and
+    """Return the config of a random model. Raises UserError with all faults of `model.config` and
     `model.shrink`."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -40,7 +41,7 @@ def read(model: ModelConfig) -> PreTrainedConfig:
 
     try:
         whole = build()
-    except Exception as error:  # a wrong value meets any of transformers' checks first, or none
+    except Exception as error:  # a wrong value may raise any error in transformers
         known = kind in CONFIG_MAPPING
         rule = "cannot be used" if known else "names no architecture that transformers knows"
         raise _refused(model, f"{rule}: {said(error)}") from None
@@ -48,7 +49,8 @@ def read(model: ModelConfig) -> PreTrainedConfig:
 
 
 def config_file(model: ModelConfig) -> Path | None:
-    """`model.config`, or the config.json of a local `model.path`; None where it has to be had from the hub."""
+    """Return `model.config`, or the config.json of a local `model.path`; None where the hub has
+    it."""
     if model.config is None:
         folder = Path(resolve(model.path))
         if folder.is_dir() and not (folder / "config.json").is_file():
@@ -64,8 +66,9 @@ def config_file(model: ModelConfig) -> Path | None:
 
 
 def draw(config: PreTrainedConfig) -> dict[str, Tensor]:
-    """Weights of the headless model, of a causal one with its language-model head: float32, on the CPU, from `SEED`,
-    whatever the labels, the padding and the state of torch's generator are."""
+    """Return random weights of the headless model, or of a causal one with its language-model
+    head. They are float32, on the CPU, and drawn from `SEED`: they depend neither on the labels
+    nor on the padding nor on torch's generator."""
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
 
@@ -82,7 +85,8 @@ def draw(config: PreTrainedConfig) -> dict[str, Tensor]:
 
 
 def causal(config: PreTrainedConfig) -> bool:
-    """Made to go on with a text: of those that also fill gaps in one, transformers knows a causal class too."""
+    """Return whether the architecture is a causal language model. transformers has a causal class
+    for some masked language models too, which do not count."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING

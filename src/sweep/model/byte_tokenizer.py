@@ -12,7 +12,8 @@ SIZE = 256 + 3
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """`SIZE` tokens: pad, begin, end, and the bytes in order. A text starts with `BOS`; a pair has `EOS` between."""
+    """Return a tokenizer of `SIZE` tokens: pad, begin, end, and the bytes in order. A text starts
+    with `BOS`; a pair has `EOS` between its texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -28,8 +29,8 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-level vocabularies, as in GPT-2: printable Latin-1 for itself, the
-    others from U+0100 on."""
+    """Return the letter for each byte in byte-level vocabularies, as in GPT-2: printable Latin-1
+    stands for itself, the others start at U+0100."""
     plain = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = (chr(256 + index) for index in range(256))
     return [chr(byte) if byte in plain else next(others) for byte in range(256)]

@@ -53,11 +53,12 @@ _SETTINGS = {
 def card(
     config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None, *, padding: str = "True"
 ) -> ModelCard:
-    """Return the card of a model that is saved in a folder of its own, in which the card's code runs.
+    """Return the card of a model that is saved in a folder of its own, in which the card's code
+    runs.
 
-    `metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation are
-    of the model before it, and no results of this one. `padding` is the tokenizer's argument as it is
-    written in code. Nothing is asked of the network.
+    `metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation
+    are of the model before it, and no results of this one. `padding` is the tokenizer's argument
+    as it is written in code. Nothing is asked of the network.
     """
     of_trial = {name: value for name, value in metrics.items() if refit and name.startswith("eval/")}
     own = {name: value for name, value in metrics.items() if name not in of_trial}
@@ -69,7 +70,8 @@ def card(
 
 
 def base_license(base: ModelConfig) -> str | None:
-    """Return the license that the base's own card names; None where no card is at hand or it names none."""
+    """Return the license that the base's own card names; None where no card is at hand or it names
+    none."""
     if base.init != "pretrained":
         return None
     try:
@@ -90,8 +92,8 @@ def base_license(base: ModelConfig) -> str | None:
 
 
 def _data(config: Config, manifest: Manifest, metrics: Metrics) -> ModelCardData:
-    """Return the metadata. A pipeline is named only where transformers' own loads the folder, which has to hold every
-    weight, and scores alike."""
+    """Return the metadata. A pipeline is named only where transformers' own loads the folder,
+    which has to hold every weight, and scores alike."""
     pooled, adapted = manifest.base.pooling is not None, manifest.trained == "adapter"
     alike = manifest.trained == "everything" and not pooled and not manifest.prompt
     results = _results(config, metrics)
@@ -175,7 +177,8 @@ def _settings(config: Config) -> dict[str, object]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    """Return the environment of this folder's templates. Every text that is not ours passes a filter there."""
+    """Return the environment of this folder's templates. Every text that is not ours passes a
+    filter there."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,

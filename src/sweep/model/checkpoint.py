@@ -1,4 +1,4 @@
-"""What lies behind a model's location, found without reading a weight."""
+"""The files of a model at its location, found without reading a weight."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _HUB_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`location` and `revision` are what transformers is given: a directory (of the hub's cache, where the hub cannot
-    be asked), or a hub id with its commit. `at_hand`: the weights need no download. `drawn`: there are no files at
-    all; `location` is a name only, and the weights of what `model.config` describes are drawn."""
+    """A located model. `location` and `revision` are arguments of transformers: a directory (of
+    the hub's cache, where the hub cannot be asked), or a hub id with its commit. `at_hand`: the
+    weights need no download. `drawn`: there are no files; `location` is a name only, and the
+    weights are random."""
 
     location: str
     revision: str | None
@@ -34,8 +35,9 @@ class Checkpoint:
     drawn: bool = False
 
     def weights(self) -> tuple[str, ...]:
-        """The safetensors files of the weights, as names in the directory; where that is not at hand, their index stands
-        for them. Raises UserError if there is none, or only pickles, or where an index names what is not there."""
+        """Return the names of the safetensors files in the directory; before a download, the name
+        of their index. Raises UserError if there are none, or only pickles, or if an index names a
+        missing file."""
         if self.drawn:
             return ()
         found = next((name for name in _WEIGHTS if name in self.files), None)
@@ -51,8 +53,8 @@ class Checkpoint:
 
 
 def locate(location: str, revision: str | None) -> Checkpoint:
-    """`location` is a directory or a hub id. Raises UserError if the hub has no such model, or cannot be asked and the
-    model is not in its cache."""
+    """Return the checkpoint at `location`, a directory or a hub id. Raises UserError if the hub
+    has no such model, or if it cannot be asked and its cache lacks the model."""
     if Path(location).is_dir():
         return Checkpoint(location, None, "", _listing(Path(location)), at_hand=True)
     return _on_hub(location, revision)
@@ -60,7 +62,8 @@ def locate(location: str, revision: str | None) -> Checkpoint:
 
 @contextmanager
 def blamed(key: str, rule: str = "") -> Iterator[None]:
-    """Put what is found wrong down to `key`; with a `rule`, what goes wrong on the way to the hub as well."""
+    """Report faults within the context under `key`; with a `rule`, errors of the hub and of files
+    too."""
     from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
 
     try:
@@ -87,8 +90,8 @@ def _lack(files: Sequence[str]) -> str:
 
 
 def _shards(folder: Path) -> tuple[tuple[str, ...], str]:
-    """The files that an index names, and what is wrong with them. An index is text of others: nothing that it names is opened
-    before its name is known to be that of a safetensors file of this very folder."""
+    """Return the files that an index names, and its faults. Others wrote the index: a file is
+    opened only if its name is that of a safetensors file in this folder."""
     try:
         index = json.loads((folder / INDEX).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -111,7 +114,8 @@ def _shards(folder: Path) -> tuple[tuple[str, ...], str]:
 
 @lru_cache(maxsize=32)
 def _on_hub(name: str, revision: str | None) -> Checkpoint:
-    """One question to the hub, without the client's retries: a machine with no network is answered at once."""
+    """Return the checkpoint of a hub model. The hub is asked once, without the client's retries,
+    so that a machine with no network gets its answer at once."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
@@ -137,7 +141,9 @@ def _in_cache(name: str, revision: str | None, error: Exception) -> Checkpoint:
 
     config = try_to_load_from_cache(name, "config.json", revision=revision)
     if not isinstance(config, str):
-        rule = f"is {name}, but there is no such directory, and the hub cannot be reached nor is it in the hub's cache"
+        rule = (
+            f"is {name}, but there is no such directory, and the hub cannot be reached, and its cache lacks the model"
+        )
         raise UserError.of(KEY, f"{rule} ({first_line(error)}); it must be {ALLOWED}")
     folder = Path(config).parent
     return Checkpoint(str(folder), None, folder.name, _listing(folder), at_hand=True)

@@ -1,4 +1,5 @@
-"""The end mark of encoder-decoders, whose classification heads read the decoder's state at the last one of a row."""
+"""The end mark of encoder-decoders, whose classification heads read the decoder's state at the
+last mark of a row."""
 
 from __future__ import annotations
 
@@ -18,9 +19,12 @@ def end_mark(config: PreTrainedConfig) -> int | None:
 
 
 def take_for_text(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """A tokenizer that reads special tokens in a text as text, where the head reads the end mark: every row then holds one
-    mark, which the tokenizer adds. Elsewhere the tokenizer as it is. Texts without special tokens give the same ids as
-    before, and the tokenizer does the same once it is saved and loaded."""
+    """Return a tokenizer that reads special tokens in a text as plain text, if the head reads the
+    end mark; otherwise return the tokenizer unchanged.
+
+    Every row then holds one end mark, which the tokenizer adds. Texts without special tokens give
+    the same ids as before. The tokenizer keeps this behaviour when it is saved and loaded.
+    """
     mark = end_mark(config)
     if mark is None:
         return tokenizer
@@ -38,8 +42,9 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _parting(tokenizer: PreTrainedTokenizerBase, spelt: str) -> PreTrainedTokenizerBase:
-    """A tokenizer that puts a space into the mark before it splits a text: a vocabulary of words or pieces would otherwise find
-    the mark among them. Its class is the general one, since T5's builds its normaliser again whenever it is loaded."""
+    """Return a tokenizer that puts a space into the mark before it splits a text: a vocabulary of
+    words or pieces would otherwise find the mark in it. The class is the general one, since T5's
+    builds its normaliser anew at each load."""
     from tokenizers import Tokenizer, normalizers
     from transformers import PreTrainedTokenizerFast
 

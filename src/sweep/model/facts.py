@@ -1,4 +1,5 @@
-"""Checks of a config.json before any library builds something from it, without torch and transformers."""
+"""Checks of a config.json before any library builds something from it, without torch or
+transformers."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ from sweep.errors import Fault, UserError, first_line, shortened
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64", "float", "half", "double")
 
-# Each of these is a module or an object of its own, and each of the sizes an axis of a weight. The largest of published
-# models: 126 layers, 512 experts, a width of 53,248, 1.2 million words, 10.5 million positions.
+# Each layer, head or expert is a module of its own, and each size is an axis of a weight. The
+# largest of published models: 126 layers, 512 experts, a width of 53,248, 1.2 million words,
+# 10.5 million positions.
 _LAYERS = re.compile(r"((num|n|encoder|decoder)_(hidden_|encoder_|decoder_)?)layers?")
 _COUNT = re.compile(r"(num|n|encoder|decoder)_(\w+_)?(heads?|experts?|groups?|blocks?)")
 _SIZE = re.compile(r"\w*_(size|dim|embd|inner)|d_(model|ff|kv|inner|head)|dim|hidden_dim|n_embd")
@@ -34,8 +36,8 @@ def check(file: Path, key: str, name: str) -> None:
 
 
 def read(file: Path) -> tuple[dict[str, Any], list[str]]:
-    """The facts, and what is wrong with them, each a rule that begins with a verb; of what cannot be read there are no
-    facts."""
+    """Return the facts and the faults, each a rule that begins with a verb; no facts where the
+    file cannot be read."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -46,8 +48,8 @@ def read(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def said(error: Exception) -> str:
-    """The message of a library's error in one line. Validators of transformers name the field in the first line and the rule in
-    the second."""
+    """Return the message of a library's error in one line. Validators of transformers name the
+    field in the first line and the rule in the second."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].startswith("Validation error"):
         return f"{lines[0].removesuffix(':')}: {lines[1].partition(': ')[2] or lines[1]}"
@@ -56,8 +58,9 @@ def said(error: Exception) -> str:
 
 
 def wrong(facts: dict[str, Any]) -> Iterator[str]:
-    """A rule for each unknown type of weights, each quantisation without a method, and each size far beyond that of any model,
-    which would keep a machine busy for ever. Other values are checked by transformers, which knows each field."""
+    """Return a rule for each unknown type of weights, each quantisation without a method, and each
+    size far beyond that of any model, which would keep a machine busy for ever. transformers
+    checks the other values, since it knows each field."""
     for key in ("dtype", "torch_dtype"):
         name = facts.get(key)
         if name is not None and str(name).removeprefix("torch.") not in _DTYPES:

@@ -62,11 +62,11 @@ class HeadModel(nn.Module):
         self._stand_in = _StandIn({part: trunk.get_submodule(part) for part in inside})
         self.classifier = copy.copy(model)
         self.classifier._modules = {**model._modules, name: self._stand_in}
-        self.classifier._forward_pre_hooks = OrderedDict()  # they are for the base
-        self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any that does not pad
+        self.classifier._forward_pre_hooks = OrderedDict()  # the hooks are for the base
+        self._token = 0 if model.config.get_text_config().pad_token_id else 1  # any id that is not the pad token's
 
     def forward(self, states: Tensor) -> Tensor:
-        """(rows, width) → logits, (rows, labels)."""
+        """Return the logits, (rows, labels), of vectors (rows, width)."""
         self._stand_in.states = states
         tokens = torch.full((len(states), 1), self._token, device=states.device)
         logits: Tensor = self.classifier(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
@@ -74,7 +74,7 @@ class HeadModel(nn.Module):
 
 
 class _StandIn(nn.Module):
-    """Answers as the headless model would, had every row a single token."""
+    """A stand-in for the headless model whose rows have a single token each."""
 
     states: Tensor
 
@@ -91,13 +91,13 @@ class _StandIn(nn.Module):
 
 
 def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[str] | None = None) -> Iterator[Tensor]:
-    """For each batch of inputs on the model's device, yield the vectors that enter its head,
-    (rows, width); `head` is as for `HeadModel`.
+    """Yield the vectors that enter the head, (rows, width), for each batch of inputs on the
+    model's device.
 
-    The kind of pooling is found on the first batch, by comparing logits, and checked on every
-    other one; a hook of `sweep.model.pooling` names it. Of several kinds the one that came closest
-    on all batches is taken. Raises NotPackable where no known pooling gives the model's own
-    logits.
+    `head` is as for `HeadModel`. The kind of pooling is found on the first batch by comparing
+    logits, and checked on every other batch; a hook of `sweep.model.pooling` names it. If several
+    kinds fit, the one that came closest on all batches is taken. Raises NotPackable where no known
+    pooling gives the model's own logits.
     """
     top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
     known = _candidates(model)
@@ -208,7 +208,7 @@ class FeatureCache:
 
 
 def _read(folder: Path, key: str, count: int) -> Tensor | None:
-    """None where there is no file of `count` rows, or a damaged one."""
+    """Return the stored vectors; None where there is no file of `count` rows, or a damaged one."""
     file = cache_files.find(folder, key, _SUFFIX)
     if file is None:
         return None

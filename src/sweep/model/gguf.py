@@ -1,4 +1,5 @@
-"""Models in llama.cpp's GGUF format, converted once to safetensors, with the tokenizer that the file holds."""
+"""Models in llama.cpp's GGUF format, converted once to safetensors, with the tokenizer that the
+file holds."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ _CHECKSUMS = "sweep_checksums.json"  # of all other files of a converted model
 
 
 def check(location: str, name: str) -> None:
-    """Raises UserError if a local `location` has no such file, or the package that reads it is not installed."""
+    """Check that a local `location` has the file and that its reader is installed. Raises
+    UserError if not."""
     faults = []
     if Path(location).is_dir() and not (Path(location) / name).is_file():
         there = ", ".join(sorted(file.name for file in Path(location).glob("*.gguf"))) or "no GGUF file"
@@ -43,10 +45,9 @@ def check(location: str, name: str) -> None:
 
 
 def converted(found: Checkpoint, name: str) -> Checkpoint:
-    """The directory in the user's cache that holds the model of this very file: float32 weights, config and tokenizer.
-
-    Raises UserError if there is no such file, or none that transformers can read.
-    """
+    """Return the directory in the user's cache with the converted model: float32 weights, config
+    and tokenizer. Raises UserError if there is no such file, or none that transformers can
+    read."""
     check(found.location, name)
     file = _file(found, name)
     folder = gguf_cache() / _name(file, file.stat().st_mtime_ns)
@@ -81,7 +82,8 @@ def _name(file: Path, _changed: int) -> str:
 
 @lru_cache(maxsize=32)
 def _whole(folder: Path, _changed: tuple[tuple[str, int], ...]) -> bool:
-    """Whether every file holds the bytes that were written. Asked once a process: models are large."""
+    """Return whether every file holds the bytes that were written. Models are large, so a process
+    checks each once."""
     try:
         return bool(json.loads((folder / _CHECKSUMS).read_bytes()) == _checksums(folder))
     except (OSError, ValueError):
@@ -101,7 +103,7 @@ def _convert(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    bars = redirect_stderr(StringIO())  # of which the reader cannot be told to show none
+    bars = redirect_stderr(StringIO())  # the reader has no option that hides its progress bars
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet(), bars:
         inner = Path(scratch) / "model"
         try:
@@ -123,7 +125,8 @@ def _convert(file: Path, folder: Path) -> None:
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """The same dense weights in a model that does not take itself for a quantised one, which could not be saved."""
+    """Return the same dense weights in a model that is not marked as quantised, which could not be
+    saved."""
     config = deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -21,10 +21,9 @@ def widen(model: nn.Module, head: Iterable[str]) -> None:
 
 
 def initialise(model: PreTrainedModel, modules: Iterable[str]) -> None:
-    """Draw new weights the way the model's own class does. Uses torch's generator: seed it first.
-
-    Of a model as loaded, transformers would leave alone the weights that it found; of a replica it draws them all.
-    """
+    """Draw new weights for the head as the model's own class does. Uses torch's generator, so seed
+    it first. In a loaded model transformers skips weights that it found in the checkpoint; in a
+    replica it draws all of them."""
     for name in modules:
         module = model.get_submodule(name)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a saved model says of itself, so that it can be loaded again."""
+"""The manifest of a saved model: everything that is needed to load it again."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ FILE = "sweep_model.json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`base` is pinned: a hub model to its commit, a directory to its full path, `dtype` to what was used. `head` names
-    the modules trained in full, or the output layer of a language model that scores label words as `prompt` has it;
-    neither is ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each label
-    applies in a multi-label task, None in any other."""
+    """The values that load a saved model again. `base` is pinned: a hub model to its commit, a
+    directory to its full path, `dtype` to the one used. `head` names the modules trained in full,
+    or the output layer of a language model that scores label words as `prompt` says; neither is
+    ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each
+    label of a multi-label task applies, None in any other."""
 
     method: str
     base: ModelConfig
@@ -40,7 +41,7 @@ class Manifest:
 
     @property
     def trained(self) -> Trains:
-        """What was trained, which decides the files that hold it."""
+        """Return the kind of training, which decides the files of the model."""
         return self.trains or _TRAINS.get(self.method, "adapter")
 
 
@@ -55,7 +56,8 @@ def write(manifest: Manifest, folder: Path) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Return the manifest of a saved model. Raises UserError if the folder holds none, or one of a newer version."""
+    """Return the manifest of a saved model. Raises UserError if the folder holds none, or one of a
+    newer version."""
     try:
         found = json.loads((folder / FILE).read_bytes())
         values = migrated(found) if isinstance(found, dict) else found
@@ -67,8 +69,9 @@ def read(folder: Path) -> Manifest:
 
 
 def base_name(base: ModelConfig) -> str:
-    """What another machine can call the base by: a hub id, pkg://PACKAGE/FOLDER, or, of a local folder, ./NAME, which no
-    hub id can be taken for. One that only sweep can make is described, in words that are the name of nothing."""
+    """Return a name of the base for other machines: a hub id, pkg://PACKAGE/FOLDER, or ./NAME for
+    a local folder, which cannot be mistaken for a hub id. A base that only sweep can make gets a
+    description in words."""
     if base.init == "random":
         return "random weights, which sweep.model.artifact.load draws"
     if base.gguf_file:

@@ -1,4 +1,4 @@
-"""Where a model is: `model.path` → a directory or a hub id."""
+"""The location of a model: `model.path` → a directory or a hub id."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def resolve(path: str) -> str:
-    """`pkg://PACKAGE/FOLDER` and local directories become absolute paths; a hub id stays as it is.
-
-    The package is found without importing it. Raises UserError where nothing can be meant by `path`.
-    """
+    """Return an absolute path for `pkg://PACKAGE/FOLDER` and for a local directory; return a hub
+    id unchanged. The package is found without importing it. Raises UserError where `path` is none
+    of these."""
     if path.startswith("pkg://"):
         return str(_package_folder(path))
     folder = Path(path).expanduser()

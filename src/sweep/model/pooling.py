@@ -100,7 +100,7 @@ def _real(states: PaddedStates) -> Tensor:
 
 
 def _at(hidden: Tensor, positions: Tensor) -> Tensor:
-    """(rows, tokens, width) at one position a row → (rows, width)"""
+    """Return the vectors of (rows, tokens, width) at one position a row, (rows, width)."""
     return hidden[torch.arange(len(hidden), device=hidden.device), positions]
 
 

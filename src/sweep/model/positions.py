@@ -1,4 +1,4 @@
-"""How many tokens a row may have, by what the architecture's position embeddings take."""
+"""The number of tokens that a row may have, by the position embeddings of the architecture."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _OF_OTHER_THINGS = re.compile(r"entity|box|layout|relative")  # that have positi
 
 
 def position_limit(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, *, trusted: bool) -> int | None:
-    """The least of what the config says and what each table of learnt positions takes; None where neither limits.
+    """Return the least of the config's limit and the size of each table of learnt positions; None
+    where neither limits.
 
-    Tables keep some rows for other things: RoBERTa and its kin count from behind the padding's id, so that 514 rows take
-    512 tokens; BART and OPT leave out two. `trusted` allows an architecture with code of its own. Rotary and relative
-    positions are limited by the config alone.
+    Tables keep some rows for other uses: RoBERTa counts from the id of the pad token, so that 514
+    rows take 512 tokens; BART and OPT leave out two. `trusted` allows an architecture with code of
+    its own. Rotary and relative positions are limited by the config alone.
     """
     text = config.get_text_config()
     said = [value for name in _NAMES if isinstance(value := getattr(text, name, None), int) and value > 0]
@@ -41,8 +42,8 @@ def _tables(config: PreTrainedConfig, pad_token_id: int | None, *, trusted: bool
 
 
 def _headless(config: PreTrainedConfig, pad_token_id: int | None, *, trusted: bool) -> list[tuple[str, nn.Module]]:
-    """The modules of the model without its head, on the meta device; none of one that cannot be built, which is told
-    where the model itself is."""
+    """Return the headless model's modules on the meta device; empty if it cannot be built, which
+    is reported elsewhere."""
     import torch
     from transformers import AutoModel
 

@@ -1,4 +1,5 @@
-"""Loading without the libraries' progress bars and reports; what they would report is checked by the caller."""
+"""Loading without the libraries' progress bars and reports. The caller checks what they would
+report."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 _REPORT = "LOAD REPORT"  # weights that the checkpoint lacks or has too many
 _UNWANTED_WARNINGS = (
     ".*gradient_checkpointing.* is deprecated",  # the name that transformers 5.0 and PEFT know it by
-    ".*initialization used with low_cpu_mem_usage=False",  # of EVA, whose weights are set right after
+    ".*initialization used with low_cpu_mem_usage=False",  # EVA sets these weights right after
 )
 
 

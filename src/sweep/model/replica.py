@@ -13,11 +13,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def replica(model: M, private: Collection[str] | None) -> M:
-    """Modules, hooks, flags and config are new; the storage of weights is shared, except in the modules named in
-    `private` (None: in all of them).
-
-    Whatever is done to the copy (wrapping, freezing, hooking, casting) leaves `model` as it was.
-    """
+    """Return a copy with modules, hooks, flags and config of its own. The storage of weights is
+    shared, except in the modules named in `private` (None: in all of them). Changes of the copy
+    (wrapping, freezing, hooking, casting) leave `model` as it was."""
     memo: dict[int, Any] = {}
     for name, tensor in model.named_parameters(remove_duplicate=False):
         if id(tensor) not in memo:

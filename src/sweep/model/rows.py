@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 TEXT = "dataset.text_column"
-_NAMED = 3  # rows, of those that have the same fault
+_NAMED = 3  # rows that a message names
 _SHOWN = 30  # characters of a text
 
 
@@ -107,15 +107,15 @@ def _ids(chunk: pa.ListArray) -> np.ndarray:
 
 
 def _without_a_token(tokenizer: Tokenizer, splits: Sequence[_Split]) -> Iterator[Fault]:
-    """Rows whose texts have only special tokens.
-
-    The token of an unknown word is not a special one here.
-    """
+    """Yield a fault for rows whose texts have only special tokens. The token of an unknown word
+    does not count as special."""
     special = [one for one in tokenizer.all_special_ids if one != tokenizer.unk_token_id]
     for split in splits:
         bare = np.flatnonzero(split.count(lambda ids: ~np.isin(ids, special)) == 0)
         if len(bare):
-            rule = f"holds {len(bare)} texts that the tokenizer makes no token of: {listed(split.named(bare), _NAMED)}"
+            rule = (
+                f"holds {len(bare)} texts for which the tokenizer gives no token: {listed(split.named(bare), _NAMED)}"
+            )
             yield Fault(TEXT, f"{rule}; leave such rows out, or choose a model whose tokenizer knows their characters")
 
 

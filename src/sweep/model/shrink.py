@@ -1,4 +1,5 @@
-"""A smaller model of the same architecture: fewer layers, less width, fewer heads, a smaller vocabulary."""
+"""A smaller model of the same architecture: fewer layers, less width, fewer heads, a smaller
+vocabulary."""
 
 from __future__ import annotations
 
@@ -13,24 +14,23 @@ from sweep.errors import Fault, UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# transformers gives every architecture the common names, and maps them to its own (GPT-2: n_layer, DistilBERT: dim).
+# transformers maps these common names to those of each architecture (GPT-2: n_layer, DistilBERT:
+# dim).
 _COMMON = {
     "layers": "num_hidden_layers",
     "width": "hidden_size",
     "heads": "num_attention_heads",
     "vocabulary": "vocab_size",
 }
-_SHARED = frozenset(("width", "heads"))  # which have to fit each other
-_FEED_FORWARD = ("intermediate_size", "n_inner", "hidden_dim", "ffn_dim")  # names that are mapped by nobody
+_SHARED = frozenset(("width", "heads"))  # sizes that must fit each other
+_FEED_FORWARD = ("intermediate_size", "n_inner", "hidden_dim", "ffn_dim")  # names that transformers does not map
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id")
 
 
 def shrunk(config: PreTrainedConfig, shrink: ShrinkConfig, build: Callable[..., PreTrainedConfig]) -> PreTrainedConfig:
-    """`build` makes the config anew with other values, so that what follows from them is worked out anew.
-
-    Raises UserError with every rule that the values break: none above the model's own, and a width that its heads
-    can share.
-    """
+    """Return a smaller config. `build` makes the config anew with other values, so that derived
+    values are computed again. Raises UserError with every rule that is broken: no size is above
+    the model's own, and the heads divide the width."""
     wanted = {name: value for name, value in shrink.model_dump().items() if value is not None}
     if not wanted:
         return config
@@ -53,7 +53,8 @@ def _size_faults(config: PreTrainedConfig, name: str, value: int) -> Iterator[Fa
 
 
 def _head_faults(config: PreTrainedConfig, wanted: dict[str, int]) -> Iterator[Fault]:
-    """Only of what is asked for: a config that says nothing of heads has none to share the width."""
+    """Return the faults of the requested heads. A config that does not mention heads has none to
+    divide the width."""
     if not _SHARED & wanted.keys() or not hasattr(config, _COMMON["heads"]):
         return
     width, heads, each = _head_sizes(config, wanted)
@@ -70,7 +71,8 @@ def _head_faults(config: PreTrainedConfig, wanted: dict[str, int]) -> Iterator[F
 
 
 def _head_sizes(config: PreTrainedConfig, wanted: dict[str, int]) -> tuple[int, int, Fraction]:
-    """Width, heads, and the size of one head, which keeps its proportion to width over heads (Gemma 7B's is larger)."""
+    """Return width, heads, and the size of one head, which keeps its ratio to width over heads
+    (Gemma 7B's is larger)."""
     whole_width, whole_heads = config.hidden_size, config.num_attention_heads
     width, heads = wanted.get("width", whole_width), wanted.get("heads", whole_heads)
     whole_each = getattr(config, "head_dim", None) or Fraction(whole_width, whole_heads)
@@ -78,7 +80,8 @@ def _head_sizes(config: PreTrainedConfig, wanted: dict[str, int]) -> tuple[int, 
 
 
 def _rotated(config: PreTrainedConfig, each: int) -> int | None:
-    """Dimensions of a head that rotary embeddings turn, in pairs; None where there are none."""
+    """Return the dimensions of a head that rotary embeddings turn, in pairs; None where there are
+    none."""
     rotary = getattr(config, "rope_parameters", None)
     if not isinstance(rotary, dict) or "rope_theta" not in rotary:
         return None

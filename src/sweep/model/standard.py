@@ -1,12 +1,14 @@
-"""What the standard loaders make of a model with `model.pooling`: an error, and never other scores.
+"""Marks in a saved model with `model.pooling`, which make the standard loaders fail instead of
+scoring wrongly.
 
-The classes of transformers and PEFT know nothing of the pooling. Loaded by them, such a model would give its head
-another vector, and plausible but wrong scores. Each file that they read therefore says what they do not know:
+The classes of transformers and PEFT know nothing of the pooling. Loaded by them, such a model
+would give its head another vector, and plausible but wrong scores. Each file that they read
+therefore says what they do not know:
 
-config.json           a `model_type` that transformers does not have; `architecture.json` is the one it has
-adapter_config.json   a `peft_type` that PEFT does not have, and that its KeyError shows
-model.*.safetensors   a variant, which is loaded by its name alone
-the head's weights    one axis more, in whatever is saved of a model that `artifact.load` gave, merged or not
+config.json a `model_type` that transformers does not have; `architecture.json` is the one it has
+adapter_config.json a `peft_type` that PEFT does not have, and that its KeyError shows
+model.*.safetensors a variant, which is loaded by its name alone the head's weights one axis more,
+in whatever is saved of a model that `artifact.load` gave, merged or not
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def unmarked_adapter(peft_type: str) -> str:
 
 
 def variant(kind: PoolingKind) -> str:
-    """The name that transformers needs to find the weights of a model that was trained in full."""
+    """Return the name that transformers needs to find the weights of a model that was trained in
+    full."""
     return f"{kind}_pooling"
 
 
@@ -53,20 +56,21 @@ def save_configs(config: PreTrainedConfig, model: PreTrainedModel, kind: Pooling
 
 
 def read_config(folder: Path, *, trust_remote_code: bool) -> PreTrainedConfig:
-    """The config that transformers knows, of any saved model."""
+    """Return the config that transformers knows, of any saved model."""
     found: PreTrainedConfig = AutoConfig.from_pretrained(config_file(folder), trust_remote_code=trust_remote_code)
     return found
 
 
 def config_file(folder: Path) -> Path:
-    """architecture.json, or config.json where there is none: without a pooling it is what transformers reads."""
+    """Return architecture.json, or config.json if it is absent: without a pooling transformers
+    reads config.json."""
     file = folder / ARCHITECTURE
     return file if file.is_file() else folder / "config.json"
 
 
 def mark(model: PreTrainedModel, kind: PoolingKind) -> None:
-    """Mark what is saved of `model` from now on, by whatever method. Its scores stay as they are, and a state that it
-    gave can be loaded into it again."""
+    """Mark everything that is saved of `model` from now on, by any method of saving. Its scores
+    stay as they are, and a state dict that it gave can be loaded into it again."""
     _mark_config(model.config, kind)
     for module in model.get_submodule(head_modules(model)[-1]).modules():
         module.register_state_dict_post_hook(_add_axis)  # type: ignore[no-untyped-call]
@@ -74,7 +78,8 @@ def mark(model: PreTrainedModel, kind: PoolingKind) -> None:
 
 
 def _mark_config(config: PreTrainedConfig, kind: PoolingKind) -> None:
-    """transformers saves the `model_type` of the class, whatever that of the instance."""
+    """Mark the config's class: transformers saves the `model_type` of the class, not of the
+    instance."""
     own = type(config)
     config.__class__ = type(own.__name__, (own,), {"model_type": marked_type(own.model_type, kind)})
 

@@ -9,19 +9,21 @@ from torch import Tensor, nn
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """A copy, on the CPU, of every weight that is trained: the adapter and the head, or with `full` the whole model."""
+    """Return a copy, on the CPU, of every trained weight: adapter and head, or with `full` the
+    whole model."""
     return {
         name: weight.detach().to("cpu", copy=True) for name, weight in model.named_parameters() if weight.requires_grad
     }
 
 
 def trained_parameters(model: nn.Module) -> int:
-    """How many weights are trained."""
+    """Return the number of trained weights."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
 def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put a `trainable_state` back, whatever device the model is on. Raises KeyError if it trains other weights."""
+    """Put a `trainable_state` back, whatever device the model is on. Raises KeyError if it trains
+    other weights."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     if trained.keys() != state.keys():
         raise KeyError(f"the model does not train the same weights: {sorted(trained.keys() ^ state.keys())}")

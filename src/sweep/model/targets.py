@@ -1,4 +1,5 @@
-"""The layers that an adapter goes to: as named, by PEFT's table for the architecture, or by the names of the model's layers."""
+"""The layers that an adapter goes to: as named, by PEFT's table for the architecture, or by the
+names of the model's layers."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ ALL_LINEAR = "all-linear"
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """`modules` as PEFT takes them: endings, a regular expression, or all-linear. `matched` are the full names of the layers,
-    `layers` those of all layers that an adapter can go to."""
+    """The layers of an adapter. `modules` are as PEFT takes them: endings, a regular expression,
+    or all-linear. `matched` are the full names of these layers, `layers` those of all layers that
+    an adapter can go to."""
 
     modules: list[str] | str
     matched: tuple[str, ...]
@@ -37,10 +39,11 @@ def find_targets(
     table: Mapping[str, Sequence[str] | str],
     layouts: Sequence[Sequence[str]],
 ) -> Targets:
-    """Return the layers of the headless model that `named` says; with None those of PEFT's `table` for the architecture, or of
-    the first of `layouts` that the model has.
+    """Return the layers of the headless model that `named` says; with None those of PEFT's `table`
+    for the architecture, or of the first of `layouts` that the model has.
 
-    Raises UserError for endings that no layer has, and where nothing is named and no default is known.
+    Raises UserError for endings that no layer has, and where nothing is named and no default is
+    known.
     """
     layers = linear_layers(model, head)
     modules, origin = _modules(model.config.model_type, named, table, layouts, layers)
@@ -51,8 +54,8 @@ def find_targets(
 
 
 def linear_layers(model: nn.Module, head: Sequence[str]) -> tuple[str, ...]:
-    """Return the full names of the layers that an adapter can go to: linear ones, GPT-2's and 4-bit ones too, outside the
-    head."""
+    """Return the full names of the layers that an adapter can go to: linear ones, GPT-2's and
+    4-bit ones too, outside the head."""
     inside = tuple(f"{part}." for part in head)
     linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D))
     return tuple(name for name in linear if not f"{name}.".startswith(inside))
@@ -96,7 +99,8 @@ def _listed(modules: Sequence[str] | str) -> list[str] | str:
 
 
 def _transposed(model: nn.Module, matched: Sequence[str]) -> bool:
-    """GPT-2 keeps its linear weights as (in, out); bitsandbytes turns them when it quantises."""
+    """Return whether the weights are stored as (in, out), as in GPT-2. bitsandbytes transposes
+    them when it quantises."""
     return any(isinstance(model.get_submodule(name), Conv1D) for name in matched)
 
 

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> PreTrainedTokenizerBase:
-    """Raises UserError if the model cannot be reached or has no tokenizer that can be loaded.
+    """Return the tokenizer of a model. Raises UserError if the model cannot be reached or has no
+    tokenizer that loads.
 
-    Where there is no pad token, or one that the embeddings do not cover, the end-of-text token pads, and on the side
-    where the architecture wants it (`sweep.model.padding`). An end mark in a text is text where the head reads one
-    (`sweep.model.end_mark`). `model_max_length` is at most the number of tokens that the model has positions for.
+    Without a pad token that the embeddings cover, the end-of-text token pads, on the side that the
+    architecture wants (`sweep.model.padding`). An end mark in a text is text where the head reads
+    one (`sweep.model.end_mark`). `model_max_length` is at most the number of positions of the
+    model.
     """
     found = checkpoint or find(model)
     own = tokenizer_checkpoint(model)
@@ -46,16 +48,16 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     key, said = _named(model)
-    if (file := Path(place.location) / "config.json").is_file():  # which transformers reads for a tokenizer too
+    if (file := Path(place.location) / "config.json").is_file():  # transformers reads config.json for a tokenizer too
         facts.check(file, key, model.tokenizer or model.path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
-    except Exception as error:  # a wrong value in a file of it meets any check of its library first, or none
+    except Exception as error:  # a wrong value in a file may raise any error
         raise_if_out_of_memory(error)
         raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where the files are missing
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes these up if the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
     return tokenizer
 
@@ -68,7 +70,7 @@ def _check_shrink(model: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Non
 
 
 def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
-    """A tokenizer that was made with the model fits it; any other has to be looked at."""
+    """Check that the tokenizer fits the model. A tokenizer that was made with the model does."""
     highest, vocabulary = max(tokenizer.get_vocab().values()), int(config.get_text_config().vocab_size)
     if highest >= vocabulary:
         key, said = _named(model)
@@ -76,7 +78,7 @@ def _check_ids(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, config: P
 
 
 def _named(model: ModelConfig) -> tuple[str, str]:
-    """The key that the tokenizer comes from, and how a message about it begins."""
+    """Return the key that the tokenizer comes from, and the beginning of a message about it."""
     if model.tokenizer:
         return "model.tokenizer", f"is {model.tokenizer}, but it"
     return KEY, f"is {model.path}, but its tokenizer"

@@ -20,8 +20,8 @@ _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def download(checkpoint: Checkpoint) -> Checkpoint:
-    """Fetch a hub model into the hub's cache, if it is not there. Raises UserError if it has no safetensors,
-    or if they cannot be fetched. Of a model that is drawn there is nothing to fetch."""
+    """Fetch a hub model into the hub's cache, if it is not there. A random model has nothing to
+    fetch. Raises UserError if the model has no safetensors, or if they cannot be fetched."""
     checkpoint.weights()
     if checkpoint.drawn or Path(checkpoint.location).is_dir():
         return checkpoint
@@ -44,8 +44,8 @@ def _fetched(name: str, commit: str | None) -> str:
 
 
 def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
-    """The type that the weights are stored in, by the config or else by the first weight; float32 if the weights say
-    neither, or are not at hand."""
+    """Return the dtype of the stored weights, from the config or else from the first weight;
+    float32 if neither has one, or if the weights are not on this machine."""
     declared = getattr(config, "dtype", None)
     if declared is not None:
         return str(declared).removeprefix("torch.")
@@ -56,7 +56,8 @@ def stored_dtype(config: PreTrainedConfig, checkpoint: Checkpoint) -> str:
 
 
 def _first_dtype(checkpoint: Checkpoint, file: Path) -> str:
-    """From the header alone, which maps no weight into memory: its length in 8 bytes, and JSON."""
+    """Return the dtype of the first weight from the file's header (its length in 8 bytes, then
+    JSON), without mapping a weight into memory."""
     try:
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")

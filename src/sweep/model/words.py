@@ -1,4 +1,5 @@
-"""Classification by label words: a causal language model scores the words of each label after a prompt."""
+"""Classification by label words: a causal language model scores the words of each label after a
+prompt."""
 
 from __future__ import annotations
 
@@ -17,11 +18,12 @@ PASS = 32  # sequences that share a forward pass where a smaller batch is scored
 
 
 class WordScorer(nn.Module):
-    """Holds a causal language model, in PEFT's wrapping or not, and gives the label scores of its prompts.
+    """A causal language model, wrapped by PEFT or not, that returns the label scores of its
+    prompts.
 
-    A label's score is the log-probability of its words over the whole vocabulary, summed over their tokens, or their
-    mean. Rows are laid out with their padding behind the words, where causal attention never looks: however a batch
-    is padded, a row scores what it would score alone, for any kind of position encoding.
+    A label's score is the log-probability of its words over the whole vocabulary, summed over
+    their tokens, or their mean. Padding is behind the words, where causal attention never looks: a
+    row has the same score in every batch, with any kind of position encoding.
     """
 
     def __init__(self, model: nn.Module, inner: PreTrainedModel, prompt: Prompt) -> None:
@@ -30,7 +32,7 @@ class WordScorer(nn.Module):
         self.model = model
         self.prompt = prompt
         self.config = inner.config
-        self.num_parameters = inner.num_parameters  # for the estimate of FLOPs that the Trainer makes
+        self.num_parameters = inner.num_parameters  # the Trainer reads it for its estimate of FLOPs
         self._output_layer: Callable[[], nn.Module] = inner.get_output_embeddings
         place, longest = inner.device, max(map(len, prompt.words))
         padded = [[*words, *[0] * (longest - len(words))] for words in prompt.words]
@@ -43,8 +45,8 @@ class WordScorer(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, answers: Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """`logits` are float32 of shape (rows, labels); with `answers`, a label number for each row, only those labels
-        are scored, and the shape is (rows, 1)."""
+        """Return the scores as `logits`, float32 of shape (rows, labels). With `answers`, a label
+        number for each row, only those labels are scored, and the shape is (rows, 1)."""
         prompts, lengths = _flush_left(input_ids, attention_mask)
         if answers is not None:
             scores = self._score(prompts, lengths, answers).unsqueeze(1)
@@ -55,13 +57,15 @@ class WordScorer(nn.Module):
         return SequenceClassifierOutput(logits=scores)
 
     def _score_all(self, prompts: Tensor, lengths: Tensor) -> Tensor:
-        """Words of one token each: one look at what follows the prompt serves all labels. Gives (rows, labels)."""
+        """Return the scores (rows, labels) of labels with one token each: one position of the
+        logits serves all labels."""
         rows = torch.arange(len(prompts), device=prompts.device)
         logits = self._logits(prompts, lengths, rows, lengths - 1)
         return logits.log_softmax(-1)[:, self.words[:, 0]]
 
     def _score_each(self, prompts: Tensor, lengths: Tensor) -> Tensor:
-        """Each row once for each label, in passes no larger than the batch (or `PASS`). Gives (rows, labels)."""
+        """Return the scores (rows, labels) of longer labels: each row runs once for each label, in
+        passes of at most the batch size (or `PASS`)."""
         rows, labels = len(prompts), len(self.words)
         row = torch.arange(rows, device=prompts.device).repeat(labels)
         label = torch.arange(labels, device=prompts.device).repeat_interleave(rows)
@@ -86,8 +90,9 @@ class WordScorer(nn.Module):
         return total / counts if self.prompt.mean else total
 
     def _logits(self, ids: Tensor, lengths: Tensor, row: Tensor, position: Tensor) -> Tensor:
-        """The logits at some positions only, float32 of shape (positions, vocabulary). At all of them they would take
-        most of the memory there is, so that the output layer is given the hidden states of those alone."""
+        """Return the logits at the given positions only, float32 of shape (positions, vocabulary).
+        All logits would take most of the memory, so the output layer gets the hidden states of
+        these positions alone."""
 
         def pick(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return args[0][row, position].unsqueeze(0), *args[1:]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.adapter import METHOD, AdapterConfig
-from sweep.config.custom_code import told
+from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.metrics import BY_TASK, objectives
 from sweep.config.objective import LOSS
@@ -115,7 +115,7 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
     adapter, optimizer = config.adapter, config.optimizer
-    with told(METHOD, adapter.method, "checking its values"):
+    with as_user_error(METHOD, adapter.method, "checking its values"):
         broken = [_key_and_rule(adapter, one) for one in adapter.rules()]
     yield from broken
     if adapter.trains == "everything" and adapter.quantization != "none":
@@ -185,7 +185,9 @@ def _dataset(config: Config) -> Iterator[tuple[str, str]]:
     if dataset.label_separator is not None and dataset.task == "single_label":
         yield "dataset.label_separator", "needs dataset.task=multi_label; a single label is the whole cell"
     elif dataset.label_separator is not None and dataset.label_columns:
-        rule = "is set, but dataset.label_columns are columns of 0 and 1, with nothing to part; set one of them to null"
+        rule = (
+            "is set, but dataset.label_columns are columns of 0 and 1, which need no separator; set one of them to null"
+        )
         yield "dataset.label_separator", rule
     if dataset.test_split is None and dataset.test_ratio is None and not config.study.dry_run:
         yield "dataset.test_split", "is null, but the winner is evaluated on it at the end (or set dataset.test_ratio)"

@@ -100,14 +100,14 @@ def unfit_pairs(experiment: Experiment) -> Iterator[str]:
 
     The note names the first such values.
     """
-    told: set[frozenset[str]] = set()
+    noted: set[frozenset[str]] = set()
     space = experiment.space
     for params in islice(space.pairs(), _MOST_PAIRS):
         try:
-            if frozenset(params) not in told:
+            if frozenset(params) not in noted:
                 experiment.at(params)
         except UserError as error:
-            told.add(frozenset(params))
+            noted.add(frozenset(params))
             point = ", ".join(f"{key}={value}" for key, value in params.items())
             yield (
                 f"search space {space.source} allows {point}, but {error.faults[0].path} {error.faults[0].message}; such trials "
@@ -145,15 +145,15 @@ def long_warmups(config: Config, lengths: TrialLengths) -> Iterator[str]:
         (config, lengths.total(config), "this trial"),
         (longest, shortest, "the shortest trial of this search"),
     )
-    told: dict[tuple[str, int], str] = {}
+    found: dict[tuple[str, int], str] = {}
     for corner, total, trial in cases:
         value = corner.optimizer.warmup_steps
         steps = warmup_steps(total, value)
         said = f"is {value:g}" + (f", which is {steps} steps" if 0 < value < 1 else "")
         long = value > 1 / 3 if value < 1 else steps > total / 3  # a small share of few steps is rounded up
         if long and steps < total:
-            told.setdefault((said, total), f"{WARMUP} {said}, more than a third of the {total} steps of {trial}")
-    yield from list(told.values())[-1:]
+            found.setdefault((said, total), f"{WARMUP} {said}, more than a third of the {total} steps of {trial}")
+    yield from list(found.values())[-1:]
 
 
 def idle_evaluations(config: Config, space: Space, lengths: TrialLengths) -> Iterator[str]:

@@ -112,8 +112,8 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         faults.add(fault for one in last for fault in one(config))
     if faults:
         raise UserError(faults.found)
-    told = (*not_searched(fixed), *notes(experiment, lengths))
-    return Plan(experiment, tuple(corners), splits, told)
+    advice = (*not_searched(fixed), *notes(experiment, lengths))
+    return Plan(experiment, tuple(corners), splits, advice)
 
 
 def _show(request: Request, experiment: Experiment) -> None:

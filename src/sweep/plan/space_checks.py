@@ -137,5 +137,5 @@ def _prompts(config: Config, space: Space) -> Iterator[tuple[str, str]]:
     """Yield a fault for a searched prompt that is judged by its loss."""
     searched = [parameter.key for parameter in space if parameter.key.split(".")[0] == "prompt"]
     if searched and config.study.metric == "eval/loss":
-        rule = f"is eval/loss, but {searched[0]} is searched, and the loss of another prompt is of other words"
+        rule = f"is eval/loss, but {searched[0]} is searched, and losses of different prompts cannot be compared"
         yield "study.metric", f"{rule}; use eval/accuracy or eval/f1_macro"

@@ -72,7 +72,8 @@ def _set_aside(store: Store) -> Iterator[str]:
             if _damaged(path, key):
                 aside = _free(path)
                 path.replace(aside)
-                yield f"{path} is damaged; it is kept as {aside.name}, and what it said is taken from elsewhere or made again"
+                kept = f"{path} is damaged; it is kept as {aside.name}"
+                yield f"{kept}, and its contents are restored from other records or made again"
 
 
 def _damaged(path: Path, key: str) -> bool:

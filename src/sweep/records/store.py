@@ -1,19 +1,22 @@
 """The run directory: everything of a study that Optuna does not hold, in plain files.
 
-lock.json                what repeats the run
+lock.json                the values that repeat the run
 study.db                 Optuna's storage, unless `study.storage` names another
-trials/0003/events.jsonl training and evaluation rows, appended while the trial runs: a killed process loses none
+trials/0003/events.jsonl training and evaluation rows, appended as they come: a kill loses none
 trials/0003/tracker_run  the address of its run, from its start on
-trials/0003/running      exists while the trial is trained; found later, it shows that the process was killed
+trials/0003/running      exists while the trial is trained; found later, it shows a kill
 trials/0003/record.json  written once, when the trial has ended
-trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone, or of the best trial of each
-                         value that `study.compare_by` compares
+trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone,
+                         or of the best trial of each value that `study.compare_by` compares
 trials/0003/newest/      the adapter at the newest evaluation, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
-final/                   the winner: record.json, events.jsonl, model/, predictions.csv, confusion.csv
-retrained/0003/          trial 3 retrained before its refit (`study.refit`); the rows of the refit are in final/refit/
-methods/ia3/             as final/, for the best trial of another compared value (`study.compare_by`)
-test_readings.jsonl      each reading of the test split: one, unless more trials or a refit led to another model
+final/                   the winner: record.json, events.jsonl, model/, predictions.csv,
+                         confusion.csv
+retrained/0003/          trial 3 retrained before its refit (`study.refit`), whose rows are in
+                         final/refit/
+methods/ia3/             as final/, for the best trial of another value of `study.compare_by`
+test_readings.jsonl      each reading of the test split: one, unless more trials or a refit
+                         led to another model
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
 .published               the fingerprint of what the study's own run on the dashboard shows
@@ -81,7 +84,7 @@ RECORDS: Mapping[str, str] = {
 
 
 class UnfinishedState(StrEnum):
-    """Why a trial has no record although its process has ended."""
+    """The reason why a trial has no record although its process has ended."""
 
     KILLED = "killed"  # during training
     DISK_FAILED = "disk failed"

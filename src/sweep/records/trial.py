@@ -54,7 +54,7 @@ class Verdict(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a trial failed."""
+    """The reason why a trial failed."""
 
     DIVERGED = "diverged"  # a loss or score that is not finite
     OUT_OF_MEMORY = "out_of_memory"

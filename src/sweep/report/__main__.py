@@ -31,7 +31,7 @@ def analysis(store: Store) -> str:
 
 
 def _written(store: Store) -> str:
-    """The terminal summary of a report that was written. Figures load only here."""
+    """Write the report and return its terminal summary. Figures load only here."""
     from sweep.report.summary import summary_lines
     from sweep.report.write import write_report
 

@@ -1,5 +1,5 @@
-"""What all figures share: size, style, and colours of Okabe and Ito (2008), told apart by
-colour-blind readers."""
+"""The common style of all figures: size, fonts, and the colours of Okabe and Ito (2008), which
+colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ STYLE: Any = {
 
 
 def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    """An empty figure in inches, bound to no window system and to no global state of Matplotlib."""
+    """Return an empty figure, sized in inches, without a window system or global state of
+    Matplotlib."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
 
 
 def label(text: str, limit: int = 40) -> str:
-    """A text as Matplotlib should print it: short, and with no dollar sign read as mathematics."""
+    """Return a text as Matplotlib should print it: short, and with no dollar sign read as
+    mathematics."""
     return shortened(text, limit).replace("$", r"\$")

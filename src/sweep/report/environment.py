@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep.data.duplicates import told
+from sweep.data.duplicates import sentences
 from sweep.data.raw import listed
 from sweep.model.markdown import block, cell, code, escape, plain
 from sweep.report import units
@@ -54,7 +54,7 @@ def environment() -> Environment:
         "bullets": bullets,
         "listing": listing,
         "listed": listed,
-        "duplicates": told,
+        "duplicates": sentences,
         "yaml": dumped,
         "made": made,
         "searched": searched,

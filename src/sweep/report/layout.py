@@ -84,7 +84,7 @@ def cells(row: str) -> list[str]:
 
 
 def _filled(lines: str) -> list[str]:
-    """Each line with what continues it, without empty ones."""
+    """Return each line with its continuations, without empty lines."""
     joined = _CONTINUED.sub(" ", lines).split("\n")
     return [
         _SPACES.sub(" ", line.strip()) if not line.startswith("|") else line.strip() for line in joined if line.strip()

@@ -30,7 +30,7 @@ def _square(matrix: Matrix) -> Figure:
     number = len(matrix.counts)
     cell, size = (0.4, 9.0) if number <= _NUMBERED else (0.155, 6.5)
     names = [label(name) for name in matrix.labels]
-    figure, axes, bar = _frame(max(2.5, number * cell), room=0.5 + max(map(len, names)) * size * _GLYPH)
+    figure, axes, bar = _frame(max(2.5, number * cell), margin=0.5 + max(map(len, names)) * size * _GLYPH)
     image = axes.imshow(matrix.shares, cmap=_COLOURS, vmin=0, vmax=1)
     axes.set_xticks(range(number), names, rotation=90, fontsize=size)
     axes.set_yticks(range(number), names, fontsize=size)
@@ -44,17 +44,18 @@ def _square(matrix: Matrix) -> Figure:
     return figure
 
 
-def _frame(side: float, room: float) -> tuple[Figure, Axes, Axes]:
-    """A square of `side` inches with `room` left and below for names, and a colour bar.
+def _frame(side: float, margin: float) -> tuple[Figure, Axes, Axes]:
+    """Return a figure with a square of `side` inches, a `margin` at its left and bottom for names,
+    and a colour bar.
 
-    Placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a large matrix
-    twice.
+    The axes are placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a
+    large matrix twice.
     """
-    width, height = room + side + 1.1, room + side + 0.4
+    width, height = margin + side + 1.1, margin + side + 0.4
     figure = canvas(width, height, layout=None)
-    axes = figure.add_axes((room / width, room / height, side / width, side / height))
+    axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
     tall = min(side, 4.0)
-    bar = figure.add_axes(((room + side + 0.2) / width, (room + side - tall) / height, 0.15 / width, tall / height))
+    bar = figure.add_axes(((margin + side + 0.2) / width, (margin + side - tall) / height, 0.15 / width, tall / height))
     return figure, axes, bar
 
 

@@ -53,7 +53,7 @@ summary { cursor: pointer; font-weight: 600; padding: .45rem 0; }
 
 
 def page(markdown: str, *, title: str, folder: Path) -> str:
-    """The whole page. Pictures are read from `folder` and put inside it."""
+    """Return the whole page. Pictures are read from `folder` and put inside it."""
     parser = MarkdownIt("commonmark", {"html": True, "xhtmlOut": True}).enable("table")
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
@@ -83,7 +83,7 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
 
 
 def _widen_texts(tokens: Sequence[Token]) -> None:
-    """A cell with a sentence keeps the width to read it: on a phone the table scrolls instead."""
+    """Keep cells with a sentence wide enough to read: on a phone the table scrolls instead."""
     for opening, inline in zip(tokens, tokens[1:], strict=False):
         if opening.type == "td_open" and len(inline.content) > _SENTENCE and " " in inline.content:
             opening.attrSet("class", "long")

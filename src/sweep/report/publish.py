@@ -25,12 +25,13 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
     try:
         yield
     except UserError:
-        # The report may have nothing to tell yet; the fault is what the user needs to read.
+        # The user needs the fault, and the report may still be empty.
         with suppress(UserError):
             write_report(store)
         raise
     report = write_report(store)
-    # A finished command given again finds nothing new; one that was stopped within this step does it again.
+    # A finished command that is run again finds nothing new; one that was stopped here publishes
+    # again.
     if (state := _state(store)) != store.published():
         _open_study(store, tracker, config, report)
         store.note_published(state)
@@ -38,7 +39,8 @@ def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
 
 
 def _state(store: Store) -> str:
-    """A fingerprint of what there is to report. Of its text, since NaN equals no NaN."""
+    """Return a fingerprint of the records to report. It is of their text, since NaN equals no
+    NaN."""
     return Fingerprint().add(repr((store.trials(), list(store.finals().values())))).hex()
 
 

@@ -1,4 +1,4 @@
-"""How numbers read: scores, counts, times, sizes and searched values."""
+"""The text of numbers: scores, counts, times, sizes and searched values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def score(value: float | None, digits: int = 4) -> str:
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """With its sign; a difference that rounds to nothing but is not nothing shows its magnitude."""
+    """Return the number with its sign; a difference that rounds to zero but is not zero shows its
+    magnitude."""
     if value is None:
         return MISSING
     if value == 0:
@@ -89,7 +90,8 @@ def flops(value: float | None) -> str:
 
 
 def value(searched: Scalar) -> str:
-    """As it would be typed on a command line, floats to five significant digits."""
+    """Return the value as a user would type it on a command line, floats to five significant
+    digits."""
     if searched is None:
         return "null"
     if isinstance(searched, bool):
@@ -98,7 +100,7 @@ def value(searched: Scalar) -> str:
 
 
 def searched_value(params: Mapping[str, Scalar], used: Mapping[str, Scalar], key: str) -> str:
-    """The value that was asked for, and the one that the trial had room for where that is another."""
+    """Return the value that was asked for, and the value that the trial used where they differ."""
     return value(params[key]) + (f" ({value(used[key])} used)" if key in used else "")
 
 

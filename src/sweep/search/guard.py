@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.config.custom_code import OwnCodeError, load, takes_seed, told
+from sweep.config.custom_code import OwnCodeError, as_user_error, load, takes_seed
 from sweep.errors import UserError
 
 SAMPLER, PRUNER = "study.sampler", "study.pruner"
@@ -37,13 +37,13 @@ class GuardedSampler(BaseSampler):
         return cls(_made(SAMPLER, path, options, seed, BaseSampler), path)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        with told(SAMPLER, self._path, "in infer_relative_search_space"):
+        with as_user_error(SAMPLER, self._path, "in infer_relative_search_space"):
             return self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        with told(SAMPLER, self._path, "in sample_relative"):
+        with as_user_error(SAMPLER, self._path, "in sample_relative"):
             values = dict(self._inner.sample_relative(study, trial, search_space))
         for key, value in values.items():
             if key in search_space:
@@ -53,17 +53,17 @@ class GuardedSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        with told(SAMPLER, self._path, "in sample_independent"):
+        with as_user_error(SAMPLER, self._path, "in sample_independent"):
             value = self._inner.sample_independent(study, trial, param_name, param_distribution)
         self._check(param_name, value, param_distribution)
         return value
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        with told(SAMPLER, self._path, "in before_trial"):
+        with as_user_error(SAMPLER, self._path, "in before_trial"):
             self._inner.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        with told(SAMPLER, self._path, "in after_trial"):
+        with as_user_error(SAMPLER, self._path, "in after_trial"):
             self._inner.after_trial(study, trial, state, values)
 
     def _check(self, key: str, value: Any, allowed: BaseDistribution) -> None:
@@ -95,7 +95,7 @@ class GuardedPruner(BasePruner):
         return cls(_made(PRUNER, path, options, seed, BasePruner), path)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        with told(PRUNER, self._path, "in prune"):
+        with as_user_error(PRUNER, self._path, "in prune"):
             return bool(self._inner.prune(study, trial))
 
 
@@ -109,7 +109,7 @@ def _made(key: str, path: str, options: Mapping[str, Any], seed: int, kind: type
         owner = load(path)
     except OwnCodeError as error:
         raise UserError.of(key, str(error)) from None
-    with told(key, path, "when it was called"):
+    with as_user_error(key, path, "when it was called"):
         made = owner(**{**options, "seed": seed} if takes_seed(owner) else options)
     if kind.__name__ not in (base.__name__ for base in type(made).__mro__):
         package = kind.__module__.split("._")[0]

@@ -21,7 +21,8 @@ _ROWS_A_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 @dataclass(frozen=True, slots=True)
 class ReportSteps:
-    """`unit` is in epochs; `rows` counts the rows of the train split."""
+    """The steps at which trials report to the pruner. `unit` is in epochs; `rows` counts the rows
+    of the train split."""
 
     unit: Fraction
     rows: int

@@ -146,7 +146,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
         ) as done:
             if done.failed is not None or len(moments) < 2:
                 why = done.failed.message if done.failed else "there are too few rows"
-                raise UserError.of("", f"a trial of {_STEPS} steps did not end well: {why}")
+                raise UserError.of("", f"a trial of {_STEPS} steps failed: {why}")
             tokens = data.validation(
                 done.tokenizer, config.dataset.max_length, base_models.prompt(trial.settings, splits.labels)
             )

@@ -28,8 +28,8 @@ def identity(
 
     Data and model count by fingerprint, wherever they are stored.
 
-    `code` holds states of code by dotted path. A metric of the user's own counts with its state, since
-    scores of two metrics cannot be mixed; a sampler or pruner does not.
+    `code` holds states of code by dotted path. A metric of the user's own counts with its state,
+    since scores of two metrics cannot be mixed; a sampler or pruner does not.
     """
     flat = {key: value for key, value in _flat(config.model_dump(mode="json"), "") if not _may_differ(key)}
     return (

@@ -131,8 +131,8 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
 
 
 def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
-    """Return the state of the user's own code that the study uses, by its dotted path. `corners` are
-    configs that the search can reach: each may have another adapter method."""
+    """Return the state of the user's own code that the study uses, by its dotted path. `corners`
+    are configs that the search can reach: each may have another adapter method."""
     methods = (each.adapter.method for each in (config, *corners))
     names = dict.fromkeys((config.study.sampler, config.study.pruner, *config.dataset.metrics, *methods))
     return {name: code_state(name) for name in names if is_own(name)}
@@ -160,7 +160,7 @@ def _resumed_lock(store: Store, new: Lock) -> Lock | None:
     """
     old, trials = store.lock(), store.trials()
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
-        rule = f"{store.root} holds trials but no lock.json to say of what, and the storage does not say that it was of this"
+        rule = f"{store.root} holds trials but no lock.json, and the storage does not hold this experiment"
         raise UserError.of("run_dir", f"{rule}; name a new run_dir")
     if old is None or not trials:
         return None

@@ -1,4 +1,4 @@
-"""What a mock W&B server received, compared with what the run directory recorded.
+"""The comparison of what a mock W&B server received with what the run directory recorded.
 
 A run with `tracker=mock` makes this comparison at its end. `python -m sweep.track.arrivals
 RUN_DIR` makes it again, for all trials whose records name a server on this machine. It ends with
@@ -33,8 +33,8 @@ Trained = tuple[JobType, int]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What should have arrived: `runs` maps ids to names, `trained` has the job type and the
-    trial's number of each training whose rows and ending the run directory holds."""
+    """The runs that should have arrived: `runs` maps ids to names; `trained` has the job type and
+    the trial's number of each training whose rows and ending the run directory holds."""
 
     runs: Mapping[str, str]
     trained: frozenset[Trained]
@@ -93,7 +93,7 @@ def _missing_runs(runs: Sequence[ReceivedRun], expected: Mapping[str, str]) -> I
 def _missing_records(
     runs: Sequence[ReceivedRun], store: Store, study: str, trained: frozenset[Trained]
 ) -> Iterator[str]:
-    """Rows, endings and test scores that the run directory holds and the server does not."""
+    """Yield rows, endings and test scores that the run directory holds and the server lacks."""
     found: dict[tuple[str, int | None], list[ReceivedRun]] = defaultdict(list)
     for run in runs:
         if run.group == study:

@@ -38,7 +38,8 @@ class MockTracker(WandbTracker):
 
     @property
     def expected(self) -> Expected:
-        """The runs of this process, which `sweep.track.arrivals` looks for at the server."""
+        """Return the runs of this process, which `sweep.track.arrivals` looks for at the
+        server."""
         return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained))
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
@@ -55,7 +56,7 @@ class MockTracker(WandbTracker):
         """Return the client's lines only where something did not arrive: `sweep.track.arrivals`
         tells the rest."""
         try:
-            told = super().close()
+            lines = super().close()
         finally:
             self.server.close()
-        return told if any(not run.arrived for run in self.runs) else ()
+        return lines if any(not run.arrived for run in self.runs) else ()

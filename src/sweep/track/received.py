@@ -1,5 +1,5 @@
-"""What a mock W&B server has received, read from the folder that it keeps
-(`src/wandb_mock/README.md` describes the files)."""
+"""The data that a mock W&B server received, read from its folder (`src/wandb_mock/README.md`
+describes the files)."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _run(path: Path) -> ReceivedRun:
 
 
 def _rows(journal: Path) -> tuple[Row, ...]:
-    """A line of the journal has one row and its place; a row that was sent again has the same
-    place."""
+    """Return the rows of a journal. A line has one row and its place; a row that was sent again
+    has the same place."""
     rows: dict[int, Row] = {}
     with suppress(FileNotFoundError):
         for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -135,7 +135,7 @@ class WandbTracker:
         finally:
             self._over = True
             self._service.put_back()
-            # A second signal may have come while a run was started, which is not among the runs then.
+            # If a second signal came while a run was started, that run is not in the list.
             left = [run.client for run in self.runs if not run.closed.is_set()]
             if left or self.patience.stop.at_once:
                 abandon(left)

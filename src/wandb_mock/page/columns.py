@@ -1,4 +1,4 @@
-"""What the table of runs shows of a run: state, score and searched values.
+"""The columns of the table of runs: state, score and searched values.
 
 W&B has no words for these. The names that are looked for are those of `sweep`; a run without them
 is shown with what W&B knows of it.
@@ -19,8 +19,8 @@ _MOST_COLUMNS = 12
 def state(run: Run) -> str:
     """Return `state` of the run's summary (completed, pruned, …), else the state that W&B gives
     it (finished, failed, …)."""
-    told = run.summary.get("state")
-    return told if isinstance(told, str) and run.ended else run.state
+    recorded = run.summary.get("state")
+    return recorded if isinstance(recorded, str) and run.ended else run.state
 
 
 def objective(run: Run) -> str:

@@ -11,7 +11,8 @@ from sweep.config.metrics import BY_TASK
 
 
 def drawn(task: str) -> Outcomes:
-    """Five labels, of which the last never occurs in the truth, nor anywhere in the single-label case."""
+    """Five labels, of which the last never occurs in the truth, nor anywhere in the single-label
+    case."""
     generator = np.random.default_rng(7)
     if task == "single_label":
         truth = np.eye(5, dtype=bool)[generator.integers(0, 4, 90)]

@@ -1,4 +1,5 @@
-"""Comparisons of runs with a metric of the user's own, which cannot be computed again from predictions."""
+"""Comparisons of runs with a metric of the user's own, which cannot be computed again from
+predictions."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def test_dora_on_other_layers(architecture: str, data: TokenisedData, tmp_path: 
 @pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_dora_with_dropout_repeats_its_numbers(architecture: str, data: TokenisedData, tmp_path: Path) -> None:
-    """The base's product is of what the adapter's dropout leaves, for the trial that drops alone."""
+    """The base's product is of what the adapter's dropout leaves, for the trial that drops
+    alone."""
     folder = tiny(architecture, tmp_path / "model", dropout=0.3)
     trials = [
         steady_plan(folder, 0, adapter={"method": "dora", "lora_dropout": 0.2}),

@@ -226,8 +226,9 @@ def test_under_autocast(data: TokenisedData, tmp_path: Path, name: str) -> None:
     assert found.losses(0) == pytest.approx(expected.losses(0), rel=0.05)
 
 
-def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
-    """Each trial gets the numbers that it gets alone, and two bases are never in memory together."""
+def test_other_methods_and_other_bases_beside_those_that_pack(data: TokenisedData, tmp_path: Path) -> None:
+    """Each trial gets the numbers that it gets alone, and two bases are never in memory
+    together."""
     model, other = tiny("gpt2", tmp_path / "gpt2"), tiny("bert", tmp_path / "bert")
     words = {"card": " card", "cash": " cash", "fees": " fees", "other": " limit"}
     prompt = {"template": "{text} login", "label_words": words}
@@ -255,7 +256,8 @@ def test_other_methods_and_other_bases_among_those_that_pack(data: TokenisedData
 
 
 def test_the_base_is_left_as_it_was(data: TokenisedData, tmp_path: Path) -> None:
-    """A trial that the Trainer trains afterwards on the same base gets the numbers of a new base."""
+    """A trial that the Trainer trains afterwards on the same base gets the numbers of a new
+    base."""
     model, base_models = tiny("gpt2", tmp_path / "gpt2"), BaseModelCache("cpu")
     packed(*pair(model, **NF4), data=data, base_models=base_models)
     after = steady_plan(model, 5, adapter=NF4, trainer={"num_train_epochs": 1})

@@ -45,7 +45,7 @@ def test_the_group_of_a_row_does_not_depend_on_its_neighbours() -> None:
     assert [(group.length, group.rows) for group in beside.groups] == [(8, 1), (24, 2)]
 
 
-def test_what_is_gathered_by_head_comes_back() -> None:
+def test_vectors_gathered_by_head_return_to_their_tokens() -> None:
     batch = packed([row(1, 2, 3), row(*range(11))], [row(4, 5)])
     heads = 3
     values = torch.randn(batch.tokens * heads, 4)

@@ -40,7 +40,7 @@ def test_the_words_are_those_of_splitmix64(state: int) -> None:
 @pytest.mark.parametrize("probability", [0.05, 0.1, 0.5])
 def test_a_mask_drops_its_part_and_keeps_the_mean(probability: float) -> None:
     draws = pack([[400], [200, 200]], noise(0, 1))
-    (group, *_), width = draws.layout.groups, 250
+    (group, *_), width = draws.pack_index.groups, 250
     for drawn in (
         draws.tokens(0, width, probability, torch.float32),
         draws.tokens(0, width, Rates.of([probability] * 2, CPU), torch.float32),
@@ -57,7 +57,7 @@ def test_rows_columns_heads_and_modules_have_their_own() -> None:
     assert len(one.unique(dim=0)) == len(one)
     assert len(one.unique(dim=1)[0]) == 64
     assert not torch.equal(one, draws.tokens(2, 64, 0.5, torch.float32))
-    (group,) = draws.layout.groups
+    (group,) = draws.pack_index.groups
     scores = draws.scores(1, group, 2, 0.5, torch.float32)
     assert len(scores.view(4 * 64, 64).unique(dim=0)) == 4 * 64
 

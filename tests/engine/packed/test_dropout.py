@@ -45,7 +45,8 @@ def shaky(shaky_model_dir: Path) -> Plan:
 
 
 def mates(shaky: Plan, trial: TrialPlan) -> list[TrialPlan]:
-    """Return trials with `trial` second in the pack, and a trial that joins when another has left."""
+    """Return trials with `trial` second in the pack, and a trial that joins when another has
+    left."""
     lora = {"lora_dropout": 0.2}
     return [
         shaky(1, trainer={"seed": 11, "per_device_train_batch_size": 3, "num_train_epochs": 0.5}, adapter=lora),
@@ -217,8 +218,8 @@ def test_evaluations_drop_nothing(shaky: Plan, data: TokenisedData) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2", "llama"])
 def test_losses_scatter_as_the_trainers_do(data: TokenisedData, tmp_path: Path, name: str) -> None:
-    """Of a model that stands still, over steps with fresh masks. The mean tells dropout that is
-    missing or too strong, the spread tells masks that rows or positions share."""
+    """The losses are those of a fixed model, over steps with fresh masks. Their mean shows dropout
+    that is missing or too strong; their spread shows masks that rows or positions share."""
     model = tiny(name, tmp_path / name, dropout=HEAVY, labels=LABELS)
     trial = steady_plan(
         model, 0, optimizer={"learning_rate": NOTHING_LEARNT},

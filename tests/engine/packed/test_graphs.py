@@ -67,7 +67,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mixed(model: Path, **more: Any) -> list[TrialPlan]:
-    """Return trials with different batches, ranks, targets and lengths; the last two join later."""
+    """Return trials with different batches, ranks, targets and lengths; the last two join
+    later."""
     long, short = {"num_train_epochs": 3}, {"num_train_epochs": 1.4, "seed": 1}
     return [
         steady_plan(model, 0, adapter={"r": 4}, trainer=short),
@@ -148,7 +149,7 @@ def test_a_trial_that_diverges_leaves_the_others_untouched(
     assert_identical(mad, sane, 0, 3)
 
 
-def test_what_cannot_be_recorded_is_run_as_it_is(
+def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(
     data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     @dataclass

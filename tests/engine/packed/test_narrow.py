@@ -42,17 +42,17 @@ def prepared(folder: Path, name: str) -> tuple[nn.Module, PackContext]:
 
 
 def hidden(model: nn.Module, context: PackContext, batch: PackedBatch) -> torch.Tensor:
-    context.set_layout(batch)
+    context.set_pack_index(batch)
     with torch.no_grad():
         found: torch.Tensor = model(input_ids=batch.input_ids, position_ids=batch.position_ids + 2)[0][0]
     return found
 
 
 @pytest.mark.parametrize("name", PACKABLE)
-def test_what_comes_after_the_last_attention_is_needed_for_the_chosen_alone(tmp_path: Path, name: str) -> None:
+def test_layers_after_the_last_attention_compute_the_chosen_tokens_alone(tmp_path: Path, name: str) -> None:
     model, context = prepared(tmp_path, name)
     batch = pack(3, 7, 1)
-    context.set_layout(batch)
+    context.set_pack_index(batch)
     with behind_attention(model, context) as linears:
         whole = hidden(model, context, batch)
     names = {id(module): name for name, module in model.named_modules()}
@@ -60,7 +60,7 @@ def test_what_comes_after_the_last_attention_is_needed_for_the_chosen_alone(tmp_
 
     seen: list[int] = []
     linears[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
-    replace(model, linears, context, lambda layout: layout.last)
+    replace(model, linears, context, lambda pack_index: pack_index.last)
     assert sum(isinstance(module, Narrowed) for module in model.modules()) == len(linears)
     narrow = hidden(model, context, batch)
     torch.testing.assert_close(narrow[batch.last], whole[batch.last], rtol=1e-5, atol=1e-5)
@@ -80,7 +80,7 @@ def test_a_layer_that_runs_often_or_not_by_token_is_left_alone() -> None:
 
     base, context = Base(), PackContext()
     context.attach(base)
-    context.set_layout(pack(2, 3))
+    context.set_pack_index(pack(2, 3))
     with behind_attention(base, context) as linears:
         base(torch.ones(1, 5, 4))
     assert linears == [base.once]

@@ -74,7 +74,7 @@ def test_a_training_pass_steps_as_each_model_would(
         torch.testing.assert_close(weight.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_an_optimizer_that_runs_out_of_memory_is_told_from_the_pass(
+def test_an_optimizer_that_runs_out_of_memory_is_distinguished_from_the_pass(
     model: PackedModel, slots: list[Slot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots[0].steps.optimizer, "step", out_of_memory)

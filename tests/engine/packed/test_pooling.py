@@ -1,4 +1,5 @@
-"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives them."""
+"""The vector of a row that a pack gives its heads is the one that the Trainer's model gives
+them."""
 
 from __future__ import annotations
 
@@ -102,7 +103,11 @@ def test_the_closest_is_taken_only_where_it_is_alone() -> None:
     right = torch.tensor([[0.01, 0.0], [0.0, 0.02]])
     near, far = right + 1e-4, right.flip(0)
     assert fitting("A", [None, far, near], right, 0.1) == 2
-    for found, said in (([far, far], "other logits"), ([near, right], "cannot be told"), ([None], "other logits")):
+    for found, said in (
+        ([far, far], "other logits"),
+        ([near, right], "do not show which pooling"),
+        ([None], "other logits"),
+    ):
         with pytest.raises(NotPackable, match=said):
             fitting("A", found, right, 0.1)
     with pytest.raises(NotPackable) as same:

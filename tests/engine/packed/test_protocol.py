@@ -223,7 +223,8 @@ def test_an_interruption_of_all_ends_all(trial: Plan, data: TokenisedData) -> No
 
 
 def test_a_verdict_before_the_first_step(trial: Plan, data: TokenisedData) -> None:
-    """A study may be stopped before anything is trained; then no trial takes more than one step."""
+    """A study may be stopped before anything is trained; then no trial takes more than one
+    step."""
     found = packed(*(of_length(trial, number, 10) for number in range(2)), data=data,
                    judge=lambda *_: Verdict.INTERRUPT)  # fmt: skip
     for number in range(2):
@@ -267,7 +268,7 @@ def test_steps_and_evaluations_are_those_foreseen(trial: Plan, data: TokenisedDa
         assert isinstance(before, Step) and before.step == point.step
 
 
-def test_what_trials_cost(trial: Plan, data: TokenisedData) -> None:
+def test_the_cost_of_trials(trial: Plan, data: TokenisedData) -> None:
     trials = [
         trial(0, trainer={"num_train_epochs": 2}),
         trial(1, adapter={"method": "ia3"}, trainer={"num_train_epochs": 1, "seed": 1}),

@@ -47,7 +47,7 @@ def test_a_shape_holds_a_token_and_a_row_of_no_trial(batch: PackedBatch) -> None
     ("lengths", "wasteful"),
     [([24] * 128, False), ([10] * 127 + [64], False), ([60] * 127 + [512], True), ([480] * 4, False), ([20] * 64 + [480], True)],
 )  # fmt: skip
-def test_one_long_row_among_short_ones_is_not_worth_a_shape(lengths: list[int], wasteful: bool) -> None:
+def test_one_long_row_beside_short_ones_is_not_worth_a_shape(lengths: list[int], wasteful: bool) -> None:
     assert Shape.of(PackedBatch([[row(length) for length in lengths]], CPU)).wasteful is wasteful
 
 
@@ -117,8 +117,8 @@ def test_masks_are_those_of_the_batch(batch: PackedBatch, index: StaticIndex) ->
 
 @pytest.mark.parametrize("token", [None, 2, 0, 33])
 def test_the_last_token_but_one(batch: PackedBatch, index: StaticIndex, token: int | None) -> None:
-    """Of rows 0 1 2, 0 … 8, 10, 30 … 35, 30 31 and 30 … 33: by hand, where the last other than the
-    token lies."""
+    """The rows are 0 1 2, 0 … 8, 10, 30 … 35, 30 31 and 30 … 33. The expected positions of the
+    last other token were found by hand."""
     ends = {
         None: [2, 11, 12, 18, 20, 24],
         2: [1, 11, 12, 18, 20, 24],

@@ -1,4 +1,5 @@
-"""Each adapter method on tiny models: made on the meta device, trained a little, saved, loaded and merged."""
+"""Each adapter method on tiny models: made on the meta device, trained a little, saved, loaded and
+merged."""
 
 from __future__ import annotations
 
@@ -157,12 +158,12 @@ def test_ia3_stays_beside_a_base_in_four_bits() -> None:
     ],
     ids=str,
 )
-def test_values_that_do_not_suit_the_model_are_told_before_any_weight(
+def test_values_that_do_not_suit_the_model_are_reported_before_any_weight(
     adapter: dict[str, Any], key: str, rule: str, bert: Path, labels: LabelSpace
 ) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         preflight(config_of(bert, adapter), labels)
-    assert rule in {fault.path: fault.message for fault in told.value.faults}[key]
+    assert rule in {fault.path: fault.message for fault in caught.value.faults}[key]
 
 
 def test_every_type_of_peft_is_tried_or_refused_with_a_reason() -> None:

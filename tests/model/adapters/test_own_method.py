@@ -1,4 +1,5 @@
-"""An adapter method of the user's own: the files of the recipe in docs/adapters.md, as they stand, and nothing else."""
+"""An adapter method of the user's own: the files of the recipe in docs/adapters.md, as they stand,
+and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ ROWS = "text,label\n" + "".join(
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the recipe's files, as a reader would have copied them, and data and a model beside them."""
+    """A folder with the recipe's files, as a reader would have copied them, and data and a model
+    beside them."""
     text = RECIPE.read_text()
     files = dict(re.findall(r"`([\w/.]+)`:\n\n```(?:python|yaml)\n(.*?)```", text, re.S))
     assert set(files) == {"my_vera.py", "mine/adapter/my_vera.yaml", "mine/space.yaml"}
@@ -70,28 +72,30 @@ def test_the_recipe_trains_searches_and_reports(
     assert lock is not None and "sha256" in lock.versions["my_vera.MyVera"]
 
 
-def test_its_faults_are_told_with_key_value_and_what_to_type(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(**adapter: object) -> str:
+def test_its_faults_are_reported_with_key_value_and_what_to_type(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def message(**adapter: object) -> str:
         return " ".join(str(fault) for fault in parse({"adapter": {"method": "my_vera.MyVera", **adapter}}, str)[1])
 
-    assert told(rank=4) == ""
-    assert "adapter.rank: is 0, but must be greater than or equal to 1" in told(rank=0)
-    assert "adapter.rnk: is not a config key (did you mean rank?)" in told(rnk=4)
+    assert message(rank=4) == ""
+    assert "adapter.rank: is 0, but must be greater than or equal to 1" in message(rank=0)
+    assert "adapter.rnk: is not a config key (did you mean rank?)" in message(rnk=4)
     rule = "adapter.r: is 4, but adapter.method is my_vera.MyVera: only lora and dora have it; type adapter.r=null"
-    assert rule in told(r=4)
-    assert "has no MyVora (did you mean MyVera?)" in told(method="my_vera.MyVora")
-    assert "which is no subclass of sweep.model.adapters.AdapterConfig" in told(method="pathlib.Path")
-    assert "lacks the class variable `label`" in told(method="sweep.model.adapters.lora.LoraSettings")
+    assert rule in message(r=4)
+    assert "has no MyVora (did you mean MyVera?)" in message(method="my_vera.MyVora")
+    assert "which is no subclass of sweep.model.adapters.AdapterConfig" in message(method="pathlib.Path")
+    assert "lacks the class variable `label`" in message(method="sweep.model.adapters.lora.LoraSettings")
 
 
-def test_what_its_code_raises_is_told_with_the_line(
+def test_an_error_of_its_code_is_reported_with_the_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = (project / "my_vera.py").read_text()
     (project / "my_vera.py").write_text(source.replace("r=self.rank,", "rank=self.rank,"))
     assert run(monkeypatch, *arguments("adapter=my_vera")) == 2
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in told
-        and "my_vera.py, line" in told
+        "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in message
+        and "my_vera.py, line" in message
     )

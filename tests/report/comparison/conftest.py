@@ -78,7 +78,8 @@ def run(root: Path, predicted: Sequence[int], *, config: Config | None = None, t
 
 @pytest.fixture
 def three(tmp_path: Path) -> tuple[Entry, ...]:
-    """`good` misses 3 rows, `fair` 10, of which 2 are shared, `poor` 30 with the same 2; the poorer, the cheaper."""
+    """`good` misses 3 rows, `fair` 10, of which 2 are shared, `poor` 30 with the same 2; the
+    poorer, the cheaper."""
     missed = {"good": [0, 1, 40], "fair": [0, 1, *range(20, 28)], "poor": list(range(30))}
     costs = {"good": 9000, "fair": 9500, "poor": 10}
     for name, rows in missed.items():

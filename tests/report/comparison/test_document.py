@@ -100,7 +100,7 @@ def test_costs_count_the_search_and_say_where_devices_differ(three):
     assert "Devices differ" in document(found, ())
 
 
-def test_failures_are_told_apart_surest_first(comparison):
+def test_failures_are_distinguished_surest_first(comparison):
     found = failures(comparison)
     assert [failure.predictions[0].index for failure in found.shared] == ["0", "1"]
     assert [failure.predictions[0].index for failure in found.alone["good"]] == ["40"]
@@ -221,7 +221,7 @@ def test_curves_by_step_are_drawn_only_where_epochs_differ_in_steps(three):
     assert titles == ["eval/accuracy by epoch", "eval/accuracy by step", "eval/loss by epoch"]
 
 
-def test_many_pairs_are_told_by_those_that_do_not_differ(make):
+def test_many_pairs_are_reported_by_those_that_do_not_differ(make):
     stores = [make(f"m{place}", answers(range(place * 13 % 50))) for place in range(4)]
     found = compare([entry(store) for store in [*stores, make("twin", answers(range(13)))]], samples=200)
     assert "9 of 10 pairs of methods differ significantly in accuracy: all but m1 and twin." in document(found, ())
@@ -236,7 +236,7 @@ def test_the_report_of_a_group_run_counts_every_method_s_retraining(group):
     assert "4 training runs took" in text and "| 2 retrainings |" in text
 
 
-def test_a_refit_of_some_is_a_caveat_and_of_any_is_told(make):
+def test_a_refit_of_some_is_a_caveat_and_of_any_is_reported(make):
     first, second = entry(make("first", answers([]))), entry(make("second", answers([1])))
     refit = Refit(rows=600, steps=150, total_steps=225, cost=Cost(seconds=30.0), tracker_run="run-refit")
     rewrite(first, refit=refit)

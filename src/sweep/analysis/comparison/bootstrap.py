@@ -1,4 +1,4 @@
-"""The paired bootstrap: how much a metric would move had other test rows been drawn, all methods on the same resampled rows."""
+"""The paired bootstrap: all methods are scored on the same resampled test rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _CELLS = 4_000_000  # of the largest matrix held at once: 32 MB
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """By method and metric: the value on all rows (`seen`), and on each resample, shape (samples,)."""
+    """Metrics on all rows (`seen`) and on the resamples (`drawn`, each (samples,)), by method,
+    then by metric."""
 
     seen: Mapping[str, Mapping[str, float]]
     drawn: Mapping[str, Mapping[str, Floats]]
@@ -26,7 +27,8 @@ class Resampled:
         return percentiles(self.drawn[method][name])
 
     def difference(self, first: str, second: str, name: str) -> Difference:
-        """Return first minus second. Both are scored on the same draws, so that rows which both find hard cancel out."""
+        """Return first minus second. Both are scored on the same draws, so that rows which both
+        find hard cancel out."""
         drawn = self.drawn[first][name] - self.drawn[second][name]
         seen = self.seen[first][name] - self.seen[second][name]
         return Difference(name, seen, percentiles(drawn), _two_sided(drawn))
@@ -43,7 +45,8 @@ class Difference:
 
 
 def resample(outcomes: Outcomes, names: Sequence[str], *, samples: int, seed: int) -> Resampled:
-    """Return the paired bootstrap over the test rows (Efron and Tibshirani, 1993; Koehn, 2004), the same for the same seed.
+    """Return the paired bootstrap over the test rows (Efron and Tibshirani, 1993; Koehn, 2004),
+    the same for the same seed.
 
     Rows with equal truth and equal predictions of all methods are one pattern, and a resample is a
     multinomial draw of patterns: there are far fewer of them than rows where labels are few.
@@ -64,14 +67,15 @@ def resample(outcomes: Outcomes, names: Sequence[str], *, samples: int, seed: in
 
 
 def _two_sided(drawn: Floats) -> float:
-    """Return the p-value of no difference, from the inverted percentile interval; the added one keeps it above 0
-    (Davison and Hinkley, 1997)."""
+    """Return the p-value of no difference, from the inverted percentile interval; the added one
+    keeps it above 0 (Davison and Hinkley, 1997)."""
     below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (len(drawn) + 1))
 
 
 def _patterns(outcomes: Outcomes) -> tuple[dict[str, Bools], NDArray[np.int64]]:
-    """Return the distinct rows, (patterns, labels) for the truth (under the empty name) and each method, and their counts."""
+    """Return the distinct rows, (patterns, labels) for the truth (under the empty name) and each
+    method, and their counts."""
     blocks = {"": outcomes.truth, **outcomes.predicted}
     packed = np.packbits(np.concatenate(list(blocks.values()), axis=1), axis=1)
     _, first, rows = np.unique(packed, axis=0, return_index=True, return_counts=True)
@@ -79,7 +83,8 @@ def _patterns(outcomes: Outcomes) -> tuple[dict[str, Bools], NDArray[np.int64]]:
 
 
 def _draws(rows: NDArray[np.int64], samples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield batches of (samples, patterns): how often each pattern is among as many rows drawn with replacement."""
+    """Yield batches of shape (samples, patterns): the count of each pattern in a draw with
+    replacement of as many rows."""
     generator, batch = np.random.default_rng(seed), max(1, _CELLS // len(rows))
     for start in range(0, samples, batch):
         yield generator.multinomial(rows.sum(), rows / rows.sum(), size=min(batch, samples - start))
@@ -88,7 +93,7 @@ def _draws(rows: NDArray[np.int64], samples: int, seed: int) -> Iterator[NDArray
 def _metrics(
     outcomes: Outcomes, predicted: Bools, truth: Bools, weights: NDArray[np.int64], names: Sequence[str]
 ) -> dict[str, Floats]:
-    # Counts of rows are whole numbers that a float32 holds exactly, and its matrix product is the fastest there is.
+    # A float32 holds counts of rows exactly, and has the fastest matrix product.
     drawn, rows = weights.astype(np.float32), float(outcomes.rows)
     both, either = truth & predicted, truth | predicted
     shared = np.where(either.any(axis=1), both.sum(axis=1) / np.maximum(either.sum(axis=1), 1), 1.0)

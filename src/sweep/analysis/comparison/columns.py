@@ -13,8 +13,9 @@ Unit = Literal["score", "count", "share", "size", "seconds", "rate", "flops", "h
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`values` hold one value a method, None where it is not known. `beside` are the values of rows that are no methods
-    (baselines), which are never the best. `better` is empty where no value is better than another."""
+    """`values` hold one value a method, None where it is not known. `beside` are the values of
+    rows that are no methods (baselines), which are never the best. `better` is empty where no
+    value is better than another."""
 
     title: str
     values: Sequence[float | None]
@@ -28,7 +29,7 @@ class Column:
 
     @property
     def best(self) -> float | None:
-        """The best value; None where fewer than two are known, or all are equal."""
+        """Return the best value; None where fewer than two are known, or all are equal."""
         known = [value for value in self.values if value is not None and math.isfinite(value)]
         if not self.better or len(known) < 2 or len(set(known)) == 1:
             return None

@@ -30,8 +30,8 @@ _SAME = 1e-6  # of a metric computed again from predictions
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two methods on the same test rows. `p` is McNemar's, and `corrected` those of `differences`, metric by metric:
-    each corrected after Holm over all pairs."""
+    """Two methods on the same test rows. `p` is McNemar's, and `corrected` those of `differences`,
+    metric by metric: each corrected after Holm over all pairs."""
 
     first: str
     second: str
@@ -43,8 +43,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`metrics` are short names, the main one first. The loss and metrics of the user's own are not among them: they cannot
-    be computed from labels alone, and have no test."""
+    """`metrics` are short names, the main one first. The loss and metrics of the user's own are
+    not among them: they cannot be computed from labels alone, and have no test."""
 
     contestants: tuple[Contestant, ...]
     metrics: tuple[str, ...]
@@ -72,12 +72,14 @@ class Comparison:
 
     @property
     def ranked(self) -> tuple[Contestant, ...]:
-        """Best on test by the main metric first; ties are broken by the loss, then by the number of trained parameters."""
+        """Return the methods, best on test by the main metric first; ties are broken by the loss,
+        then by the number of trained parameters."""
         return tuple(sorted(self.contestants, key=lambda one: (-self.score(one), *_after("test", one.final.test, one))))
 
     @property
     def by_validation(self) -> tuple[Contestant, ...]:
-        """Best on validation by the main metric first; ties are broken likewise."""
+        """Return the methods, best on validation by the main metric first; ties are broken in the
+        same way."""
 
         def standing(one: Contestant) -> tuple[float, float, int]:
             value = one.validation.get(f"eval/{self.main}", -math.inf)
@@ -98,12 +100,13 @@ class Comparison:
         return next(pair for pair in self.pairs if {pair.first, pair.second} == {first, second})
 
     def p(self, pair: Pair) -> float:
-        """Return the p-value of no difference in the main metric, corrected after Holm: McNemar's for a share of rows, else
-        the bootstrap's."""
+        """Return the p-value of no difference in the main metric, corrected after Holm: McNemar's
+        for a share of rows, else the bootstrap's."""
         return pair.p if self.main == self.proportion else pair.corrected[0]
 
     def front(self, costs: Sequence[float]) -> frozenset[str]:
-        """Return the names of the methods that no other one beats in both the main metric and `costs`."""
+        """Return the names of the methods that no other one beats in both the main metric and
+        `costs`."""
         points = [(self.score(one), cost) for one, cost in zip(self.contestants, costs, strict=True)]
         return frozenset(one.name for one, kept in zip(self.contestants, front(points), strict=True) if kept)
 
@@ -111,10 +114,11 @@ class Comparison:
 def compare(
     entries: Sequence[Entry], *, metrics: Sequence[str] = (), samples: int = SAMPLES, seed: int = SEED
 ) -> Comparison:
-    """Return the comparison. `metrics` are short names, without a prefix; empty takes the task's main ones and the objective.
+    """Return the comparison. `metrics` are short names, without a prefix; empty takes the task's
+    main ones and the objective.
 
-    Raises UserError with all that is wrong: runs that cannot be read, are not finished or cannot be compared, and
-    metrics that the task does not have.
+    Raises UserError with all that is wrong: runs that cannot be read, are not finished or cannot
+    be compared, and metrics that the task does not have.
     """
     found, faults = read_contestants(entries)
     faults += differences(found)
@@ -132,7 +136,8 @@ def compare(
 
 
 def _after(split: str, metrics: Mapping[str, float], one: Contestant) -> tuple[float, int]:
-    """Return a key that sorts those of equal scores: the lower loss on the split first, then the fewer trained parameters."""
+    """Return a key that sorts those of equal scores: the lower loss on the split first, then the
+    fewer trained parameters."""
     loss = metrics.get(f"{split}/loss", math.inf)
     return loss if math.isfinite(loss) else math.inf, one.final.parameters.trainable
 

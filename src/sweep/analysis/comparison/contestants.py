@@ -1,4 +1,5 @@
-"""The contestants of a comparison: the retrained winner of a run, or the winner of each choice of `study.compare_by`."""
+"""The contestants of a comparison: the retrained winner of a run, or the winner of each choice of
+`study.compare_by`."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`folder` is `final/` or `methods/VALUE/` of the run; `trials` are those of the search that it won; `method` is its
-    value of `study.compare_by`, empty where the study compares nothing."""
+    """`folder` is `final/` or `methods/VALUE/` of the run; `trials` are those of the search that
+    it won; `method` is its value of `study.compare_by`, empty where the study compares nothing."""
 
     name: str
     method: str
@@ -50,7 +51,8 @@ class Contestant:
 
     @property
     def own_objective(self) -> str | None:
-        """The state of the code behind an objective of the user's own; None for a metric of the task."""
+        """Return the state of the code behind an objective of the user's own; None for a metric of
+        the task."""
         study, metrics = self.lock.config.study, self.lock.config.dataset.metrics
         paths = [path for path in metrics if short_name(path) == study.metric.removeprefix("eval/")]
         return self.lock.versions.get(paths[0]) if paths else None
@@ -65,13 +67,14 @@ class Contestant:
 
     @property
     def search(self) -> Cost:
-        """The cost of all trials, and of fresh seeds where there were some."""
+        """Return the cost of all trials, and of fresh seeds where there were some."""
         repeats = [self.final.confirmation.cost] if self.final.confirmation else []
         return total([*(trial.outcome.cost for trial in self.trials), *repeats])
 
 
 def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], list[Fault]]:
-    """Return the contestants that can be read, in the order given, and what is wrong with the rest."""
+    """Return the contestants that can be read, in the order given, and what is wrong with the
+    rest."""
     found: list[tuple[Contestant, ...]] = []
     faults = list(_repeated(entries))
     for entry in {one.root.resolve(): one for one in entries}.values():
@@ -131,7 +134,8 @@ def _repeated(entries: Sequence[Entry]) -> Iterator[Fault]:
 
 
 def _named(runs: Sequence[tuple[Contestant, ...]]) -> tuple[Contestant, ...]:
-    """Return the contestants with names: the first of study, title and run directory that tells the runs apart."""
+    """Return the contestants with names: the first of study, title and run directory that tells
+    the runs apart."""
     firsts = [run[0] for run in runs]
     choices = (
         [one.lock.config.study.study_name for one in firsts],
@@ -139,10 +143,10 @@ def _named(runs: Sequence[tuple[Contestant, ...]]) -> tuple[Contestant, ...]:
         [_root(one).name for one in firsts],
         [str(_root(one)) for one in firsts],
     )
-    told = next((names for names in choices if all(names) and len(set(names)) == len(names)), choices[-1])
+    distinct = next((names for names in choices if all(names) and len(set(names)) == len(names)), choices[-1])
     return tuple(
         replace(one, name=_name(one.name or name, one.method, alone=len(runs) == 1))
-        for run, name in zip(runs, told, strict=True)
+        for run, name in zip(runs, distinct, strict=True)
         for one in run
     )
 

@@ -1,4 +1,4 @@
-"""What each method trains and what it costs, and the Pareto sets of quality against cost."""
+"""The trained parameters and the cost of each method, and the Pareto sets of quality and cost."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Surest first. `shared` rows every method gets wrong, by mean confidence; those in `alone` only the method named,
-    by its own. `right_by` counts the rows that 0, 1, 2, … methods get right; `best` is the share of rows that the best
-    method gets right, and `reach` the share that any method does."""
+    """Surest first. `shared` rows every method gets wrong, by mean confidence; those in `alone`
+    only the method named, by its own. `right_by` counts the rows that 0, 1, 2, … methods get
+    right; `best` is the share of rows that the best method gets right, and `reach` the share that
+    any method does."""
 
     shared: tuple[Failure, ...]
     alone: dict[str, tuple[Failure, ...]]

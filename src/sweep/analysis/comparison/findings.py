@@ -11,7 +11,8 @@ from sweep.analysis.facts import read_tested
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The best method over the next one in the main metric. `interval` is that of the difference, 95 %; `p` is corrected."""
+    """The best method over the next one in the main metric. `interval` is that of the difference,
+    95 %; `p` is corrected."""
 
     first: str
     second: str
@@ -27,8 +28,8 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the best method costs: `times` the cost of the `cheapest` one, None where that costs nothing, 1 where none is
-    cheaper."""
+    """The cost of the best method: `times` the cost of the `cheapest` one; None where that one
+    costs nothing, 1 where none is cheaper."""
 
     cost: str
     cheapest: str
@@ -37,7 +38,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The methods in the Pareto set of the main metric against a cost, and the others; best first."""
+    """The methods in the Pareto set of the main metric against a cost, and the others; best
+    first."""
 
     cost: str
     inside: tuple[str, ...]
@@ -46,7 +48,8 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """The best classifier that does not read the text. `not_above` are the methods whose interval does not lie above its score."""
+    """The best classifier that does not read the text. `not_above` are the methods whose interval
+    does not lie above its score."""
 
     name: str
     score: float
@@ -74,7 +77,8 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Caveats:
-    """What makes the methods less comparable; each is empty where they are alike in it."""
+    """The facts that make the methods less comparable; each is empty where the methods agree in
+    it."""
 
     trials: dict[str, int]
     bases: tuple[Base, ...]
@@ -84,9 +88,10 @@ class Caveats:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`tied` are the methods that share the best score, and `lead` is None then. `different` and `alike` are the pairs
-    whose difference in the main metric is significant, and the others. `by_validation` is the method that validation
-    puts first, with its validation score (None where it has none) and its test score."""
+    """`tied` are the methods that share the best score, and `lead` is None then. `different` and
+    `alike` are the pairs whose difference in the main metric is significant, and the others.
+    `by_validation` is the method that validation puts first, with its validation score (None where
+    it has none) and its test score."""
 
     tied: tuple[str, ...]
     lead: Lead | None

@@ -30,7 +30,8 @@ class Outcomes:
 
 
 def read_outcomes(task: Task, names: Sequence[str], predictions: Mapping[str, Sequence[Prediction]]) -> Outcomes:
-    """Return the outcomes. `names` are the labels; the rows are the same, in the same order, for each method."""
+    """Return the outcomes. `names` are the labels; the rows are the same, in the same order, for
+    each method."""
     places = {name: place for place, name in enumerate(names)}
     rows = next(iter(predictions.values()))
     truth = marked(places, [row.label for row in rows])

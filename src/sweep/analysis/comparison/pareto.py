@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 def front(points: Sequence[tuple[float, float]]) -> tuple[bool, ...]:
-    """Return for each (quality, cost) pair whether it is in the Pareto set: more quality and less cost are better. Equal
-    points are in the set together."""
+    """Return for each (quality, cost) pair whether it is in the Pareto set: more quality and less
+    cost are better. Equal points are in the set together."""
     return tuple(not any(_dominates(other, point) for other in points) for point in points)
 
 

@@ -12,7 +12,8 @@ from sweep.analysis.comparison.failures import failures
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
-    """Return everything that the page says in numbers, with the index of every row that the page shows only the first of."""
+    """Return everything that the page says in numbers, with the index of every row that the page
+    shows only the first of."""
     wrong = failures(comparison)
     return {
         "task": comparison.task,

@@ -26,7 +26,8 @@ class PublishedFigure:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """`sources` are named once each; `refitted` are the methods whose test figures are of a refit."""
+    """`sources` are named once each; `refitted` are the methods whose test figures are of a
+    refit."""
 
     figures: tuple[PublishedFigure, ...]
     sources: tuple[str, ...]
@@ -34,7 +35,8 @@ class Published:
 
 
 def published(comparison: Comparison) -> Published:
-    """Return the figures of all methods that have published ones; validation figures are those of the last evaluation."""
+    """Return the figures of all methods that have published ones; validation figures are those of
+    the last evaluation."""
     known = [(one, one.config.published) for one in comparison.contestants if one.config.published]
     return Published(
         figures=tuple(figure for one, given in known for figure in _figures(one, given)),

@@ -1,4 +1,5 @@
-"""The check that runs can be compared: the same task, labels and rows, chosen by the same metric."""
+"""The check that runs can be compared: the same task, labels and rows, chosen by the same
+metric."""
 
 from __future__ import annotations
 

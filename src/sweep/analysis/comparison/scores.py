@@ -19,7 +19,8 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A row that is no method: a `method` at a threshold of 0.5 or before fine-tuning, or a `guess`."""
+    """A row that is no method: a `method` at a threshold of 0.5 or before fine-tuning, or a
+    `guess`."""
 
     kind: Literal["untuned", "before", "guess"]
     method: str
@@ -28,8 +29,9 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`columns` hold a value for each method, and `beside` one for each of `baselines`. `guess` names the classifier that
-    always answers the same; `refitted` are the methods that were tested after a refit."""
+    """`columns` hold a value for each method, and `beside` one for each of `baselines`. `guess`
+    names the classifier that always answers the same; `refitted` are the methods that were tested
+    after a refit."""
 
     columns: tuple[Column, ...]
     baselines: tuple[Baseline, ...]

@@ -1,4 +1,5 @@
-"""The configurations of the methods: the settings that differ, and those that are the same for all."""
+"""The configurations of the methods: the settings that differ, and those that are the same for
+all."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _GROUPS = ("model", "adapter", "prompt", "optimizer", "trainer")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value for each method, None where it has none; `searched` says for each whether the search found it."""
+    """A value for each method, None where it has none; `searched` says for each whether the search
+    found it."""
 
     key: str
     values: tuple[object, ...]
@@ -27,9 +29,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`told` are the settings that differ, were searched or are the main ones; `shared` holds the others, which all have."""
+    """`shown` are the settings that differ, were searched or are the main ones; `shared` holds the
+    others, which all have."""
 
-    told: tuple[Setting, ...]
+    shown: tuple[Setting, ...]
     shared: Mapping[str, object]
 
 
@@ -37,17 +40,17 @@ def settings(comparison: Comparison) -> Settings:
     """Return the settings of all methods."""
     found = comparison.contestants
     flat = [_flat(one.config) for one in found]
-    told: list[Setting] = []
+    shown: list[Setting] = []
     shared: dict[str, object] = {}
     for key in dict.fromkeys([*_ALWAYS, *(key for one in flat for key in one)]):
         values = tuple(one.get(key) for one in flat)
         searched = tuple(_searched(key, one.final.params) for one in found)
         same = all(value == values[0] and type(value) is type(values[0]) for value in values)
         if not same or (values[0] is not None and (key in _ALWAYS or any(searched))):
-            told.append(Setting(key, values, searched))
+            shown.append(Setting(key, values, searched))
         elif values[0] is not None:
             shared[key] = values[0]
-    return Settings(tuple(told), shared)
+    return Settings(tuple(shown), shared)
 
 
 def _flat(config: Config) -> dict[str, object]:
@@ -67,5 +70,6 @@ def _spread(key: str, part: object, found: dict[str, object]) -> None:
 
 
 def _searched(key: str, params: Mapping[str, object]) -> bool:
-    """Return whether the key was searched. A searched group (`adapter`) brings all of its settings."""
+    """Return whether the key was searched. A searched group (`adapter`) brings all of its
+    settings."""
     return any(key == name or key.startswith(f"{name}.") for name in params)

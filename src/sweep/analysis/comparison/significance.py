@@ -1,4 +1,5 @@
-"""Tests of whether two methods differ by more than the draw of the test rows explains, for one pair and for many."""
+"""Tests of whether two methods differ by more than the draw of the test rows explains, for one
+pair and for many."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ EXACT_BELOW = 25  # discordant rows up to which chi-square is too rough for McNe
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """`first_only` rows only the first method has right, `second_only` only the second. `p` is two-sided."""
+    """`first_only` rows only the first method has right, `second_only` only the second. `p` is
+    two-sided."""
 
     first_only: int
     second_only: int
@@ -22,8 +24,8 @@ class McNemar:
 def mcnemar(first_only: int, second_only: int) -> McNemar:
     """Return McNemar's test (1947) of equal accuracy on the same rows.
 
-    Below 25 rows on which the methods disagree it is the exact binomial test of `scipy.stats`, else
-    chi-square with the continuity correction of Edwards (1948).
+    Below 25 rows on which the methods disagree it is the exact binomial test of `scipy.stats`,
+    else chi-square with the continuity correction of Edwards (1948).
     """
     disagree = first_only + second_only
     if disagree < EXACT_BELOW:
@@ -43,7 +45,8 @@ def _binomial(first_only: int, disagree: int) -> float:
 
 
 def holm(values: Sequence[float]) -> tuple[float, ...]:
-    """Return the p-values of as many tests, corrected so that one false alarm among them stays as rare as in one (Holm, 1979)."""
+    """Return the p-values of as many tests, corrected so that one false alarm among them stays as
+    rare as in one (Holm, 1979)."""
     corrected, largest = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
         largest = max(largest, min(1.0, (len(values) - rank) * values[place]))

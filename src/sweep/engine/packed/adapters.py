@@ -1,7 +1,8 @@
 """The adapters of many trials on one linear layer of their base.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685), DoRA (Liu et al. 2024, arXiv 2402.09353) and IA3 (Liu et al. 2022, arXiv
-2205.05638), computed as PEFT's layers compute them. A method of `sweep.model.adapters` names one of them as `packed_kernel`.
+LoRA (Hu et al. 2021, arXiv 2106.09685), DoRA (Liu et al. 2024, arXiv 2402.09353) and IA3 (Liu et
+al. 2022, arXiv 2205.05638), computed as PEFT's layers compute them. A method of
+`sweep.model.adapters` names one of them as `packed_kernel`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _RANKS = 8  # ranks are padded to multiples: a GPU's grouped products want rows 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """`down` is (rank, in), `up` (out, rank). With a `magnitude`, (out,), it is DoRA."""
+    """The LoRA weights of a trial in one layer. `down` is (rank, in), `up` (out, rank). With a
+    `magnitude`, (out,), the method is DoRA."""
 
     down: nn.Parameter
     up: nn.Parameter
@@ -49,7 +51,8 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class IA3:
-    """`vector` scales what goes into the layer where `inwards`, else what comes out of it."""
+    """The IA3 weights of a trial in one layer. `vector` scales the input of the layer where
+    `inwards`, else its output."""
 
     vector: nn.Parameter
     inwards: bool
@@ -164,24 +167,25 @@ class MultiAdapterLinear(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(1, tokens, in) → (1, tokens, out), or without the one"""
-        layout = self.context.layout
-        given = values if self.inwards is None else _scaled(values, self.inwards.stacked, layout)
+        pack_index = self.context.pack_index
+        given = values if self.inwards is None else _scaled(values, self.inwards.stacked, pack_index)
         result: Tensor = self.base(given)
         if self.outwards is not None:
-            result = _scaled(result, self.outwards.stacked, layout)
+            result = _scaled(result, self.outwards.stacked, pack_index)
         if self.lora is None:
             return result
         if self.lora.magnitude is None:
-            return self._with_lora(result, values, self.lora, layout)
-        return self._with_dora(result, values, self.lora, layout)
+            return self._with_lora(result, values, self.lora, pack_index)
+        return self._with_dora(result, values, self.lora, pack_index)
 
-    def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
+    def _with_lora(self, result: Tensor, values: Tensor, lora: _Loras, pack_index: PackIndex) -> Tensor:
         mask = self._dropped(values, lora)
-        return self._sum(result, values, mask, lora, layout)
+        return self._sum(result, values, mask, lora, pack_index)
 
-    def _with_dora(self, result: Tensor, values: Tensor, lora: _Loras, layout: PackIndex) -> Tensor:
-        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W + scaling x BA; f is 1 for trials
-        with LoRA. As in PEFT, Wx is of the values after dropout, and no gradient goes through the norm."""
+    def _with_dora(self, result: Tensor, values: Tensor, lora: _Loras, pack_index: PackIndex) -> Tensor:
+        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W +
+        scaling x BA; f is 1 for trials with LoRA. As in PEFT, Wx is of the values after dropout,
+        and no gradient goes through the norm."""
         mask = self._dropped(values, lora)
         bias = getattr(_linear(self.base), "bias", None)
         linear = (
@@ -190,32 +194,34 @@ class MultiAdapterLinear(nn.Module):
             else self.base((values.reshape(mask.shape) * mask).to(values.dtype).view(values.shape))
         )
         linear = linear if bias is None else linear - bias
-        added = self._sum(torch.zeros_like(result), values, mask, lora, layout)
-        factor = lora.factors(self._norms(lora))[layout.trial].view(result.shape)
+        added = self._sum(torch.zeros_like(result), values, mask, lora, pack_index)
+        factor = lora.factors(self._norms(lora))[pack_index.trial].view(result.shape)
         found: Tensor = result + (factor - 1.0) * linear + factor * added
         return found.to(result.dtype)
 
     def _sum(
-        self, result: Tensor, values: Tensor, mask: Tensor | None, lora: _Loras, layout: PackIndex
+        self, result: Tensor, values: Tensor, mask: Tensor | None, lora: _Loras, pack_index: PackIndex
     ) -> Tensor:  # fmt: skip
         down, up = lora.down.stacked, lora.up.stacked
         kind = compute_type(down)  # as PEFT multiplies in
         added: Tensor = _LoraSum.apply(  # type: ignore[no-untyped-call]
             result, values.reshape(-1, values.shape[-1]).to(kind), mask, down.to(kind), up.to(kind),
-            lora.scaling.to(kind)[layout.trial, None], layout,
+            lora.scaling.to(kind)[pack_index.trial, None], pack_index,
         )  # fmt: skip
         return added
 
     def _dropped(self, values: Tensor, lora: _Loras) -> Tensor | None:
-        """Return the mask of the dropout before the adapter, (tokens, in); None where nothing drops."""
+        """Return the mask of the dropout before the adapter, (tokens, in); None where nothing
+        drops."""
         if not (self.training and self.drops):
             return None
         return self._mask(values.shape[-1], compute_type(lora.down.stacked), lora.rates)
 
     @torch.no_grad()
     def _norms(self, lora: _Loras) -> Tensor:
-        """Return the norm of each row of W + scaling x BA, (trials, out), without making that matrix for each trial:
-        ||W||^2 + 2 scaling B (A W^T) + scaling^2 B (A A^T) B^T, row by row."""
+        """Return the norm of each row of W + scaling x BA, (trials, out), without making that
+        matrix for each trial: ||W||^2 + 2 scaling B (A W^T) + scaling^2 B (A A^T) B^T, row by
+        row."""
         down, up = lora.down.stacked.detach(), lora.up.stacked.detach()
         weight = _weight(_linear(self.base)).to(down.dtype)
         if self._squares is None:
@@ -227,7 +233,7 @@ class MultiAdapterLinear(nn.Module):
 
     def _mask(self, width: int, kind: torch.dtype, rates: Rates) -> Tensor:
         """Return the mask of the inputs, (tokens, in)."""
-        draws = self.context.layout.draws
+        draws = self.context.pack_index.draws
         assert draws is not None, "a batch that is trained has noise"
         found: Tensor = self.context.mask(self, lambda number: draws.tokens(number, width, rates, kind))
         return found
@@ -333,46 +339,46 @@ def _vectors(vectors: Sequence[nn.Parameter | None], known: StackedWeights | Non
     return StackedWeights(held, vectors)
 
 
-def _scaled(values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
+def _scaled(values: Tensor, vectors: Tensor, pack_index: PackIndex) -> Tensor:
     """Multiply by each trial's vector, in the precision of the vectors. Return the product in that
     of the values."""
     flat = values.reshape(-1, values.shape[-1])
-    scaled: Tensor = _Scale.apply(flat, vectors, layout)  # type: ignore[no-untyped-call]
+    scaled: Tensor = _Scale.apply(flat, vectors, pack_index)  # type: ignore[no-untyped-call]
     return scaled.view(values.shape)
 
 
 class _LoraSum(torch.autograd.Function):
-    """`result`, of any shape that ends with its width, with each trial's scaling x
-    up(down(dropout(values))) added to it, in place where that can be."""
+    """Adds scaling x up(down(dropout(values))) of each trial to `result`, in place where possible.
+    `result` has any shape that ends with its width."""
 
     @staticmethod
     def forward(
         ctx: Any, result: Tensor, values: Tensor, mask: Tensor | None, down: Tensor, up: Tensor,
-        scaling: Tensor, layout: PackIndex,
+        scaling: Tensor, pack_index: PackIndex,
     ) -> Tensor:  # fmt: skip
         entering = values if mask is None else values * mask
-        inside = products.each(entering, down.transpose(1, 2), layout) * scaling
-        added = products.each(inside, up.transpose(1, 2), layout).view(result.shape)
-        if result._is_view():  # autograd lets nobody change what a function of bitsandbytes gave
+        inside = products.each(entering, down.transpose(1, 2), pack_index) * scaling
+        added = products.each(inside, up.transpose(1, 2), pack_index).view(result.shape)
+        if result._is_view():  # autograd forbids in-place changes of the output of bitsandbytes
             result = (result + added).to(result.dtype)
         else:
             ctx.mark_dirty(result.add_(added))
         ctx.save_for_backward(entering, inside, down, up, scaling)
-        ctx.mask, ctx.layout, ctx.wanted = mask, layout, ctx.needs_input_grad[1]
+        ctx.mask, ctx.pack_index, ctx.wanted = mask, pack_index, ctx.needs_input_grad[1]
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         entering, inside, down, up, scaling = ctx.saved_tensors
-        layout: PackIndex = ctx.layout
+        pack_index: PackIndex = ctx.pack_index
         given = gradient.reshape(-1, gradient.shape[-1]).to(down.dtype)
-        within = products.each(given, up, layout) * scaling
-        for_up = products.outer(given, inside, layout)
-        for_down = products.outer(within, entering, layout)
+        within = products.each(given, up, pack_index) * scaling
+        for_up = products.outer(given, inside, pack_index)
+        for_down = products.outer(within, entering, pack_index)
         for_values = None
         if ctx.wanted:
-            for_values = products.each(within, down, layout)
+            for_values = products.each(within, down, pack_index)
             if ctx.mask is not None:
                 for_values *= ctx.mask
         return gradient, for_values, None, for_down, for_up, None, None
@@ -380,14 +386,14 @@ class _LoraSum(torch.autograd.Function):
 
 class _Scale(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, vectors: Tensor, layout: PackIndex) -> Tensor:
+    def forward(ctx: Any, values: Tensor, vectors: Tensor, pack_index: PackIndex) -> Tensor:
         ctx.save_for_backward(values, vectors)
-        ctx.layout = layout
-        return (values * vectors[layout.trial]).to(values.dtype)
+        ctx.pack_index = pack_index
+        return (values * vectors[pack_index.trial]).to(values.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         values, vectors = ctx.saved_tensors
-        for_values = (gradient * vectors[ctx.layout.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None
-        return for_values, ctx.layout.summed(gradient.to(vectors.dtype) * values), None
+        for_values = (gradient * vectors[ctx.pack_index.trial]).to(values.dtype) if ctx.needs_input_grad[0] else None
+        return for_values, ctx.pack_index.summed(gradient.to(vectors.dtype) * values), None

@@ -1,5 +1,4 @@
-"""Admission to the pack: which trial enters when, which one is deferred, and which one is trained
-elsewhere."""
+"""Admission to the pack: which trial enters now, is deferred, or is trained alone."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
 
 logger = logging.getLogger(__name__)
 
-# Errors that a model's own code may raise for inputs that it was not written for.
+# Errors that a model's code may raise for packed inputs.
 _MODEL_ERRORS = (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
 
 

@@ -44,5 +44,5 @@ def fitting(model: str, found: Sequence[Tensor | None], expected: Tensor, tolera
     if not far[best] <= tolerance * spread:
         raise NotPackable(f"{model} gives other logits when its rows are laid end to end")
     if others and far[others[0]] <= _APART * max(far[best], tolerance * spread):
-        raise NotPackable(f"how {model} pools cannot be told by the rows that it was tried on; set model.pooling")
+        raise NotPackable(f"the rows do not show which pooling {model} has; set model.pooling")
     return best

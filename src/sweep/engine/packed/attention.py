@@ -53,7 +53,7 @@ class PackContext:
     """
 
     def __init__(self) -> None:
-        self._layout: PackIndex | None = None
+        self._pack_index: PackIndex | None = None
         self._numbers: dict[nn.Module, int] = {}
         self.masks: dict[tuple[nn.Module, int], Any] = {}
         self.turns: Counter[nn.Module] = Counter()
@@ -62,9 +62,9 @@ class PackContext:
         self.attended = 0  # attentions of the present pass so far
 
     @property
-    def layout(self) -> PackIndex:
-        assert self._layout is not None, "the layout is set before a pass"
-        return self._layout
+    def pack_index(self) -> PackIndex:
+        assert self._pack_index is not None, "the pack index is set before a pass"
+        return self._pack_index
 
     def mask(self, module: nn.Module, draw: Callable[[int], Any]) -> Any:
         """Return the module's mask in this pass. `draw` makes it from a number that no other
@@ -80,7 +80,7 @@ class PackContext:
         self.number(list(model.modules()))
 
     def number(self, modules: Sequence[nn.Module]) -> None:
-        """`modules` are those of a base, in its order."""
+        """Number the modules of a base, given in its order."""
         self._modules = len(modules)
         for number, module in enumerate(modules):
             vars(module)[_CONTEXT] = self
@@ -94,21 +94,21 @@ class PackContext:
         """Give another module, which replaces `module`, its number."""
         self._numbers[other] = self._numbers[module]
 
-    def set_layout(self, layout: PackIndex | None) -> None:
+    def set_pack_index(self, pack_index: PackIndex | None) -> None:
         """Begin a pass over a batch; None ends it."""
-        self._layout = layout
+        self._pack_index = pack_index
         self.masks = {}
         self.turns.clear()
         self.attended = 0
 
     @contextmanager
-    def using(self, layout: PackIndex) -> Iterator[None]:
+    def using(self, pack_index: PackIndex) -> Iterator[None]:
         """Use another layout for modules that run on other tokens. The masks stay."""
-        before, self._layout = self._layout, layout
+        before, self._pack_index = self._pack_index, pack_index
         try:
             yield
         finally:
-            self._layout = before
+            self._pack_index = before
 
 
 def attend(
@@ -131,7 +131,7 @@ def attend(
     module asks for more than scaled dot products."""
     context = context_of(module)
     context.attended += 1
-    layout = context.layout
+    pack_index = context.pack_index
     asked = [name for name in _UNKNOWN if more.get(name) is not None]
     if s_aux is not None and s_aux.requires_grad:
         asked.append("s_aux that is trained")
@@ -146,13 +146,13 @@ def attend(
     heads_per_key = query.shape[1] // key.shape[1]
     if heads_per_key > 1:
         key, value = (part.repeat_interleave(heads_per_key, dim=1) for part in (key, value))
-    drawn, draws = None, layout.draws
+    drawn, draws = None, pack_index.draws
     if dropout > 0 and draws is not None:
         asked_for = query.shape[1], dropout, _at_least_float32(query)
         drawn = context.mask(
-            module, lambda number: [draws.scores(number, group, *asked_for) for group in layout.groups]
+            module, lambda number: [draws.scores(number, group, *asked_for) for group in pack_index.groups]
         )
-    result: Tensor = _Attention.apply(query, key, value, layout, rule, drawn)  # type: ignore[no-untyped-call]
+    result: Tensor = _Attention.apply(query, key, value, pack_index, rule, drawn)  # type: ignore[no-untyped-call]
     return result, None
 
 
@@ -174,31 +174,37 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: PackIndex, rule: Rule, masks: list[Tensor] | None
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        pack_index: PackIndex,
+        rule: Rule,
+        masks: list[Tensor] | None,
     ) -> Tensor:
         heads, width = query.shape[1], query.shape[3]
-        by_head = layout.by_head(heads)
+        by_head = pack_index.by_head(heads)
         flat = [_by_token(part) for part in (query * rule.scale, key, value)]
         result, saved = _Gathered(by_head, flat[0]), []
-        for number, group in enumerate(layout.groups):
+        for number, group in enumerate(pack_index.groups):
             q, k, v = (part.index_select(0, by_head.index[number]).view(-1, group.length, width) for part in flat)
             probs = _probabilities(q, k, group, heads, rule)
             kept = probs if masks is None else probs * masks[number]
             torch.bmm(kept.to(v.dtype), v, out=result.part(number, group.length))
             saved += [q, k, v, probs]
         ctx.save_for_backward(*saved)
-        ctx.layout, ctx.rule, ctx.masks, ctx.heads = layout, rule, masks, heads
+        ctx.pack_index, ctx.rule, ctx.masks, ctx.heads = pack_index, rule, masks, heads
         return result.back().view(1, -1, heads, width)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        layout: PackIndex = ctx.layout
+        pack_index: PackIndex = ctx.pack_index
         heads, width = ctx.heads, gradient.shape[3]
-        by_head, flat = layout.by_head(heads), gradient.reshape(-1, width)
+        by_head, flat = pack_index.by_head(heads), gradient.reshape(-1, width)
         saved = ctx.saved_tensors  # under checkpointing they can be read only once
         found = [_Gathered(by_head, flat) for _ in range(3)]
-        for number, group in enumerate(layout.groups):
+        for number, group in enumerate(pack_index.groups):
             q, k, v, probs = saved[4 * number : 4 * number + 4]
             g, padding = flat.index_select(0, by_head.index[number]), by_head.padding[number]
             if padding is not None:
@@ -212,7 +218,8 @@ class _Attention(torch.autograd.Function):
 
 @dataclass(slots=True)
 class _Gathered:
-    """Memory for one vector of each group, row, head and token, of the width and type of `like`."""
+    """Buffers for one vector of each group, row, head and token, with the width and dtype of
+    `like`."""
 
     by_head: ByHead
     like: Tensor
@@ -233,7 +240,7 @@ class _Gathered:
 
 
 def _by_token(part: Tensor) -> Tensor:
-    """(1, heads, tokens, width) → (tokens x heads, width)"""
+    """Reshape (1, heads, tokens, width) to (tokens x heads, width)."""
     return part.transpose(1, 2).reshape(-1, part.shape[3])
 
 

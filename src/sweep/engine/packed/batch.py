@@ -68,13 +68,14 @@ class PackIndex(Protocol):
 
     @property
     def offsets(self) -> Tensor:
-        """The end of each trial's tokens, (trials,), as `torch.nn.functional.grouped_mm` takes it."""
+        """Return the end of each trial's tokens, (trials,), as `torch.nn.functional.grouped_mm`
+        takes it."""
 
     @property
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For batched products, with each trial's tokens padded to the most that one has: their
-        positions (trials, most), which of them are real (trials, most), and the position of each
-        token of the pack among them (tokens,)."""
+        """Return the indices of batched products, with the tokens of each trial padded to the most
+        that one has: their positions (trials, most), a mask of the real ones (trials, most), and
+        the position of each token of the pack in the padded order (tokens,)."""
 
     @property
     def first(self) -> Tensor:
@@ -90,7 +91,7 @@ class PackIndex(Protocol):
 
     @property
     def of_first(self) -> PackIndex:
-        """The same rows, each with its first token alone."""
+        """Return the same rows, each with its first token alone."""
 
     @property
     def groups(self) -> Sequence[Group]: ...
@@ -302,12 +303,12 @@ class PackedBatch:
         return upload(values, self.device)
 
 
-def counted_positions(layout: PackIndex, pad: int) -> Tensor:
+def counted_positions(pack_index: PackIndex, pad: int) -> Tensor:
     """Return the positions of RoBERTa and its kin, (1, tokens): counted in each row from behind
     the id `pad`, over the tokens that are not it. A text may hold that id, where its tokenizer
     pads with another."""
-    positions = layout.position_ids
-    padding = (layout.input_ids == pad).long()
+    positions = pack_index.position_ids
+    padding = (pack_index.input_ids == pad).long()
     so_far = padding.cumsum(1)
     first = (torch.arange(positions.shape[1], device=positions.device) - positions).clamp(min=0)
     left_out = so_far - so_far.gather(1, first) + padding.gather(1, first)

@@ -17,7 +17,7 @@ class PackedDropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         context: PackContext = self.context
-        draws = context.layout.draws
+        draws = context.pack_index.draws
         if not self.training or not self.p or draws is None:
             return values
         mask = context.mask(self, lambda number: draws.tokens(number, values.shape[-1], self.p, values.dtype))

@@ -29,8 +29,9 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """`vectors` are those of the rows, (rows, width). `back` takes their gradient and returns
-    those of the stacked weights; both hold until the next pass."""
+    """The result of a forward pass. `vectors` are those of the rows, (rows, width). `back` takes
+    their gradient and returns the gradients of the stacked weights. Both are valid until the next
+    pass."""
 
     vectors: Tensor
     back: Callable[[Tensor], Gradients]
@@ -73,8 +74,8 @@ class CudaPlayer:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 work()
         except RuntimeError:
-            # A capture that fails leaves the stream and the generator as they are in the middle of
-            # one.
+            # A failed capture leaves the stream and the generator in the state of an unfinished
+            # capture.
             torch.cuda.set_stream(stream)
             generator.graphsafe_set_state(numbers)
             raise
@@ -92,7 +93,7 @@ class Graphs:
         self._player = player
         self._off = False
         self._signature: Signature = ()
-        self._stacks: Sequence[StackedWeights] = ()  # held, so that no other tensor gets an id of the signature
+        self._stacks: Sequence[StackedWeights] = ()  # kept alive, so that no other tensor gets an id in the signature
         self._gradients: list[Tensor] = []
         self._passes: OrderedDict[Shape, _Pass] = OrderedDict()
 

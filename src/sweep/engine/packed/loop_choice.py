@@ -18,7 +18,8 @@ class Loop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LoopChoice:
-    """`reason` says why a trial is left to the Trainer; empty for the other loops."""
+    """The training loop of a trial. `reason` says why a trial is left to the Trainer; empty for
+    the other loops."""
 
     loop: Loop
     reason: str = ""

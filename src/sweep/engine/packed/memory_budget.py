@@ -13,22 +13,23 @@ import torch
 from sweep.engine import memory
 from sweep.engine.packed.slot import Slot
 
-_MOST = {"cpu": 8, "cuda": 32}  # under auto: a trial begun with others knows nothing of their results
+_MOST = {"cpu": 8, "cuda": 32}  # for auto: trials that start together cannot learn from each other
 _EVAL_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass of an evaluation
 _SPARE = 0.2  # the part of the free memory that stays free
 
 
 @dataclass(slots=True)
 class MemoryBudget:
-    """`wanted` is the number of slots that the config asks for, and `most` bounds it where that is
-    auto. `shards` is how many parts of a pack run at the same time."""
+    """The number of slots, and the sizes of passes that fit the memory. `wanted` is the number of
+    slots that the config asks for; `most` bounds it where that is auto. `shards` is the number of
+    parts of a pack that run at the same time."""
 
     device: torch.device
     wanted: int | Literal["auto"]
     shards: int
     most: int | None = None
     fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one trains alone
-    at_once: int | None = None  # trials that went through together when memory ran out with more
+    at_once: int | None = None  # trials in one pass after memory ran out with more
     eval_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:

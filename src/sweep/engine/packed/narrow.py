@@ -29,8 +29,8 @@ class Narrowed(nn.Module):
         context.replace(linear, self)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(1, tokens, in) → (1, tokens, out)"""
-        positions = self.chosen(self.context.layout)
+        """Map (1, tokens, in) to (1, tokens, out)."""
+        positions = self.chosen(self.context.pack_index)
         found: Tensor = self.linear(values.index_select(1, positions))
         return found.new_zeros(1, values.shape[1], found.shape[-1]).index_copy_(1, positions, found)
 
@@ -44,7 +44,7 @@ def behind_attention(model: nn.Module, context: PackContext) -> Iterator[list[nn
     found: list[nn.Module] = []
 
     def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        by_token = given[0].ndim == 3 and given[0].shape[:2] == (1, context.layout.tokens)
+        by_token = given[0].ndim == 3 and given[0].shape[:2] == (1, context.pack_index.tokens)
         ran[module].append(context.attended if by_token else -1)
 
     linears = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]

@@ -105,12 +105,12 @@ class Counted:
     column among its trial's. `keys` (trials,) are those of the trials' sources."""
 
     keys: Tensor
-    layout: PackIndex
+    pack_index: PackIndex
 
     def tokens(self, number: int, width: int, rates: float | Rates, dtype: torch.dtype) -> Tensor:
         words = -(-width // _PER_WORD)
-        start = self._of_token + self.layout.within[:, None] * _signed(words * _GOLDEN) + _start(number)
-        trial = self.layout.trial[:, None]
+        start = self._of_token + self.pack_index.within[:, None] * _signed(words * _GOLDEN) + _start(number)
+        trial = self.pack_index.trial[:, None]
         return _kept(_values(start, words)[:, :width], rates, trial, dtype)
 
     def scores(self, number: int, group: Group, heads: int, rate: float, dtype: torch.dtype) -> Tensor:
@@ -123,7 +123,7 @@ class Counted:
 
     @cached_property
     def _of_token(self) -> Tensor:
-        return self.keys[self.layout.trial][:, None]
+        return self.keys[self.pack_index.trial][:, None]
 
 
 def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence[float], dtype: torch.dtype) -> Tensor:
@@ -172,7 +172,8 @@ def _values(states: Tensor, words: int) -> Tensor:
 
 
 def _kept(drawn: Tensor, rates: float | Rates, trial: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the mask for `drawn` (n, m), with one rate for all, or that of the trial of each row."""
+    """Return the mask for `drawn` (n, m), with one rate for all, or that of the trial of each
+    row."""
     if not isinstance(rates, Rates):
         return _mask(drawn, rates, dtype)
     levels = rates.levels[trial]

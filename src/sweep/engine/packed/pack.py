@@ -29,8 +29,8 @@ class PackKey:
 
 @dataclass(slots=True)
 class Pack:
-    """`models` are one a shard, made by `make_model` for the present `key`; none before the first
-    trial."""
+    """A pack of trials on one base. `models` has one model a shard, made by `make_model` for the
+    present `key`; none before the first trial."""
 
     device: torch.device
     budget: MemoryBudget

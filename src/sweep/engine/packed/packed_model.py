@@ -44,7 +44,7 @@ class TrialAdapters:
         packed."""
         inner = unwrapped(self.model)
         self.adapters = adapters_of(inner)
-        self.head = HeadModel(inner).eval()  # as the parts it is made of are
+        self.head = HeadModel(inner).eval()  # in evaluation mode, as its parts are
         self.head_weights = [weight for weight in self.head.parameters() if weight.requires_grad]
         self.dropouts = dropout.replace_own(self.head)
 
@@ -67,7 +67,7 @@ class PackedModel:
         if not model._can_set_attn_implementation():
             raise NotPackable(f"{type(model).__name__} computes attention in a way of its own")
         self._trunk = cast(PreTrainedModel, model.get_submodule(body(model)))
-        hook = pooling.remove(model)  # it would take the whole pack for one text
+        hook = pooling.remove(model)  # the class would treat the whole pack as one text
         self._pools = tuple(pooling.OWN.values()) if hook is None else (pooling.BY_KIND[hook.kind],)
         self._pad: int | None = model.config.get_text_config().pad_token_id
         self._context = attention.PackContext()
@@ -173,7 +173,7 @@ class PackedModel:
         return list(torch.split(self._vectors(batch), [len(rows) for rows in batch.rows]))
 
     def clear(self) -> None:
-        self._context.set_layout(None)
+        self._context.set_pack_index(None)
 
     def release(self) -> None:
         """Free the memory that graphs hold."""
@@ -207,30 +207,30 @@ class PackedModel:
         self._copies = [target for target, _ in parts], [weight for _, weight in parts]
         self._loaded, self._split = tuple(trials), ((), [])
 
-    def _vectors(self, layout: PackIndex) -> Tensor:
-        """(rows, width)"""
+    def _vectors(self, pack_index: PackIndex) -> Tensor:
+        """Return the pooled vectors, (rows, width)."""
         assert self._pool is not None, "a trial was admitted"
-        return self._pool.packed(self._states(layout))
+        return self._pool.packed(self._states(pack_index))
 
-    def _states(self, layout: PackIndex) -> PackedStates:
+    def _states(self, pack_index: PackIndex) -> PackedStates:
         """Run the headless model; `hidden` is (tokens, width)."""
-        self._context.set_layout(layout)
+        self._context.set_pack_index(pack_index)
         pad = self._counted_from
-        positions = layout.position_ids if pad is None else counted_positions(layout, pad)
-        given: dict[str, Any] = {"input_ids": layout.input_ids, "position_ids": positions}
-        if layout.token_type_ids is not None and "token_type_ids" in self._inputs:
-            given["token_type_ids"] = layout.token_type_ids
+        positions = pack_index.position_ids if pad is None else counted_positions(pack_index, pad)
+        given: dict[str, Any] = {"input_ids": pack_index.input_ids, "position_ids": positions}
+        if pack_index.token_type_ids is not None and "token_type_ids" in self._inputs:
+            given["token_type_ids"] = pack_index.token_type_ids
         if "use_cache" in self._inputs:
             given["use_cache"] = False
         with self._without_pooler():
             hidden: Tensor = self._trunk(**given)[0]
-        return PackedStates(hidden[0], layout, self._pad, lambda states: self._pooled(states, layout))
+        return PackedStates(hidden[0], pack_index, self._pad, lambda states: self._pooled(states, pack_index))
 
-    def _pooled(self, hidden: Tensor, layout: PackIndex) -> Tensor:
+    def _pooled(self, hidden: Tensor, pack_index: PackIndex) -> Tensor:
         """Apply the base's own pooler, which is frozen but can have adapters; to them each row is
         one token."""
-        with self._context.using(layout.of_first):
-            pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[layout.first][:, None])
+        with self._context.using(pack_index.of_first):
+            pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[pack_index.first][:, None])
         return pooled
 
     @contextmanager
@@ -283,7 +283,7 @@ class PackedModel:
             logits = [self._logits(pool, trial, states) for pool in self._pools]
         pool = self._pools[fitting(self._name, logits, expected, self._tolerance(expected))]
         if (reads := pool.reads) is not None:
-            narrow.replace(self._trunk, linears, self._context, lambda layout: reads(layout, self._pad))
+            narrow.replace(self._trunk, linears, self._context, lambda pack_index: reads(pack_index, self._pad))
         return pool
 
     def _try_training(self, pool: Pool, trial: TrialAdapters, rows: Sequence[Row]) -> None:

@@ -13,19 +13,20 @@ from torch.nn import functional
 from sweep.engine.packed.batch import PackIndex
 
 
-def each(values: Tensor, matrices: Tensor, layout: PackIndex) -> Tensor:
-    """(tokens, a) with (trials, a, b) → (tokens, b)"""
+def each(values: Tensor, matrices: Tensor, pack_index: PackIndex) -> Tensor:
+    """Multiply (tokens, a) with (trials, a, b), trial by trial. Return (tokens, b)."""
     if _grouped(values, *matrices.shape[1:]):
-        return functional.grouped_mm(values, matrices, offs=layout.offsets)
-    index, _, back = layout.padded
+        return functional.grouped_mm(values, matrices, offs=pack_index.offsets)
+    index, _, back = pack_index.padded
     return torch.bmm(values[index], matrices).flatten(0, 1)[back]
 
 
-def outer(left: Tensor, right: Tensor, layout: PackIndex) -> Tensor:
-    """(tokens, a) and (tokens, b) → (trials, a, b), summed over each trial's tokens"""
+def outer(left: Tensor, right: Tensor, pack_index: PackIndex) -> Tensor:
+    """Return the outer products of (tokens, a) and (tokens, b), summed over the tokens of each
+    trial: (trials, a, b)."""
     if _grouped(left, left.shape[1], right.shape[1]):
-        return functional.grouped_mm(left.t(), right, offs=layout.offsets)
-    index, real, _ = layout.padded
+        return functional.grouped_mm(left.t(), right, offs=pack_index.offsets)
+    index, real, _ = pack_index.padded
     unreal = ~real[..., None]
     first, second = (part[index].masked_fill_(unreal, 0.0) for part in (left, right))
     return torch.bmm(first.transpose(1, 2), second)

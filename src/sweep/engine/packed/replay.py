@@ -37,27 +37,27 @@ class PaddedContext(PackContext):
 
     def drawn(self, module: PaddedDropout, values: Tensor, shaped: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the module's mask for `values`, whose tokens are those of the present layout."""
-        draws = self.layout.draws
+        draws = self.pack_index.draws
         assert draws is not None, "a batch that is trained has noise"
         width, kind, rate = values.shape[-1], values.dtype, module.p
         found: Tensor = self.mask(module, lambda number: shaped(draws.tokens(number, width, rate, kind)))
         return found
 
     def of_tokens(self, mask: Tensor) -> Tensor:
-        """(tokens, width) → (rows, length, width), ones for padding."""
+        """Map masks of (tokens, width) to (rows, length, width), with ones for padding."""
         assert self.real is not None
         spread = mask.new_ones(*self.real.shape, mask.shape[-1])
         spread[self.real] = mask
         return spread
 
     def of_scores(self, masks: list[Tensor], heads: int) -> Tensor:
-        """For each group of rows (rows x heads, length, length) → (all rows, heads, length,
-        length)"""
+        """Map masks of (rows x heads, length, length) for each group of rows to (all rows, heads,
+        length, length)."""
         assert self.real is not None
         rows, length = self.real.shape
         starts, counts = self.real.int().argmax(dim=1).tolist(), self.real.sum(dim=1).tolist()
         spread = masks[0].new_ones(rows, heads, length, length)
-        for group, mask in zip(self.layout.groups, masks, strict=True):
+        for group, mask in zip(self.pack_index.groups, masks, strict=True):
             for row, one in zip(group.within.tolist(), mask.view(group.rows, heads, *mask.shape[1:]), strict=True):
                 here, count = slice(starts[row], starts[row] + counts[row]), counts[row]
                 spread[row, :, here, here] = one[:, :count, :count]
@@ -79,7 +79,7 @@ class PaddedDropout(nn.Dropout):
         if context.real is not None and values.shape[:-1] == context.real.shape:
             return values * context.drawn(self, values, context.of_tokens)
         if context.real is not None and values.shape[:-1] == context.real.shape[:1]:  # in a pooler: the first tokens
-            with context.using(context.layout.of_first):
+            with context.using(context.pack_index.of_first):
                 return values * context.drawn(self, values, lambda mask: mask)
         return super().forward(values)
 
@@ -107,13 +107,13 @@ class Replay:
         self._batches += 1
         self._context.real = mask.bool()
         rows = [Row(np.zeros(count, dtype=np.int64)) for count in mask.sum(dim=1).tolist()]
-        self._context.set_layout(PackedBatch([rows], mask.device, [noise]))
+        self._context.set_pack_index(PackedBatch([rows], mask.device, [noise]))
         for dropout in self._heads:
             dropout.noise = noise
 
     def over(self) -> None:
         """Restore the model's attention; its dropout, which only training uses, stays replaced."""
-        self._context.set_layout(None)
+        self._context.set_pack_index(None)
         self._context.real = None
         self._model.set_attn_implementation(self._before)
 
@@ -184,10 +184,10 @@ def _attend(
     else:
         probs = scores.softmax(dim=-1)
     if dropout > 0 and context.real is not None:
-        draws, wide = context.layout.draws, probs.dtype
+        draws, wide = context.pack_index.draws, probs.dtype
         assert draws is not None, "a batch that is trained has noise"
         probs = probs * context.mask(module, lambda number: context.of_scores(
-            [draws.scores(number, group, heads, dropout, wide) for group in context.layout.groups], heads
+            [draws.scores(number, group, heads, dropout, wide) for group in context.pack_index.groups], heads
         ))  # fmt: skip
     return (probs.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
 

@@ -40,14 +40,15 @@ class Shape:
         """Return the smallest shape that holds a batch. Shapes are few, since each costs a
         recording."""
         rows = len(batch.lengths) + 1
-        step = max(_ROWS, _power(rows) // 8)  # as trials come and go, rows become more and fewer
+        step = max(_ROWS, _power(rows) // 8)  # the number of rows changes as trials start and end
         length = max(_power(batch.longest), _LENGTH)
         typed = batch.token_type_ids is not None
         return cls(len(batch.rows), rounded(batch.tokens + 1), -(-rows // step) * step, length, typed)
 
     @property
     def wasteful(self) -> bool:
-        """Return whether attention, which pads all rows to the longest, would be most of the work."""
+        """Return whether attention, which pads all rows to the longest, would be most of the
+        work."""
         return self.rows * self.length**2 > _SCORES * self.tokens
 
 

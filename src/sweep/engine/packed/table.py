@@ -18,7 +18,8 @@ from sweep.engine.packed.batch import Row
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a dataset without padding. `labels` are as a collator gives them, on the device."""
+    """The rows of a dataset without padding. `labels` are as a collator gives them, on the
+    device."""
 
     rows: Sequence[Row]
     labels: Tensor

@@ -1,4 +1,5 @@
-"""DoRA: LoRA with a trained magnitude for each output of a layer (Liu et al. 2024, arXiv 2402.09353)."""
+"""DoRA: LoRA with a trained magnitude for each output of a layer (Liu et al. 2024, arXiv
+2402.09353)."""
 
 from __future__ import annotations
 

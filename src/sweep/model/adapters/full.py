@@ -1,4 +1,4 @@
-"""Every weight is trained."""
+"""The method `full`: every weight is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base stays frozen, and only the classification head is trained."""
+"""The method `head`: the base stays frozen, and only the classification head is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""IA3: learned scales on keys, values and feed-forward layers (Liu et al. 2022, arXiv 2205.05638)."""
+"""IA3: learned scales on keys, values and feed-forward layers (Liu et al. 2022, arXiv
+2205.05638)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 FEEDFORWARD = "adapter.feedforward_modules"
 
-# Keys, values and the second feed-forward layer of architectures that PEFT's table does not name; the last is scaled at input.
+# Keys, values and the second feed-forward layer of architectures that PEFT's table does not name.
+# The last one is scaled at its input.
 LAYOUTS = (
     ("k_proj", "v_proj", "down_proj"),
     ("k_proj", "v_proj", "fc2"),
@@ -56,7 +58,8 @@ class IA3Config(AdapterConfig):
         )
 
     def targets(self, model: PreTrainedModel, head: tuple[str, ...]) -> tuple[Targets, list[str]]:
-        """Return the layers, and those of them that are scaled at their input. Raises UserError for layers that the model lacks."""
+        """Return the layers, and those of them that are scaled at their input. Raises UserError
+        for layers that the model lacks."""
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as TABLE
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as TARGETS
 

@@ -1,6 +1,7 @@
 """LoRA: low-rank matrices beside frozen weights (Hu et al. 2021, arXiv 2106.09685).
 
-The base may be held in 4 bits: `quantization: nf4` is QLoRA (Dettmers et al. 2023, arXiv 2305.14314).
+The base may be held in 4 bits: `quantization: nf4` is QLoRA (Dettmers et al. 2023, arXiv
+2305.14314).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sweep.model.targets import Targets
 
-# Attention layers of architectures that PEFT's table does not name, in the order in which they are looked for.
+# Attention layers of architectures that PEFT's table does not name, in the order of the search.
 LAYOUTS = (
     ("q_proj", "v_proj"),
     ("query", "value"),
@@ -124,7 +125,8 @@ class LoraSettings(AdapterConfig):
         return LoraConfig(**options)
 
     def targets(self, model: PreTrainedModel, head: tuple[str, ...]) -> Targets:
-        """Return the layers that `target_modules` says. Raises UserError for layers that the model lacks."""
+        """Return the layers that `target_modules` says. Raises UserError for layers that the model
+        lacks."""
         return default_targets(model, head, self.target_modules)
 
     def learning_rate_factors(self) -> Mapping[str, float]:
@@ -136,14 +138,16 @@ class LoraSettings(AdapterConfig):
         return self.init == "eva"
 
     def initialise(self, model: PeftModel, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Set each A matrix to the first right singular vectors of what its layer reads (EVA, Paischer et al. 2024,
-        arXiv 2410.07170). B matrices are zero, so that the model scores as its base does."""
+        """Set each A matrix to the first right singular vectors of what its layer reads (EVA,
+        Paischer et al. 2024, arXiv 2410.07170). B matrices are zero, so that the model scores as
+        its base does."""
         from peft import initialize_lora_eva_weights
 
         initialize_lora_eva_weights(model, batches, show_progress_bar=False)
 
     def _adapted(self, model: PreTrainedModel, targets: Targets) -> tuple[str, ...]:
-        """Return the full names of the layers that get matrices. Raises UserError for values that name none of them."""
+        """Return the full names of the layers that get matrices. Raises UserError for values that
+        name none of them."""
         from sweep.model.targets import matches
 
         faults: list[Fault] = []
@@ -179,7 +183,8 @@ class LoraConfig(LoraSettings):
 
 
 def default_targets(model: PreTrainedModel, head: tuple[str, ...], named: Sequence[str] | str | None) -> Targets:
-    """Return the layers that `named` says, or with None the attention layers that LoRA goes to by default. Raises UserError."""
+    """Return the layers that `named` says, or with None the attention layers that LoRA goes to by
+    default. Raises UserError."""
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TARGETS
 
     from sweep.model.targets import find_targets

@@ -1,4 +1,4 @@
-"""Any other method of PEFT, by its own name and options: a pass-through."""
+"""The method `peft`: any other method of PEFT, by its own name and options."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class PeftMethodConfig(AdapterConfig):
             raise UserError.of(OPTIONS, f"does not suit {self.peft_type}: {first_line(error)}") from None
 
     def _targets(self, model: PreTrainedModel, head: tuple[str, ...], *, transposable: bool) -> dict[str, Any]:
-        """Return the options that say which layers are adapted. Raises UserError for linear layers that the model lacks."""
+        """Return the options that say which layers are adapted. Raises UserError for linear layers
+        that the model lacks."""
         from sweep.model.adapters.lora import default_targets
 
         if self.peft_type not in _NOT_LINEAR:

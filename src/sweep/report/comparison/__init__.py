@@ -1,1 +1,2 @@
-"""Finished runs side by side, on the same test rows. Reads run directories alone; never imports torch."""
+"""Finished runs side by side, on the same test rows. Reads run directories alone; never imports
+torch."""

@@ -33,7 +33,7 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
 
 
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
-    """The first run's tracker; the comparison is a group of its own."""
+    """Return the tracker config of the first run, with a group for the comparison."""
     first = comparison.contestants[0].lock.config
     settings = _without_port(first.tracker)
     if tracker is not None and (tracker != settings.name or settings.also):

@@ -36,8 +36,8 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
 
 
 def section(store: Store) -> str:
-    """Return the comparison of a group run's methods as a section of its report, its figures beside the report's own. Empty
-    where the study compared nothing, or is not finished."""
+    """Return the comparison of a group run's methods as a section of its report, its figures
+    beside the report's own. Empty where the study compared nothing, or is not finished."""
     if store.final() is None or len(store.finals()) < 2:
         return ""
     try:
@@ -50,7 +50,7 @@ def section(store: Store) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
+    """Replace NaN and infinity by null: JSON has no such numbers."""
     match value:
         case dict():
             return {key: _finite(inner) for key, inner in value.items()}
