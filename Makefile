@@ -21,7 +21,7 @@ sweep: install  ## the whole job on a laptop: search, retrain, test, report; a m
 	$(RUN) -m sweep +experiment=quickstart tracker=mock
 
 test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each; prints coverage
-	$(RUN) -m pytest $(AT_ONCE) --cov
+	$(RUN) -m pytest $(AT_ONCE) --cov --no-cov-on-fail
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
 	$(RUN) -m pytest $(AT_ONCE) -m slow

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from report.conftest import completed, config, final, six_trials
+from tests.report.conftest import completed, config, final, six_trials
 
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
