@@ -11,8 +11,8 @@ from torch import Tensor
 
 from support.trials import Watcher, make_plan
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.cached_head import Halted
 from sweep.engine.first_weights import set_first_weights
+from sweep.engine.trial_state import Stopped
 from sweep.errors import UserError
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Failed, Pruned, TrialPlan, Verdict
@@ -117,8 +117,8 @@ def test_a_method_that_does_not_come_to_an_end_is_stopped(
 
 def test_what_stops_it_is_raised(model_dir: Path, base_models: BaseModelCache, data: TokenisedData) -> None:
     def stop() -> None:
-        raise Halted
+        raise Stopped
 
     trial = make_plan(model_dir, adapter=EVA)
-    with base_models.model(trial.config, data.splits.labels) as model, pytest.raises(Halted):
-        set_first_weights(model, trial.config, base_models=base_models, data=data, heed=stop)
+    with base_models.model(trial.config, data.splits.labels) as model, pytest.raises(Stopped):
+        set_first_weights(model, trial.config, base_models=base_models, data=data, check_stop=stop)
