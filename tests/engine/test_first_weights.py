@@ -23,8 +23,8 @@ EVA = {"method": "lora", "init": "eva", "r": 4}
 def first_weights(
     trial: TrialPlan, base_models: BaseModelCache, data: TokenisedData
 ) -> tuple[dict[str, Tensor], float]:
-    with base_models.model(trial.config, data.splits.labels) as model:
-        flops = set_first_weights(model, trial.config, base_models=base_models, data=data)
+    with base_models.model(trial.settings, data.splits.labels) as model:
+        flops = set_first_weights(model, trial.settings, base_models=base_models, data=data)
         return {
             name: weight.detach().clone() for name, weight in model.named_parameters() if "lora_" in name
         }, flops  # fmt: skip
@@ -56,10 +56,10 @@ def test_the_directions_are_those_of_what_a_layer_reads(
     trial = make_plan(model_dir, adapter={**EVA, "r": 2}, trainer={"per_device_eval_batch_size": 40})
     found, _ = first_weights(trial, base_models, data)
     name = next(name for name in found if "layer.0" in name and "query.lora_A" in name)
-    base, seen = base_models.frozen(trial.config, data.splits.labels), []
+    base, seen = base_models.frozen(trial.settings, data.splits.labels), []
     query = base.bert.encoder.layer[0].attention.self.query
     handle = query.register_forward_pre_hook(lambda _, given: seen.append(given[0][0]))
-    tokenizer = base_models.tokenizer(trial.config.model)
+    tokenizer = base_models.tokenizer(trial.settings.model)
     with torch.no_grad():
         for row in data.train(tokenizer, None, None):
             base(input_ids=torch.tensor([row["input_ids"]]))
@@ -120,5 +120,5 @@ def test_what_stops_it_is_raised(model_dir: Path, base_models: BaseModelCache, d
         raise Stopped
 
     trial = make_plan(model_dir, adapter=EVA)
-    with base_models.model(trial.config, data.splits.labels) as model, pytest.raises(Stopped):
-        set_first_weights(model, trial.config, base_models=base_models, data=data, check_stop=stop)
+    with base_models.model(trial.settings, data.splits.labels) as model, pytest.raises(Stopped):
+        set_first_weights(model, trial.settings, base_models=base_models, data=data, check_stop=stop)
