@@ -20,8 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 sweep: install  ## the whole job on a laptop: search, retrain, test, report; a mock W&B server checks what it received
 	$(RUN) -m sweep +experiment=quickstart tracker=mock
 
-test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each
-	$(RUN) -m pytest $(AT_ONCE)
+test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each; prints coverage
+	$(RUN) -m pytest $(AT_ONCE) --cov --no-cov-on-fail
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
 	$(RUN) -m pytest $(AT_ONCE) -m slow

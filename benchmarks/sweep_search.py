@@ -112,8 +112,8 @@ def main() -> None:
     with reported():
         plan = make_plan(
             [text for text in sys.argv[2:] if text != "--weigh"],
-            checks=(tracker_faults, model_faults),
-            last=(hub_faults,),
+            checks=(tracker_faults, lambda config: model_faults(config.model)),
+            last=(lambda config: hub_faults(config.model),),
         )
 
         import torch

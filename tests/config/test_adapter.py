@@ -23,7 +23,7 @@ OLD_KEYS = {
 
 def faults_of(adapter: Any, **sections: Any) -> dict[str, str]:
     config, faults = parse({"adapter": adapter, **sections}, lambda _: "")
-    broken = [fault for fault in check(config, lambda _: "") if fault.path.startswith("adapter.")]
+    broken = [fault for fault in check(config) if fault.path.startswith("adapter.")]
     return {fault.path: fault.message for fault in [*faults, *broken]}
 
 

@@ -174,4 +174,4 @@ def test_a_store_in_a_run_directory_of_any_name(make_config, make_trial, train, 
     assert (folder / "mlflow" / "mlflow.db").exists() and list((folder / "mlflow").rglob("report.md"))
     assert tracker.client.get_experiment(tracker.experiment).name == "tiny"
     assert not list(tmp_path.glob("*%25*")) and not (folder / "mlflow" / ".new").exists()
-    assert "mlflow ui --backend-store-uri 'sqlite+pysqlite:///" in tracker.close(Store(folder)).lines[1]
+    assert "mlflow ui --backend-store-uri 'sqlite+pysqlite:///" in tracker.close()[1]

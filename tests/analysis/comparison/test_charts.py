@@ -20,6 +20,6 @@ def test_the_front_joins_the_kept_methods_from_the_cheapest_on(three):
 
 def test_the_best_evaluation_of_a_loss_is_its_lowest(three):
     panel = next(one for one in charts(compare(three, samples=100)).curves if one.metric == "eval/loss")
-    assert panel.courses
-    for course in panel.courses:
+    assert panel.series
+    for course in panel.series:
         assert course.best[1] == min(value for _, value in course.points)

@@ -11,7 +11,7 @@ import pytest
 from support.packable import tiny
 from support.packs import CLOSE, assert_alike, both, one_by_one, packed, repeated, steady_plan
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.packed.engine import unpackable
+from sweep.engine.packed.loop_choice import choose_loop
 from sweep.records.trial import TrialPlan
 
 Plan = Callable[..., TrialPlan]
@@ -112,7 +112,7 @@ def test_learning_rates_are_logged_as_configured(trial: Plan, data: TokenisedDat
 
 def test_a_method_without_a_kernel_is_left_to_the_trainer(trial: Plan, data: TokenisedData, tmp_path: Path) -> None:
     vera = trial(0, adapter={"method": "peft", "peft_type": "vera", "options": {"r": 8}})
-    assert unpackable(vera.config) == "adapter.method peft has no packed kernel"
+    assert choose_loop(vera.settings).reason == "adapter.method peft has no packed kernel"
     found = packed(vera, trial(1), data=data, folder=tmp_path / "packed")
     assert (found.outcome(0).cost.engine, found.outcome(1).cost.engine) == ("trainer", "packed")
     assert_alike(found, one_by_one(vera, trial(1), data=data, folder=tmp_path / "trainer"), CLOSE, numbers=[0])

@@ -16,6 +16,7 @@ from support import tiny
 from support.passes import assert_same, logits, tensors, train
 from sweep.config import adapter as adapters
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.account import count
@@ -73,9 +74,9 @@ def test_a_method_from_preflight_to_merging(
     name: str, bert: Path, labels: LabelSpace, base_models: BaseModelCache, tmp_path: Path
 ) -> None:
     config = config_of(bert, METHODS[name])
-    account, tokenizer = preflight(config, labels), base_models.tokenizer(config.model)
-    frozen = tensors(base_models.frozen(config, labels))
-    with base_models.model(config, labels) as model:
+    account, tokenizer = preflight(TrainSettings.of(config), labels), base_models.tokenizer(config.model)
+    frozen = tensors(base_models.frozen(TrainSettings.of(config), labels))
+    with base_models.model(TrainSettings.of(config), labels) as model:
         assert count(model) == account
         assert account.groups["adapter"].trainable > 0
         before = logits(model, tokenizer)
@@ -83,7 +84,7 @@ def test_a_method_from_preflight_to_merging(
         trained = logits(model, tokenizer)
         assert not torch.equal(before, trained)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
-    assert_same(frozen, tensors(base_models.frozen(config, labels)))
+    assert_same(frozen, tensors(base_models.frozen(TrainSettings.of(config), labels)))
     loaded, _ = load(tmp_path)
     assert torch.equal(logits(loaded, tokenizer), trained)
     if not config.adapter.unmergeable():
@@ -107,7 +108,7 @@ def test_a_base_in_four_bits_merges_as_peft_merges_it(
     """Merging quantises the sum again, so that scores are close and not the same."""
     config = config_of(bert, {"method": method, "quantization": "nf4", "compute_dtype": "float32"})
     tokenizer = base_models.tokenizer(config.model)
-    with base_models.model(config, labels) as model:
+    with base_models.model(TrainSettings.of(config), labels) as model:
         train(model, tokenizer)
         trained = logits(model, tokenizer)
         save(model, tokenizer, tmp_path, config=config, labels=labels)
@@ -162,7 +163,7 @@ def test_values_that_do_not_suit_the_model_are_reported_before_any_weight(
     adapter: dict[str, Any], key: str, rule: str, bert: Path, labels: LabelSpace
 ) -> None:
     with pytest.raises(UserError) as caught:
-        preflight(config_of(bert, adapter), labels)
+        preflight(TrainSettings.of(config_of(bert, adapter)), labels)
     assert rule in {fault.path: fault.message for fault in caught.value.faults}[key]
 
 

@@ -25,7 +25,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Series:
     """The evaluations of a method's retraining, each as (x, value), and the best of them."""
 
     place: int
@@ -35,11 +35,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """One metric by epoch or by step. A method without a finite value has no curve."""
+    """A metric by epoch or by step. A method without a finite value has no series."""
 
     metric: str
     by: Pace
-    curves: tuple[Curve, ...]
+    series: tuple[Series, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def _curves(comparison: Comparison) -> tuple[Curves, ...]:
     panels: list[tuple[str, Pace]] = [(name, "epoch") for name in dict.fromkeys([metric, "eval/loss"])]
     if len(_paces(comparison)) > 1:  # else the same picture again
         panels.insert(1, (metric, "step"))
-    return tuple(Curves(name, by, _curves(comparison, name, by)) for name, by in panels)
+    return tuple(Curves(name, by, _series(comparison, name, by)) for name, by in panels)
 
 
-def _curves(comparison: Comparison, metric: str, by: Pace) -> tuple[Curve, ...]:
+def _series(comparison: Comparison, metric: str, by: Pace) -> tuple[Series, ...]:
     pick, found = min if comparison.objective.lower(metric) else max, []
     for place, one in enumerate(comparison.contestants):
         points = tuple(
@@ -107,7 +107,7 @@ def _curves(comparison: Comparison, metric: str, by: Pace) -> tuple[Curve, ...]:
             if math.isfinite(point.metrics.get(metric, math.nan))
         )
         if points:
-            found.append(Curve(place, points, pick(points, key=lambda point: point[1])))
+            found.append(Series(place, points, pick(points, key=lambda point: point[1])))
     return tuple(found)
 
 

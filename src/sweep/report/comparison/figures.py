@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.analysis.comparison.charts import Charts, Curve, Pace, Spot
+from sweep.analysis.comparison.charts import Charts, Pace, Series, Spot
 from sweep.report.canvas import BLACK, CYCLE, DASHES, DPI, GREY, STYLE, canvas, label
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def curves(found: Charts) -> Figure:
     figure = canvas(max(8.0, 3.4 * len(found.curves)), 3.5)
     panels = figure.subplots(1, len(found.curves), squeeze=False)[0]
     for axes, panel in zip(panels, found.curves, strict=True):
-        for curve in panel.curves:
-            _curve(axes, curve, _style(found, curve.place))
+        for one in panel.series:
+            _curve(axes, one, _style(found, one.place))
         axes.set(title=f"{panel.metric} by {panel.by}", xlabel=_AXES[panel.by])
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.04)
@@ -85,10 +85,10 @@ def pareto(found: Charts) -> Figure:
 FIGURES: Mapping[str, Callable[[Charts], Figure]] = {"scores": scores, "curves": curves, "pareto": pareto}
 
 
-def _curve(axes: Axes, curve: Curve, style: Mapping[str, Any]) -> None:
-    every = max(1, len(curve.points) // 8)
-    axes.plot(*zip(*curve.points, strict=True), **style, markevery=every, linewidth=1.6, markersize=5)
-    axes.plot(*curve.best, marker=style["marker"], color=style["color"], markersize=9, markeredgecolor=BLACK)
+def _curve(axes: Axes, one: Series, style: Mapping[str, Any]) -> None:
+    every = max(1, len(one.points) // 8)
+    axes.plot(*zip(*one.points, strict=True), **style, markevery=every, linewidth=1.6, markersize=5)
+    axes.plot(*one.best, marker=style["marker"], color=style["color"], markersize=9, markeredgecolor=BLACK)
 
 
 def _cost_axis(axes: Axes, costs: Sequence[float]) -> None:
