@@ -1,4 +1,5 @@
-"""What was taken for what, from the counts of the final record: matrices, scores of each label, and
+"""The confusion of labels, from the counts of the final record: matrices, scores of each label,
+and
 the pairs of labels mistaken for each other."""
 
 from __future__ import annotations

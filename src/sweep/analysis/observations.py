@@ -106,7 +106,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the retraining repeated the trial: the largest difference over the metrics of the
+    """The repeat of the trial by the retraining: the largest difference over the metrics of the
     evaluations that both have, `compared` values in all."""
 
     compared: int
@@ -167,7 +167,7 @@ def fit(points: Sequence[Point]) -> Fit:
 
 
 def agreement(trial: Sequence[Point], retrain: Sequence[Point], metrics: Collection[str]) -> Agreement | None:
-    """Return the largest difference in these metrics; None where the two have no value in common."""
+    """Return the largest difference in these metrics; None without a common value."""
     pairs = [
         (abs(again.eval.metrics[name] - value), name, point.eval.index)
         for point, again in zip(trial, retrain, strict=False)

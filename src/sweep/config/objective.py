@@ -27,7 +27,7 @@ class Objective:
         return new - over if self.maximize else over - new
 
     def lower(self, name: str) -> bool:
-        """Return whether less is better of a metric: `accuracy`, or with its split `test/accuracy`.
+        """Return whether less is better of a metric, with its split (`test/accuracy`) or without.
 
         The study's direction says so for its own metric, on every split. Of the others less is
         better for the loss alone.

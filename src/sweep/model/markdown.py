@@ -1,4 +1,4 @@
-"""Markdown as GitHub reads it, for model cards and reports, with every foreign text made harmless."""
+"""Markdown as GitHub reads it, for model cards and reports, with foreign texts escaped."""
 
 from __future__ import annotations
 

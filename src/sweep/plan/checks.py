@@ -130,7 +130,10 @@ def _adapter(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _key_and_rule(adapter: AdapterConfig, found: object) -> tuple[str, str]:
-    """Return the path and the rule that a method's `rules` yielded. Raises TypeError for anything else."""
+    """Return the path and the rule that a method's `rules` yielded.
+
+    Raises TypeError for anything else.
+    """
     if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, str) for part in found)):
         raise TypeError(f"rules() yielded {found!r}, but must yield pairs of a key and its rule")
     key, rule = found

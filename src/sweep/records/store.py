@@ -67,9 +67,8 @@ from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 T = TypeVar("T")
 
-_DAMAGED = "put it back from a copy, or name a new run_dir"  # what to do about a record that cannot be read
+_DAMAGED = "put it back from a copy, or name a new run_dir"
 _DISK_FAILED = "disk_failed"  # `running` is renamed to this
-
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -358,7 +357,7 @@ class Store:
 
 
 def refit_dir(final: Path) -> Path:
-    """Return the folder of a refit's rows in that of its final record; `final_events` reads them."""
+    """Return the folder of a refit's rows, inside that of its final record."""
     return final / "refit"
 
 

@@ -139,7 +139,7 @@ _MARKERS: Mapping[Ended, tuple[str, str]] = {
 
 
 def _curve_styles(trials: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Return a style for each trial: colours of their own for a few, grey beside the best one for many."""
+    """Return a style for each trial: own colours for a few, grey beside the best one for many."""
     crowd = len(trials) > _OWN_COLOURS
     first_other = next((place for place, trial in enumerate(trials) if not trial.leads), -1)
     styles = []

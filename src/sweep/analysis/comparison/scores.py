@@ -89,7 +89,7 @@ def _names(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _better(comparison: Comparison, name: str) -> Better:
-    """Return the direction of a metric; for one of the user's own only the objective's is known."""
+    """Return the direction of a metric; of the user's own only the objective's is known."""
     objective = comparison.objective
     if name not in BY_TASK[comparison.task] and objective.metric != f"eval/{name}":
         return ""

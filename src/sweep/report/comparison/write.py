@@ -23,7 +23,10 @@ from sweep.report.page import page
 
 
 def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write the page and return the files: page, Markdown, plain values. The same records give the same bytes."""
+    """Write the page, its Markdown and its plain values, and return the files.
+
+    The same records give the same bytes.
+    """
     drawn = draw(charts(comparison), folder / "figures", "compare")
     markdown = document(comparison, drawn)
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
