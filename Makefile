@@ -29,6 +29,7 @@ test-slow: install  ## the slow ones, and those that need ../shared/data
 check: install  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --config-file tests/mypy.ini tests benchmarks
 	$(VENV)/bin/lint-imports
 
 bench: install  ## the benchmarks, sized for a CPU

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from report.comparison.conftest import answers, run, settings
 from sweep.cli.compare import main
 from sweep.config.schema import TrackerConfig
 from wandb_mock.backend import Backend
-
-from .report.comparison.conftest import answers, run, settings
 
 
 @pytest.fixture

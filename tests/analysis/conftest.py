@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.report.conftest import make, reported, store
+from report.conftest import make, reported, store
 
 __all__ = ["make", "reported", "store"]

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.report.conftest import BATCH, LR, completed, config, emotions, final, six_trials
-
+from report.conftest import BATCH, LR, completed, config, emotions, final, six_trials
 from sweep.analysis.charts import charts
 from sweep.analysis.confusion import confusion
 from sweep.analysis.facts import read

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.report.conftest import completed, config, final, six_trials
 
+from report.conftest import completed, config, final, six_trials
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse

@@ -75,7 +75,8 @@ def test_semeval_divides_what_was_both_chosen_on_and_reported():
     assert dict(splits.state.rows) == {"train": 6179, "validation": 772, "test": 773}
     assert splits.test is not None and len(splits.labels) == 11 and splits.labels.names[0] == "anger"
     parts = (splits.train, splits.validation, splits.test.open())
-    assert sum(row[0] for part in parts for row in part.labels) > 2544  # type: ignore[index]  # of train alone
+    labels: list[Any] = [row for part in parts for row in part.labels]
+    assert sum(row[0] for row in labels) > 2544  # of train alone
     assert not set(splits.validation.texts) & set(splits.test.open().texts)
 
 

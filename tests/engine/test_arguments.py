@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.training_args import OptimizerNames
 
 from sweep.config.names import OptimizerName
 from sweep.config.schema import Config
@@ -39,7 +40,7 @@ def test_a_fallback_is_announced_once_naming_both(tmp_path: Path, caplog: pytest
     (record,) = caplog.records
     assert "paged_adamw_32bit" in record.message
     assert "adamw_torch" in record.message
-    assert {str(each.optim.value) for each in made} == {"adamw_torch"}
+    assert {str(OptimizerNames(each.optim).value) for each in made} == {"adamw_torch"}
 
 
 def test_all_faults_of_the_device_are_found_at_once() -> None:

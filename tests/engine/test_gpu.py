@@ -67,8 +67,13 @@ BF16 = {"bf16": True, "num_train_epochs": 4}
 
 def pack(model: Path, quantization: str, **trainer: Any) -> list[TrialPlan]:
     """Return trials with different ranks, batches and lengths; the last one joins later."""
-    settings = [{"r": 4}, {"r": 16}, {"method": "ia3"}, {"lora_dropout": 0.2}]
-    own = [{}, {"per_device_train_batch_size": 5}, {"num_train_epochs": 2}, {"gradient_accumulation_steps": 2}]
+    settings: list[dict[str, Any]] = [{"r": 4}, {"r": 16}, {"method": "ia3"}, {"lora_dropout": 0.2}]
+    own: list[dict[str, Any]] = [
+        {},
+        {"per_device_train_batch_size": 5},
+        {"num_train_epochs": 2},
+        {"gradient_accumulation_steps": 2},
+    ]
     return [
         steady_plan(
             model,

@@ -91,8 +91,8 @@ def test_an_evaluation_follows_the_report_of_its_step(
     plan: Plan, base_models: BaseModelCache, data: TokenisedData, watcher: Watcher
 ) -> None:
     watcher.run(plan(trainer={"num_train_epochs": 2}), base_models=base_models, data=data)
-    shape = [(type(event), event.step) for event in watcher.events]
-    expected = [(Step, step) for step in range(1, 11)]
+    shape: list[tuple[type, int]] = [(type(event), event.step) for event in watcher.events]
+    expected: list[tuple[type, int]] = [(Step, step) for step in range(1, 11)]
     expected[5:5], expected[11:] = [(EvalPoint, 5)], [(EvalPoint, 10)]
     assert shape == expected
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -58,12 +59,16 @@ def test_a_verdict_ends_the_trial_before_its_next_step(
     assert len(outcome.evals) == (event is EvalPoint)
 
 
+def _at_evaluations(verdict: Verdict, event: Step | EvalPoint) -> Verdict:
+    return verdict if isinstance(event, EvalPoint) else Verdict.CONTINUE
+
+
 def test_after_the_last_evaluation_a_trial_is_complete_unless_pruned(
     plan: Plan, base_models: BaseModelCache, data: TokenisedData
 ) -> None:
     kinds = {}
     for verdict in (Verdict.INTERRUPT, Verdict.TIME_OUT, Verdict.PRUNE):
-        watcher = Watcher(lambda event, given=verdict: given if isinstance(event, EvalPoint) else Verdict.CONTINUE)
+        watcher = Watcher(partial(_at_evaluations, verdict))
         kinds[verdict] = type(watcher.run(plan(trainer={"num_train_epochs": 1}), base_models=base_models, data=data))
     assert kinds == {Verdict.INTERRUPT: Completed, Verdict.TIME_OUT: Completed, Verdict.PRUNE: Pruned}
 
@@ -101,14 +106,14 @@ class Breaking(BaseModelCache):
         self.fail = fail
 
     @contextmanager
-    def model(self, config: Config, labels: LabelSpace) -> Iterator[nn.Module]:
+    def model(self, settings: TrainSettings, labels: LabelSpace) -> Iterator[nn.Module]:
         calls = count(1)
 
         def before_forward(*_: Any) -> None:
             if next(calls) == 3:
                 self.fail()
 
-        with super().model(config, labels) as model:
+        with super().model(settings, labels) as model:
             model.register_forward_pre_hook(before_forward)
             yield model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import EvalResult, ModelCard
@@ -24,11 +25,11 @@ METRICS = {"eval/accuracy": 0.5, "test/accuracy": 0.75, "test/f1_macro": 0.7, "t
 
 def made(
     model: ModelConfig, folder: Path, metrics: Metrics, *, method: str = "lora", refit: Refit | None = None
-) -> ModelCard:
+) -> Any:
     """A card as it is read back from its file."""
     config = Config(
         model=model,
-        adapter=find(method)(),
+        adapter=find(method).model_validate({"method": method}),
         dataset=DatasetConfig(path="org/data", revision="d1"),
         study=StudyConfig(study_name="toy"),
     )

@@ -50,12 +50,13 @@ def test_the_head_on_its_features_gives_the_model_s_own_logits(make: object, tmp
     torch.testing.assert_close(HeadModel(model).eval()(found), model(**batch()).logits, rtol=0, atol=1e-6)
 
 
-def pools_for_itself(pooling: Literal["cls", "mean"]) -> ModernBertForSequenceClassification:
+def pools_for_itself(pooling: Literal["cls", "mean"]) -> PreTrainedModel:
     torch.manual_seed(0)
     shape = ModernBertConfig(
         vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        classifier_pooling=pooling, pad_token_id=0, attn_implementation="eager",
+        classifier_pooling=pooling, pad_token_id=0,
     )  # fmt: skip
+    shape._attn_implementation = "eager"
     return frozen(ModernBertForSequenceClassification(shape))
 
 

@@ -14,15 +14,8 @@ import pytest
 
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.study import analyse
-from sweep.config.schema import (
-    Config,
-    DatasetConfig,
-    PublishedConfig,
-    PublishedTraining,
-    PublishedTrial,
-    StudyConfig,
-    TrackerConfig,
-)
+from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
+from sweep.config.schema import Config, DatasetConfig, StudyConfig, TrackerConfig
 from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
 from sweep.records.lock import Lock

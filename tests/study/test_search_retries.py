@@ -15,6 +15,7 @@ import pytest
 
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
+from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.records.trial import Failed, TrialPlan, TrialRecord, Verdict
 from sweep.study.optuna_study import OptunaStudy
@@ -116,7 +117,7 @@ def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:
     assert resumed[2].params == resumed[1].params
 
 
-def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, object]]:
+def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, Scalar]]:
     """Leave what a process leaves that is killed while it trains this many trials. Return their
     points."""
     with session(folder, *PLAIN) as opened:

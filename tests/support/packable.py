@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
-    BertTokenizerFast,
+    BertTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Tokenizer,
@@ -23,7 +23,7 @@ from support.trials import WORDS
 
 def _encoder_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    return BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    return BertTokenizer(vocab=str(folder / "vocab.txt"))
 
 
 def _word_tokenizer(_: Path) -> PreTrainedTokenizerFast:

@@ -262,7 +262,8 @@ def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return to(self, *args, **kwargs)
 
     def widely_too(scores: Tensor, *args: Any, dtype: torch.dtype | None = None, **kwargs: Any) -> Tensor:
-        return softmax(scores, *args, dtype=None if scores.dtype is torch.float64 else dtype, **kwargs)
+        kwargs["dtype"] = None if scores.dtype is torch.float64 else dtype
+        return softmax(scores, *args, **kwargs)
 
     default = torch.get_default_dtype()
     with monkeypatch.context() as patched:

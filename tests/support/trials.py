@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
@@ -33,7 +33,7 @@ ROWS, HELD_OUT = 40, 22
 def make_model(folder: Path, *, dropout: float = 0.1) -> Path:
     """Save the model and its tokenizer in a folder that is there."""
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"))
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     size: dict[str, Any] = {

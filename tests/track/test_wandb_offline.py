@@ -13,6 +13,8 @@ import pytest
 
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, trial_ending
+from sweep.track.wandb_run import WandbRun
+from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
 
 from .conftest import received
@@ -57,6 +59,7 @@ def test_runs_go_online_again_once_the_server_is_back(logged_in, make_config, ma
     tracker = open_tracker(config, run_dir, say=said.append)
     tracker.open(make_trial(config, 0)).finish(Ending("completed"))
     port = int(logged_in.url.rsplit(":", 1)[1])
+    assert isinstance(tracker, WandbTracker)
     tracker.doubt("something went wrong")
     logged_in.close()
     tracker.open(make_trial(config, 1)).finish(Ending("completed"))
@@ -85,6 +88,7 @@ def test_a_server_that_dies_midway_costs_one_time_limit_and_nothing_else(
     assert store.trials() == [record] and len(store.events(0)) == 4
     assert any("did not take all of tiny-0000 within 2 s" in line for line in said)
     assert any("1 trial run, 0 rows kept offline" in line for line in closing)
+    assert isinstance(run, WandbRun)
     assert any("wandb sync --include-online" in line and run.folder.name in line for line in closing)
 
 
@@ -141,6 +145,7 @@ def test_the_printed_commands_upload_and_show(logged_in, make_config, make_trial
         histories = {run.display_name: len(run.history) for run in back.backend.runs.values()}
         assert histories == {"tiny-0000": 4, "tiny-0001": 4}
         assert [received(back, name).exit_code for name in histories] == [0, 0]
+    assert isinstance(kept, WandbRun)
     look = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", str(kept.folder)]
     shown = subprocess.run(look, capture_output=True, text=True, timeout=60)
     assert "best/eval/accuracy" in shown.stdout, shown.stderr

@@ -15,6 +15,7 @@ from sweep.records.trial import EvalPoint
 from sweep.track.credentials import Account
 from sweep.track.open import open_tracker
 from sweep.track.tracker import Ending, JobType, trial_ending
+from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 
 from .conftest import received
@@ -32,6 +33,7 @@ def test_one_run_a_trial_with_all_that_a_dashboard_needs(logged_in, make_config,
     tracker = open_tracker(config, run_dir, say=said.append)
     trial = make_trial(config, 3)
     run = tracker.open(trial)
+    assert isinstance(run, WandbRun)
     assert run.address == f"{logged_in.url}/team/intents/runs/{run.id}"
     run.finish(trial_ending(train(trial, run), config.study))
     closing = tracker.close()

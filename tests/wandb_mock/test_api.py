@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 import wandb
 
@@ -105,7 +106,7 @@ def test_order(api: wandb.Api, order: str, found: str) -> None:
 
 def test_history_as_a_table(api: wandb.Api) -> None:
     table = api.run("mock/study/run1").history()
-    assert len(table) == 7
+    assert isinstance(table, pd.DataFrame) and len(table) == 7
     assert table["loss"].dropna().tolist() == [1 + 1 / step for step in range(1, 7)]
     assert table["train/global_step"].dropna().tolist() == [0, 10, 20, 30, 40, 50]
 

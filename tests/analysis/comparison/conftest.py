@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.report.comparison.conftest import (
+from report.comparison.conftest import (
     NAMES,
     TRUTH,
     answers,

@@ -159,7 +159,8 @@ def test_a_head_on_the_base_of_the_pack_is_trained_at_once() -> None:
 
 def test_a_trial_that_does_not_fit_beside_others_is_deferred_and_none_follows() -> None:
     world = World([plan(number) for number in range(4)], slots=4)
-    world.admission.open_slot = lambda trial: out_of_memory() if trial.number == 1 and world.open else ToySlot(trial)
+    admission: Any = world.admission
+    admission.open_slot = lambda trial: out_of_memory() if trial.number == 1 and world.open else ToySlot(trial)
     world.fill()
     assert (world.open, world.deferred) == ([0], [1])
     world.end(0)
@@ -169,7 +170,8 @@ def test_a_trial_that_does_not_fit_beside_others_is_deferred_and_none_follows() 
 
 def test_a_trial_that_does_not_fit_alone_fails() -> None:
     world = World([plan(0), plan(1)], slots=2)
-    world.admission.open_slot = lambda trial: ToySlot(trial) if trial.number else out_of_memory()
+    admission: Any = world.admission
+    admission.open_slot = lambda trial: ToySlot(trial) if trial.number else out_of_memory()
     world.fill()
     failed = world.ended[0]
     assert isinstance(failed, Failed) and failed.reason is FailureReason.OUT_OF_MEMORY
@@ -195,8 +197,8 @@ def test_a_model_that_cannot_be_packed_goes_to_the_trainer_with_the_reason(
     world.end(0)
     world.fill()
     assert (world.open, world.deferred) == ([1], [2])  # beside another it is deferred
-    world._make_model = lambda *_: ToyModel(refuse=refuse)  # type: ignore[method-assign]
-    world.pack.make_model = world._make_model
+    pack: Any = world.pack
+    pack.make_model = lambda *_: ToyModel(refuse=refuse)
     world.end(1)
     world.fill()
     assert (world.alone, world.open, world.deferred) == ([2], [], [])

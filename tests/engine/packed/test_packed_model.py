@@ -35,7 +35,7 @@ def slots(trial: Plan, data: TokenisedData, base_models: BaseModelCache, tmp_pat
             for number, slot in enumerate(found):
                 generator = torch.Generator().manual_seed(number)
                 for weight in slot.steps.weights:
-                    weight += 0.3 * torch.randn(weight.shape, generator=generator)
+                    weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
         yield found
 
 
@@ -85,7 +85,7 @@ def test_new_weights_are_taken_when_they_are_loaded_again(model: PackedModel, sl
     with torch.no_grad():
         first = vectors()
         for weight in slot.steps.weights:
-            weight += 0.1
+            weight.add_(0.1)
         assert not torch.allclose(vectors(), first)
     model.clear()
 

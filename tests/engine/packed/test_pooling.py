@@ -125,7 +125,7 @@ PAD = 0
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_padded_and_the_packed_variant_of_a_kind_agree(kind: str, dtype: torch.dtype) -> None:
     """Some rows end with the token that pads; the own pooling of causal models skips it."""
-    pools: dict[str, Pool] = {**BY_KIND, **{f"own {name}": pool for name, pool in OWN.items()}}
+    pools: dict[str, Pool] = {**dict(BY_KIND.items()), **{f"own {name}": pool for name, pool in OWN.items()}}
     pool = pools[kind]
     rows = [Row(np.arange(1, length + 1)) for one in LENGTHS for length in one]
     rows[0].tokens[-1] = rows[3].tokens[-1] = PAD

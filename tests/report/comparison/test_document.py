@@ -40,7 +40,9 @@ def entry(store: Store) -> Entry:
 def rewrite(found: Entry, **changes: object) -> None:
     """Write the run's final record again, with these fields changed."""
     store = Store(found.root)
-    store.write_final(replace(store.final(), **changes))
+    final = store.final()
+    assert final is not None
+    store.write_final(replace(final, **changes))
 
 
 def test_pairs_are_tested_on_the_same_rows(comparison):
