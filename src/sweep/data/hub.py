@@ -40,7 +40,7 @@ def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
     return Source(lambda key, split: joined(key, split, lambda name: split_of(loaded, key, name, wanted)), commit or "")
 
 
-def _configuration(config: DatasetConfig) -> dict[str, str]:
+def _configuration(config: DatasetConfig) -> dict[str, Any]:
     """Return the argument that selects the configuration: in the hub's own conversion to Parquet
     each is a folder."""
     if config.name is None:

@@ -46,5 +46,5 @@ def row_order(lengths: Sequence[int], arguments: TrainingArguments) -> DataLoade
     if arguments.train_sampling_strategy == "group_by_length":
         sampler = GroupedByLength(size * arguments.gradient_accumulation_steps, lengths, arguments.seed)
     else:  # accelerate replaces a random sampler by this one
-        sampler = SeedableRandomSampler(rows, data_seed=arguments.seed)
+        sampler = SeedableRandomSampler(rows, data_seed=arguments.seed)  # type: ignore[no-untyped-call]
     return DataLoader(rows, batch_size=size, sampler=sampler, collate_fn=list)  # type: ignore[arg-type]

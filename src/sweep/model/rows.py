@@ -53,7 +53,7 @@ def look(settings: TrainSettings, data: TokenisedData) -> Looked:
     given = (tokenizer, length, prompt)
     tokens = {"train": data.train(*given), "validation": data.validation(*given), "test": data.test_texts(*given)}
     splits = [
-        _Split(role, _rows(data, role), found.data.column("input_ids"))
+        _Split(role, _rows(data, role), found.data.column("input_ids"))  # type: ignore[no-untyped-call]
         for role, found in tokens.items()
         if found is not None
     ]
