@@ -67,7 +67,7 @@ def test_a_finished_study_holds_everything(
     assert {path.parent.name for path in finished.glob("run/trials/*/best")} <= {f"{record.number:04d}"}
 
     # What was saved predicts what was measured.
-    rows = list(csv.DictReader((finished / "run" / "final" / "predictions.csv").open()))
+    rows = list(csv.DictReader((finished / "run" / "final" / "predictions.csv").read_text().splitlines()))
     accuracy = sum(row["label"] == row["predicted"] for row in rows) / len(rows)
     assert accuracy == pytest.approx(record.test["test/accuracy"])
     loaded, tokenizer = load(finished / "run" / "final" / "model")

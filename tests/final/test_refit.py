@@ -124,7 +124,7 @@ def test_the_refitted_model_is_tested_and_kept(
 
     # What was kept is what was tested.
     loaded, tokenizer = load(tmp_path / "run" / "final" / "model")
-    lines = list(csv.DictReader((store.final_dir / "predictions.csv").open()))
+    lines = list(csv.DictReader((store.final_dir / "predictions.csv").read_text().splitlines()))
     encoded = tokenizer([line["text"] for line in lines], padding=True, return_tensors="pt")
     named = [record.label_names[label] for label in loaded(**encoded).logits.argmax(-1).tolist()]
     assert named == [line["predicted"] for line in lines]

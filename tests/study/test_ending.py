@@ -77,7 +77,7 @@ def test_tuned_thresholds_decide_on_the_test_split_and_are_kept(
     assert record.tuned["eval/f1_macro"] >= record.retrain_best.metrics["eval/f1_macro"]
     assert record.trial_best == record.retrain_best  # one engine, one seed, one machine
 
-    rows = list(csv.DictReader((folder / "predictions.csv").open()))
+    rows = list(csv.DictReader((folder / "predictions.csv").read_text().splitlines()))
     loaded, tokenizer = load(folder / "model")
     encoded = tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")
     decided = loaded(**encoded).logits.sigmoid() >= tensor(record.thresholds)
@@ -92,9 +92,8 @@ def test_a_fixed_threshold_decides_everywhere(model: Path, tmp_path: Path, monke
     record = _several_labels(model, tmp_path, monkeypatch, "0.001")
     assert record.thresholds == (0.001, 0.001) == thresholds(tmp_path / "run" / "final" / "model")
     assert (record.tuned, record.untuned) == ({}, {})
-    assert {row["predicted"] for row in csv.DictReader((tmp_path / "run" / "final" / "predictions.csv").open())} == {
-        "lost|fee"
-    }
+    lines = (tmp_path / "run" / "final" / "predictions.csv").read_text().splitlines()
+    assert {row["predicted"] for row in csv.DictReader(lines)} == {"lost|fee"}
     assert record.retrain_best.metrics["eval/recall_macro"] == record.test["test/recall_macro"] == 1.0
 
 

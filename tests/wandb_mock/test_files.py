@@ -27,7 +27,8 @@ def test_a_saved_file(server: MockServer, start: Start, tmp_path: Path) -> None:
     run.finish()
     read = api_of(server).run("mock/study/saves")
     assert "sub/report.md" in [file.name for file in read.files()]
-    assert read.file("sub/report.md").download(str(tmp_path / "down")).read() == "# a report"
+    with read.file("sub/report.md").download(str(tmp_path / "down")) as file:
+        assert file.read() == "# a report"
     assert read.metadata["host"]
 
 
