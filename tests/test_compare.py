@@ -59,6 +59,10 @@ def test_older_lock_files_have_a_port_for_every_tracker(tmp_path, tracker):
     for name, wrong in {"lora": [0], "ia3": [0, 1, 2]}.items():
         config = settings(name).model_copy(update={"tracker": TrackerConfig.model_validate(tracker)})
         run(tmp_path / name, answers(wrong), config=config)
+        lock = tmp_path / name / "lock.json"
+        values = json.loads(lock.read_text())
+        assert values.pop("schema_version") and values["config"]["tracker"]["port"] == 0
+        lock.write_text(json.dumps(values))
     main([str(tmp_path / "lora"), str(tmp_path / "ia3"), "--out", str(tmp_path / "out"), "--samples", "100"])
 
 

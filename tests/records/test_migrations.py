@@ -48,6 +48,16 @@ def test_adapter_keys_that_say_nothing_are_dropped_from_version_0() -> None:
     assert migrated(stamped(old)) == old
 
 
+def test_the_port_of_the_mock_server_is_kept_from_version_0_for_it_alone() -> None:
+    other, mock = (
+        {"name": "csv", "port": 0},
+        {"name": "mock", "port": 8080, "also": {"csv": {"name": "csv", "port": 0}}},
+    )
+    for tracker, kept in ((other, {"name": "csv"}), (mock, {**mock, "also": {"csv": {"name": "csv"}}})):
+        assert migrated({"config": {"tracker": tracker}}) == {"config": {"tracker": kept}}
+        assert migrated(stamped({"config": {"tracker": tracker}})) == {"config": {"tracker": tracker}}
+
+
 def test_a_trial_of_version_0_is_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_trial(RECORD)

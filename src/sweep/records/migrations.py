@@ -67,16 +67,29 @@ def _writer(record: Mapping[str, Any]) -> str:
 
 
 def _from_0(record: dict[str, Any]) -> dict[str, Any]:
-    """Drop adapter keys that say nothing: version 0 wrote the keys of all methods, null or false
-    where a method lacks them."""
+    """Drop config keys that say nothing: version 0 wrote the keys of all adapter methods, null or
+    false where a method lacks them, and the port of the mock server for every tracker."""
     config = record.get("config")
-    adapter = config.get("adapter") if isinstance(config, Mapping) else None
-    if not isinstance(config, Mapping) or not isinstance(adapter, Mapping):
+    if not isinstance(config, Mapping):
         return record
-    kept = {
-        name: value for name, value in adapter.items() if value is not None and (name, value) != ("use_rslora", False)
-    }
-    return {**record, "config": {**config, "adapter": kept}}
+    found = dict(config)
+    if isinstance(adapter := config.get("adapter"), Mapping):
+        found["adapter"] = {
+            name: value
+            for name, value in adapter.items()
+            if value is not None and (name, value) != ("use_rslora", False)
+        }
+    if isinstance(tracker := config.get("tracker"), Mapping):
+        found["tracker"] = _without_port(tracker)
+    return {**record, "config": found}
+
+
+def _without_port(tracker: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tracker's settings without the key that only `mock` has."""
+    kept = {name: value for name, value in tracker.items() if name != "port" or tracker.get("name") == "mock"}
+    if isinstance(also := tracker.get("also"), Mapping):
+        kept["also"] = {name: _without_port(own) if isinstance(own, Mapping) else own for name, own in also.items()}
+    return kept
 
 
 # The step from each version to the next.

@@ -35,7 +35,7 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
     """Return the tracker config of the first run, with a group for the comparison."""
     first = comparison.contestants[0].lock.config
-    settings = _without_port(first.tracker)
+    settings = first.tracker
     if tracker is not None and (tracker != settings.name or settings.also):
         # Another kind of tracker does not take over a mode that was set for the first run's own.
         settings = TrackerConfig.model_validate(
@@ -43,13 +43,3 @@ def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
         )  # fmt: skip
     study = first.study.model_copy(update={"study_name": name})
     return first.model_copy(update={"tracker": settings, "study": study})
-
-
-def _without_port(tracker: TrackerConfig) -> TrackerConfig:
-    """Return the settings without `port` where it has no meaning: older lock files have it for
-    every tracker."""
-    values = tracker.model_dump()
-    for own in (values, *values["also"].values()):
-        if own.get("name") != "mock":
-            own.pop("port", None)
-    return TrackerConfig.model_validate(values)
