@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from sweep.report.layout import aligned, bold, bullets, cells, laid_out, listing, table
+from sweep.model.markdown import cells
+from sweep.report.layout import aligned, bold, bullets, laid_out, listing, table
 
 
 def test_an_indented_line_continues_the_line_above():

@@ -9,17 +9,16 @@ from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, metadata_load, try_to_load_from_cache
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from sweep.config.metrics import AVERAGED
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.example import batch
 from sweep.data.template import label_words
 from sweep.errors import UserError
-from sweep.model import standard
+from sweep.model import markdown, standard
 from sweep.model.base import auto_class
 from sweep.model.manifest import Manifest
-from sweep.model.markdown import block, code, escape, row
 from sweep.model.paths import resolve
 from sweep.records.final import Refit
 from sweep.records.trial import Metrics
@@ -177,21 +176,10 @@ def _settings(config: Config) -> dict[str, object]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    """Return the environment of this folder's templates. Every text that is not ours passes a
-    filter there."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
+    """Return the environment of the card's templates."""
+    made = markdown.environment(Path(__file__).parent / "templates")
     made.globals["zip"] = zip
     made.filters |= {
-        "md": escape,
-        "code": code,
-        "block": block,
-        "row": row,
         "repr": repr,
         "json": lambda value: json.dumps(value, ensure_ascii=False),
         "ascii_json": json.dumps,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _SPECIAL = re.compile(r"[\\`*_\[\]|~$]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -51,6 +54,25 @@ def row(cells: Sequence[str]) -> str:
 def cell(markdown: str) -> str:
     """Return Markdown for one cell of a table: no bare pipe and no line break."""
     return _BARE_PIPE.sub(r"\\|", markdown.replace("\n", " "))
+
+
+def cells(row: str) -> list[str]:
+    """Return the cells of a `| cell | cell |` line, without the spaces around them."""
+    return [one.strip() for one in _BARE_PIPE.split(row.strip())[1:-1]]
+
+
+def environment(templates: Path) -> Environment:
+    """Return a Jinja environment for the Markdown templates of a folder. Nothing is escaped by
+    itself: every text that is not ours passes through `md`, or another filter of this module."""
+    jinja = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    jinja.filters |= {"md": escape, "code": code, "block": block, "row": row, "cell": cell, "plain": plain}
+    return jinja
 
 
 def plain(text: str) -> str:

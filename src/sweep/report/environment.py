@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from sweep.data.duplicates import sentences
 from sweep.data.raw import listed
-from sweep.model.markdown import block, cell, code, escape, plain
+from sweep.model import markdown
 from sweep.report import units
 from sweep.report.layout import aligned, bold, bullets, laid_out, listing, table
 from sweep.report.wording import made
@@ -34,21 +34,9 @@ def render(template: str, **values: object) -> str:
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Return the one environment. Nothing is escaped by itself: every text that is not ours passes
-    through `md`."""
-    jinja = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
+    """Return the one environment of all reports."""
+    jinja = markdown.environment(Path(__file__).parent / "templates")
     jinja.filters |= {
-        "md": escape,
-        "code": code,
-        "block": block,
-        "plain": plain,
-        "cell": cell,
         "table": table,
         "bold": bold,
         "bullets": bullets,

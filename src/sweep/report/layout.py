@@ -11,7 +11,6 @@ _FENCED = re.compile(r"^(`{3,})[^\n]*\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _CONTINUED = re.compile(r"[ \t]*\n[ \t]+(?=\S)")
 _SPACES = re.compile(r"(?<=\S)  +(?=\S)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-_BARE_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def laid_out(text: str) -> str:
@@ -34,7 +33,7 @@ def table(lines: str, sparse: bool = False) -> str:
 
     A `sparse` table leaves out columns in which every value is missing.
     """
-    rows = [cells(line) for line in _filled(lines)]
+    rows = [markdown.cells(line) for line in _filled(lines)]
     if sparse:
         columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {MISSING}]
         rows = [list(row) for row in zip(*columns, strict=True)]
@@ -74,13 +73,8 @@ def bold(row: str, when: object = True, dashes: bool = False) -> str:
     """Return a table's row with every cell in bold; missing values only with `dashes`."""
     if not when:
         return row
-    found = cells(_CONTINUED.sub(" ", row.strip()))
+    found = markdown.cells(_CONTINUED.sub(" ", row.strip()))
     return f"| {' | '.join(f'**{one}**' if dashes or one != MISSING else one for one in found)} |\n"
-
-
-def cells(row: str) -> list[str]:
-    """Return the cells of a `| cell | cell |` line, without the spaces around them."""
-    return [one.strip() for one in _BARE_PIPE.split(row.strip())[1:-1]]
 
 
 def _filled(lines: str) -> list[str]:
