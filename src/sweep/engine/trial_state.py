@@ -241,9 +241,8 @@ class TrialState:
         self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
-        early = (
-            trainer.eval_strategy == "early" and epoch < 1
-        )  # early evaluations serve the pruner; patience counts epochs
+        # Evaluations within the first epoch serve the pruner; patience counts epochs.
+        early = trainer.eval_strategy == "early" and epoch < 1
         self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
         best = self.best is None or objective.better(metrics, self.best.metrics)
         if best:
