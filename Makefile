@@ -23,7 +23,7 @@ sweep: install  ## the whole job on a laptop: search, retrain, test, report; a m
 test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each
 	$(RUN) -m pytest $(AT_ONCE)
 
-coverage: install  ## the fast tests, and which lines of src they run: takes half as long again
+coverage: install  ## the fast tests, and which lines of src they run: takes at least half as long again
 	$(RUN) -m pytest $(AT_ONCE) --cov --no-cov-on-fail
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
