@@ -300,6 +300,14 @@ class StudyConfig(Section):
         description="train the winner once more, on train and validation rows together; that model is tested and kept",
     )
     dry_run: bool = False
+    snapshots: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="whether a trial that was stopped goes on from where it was; auto: all trials but those of adapter=full, "
+        "whose snapshots are several times as large as the model",
+    )
+    snapshot_every: Annotated[float, Field(ge=0)] = Field(
+        60.0, description="seconds between two snapshots of a trial, beside those at evaluations; 0: after each step"
+    )
 
     @property
     def at_once(self) -> int | None:

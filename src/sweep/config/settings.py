@@ -28,6 +28,7 @@ class TrainSettings:
     trainer: TrainerConfig
     objective: Objective
     metrics: tuple[str, ...] = ()  # dotted paths of the user's own
+    snapshot_every: float | None = None  # seconds; None takes no snapshots
 
     @classmethod
     def of(cls, config: Config) -> TrainSettings:
@@ -43,4 +44,14 @@ class TrainSettings:
             trainer=config.trainer,
             objective=config.study.objective,
             metrics=config.dataset.metrics,
+            snapshot_every=_snapshot_every(config),
         )
+
+
+def _snapshot_every(config: Config) -> float | None:
+    """Return the seconds between two snapshots. With `auto` a training of all weights has none,
+    since its snapshots would be several times as large as the model."""
+    study = config.study
+    large = config.adapter.trains == "everything"
+    none = study.snapshots == "never" or (study.snapshots == "auto" and large)
+    return None if none else study.snapshot_every

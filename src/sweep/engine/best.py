@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
 from sweep.model import artifact
-from sweep.model.state import restore, trainable_state
+from sweep.model.state import restore, trainable_state, trainable_weights
 
 PAUSE = 5.0  # seconds between two writes
 
@@ -71,6 +73,21 @@ class Best:
             restore(self.model, self.weights)
         if self.behind:
             self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best weights; None where the present ones are the best, or none are."""
+        present = dict(trainable_weights(self.model))
+        same = bool(self.weights) and all(
+            torch.equal(kept, present[name].detach().cpu()) for name, kept in self.weights.items()
+        )
+        return {"kept": bool(self.weights), "weights": None if same or not self.weights else dict(self.weights)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put a `state_dict` back, after the present weights. The artifact is written again at the
+        end of the trial."""
+        if state["kept"]:
+            self.weights = trainable_state(self.model) if state["weights"] is None else state["weights"]
+            self.behind = True
 
     def _write(self) -> None:
         if self.folder is not None:

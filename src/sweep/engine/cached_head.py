@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,13 +28,16 @@ from sweep.data.collate import label_tensor
 from sweep.data.tokenise import name_of
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
+from sweep.engine.best import Best
 from sweep.engine.evaluation import Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
+from sweep.engine.random_state import random_state, set_random_state
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, NotPackable, states
+from sweep.model.state import restore, trainable_weights
 from sweep.provenance import Fingerprint
 from sweep.records.trial import Cost, FailureReason
 
@@ -116,23 +119,47 @@ class CachedHeadLoop:
     validation: Split | None  # None where nothing is evaluated
     steps: OptimizerSteps
     state: TrialState
+    best: Best
 
-    def run(self) -> None:
-        """Train to the last step, or until the trial is ended. Raises what running out of memory
-        raises."""
+    def run(self, resumed: Mapping[str, Any] | None = None) -> None:
+        """Train to the last step, or until the trial is ended; from the state of a snapshot on
+        where that is given. Raises what running out of memory raises."""
         state = self.state
         state.on_train_begin()
-        for step in self.steps.batches():
+        batches = self.steps.batches(0 if resumed is None else resumed["trial"]["step"])
+        if resumed is not None:
+            self._load(resumed)
+            self._evaluate_if_due()
+        while not state.finished:
+            step = next(batches)
             self._pass(step.batches)
             taken = self.steps.step()
             if state.on_step(step.epoch):
                 state.on_log(learning_rate=taken.rate, grad_norm=float(taken.norm))
-            if state.evaluation_due:
-                with state.clock.on_evaluation():
-                    found = self.evaluate()
-                state.on_eval(found)
-            if state.finished:
-                return
+            self._evaluate_if_due()
+            state.offer_snapshot(self._parts)
+
+    def _evaluate_if_due(self) -> None:
+        if self.state.evaluation_due:
+            with self.state.clock.on_evaluation():
+                found = self.evaluate()
+            self.state.on_eval(found)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "weights": dict(trainable_weights(self.head.classifier)),
+            "best": self.best.state_dict(),
+            "steps": self.steps.state_dict(),
+            "random": random_state(self.train.states.device),
+        }
+
+    def _load(self, resumed: Mapping[str, Any]) -> None:
+        restore(self.head.classifier, resumed["weights"])
+        self.best.load_state_dict(resumed["best"])
+        self.steps.load_state_dict(resumed["steps"])
+        self.state.load_state_dict(resumed["trial"])
+        # Last: the order of the present epoch was drawn from the global generator.
+        set_random_state(resumed["random"], self.train.states.device)
 
     def evaluate(self) -> Predictions:
         assert self.validation is not None, "evaluations are due only where there are rows for them"
@@ -167,13 +194,21 @@ def suits(settings: TrainSettings) -> bool:
 
 
 def train(
-    features: Features, rows: Any, held_out: Any, *, state: TrialState, arguments: TrainingArguments
+    features: Features,
+    rows: Any,
+    held_out: Any,
+    *,
+    state: TrialState,
+    best: Best,
+    arguments: TrainingArguments,
+    resumed: Mapping[str, Any] | None = None,
 ) -> Cost | None:
     """Train the head on the cached vectors of `rows`, and return what it cost. `held_out` is None
     where nothing is evaluated. Return None, with nothing trained, where the head needs more of the
     base than one vector a row.
 
-    Running out of memory fails the trial. The trial that computes the features pays for them:
+    With the state of a snapshot (`resumed`) training goes on from there. Running out of memory
+    fails the trial. The trial that computes the features pays for them:
     their time is in `seconds` alone, and `flops` holds 2 for each frozen weight and token that
     went through the base, beside 6 for each trained weight and row.
     """
@@ -188,7 +223,7 @@ def train(
             factors=features.settings.adapter.learning_rate_factors(),
         )
         with _few_threads(steps):
-            CachedHeadLoop(head, split, validation, steps, state).run()
+            CachedHeadLoop(head, split, validation, steps, state, best).run(resumed)
     except Stopped:
         pass
     except NotPackable as error:

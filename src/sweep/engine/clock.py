@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -34,6 +34,18 @@ class Clock:
     def begin_loop(self) -> None:
         self.loop = time.perf_counter()
 
+    def state_dict(self) -> dict[str, float]:
+        """Return the seconds so far."""
+        return {"total": self.total(), "training": self.training(), "evaluating": self.evaluating, "aside": self.aside}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on counting from a `state_dict`: call it after `begin_loop`. The seconds since this
+        clock began are kept too."""
+        assert self.loop is not None, "the training loop has begun"
+        self.evaluating, self.aside = state["evaluating"], state["aside"]
+        self.started -= state["total"]
+        self.loop -= state["training"] + state["evaluating"] + state["aside"]
+
     def total(self) -> float:
         """Return the seconds since the trial began."""
         return time.perf_counter() - self.started
@@ -61,6 +73,11 @@ class SharedClock(Clock):
     def charge(self, *, training: float = 0.0, evaluating: float = 0.0) -> None:
         self.trained += training
         self.evaluating += evaluating
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        self.trained += state["training"]
+        self.evaluating += state["evaluating"]
+        self.aside += state["aside"]
 
     def total(self) -> float:
         """Return the seconds charged to the trial so far."""

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments, set_seed
 
+from sweep.engine.optimizer_state import optimizer_state, set_optimizer_state
 from sweep.engine.optimizers import made_schedule, scale_learning_rates, typed_class
 from sweep.engine.order import row_order
 
@@ -70,9 +71,25 @@ class OptimizerSteps:
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         return cls(arguments, weights, optimizer, schedule, order)
 
-    def batches(self) -> Iterator[StepBatches]:
-        """Yield the batches of one optimizer step after the other, epoch after epoch, without
-        end."""
+    def batches(self, done: int = 0) -> Iterator[StepBatches]:
+        """Return the batches of one optimizer step after the other, epoch after epoch, without
+        end. The first `done` steps are left out; the order of the others stays. The order of an
+        epoch is drawn when its first step is asked for, or here where that is left out."""
+        found = self._all_batches()
+        for _ in range(done):
+            next(found)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of optimizer and schedule."""
+        return {"optimizer": optimizer_state(self.optimizer), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put a `state_dict` back."""
+        set_optimizer_state(self.optimizer, state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+    def _all_batches(self) -> Iterator[StepBatches]:
         accumulation = self.arguments.gradient_accumulation_steps
         for epoch in count():
             batches = list(self.order)

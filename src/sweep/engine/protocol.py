@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from sweep.records.snapshot import Snapshot
 from sweep.records.trial import EvalPoint, Outcome, Step, TrialPlan, Verdict
 
 NextTrial = Callable[[], TrialPlan | None]
 OnTrialStep = Callable[[TrialPlan, Step], Verdict]
 OnTrialEval = Callable[[TrialPlan, EvalPoint], Verdict]
 OnTrialEnd = Callable[[TrialPlan, Outcome], None]
+OnTrialSnapshot = Callable[[TrialPlan, Snapshot], None]
+
+
+def no_snapshot(_plan: TrialPlan, _snapshot: Snapshot) -> None:
+    """Ignore a snapshot."""
 
 
 class Engine(Protocol):
@@ -21,6 +27,17 @@ class Engine(Protocol):
     than CONTINUE ends that trial before its next step; a step 0 only asks for a verdict, where a
     trial was deferred, or computes much before its first step. `on_end` comes once for each trial
     pulled, in any order.
+
+    `on_snapshot` comes when a snapshot of a trial is due (`study.snapshots`), and before `on_end`
+    of a trial that a verdict of INTERRUPT ended after its first step. A trial whose plan has a
+    snapshot goes on from it; where that cannot be read, it begins anew.
     """
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None: ...
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None: ...

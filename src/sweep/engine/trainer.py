@@ -24,9 +24,10 @@ from sweep.engine.evaluation import Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
-from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.engine.trial_state import OnEval, OnStep, Stopped, TrialState
+from sweep.engine.snapshot import opened
+from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
@@ -68,14 +69,23 @@ class OneByOne:
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None:
         _freeze_imports()
         while (trial := next_trial()) is not None:
-            outcome = self._train(trial, on_step, on_eval)
+            outcome = self._train(trial, on_step, on_eval, on_snapshot)
             memory.release(self.base_models.device)
             on_end(trial, outcome)
 
-    def _train(self, trial: TrialPlan, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome:
+    def _train(
+        self, trial: TrialPlan, on_step: OnTrialStep, on_eval: OnTrialEval, on_snapshot: OnTrialSnapshot
+    ) -> Outcome:
         clock = Clock()
         try:
             with trained(
@@ -84,6 +94,7 @@ class OneByOne:
                 data=self.data,
                 on_step=lambda step: on_step(trial, step),
                 on_eval=lambda point: on_eval(trial, point),
+                on_snapshot=lambda snapshot: on_snapshot(trial, snapshot),
                 best_dir=self.best_dir(trial),
             ) as done:
                 return done.outcome
@@ -102,6 +113,7 @@ def trained(
     data: TokenisedData,
     on_step: OnStep,
     on_eval: OnEval,
+    on_snapshot: OnSnapshot = lambda _: None,
     best_dir: Path | None = None,
     evaluated: bool = True,
     as_packed: bool = False,
@@ -131,8 +143,9 @@ def trained(
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
+            report_snapshot=on_snapshot,
         )  # fmt: skip
-        arguments = training_arguments(settings, device, Path(folder))
+        arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device)
         flops_ahead, cost = 0.0, None
         try:
             flops_ahead = set_first_weights(
@@ -142,7 +155,9 @@ def trained(
             cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
         if cost is None and cached_head.suits(settings):
             features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
-            cost = cached_head.train(features, rows, held_out, state=state, arguments=arguments)
+            cost = cached_head.train(
+                features, rows, held_out, state=state, best=best, arguments=arguments, resumed=resumed
+            )
         if cost is None:
             checkpoints = settings.trainer.gradient_checkpointing
             trainer = ReportingTrainer(

@@ -9,11 +9,13 @@ calls: `on_train_begin`, then `on_batch` for each batch, `on_step` for each opti
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +26,9 @@ from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.protocol import OnTrialStep
+from sweep.engine.snapshot import NotSnapshottable, encode
+from sweep.engine.snapshot_timer import SnapshotTimer, never
+from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
     Completed,
     Cost,
@@ -40,8 +45,14 @@ from sweep.records.trial import (
 
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
+OnSnapshot = Callable[[Snapshot], None]
+
+logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
+
+
+_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at")
 
 
 class Stopped(Exception):
@@ -88,6 +99,8 @@ class TrialState:
     due: frozenset[int] = frozenset()
     keeper: WeightKeeper = field(default_factory=KeepsNothing)
     trained_parameters: int = 0
+    report_snapshot: OnSnapshot = lambda _: None
+    snapshots: SnapshotTimer = field(default_factory=never)
 
     step: int = 0
     epoch: float = 0.0
@@ -116,6 +129,7 @@ class TrialState:
         keeper: WeightKeeper | None = None,
         trained_parameters: int = 0,
         stop_after: int | None = None,
+        report_snapshot: OnSnapshot = lambda _: None,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
         ends after that step of the schedule, and nothing is evaluated."""
@@ -127,6 +141,8 @@ class TrialState:
             due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
+            report_snapshot=report_snapshot,
+            snapshots=SnapshotTimer(settings.snapshot_every),
         )  # fmt: skip
 
     @property
@@ -145,8 +161,57 @@ class TrialState:
 
     @property
     def evaluation_due(self) -> bool:
-        """Return whether the validation split is to be read after the step just reported."""
-        return self.step in self.due and not self.ended
+        """Return whether the validation split is to be read after the present step."""
+        evaluated = bool(self.evals) and self.evals[-1].step == self.step
+        return self.step in self.due and not self.ended and not evaluated
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether the user or the system stopped the trial, which can go on later."""
+        return self.failure is not None and self.failure[0] is FailureReason.INTERRUPTED
+
+    def offer_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
+        """Take a snapshot and report it, where one is due or the trial was interrupted. `parts`
+        returns all that is not in this state: weights, optimizer, place in the data.
+
+        Call it between two steps, after evaluations. What cannot be saved is told once.
+        """
+        if self.interrupted:
+            wanted = self.snapshots.every is not None and self.step not in (0, self.snapshots.step)
+        else:
+            wanted = not self.finished and self.snapshots.due(self.step)
+        if wanted:
+            with self.clock.set_aside():
+                self._take_snapshot(parts)
+
+    def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
+        began = time.monotonic()
+        try:
+            snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
+        except NotSnapshottable as error:
+            logger.warning("the trial has no snapshots, and begins anew after a stop: %s", error)
+            self.snapshots.stop()
+            return
+        self.report_snapshot(snapshot)
+        self.snapshots.taken(self.step, time.monotonic() - began)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, evaluations and seconds of the trial."""
+        return {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "evals": [(point.index, point.step, point.epoch, dict(point.metrics)) for point in self.evals],
+            "best": None if self.best is None else self.best.index,
+            "clock": self.clock.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put a `state_dict` back: call it after `on_train_begin`."""
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        self.evals = [EvalPoint(*point) for point in state["evals"]]
+        self.best = next((point for point in self.evals if point.index == state["best"]), None)
+        self.clock.load_state_dict(state["clock"])
+        self.snapshots.taken(self.step, 0.0)
 
     def check_stop(self) -> None:
         """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
@@ -228,6 +293,7 @@ class TrialState:
             self.keeper.keep_newest()
             if self.add(self.step, self.epoch, metrics):
                 self.keeper.keep()
+            self.snapshots.evaluated = True
             verdict = self.report_eval(self.evals[-1])
         self._judge(verdict)
 

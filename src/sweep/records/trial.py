@@ -14,6 +14,7 @@ from pydantic import Discriminator
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.settings import TrainSettings
+from sweep.records.snapshot import Snapshot
 
 Metrics = Mapping[str, float]
 
@@ -212,7 +213,8 @@ class TrialPlan:
     """A trial that is ready to train.
 
     `params` are the searched values; `used` are the values that the config has in their place,
-    because the trial is too short for them; `command` repeats the trial.
+    because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
+    training goes on from there.
     """
 
     number: int
@@ -221,6 +223,7 @@ class TrialPlan:
     total_steps: int
     command: str
     used: Mapping[str, Scalar] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
     @property
     def settings(self) -> TrainSettings:

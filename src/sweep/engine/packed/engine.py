@@ -27,7 +27,7 @@ from sweep.engine.packed.pack_step import PackStep
 from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.packed.slot_factory import SlotFactory
 from sweep.engine.packed.trial_queue import TrialQueue
-from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.trainer import OneByOne
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import TrialPlan
@@ -50,13 +50,20 @@ class Packed:
     most: int | None = None
     announce: bool = False
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None:
         device, queue = self.base_models.device, TrialQueue(next_trial, on_end)
         alone = OneByOne(self.base_models, self.data, self.best_dir)
 
         def train_alone(trial: TrialPlan) -> None:
             one = iter([trial])
-            alone.run(lambda: next(one, None), on_step, on_eval, queue.end)
+            alone.run(lambda: next(one, None), on_step, on_eval, queue.end, on_snapshot)
 
         with self.base_models.temporary_folder() as folder, CpuShards.open(device) as shards:
             factory = SlotFactory(self.base_models, self.data, self.best_dir, Path(folder), on_step, on_eval)

@@ -1,0 +1,50 @@
+"""A trial that stands between two optimizer steps, as the bytes of one safetensors file.
+
+`sweep.engine.snapshot` writes and reads the tensors; the header is read here without torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMAT = 1  # of the state in the header; a snapshot of another format is not gone on from
+STEP, STATE, VERSION, PACKAGES = "step", "state", "format", "packages"  # keys of the header's metadata
+
+_LENGTH = 8  # bytes of the length that a safetensors file begins with
+
+
+class BrokenSnapshotError(Exception):
+    """A snapshot that was cut off, or that another version wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Adapter and head, optimizer, schedule, random state, place in the data, and evaluations of a
+    trial. `data` is a safetensors file; all that is no tensor is JSON in its header."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return the header's metadata. Raises BrokenSnapshotError."""
+        try:
+            length = int.from_bytes(self.data[:_LENGTH], "little")
+            found: dict[str, str] = json.loads(self.data[_LENGTH : _LENGTH + length])["__metadata__"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenSnapshotError(f"is no snapshot: {error}") from None
+        if found.get(VERSION) != str(FORMAT):
+            raise BrokenSnapshotError(f"has the format {found.get(VERSION)}, and this version reads {FORMAT}")
+        return found
+
+    @property
+    def step(self) -> int:
+        """Return the number of optimizer steps that the trial had taken. Raises
+        BrokenSnapshotError."""
+        return int(self.metadata[STEP])
+
+    @property
+    def state(self) -> Any:
+        """Return the JSON of all that is no tensor. Raises BrokenSnapshotError."""
+        return json.loads(self.metadata[STATE])

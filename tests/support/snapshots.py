@@ -1,0 +1,54 @@
+"""Trials that are stopped after a step, and go on from their snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from support.trials import Watcher
+from sweep.data.tokenise import TokenisedData
+from sweep.engine.trainer import OneByOne
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import Cost, EvalPoint, Outcome, Step, TrialPlan, Verdict
+
+
+@dataclass
+class Stopping(Watcher):
+    """Interrupts a trial after the step `stop_at`, and keeps the snapshots."""
+
+    stop_at: int | None = None
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__(judge=self._judge)
+        self.stop_at, self.snapshots = stop_at, []
+
+    def _judge(self, event: Step | EvalPoint) -> Verdict:
+        return Verdict.INTERRUPT if event.step == self.stop_at else Verdict.CONTINUE
+
+    def run(
+        self, *trials: TrialPlan, base_models: BaseModelCache, data: TokenisedData, best_dir: Path | None = None
+    ) -> Outcome:
+        queue = iter(trials)
+        OneByOne(base_models, data, lambda _: best_dir).run(
+            lambda: next(queue, None), self._hear, self._hear, lambda _, outcome: self.outcomes.append(outcome),
+            lambda _, snapshot: self.snapshots.append(snapshot),
+        )  # fmt: skip
+        return self.outcomes[-1]
+
+
+def comparable(outcome: Outcome) -> Outcome:
+    """Return the outcome without times and memory."""
+    cost = outcome.cost
+    kept = Cost(
+        steps=cost.steps, samples=cost.samples, eval_samples=cost.eval_samples, flops=cost.flops,
+        train_loss=cost.train_loss, engine=cost.engine, trained_parameters=cost.trained_parameters,
+    )  # fmt: skip
+    return replace(outcome, cost=kept)
+
+
+def training(watcher: Watcher) -> list[Step | EvalPoint]:
+    """Return the steps and evaluations that a watcher heard of, without questions before the
+    first step."""
+    return [event for event in watcher.events if event.step]
