@@ -5,7 +5,7 @@ RUN     := $(VENV)/bin/python
 AT_ONCE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test coverage test-slow check bench clean
+.PHONY: help install sweep test test-slow check bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,11 +20,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 sweep: install  ## the whole job on a laptop: search, retrain, test, report; a mock W&B server checks what it received
 	$(RUN) -m sweep +experiment=quickstart tracker=mock
 
-test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each
-	$(RUN) -m pytest $(AT_ONCE)
-
-coverage: install  ## the fast tests, and which lines of src they run: takes at least half as long again
-	$(RUN) -m pytest $(AT_ONCE) --cov --no-cov-on-fail
+test: install  ## the fast tests, a process for each core, up to 4: they take 1 GB each; prints how much of src they ran
+	$(RUN) -m slipcover --source src --skip-covered --out .coverage.txt -m pytest $(AT_ONCE)
+	@tail -n 1 .coverage.txt | awk '{print "coverage: " $$4 " % of the lines of src; .coverage.txt has the others"}'
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
 	$(RUN) -m pytest $(AT_ONCE) -m slow
