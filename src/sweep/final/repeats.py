@@ -39,7 +39,7 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     if missing := [one for one in due if one.known(session) is None]:
         loop = _Loop(session, iter(missing))
         with loop.end_runs_on_error():
-            session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended)
+            session.engine(len(missing)).run(loop.next, loop.step, loop.evaluated, loop.ended)
         if session.stop.raised:
             raise Interrupted("stopped while fresh seeds were trained; the same command goes on from here.")
     found: dict[int, list[Repeat]] = {record.number: [] for record in records}
