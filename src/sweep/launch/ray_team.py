@@ -30,7 +30,7 @@ Place = tuple[str, int]  # the id of a node, and a number
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many workers a node has, and what each takes of it."""
+    """The number of workers of a node, and their parts of it."""
 
     gpu: bool
     cpus: int | None = None  # of a worker on the CPU; None: all of a node

@@ -88,7 +88,7 @@ class RemoteEngine:
 
 @dataclass(slots=True)
 class _Run:
-    """One run of the engine: its callbacks, and what is known of the workers. All in one thread."""
+    """One run of the engine, in one thread: its callbacks, and what is known of the workers."""
 
     engine: RemoteEngine
     next_trial: NextTrial
