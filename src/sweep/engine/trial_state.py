@@ -52,7 +52,8 @@ logger = logging.getLogger(__name__)
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at")
+_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
+           "stopped_early")  # fmt: skip
 
 
 class Stopped(Exception):
@@ -130,9 +131,11 @@ class TrialState:
         trained_parameters: int = 0,
         stop_after: int | None = None,
         report_snapshot: OnSnapshot = lambda _: None,
+        snapshot_at_end: bool = False,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
-        ends after that step of the schedule, and nothing is evaluated."""
+        ends after that step of the schedule, and nothing is evaluated. `snapshot_at_end` asks for
+        a snapshot after the last step too."""
         steps = total_steps(rows, settings.trainer)
         return cls(
             settings, clock, report_step, report_eval,
@@ -142,7 +145,7 @@ class TrialState:
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
             report_snapshot=report_snapshot,
-            snapshots=SnapshotTimer(settings.snapshot_every),
+            snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
 
     @property
@@ -174,12 +177,16 @@ class TrialState:
         """Take a snapshot and report it, where one is due or the trial was interrupted. `parts`
         returns all that is not in this state: weights, optimizer, place in the data.
 
-        Call it between two steps, after evaluations. What cannot be saved is told once.
+        Call it between two steps and after the last one, after evaluations. What cannot be saved
+        is told once.
         """
         if self.interrupted:
-            wanted = self.snapshots.every is not None and self.step not in (0, self.snapshots.step)
+            wanted = self.snapshots.possible(self.step)
+        elif self.finished:
+            failed = self.failure is not None or self.verdict is not Verdict.CONTINUE
+            wanted = self.snapshots.at_end and not failed and self.snapshots.possible(self.step)
         else:
-            wanted = not self.finished and self.snapshots.due(self.step)
+            wanted = self.snapshots.due(self.step)
         if wanted:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
