@@ -134,7 +134,7 @@ def _stopped(verdict: Verdict, evals: tuple[EvalPoint, ...]) -> Outcome:
 class ToySession(Session):
     toy: ToyEngine = field(default_factory=ToyEngine)
 
-    def engine(self) -> Any:
+    def engine(self, points: int | None = None) -> Any:
         return self.toy
 
 
@@ -149,4 +149,4 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     store = Store(folder / "run")
     with store.held(), stop_on_signals() as stop:
         view = View(made.config.study)
-        yield ToySession(made, store, NullTracker(), absent, absent, view, stop, engine or ToyEngine())
+        yield ToySession(made, store, NullTracker(), absent, view, stop, engine or ToyEngine())

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.errors import UserError
 from sweep.final.losses import Losses
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
+from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters
 from sweep.records.trial import Metrics
@@ -29,7 +30,7 @@ class FinalModel:
     """The methods of `LocalModel`, wherever it is. `shares_disk`: it writes to the run directory
     itself."""
 
-    hosted: Any
+    hosted: Hosted
     shares_disk: bool
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
@@ -91,6 +92,6 @@ def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Calla
 
 @contextmanager
 def _placed(session: Session) -> Iterator[FinalModel]:
-    here = session.inline
+    here = session.launcher.inline
     with session.hosted(partial(LocalModel, pause=0.0 if here else _PAUSE)) as hosted:
         yield FinalModel(hosted, shares_disk=here)

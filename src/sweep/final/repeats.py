@@ -45,7 +45,7 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     if missing := [one for one in due if one.known(session) is None]:
         loop = _Loop(session, deque(missing))
         with loop.end_runs_on_error():
-            session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended, loop.snapshot)
+            session.engine(len(missing)).run(loop.next, loop.step, loop.evaluated, loop.ended, loop.snapshot)
         if session.stop.raised:
             raise Interrupted("stopped while fresh seeds were trained; the same command goes on from here.")
     found: dict[int, list[Repeat]] = {record.number: [] for record in records}

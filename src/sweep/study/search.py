@@ -52,7 +52,7 @@ def search(session: Session) -> list[TrialRecord]:
         with closing(loop.optuna_study):
             loop.recover()
             if loop.wants_more():
-                loop.run(session.engine())
+                loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
