@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -52,12 +52,15 @@ logger = logging.getLogger(__name__)
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
-           "stopped_early")  # fmt: skip
+_COUNTS = (
+    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "flops_ahead",
+    "stopped_early",
+)  # fmt: skip
+_BETWEEN_QUESTIONS = 1.0  # seconds, while an evaluation goes on
 
 
 class Stopped(Exception):
-    """The study has ended the trial before its first step."""
+    """The study has ended the trial before its first step, or while it was evaluated."""
 
 
 class WeightKeeper(Protocol):
@@ -117,6 +120,8 @@ class TrialState:
     loss_sum: float = 0.0  # over steps, up to `logged_at`
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
     logged_at: int = 0
+    flops_ahead: float = 0.0  # floating-point operations before the first step
+    asked: float = field(default_factory=time.monotonic)  # when the study was last asked for a verdict
 
     @classmethod
     def of(
@@ -191,13 +196,18 @@ class TrialState:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
 
+    def without_snapshots(self, reason: str) -> None:
+        """Take no snapshot of the trial; a warning says why, where it would have had any."""
+        if self.snapshots.every is not None:
+            _warn(f"trials have no snapshots and begin anew after a stop: {reason}")
+            self.snapshots.stop()
+
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
         try:
             snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
         except NotSnapshottable as error:
-            logger.warning("the trial has no snapshots, and begins anew after a stop: %s", error)
-            self.snapshots.stop()
+            self.without_snapshots(str(error))
             return
         self.report_snapshot(snapshot)
         self.snapshots.taken(self.step, time.monotonic() - began)
@@ -223,9 +233,16 @@ class TrialState:
     def check_stop(self) -> None:
         """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
         not."""
-        self.apply(self.report_step(Step(0, self.last_step, 0.0, seconds=self.clock.total())))
+        self.apply(self.report_step(Step(0, self.last_step, self.epoch, seconds=self.clock.total())))
+        self.asked = time.monotonic()
         if self.ended:
             raise Stopped
+
+    def check_evaluation(self) -> None:
+        """Ask as `check_stop` does, at most once a second: call it between the batches of an
+        evaluation. An evaluation that is left is due again when the trial goes on."""
+        if time.monotonic() - self.asked >= _BETWEEN_QUESTIONS:
+            self.check_stop()
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -330,7 +347,8 @@ class TrialState:
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
     ) -> Cost:
-        """Return what the trial took up to now; `flops` are floating-point operations."""
+        """Return what the trial took up to now; `flops` are the floating-point operations since the
+        first step."""
         return Cost(
             seconds=self.clock.total(),
             train_seconds=train_seconds,
@@ -338,7 +356,7 @@ class TrialState:
             steps=self.step,
             samples=self.samples,
             eval_samples=self.eval_samples,
-            flops=flops,
+            flops=flops + self.flops_ahead,
             train_loss=train_loss if train_loss is not None and math.isfinite(train_loss) else None,
             peak_host_bytes=memory.peak_host_bytes(),
             peak_device_bytes=memory.peak_device_bytes(device),
@@ -368,6 +386,7 @@ class TrialState:
         step = Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
         with self.clock.set_aside():
             verdict = self.report_step(step)
+        self.asked = time.monotonic()
         self.apply(verdict)
 
     def _judge(self, verdict: Verdict) -> None:
@@ -394,6 +413,11 @@ class TrialState:
         self.unlogged.zero_()
         self.loss_sum += value
         return value
+
+
+@cache
+def _warn(message: str) -> None:
+    logger.warning(message)
 
 
 def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:
