@@ -87,7 +87,7 @@ def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Calla
             if losses.too_many:
                 rule = f"one worker after the other was lost in the same training; of the last one is known: {lost}"
                 raise UserError.of("", f"{rule}. All trials are kept.") from None
-            session.view.say(f"note: {lost}; the training goes on, on another worker")
+            session.view.say(f"note: {lost}; the training goes on after step {step():,}, on another worker")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sweep.provenance import Fingerprint
 from sweep.records.disk import write_whole
-from sweep.records.events import append_row, events_path, read_rows, replace_rows
+from sweep.records.events import append_row, events_path, mended_rows, read_rows, replace_rows
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
@@ -29,16 +29,14 @@ _KINDS = ("confirm-", "retrain-", "refit-")
 class Progress:
     """Rows, run and snapshot of one training.
 
-    A training that goes on from its snapshot repeats the rows that came after it: `position`
-    counts the rows that have come since the beginning, and rows at places that `rows` has are
-    compared, and not kept twice.
+    A training that goes on from its snapshot repeats the rows that came after it: these are not
+    kept twice.
     """
 
     folder: Path
     snapshots: Snapshots
     key: str
     rows: list[Step | EvalPoint] = field(default_factory=list)
-    position: int = 0
     step: int = 0  # of the snapshot; 0 without one
 
     @classmethod
@@ -49,7 +47,7 @@ class Progress:
         if not mark.exists() or mark.read_text() != same:
             found.drop()
             write_whole(mark, same)
-        found.rows = read_rows(found.folder)
+        found.rows, found.step = mended_rows(found.folder), found.snapshots.step(key)
         return found
 
     @property
@@ -62,26 +60,28 @@ class Progress:
         write_whole(self.folder / "tracker_run", address)
 
     def begin(self, plan: TrialPlan) -> TrialPlan:
-        """Return the plan with the snapshot to go on from, if there is one. The rows that come
-        next are those after it."""
+        """Return the plan with the snapshot to go on from, if there is one."""
         snapshot = self.snapshots.read(self.key)
         self.step = 0 if snapshot is None else snapshot.step
-        self.position = 0 if snapshot is None else _rows_before(snapshot, self.rows)
         return replace(plan, snapshot=snapshot)
 
     def add(self, row: Step | EvalPoint) -> bool:
         """Keep a row. Return False for one that was kept before the training went on."""
-        known = self.position < len(self.rows)
-        if known and self.rows[self.position] == row:
-            self.position += 1
-            return False
-        if known:  # another machine may round otherwise
-            del self.rows[self.position :]
+        if (place := self._place(row)) is not None:
+            if self.rows[place] == row:
+                return False
+            del self.rows[place:]  # another machine may round otherwise
             replace_rows(self.rows, self.folder)
         append_row(row, self.folder)
         self.rows.append(row)
-        self.position += 1
         return True
+
+    def _place(self, row: Step | EvalPoint) -> int | None:
+        """Return the place of the row of the same kind and step; None where there is none."""
+        if not self.rows or self.rows[-1].step < row.step:
+            return None
+        same = (place for place, one in enumerate(self.rows) if type(one) is type(row) and one.step == row.step)
+        return next(same, None)
 
     def keep(self, snapshot: Snapshot) -> None:
         """Keep a snapshot instead of the one before."""
@@ -116,14 +116,3 @@ def _same(plan: TrialPlan) -> str:
     """Return a text that two plans share if they are of the same training."""
     settings = replace(plan.settings, snapshot_every=None)
     return Fingerprint().add(repr(settings)).add(str(plan.total_steps)).hex() + "\n"
-
-
-def _rows_before(snapshot: Snapshot, rows: list[Step | EvalPoint]) -> int:
-    """Return the number of rows that came before a snapshot. The evaluation after its last step
-    may be one of them or not."""
-    step, evals = snapshot.step, len(snapshot.state["trial"]["evals"])
-    return next((place for place, row in enumerate(rows) if _after(row, step, evals)), len(rows))
-
-
-def _after(row: Step | EvalPoint, step: int, evals: int) -> bool:
-    return row.step > step if isinstance(row, Step) else row.index > evals

@@ -141,7 +141,7 @@ class _Loop:
         if watch is None:
             watch = Watch.begin(self.session, due.name, due.plan, due.title, JobType.CONFIRM)
         else:
-            self.session.view.begin(due.plan, due.title)
+            self.session.view.begin(due.plan, due.title, since=watch.kept_step())
         self.running[due.key] = due, watch
         return watch.resumed(due.plan)
 

@@ -32,9 +32,9 @@ class Watch:
             run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.rows))
         else:
             run = session.tracker.open(plan, job_type)
+        session.view.begin(plan, title, since=progress.step if progress.address else None)
         if run.address != progress.address:
             progress.note_run(run.address)
-        session.view.begin(plan, title)
         return cls(session, run, title, progress)
 
     @property
@@ -42,11 +42,8 @@ class Watch:
         return self.progress.rows
 
     def resumed(self, plan: TrialPlan) -> TrialPlan:
-        """Return the plan of the training that begins now, or goes on."""
-        found = self.progress.begin(plan)
-        if self.progress.step:
-            self.session.view.say(f"  goes on after step {self.progress.step:,} of {plan.total_steps:,}")
-        return found
+        """Return the plan of the training that begins now, or goes on from its snapshot."""
+        return self.progress.begin(plan)
 
     def kept_step(self) -> int:
         """Return after how many steps the training can go on; 0 for none."""
@@ -61,7 +58,7 @@ class Watch:
     def evaluated(self, point: EvalPoint) -> Verdict:
         if self.progress.add(point):
             self.run.log(point.step, point.metrics)
-        self.session.view.evaluated(self.title, point)
+            self.session.view.evaluated(self.title, point)
         return self._verdict()
 
     def snapshot(self, snapshot: Snapshot) -> None:

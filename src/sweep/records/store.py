@@ -14,6 +14,7 @@ trials/0003/newest/      the adapter at the newest evaluation, with `trainer.sav
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv,
                          confusion.csv
+unfinished/refit-0003/   rows and run of a confirmation, retraining or refit that has not ended
 retrained/0003/          trial 3 retrained before its refit (`study.refit`), whose rows are in
                          final/refit/
 methods/ia3/             as final/, for the best trial of another value of `study.compare_by`
