@@ -143,8 +143,8 @@ def _watched(session: Session, watch: Watch) -> Session:
     class WatchedSession(type(session)):  # type: ignore[misc]
         __slots__ = ()
 
-        def engine(self) -> Engine:
-            return Watched(super().engine(), watch)
+        def engine(self, points: int | None = None) -> Engine:
+            return Watched(super().engine(points), watch)
 
     return WatchedSession(*(getattr(session, part.name) for part in fields(session)))
 

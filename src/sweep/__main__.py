@@ -39,16 +39,18 @@ def _search(arguments: list[str]) -> None:
     # Imported only now, since torch takes seconds: a mistake in the config is reported first.
     with interrupts.at_once():
         from sweep.final.confirm import confirm
+        from sweep.launch.start import launched
         from sweep.report.publish import published
         from sweep.study.prepare import prepare
         from sweep.study.search import search
         from sweep.study.session import opened
 
     library_warnings.once("transformers", "optuna")
-    plan = prepare(plan)  # a dry run ends here
-    with opened(plan) as session, published(session.store, session.tracker, plan.config):
-        trials = search(session)
-        confirm(session, trials)
+    with launched(plan) as launcher:
+        plan = prepare(plan, launcher)  # a dry run ends here
+        with opened(plan, launcher) as session, published(session.store, session.tracker, plan.config):
+            trials = search(session)
+            confirm(session, trials)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ class UserError(Exception):
         self.faults = tuple(dict.fromkeys(faults))
         super().__init__("\n".join(map(str, self.faults)))
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[Sequence[Fault]]]:
+        return type(self), (self.faults,)
+
     @classmethod
     def of(cls, path: str, message: str, origin: str = "") -> UserError:
         """Return an error with one fault."""

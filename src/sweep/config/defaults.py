@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from sweep.config.schema import (
     Config,
     EngineConfig,
+    LauncherConfig,
     OptimizerConfig,
     Section,
     StudyConfig,
@@ -26,6 +27,7 @@ _GROUPS: dict[str, type[Section]] = {
     "optimizer": OptimizerConfig,
     "trainer": TrainerConfig,
     "engine": EngineConfig,
+    "launcher": LauncherConfig,
     "study": StudyConfig,
     "tracker": TrackerConfig,
 }

@@ -38,7 +38,8 @@ class OptimizerTraits:
     `arguments` are those that the Trainer reads from `optim_args`. `betas`, `epsilon` and `decays`
     say whether `adam_beta1` and `adam_beta2`, `adam_epsilon` and `weight_decay` reach it;
     `targets` that it needs `optim_target_modules`. `alone` is the reason why only the Trainer can
-    drive it. `state_bytes` is the least that it keeps for each trained weight.
+    drive it. `unsaved` is the reason why trainings with it have no snapshots. `state_bytes` is the
+    least that it keeps for each trained weight.
     """
 
     arguments: Mapping[str, Kind] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class OptimizerTraits:
     cuda: bool = False
     other_device: str = ""
     alone: str = ""
+    unsaved: str = ""
     state_bytes: float = 8
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -89,6 +90,11 @@ def _clean(value: Any, name: str = "") -> Any:
             return scrub_typed(value)
         case _:
             return value
+
+
+def secret_names(environment: Iterable[str]) -> list[str]:
+    """Return the names of environment variables that hold secrets."""
+    return [name for name in environment if _SECRET_NAME.search(name)]
 
 
 def _environment() -> list[str]:

@@ -179,8 +179,8 @@ class _Reader:
         known = is_key(key) and section(key) is None or may_be_of_own_method(key, self.groups)
         if key not in self.groups and not _is_entry(key) and not known:
             self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
-        elif key in ("experiment", "study", "tracker", "engine") or key.startswith(
-            ("study.", "tracker.", "engine.", "run_dir", "published")
+        elif key in ("experiment", "study", "tracker", "engine", "launcher") or key.startswith(
+            ("study.", "tracker.", "engine.", "launcher.", "run_dir", "published")
         ):
             self._fault(key, "belongs to the study, not to a trial, and cannot be searched")
         elif key == "dataset" or key.startswith("dataset.") and key != "dataset.max_length":

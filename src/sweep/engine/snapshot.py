@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
 from sweep.records.snapshot import FORMAT, PACKAGES, STATE, STEP, VERSION, BrokenSnapshotError, Snapshot
 from sweep.records.trial import TrialPlan
@@ -50,6 +51,33 @@ def opened(plan: TrialPlan, device: torch.device) -> dict[str, Any] | None:
     except BrokenSnapshotError as error:
         logger.warning("trial %d begins anew: its snapshot %s", plan.number, error)
         return None
+
+
+def made_by(engine: str, settings: TrainSettings) -> dict[str, str]:
+    """Return by what a training is carried on, as it stands in the snapshots of an engine."""
+    return {
+        "engine": engine,
+        "adapter.method": settings.adapter.method,
+        "optimizer.name": settings.optimizer.name,
+        "optimizer.lr_scheduler_type": settings.optimizer.lr_scheduler_type,
+    }
+
+
+def suited(
+    state: dict[str, Any] | None, number: int, maker: Mapping[str, str], weights: Mapping[str, Tensor]
+) -> dict[str, Any] | None:
+    """Return the state that `opened` gave if a training made by `maker` of these `weights` can go
+    on from it, else None: a warning says why."""
+    if state is None:
+        return None
+    saved, kept = state["made_by"], state["weights"]
+    other = [f"{name} was {saved.get(name)} and is {value}" for name, value in maker.items() if saved.get(name) != value]
+    if not other and {name: one.shape for name, one in kept.items()} != {name: one.shape for name, one in weights.items()}:
+        other = ["it is of other trained weights"]
+    if other:
+        logger.warning("trial %d begins anew: its snapshot does not suit it, as %s", number, ", ".join(other))
+        return None
+    return state
 
 
 def decode(snapshot: Snapshot, device: torch.device) -> dict[str, Any]:

@@ -14,9 +14,11 @@ _SHARE = 100
 class SnapshotTimer:
     """A snapshot is due after an evaluation, and `every` seconds, but takes no more than a
     hundredth of a trial's time. With `every` 0 one is due after each optimizer step; None: never.
+    `at_end`: the last step has one too, for a model that is needed after its training.
     """
 
     every: float | None
+    at_end: bool = False
     step: int = 0  # of the last snapshot
     at: float = field(default_factory=time.monotonic)
     cost: float = 0.0  # seconds that the last snapshot took
@@ -24,12 +26,16 @@ class SnapshotTimer:
 
     def due(self, step: int) -> bool:
         """Return whether a snapshot is due after `step` optimizer steps."""
-        if self.every is None or step == self.step:
+        if not self.possible(step):
             return False
         if not self.every:
             return True
         passed = time.monotonic() - self.at
         return passed >= self.cost * _SHARE and (self.evaluated or passed >= self.every)
+
+    def possible(self, step: int) -> bool:
+        """Return whether snapshots are taken, and the last one was not after this step."""
+        return self.every is not None and step not in (0, self.step)
 
     def taken(self, step: int, seconds: float) -> None:
         """Note a snapshot after `step`, which took so many seconds."""

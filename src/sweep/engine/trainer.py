@@ -4,15 +4,17 @@ other."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
@@ -26,12 +28,13 @@ from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.engine.snapshot import opened
+from sweep.engine.snapshot import made_by, opened, suited
+from sweep.engine.snapshottable import unsaved
 from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.model.state import trained_parameters
+from sweep.model.state import UntrainedState, trainable_weights, trained_parameters
 from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
 
 
@@ -117,11 +120,13 @@ def trained(
     best_dir: Path | None = None,
     evaluated: bool = True,
     as_packed: bool = False,
+    snapshot_at_end: bool = False,
 ) -> Iterator[Trained]:
     """Train a trial to its end; its model is there until the context is left. A trial that is not
     `evaluated` reads no validation row, and ends after `trial.total_steps`, which may come before
     the end of its schedule. With `as_packed`, for a trial that was trained in a pack, dropout
-    draws the masks that it drew there.
+    draws the masks that it drew there. With `snapshot_at_end` the trained model has a snapshot
+    too: a plan with that snapshot gives it again without a step.
 
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
@@ -136,24 +141,29 @@ def trained(
     with base_models.model(settings, labels) as model, base_models.temporary_folder() as folder:
         best = Best.of(model, tokenizer, trial.config, labels, best_dir)
 
-        def scored(dataset: Any) -> Predictions:
+        def scored(dataset: Any, check_stop: Callable[[], None] = lambda: None) -> Predictions:
             with autocast(settings.trainer, device):
-                return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings))
+                return predict(
+                    model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings), check_stop=check_stop
+                )
 
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
-            report_snapshot=on_snapshot,
+            report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
-        arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device)
-        flops_ahead, cost = 0.0, None
+        arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
+        if reason := unsaved(settings, model):
+            state.without_snapshots(reason)
+        resumed, cost = _opened(trial, model, device), None
         try:
-            flops_ahead = set_first_weights(
-                model, settings, base_models=base_models, data=data, check_stop=state.check_stop
-            )
+            if resumed is None:
+                state.flops_ahead = set_first_weights(
+                    model, settings, base_models=base_models, data=data, check_stop=state.check_stop
+                )
         except Stopped:
             cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
-        if cost is None and cached_head.suits(settings):
+        if cost is None and _engine(settings, resumed) == "frozen":
             features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
             cost = cached_head.train(
                 features, rows, held_out, state=state, best=best, arguments=arguments, resumed=resumed
@@ -161,8 +171,11 @@ def trained(
         if cost is None:
             checkpoints = settings.trainer.gradient_checkpointing
             trainer = ReportingTrainer(
-                TrialCallback(state, evaluate=lambda: scored(held_out)),
+                TrialCallback(state, evaluate=lambda: scored(held_out, state.check_evaluation)),
                 Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
+                best=best,
+                untrained=untrained,
+                resumed=resumed,
                 factors=settings.adapter.learning_rate_factors(),
                 model=model,
                 args=arguments,
@@ -174,8 +187,22 @@ def trained(
         best.restore()
         if not evaluated and not _finite(model):  # an evaluation would have shown it
             state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
-        cost = replace(cost, flops=cost.flops + flops_ahead)
         yield Trained(state, cost, model=model, tokenizer=tokenizer, predict=scored)
+
+
+def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> dict[str, Any] | None:
+    """Return the state of a trial's snapshot if `model` can be trained on from it."""
+    settings, state = trial.settings, opened(trial, device)
+    maker = made_by(_engine(settings, state), settings)
+    return suited(state, trial.number, maker, dict(trainable_weights(model)))
+
+
+def _engine(settings: TrainSettings, resumed: Mapping[str, Any] | None) -> str:
+    """Return `frozen` or `trainer`. A head that needs more of the base than one vector a row goes
+    on with the Trainer."""
+    if not cached_head.suits(settings) or (resumed is not None and resumed["made_by"]["engine"] == "trainer"):
+        return "trainer"
+    return "frozen"
 
 
 def _finite(model: nn.Module) -> bool:

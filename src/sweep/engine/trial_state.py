@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -52,11 +52,15 @@ logger = logging.getLogger(__name__)
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at")
+_COUNTS = (
+    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "flops_ahead",
+    "stopped_early",
+)  # fmt: skip
+_BETWEEN_QUESTIONS = 1.0  # seconds, while an evaluation goes on
 
 
 class Stopped(Exception):
-    """The study has ended the trial before its first step."""
+    """The study has ended the trial before its first step, or while it was evaluated."""
 
 
 class WeightKeeper(Protocol):
@@ -116,6 +120,8 @@ class TrialState:
     loss_sum: float = 0.0  # over steps, up to `logged_at`
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
     logged_at: int = 0
+    flops_ahead: float = 0.0  # floating-point operations before the first step
+    asked: float = field(default_factory=time.monotonic)  # when the study was last asked for a verdict
 
     @classmethod
     def of(
@@ -130,9 +136,11 @@ class TrialState:
         trained_parameters: int = 0,
         stop_after: int | None = None,
         report_snapshot: OnSnapshot = lambda _: None,
+        snapshot_at_end: bool = False,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
-        ends after that step of the schedule, and nothing is evaluated."""
+        ends after that step of the schedule, and nothing is evaluated. `snapshot_at_end` asks for
+        a snapshot after the last step too."""
         steps = total_steps(rows, settings.trainer)
         return cls(
             settings, clock, report_step, report_eval,
@@ -142,7 +150,7 @@ class TrialState:
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
             report_snapshot=report_snapshot,
-            snapshots=SnapshotTimer(settings.snapshot_every),
+            snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
 
     @property
@@ -174,23 +182,32 @@ class TrialState:
         """Take a snapshot and report it, where one is due or the trial was interrupted. `parts`
         returns all that is not in this state: weights, optimizer, place in the data.
 
-        Call it between two steps, after evaluations. What cannot be saved is told once.
+        Call it between two steps and after the last one, after evaluations. What cannot be saved
+        is told once.
         """
         if self.interrupted:
-            wanted = self.snapshots.every is not None and self.step not in (0, self.snapshots.step)
+            wanted = self.snapshots.possible(self.step)
+        elif self.finished:
+            failed = self.failure is not None or self.verdict is not Verdict.CONTINUE
+            wanted = self.snapshots.at_end and not failed and self.snapshots.possible(self.step)
         else:
-            wanted = not self.finished and self.snapshots.due(self.step)
+            wanted = self.snapshots.due(self.step)
         if wanted:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
+
+    def without_snapshots(self, reason: str) -> None:
+        """Take no snapshot of the trial; a warning says why, where it would have had any."""
+        if self.snapshots.every is not None:
+            _warn(f"trials have no snapshots and begin anew after a stop: {reason}")
+            self.snapshots.stop()
 
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
         try:
             snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
         except NotSnapshottable as error:
-            logger.warning("the trial has no snapshots, and begins anew after a stop: %s", error)
-            self.snapshots.stop()
+            self.without_snapshots(str(error))
             return
         self.report_snapshot(snapshot)
         self.snapshots.taken(self.step, time.monotonic() - began)
@@ -216,9 +233,16 @@ class TrialState:
     def check_stop(self) -> None:
         """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
         not."""
-        self.apply(self.report_step(Step(0, self.last_step, 0.0, seconds=self.clock.total())))
+        self.apply(self.report_step(Step(0, self.last_step, self.epoch, seconds=self.clock.total())))
+        self.asked = time.monotonic()
         if self.ended:
             raise Stopped
+
+    def check_evaluation(self) -> None:
+        """Ask as `check_stop` does, at most once a second: call it between the batches of an
+        evaluation. An evaluation that is left is due again when the trial goes on."""
+        if time.monotonic() - self.asked >= _BETWEEN_QUESTIONS:
+            self.check_stop()
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -323,7 +347,8 @@ class TrialState:
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
     ) -> Cost:
-        """Return what the trial took up to now; `flops` are floating-point operations."""
+        """Return what the trial took up to now; `flops` are the floating-point operations since the
+        first step."""
         return Cost(
             seconds=self.clock.total(),
             train_seconds=train_seconds,
@@ -331,7 +356,7 @@ class TrialState:
             steps=self.step,
             samples=self.samples,
             eval_samples=self.eval_samples,
-            flops=flops,
+            flops=flops + self.flops_ahead,
             train_loss=train_loss if train_loss is not None and math.isfinite(train_loss) else None,
             peak_host_bytes=memory.peak_host_bytes(),
             peak_device_bytes=memory.peak_device_bytes(device),
@@ -361,6 +386,7 @@ class TrialState:
         step = Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
         with self.clock.set_aside():
             verdict = self.report_step(step)
+        self.asked = time.monotonic()
         self.apply(verdict)
 
     def _judge(self, verdict: Verdict) -> None:
@@ -387,6 +413,11 @@ class TrialState:
         self.unlogged.zero_()
         self.loss_sum += value
         return value
+
+
+@cache
+def _warn(message: str) -> None:
+    logger.warning(message)
 
 
 def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TypeVar
 
+import torch
 from torch import nn
 from transformers.trainer_utils import check_target_module_exists
 
@@ -30,15 +31,16 @@ from sweep.records.final import Parameters
 T = TypeVar("T")
 
 
-def preflight(settings: TrainSettings, labels: LabelSpace) -> Parameters:
-    """Build the trial's model on the meta device, adapter included, and count it.
+def preflight(settings: TrainSettings, labels: LabelSpace, device: torch.device | None = None) -> Parameters:
+    """Build the trial's model on the meta device, adapter included, and count it. `device` is that
+    of the trial, which may be on another machine; None takes the one in the settings.
 
     Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are
     fetched; what its weights lack (a pooler) then shows on loading only. Raises UserError with
     every fault of model and adapter.
     """
     faults = _missing_parts(settings.adapter)
-    device = _collect(faults, lambda: pick_device(settings.trainer.device))
+    device = device or _collect(faults, lambda: pick_device(settings.trainer.device))
     checkpoint = _collect(faults, lambda: find(settings.model))
     if checkpoint is None:
         raise UserError(faults)

@@ -6,7 +6,9 @@ torch. The rules of a search space are in `sweep.plan.space_checks`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.adapter import METHOD, AdapterConfig
@@ -111,6 +113,29 @@ def _engine(config: Config) -> Iterator[tuple[str, str]]:
     if engine.name == "trainer" and engine.slots not in ("auto", 1):
         rule = f"is {engine.slots}, but engine.name is trainer, which trains one trial at a time"
         yield "engine.slots", f"{rule}; use 1, or engine=auto or engine=packed"
+
+
+def _launcher(config: Config) -> Iterator[tuple[str, str]]:
+    launcher = config.launcher
+    of = {"workers": "local", "address": "ray", "node_ip_address": "ray", "cpus_per_worker": "ray"}
+    for key, name in of.items():
+        value = getattr(launcher, key)
+        if value is not None and launcher.name != name:
+            yield f"launcher.{key}", f"is {value}, but counts only with launcher={name}, and that is {launcher.name}"
+    if launcher.name == "inline":
+        return
+    if find_spec("ray") is None:
+        yield "launcher.name", f"is {launcher.name}, which needs Ray: pip install 'sweep[ray]'"
+    if launcher.name == "ray":
+        yield from _address(launcher.address)
+
+
+def _address(address: str | None) -> Iterator[tuple[str, str]]:
+    rule = "must be HOST:PORT of the head of a Ray cluster, such as 10.0.0.5:6379"
+    if address is None:
+        yield "launcher.address", f"is null, but {rule}"
+    elif not (found := re.fullmatch(r"[\w.-]+:(\d{1,5})", address)) or not 0 < int(found[1]) < 2**16:
+        yield "launcher.address", f"is {address}, but {rule}"
 
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:
@@ -260,6 +285,7 @@ CHECKS: tuple[Check, ...] = (
     _reach,
     _precision,
     _engine,
+    _launcher,
     _own_metrics,
     _metric,
     _study,

@@ -97,6 +97,8 @@ class Cost:
     device: str = ""
     engine: str = ""  # trainer, packed, or frozen for a head on cached features
     trained_parameters: int = 0  # weights that were trained; 0 where that was not recorded
+    host: str = ""  # of the worker; empty where the study's own process trained
+    worker: str = ""  # its name
 
     @property
     def account(self) -> dict[str, float | int | str]:
@@ -112,6 +114,8 @@ class Cost:
             "peak_host_bytes": self.peak_host_bytes,
             "peak_device_bytes": self.peak_device_bytes,
             "device": self.device or None,
+            "host": self.host or None,
+            "worker": self.worker or None,
             "engine": self.engine or None,
             "device_hours": self.device_hours,
         }
@@ -153,6 +157,8 @@ def total(costs: Sequence[Cost]) -> Cost:
         eval_samples=sum(one.eval_samples for one in costs),
         device=_named(one.device for one in costs),
         engine=_named(one.engine for one in costs),
+        host=_named(one.host for one in costs),
+        worker=_named(one.worker for one in costs),
     )
 
 
@@ -187,8 +193,9 @@ class Pruned:
 class Failed:
     """A trial that failed.
 
-    `alone`: it was lost while no other trial was running. `given_up`: its point is not retried,
-    although the reason says nothing about the point.
+    `alone`: it was lost while no other trial was running; `together`: so many trials were lost at
+    once, this one included. `given_up`: its point is not retried, although the reason says nothing
+    about the point.
     """
 
     reason: FailureReason
@@ -198,6 +205,7 @@ class Failed:
     kind: Literal["failed"] = "failed"
     alone: bool = False
     given_up: bool = False
+    together: int = 1
 
     @property
     def again(self) -> bool:

@@ -20,6 +20,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory
 from sweep.engine.trainer import trained
 from sweep.errors import Fault, UserError, first_line
+from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find
 from sweep.plan.plan import Plan
@@ -73,13 +74,12 @@ def memory_notes(config: Config, account: Parameters, device: torch.device) -> l
     return [f"{fault.path} {fault.message}"]
 
 
-def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected | str:
-    """Return an estimate from a few steps of the plan's config on a few of its rows, or why there
-    is none.
+def expected(workspace: Workspace, config: Config, account: Parameters) -> Expected | str:
+    """Return an estimate from a few steps of a config on a few of its rows, or why there is none.
 
     Nothing is kept of the training.
     """
-    config = plan.config
+    device = workspace.base_models.device
     try:
         if not find(config.model).at_hand and config.model.init == "pretrained":
             return "the weights are not here yet"
@@ -88,7 +88,7 @@ def expected(plan: Plan, account: Parameters, device: torch.device) -> Expected 
         rows = _rows_timed(config, account, device)
         if rows == 0:
             return f"a single row takes long on {device.type} with a model of this size"
-        return _timed(config, plan.splits, device, rows)
+        return _timed(config, workspace.splits, device, rows)
     except UserError as error:
         return str(error.faults[0])
     except (RuntimeError, MemoryError) as error:

@@ -14,54 +14,50 @@ import torch
 from omegaconf import OmegaConf
 
 from sweep.config.folders import token_cache
-from sweep.config.schema import Config, TrainerConfig
+from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
 from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
+from sweep.data.labels import LabelSpace
 from sweep.data.splits import Splits
 from sweep.data.template import filled, label_words
 from sweep.data.tokenise import TokenisedData
-from sweep.engine import memory
-from sweep.engine.arguments import device_faults, training_arguments
-from sweep.engine.optimizers import optimizer_faults, optimizer_notes
+from sweep.engine.optimizers import optimizer_notes
 from sweep.engine.packed.architectures import never_packed
 from sweep.engine.packed.loop_choice import Loop, choose_loop
 from sweep.errors import Fault, UserError
-from sweep.model.base_model_cache import pick_device
+from sweep.launch.inline import Inline
+from sweep.launch.launcher import Launcher
+from sweep.launch.workspace import Facts
 from sweep.model.preflight import preflight
-from sweep.model.rows import look
+from sweep.model.rows import look as look_at
 from sweep.model.source import idle
 from sweep.plan.plan import Plan
 from sweep.records.final import Parameters
 from sweep.records.store import Store
-from sweep.study.estimate import estimate_lines, expected, memory_faults, memory_notes
+from sweep.study.estimate import estimate_lines, expected
+from sweep.study.machine import examine, look
 from sweep.study.session import check_place
 from sweep.track.mode import described
 
 
-def prepare(plan: Plan) -> Plan:
+def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     """Check every model and adapter that the search can reach. Return the plan with the values
-    that depend on the machine.
+    that depend on the machine of the trials, which `launcher` asks; None asks this machine.
 
     Raises UserError with all faults, and SystemExit(0) once a dry run has printed its plan. A dry
-    run prints what this machine cannot do instead of refusing it, since the run may be meant for
+    run prints what the machine cannot do instead of refusing it, since the run may be meant for
     another machine.
     """
-    faults: list[Fault] = []
-    machine: list[Fault] = []
-    account = Parameters(0, 0, 0)
-    device = _device(plan.config.trainer, machine)
-    plan, notes = _settled(plan, device)
+    where = launcher or Inline.of(plan)
+    there = where.ask(look)
+    plan, notes = _settled(plan, there.facts)
     configs = _distinct(plan.corners)
-    for config in reversed(configs):
-        machine += device_faults(TrainSettings.of(config), device)
-        try:
-            account = preflight(TrainSettings.of(_on(config, device)), plan.splits.labels)
-            machine += memory_faults(config, account, device)
-            notes += memory_notes(config, account, device)
-        except UserError as error:
-            faults += error.faults
-    faults += _optimizer_faults(plan, device)
+    counted, faults = _counted(configs, plan.splits.labels, torch.device(there.facts.device))
+    found = where.ask(examine, counted, plan.corners)
+    machine = [*there.faults, *found.machine]
+    notes += found.notes
+    faults += found.optimizers
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
         all_of_them = (*faults, *machine)
@@ -76,28 +72,30 @@ def prepare(plan: Plan) -> Plan:
         *_look_at_rows(plan, configs),
     ]
     if dry:
-        check_place(plan, device)
-        found = "this machine cannot run it" if machine else expected(plan, account, device)
-        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, found)))
+        check_place(plan, there.facts.device_name)
+        account = counted[-1][1] or Parameters(0, 0, 0)
+        estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
+        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, estimate)))
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     return plan
 
 
-def _optimizer_faults(plan: Plan, device: torch.device) -> list[Fault]:
-    """Return the faults that optimizers and schedules raise when they are built.
-
-    `device_faults` has those of the machine.
-    """
-    found: list[Fault] = []
-    for corner in plan.corners:
-        trainer = corner.trainer.model_copy(update={"bf16": False, "fp16": False})
-        config = corner.model_copy(update={"trainer": trainer})
-        steps = total_steps(len(plan.splits.train), config.trainer)
-        arguments = training_arguments(TrainSettings.of(config), device, Path("nowhere"))
-        found += [Fault(path, rule) for path, rule in optimizer_faults(config.optimizer, arguments, device, steps)]
-    return list(dict.fromkeys(found))
+def _counted(
+    configs: Sequence[Config], labels: LabelSpace, device: torch.device
+) -> tuple[list[tuple[Config, Parameters | None]], list[Fault]]:
+    """Return the configs from the last to the first with their counted weights, and the faults of
+    models and adapters, which leave weights uncounted."""
+    found: list[tuple[Config, Parameters | None]] = []
+    faults: list[Fault] = []
+    for config in reversed(configs):
+        try:
+            found.append((config, preflight(TrainSettings.of(config), labels, device)))
+        except UserError as error:
+            faults += error.faults
+            found.append((config, None))
+    return found, faults
 
 
 def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
@@ -107,35 +105,20 @@ def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
     """
     data = TokenisedData(plan.splits, token_cache())
     asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
-    found = [look(TrainSettings.of(config), data) for config in asked.values()]
+    found = [look_at(TrainSettings.of(config), data) for config in asked.values()]
     if faults := [fault for one in found for fault in one.faults]:
         raise UserError(faults)
     return list(dict.fromkeys(note for one in found for note in one.notes))
 
 
-def _device(trainer: TrainerConfig, machine: list[Fault]) -> torch.device:
-    """Return the device of the trials, or the CPU if that device is missing, which adds the reason
-    to `machine`."""
-    try:
-        return pick_device(trainer.device)
-    except UserError as error:
-        machine += error.faults
-        return torch.device("cpu")
-
-
-def _on(config: Config, device: torch.device) -> Config:
-    """Return the config with its trials on `device`."""
-    return config.model_copy(update={"trainer": config.trainer.model_copy(update={"device": device.type})})
-
-
-def _settled(plan: Plan, device: torch.device) -> tuple[Plan, list[str]]:
+def _settled(plan: Plan, facts: Facts) -> tuple[Plan, list[str]]:
     """Return the plan with a value for `trainer.bf16=auto`, and notes on it.
 
     The value is that of the study in the run directory, or whether the device supports bf16.
     """
     if all(corner.trainer.bf16 != "auto" for corner in plan.corners):
         return plan, []
-    bf16, why = _has_bf16(device), f"{memory.device_name(device)} has it"
+    bf16, why = facts.has_bf16, f"{facts.device_name} has it"
     store = Store(Path(plan.config.run_dir))
     if (lock := store.lock()) is not None and store.trials():
         began = lock.config.trainer.in_bf16
@@ -146,10 +129,6 @@ def _settled(plan: Plan, device: torch.device) -> tuple[Plan, list[str]]:
         bf16 = began
     plan = plan.settled(bf16=bf16)
     return plan, [f"trainer.bf16 is auto: on, for {why}"] if plan.config.trainer.in_bf16 else []
-
-
-def _has_bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), lines: Sequence[str] = ()) -> str:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import torch
-
 from sweep.config.custom_code import code_state, is_own
-from sweep.config.folders import cache_dir, conf_dir, feature_cache, token_cache
+from sweep.config.folders import cache_dir, conf_dir
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
-from sweep.engine.packed.engine import Packed
 from sweep.engine.protocol import Engine
-from sweep.engine.trainer import OneByOne
 from sweep.errors import UserError
+from sweep.launch.inline import Inline
+from sweep.launch.launcher import Hosted, Launcher, Make, Search
+from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
 from sweep.plan.plan import Plan
@@ -28,7 +26,7 @@ from sweep.provenance import Fingerprint, git_state, machine, now, package_versi
 from sweep.records.lock import Lock
 from sweep.records.recovery import clear_old, recover
 from sweep.records.store import Store
-from sweep.records.trial import TrialPlan, TrialRecord, ranked
+from sweep.records.trial import Outcome, TrialPlan, TrialRecord, ranked
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.optuna_study import check_storage, known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
@@ -39,25 +37,38 @@ from sweep.track.tracker import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A running study: its plan, run directory, tracker, models, data, output and stop flag."""
+    """A running study: its plan, run directory, tracker, launcher, output and stop flag."""
 
     plan: Plan
     store: Store
     tracker: Tracker
-    base_models: BaseModelCache
-    data: TokenisedData
+    launcher: Launcher
     view: View
     stop: StopFlag
 
-    def engine(self) -> Engine:
-        """Return a new engine of the kind that the config names."""
-        config = self.plan.config.engine
-        if config.name == "trainer":
-            return OneByOne(self.base_models, self.data, self._best_dir)
-        return Packed(
-            self.base_models, self.data, self._best_dir, config.slots,
-            most=self.plan.config.study.at_once, announce=config.name == "packed",
-        )  # fmt: skip
+    def engine(self, points: int | None = None) -> Engine:
+        """Return a new engine, wherever it runs. `points` is the number of trials that it is going
+        to be given, where that is known."""
+        return self.launcher.engine(Search(self._best_dir, self._leads, lambda: self.stop.raised, points))
+
+    def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
+        """Make an object where trials are trained (`Launcher.hosted`)."""
+        return self.launcher.hosted(make)
+
+    @property
+    def base_models(self) -> BaseModelCache:
+        """Return the base models of this process."""
+        return self._workspace.base_models
+
+    @property
+    def data(self) -> TokenisedData:
+        """Return the tokenised rows of this process."""
+        return self._workspace.data
+
+    @property
+    def _workspace(self) -> Workspace:
+        assert isinstance(self.launcher, Inline), "trials are trained in this process"
+        return self.launcher.workspace
 
     def best(self) -> TrialRecord | None:
         """Return the completed trial with the best score, in the order of `records.ranked`."""
@@ -85,33 +96,40 @@ class Session:
     def _objective(self) -> Objective:
         return self.plan.config.study.objective
 
+    def _leads(self, trial: TrialPlan, outcome: Outcome) -> bool:
+        """Return whether a trial with this outcome comes before all recorded ones, or before those
+        of the same compared value."""
+        record = TrialRecord(trial.number, trial.params, outcome, trial.command, trial.total_steps, "", "")
+        key = self.plan.config.study.compare_by
+        group = trial.params.get(key) if key else None
+        return self.ranked([*self.store.trials(), record])[group][0] is record
+
     def _best_dir(self, trial: TrialPlan) -> Path | None:
         return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None
 
 
 @contextmanager
-def opened(plan: Plan) -> Iterator[Session]:
+def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
     """Hold the run directory, write or compare its lock file, and open the tracker; close all of
-    them at the end.
+    them at the end. Trials run where `launcher` runs them; None is this process.
 
     Within the context the first Ctrl-C or SIGTERM only sets `session.stop`: the current step is
     finished. Raises UserError if the run directory is in use or holds another experiment, and
     SystemExit(1) if the server of `tracker=mock` lacks a row or run.
     """
-    store = Store(Path(plan.config.run_dir))
+    store, where = Store(Path(plan.config.run_dir)), launcher or Inline.of(plan)
     with store.held(), stop_on_signals() as stop:
-        base_models = BaseModelCache(plan.config.trainer.device, features=feature_cache(), scratch=store.scratch)
-        view = View(plan.config.study, memory=partial(memory.in_use, base_models.device))
+        view = View(plan.config.study, memory=where.memory_in_use)
+        where.tell_by(view.say)
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
-        _write_or_compare(store, _lock(plan, base_models.device), view)
+        _write_or_compare(store, _lock(plan, where.facts().device_name), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
-            data = TokenisedData(plan.splits, token_cache())
-            yield Session(plan, store, tracker, base_models, data, view, stop)
+            yield Session(plan, store, tracker, where, view, stop)
 
 
-def _lock(plan: Plan, device: torch.device) -> Lock:
+def _lock(plan: Plan, device_name: str) -> Lock:
     config, space = plan.config, plan.space.plain()
     models = {corner.model: model_fingerprint(corner.model) for corner in plan.corners}
     every = Fingerprint()
@@ -125,7 +143,7 @@ def _lock(plan: Plan, device: torch.device) -> Lock:
         experiment=fingerprint(parts), config=shown(config), space=space,
         command=plan.command, seeds={"study": config.study.seed, "trainer": config.trainer.seed, "dataset": config.dataset.seed},
         versions={**package_versions(), **code},
-        machine={**machine(), "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"},
+        machine={**machine(), "device": device_name},
         git=replace(git, diff=scrub(git.diff)), data=plan.splits.state, model=model, created=now(),
     )  # fmt: skip
 
@@ -138,16 +156,16 @@ def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
     return {name: code_state(name) for name in names if is_own(name)}
 
 
-def check_place(plan: Plan, device: torch.device | None = None) -> None:
+def check_place(plan: Plan, device_name: str | None = None) -> None:
     """Check the run directory and the storage without writing to them.
 
     Raises UserError if the run directory cannot be written to or holds another experiment, or if
-    the storage cannot be reached. `device` is the device of the trials; None takes the one in the
-    config.
+    the storage cannot be reached. `device_name` is that of the trials' device; None takes the one
+    of this machine.
     """
     store = Store(Path(plan.config.run_dir))
     store.check_place()
-    _resumed_lock(store, _lock(plan, device or pick_device(plan.config.trainer.device)))
+    _resumed_lock(store, _lock(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
 

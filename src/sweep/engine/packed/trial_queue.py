@@ -11,23 +11,17 @@ from sweep.records.trial import Outcome, TrialPlan
 
 @dataclass(slots=True)
 class TrialQueue:
-    """Remembers that the study had no further trial: it is asked again only when a trial has
-    ended."""
+    """A study that has no trial at present may have one later: one that another worker lost, or
+    that other workers have left."""
 
     next_trial: NextTrial
     on_end: OnTrialEnd
-    exhausted: bool = False
 
     def pull(self) -> TrialPlan | None:
         """Return the next trial, None where there is none at present."""
-        if self.exhausted:
-            return None
-        trial = self.next_trial()
-        self.exhausted = trial is None
-        return trial
+        return self.next_trial()
 
     def end(self, trial: TrialPlan, outcome: Outcome) -> None:
-        self.exhausted = False
         self.on_end(trial, outcome)
 
     def close(self, slot: Slot) -> None:

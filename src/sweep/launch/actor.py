@@ -1,0 +1,187 @@
+"""The Ray actor of a worker: it checks that the worker suits the study, and carries messages.
+
+Importing this module loads neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep.config.schema import Config
+    from sweep.data.splits import Splits
+    from sweep.launch.messages import Batch, Reply
+    from sweep.launch.worker import MakeEngine, Worker
+    from sweep.launch.workspace import Facts
+
+_GRACE = 10.0  # seconds from SIGTERM to the end of the process
+_FOLDER = "sweep-worker-"
+_SMALL = 2**16  # bytes that travel within a message
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The config of a worker, and all that must be the same there as on the coordinator.
+
+    `config` holds no secrets. `models` are the fingerprints of the models that the search can
+    reach, by their config as JSON. `folder` and `path` are the working directory of the
+    coordinator and its `sys.path`. `make_engine` replaces the engine of the config.
+    """
+
+    config: Config
+    models: Mapping[str, str]
+    versions: Mapping[str, str]
+    code: str
+    own_code: Mapping[str, str]
+    python: str
+    folder: str
+    path: tuple[str, ...]
+    threads: int = 0  # 0: those that OMP_NUM_THREADS sets
+    make_engine: MakeEngine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a worker cannot train for a study."""
+
+    host: str
+    reasons: tuple[str, ...]
+
+
+class Actor:
+    """A worker process. Ray calls its methods one after the other, in the main thread."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+        self._scratch = Path(tempfile.gettempdir()) / f"{_FOLDER}{os.getpid()}"
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's
+        signal.signal(signal.SIGTERM, lambda *_: self._told_to_end())
+
+    def greet(self, spec: Spec, splits: Splits) -> Facts | Refusal:
+        """Return the facts of the worker's device, or why the worker does not suit the study."""
+        from sweep.launch.code import extend_path
+
+        with suppress(OSError):
+            os.chdir(spec.folder)
+        extend_path(spec.path)
+        if reasons := _unlike(spec):
+            return Refusal(socket.gethostname(), tuple(reasons))
+        return self._facts(spec, splits)
+
+    def _facts(self, spec: Spec, splits: Splits) -> Facts | Refusal:
+        import torch
+
+        from sweep.engine.numerics import tell_libraries
+        from sweep.errors import UserError
+        from sweep.launch.messages import Warned
+        from sweep.launch.worker import Worker
+        from sweep.launch.workspace import Workspace, facts_of
+
+        tell_libraries()
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        _clear_scratch()
+        worker = Worker(Workspace(spec.config, splits, self._scratch), put=_put)
+        if spec.make_engine is not None:
+            worker.make_engine = spec.make_engine
+        try:
+            facts = facts_of(worker.workspace.base_models.device)
+        except UserError as error:
+            return Refusal(socket.gethostname(), tuple(map(str, error.faults)))
+        logging.getLogger("sweep").addHandler(_Forwarded(lambda text: worker.port.tell(Warned(text))))
+        worker.start()
+        self._worker = worker
+        return facts
+
+    def exchange(self, reply: Reply) -> Batch:
+        """Pass on a reply, and return what the worker says."""
+        assert self._worker is not None, "the worker was greeted, and suits the study"
+        return self._worker.exchange(reply)
+
+    def close(self) -> None:
+        """Delete the worker's temporary files."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _told_to_end(self) -> None:
+        host = socket.gethostname()
+        end = Timer(_GRACE, os._exit, (0,))
+        end.daemon = True
+        end.start()
+        if self._worker is not None:
+            self._worker.end(f"its worker on {host} was told to end")
+
+
+def _put(data: bytes) -> Any:
+    """Return what travels within a message in place of many bytes."""
+    import ray
+
+    return data if len(data) < _SMALL else ray.put(data)
+
+
+class _Forwarded(logging.Handler):
+    """Hands warnings to a function, as text."""
+
+    def __init__(self, say: Any) -> None:
+        super().__init__(logging.WARNING)
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
+
+
+def _unlike(spec: Spec) -> list[str]:
+    """Return in what a worker differs from the coordinator."""
+    from sweep.config.custom_code import OwnCodeError
+    from sweep.launch.code import code_fingerprint, differences, own_code, versions
+
+    here = "on the coordinator"
+    found = differences({"python": spec.python}, {"python": python()}, here)
+    found += differences(spec.versions, versions(), here)
+    if spec.code != code_fingerprint():
+        found.append("sweep's own code differs from the coordinator's")
+    try:
+        found += differences(spec.own_code, own_code(spec.own_code), here)
+    except OwnCodeError as error:
+        found.append(f"own code {error}")
+    return found or _unlike_models(spec.models)
+
+
+def _unlike_models(models: Mapping[str, str]) -> list[str]:
+    from sweep.config.schema import ModelConfig
+    from sweep.errors import UserError
+    from sweep.model.source import fingerprint
+
+    found = []
+    for text, known in models.items():
+        model = ModelConfig.model_validate_json(text)
+        try:
+            if fingerprint(model).fingerprint != known:
+                found.append(f"the files of model {model.path or model.config} differ from the coordinator's")
+        except UserError as error:
+            found += map(str, error.faults)
+    return found
+
+
+def python() -> str:
+    """Return the version of Python without its last part."""
+    return platform.python_version().rpartition(".")[0]
+
+
+def _clear_scratch() -> None:
+    """Delete the temporary files of workers of this machine that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        process = folder.name.removeprefix(_FOLDER)
+        if process.isdecimal() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

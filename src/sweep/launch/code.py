@@ -1,0 +1,91 @@
+"""The code that workers run: how it is told apart, and how it gets to them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from sweep.config.custom_code import code_state, is_own, load
+from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.config.schema import Config
+from sweep.provenance import Fingerprint, package_versions
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+# Packages that a worker does not train with; sweep itself is compared by its files.
+_UNUSED = ("sweep", "wandb", "optuna", "evaluate", "hydra-core", "omegaconf")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return a fingerprint of sweep's own code."""
+    total = Fingerprint()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        total.add(str(file.relative_to(PACKAGE))).add_file(file)
+    return total.hex()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that workers train with.
+
+    They are without the part that names a build: a coordinator without a GPU may have PyTorch's
+    build for the CPU.
+    """
+    return {name: version.partition("+")[0] for name, version in package_versions().items() if name not in _UNUSED}
+
+
+def own_names(configs: Iterable[Config]) -> list[str]:
+    """Return the dotted paths of the user's own code that workers run: metrics and adapters."""
+    names = dict.fromkeys(name for config in configs for name in (*config.dataset.metrics, config.adapter.method))
+    return [name for name in names if is_own(name)]
+
+
+def own_code(names: Iterable[str]) -> dict[str, str]:
+    """Return the state of the user's own code by dotted path. Raises OwnCodeError."""
+    return {name: code_state(name) for name in names}
+
+
+def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) -> list[str]:
+    """Return a text for each entry of `ours` that `theirs` lacks or has otherwise."""
+    return [
+        f"{name} is {theirs.get(name, 'missing')} there, and {ours[name]} {whose}"
+        for name in sorted(ours) if theirs.get(name) != ours[name]
+    ]  # fmt: skip
+
+
+def stage(folder: Path, names: Iterable[str]) -> None:
+    """Copy sweep with its configs, and the modules of the user's own code, to a folder that the
+    workers are sent."""
+    target = folder / PACKAGE.name
+    shutil.copytree(PACKAGE, target, ignore=_IGNORED)
+    for shipped in (conf_dir(), sweeps_dir()):
+        if not (target / shipped.name).exists():
+            shutil.copytree(shipped, target / shipped.name, ignore=_IGNORED)
+    for name in names:
+        load(name)
+        _stage_module(folder, name.partition(".")[0])
+
+
+def _stage_module(folder: Path, top: str) -> None:
+    """Copy a module or package of the user's own, unless it is installed: workers need that
+    installed too."""
+    file = getattr(import_module(top), "__file__", None)
+    if file is None or "site-packages" in Path(file).parts or top == PACKAGE.name:
+        return
+    source, target = Path(file), folder / Path(file).name
+    if source.name == "__init__.py":
+        source, target = source.parent, folder / top
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=_IGNORED, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)
+
+
+def extend_path(entries: Iterable[str]) -> None:
+    """Append the folders of another process's `sys.path` that are here too."""
+    sys.path += [entry for entry in entries if entry and entry not in sys.path and Path(entry).exists()]

@@ -1,0 +1,203 @@
+"""A Ray cluster: started on this machine or joined, and left."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.config.schema import Config
+from sweep.config.secrets import secret_names
+from sweep.errors import UserError, first_line
+from sweep.launch.code import PACKAGE, stage
+
+_STORE = 500 * 2**20  # bytes of shared memory for what travels
+_LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
+_OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
+_PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the cluster; `draining` if it is about to go."""
+
+    id: str
+    host: str
+    cpus: int
+    gpus: int
+    draining: bool = False
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    head: tuple[str, int]  # address and port
+    local: bool
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are alive."""
+        import ray
+        from ray._private.state import state
+
+        found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        draining = state.get_draining_nodes()
+        return [
+            Node(
+                node["NodeID"], str(node["NodeManagerHostname"]), int(node["Resources"].get("CPU", 0)),
+                int(node["Resources"].get("GPU", 0)), node["NodeID"] in draining,
+            )
+            for node in found if node["Alive"]
+        ]  # fmt: skip
+
+    def reachable(self) -> bool:
+        """Return whether the head can be reached."""
+        try:
+            with socket.create_connection(self.head, timeout=2.0):
+                return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
+    """Start Ray on this machine, or join the cluster at `launcher.address`; leave it at the end.
+
+    `own` are dotted paths of the user's code that is sent to the workers. The signal handlers stay
+    those of the caller. Raises UserError where Ray cannot be started or joined.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True) as folder:
+        try:
+            with _without_secrets(), _unnamed_command():
+                if config.launcher.name == "local":
+                    _start(config, Path(folder))
+                else:
+                    _join(config, Path(folder), own)
+            signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
+            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+            yield Cluster((host, int(port)), config.launcher.name == "local")
+        finally:
+            with suppress(Exception):
+                ray.shutdown()
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _start(config: Config, folder: Path) -> None:
+    """Start Ray on this machine: it listens on the loopback interface alone."""
+    import ray
+
+    gpus = _gpus(config)
+    workers = config.launcher.workers or gpus or 1
+    if gpus and workers > gpus:
+        rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
+        raise UserError.of("launcher.workers", rule)
+    ray.init(
+        address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
+        logging_level=logging.ERROR, object_store_memory=_STORE, runtime_env={"env_vars": _variables(str(PACKAGE.parent))},
+        _node_ip_address=_LOOPBACK, _temp_dir=str(folder),
+    )  # fmt: skip
+
+
+def _gpus(config: Config) -> int:
+    """Return the number of GPUs of this machine; 0 where trials train on the CPU.
+
+    Raises UserError for trainer.device=cuda without a GPU.
+    """
+    if config.trainer.device == "cpu":
+        return 0
+    import torch
+
+    found = torch.cuda.device_count()
+    if config.trainer.device == "cuda" and not found:
+        raise UserError.of("trainer.device", "is cuda, but torch sees no GPU here; it must be auto or cpu")
+    return found
+
+
+def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
+    """Join a cluster, and send it the code."""
+    import ray
+
+    address = str(config.launcher.address)
+    _check_reachable(address)
+    code = folder / "code"
+    code.mkdir()
+    stage(code, own)
+    options: dict[str, Any] = {}
+    if config.launcher.node_ip_address is not None:
+        options["_node_ip_address"] = config.launcher.node_ip_address
+    try:
+        ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR,
+            runtime_env={"working_dir": str(code), "env_vars": _variables()}, **options,
+        )  # fmt: skip
+    except Exception as error:
+        raise UserError.of("launcher.address", f"is {address}, {_why(error)}") from None
+
+
+def _check_reachable(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OSError as error:
+        rule = f"is {address}, but nothing answers there: {error.strerror or error}"
+        raise UserError.of("launcher.address", f"{rule}; start the head with: ray start --head --port={port}") from None
+
+
+def _why(error: Exception) -> str:
+    """Return why a cluster cannot be joined, in words."""
+    text = str(error)
+    if "Version mismatch" in text or "version mismatch" in text:
+        ours = f"Ray {importlib.metadata.version('ray')}"
+        return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
+    if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
+        rule = "but no Ray node of that cluster runs on this machine; start one without workers"
+        return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({first_line(error)})"
+    return f"which cannot be joined: {_in_one_line(text)}"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())[:400]
+
+
+def _variables(path: str = "") -> dict[str, str]:
+    """Return the environment variables of workers, beside those of their machine."""
+    found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if path:
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
+    return found
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Take keys and passwords out of the environment that Ray's processes inherit, while they are
+    started; those of the hub, by which workers read models, stay."""
+    hidden = {name: os.environ.pop(name) for name in secret_names(os.environ) if name not in _OF_HUB}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _unnamed_command() -> Iterator[None]:
+    """Keep the command line, which may hold a password, out of Ray's list of jobs."""
+    from ray._private import utils
+
+    usual = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: "sweep"
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = usual

@@ -1,0 +1,352 @@
+"""Workers as Ray actors: they are placed on the nodes of a cluster as these come, and lost with
+them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweep.config.secrets import shown
+from sweep.data.splits import Splits
+from sweep.errors import Fault, UserError, first_line
+from sweep.launch.actor import Actor, Refusal, Spec
+from sweep.launch.lost import raise_remote
+from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
+from sweep.launch.ray_cluster import Cluster, Node
+from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
+from sweep.records.trial import TrialPlan
+
+_LOOK = 1.0  # seconds between two looks at the nodes
+_CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
+_COMING = 60.0  # seconds in which a worker that was placed is expected to be there
+_LOSSES = 3  # in a row, without a word from the worker, until its place is given up
+_REST = 120.0  # seconds until a node whose worker was told to end is given another
+
+Place = tuple[str, int]  # the id of a node, and a number
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The number of workers of a node, and their parts of it."""
+
+    gpu: bool
+    cpus: int | None = None  # of a worker on the CPU; None: all of a node
+    threads: int | None = None  # None: those of `cpus`
+    only: int | None = None  # workers in all
+
+    def workers(self, node: Node) -> int:
+        """Return the number of workers of a node."""
+        if node.draining:
+            return 0
+        if self.gpu:
+            return node.gpus
+        return node.cpus // self.cpus if self.cpus else min(node.cpus, 1)
+
+    def cores(self, node: Node) -> int:
+        """Return the cores that each worker of a node takes."""
+        if self.gpu:
+            return min(1, node.cpus)
+        return self.cpus or node.cpus
+
+    def threads_on(self, node: Node) -> int:
+        """Return the threads of each worker of a node."""
+        if self.threads is not None:
+            return self.threads
+        return max(1, node.cpus // max(node.gpus, 1)) if self.gpu else self.cores(node)
+
+
+@dataclass(eq=False, slots=True)
+class _Seat:
+    """An actor, and the member that it is once it was greeted."""
+
+    actor: Any
+    place: Place
+    host: str
+    since: float
+    member: Member | None = None
+
+
+@dataclass(slots=True)
+class RayTeam:
+    """A `Team` of Ray actors. All calls come from one thread.
+
+    Actors are placed on each node that is there, and on those that join. One that cannot be placed
+    yet waits, and costs nothing. `wait` bounds the seconds without any worker.
+    """
+
+    cluster: Cluster
+    shape: Shape
+    spec: Spec
+    splits: Splits
+    wait: float
+    say: Callable[[str], None]
+    members: list[Member] = field(default_factory=list)
+    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)  # reasons by host
+    _seats: dict[Place, _Seat] = field(default_factory=dict)
+    _of: dict[Member, _Seat] = field(default_factory=dict)
+    _pending: dict[Any, _Seat] = field(default_factory=dict)  # by the reference to what comes
+    _snapshots: dict[Any, tuple[_Seat, Saved]] = field(default_factory=dict)  # by the reference to their bytes
+    _files: dict[Any, tuple[_Seat, Batch]] = field(default_factory=dict)  # likewise
+    _closed: dict[Place, float] = field(default_factory=dict)  # places without a worker, until when
+    _losses: dict[Place, int] = field(default_factory=dict)
+    _ready: list[Event] = field(default_factory=list)
+    _looked: float = 0.0
+    _head_seen: float = field(default_factory=time.monotonic)
+    _alone_since: float = field(default_factory=time.monotonic)
+    _nodes: list[Node] = field(default_factory=list)
+    _sent: Any = None  # the reference to the rows
+
+    @property
+    def expected(self) -> int:
+        """Return the number of workers that are there or were placed a short time ago."""
+        now = time.monotonic()
+        coming = [seat for seat in self._seats.values() if seat.member is None and now - seat.since < _COMING]
+        return len(self.members) + len(coming)
+
+    def send(self, member: Member, reply: Reply) -> None:
+        seat = self._of.get(member)
+        if seat is None:
+            self._ready.append(Lost(member, "it was lost meanwhile"))
+            return
+        answer = reply.answer
+        if isinstance(answer, TrialPlan):
+            reply = replace(reply, answer=_without_secrets(answer))
+        leave = reply.leave or member.leaving
+        self._pending[seat.actor.exchange.remote(replace(reply, leave=leave))] = seat
+
+    def events(self, timeout: float) -> list[Event]:
+        import ray
+
+        self._look()
+        if not self._ready:
+            waited = [*self._pending, *self._snapshots, *self._files]
+            if waited:
+                first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
+                found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if first else ([], [])
+                for reference in found:
+                    self._arrived(reference)
+            else:
+                time.sleep(min(timeout, 0.1))
+        ready, self._ready = self._ready, []
+        self._check_alone()
+        return ready
+
+    def release(self, member: Member) -> None:
+        """Let a worker go that was told to end; its node rests."""
+        seat = self._of.get(member)
+        if seat is not None:
+            self._forget(seat)
+            self._closed[seat.place] = time.monotonic() + _REST
+
+    def close(self) -> None:
+        """End all workers."""
+        import ray
+
+        closing = [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]
+        if closing and self.cluster.reachable():
+            ray.wait(closing, num_returns=len(closing), timeout=2.0)
+            for seat in self._seats.values():
+                ray.kill(seat.actor)
+
+    def _look(self) -> None:
+        """Place workers on nodes that have room, and note what is gone."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked = now
+        if not self.cluster.reachable():
+            if now - self._head_seen > _CUT_OFF:
+                self._ready.append(
+                    Severed(f"the head of the Ray cluster at {':'.join(map(str, self.cluster.head))} is gone")
+                )
+            return
+        self._head_seen = now
+        self._nodes = self.cluster.nodes()
+        for node in self._nodes:
+            if node.draining:
+                self._drain(node)
+            for index in range(self.shape.workers(node)):
+                place = (node.id, index)
+                full = self.shape.only is not None and len(self._seats) >= self.shape.only
+                if place not in self._seats and now >= self._closed.get(place, 0.0) and not full:
+                    self._place(node, place)
+
+    def _drain(self, node: Node) -> None:
+        for place, seat in self._seats.items():
+            if place[0] == node.id and seat.member is not None:
+                seat.member.leaving = True
+
+    def _place(self, node: Node, place: Place) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        if self._sent is None:
+            self._sent = ray.put(replace(self.splits, test=None))
+        threads = self.shape.threads_on(node)
+        actor: Any = ray.remote(Actor).options(
+            num_cpus=self.shape.cores(node), num_gpus=int(self.shape.gpu), max_restarts=0, max_task_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        ).remote()  # fmt: skip
+        seat = self._seats[place] = _Seat(actor, place, node.host, time.monotonic())
+        self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = seat
+
+    def _arrived(self, reference: Any) -> None:
+        """Take in what a worker said or sent, or its loss."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        if reference in self._snapshots:
+            self._bring(reference)
+            return
+        if reference in self._files:
+            self._bring_files(reference)
+            return
+        if (seat := self._pending.pop(reference, None)) is None:
+            return
+        try:
+            self._take_in(seat, ray.get(reference))
+        except RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, BaseException) else error
+            if seat.member is not None:
+                raise_remote(cause, str(error))
+            self._refuse(seat, (f"{type(cause).__name__}: {first_line(cause)}",))
+        except RayError as error:
+            self._lose(seat, _why(error))
+
+    def _bring(self, reference: Any) -> None:
+        """Pass on a snapshot, unless its worker died before it was fetched."""
+        import ray
+        from ray.exceptions import RayError
+
+        seat, message = self._snapshots.pop(reference)
+        with suppress(RayError):
+            data = ray.get(reference)
+            if seat.member is not None:
+                self._ready.append(Brought(seat.member, replace(message, data=data)))
+
+    def _bring_files(self, reference: Any) -> None:
+        """Pass on a batch that ends with files. Where their worker died, its loss is told by the
+        next message to it."""
+        import ray
+        from ray.exceptions import RayError
+
+        seat, batch = self._files.pop(reference)
+        try:
+            last = replace(batch.messages[-1], data=ray.get(reference))
+        except RayError as error:
+            self._lose(seat, _why(error))
+        else:
+            self._deliver(seat, replace(batch, messages=(*batch.messages[:-1], last)))
+
+    def _take_in(self, seat: _Seat, found: Any) -> None:
+        if isinstance(found, Batch):
+            self._heard(seat, found)
+        elif isinstance(found, Refusal):
+            self._refuse(seat, found.reasons)
+        else:
+            seat.member = Member(f"{seat.host}/{seat.place[1]}", found)
+            self.members.append(seat.member)
+            self._of[seat.member] = seat
+            self._ready.append(Joined(seat.member))
+
+    def _heard(self, seat: _Seat, batch: Batch) -> None:
+        """Pass on a batch. Bytes that are not in it are fetched beside it: snapshots come before
+        the end of their trial, files with the batch itself."""
+        import ray
+
+        assert seat.member is not None
+        seat.member.memory = batch.memory
+        seat.member.leaving = seat.member.leaving or batch.leaving
+        self._losses.pop(seat.place, None)
+        for message in batch.messages:
+            if isinstance(message, Saved) and isinstance(message.data, ray.ObjectRef):
+                self._snapshots[message.data] = seat, message
+            elif isinstance(message, Ended | Done):
+                for reference in [one for one, (whose, _) in self._snapshots.items() if whose is seat]:
+                    self._bring(reference)
+        kept = tuple(
+            one for one in batch.messages if not (isinstance(one, Saved) and isinstance(one.data, ray.ObjectRef))
+        )
+        last = kept[-1] if kept else None
+        if isinstance(last, Files) and isinstance(last.data, ray.ObjectRef):
+            self._files[last.data] = seat, replace(batch, messages=kept)
+        else:
+            self._deliver(seat, replace(batch, messages=kept))
+
+    def _deliver(self, seat: _Seat, batch: Batch) -> None:
+        assert seat.member is not None
+        self._ready.append(Heard(seat.member, batch))
+
+    def _refuse(self, seat: _Seat, reasons: tuple[str, ...]) -> None:
+        import ray
+
+        self._seats.pop(seat.place)
+        self._closed[seat.place] = float("inf")
+        if seat.host not in self.refused:
+            self.say(f"the worker on {seat.host} is not used: {'; '.join(reasons)}")
+        self.refused[seat.host] = reasons
+        ray.kill(seat.actor)
+
+    def _lose(self, seat: _Seat, why: str) -> None:
+        self._forget(seat)
+        losses = self._losses[seat.place] = self._losses.get(seat.place, 0) + 1
+        if losses >= _LOSSES:
+            self._closed[seat.place] = float("inf")
+            self.refused[seat.host] = (f"it died {losses} times in a row: {why}",)
+        if seat.member is not None:
+            self._ready.append(Lost(seat.member, why))
+
+    def _forget(self, seat: _Seat) -> None:
+        if self._seats.get(seat.place) is seat:
+            self._seats.pop(seat.place)
+        if seat.member is not None and seat.member in self._of:
+            self.members.remove(seat.member)
+            self._of.pop(seat.member)
+
+    def _check_alone(self) -> None:
+        """Raise UserError where no worker has been there for too long, or none can come."""
+        now = time.monotonic()
+        if self.members or now - self._head_seen > _LOOK * 5:
+            self._alone_since = now
+            return
+        if self._ready:
+            return
+        hopeless = self.refused and not self._seats
+        if hopeless or now - self._alone_since > self.wait:
+            raise UserError(self._faults())
+
+    def _faults(self) -> list[Fault]:
+        """Return why there is no worker: refusals, or what those that were placed wait for."""
+        refused = [f"the worker on {host} is not used: {'; '.join(why)}" for host, why in self.refused.items()]
+        takes = "a GPU" if self.shape.gpu else f"{self.shape.cpus or 'all'} CPU cores of a node"
+        late = f"no worker came for {self.wait:g} s (launcher.wait)"
+        if self._seats:
+            hosts = ", ".join(sorted({seat.host for seat in self._seats.values()}))
+            refused.append(f"{late}: one that takes {takes} waits for room, or for Ray to start it, on {hosts}")
+        elif not refused:
+            nodes = [f"{node.host} ({node.cpus} CPU cores, {node.gpus} GPUs)" for node in self._nodes]
+            refused.append(f"{late}: each takes {takes}, and the cluster has: {', '.join(nodes) or 'no node'}")
+        return [Fault("launcher", each) for each in refused]
+
+
+def _without_secrets(plan: TrialPlan) -> TrialPlan:
+    """Return the plan without passwords of the storage and the trackers, which no worker needs."""
+    known = shown(plan.config)
+    return replace(plan, config=plan.config.model_copy(update={"study": known.study, "tracker": known.tracker}))
+
+
+def _why(error: Exception) -> str:
+    """Return why an actor is gone, in a few words."""
+    text = " ".join(str(error).split())
+    for sign, why in (
+        ("node", "its node is gone"),
+        ("SIGKILL", "its process was killed"),
+        ("OOM", "its memory ran out"),
+    ):
+        if sign in text:
+            return why
+    return type(error).__name__

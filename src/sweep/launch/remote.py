@@ -1,0 +1,178 @@
+"""The launchers `local` and `ray`: engines run on workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sweep.config.schema import Config
+from sweep.config.secrets import shown
+from sweep.engine.protocol import Engine
+from sweep.errors import Interrupted
+from sweep.launch.actor import Spec, python
+from sweep.launch.code import code_fingerprint, own_code, own_names, versions
+from sweep.launch.launcher import Hosted, Make, Search
+from sweep.launch.lost import WorkerLostError, raise_remote
+from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order, Reply, Warned
+from sweep.launch.ray_cluster import Cluster, connected
+from sweep.launch.ray_team import RayTeam, Shape
+from sweep.launch.remote_engine import RemoteEngine
+from sweep.launch.team import Heard, Lost, Member, Severed, Team
+from sweep.launch.worker import MakeEngine
+from sweep.launch.workspace import Facts, Workspace
+from sweep.model.source import fingerprint
+from sweep.plan.plan import Plan
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_TURN = 1.0  # seconds
+
+
+@dataclass(slots=True)
+class Lines:
+    """Where lines for the user are printed, which may change."""
+
+    printed: Callable[[str], None]
+
+    def say(self, line: str) -> None:
+        self.printed(line)
+
+
+@dataclass
+class Remote:
+    """Runs engines on the workers of a team. `limit` is the most trials that run at once."""
+
+    team: Team
+    lines: Lines
+    limit: int | None = None
+    inline: bool = False
+
+    def facts(self) -> Facts:
+        return self._idle().facts
+
+    def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            try:
+                found: T = self._ordered(self._idle(), Answer(question, args, kwargs))
+                return found
+            except WorkerLostError as error:
+                self.lines.say(str(error))
+
+    def engine(self, search: Search) -> Engine:
+        return RemoteEngine(self.team, search, self.limit, self.lines.say)
+
+    @contextmanager
+    def hosted(self, make: Make) -> Iterator[Hosted]:
+        member = self._idle()
+        self._ordered(member, Open(make))
+        there = _There(self, member)
+        yield there
+        if not there.lost:
+            self._ordered(member, Close())
+
+    def memory_in_use(self) -> int:
+        return sum(member.memory for member in self.team.members)
+
+    def tell_by(self, say: Callable[[str], None]) -> None:
+        self.lines.printed = say
+
+    def _idle(self) -> Member:
+        """Return a worker; wait for one where there is none."""
+        while True:
+            if found := [member for member in self.team.members if not member.leaving]:
+                return found[0]
+            for event in self.team.events(_TURN):
+                if isinstance(event, Severed):
+                    raise Interrupted(f"{event.why}. What was recorded is kept; the same command goes on from there.")
+
+    def _ordered(self, member: Member, order: Order, callbacks: object | None = None) -> Any:
+        """Return what a worker's order gives. Raises its error, and WorkerLostError."""
+        self.team.send(member, Reply(order=order))
+        while True:
+            for event in self.team.events(_TURN):
+                match event:
+                    case Heard(member=one, batch=batch) if one is member:
+                        answer: Any = None
+                        for message in batch.messages:
+                            match message:
+                                case Done(value=value, error=None):
+                                    return value
+                                case Done(error=BaseException() as error, trace=trace):
+                                    raise_remote(error, trace)
+                                case Called(method=method, args=args):
+                                    answer = getattr(callbacks, method)(*args)
+                                case Warned(text=text):
+                                    self.lines.say(text)
+                        self.team.send(member, Reply(answer))
+                    case Lost(member=one, why=why) if one is member:
+                        raise WorkerLostError(member.facts.host, why)
+                    case Severed(why=why):
+                        raise Interrupted(f"{why}. What was recorded is kept; the same command goes on from there.")
+
+
+@dataclass(slots=True)
+class _There:
+    """An object that a worker hosts."""
+
+    remote: Remote
+    member: Member
+    lost: bool = False
+
+    def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
+        try:
+            return self.remote._ordered(self.member, Call(method, args, callbacks is not None), callbacks)
+        except WorkerLostError:
+            self.lost = True
+            raise
+
+
+@contextmanager
+def launched_remotely(
+    plan: Plan, say: Callable[[str], None], make_engine: MakeEngine | None = None
+) -> Iterator[Remote]:
+    """Start or join Ray, and end its workers at the end. Raises UserError where that fails."""
+    config = plan.config
+    names = own_names((config, *plan.corners))
+    with connected(config, names) as cluster:
+        lines, spec = Lines(say), _spec(plan, names, make_engine)
+        team = RayTeam(cluster, _shape(config, cluster), spec, plan.splits, config.launcher.wait, lines.say)
+        try:
+            yield Remote(team, lines, config.study.at_once if config.engine.slots == "auto" else None)
+        finally:
+            team.close()
+
+
+def _shape(config: Config, cluster: Cluster) -> Shape:
+    """Return how workers are laid out: on GPUs where trials may use them and the cluster has any,
+    else on the CPU."""
+    device, launcher = config.trainer.device, config.launcher
+    nodes = cluster.nodes()
+    gpu = device == "cuda" or (device == "auto" and any(node.gpus for node in nodes))
+    if not cluster.local:
+        return Shape(gpu, launcher.cpus_per_worker)
+    there = sum(node.gpus if gpu else node.cpus for node in nodes)
+    threads = max(1, _cores() // max(there, 1))
+    return Shape(gpu, cpus=1, threads=threads, only=launcher.workers or None)
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
+    known, models = shown(plan.config), {}
+    for config in (plan.config, *plan.corners):
+        if (text := config.model.model_dump_json()) not in models:
+            models[text] = fingerprint(config.model).fingerprint
+    return Spec(
+        config=plan.config.model_copy(update={"study": known.study, "tracker": known.tracker}),
+        models=models, versions=versions(), code=code_fingerprint(), own_code=own_code(names), python=python(),
+        folder=str(Path.cwd()), path=tuple(sys.path), make_engine=make_engine,
+    )  # fmt: skip

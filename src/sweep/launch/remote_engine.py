@@ -1,0 +1,269 @@
+"""The engine of a study whose trials are trained by the engines of workers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
+from sweep.errors import Interrupted
+from sweep.launch.launcher import Search
+from sweep.launch.lost import raise_remote
+from sweep.launch.messages import (
+    Asks,
+    Done,
+    Ended,
+    Evaluated,
+    Files,
+    Key,
+    Message,
+    Reply,
+    RunEngine,
+    Saved,
+    Stepped,
+    Warned,
+    key_of,
+)
+from sweep.launch.sharing import Load, may_have
+from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
+from sweep.launch.worker import unpack
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, TrialPlan, Verdict
+
+_TURN = 1.0  # seconds between two looks at the stop flag
+_GRACE = 20.0  # seconds for workers to hand back their trials after the connection is lost
+
+
+@dataclass(slots=True)
+class _Remote:
+    """A trial on a worker. `outcome` is that of one whose files are on their way."""
+
+    plan: TrialPlan
+    evals: list[EvalPoint] = field(default_factory=list)
+    seconds: float = 0.0
+    outcome: Outcome | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Hand:
+    """A worker as the engine knows it. It works from an order to run an engine to its end."""
+
+    member: Member
+    load: Load = field(default_factory=Load)
+    trials: dict[Key, _Remote] = field(default_factory=dict)
+    verdicts: dict[Key, Verdict] = field(default_factory=dict)
+    works: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEngine:
+    """An `Engine` over all workers of a team: each runs an engine of its own.
+
+    Trials are shared out fairly, and no more than `limit` run at once. A worker that dies loses
+    its trials; others are taken in as they come. `say` prints a line.
+    """
+
+    team: Team
+    search: Search
+    limit: int | None = None
+    say: Callable[[str], None] = print
+
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None:
+        """Train trials until there is none left and no worker trains.
+
+        Raises the error of a worker's engine, and Interrupted where all workers were cut off.
+        """
+        _Run(self, next_trial, on_step, on_eval, on_end, on_snapshot).loop()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of the engine, in one thread: its callbacks, and what is known of the workers."""
+
+    engine: RemoteEngine
+    next_trial: NextTrial
+    on_step: OnTrialStep
+    on_eval: OnTrialEval
+    on_end: OnTrialEnd
+    on_snapshot: OnTrialSnapshot
+    hands: dict[Member, _Hand] = field(default_factory=dict)
+    points: int | None = field(init=False)  # still to be given out
+    to_wake: float = math.inf  # idle workers that may find a trial to train
+    dry: bool = False  # the study has no trial at present
+    severed: str = ""
+    severed_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.points = self.engine.search.points
+
+    def loop(self) -> None:
+        for member in self.engine.team.members:
+            self.hands[member] = _Hand(member)
+        while True:
+            self._wake()
+            if not self.to_wake and not any(hand.works for hand in self.hands.values()):
+                break
+            for event in self.engine.team.events(_TURN):
+                match event:
+                    case Joined(member=member):
+                        self.hands[member] = _Hand(member)
+                        self.to_wake = max(self.to_wake, 1)
+                    case Heard(member=member, batch=batch) if member in self.hands:
+                        self._heard(self.hands[member], batch.messages)
+                    case Brought(member=member, message=message) if member in self.hands:
+                        self._saved(self.hands[member], message)
+                    case Lost(member=member, why=why):
+                        self._lost(member, why)
+                    case Severed(why=why) if not self.severed:
+                        self.severed, self.severed_at = why, time.monotonic()
+                        self.engine.say(f"{why}: the trials are put away")
+            if self._stops():
+                self.to_wake = 0
+            if self.severed and time.monotonic() - self.severed_at > _GRACE:
+                break
+        if self.severed:
+            self._end_severed()
+
+    def _stops(self) -> bool:
+        return bool(self.severed) or self.engine.search.stopping()
+
+    def _wake(self) -> None:
+        """Let idle workers run an engine, as long as there may be trials for them."""
+        for hand in self.hands.values():
+            if self.to_wake and not hand.works and not hand.member.leaving:
+                self.to_wake -= 1
+                hand.works, hand.load = True, Load()
+                self.engine.team.send(hand.member, Reply(order=RunEngine()))
+
+    def _heard(self, hand: _Hand, messages: tuple[Message, ...]) -> None:
+        answer: Any = None
+        for message in messages:
+            match message:
+                case Stepped(key=key, step=step):
+                    self._stepped(hand, key, step)
+                case Evaluated(key=key, point=point):
+                    trial = hand.trials[key]
+                    trial.evals.append(point)
+                    answer = self.on_eval(trial.plan, point)
+                case Saved():
+                    self._saved(hand, message)
+                case Asks():
+                    answer = self._next(hand)
+                case Ended(key=key, outcome=outcome):
+                    answer = self._ended(hand, key, outcome)
+                case Files(key=key, data=data):
+                    self._end_with_files(hand, key, data)
+                case Warned(text=text):
+                    self.engine.say(text)
+                case Done(error=error, trace=trace):
+                    self._done(hand, error, trace)
+                    return
+        more = not self._stops() and not self.dry and (not hand.load.refused or self._may_have(hand))
+        reply = Reply(answer, dict(hand.verdicts), more=more, leave=self._stops())
+        self.engine.team.send(hand.member, reply)
+
+    def _stepped(self, hand: _Hand, key: Key, step: Any) -> None:
+        trial = hand.trials.get(key)
+        if trial is None:  # a step that came after the trial's end
+            return
+        trial.seconds = step.seconds
+        hand.load.stepped()
+        if (verdict := self.on_step(trial.plan, step)) is not Verdict.CONTINUE:
+            hand.verdicts[key] = verdict
+
+    def _saved(self, hand: _Hand, message: Saved) -> None:
+        if message.key in hand.trials:
+            self.on_snapshot(hand.trials[message.key].plan, Snapshot(message.data))
+
+    def _next(self, hand: _Hand) -> TrialPlan | None:
+        if self._stops():
+            return None
+        plan = self.next_trial() if (allowed := self._may_have(hand)) else None
+        if plan is None:
+            self.dry = self.dry or allowed
+            hand.load.refused = True
+            if self.dry or not hand.load.held:
+                self.to_wake = 0  # until a trial ends
+            return None
+        hand.load.given()
+        hand.trials[key_of(plan)] = _Remote(plan)
+        if self.points is not None:
+            self.points = max(self.points - 1, 0)
+        self.to_wake = max(self.to_wake, 1)
+        return plan
+
+    def _may_have(self, hand: _Hand) -> bool:
+        loads = [each.load for each in self.hands.values() if each.works]
+        left = None if self.points is None else self.points + sum(load.held for load in loads)
+        coming = max(self.engine.team.expected - len(self.hands), 0)
+        return may_have(hand.load, loads, coming=coming, points=left, limit=self.engine.limit)
+
+    def _ended(self, hand: _Hand, key: Key, outcome: Outcome) -> bool:
+        """End a trial, unless the files of its adapters are wanted first. Return whether they
+        are."""
+        trial, search = hand.trials[key], self.engine.search
+        trial.outcome = self._placed(hand.member, outcome)
+        wanted = isinstance(outcome, Completed) and search.best_dir(trial.plan) is not None
+        if wanted and search.leads(trial.plan, trial.outcome):
+            return True
+        self._end(hand, key, trial.outcome)
+        return False
+
+    def _end_with_files(self, hand: _Hand, key: Key, data: bytes) -> None:
+        trial = hand.trials[key]
+        folder = self.engine.search.best_dir(trial.plan)
+        assert folder is not None and trial.outcome is not None, "the files were asked for"
+        unpack(data, folder.parent)
+        self._end(hand, key, trial.outcome)
+
+    def _end(self, hand: _Hand, key: Key, outcome: Outcome) -> None:
+        trial = hand.trials.pop(key)
+        hand.verdicts.pop(key, None)
+        hand.load.ended()
+        self.to_wake, self.dry = max(self.to_wake, 1), False
+        self.on_end(trial.plan, outcome)
+
+    def _placed(self, member: Member, outcome: Outcome) -> Outcome:
+        cost = replace(outcome.cost, host=member.facts.host, worker=member.name)
+        return replace(outcome, cost=cost)
+
+    def _done(self, hand: _Hand, error: BaseException | None, trace: str) -> None:
+        hand.works = False
+        if error is not None:
+            raise_remote(error, trace)
+        if hand.member.leaving:
+            self.hands.pop(hand.member)
+            self.engine.team.release(hand.member)
+            self.engine.say(f"the worker on {hand.member.facts.host} leaves; its trials go on elsewhere")
+
+    def _lost(self, member: Member, why: str) -> None:
+        hand = self.hands.pop(member, None)
+        if hand is None:
+            return
+        self.engine.say(f"the worker on {member.facts.host} died: {why}")
+        for key in list(hand.trials):
+            trial = hand.trials[key]
+            message = f"its worker on {member.facts.host} died: {why}"
+            self._end(hand, key, trial.outcome or self._unfinished(member, trial, FailureReason.LOST, message))
+
+    def _end_severed(self) -> None:
+        for hand in self.hands.values():
+            for key, trial in list(hand.trials.items()):
+                reason = FailureReason.INTERRUPTED
+                self._end(hand, key, trial.outcome or self._unfinished(hand.member, trial, reason, self.severed))
+        raise Interrupted(f"{self.severed}. What was recorded is kept; the same command goes on from there.")
+
+    def _unfinished(self, member: Member, trial: _Remote, reason: FailureReason, message: str) -> Failed:
+        facts = member.facts
+        cost = Cost(seconds=trial.seconds, device=facts.device_name, host=facts.host, worker=member.name)
+        return Failed(reason, message, tuple(trial.evals), cost)
