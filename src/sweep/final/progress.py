@@ -38,13 +38,15 @@ class Progress:
     key: str
     rows: list[Step | EvalPoint] = field(default_factory=list)
     step: int = 0  # of the snapshot; 0 without one
+    stopped: bool = False  # an earlier process began it
 
     @classmethod
     def of(cls, store: Store, key: str, plan: TrialPlan, *, say: Callable[[str], None]) -> Progress:
         """Return what an earlier process left of the same training, or an empty progress."""
         found = cls(store.root / FOLDER / key, Snapshots(store.root, say=say), key)
         mark, same = found.folder / "training", _same(plan)
-        if not mark.exists() or mark.read_text() != same:
+        found.stopped = mark.exists() and mark.read_text() == same
+        if not found.stopped:
             found.drop()
             write_whole(mark, same)
         found.rows, found.step = mended_rows(found.folder), found.snapshots.step(key)

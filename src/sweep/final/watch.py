@@ -32,7 +32,7 @@ class Watch:
             run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.rows))
         else:
             run = session.tracker.open(plan, job_type)
-        session.view.begin(plan, title, since=progress.step if progress.address else None)
+        session.view.begin(plan, title, since=progress.step if progress.stopped else None)
         if run.address != progress.address:
             progress.note_run(run.address)
         return cls(session, run, title, progress)
