@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
@@ -110,9 +110,9 @@ class _Writer:
         match value:
             case None | bool() | int() | float() | str():
                 return value
-            case Tensor():
+            case Tensor() if type(value) in (Tensor, nn.Parameter):
                 return {_TENSOR: self._name(value), "on": value.device.type}
-            case Mapping():
+            case Mapping() if not any(isinstance(key, Tensor) for key in value):
                 return {
                     _DICT: [[self.plain(key, path), self.plain(one, f"{path}.{key}")] for key, one in value.items()]
                 }
