@@ -33,6 +33,7 @@ from sweep.engine.evaluation import Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
+from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.base_model_cache import BaseModelCache
@@ -147,6 +148,7 @@ class CachedHeadLoop:
 
     def _parts(self) -> dict[str, Any]:
         return {
+            ENGINE: "frozen",
             "weights": dict(trainable_weights(self.head.classifier)),
             "best": self.best.state_dict(),
             "steps": self.steps.state_dict(),

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Packages that hold the arithmetic of a training, or the layout of its state.
 _ARITHMETIC = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+ENGINE = "engine"  # the key of the engine's name in a state
+_ENGINES = {"packed": "the packed engine", "frozen": "the loop over cached features", "trainer": "the Trainer"}
 _DICT, _TUPLE, _TENSOR = "dict", "tuple", "tensor"
 
 
@@ -40,16 +42,25 @@ def encode(state: Mapping[str, Any], step: int) -> Snapshot:
     return Snapshot(save(tree.tensors, {VERSION: str(FORMAT), STEP: str(step), STATE: text, PACKAGES: _packages()}))
 
 
-def opened(plan: TrialPlan, device: torch.device) -> dict[str, Any] | None:
+def opened(plan: TrialPlan, device: torch.device, *engines: str) -> dict[str, Any] | None:
     """Return the state of a plan's snapshot. None where it has none, or one that cannot be gone on
-    from: a warning says why."""
+    from: a warning says why. `engines`, named as in `Cost`, are those whose snapshots may be gone
+    on from: engines draw dropout in ways of their own, and a trial trained by two of them would be
+    repeated by none."""
     if plan.snapshot is None:
         return None
     try:
-        return decode(plan.snapshot, device)
+        state = decode(plan.snapshot, device)
+        if (former := state.get(ENGINE)) not in engines:
+            raise BrokenSnapshotError(f"was taken by {_said(former)}, and now {_said(engines[0])} trains it")
     except BrokenSnapshotError as error:
         logger.warning("trial %d begins anew: its snapshot %s", plan.number, error)
         return None
+    return state
+
+
+def _said(engine: object) -> str:
+    return _ENGINES.get(str(engine), f"the engine {engine}")
 
 
 def decode(snapshot: Snapshot, device: torch.device) -> dict[str, Any]:

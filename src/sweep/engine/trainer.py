@@ -145,7 +145,8 @@ def trained(
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
             report_snapshot=on_snapshot,
         )  # fmt: skip
-        arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device)
+        engine = "frozen" if cached_head.suits(settings) else "trainer"
+        arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device, engine)
         flops_ahead, cost = 0.0, None
         try:
             flops_ahead = set_first_weights(
@@ -153,7 +154,7 @@ def trained(
             )
         except Stopped:
             cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
-        if cost is None and cached_head.suits(settings):
+        if cost is None and engine == "frozen":
             features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
             cost = cached_head.train(
                 features, rows, held_out, state=state, best=best, arguments=arguments, resumed=resumed

@@ -27,7 +27,8 @@ from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import NotSnapshottable, encode
-from sweep.engine.snapshot_timer import SnapshotTimer, never
+from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
+from sweep.errors import first_line
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
     Completed,
@@ -116,6 +117,7 @@ class TrialState:
     loss_sum: float = 0.0  # over steps, up to `logged_at`
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
     logged_at: int = 0
+    heard: float = field(default_factory=time.monotonic)  # when the study gave its last verdict on a step
 
     @classmethod
     def of(
@@ -170,17 +172,19 @@ class TrialState:
         """Return whether the user or the system stopped the trial, which can go on later."""
         return self.failure is not None and self.failure[0] is FailureReason.INTERRUPTED
 
+    @property
+    def position(self) -> Position:
+        return self.samples, len(self.evals)
+
     def offer_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         """Take a snapshot and report it, where one is due or the trial was interrupted. `parts`
-        returns all that is not in this state: weights, optimizer, place in the data.
+        returns all that is not in this state: the name of the engine, as in `Cost`, weights,
+        optimizer, place in the data.
 
-        Call it between two steps, after evaluations. What cannot be saved is told once.
+        Call it between two batches, after evaluations. What cannot be saved is told once.
         """
-        if self.interrupted:
-            wanted = self.snapshots.every is not None and self.step not in (0, self.snapshots.step)
-        else:
-            wanted = not self.finished and self.snapshots.due(self.step)
-        if wanted:
+        due = self.snapshots.gained if self.interrupted else self.snapshots.due
+        if due(self.position) and (self.interrupted or not self.finished):
             with self.clock.set_aside():
                 self._take_snapshot(parts)
 
@@ -192,8 +196,14 @@ class TrialState:
             logger.warning("the trial has no snapshots, and begins anew after a stop: %s", error)
             self.snapshots.stop()
             return
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            logger.warning("no memory for a snapshot after step %d; training goes on: %s", self.step, first_line(error))
+            self.snapshots.missed()
+            return
         self.report_snapshot(snapshot)
-        self.snapshots.taken(self.step, time.monotonic() - began)
+        self.snapshots.taken(self.position, time.monotonic() - began)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, evaluations and seconds of the trial."""
@@ -211,14 +221,26 @@ class TrialState:
         self.evals = [EvalPoint(*point) for point in state["evals"]]
         self.best = next((point for point in self.evals if point.index == state["best"]), None)
         self.clock.load_state_dict(state["clock"])
-        self.snapshots.taken(self.step, 0.0)
+        self.snapshots.taken(self.position, 0.0)
+        # An interruption comes before patience: the trial may have been stopped where it ran out.
+        self.stopped_early = not self.at_last_step and self._out_of_patience()
 
     def check_stop(self) -> None:
-        """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
-        not."""
-        self.apply(self.report_step(Step(0, self.last_step, 0.0, seconds=self.clock.total())))
+        """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
+        `Stopped` where it does not."""
+        self.apply(self.report_step(self._question))
         if self.ended:
             raise Stopped
+
+    def ask(self, *, unheard: float = 0.0) -> None:
+        """Ask the study between two steps, by a step 0, whether the trial goes on, where it has
+        given no verdict for `unheard` seconds."""
+        if not self.ended and time.monotonic() - self.heard >= unheard:
+            self._send(self._question)
+
+    @property
+    def _question(self) -> Step:
+        return Step(0, self.last_step, 0.0, seconds=self.clock.total())
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -358,9 +380,12 @@ class TrialState:
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:
-        step = Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
+        self._send(Step(self.step, self.last_step, self.epoch, metrics, self.clock.total()))
+
+    def _send(self, step: Step) -> None:
         with self.clock.set_aside():
             verdict = self.report_step(step)
+        self.heard = time.monotonic()
         self.apply(verdict)
 
     def _judge(self, verdict: Verdict) -> None:

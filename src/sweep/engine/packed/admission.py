@@ -100,7 +100,7 @@ class Admission:
         except (RuntimeError, MemoryError) as error:
             self._out_of_memory(trial, error)
             return
-        if slot.finished:  # the study stopped it while its head was initialised
+        if slot.finished:  # stopped while its head was initialised, or where its patience ran out
             self.queue.close(slot)
             return
         try:
