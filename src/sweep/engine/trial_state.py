@@ -228,19 +228,15 @@ class TrialState:
     def check_stop(self) -> None:
         """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
         `Stopped` where it does not."""
-        self.apply(self.report_step(self._question))
+        self.apply(self.report_step(self._present({})))
         if self.ended:
             raise Stopped
 
     def ask(self, *, unheard: float = 0.0) -> None:
-        """Ask the study between two steps, by a step 0, whether the trial goes on, where it has
-        given no verdict for `unheard` seconds."""
+        """Ask the study between two steps whether the trial goes on, where it has given no verdict
+        for `unheard` seconds: report the present step once more, without metrics."""
         if not self.ended and time.monotonic() - self.heard >= unheard:
-            self._send(self._question)
-
-    @property
-    def _question(self) -> Step:
-        return Step(0, self.last_step, 0.0, seconds=self.clock.total())
+            self._report({})
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -380,13 +376,14 @@ class TrialState:
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:
-        self._send(Step(self.step, self.last_step, self.epoch, metrics, self.clock.total()))
-
-    def _send(self, step: Step) -> None:
+        step = self._present(metrics)
         with self.clock.set_aside():
             verdict = self.report_step(step)
         self.heard = time.monotonic()
         self.apply(verdict)
+
+    def _present(self, metrics: Metrics) -> Step:
+        return Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
 
     def _judge(self, verdict: Verdict) -> None:
         """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not

@@ -36,8 +36,8 @@ class PackStep:
             due = sorted(self._train(slots), key=slots.index)
             if due:
                 self._wait_for_device()
+            self._ask()
         self._evaluate(due)
-        self._ask()
         for slot in slots:
             slot.offer_snapshot()
         for slot in [slot for slot in slots if slot.finished]:
@@ -115,7 +115,11 @@ class PackStep:
 
     def _ask(self) -> None:
         """Ask the study about trials in the middle of an optimizer step or of an evaluation, so
-        that a stop is heard within seconds: at once where it has stopped another trial."""
-        interrupted = any(slot.state.interrupted for slot in self.pack.slots)
-        for slot in self.pack.slots:
-            slot.ask(unheard=0.0 if interrupted else _UNHEARD)
+        that a stop is heard within seconds. Where it has interrupted a trial, ask about all others
+        at once: a stop of the study finds all trials at the same batch."""
+        slots = self.pack.slots
+        for slot in slots:
+            slot.ask(unheard=_UNHEARD)
+        if any(slot.state.interrupted for slot in slots):
+            for slot in slots:
+                slot.ask(unheard=0.0)
