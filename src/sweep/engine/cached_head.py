@@ -149,6 +149,7 @@ class CachedHeadLoop:
     def _parts(self) -> dict[str, Any]:
         return {
             ENGINE: "frozen",
+            "flops": 6.0 * self.state.samples * self.state.trained_parameters,
             "weights": dict(trainable_weights(self.head.classifier)),
             "best": self.best.state_dict(),
             "steps": self.steps.state_dict(),

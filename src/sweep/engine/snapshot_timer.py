@@ -17,9 +17,11 @@ Position = tuple[int, int]  # of a trial: the rows trained on, and the evaluatio
 class SnapshotTimer:
     """A snapshot is due after an evaluation, and `every` seconds, but takes no more than a
     hundredth of a trial's time. With `every` 0 one is due whenever the trial has gone on; None:
-    never."""
+    never. `at_end`: the last step has one too, for a model that is needed after its training.
+    """
 
     every: float | None
+    at_end: bool = False
     position: Position = (0, 0)  # of the last snapshot
     at: float = field(default_factory=time.monotonic)
     cost: float = 0.0  # seconds that the last snapshot took

@@ -117,11 +117,13 @@ def trained(
     best_dir: Path | None = None,
     evaluated: bool = True,
     as_packed: bool = False,
+    snapshot_at_end: bool = False,
 ) -> Iterator[Trained]:
     """Train a trial to its end; its model is there until the context is left. A trial that is not
     `evaluated` reads no validation row, and ends after `trial.total_steps`, which may come before
     the end of its schedule. With `as_packed`, for a trial that was trained in a pack, dropout
-    draws the masks that it drew there.
+    draws the masks that it drew there. With `snapshot_at_end` the trained model has a snapshot
+    too: a plan with that snapshot gives it again without a step.
 
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
@@ -143,7 +145,7 @@ def trained(
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
-            report_snapshot=on_snapshot,
+            report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
         engine = "frozen" if cached_head.suits(settings) else "trainer"
         arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device, engine)

@@ -14,8 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,9 +24,9 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
-from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import NotSnapshottable, encode
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
+from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
 from sweep.errors import first_line
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
@@ -40,7 +39,6 @@ from sweep.records.trial import (
     Outcome,
     Pruned,
     Step,
-    TrialPlan,
     Verdict,
 )
 
@@ -53,29 +51,12 @@ logger = logging.getLogger(__name__)
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at")
+_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
+           "stopped_early", "trained_parameters")  # fmt: skip
 
 
 class Stopped(Exception):
     """The study has ended the trial before its first step."""
-
-
-class WeightKeeper(Protocol):
-    """Stores the weights of a trial at its evaluations."""
-
-    def keep(self) -> None:
-        """Store the present weights as the best ones."""
-
-    def keep_newest(self) -> None:
-        """Store the present weights as the newest ones."""
-
-
-class KeepsNothing:
-    """A `WeightKeeper` for a trial without a model."""
-
-    def keep(self) -> None: ...
-
-    def keep_newest(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -132,9 +113,11 @@ class TrialState:
         trained_parameters: int = 0,
         stop_after: int | None = None,
         report_snapshot: OnSnapshot = lambda _: None,
+        snapshot_at_end: bool = False,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
-        ends after that step of the schedule, and nothing is evaluated."""
+        ends after that step of the schedule, and nothing is evaluated. `snapshot_at_end` asks for
+        a snapshot after the last step too."""
         steps = total_steps(rows, settings.trainer)
         return cls(
             settings, clock, report_step, report_eval,
@@ -144,7 +127,7 @@ class TrialState:
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
             report_snapshot=report_snapshot,
-            snapshots=SnapshotTimer(settings.snapshot_every),
+            snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
 
     @property
@@ -181,10 +164,15 @@ class TrialState:
         returns all that is not in this state: the name of the engine, as in `Cost`, weights,
         optimizer, place in the data.
 
-        Call it between two batches, after evaluations. What cannot be saved is told once.
+        Call it between two batches and after the last one, after evaluations. What cannot be saved
+        is told once.
         """
-        due = self.snapshots.gained if self.interrupted else self.snapshots.due
-        if due(self.position) and (self.interrupted or not self.finished):
+        due = self.snapshots.due(self.position)
+        if self.interrupted or self.finished:
+            completed = self.failure is None and self.verdict is Verdict.CONTINUE
+            wanted = self.interrupted or (completed and self.snapshots.at_end)
+            due = wanted and self.snapshots.gained(self.position)
+        if due:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
 
@@ -223,7 +211,7 @@ class TrialState:
         self.clock.load_state_dict(state["clock"])
         self.snapshots.taken(self.position, 0.0)
         # An interruption comes before patience: the trial may have been stopped where it ran out.
-        self.stopped_early = not self.at_last_step and self._out_of_patience()
+        self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
     def check_stop(self) -> None:
         """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
@@ -409,17 +397,3 @@ class TrialState:
         self.unlogged.zero_()
         self.loss_sum += value
         return value
-
-
-def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:
-    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
-    outcome where it is not, else None."""
-    state = TrialState(
-        trial.settings, Clock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
-        schedule_steps=trial.total_steps, last_step=trial.total_steps,
-    )  # fmt: skip
-    try:
-        state.check_stop()
-    except Stopped:
-        return state.outcome(Cost())
-    return None

@@ -141,6 +141,12 @@ class Slot:
         loss = mean_loss(self.settings)
         self.state.on_eval(judged(scores.cpu(), self.validation.labels.cpu(), loss=loss, started=started))
 
+    @property
+    def flops(self) -> float:
+        """Return the floating-point operations so far."""
+        weights = unwrapped(self.adapters.model).num_parameters(exclude_embeddings=True)
+        return 6.0 * weights * self.tokens + self.flops_ahead
+
     def ask(self, *, unheard: float) -> None:
         """Ask the study whether the trial goes on, where it has given no verdict for so many
         seconds."""
@@ -154,12 +160,11 @@ class Slot:
         """Restore the best weights, and return the trial's outcome."""
         with self.clock.set_aside():
             self.best.restore()
-        weights = unwrapped(self.adapters.model).num_parameters(exclude_embeddings=True)
         cost = self.state.cost(
             self.train.labels.device,
             engine="packed",
             train_seconds=self.clock.training(),
-            flops=6.0 * weights * self.tokens + self.flops_ahead,
+            flops=self.flops,
             train_loss=self.state.mean_loss(),
         )
         return self.state.outcome(cost)
@@ -182,6 +187,7 @@ class Slot:
             "batches": self.batches,
             "tokens": self.tokens,
             "flops_ahead": self.flops_ahead,
+            "flops": self.flops,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
