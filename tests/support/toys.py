@@ -48,7 +48,7 @@ class ToyEngine:
     slots: int = 1
     together: list[int] = field(default_factory=list)
 
-    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, _on_snapshot: Any = None) -> None:
         running: deque[tuple[TrialPlan, Generator[None, None, Outcome]]] = deque()
         while True:
             while len(running) < self.slots and (trial := next_trial()) is not None:

@@ -85,9 +85,7 @@ def _bnb(
 
 
 def _torchao(state_bytes: float) -> OptimizerTraits:
-    return OptimizerTraits(
-        _TORCHAO_ARGUMENTS, _TORCHAO, alone=_COMPILED, unsaved=_OWN_OBJECTS, state_bytes=state_bytes
-    )
+    return OptimizerTraits(_TORCHAO_ARGUMENTS, _TORCHAO, alone=_COMPILED, unsaved=_OWN_OBJECTS, state_bytes=state_bytes)
 
 
 def _galore(alone: str, *, cuda: bool = False) -> OptimizerTraits:

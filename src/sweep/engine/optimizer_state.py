@@ -19,7 +19,11 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
             for group in optimizer.param_groups
         ],
         "kept_in_groups": [
-            {name: [value.get(weight) for weight in group["params"]] for name, value in group.items() if _by_weight(value)}
+            {
+                name: [value.get(weight) for weight in group["params"]]
+                for name, value in group.items()
+                if _by_weight(value)
+            }
             for group in optimizer.param_groups
         ],
     }

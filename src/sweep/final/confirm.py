@@ -11,6 +11,7 @@ from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.final.candidates import confirmed
 from sweep.final.finish import Chosen, finish
+from sweep.final.progress import drop_all
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
@@ -32,6 +33,7 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
         for one in chosen:
             finish(session, one, [other.record.number for other in chosen])
         _update_records(session.store, chosen)
+        drop_all(session.store, say=session.view.say)
     record = session.store.final()
     assert record is not None
     return record

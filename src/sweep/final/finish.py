@@ -5,21 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.config.steps import total_steps
 from sweep.engine.best import replace_folder
-from sweep.engine.trainer import Trained
 from sweep.final.files import write_confusion, write_predictions
+from sweep.final.final_model import FinalModel, with_model
+from sweep.final.local_model import Saving, Training
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
-from sweep.final.retrain import refit_plan, retrained, watched
+from sweep.final.retrain import refit_plan, train, watched
 from sweep.final.watch import Watch
-from sweep.model.account import count
-from sweep.model.artifact import save
 from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
-from sweep.records.store import refit_dir
+from sweep.records.snapshots import refit_key, retrain_key
+from sweep.records.store import Store, refit_dir
 from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.study.session import Session
 from sweep.track.tracker import CutRun, Ending, JobType
@@ -48,6 +49,25 @@ class Chosen:
         return f"{which}trial {self.record.number}"
 
 
+@dataclass(slots=True)
+class NotedReading:
+    """The reading of one chosen model, which is noted once, before it happens.
+
+    Where a worker is lost in the middle, the same rows go to the same model on another one, and
+    nobody saw a result: that is the same reading.
+    """
+
+    store: Store
+    number: int
+    together: Sequence[int]
+    count: int = 0  # of all readings; 0 before this one
+
+    def note(self) -> int:
+        """Return the number of readings, this one included."""
+        self.count = self.count or self.store.note_test_reading(self.number, self.together)
+        return self.count
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """The model to test and save, and the logged rows of its trainings.
@@ -56,7 +76,7 @@ class Kept:
     """
 
     plan: TrialPlan
-    result: Trained
+    model: FinalModel
     again: RetrainRecord
     rows: Logged
     refit: Refit | None = None
@@ -85,21 +105,26 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
 
 
 def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: Sequence[int]) -> None:
-    with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
-        with retrained(session, plan, watch, as_packed=_packed(one)) as result:
-            again = _retraining(session, one, plan, result, watch)
-            record = _tested(session, one, Kept(plan, result, again, watch.rows), together)
-        watch.run.log(again.cost.steps, record.test)
+    with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch") as watch:
+        reading = NotedReading(session.store, plan.number, together)
+
+        def work(model: FinalModel) -> FinalRecord:
+            again = _retrained(session, one, plan, watch, model)
+            return _tested(session, one, Kept(plan, model, again, watch.rows), reading)
+
+        record = with_model(session, work, step=watch.kept_step)
+        watch.run.log(record.cost.steps, record.test)
         watch.run.finish(_ending(session, one, record))
+        watch.progress.drop()
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
     """Retrain the trial and write the record, so that after a stop only the refit is left."""
-    with watched(session, plan, f"final: {one.title} again, from scratch") as watch:
-        with retrained(session, plan, watch, as_packed=_packed(one)) as result:
-            again = _retraining(session, one, plan, result, watch)
+    with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch") as watch:
+        again = with_model(session, partial(_retrained, session, one, plan, watch), step=watch.kept_step)
         session.store.write_retraining(again, watch.rows)
         watch.run.finish(_ending_before_refit(again))
+        watch.progress.drop()
     return again
 
 
@@ -151,21 +176,30 @@ def _refit_and_test(
 ) -> None:
     rows, plan = len(session.plan.splits.merged.train), refit_plan(session, plan, again.best)
     whole = total_steps(rows, plan.config.trainer)
-    with watched(session, plan, f"refit: {one.title} on train and validation rows", JobType.REFIT) as watch:
+    title, reading = (
+        f"refit: {one.title} on train and validation rows",
+        NotedReading(session.store, plan.number, together),
+    )
+    with watched(session, refit_key(plan.number), plan, title, JobType.REFIT) as watch:
         session.view.say(f"  {rows:,} rows; {plan.total_steps:,} of the {whole:,} steps of its schedule, "
                          f"for the retraining was best at epoch {again.best.epoch:.4g}")  # fmt: skip
-        with retrained(session, plan, watch, as_packed=_packed(one), refit=True) as result:
-            refit = Refit(rows, plan.total_steps, whole, result.cost, watch.run.address)
+
+        def work(model: FinalModel) -> FinalRecord:
+            end = train(model, Training(plan, as_packed=_packed(one), refit=True), watch)
+            refit = Refit(rows, plan.total_steps, whole, end.cost, watch.run.address)
             logged = session.store.final_events(session.store.retrain_dir(plan.number))
-            record = _tested(session, one, Kept(plan, result, again, logged, refit, watch.rows), together)
-        watch.run.log(refit.steps, record.test)
+            return _tested(session, one, Kept(plan, model, again, logged, refit, watch.rows), reading)
+
+        record = with_model(session, work, step=watch.kept_step)
+        watch.run.log(plan.total_steps, record.test)
         watch.run.finish(_ending(session, one, record))
+        watch.progress.drop()
 
 
-def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained, watch: Watch) -> RetrainRecord:
-    outcome = result.outcome
+def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, model: FinalModel) -> RetrainRecord:
+    outcome = train(model, Training(plan, as_packed=_packed(one)), watch).outcome
     assert isinstance(outcome, Completed), "nothing prunes a retraining, and one that failed does not come here"
-    decided = decisions(session, plan.config, result)
+    decided = decisions(session, plan.config, model)
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
@@ -173,19 +207,19 @@ def _retraining(session: Session, one: Chosen, plan: TrialPlan, result: Trained,
     )  # fmt: skip
 
 
-def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) -> FinalRecord:
+def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> FinalRecord:
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
     decided = Decisions(again.thresholds, tuned=bool(again.tuned), validation=again.tuned)
-    readings = session.store.note_test_reading(one.record.number, together)
-    reading = read_test(session, config, kept.result, decided)
+    readings = noted.note()
+    reading = read_test(session, config, kept.model, decided)
     record = FinalRecord(
         number=one.record.number, params=one.record.params, command=kept.plan.command,
         trial_best=one.record.best, retrain_best=again.best,
         trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
         test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
         baseline=baselines(splits, reading.rows), train_shares=shares(splits.train, splits.labels),
-        cost=again.cost, parameters=count(kept.result.model),
+        cost=again.cost, parameters=kept.model.parameters(),
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
@@ -195,12 +229,8 @@ def _tested(session: Session, one: Chosen, kept: Kept, together: Sequence[int]) 
     def write(folder: Path) -> None:
         write_predictions(folder / "predictions.csv", reading, splits.labels)
         write_confusion(folder / "confusion.csv", record)
-        model, tokenizer = kept.result.model, kept.result.tokenizer
-        save(
-            model, tokenizer, folder / "model", config=config, labels=splits.labels,
-            metrics={**again.best.metrics, **record.test}, thresholds=again.thresholds,
-            refit=kept.refit,
-        )  # fmt: skip
+        metrics = {**again.best.metrics, **record.test}
+        kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit))
         session.store.write_final(record, kept.rows, folder, kept.refit_rows)
 
     # The folder is replaced as a whole, so that no file of an earlier winner remains.

@@ -11,16 +11,13 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.schema import Config, Task
-from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
-from sweep.data.tokenise import tokenise
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.metrics import Labels, decide, score
 from sweep.engine.thresholds import tuned
-from sweep.engine.trainer import Trained
-from sweep.engine.untrained import before
 from sweep.errors import UserError
+from sweep.final.final_model import FinalModel
 from sweep.records.trial import Metrics
 from sweep.study.session import Session
 
@@ -60,7 +57,7 @@ class Reading:
     before: Metrics
 
 
-def decisions(session: Session, config: Config, result: Trained) -> Decisions:
+def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
     """Return the thresholds, which are tuned on the validation rows alone, before the test split
     is opened."""
     labels = session.plan.splits.labels
@@ -68,13 +65,12 @@ def decisions(session: Session, config: Config, result: Trained) -> Decisions:
         return Decisions(None)
     if config.trainer.decision_threshold != "tuned":
         return Decisions((config.trainer.search_threshold,) * len(labels))
-    held_out = session.data.validation(result.tokenizer, config.dataset.max_length)
-    predictions, own = result.predict(held_out), config.dataset.metrics
+    predictions, own = model.validation(), config.dataset.metrics
     found = tuned(predictions.scores, predictions.labels)
     return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found, own=own))
 
 
-def read_test(session: Session, config: Config, result: Trained, decided: Decisions) -> Reading:
+def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
     """Open the test split and return the predictions and scores on it.
 
     Raises UserError if there is no test split.
@@ -82,23 +78,18 @@ def read_test(session: Session, config: Config, result: Trained, decided: Decisi
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    settings = TrainSettings.of(config)
-    rows, prompt = locked.open(), session.base_models.prompt(settings, labels)
-    tokens = tokenise(
-        rows, result.tokenizer, labels=labels, max_length=settings.max_length, cache=session.data.cache, prompt=prompt
-    )
-    predictions = result.predict(tokens)
-    own = config.dataset.metrics
+    rows, own = locked.open(), config.dataset.metrics
+    predictions, before = model.test(rows)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
         rows=rows,
         predictions=predictions,
         decided=predicted,
-        losses=row_losses(labels.task, predictions, words=prompt is not None),
+        losses=row_losses(labels.task, predictions, words=config.prompt is not None),
         metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
         untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
-        before=before(TrainSettings.of(config), base_models=session.base_models, data=session.data, test=tokens),
+        before=before,
     )
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
-from sweep.final.watch import Watch, ended_early
+from sweep.final.losses import Losses
+from sweep.final.progress import kept_rows
+from sweep.final.watch import Watch
 from sweep.provenance import Fingerprint
 from sweep.records.final import Repeat
+from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import confirm_key
 from sweep.records.trial import (
     Completed,
     EvalPoint,
@@ -33,13 +38,14 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     """Return `study.confirm_seeds` repeats of each trial, by its number. Repeats of an earlier run
     are kept.
 
-    Raises Interrupted after Ctrl-C; the repeats that have ended are kept.
+    Raises Interrupted after Ctrl-C; the repeats that have ended are kept, and the others go on from
+    their snapshots.
     """
     due = [one for record in records for one in _due(session, record)]
     if missing := [one for one in due if one.known(session) is None]:
-        loop = _Loop(session, iter(missing))
+        loop = _Loop(session, deque(missing))
         with loop.end_runs_on_error():
-            session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended)
+            session.engine().run(loop.next, loop.step, loop.evaluated, loop.ended, loop.snapshot)
         if session.stop.raised:
             raise Interrupted("stopped while fresh seeds were trained; the same command goes on from here.")
     found: dict[int, list[Repeat]] = {record.number: [] for record in records}
@@ -91,6 +97,11 @@ class _Due:
     def title(self) -> str:
         return f"trial {self.plan.number} again, fresh seed {self.index} of {self.of}"
 
+    @property
+    def name(self) -> str:
+        """Return the key of its progress."""
+        return confirm_key(self.plan.number, self.index)
+
     def known(self, session: Session) -> Repeat | None:
         found = session.store.repeat(self.plan.number, self.index)
         return found if found is not None and found.seed in (self.plan.config.trainer.seed, self.earlier_seed) else None
@@ -117,17 +128,22 @@ class _Loop:
     """The callbacks of the engine, and the state between them."""
 
     session: Session
-    remaining: Iterator[_Due]
+    remaining: deque[_Due]
     running: dict[tuple[int, int], tuple[_Due, Watch]] = field(default_factory=dict)
+    stopped: dict[tuple[int, int], Watch] = field(default_factory=dict)  # to go on in this process
+    losses: dict[tuple[int, int], Losses] = field(default_factory=dict)
 
     def next(self) -> TrialPlan | None:
-        due = None if self.session.stop.raised else next(self.remaining, None)
-        if due is None:
+        if self.session.stop.raised or not self.remaining:
             return None
-        run = self.session.tracker.open(due.plan, JobType.CONFIRM)
-        self.session.view.begin(due.plan, due.title)
-        self.running[due.key] = due, Watch(self.session, run, due.title)
-        return due.plan
+        due = self.remaining.popleft()
+        watch = self.stopped.pop(due.key, None)
+        if watch is None:
+            watch = Watch.begin(self.session, due.name, due.plan, due.title, JobType.CONFIRM)
+        else:
+            self.session.view.begin(due.plan, due.title)
+        self.running[due.key] = due, watch
+        return watch.resumed(due.plan)
 
     def step(self, plan: TrialPlan, step: Step) -> Verdict:
         return self.running[_key(plan)][1].step(step)
@@ -136,17 +152,29 @@ class _Loop:
         return self.running[_key(plan)][1].evaluated(point)
 
     def ended(self, plan: TrialPlan, outcome: Outcome) -> None:
-        """Record the end of a repeat.
-
-        An interrupted one is not recorded, so that it is trained again.
-        """
+        """Record the end of a repeat, or let it go on where it was put away or its worker was
+        lost."""
         due, watch = self.running.pop(_key(plan))
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
-        state = _state(made)
-        if state != FailureReason.INTERRUPTED:
+        if self._goes_on(due, watch, outcome):
+            self.stopped[due.key] = watch
+            self.remaining.appendleft(due)
+        else:
             self.session.store.write_repeat(made, due.index)
-        watch.run.finish(Ending(state, summary=_summary(made)))
-        self.session.view.ended(due.title, state, self._shown(made))
+            watch.progress.drop_snapshot()
+            watch.run.finish(Ending(_state(made), summary=_summary(made)))
+        self.session.view.ended(due.title, _state(made), self._shown(made))
+
+    def snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
+        self.running[_key(plan)][1].snapshot(snapshot)
+
+    def _goes_on(self, due: _Due, watch: Watch, outcome: Outcome) -> bool:
+        if not isinstance(outcome, Failed):
+            return False
+        lost = outcome.reason is FailureReason.LOST
+        if lost:
+            self.losses.setdefault(due.key, Losses()).count(watch.kept_step(), together=outcome.together)
+        return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.key].too_many)
 
     @contextmanager
     def end_runs_on_error(self) -> Iterator[None]:
@@ -155,7 +183,7 @@ class _Loop:
             yield
         except BaseException as error:
             for _, watch in self.running.values():
-                watch.run.finish(ended_early(error))
+                watch.fail(error)
             raise
 
     def _shown(self, made: Repeat) -> str:
@@ -168,11 +196,10 @@ class _Loop:
 
 
 def _complete(session: Session, due: _Due, made: Repeat) -> None:
-    """Complete a run that a killed process left open after it had recorded the repeat; its rows
-    are not recorded."""
-    ending = Ending(_state(made), summary=_summary(made))
+    """Complete a run that a killed process left open after it had recorded the repeat."""
+    ending, rows = Ending(_state(made), summary=_summary(made)), kept_rows(session.store, due.name)
     session.tracker.complete(
-        CutRun(JobType.CONFIRM, made.tracker_run, made.number, ending, params=due.plan.params, seed=made.seed)
+        CutRun(JobType.CONFIRM, made.tracker_run, made.number, ending, rows, params=due.plan.params, seed=made.seed)
     )
 
 

@@ -10,57 +10,40 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sweep.config.steps import refit_steps
-from sweep.data.tokenise import TokenisedData
-from sweep.engine import memory
-from sweep.engine.trainer import Trained, trained
-from sweep.errors import ADVICE, Interrupted, UserError, first_line
-from sweep.final.watch import Watch, ended_early
+from sweep.errors import ADVICE, Interrupted, UserError
+from sweep.final.final_model import FinalModel
+from sweep.final.local_model import Training, TrainingEnd
+from sweep.final.watch import Watch
 from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
 
 
 @contextmanager
-def watched(session: Session, plan: TrialPlan, title: str, job_type: JobType = JobType.FINAL) -> Iterator[Watch]:
+def watched(
+    session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType = JobType.FINAL
+) -> Iterator[Watch]:
     """Open a run of the tracker for a training, and end it as failed if an error ends the
     training."""
-    run = session.tracker.open(plan, job_type)
-    session.view.begin(plan, title)
+    watch = Watch.begin(session, key, plan, title, job_type)
     try:
-        yield Watch(session, run, title)
+        yield watch
     except BaseException as error:
-        run.finish(ended_early(error))
+        watch.fail(error)
         raise
     finally:
         session.view.over(title)
 
 
-@contextmanager
-def retrained(
-    session: Session, plan: TrialPlan, watch: Watch, *, as_packed: bool, refit: bool = False
-) -> Iterator[Trained]:
-    """Train the model and give it within the context.
+def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
+    """Train the model, from the last snapshot on where there is one.
 
-    With `as_packed`, dropout uses the random masks that the trial had in a pack. A `refit` trains
-    on train and validation rows together, without evaluations. Raises Interrupted after Ctrl-C,
-    and UserError if the training fails or memory runs out.
+    Raises Interrupted after Ctrl-C, and UserError if the training fails or memory runs out.
     """
-    data = TokenisedData(session.plan.splits.merged, session.data.cache) if refit else session.data
-    done = "refitted" if refit else "retrained"
-    try:
-        with trained(
-            plan, base_models=session.base_models, data=data, on_step=watch.step, on_eval=watch.evaluated, best_dir=None,
-            evaluated=not refit, as_packed=as_packed,
-        ) as result:  # fmt: skip
-            _raise_if_failed(result.failed, plan, done)
-            yield result
-    except (RuntimeError, MemoryError) as error:
-        if not memory.out_of_memory(error):
-            raise
-        rule = f"trial {plan.number} could not be {done}: out of memory ({first_line(error)})"
-        raise UserError.of("", f"{rule}. All trials are kept. {ADVICE}.") from None
-    finally:
-        memory.release(session.base_models.device)
+    end = model.train(replace(training, plan=watch.resumed(training.plan)), watch)
+    if isinstance(end.outcome, Failed):
+        _raise(end.outcome, training, watch.progress.step)
+    return end
 
 
 def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
@@ -70,11 +53,11 @@ def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
     return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config.trainer))
 
 
-def _raise_if_failed(failed: Failed | None, plan: TrialPlan, done: str) -> None:
-    if failed is None:
-        return
+def _raise(failed: Failed, training: Training, kept: int) -> None:
+    """`kept` is the step of the last snapshot; 0 without one."""
+    done, plan = training.done, training.plan
     if failed.reason is FailureReason.INTERRUPTED:
-        again = "the same command goes on from here"
-        raise Interrupted(f"stopped while trial {plan.number} was {done}; {again}.")
+        where = f", after step {kept:,} of {plan.total_steps:,}" if kept else ""
+        raise Interrupted(f"stopped while trial {plan.number} was {done}; the same command goes on from here{where}.")
     advice = f". All trials are kept. {ADVICE}." if failed.reason is FailureReason.OUT_OF_MEMORY else ""
     raise UserError.of("", f"the winner could not be {done}: {failed.reason}: {failed.message}{advice}")

@@ -1,42 +1,77 @@
-"""The callbacks of a training outside the search: its rows go to the tracker, and nothing is
-pruned."""
+"""The listener of a training outside the search: its rows go to the run directory and to the
+tracker, and nothing is pruned."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sweep.errors import Interrupted
-from sweep.records.trial import EvalPoint, Step, Verdict
+from sweep.final.progress import Progress
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import EvalPoint, Step, TrialPlan, Verdict
 from sweep.study.session import Session
-from sweep.track.tracker import Ending, Run
+from sweep.track.tracker import Ending, JobType, Run, StoppedRun, go_on
 
 
 @dataclass(slots=True)
 class Watch:
-    """Logs the steps and evaluations of a training, and keeps them in `rows`."""
+    """Keeps and logs the steps and evaluations of a training. A row that comes again after a stop
+    is kept and logged once."""
 
     session: Session
     run: Run
     title: str
-    rows: list[Step | EvalPoint] = field(default_factory=list)
+    progress: Progress
+
+    @classmethod
+    def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> Watch:
+        """Open a run of the tracker, or go on with the one of an earlier process."""
+        progress = Progress.of(session.store, key, plan, say=session.view.say)
+        if progress.address:
+            run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.rows))
+        else:
+            run = session.tracker.open(plan, job_type)
+        if run.address != progress.address:
+            progress.note_run(run.address)
+        session.view.begin(plan, title)
+        return cls(session, run, title, progress)
+
+    @property
+    def rows(self) -> Sequence[Step | EvalPoint]:
+        return self.progress.rows
+
+    def resumed(self, plan: TrialPlan) -> TrialPlan:
+        """Return the plan of the training that begins now, or goes on."""
+        found = self.progress.begin(plan)
+        if self.progress.step:
+            self.session.view.say(f"  goes on after step {self.progress.step:,} of {plan.total_steps:,}")
+        return found
+
+    def kept_step(self) -> int:
+        """Return after how many steps the training can go on; 0 for none."""
+        return self.progress.step
 
     def step(self, step: Step) -> Verdict:
-        if step.metrics:
-            self.rows.append(step)
+        if step.metrics and self.progress.add(step):
             self.run.log(step.step, step.metrics)
         self.session.view.step(self.title, step)
         return self._verdict()
 
     def evaluated(self, point: EvalPoint) -> Verdict:
-        self.rows.append(point)
-        self.run.log(point.step, point.metrics)
+        if self.progress.add(point):
+            self.run.log(point.step, point.metrics)
         self.session.view.evaluated(self.title, point)
         return self._verdict()
 
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self.progress.keep(snapshot)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run of a training that an error has ended; one that the user stopped is put away
+        when the tracker is closed, and goes on later."""
+        if not isinstance(error, Interrupted | KeyboardInterrupt):
+            self.run.finish(Ending("crashed"))
+
     def _verdict(self) -> Verdict:
         return Verdict.INTERRUPT if self.session.stop.raised else Verdict.CONTINUE
-
-
-def ended_early(error: BaseException) -> Ending:
-    """Return the ending of a run whose training an error has ended."""
-    return Ending("interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "crashed")

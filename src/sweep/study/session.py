@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,14 @@ from sweep.track.tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True)
+class _Here:
+    made: Any
+
+    def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
+        return getattr(self.made, method)(*args, *(() if callbacks is None else (callbacks,)))
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A running study: its plan, run directory, tracker, models, data, output and stop flag."""
 
@@ -48,6 +57,16 @@ class Session:
     data: TokenisedData
     view: View
     stop: StopFlag
+
+    inline = True
+
+    @contextmanager
+    def hosted(self, make: Any) -> Iterator[Any]:
+        made = make(self.base_models, self.data)
+        try:
+            yield _Here(made)
+        finally:
+            made.close()
 
     def engine(self) -> Engine:
         """Return a new engine of the kind that the config names."""

@@ -1,0 +1,96 @@
+"""A model of the last steps, seen from the study: its calls go to the worker that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sweep.data.splits import Rows
+from sweep.engine.evaluation import Predictions
+from sweep.errors import UserError
+from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
+from sweep.final.losses import Losses
+from sweep.launch.lost import WorkerLostError
+from sweep.records.final import Parameters
+from sweep.records.trial import Metrics
+from sweep.study.session import Session
+
+T = TypeVar("T")
+
+_PAUSE = 0.25  # seconds between two questions of a worker about steps without metrics
+
+
+@dataclass(frozen=True, slots=True)
+class FinalModel:
+    """The methods of `LocalModel`, wherever it is. `shares_disk`: it writes to the run directory
+    itself."""
+
+    hosted: Any
+    shares_disk: bool
+
+    def train(self, training: Training, listener: Listener) -> TrainingEnd:
+        found: TrainingEnd = self.hosted.call("train", training, callbacks=listener)
+        return found
+
+    def validation(self) -> Predictions:
+        found: Predictions = self.hosted.call("validation")
+        return found
+
+    def test(self, rows: Rows) -> tuple[Predictions, Metrics]:
+        found: tuple[Predictions, Metrics] = self.hosted.call("test", rows)
+        return found
+
+    def parameters(self) -> Parameters:
+        found: Parameters = self.hosted.call("parameters")
+        return found
+
+    def save(self, folder: Path, saving: Saving) -> None:
+        """Write the model to a folder of this machine."""
+        if self.shares_disk:
+            self.hosted.call("save", folder, saving)
+        else:
+            self.hosted.call("send", saving, callbacks=_Files(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Writes the files of a model that a worker sends."""
+
+    folder: Path
+
+    def part(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+
+
+def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Callable[[], int]) -> T:
+    """Return what `work` makes of a model that is not trained yet; `work` is called again, with
+    another model, where a worker is lost.
+
+    `step` returns after how many steps the training can go on. Raises UserError after three losses
+    in a row that gained no step.
+    """
+    losses = Losses()
+    while True:
+        try:
+            with _placed(session) as model:
+                return work(model)
+        except WorkerLostError as lost:
+            losses.count(step())
+            if losses.too_many:
+                rule = f"one worker after the other was lost in the same training; of the last one is known: {lost}"
+                raise UserError.of("", f"{rule}. All trials are kept.") from None
+            session.view.say(f"note: {lost}; the training goes on, on another worker")
+
+
+@contextmanager
+def _placed(session: Session) -> Iterator[FinalModel]:
+    here = session.inline
+    with session.hosted(partial(LocalModel, pause=0.0 if here else _PAUSE)) as hosted:
+        yield FinalModel(hosted, shares_disk=here)

@@ -1,0 +1,204 @@
+"""A model of the last steps where it is trained: in this process, or on a worker.
+
+Everything that goes in or comes out is a plain value that can be pickled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sweep.config.schema import Config
+from sweep.data.splits import Rows
+from sweep.data.tokenise import TokenisedData, tokenise
+from sweep.engine import memory
+from sweep.engine.evaluation import Predictions
+from sweep.engine.trainer import Trained, trained
+from sweep.engine.untrained import before
+from sweep.errors import ADVICE, UserError, first_line
+from sweep.model import artifact
+from sweep.model.account import count
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.final import Parameters, Refit
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import Cost, EvalPoint, Metrics, Outcome, Step, TrialPlan, Verdict
+
+_PART = 16 * 2**20  # bytes of a file that are sent at once
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training of the last steps: a retraining on the train rows, or a `refit` on train and
+    validation rows together, without evaluations.
+
+    With `as_packed` dropout uses the random masks that the trial had in a pack.
+    """
+
+    plan: TrialPlan
+    as_packed: bool
+    refit: bool = False
+
+    @property
+    def done(self) -> str:
+        """Return the word for it in messages."""
+        return "refitted" if self.refit else "retrained"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEnd:
+    """The end of a training. `outcome` is None for a refit that did not fail, as nothing evaluated
+    it."""
+
+    cost: Cost
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What is written beside the weights of a model: see `sweep.model.artifact.save`."""
+
+    config: Config
+    metrics: Metrics = field(default_factory=dict)
+    thresholds: tuple[float, ...] | None = None
+    refit: Refit | None = None
+
+
+class Listener(Protocol):
+    """Hears of a training while it runs."""
+
+    def step(self, step: Step) -> Verdict: ...
+
+    def evaluated(self, point: EvalPoint) -> Verdict: ...
+
+    def snapshot(self, snapshot: Snapshot) -> None: ...
+
+
+class Receiver(Protocol):
+    """Takes the files of a model."""
+
+    def part(self, name: str, data: bytes) -> None:
+        """Append to the file called `name`."""
+
+
+class LocalModel:
+    """A model that is trained once, and then scores rows and is saved. Running out of memory
+    raises UserError.
+
+    Its listener is asked about steps without metrics once in `pause` seconds.
+    """
+
+    def __init__(self, base_models: BaseModelCache, data: TokenisedData, *, pause: float = 0.0) -> None:
+        self._base_models = base_models
+        self._data = data
+        self._pause = pause
+        self._asked = 0.0
+        self._open = ExitStack()
+        self._training: Training | None = None
+        self._result: Trained | None = None
+
+    def train(self, training: Training, listener: Listener) -> TrainingEnd:
+        """Train the model, from the snapshot of its plan on where there is one."""
+        self._training = training
+        splits, refit = self._data.splits, training.refit
+        data = TokenisedData(splits.merged, self._data.cache) if refit else self._data
+
+        def step(taken: Step) -> Verdict:
+            return self._step(taken, listener)
+
+        with self._memory_errors():
+            result = self._open.enter_context(
+                trained(
+                    training.plan, base_models=self._base_models, data=data, on_step=step, on_eval=listener.evaluated,
+                    on_snapshot=listener.snapshot, best_dir=None, evaluated=not refit, as_packed=training.as_packed,
+                    snapshot_at_end=True,
+                )
+            )  # fmt: skip
+        self._result = result
+        return TrainingEnd(result.cost, result.failed if refit else result.outcome)
+
+    def validation(self) -> Predictions:
+        """Return the predictions for the validation rows."""
+        with self._memory_errors():
+            config, tokenizer = self._config, self._trained.tokenizer
+            return self._trained.predict(self._data.validation(tokenizer, config.dataset.max_length))
+
+    def test(self, rows: Rows) -> tuple[Predictions, Metrics]:
+        """Return the predictions for the test rows, and the scores of the base alone on validation
+        and test (see `sweep.engine.untrained`).
+
+        The tokens of the test rows are kept in a temporary folder until the model is closed.
+        """
+        with self._memory_errors():
+            settings, labels = self._plan.settings, self._data.splits.labels
+            tokens = tokenise(
+                rows, self._trained.tokenizer, labels=labels, max_length=settings.max_length,
+                cache=Path(self._open.enter_context(self._base_models.temporary_folder())),
+                prompt=self._base_models.prompt(settings, labels),
+            )  # fmt: skip
+            predictions = self._trained.predict(tokens)
+            return predictions, before(settings, base_models=self._base_models, data=self._data, test=tokens)
+
+    def parameters(self) -> Parameters:
+        """Return the number of weights."""
+        return count(self._trained.model)
+
+    def save(self, folder: Path, saving: Saving) -> None:
+        """Write the model to a folder."""
+        with self._memory_errors():
+            artifact.save(
+                self._trained.model, self._trained.tokenizer, folder, config=saving.config,
+                labels=self._data.splits.labels, metrics=saving.metrics, thresholds=saving.thresholds,
+                refit=saving.refit,
+            )  # fmt: skip
+
+    def send(self, saving: Saving, receiver: Receiver) -> None:
+        """Send the files of the model in parts: it may be larger than what one message takes."""
+        with self._base_models.temporary_folder() as folder:
+            self.save(Path(folder), saving)
+            for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+                with path.open("rb") as file:
+                    while data := file.read(_PART):
+                        receiver.part(str(path.relative_to(folder)), data)
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+        self._open.close()
+        self._result = None
+        memory.release(self._base_models.device)
+
+    def _step(self, step: Step, listener: Listener) -> Verdict:
+        if not step.metrics and time.monotonic() - self._asked < self._pause:
+            return Verdict.CONTINUE
+        self._asked = time.monotonic()
+        return listener.step(step)
+
+    @property
+    def _plan(self) -> TrialPlan:
+        assert self._training is not None, "the model is trained first"
+        return self._training.plan
+
+    @property
+    def _config(self) -> Config:
+        return self._plan.config
+
+    @property
+    def _trained(self) -> Trained:
+        assert self._result is not None, "the model is trained first"
+        return self._result
+
+    @contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        assert self._training is not None, "the model is trained first"
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            which = f"trial {self._plan.number} could not be {self._training.done}"
+            raise UserError.of(
+                "", f"{which}: out of memory ({first_line(error)}). All trials are kept. {ADVICE}."
+            ) from None

@@ -1,0 +1,129 @@
+"""A training of the last steps that has not ended: its rows, its run and its snapshot, in the run
+directory.
+
+unfinished/retrain-0003/  events.jsonl, tracker_run and training of the retraining of trial 3;
+                          refit-0003 and confirm-0003-1 are named likewise
+snapshots/                where each goes on (`sweep.records.snapshots`)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sweep.provenance import Fingerprint
+from sweep.records.disk import write_whole
+from sweep.records.events import append_row, events_path, read_rows, replace_rows
+from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import Snapshots
+from sweep.records.store import Store
+from sweep.records.trial import EvalPoint, Step, TrialPlan
+
+FOLDER = "unfinished"
+_KINDS = ("confirm-", "retrain-", "refit-")
+
+
+@dataclass(slots=True)
+class Progress:
+    """Rows, run and snapshot of one training.
+
+    A training that goes on from its snapshot repeats the rows that came after it: `position`
+    counts the rows that have come since the beginning, and rows at places that `rows` has are
+    compared, and not kept twice.
+    """
+
+    folder: Path
+    snapshots: Snapshots
+    key: str
+    rows: list[Step | EvalPoint] = field(default_factory=list)
+    position: int = 0
+    step: int = 0  # of the snapshot; 0 without one
+
+    @classmethod
+    def of(cls, store: Store, key: str, plan: TrialPlan, *, say: Callable[[str], None]) -> Progress:
+        """Return what an earlier process left of the same training, or an empty progress."""
+        found = cls(store.root / FOLDER / key, Snapshots(store.root, say=say), key)
+        mark, same = found.folder / "training", _same(plan)
+        if not mark.exists() or mark.read_text() != same:
+            found.drop()
+            write_whole(mark, same)
+        found.rows = read_rows(found.folder)
+        return found
+
+    @property
+    def address(self) -> str:
+        """Return the address of the tracker's run; empty before it was opened."""
+        path = self.folder / "tracker_run"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def note_run(self, address: str) -> None:
+        write_whole(self.folder / "tracker_run", address)
+
+    def begin(self, plan: TrialPlan) -> TrialPlan:
+        """Return the plan with the snapshot to go on from, if there is one. The rows that come
+        next are those after it."""
+        snapshot = self.snapshots.read(self.key)
+        self.step = 0 if snapshot is None else snapshot.step
+        self.position = 0 if snapshot is None else _rows_before(snapshot, self.rows)
+        return replace(plan, snapshot=snapshot)
+
+    def add(self, row: Step | EvalPoint) -> bool:
+        """Keep a row. Return False for one that was kept before the training went on."""
+        known = self.position < len(self.rows)
+        if known and self.rows[self.position] == row:
+            self.position += 1
+            return False
+        if known:  # another machine may round otherwise
+            del self.rows[self.position :]
+            replace_rows(self.rows, self.folder)
+        append_row(row, self.folder)
+        self.rows.append(row)
+        self.position += 1
+        return True
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot instead of the one before."""
+        if self.snapshots.write(self.key, snapshot, events=events_path(self.folder)):
+            self.step = snapshot.step
+
+    def drop_snapshot(self) -> None:
+        """Delete the snapshot of a training that has ended."""
+        self.snapshots.drop(self.key)
+
+    def drop(self) -> None:
+        """Delete everything."""
+        self.drop_snapshot()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def kept_rows(store: Store, key: str) -> list[Step | EvalPoint]:
+    """Return the rows of a training whose record has no rows."""
+    return read_rows(store.root / FOLDER / key)
+
+
+def drop_all(store: Store, *, say: Callable[[str], None]) -> None:
+    """Delete what is left of trainings when the last steps are over."""
+    snapshots = Snapshots(store.root, say=say)
+    for key in snapshots.keys():  # noqa: SIM118  # no mapping
+        if key.startswith(_KINDS):
+            snapshots.drop(key)
+    shutil.rmtree(store.root / FOLDER, ignore_errors=True)
+
+
+def _same(plan: TrialPlan) -> str:
+    """Return a text that two plans share if they are of the same training."""
+    settings = replace(plan.settings, snapshot_every=None)
+    return Fingerprint().add(repr(settings)).add(str(plan.total_steps)).hex() + "\n"
+
+
+def _rows_before(snapshot: Snapshot, rows: list[Step | EvalPoint]) -> int:
+    """Return the number of rows that came before a snapshot. The evaluation after its last step
+    may be one of them or not."""
+    step, evals = snapshot.step, len(snapshot.state["trial"]["evals"])
+    return next((place for place, row in enumerate(rows) if _after(row, step, evals)), len(rows))
+
+
+def _after(row: Step | EvalPoint, step: int, evals: int) -> bool:
+    return row.step > step if isinstance(row, Step) else row.index > evals

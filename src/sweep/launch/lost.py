@@ -1,0 +1,26 @@
+"""The loss of a worker, and errors that happened on one."""
+
+from __future__ import annotations
+
+
+class WorkerLostError(Exception):
+    """The worker that hosted an object has died, or was told to end."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(host, why)
+        self.host, self.why = host, why
+
+    def __str__(self) -> str:
+        return f"the worker on {self.host} died: {self.why}"
+
+
+class RemoteTraceback(Exception):
+    """The cause of an error that was raised on a worker: its traceback there, as text."""
+
+    def __str__(self) -> str:
+        return f"\n\n{self.args[0]}"
+
+
+def raise_remote(error: BaseException, trace: str) -> None:
+    """Raise the error of a worker, with its traceback there as the cause."""
+    raise error from RemoteTraceback(trace)
