@@ -23,7 +23,7 @@ from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions
-from sweep.engine.trial_state import Stopped, TrialState, stopped_before_start
+from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
@@ -328,13 +328,6 @@ def test_a_training_without_evaluations_ends_on_the_way_of_its_schedule() -> Non
         assert not state.evaluation_due
     assert (state.finished, state.ended, state.schedule_steps) == (True, False, 8)
     assert [(one.step, bool(one.metrics)) for one in heard.said] == [(1, False), (2, True)]
-
-
-def test_a_trial_that_is_not_wanted_any_more_has_an_outcome_without_a_model(plan: Plan) -> None:
-    trial = plan()
-    ended = stopped_before_start(trial, lambda *_: Verdict.INTERRUPT)
-    assert isinstance(ended, Failed) and ended.reason is FailureReason.INTERRUPTED
-    assert stopped_before_start(trial, lambda *_: Verdict.CONTINUE) is None
 
 
 def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count_it() -> None:

@@ -24,6 +24,7 @@ from sweep.engine.packed.engine import Packed
 from sweep.engine.protocol import Engine
 from sweep.engine.trainer import OneByOne, trained
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.snapshot import Snapshot
 from sweep.records.trial import EvalPoint, Outcome, Step, TrialPlan, Verdict
 
 Judge = Callable[[TrialPlan, Step | EvalPoint], Verdict]
@@ -65,6 +66,7 @@ class Run:
     said: list[Said] = field(default_factory=list)
     best: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
     newest: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
+    snapshots: dict[int, list[Snapshot]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def events(self, number: int) -> list[Step | EvalPoint]:
@@ -119,8 +121,11 @@ def listen(engine: MakeEngine, *trials: TrialPlan, judge: Judge = go_on, folder:
     def end(trial: TrialPlan, outcome: Outcome) -> None:
         run.said.append(Said("ended", trial.number, outcome))
 
+    def keep(trial: TrialPlan, snapshot: Snapshot) -> None:
+        run.snapshots.setdefault(trial.number, []).append(snapshot)
+
     begun = time.perf_counter()
-    engine(best_dir).run(pull, hear, hear, end)
+    engine(best_dir).run(pull, hear, hear, end, keep)
     run.seconds = time.perf_counter() - begun
     for number in run.numbers if folder is not None else ():
         for name, kept in (("best", run.best), ("newest", run.newest)):

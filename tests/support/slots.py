@@ -9,12 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from support.packs import Judge, go_on
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import SharedClock
+from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.slot_factory import SlotFactory
@@ -50,11 +52,20 @@ def packed_model(*slots: Slot, data: TokenisedData, base_models: BaseModelCache)
 @dataclass
 class ToyState:
     ended: bool = False
+    interrupted: bool = False
 
 
 @dataclass(eq=False)
 class ToyTable:
     lengths: Sequence[int] = (4,)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [Row(np.zeros(length, dtype=np.int64)) for length in self.lengths]
+
+    @property
+    def longest_first(self) -> list[int]:
+        return sorted(range(len(self.lengths)), key=lambda row: -self.lengths[row])
 
 
 @dataclass(eq=False)
@@ -72,7 +83,10 @@ class ToySlot:
     state: ToyState = field(default_factory=ToyState)
     adapters: Any = field(default_factory=lambda: SimpleNamespace(model=nn.Linear(1, 1)))
     batches: int = 0
-    scores: list[Any] = field(default_factory=list)
+    evaluation_due: bool = False
+    scores: list[float] = field(default_factory=list)  # of the first row, by evaluation
+    asked: list[float] = field(default_factory=list)
+    offered: list[int] = field(default_factory=list)  # batches at which a snapshot could be taken
     failures: list[tuple[FailureReason, str]] = field(default_factory=list)
     closed: bool = False
 
@@ -82,7 +96,14 @@ class ToySlot:
 
     @property
     def finished(self) -> bool:
-        return bool(self.failures) or self.state.ended or self.batches >= self.steps
+        ended = bool(self.failures) or self.state.ended
+        return ended or (self.batches >= self.steps and not self.evaluation_due)
+
+    def ask(self, *, unheard: float) -> None:
+        self.asked.append(unheard)
+
+    def offer_snapshot(self) -> None:
+        self.offered.append(self.batches)
 
     def sample(self) -> tuple[list[Any], Any]:
         return [], None
@@ -92,13 +113,16 @@ class ToySlot:
 
     def finish_batch(self, loss: Tensor, taken: Any) -> bool:  # noqa: ARG002
         self.batches += 1
-        return self.batches in self.due
+        self.evaluation_due = self.batches in self.due
+        return self.evaluation_due
 
-    def on_scores(self, scores: Any, *, started: float) -> None:  # noqa: ARG002
-        self.scores.append(scores)
+    def on_scores(self, scores: Tensor, *, started: float) -> None:  # noqa: ARG002
+        self.scores.append(scores[0].item())
+        self.evaluation_due = False
 
     def fail(self, reason: FailureReason, message: str) -> None:
         self.failures.append((reason, message))
+        self.evaluation_due = False
 
     def outcome(self) -> Outcome:
         point = EvalPoint(1, self.batches, 1.0, {"eval/accuracy": 1.0, "eval/loss": 0.0})
@@ -131,23 +155,30 @@ class ToyModel:
 
 @dataclass
 class ToyShards:
-    """Runs `passes` in place of the real ones: for training it returns a loss and a step, for
-    evaluation the scores."""
+    """Runs `run_part` in place of the real passes: for training it returns a loss and a step of
+    each slot, for evaluation the scores of the next rows."""
 
     run_part: Callable[[str, Sequence[Any]], list[Any]]
     count: int = 1
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
 
-    def run(self, work: Any, models: Any, parts: Sequence[Sequence[Any]]) -> list[tuple[Sequence[Any], Any]]:  # noqa: ARG002
-        kind = "train" if getattr(work, "__name__", "") == "train_pass" else "score"
-        found: list[tuple[Sequence[Any], Any]] = []
-        for part in parts:
-            self.asked.append((kind, sorted(slot.plan.number for slot in part)))
-            try:
-                found.append((part, self.run_part(kind, part)))
-            except (RuntimeError, MemoryError) as error:
-                found.append((part, error))
-        return found
+    def run(self, work: Any, models: Any, parts: Sequence[Any]) -> list[tuple[Any, Any]]:  # noqa: ARG002
+        trains = getattr(work, "__name__", "") == "train_pass"
+        return [(part, self._run("train" if trains else "score", part)) for part in parts]
+
+    def _run(self, kind: str, part: Any) -> Any:
+        slots = part.slots if kind == "score" else part
+        self.asked.append((kind, sorted(slot.plan.number for slot in slots)))
+        try:
+            found = self.run_part(kind, slots)
+        except (RuntimeError, MemoryError) as error:
+            return error
+        if kind == "train":
+            return found
+        for own, scores in zip(part.found, found, strict=True):
+            own.append(scores)
+        part.left.popleft()
+        return None
 
 
 def out_of_memory(*_: Any) -> Any:

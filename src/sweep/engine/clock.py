@@ -79,7 +79,7 @@ class SharedClock(Clock):
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         self.trained += state["training"]
         self.evaluating += state["evaluating"]
-        self.aside += state["aside"]
+        self.aside += state["total"] - state["training"] - state["evaluating"]
 
     def total(self) -> float:
         """Return the seconds charged to the trial so far."""

@@ -24,13 +24,15 @@ class Engine(Protocol):
     end.
 
     `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other
-    than CONTINUE ends that trial before its next step; a step 0 only asks for a verdict, where a
-    trial was deferred, or computes much before its first step. `on_end` comes once for each trial
-    pulled, in any order.
+    than CONTINUE ends that trial before its next step. A step without metrics that is 0, or was
+    reported before, only asks for a verdict: where a trial was deferred, computes much before its
+    first step, or is in a long step or evaluation. `on_end` comes once for each trial pulled, in
+    any order.
 
     `on_snapshot` comes when a snapshot of a trial is due (`study.snapshots`), and before `on_end`
-    of a trial that a verdict of INTERRUPT ended after its first step. A trial whose plan has a
-    snapshot goes on from it; where that cannot be read, it begins anew.
+    of a trial that a verdict of INTERRUPT ended, unless it had not gone on since its last
+    snapshot. A trial whose plan has a snapshot goes on from it; where that cannot be read, it
+    begins anew.
     """
 
     def run(

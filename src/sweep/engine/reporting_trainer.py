@@ -25,12 +25,11 @@ from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
 from sweep.engine.random_state import random_state, set_random_state
-from sweep.engine.snapshot import made_by
+from sweep.engine.snapshot import ENGINE, made_by
 from sweep.engine.trial_state import Stopped
 from sweep.errors import first_line
 from sweep.model.state import UntrainedState, restore, trainable_weights
 from sweep.records.trial import Cost, FailureReason
-
 
 # Parts of the Trainer's state that no training depends on: they grow with each step, or are no plain values.
 _LEFT_OUT = ("log_history", "stateful_callbacks")
@@ -134,7 +133,9 @@ class ReportingTrainer(transformers.Trainer):
         self.store_flos()
         scaler = self.accelerator.scaler
         return {
-            "made_by": made_by("trainer", self.trial_state.settings),
+            ENGINE: "trainer",
+            "made_by": made_by(self.trial_state.settings),
+            "flops": float(self.state.total_flos),
             "weights": dict(trainable_weights(self._model)),
             "untrained": self.untrained.state_dict(),
             "best": self.best.state_dict(),
@@ -146,22 +147,22 @@ class ReportingTrainer(transformers.Trainer):
             "replayed": None if self.replay is None else self.replay.batches,
         }
 
-    def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
+    def _load_from_checkpoint(self, *_: Any) -> None:
         assert self.resumed is not None, "the Trainer goes on from a folder"
         self.untrained.load_state_dict(self.resumed["untrained"])
         restore(self._model, self.resumed["weights"])
         self.best.load_state_dict(self.resumed["best"])
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+    def _load_optimizer_and_scheduler(self, *_: Any) -> None:
         if self.resumed is not None:
             set_optimizer_state(self._own_optimizer, self.resumed["optimizer"])
             self._schedule.load_state_dict(self.resumed["schedule"])
 
-    def _load_scaler(self, checkpoint: str | None) -> None:
+    def _load_scaler(self, *_: Any) -> None:
         if self.resumed is not None and (scaler := self.accelerator.scaler) is not None:
             scaler.load_state_dict(self.resumed["scaler"])
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
+    def _load_rng_state(self, *_: Any) -> None:
         """Called in the middle of an epoch after its order was drawn, and between two epochs before
         the next order is drawn: as it was when the state was saved."""
         if self.resumed is not None:
@@ -173,10 +174,13 @@ class ReportingTrainer(transformers.Trainer):
         if self.resumed is None:
             return
         self.trial_state.load_state_dict(self.resumed["trial"])
+        self._load_rng_state()
         if self.replay is not None:
             self.replay.batches = self.resumed["replayed"]
         if self.trial_state.evaluation_due:
             self._evaluate(None, None)
+        if self.trial_state.finished:
+            self._save_checkpoint()
 
     def _run_epoch(self, *args: Any, **options: Any) -> None:
         """Train an epoch, unless the trial was put away after its last step."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Packages that hold the arithmetic of a training, or the layout of its state.
 _ARITHMETIC = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+ENGINE = "engine"  # the key of the engine's name in a state
+_ENGINES = {"packed": "the packed engine", "frozen": "the loop over cached features", "trainer": "the Trainer"}
 _DICT, _TUPLE, _TENSOR = "dict", "tuple", "tensor"
 
 
@@ -41,43 +43,55 @@ def encode(state: Mapping[str, Any], step: int) -> Snapshot:
     return Snapshot(save(tree.tensors, {VERSION: str(FORMAT), STEP: str(step), STATE: text, PACKAGES: _packages()}))
 
 
-def opened(plan: TrialPlan, device: torch.device) -> dict[str, Any] | None:
+def opened(plan: TrialPlan, device: torch.device, *engines: str) -> dict[str, Any] | None:
     """Return the state of a plan's snapshot. None where it has none, or one that cannot be gone on
-    from: a warning says why."""
+    from: a warning says why. `engines`, named as in `Cost`, are those whose snapshots may be gone
+    on from: engines draw dropout in ways of their own, and a trial trained by two of them would be
+    repeated by none."""
     if plan.snapshot is None:
         return None
     try:
-        return decode(plan.snapshot, device)
+        state = decode(plan.snapshot, device)
+        if (former := state.get(ENGINE)) not in engines:
+            raise BrokenSnapshotError(f"was taken by {_said(former)}, and now {_said(engines[0])} trains it")
     except BrokenSnapshotError as error:
         logger.warning("trial %d begins anew: its snapshot %s", plan.number, error)
         return None
+    return state
 
 
-def made_by(engine: str, settings: TrainSettings) -> dict[str, str]:
-    """Return by what a training is carried on, as it stands in the snapshots of an engine."""
+def _said(engine: object) -> str:
+    return _ENGINES.get(str(engine), f"the engine {engine}")
+
+
+def made_by(settings: TrainSettings) -> dict[str, str]:
+    """Return the parts of a config that decide what a state holds."""
     return {
-        "engine": engine,
         "adapter.method": settings.adapter.method,
         "optimizer.name": settings.optimizer.name,
         "optimizer.lr_scheduler_type": settings.optimizer.lr_scheduler_type,
     }
 
 
-def suited(
-    state: dict[str, Any] | None, number: int, maker: Mapping[str, str], weights: Mapping[str, Tensor]
-) -> dict[str, Any] | None:
-    """Return the state that `opened` gave if a training made by `maker` of these `weights` can go
-    on from it, else None: a warning says why."""
+def suited(state: dict[str, Any] | None, plan: TrialPlan, weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Return the state that `opened` gave if a training of these `weights` can go on from it, else
+    None: a warning says why."""
     if state is None:
         return None
-    saved, kept = state["made_by"], state["weights"]
-    other = [f"{name} was {saved.get(name)} and is {value}" for name, value in maker.items() if saved.get(name) != value]
-    if not other and {name: one.shape for name, one in kept.items()} != {name: one.shape for name, one in weights.items()}:
-        other = ["it is of other trained weights"]
+    saved, present = state["made_by"], made_by(plan.settings)
+    other = [
+        f"{saved.get(key)} where {key} is now {value}" for key, value in present.items() if saved.get(key) != value
+    ]
+    if not other and _shapes(state["weights"]) != _shapes(weights):
+        other = ["other weights than those that the trial trains"]
     if other:
-        logger.warning("trial %d begins anew: its snapshot does not suit it, as %s", number, ", ".join(other))
+        logger.warning("trial %d begins anew: its snapshot has %s", plan.number, ", ".join(other))
         return None
     return state
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
 def decode(snapshot: Snapshot, device: torch.device) -> dict[str, Any]:
@@ -110,9 +124,9 @@ class _Writer:
         match value:
             case None | bool() | int() | float() | str():
                 return value
-            case Tensor():
+            case Tensor() if type(value) in (Tensor, nn.Parameter):
                 return {_TENSOR: self._name(value), "on": value.device.type}
-            case Mapping():
+            case Mapping() if not any(isinstance(key, Tensor) for key in value):
                 return {
                     _DICT: [[self.plain(key, path), self.plain(one, f"{path}.{key}")] for key, one in value.items()]
                 }

@@ -10,36 +10,43 @@ from dataclasses import dataclass, field
 _SHARE = 100
 
 
+Position = tuple[int, int]  # of a trial: the rows trained on, and the evaluations
+
+
 @dataclass(slots=True)
 class SnapshotTimer:
     """A snapshot is due after an evaluation, and `every` seconds, but takes no more than a
-    hundredth of a trial's time. With `every` 0 one is due after each optimizer step; None: never.
-    `at_end`: the last step has one too, for a model that is needed after its training.
+    hundredth of a trial's time. With `every` 0 one is due whenever the trial has gone on; None:
+    never. `at_end`: the last step has one too, for a model that is needed after its training.
     """
 
     every: float | None
     at_end: bool = False
-    step: int = 0  # of the last snapshot
+    position: Position = (0, 0)  # of the last snapshot
     at: float = field(default_factory=time.monotonic)
     cost: float = 0.0  # seconds that the last snapshot took
     evaluated: bool = False  # since the last snapshot
 
-    def due(self, step: int) -> bool:
-        """Return whether a snapshot is due after `step` optimizer steps."""
-        if not self.possible(step):
+    def gained(self, position: Position) -> bool:
+        """Return whether a snapshot at `position` would hold more than the last one."""
+        return self.every is not None and position != self.position
+
+    def due(self, position: Position) -> bool:
+        """Return whether a snapshot is due at `position`."""
+        if self.every is None or not self.gained(position):
             return False
         if not self.every:
             return True
         passed = time.monotonic() - self.at
         return passed >= self.cost * _SHARE and (self.evaluated or passed >= self.every)
 
-    def possible(self, step: int) -> bool:
-        """Return whether snapshots are taken, and the last one was not after this step."""
-        return self.every is not None and step not in (0, self.step)
+    def taken(self, position: Position, seconds: float) -> None:
+        """Note a snapshot at `position`, which took so many seconds."""
+        self.position, self.at, self.cost, self.evaluated = position, time.monotonic(), seconds, False
 
-    def taken(self, step: int, seconds: float) -> None:
-        """Note a snapshot after `step`, which took so many seconds."""
-        self.step, self.at, self.cost, self.evaluated = step, time.monotonic(), seconds, False
+    def missed(self) -> None:
+        """Note a snapshot that was not to be had. The next one is due as if it had been taken."""
+        self.at, self.evaluated = time.monotonic(), False
 
     def stop(self) -> None:
         """Take no further snapshot."""

@@ -4,7 +4,7 @@ other."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
@@ -28,7 +27,7 @@ from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.engine.snapshot import made_by, opened, suited
+from sweep.engine.snapshot import ENGINE, opened, suited
 from sweep.engine.snapshottable import unsaved
 from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
@@ -155,7 +154,8 @@ def trained(
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
         if reason := unsaved(settings, model):
             state.without_snapshots(reason)
-        resumed, cost = _opened(trial, model, device), None
+        engine, resumed = _opened(trial, model, device)
+        cost = None
         try:
             if resumed is None:
                 state.flops_ahead = set_first_weights(
@@ -163,7 +163,7 @@ def trained(
                 )
         except Stopped:
             cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
-        if cost is None and _engine(settings, resumed) == "frozen":
+        if cost is None and engine == "frozen":
             features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
             cost = cached_head.train(
                 features, rows, held_out, state=state, best=best, arguments=arguments, resumed=resumed
@@ -190,19 +190,13 @@ def trained(
         yield Trained(state, cost, model=model, tokenizer=tokenizer, predict=scored)
 
 
-def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> dict[str, Any] | None:
-    """Return the state of a trial's snapshot if `model` can be trained on from it."""
-    settings, state = trial.settings, opened(trial, device)
-    maker = made_by(_engine(settings, state), settings)
-    return suited(state, trial.number, maker, dict(trainable_weights(model)))
-
-
-def _engine(settings: TrainSettings, resumed: Mapping[str, Any] | None) -> str:
-    """Return `frozen` or `trainer`. A head that needs more of the base than one vector a row goes
-    on with the Trainer."""
-    if not cached_head.suits(settings) or (resumed is not None and resumed["made_by"]["engine"] == "trainer"):
-        return "trainer"
-    return "frozen"
+def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> tuple[str, dict[str, Any] | None]:
+    """Return the name of the engine that trains a trial, as in `Cost`, and the state of the trial's
+    snapshot if it has one that `model` can be trained on from. A head that turned out to need more
+    of the base than one vector a row goes on with the Trainer."""
+    engines = ("frozen", "trainer") if cached_head.suits(trial.settings) else ("trainer",)
+    resumed = suited(opened(trial, device, *engines), trial, dict(trainable_weights(model)))
+    return engines[0] if resumed is None else resumed[ENGINE], resumed
 
 
 def _finite(model: nn.Module) -> bool:

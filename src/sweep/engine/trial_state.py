@@ -14,8 +14,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, Protocol
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,9 +25,10 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
-from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import NotSnapshottable, encode
-from sweep.engine.snapshot_timer import SnapshotTimer, never
+from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
+from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
+from sweep.errors import first_line
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
     Completed,
@@ -39,7 +40,6 @@ from sweep.records.trial import (
     Outcome,
     Pruned,
     Step,
-    TrialPlan,
     Verdict,
 )
 
@@ -53,32 +53,14 @@ LOGGED = ("loss", "learning_rate", "grad_norm")
 
 
 _COUNTS = (
-    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "flops_ahead",
-    "stopped_early",
+    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "stopped_early",
+    "trained_parameters", "flops_ahead",
 )  # fmt: skip
-_BETWEEN_QUESTIONS = 1.0  # seconds, while an evaluation goes on
+_UNHEARD = 1.0  # seconds between two questions, while an evaluation goes on
 
 
 class Stopped(Exception):
     """The study has ended the trial before its first step, or while it was evaluated."""
-
-
-class WeightKeeper(Protocol):
-    """Stores the weights of a trial at its evaluations."""
-
-    def keep(self) -> None:
-        """Store the present weights as the best ones."""
-
-    def keep_newest(self) -> None:
-        """Store the present weights as the newest ones."""
-
-
-class KeepsNothing:
-    """A `WeightKeeper` for a trial without a model."""
-
-    def keep(self) -> None: ...
-
-    def keep_newest(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -121,7 +103,7 @@ class TrialState:
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
     logged_at: int = 0
     flops_ahead: float = 0.0  # floating-point operations before the first step
-    asked: float = field(default_factory=time.monotonic)  # when the study was last asked for a verdict
+    heard: float = field(default_factory=time.monotonic)  # when the study gave its last verdict on a step
 
     @classmethod
     def of(
@@ -178,21 +160,24 @@ class TrialState:
         """Return whether the user or the system stopped the trial, which can go on later."""
         return self.failure is not None and self.failure[0] is FailureReason.INTERRUPTED
 
+    @property
+    def position(self) -> Position:
+        return self.samples, len(self.evals)
+
     def offer_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         """Take a snapshot and report it, where one is due or the trial was interrupted. `parts`
-        returns all that is not in this state: weights, optimizer, place in the data.
+        returns all that is not in this state: the name of the engine, as in `Cost`, weights,
+        optimizer, place in the data.
 
-        Call it between two steps and after the last one, after evaluations. What cannot be saved
+        Call it between two batches and after the last one, after evaluations. What cannot be saved
         is told once.
         """
-        if self.interrupted:
-            wanted = self.snapshots.possible(self.step)
-        elif self.finished:
-            failed = self.failure is not None or self.verdict is not Verdict.CONTINUE
-            wanted = self.snapshots.at_end and not failed and self.snapshots.possible(self.step)
-        else:
-            wanted = self.snapshots.due(self.step)
-        if wanted:
+        due = self.snapshots.due(self.position)
+        if self.interrupted or self.finished:
+            completed = self.failure is None and self.verdict is Verdict.CONTINUE
+            wanted = self.interrupted or (completed and self.snapshots.at_end)
+            due = wanted and self.snapshots.gained(self.position)
+        if due:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
 
@@ -209,8 +194,14 @@ class TrialState:
         except NotSnapshottable as error:
             self.without_snapshots(str(error))
             return
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            logger.warning("no memory for a snapshot after step %d; training goes on: %s", self.step, first_line(error))
+            self.snapshots.missed()
+            return
         self.report_snapshot(snapshot)
-        self.snapshots.taken(self.step, time.monotonic() - began)
+        self.snapshots.taken(self.position, time.monotonic() - began)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, evaluations and seconds of the trial."""
@@ -228,21 +219,29 @@ class TrialState:
         self.evals = [EvalPoint(*point) for point in state["evals"]]
         self.best = next((point for point in self.evals if point.index == state["best"]), None)
         self.clock.load_state_dict(state["clock"])
-        self.snapshots.taken(self.step, 0.0)
+        self.snapshots.taken(self.position, 0.0)
+        # An interruption comes before patience: the trial may have been stopped where it ran out.
+        self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
     def check_stop(self) -> None:
-        """Ask the study, by a step 0, whether the trial goes on. Raises `Stopped` where it does
-        not."""
-        self.apply(self.report_step(Step(0, self.last_step, self.epoch, seconds=self.clock.total())))
-        self.asked = time.monotonic()
+        """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
+        `Stopped` where it does not."""
+        self.apply(self.report_step(self._present({})))
         if self.ended:
             raise Stopped
 
+    def ask(self, *, unheard: float = 0.0) -> None:
+        """Ask the study between two steps whether the trial goes on, where it has given no verdict
+        for `unheard` seconds: report the present step once more, without metrics."""
+        if not self.ended and time.monotonic() - self.heard >= unheard:
+            self._report({})
+
     def check_evaluation(self) -> None:
-        """Ask as `check_stop` does, at most once a second: call it between the batches of an
-        evaluation. An evaluation that is left is due again when the trial goes on."""
-        if time.monotonic() - self.asked >= _BETWEEN_QUESTIONS:
-            self.check_stop()
+        """Ask the study in the middle of an evaluation, at most once a second. Raises `Stopped`
+        where the trial does not go on; the evaluation is due again when it is taken up."""
+        self.ask(unheard=_UNHEARD)
+        if self.ended:
+            raise Stopped
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -383,11 +382,14 @@ class TrialState:
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:
-        step = Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
+        step = self._present(metrics)
         with self.clock.set_aside():
             verdict = self.report_step(step)
-        self.asked = time.monotonic()
+        self.heard = time.monotonic()
         self.apply(verdict)
+
+    def _present(self, metrics: Metrics) -> Step:
+        return Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
 
     def _judge(self, verdict: Verdict) -> None:
         """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not
@@ -418,17 +420,3 @@ class TrialState:
 @cache
 def _warn(message: str) -> None:
     logger.warning(message)
-
-
-def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep) -> Outcome | None:
-    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
-    outcome where it is not, else None."""
-    state = TrialState(
-        trial.settings, Clock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
-        schedule_steps=trial.total_steps, last_step=trial.total_steps,
-    )  # fmt: skip
-    try:
-        state.check_stop()
-    except Stopped:
-        return state.outcome(Cost())
-    return None

@@ -57,7 +57,7 @@ def search(session: Session) -> list[TrialRecord]:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
             if shelved := loop.shelved():
-                session.view.say(f"the search has ended{shelved}, and go on with the same command")
+                session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.store.trials()
 
 

@@ -89,10 +89,7 @@ class View:
         self._refresh()
 
     def step(self, title: str, step: Step) -> None:
-        task = self._running[title]
-        if not step.step and any(one.completed for one in self._bar.tasks if one.id == task):
-            return  # a question in the middle of an evaluation
-        self._bar.update(task, completed=step.step, epoch=step.epoch)
+        self._bar.update(self._running[title], completed=step.step, epoch=step.epoch)
         self._refresh()
         if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()

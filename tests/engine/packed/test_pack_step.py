@@ -27,7 +27,7 @@ def slot(number: int, **values: Any) -> Any:
 def passes(kind: str, part: Sequence[Any]) -> list[Any]:
     if kind == "train":
         return [(torch.tensor(1.0), None) for _ in part]
-    return [f"scores of {one.plan.number}" for one in part]
+    return [torch.tensor([[float(one.plan.number)]]) for one in part]
 
 
 class Steps:
@@ -64,16 +64,14 @@ def test_trials_are_evaluated_when_they_are_due_and_with_those_that_read_the_sam
     assert steps.shards.asked[1:] == [("score", [0, 3]), ("score", [2])]
     steps.step.run()
     assert steps.shards.asked[3:] == [("train", [0, 1, 2, 3]), ("score", [1, 3])]
-    assert [one.scores for one in slots] == [
-        ["scores of 0"], ["scores of 1"], ["scores of 2"], ["scores of 3", "scores of 3"],
-    ]  # fmt: skip
+    assert [one.scores for one in slots] == [[0.0], [1.0], [2.0], [3.0, 3.0]]
 
 
 def test_the_last_evaluation_comes_before_the_end() -> None:
     only = slot(0, steps=1, due=[1])
     steps = Steps(only)
     steps.step.run()
-    assert (only.scores, only.closed, steps.ended) == (["scores of 0"], True, [0])
+    assert (only.scores, only.closed, steps.ended) == ([0.0], True, [0])
 
 
 def test_seconds_are_charged_by_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +129,7 @@ def test_an_evaluation_that_memory_does_not_hold_goes_again() -> None:
     steps.step.run()
     asked = [part for kind, part in steps.shards.asked if kind == "score"]
     assert asked == [[0, 1], [0, 1], [0], [1]]  # all tokens, half of them, slot by slot
-    assert [one.scores for one in slots] == [["scores of 0"], ["scores of 1"]]
+    assert [one.scores for one in slots] == [[0.0], [1.0]]
 
 
 def test_our_own_mistakes_are_raised() -> None:

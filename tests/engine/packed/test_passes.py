@@ -17,7 +17,7 @@ from sweep.engine.evaluation import predict
 from sweep.engine.loss import mean_loss
 from sweep.engine.optimizer_steps import StepTaken
 from sweep.engine.packed.packed_model import PackedModel
-from sweep.engine.packed.passes import score_pass, train_pass
+from sweep.engine.packed.passes import Evaluation, score_pass, train_pass
 from sweep.engine.packed.slot import Slot
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import TrialPlan
@@ -83,13 +83,18 @@ def test_an_optimizer_that_runs_out_of_memory_is_distinguished_from_the_pass(
     assert isinstance(second, StepTaken)
 
 
-@pytest.mark.parametrize("tokens", [10_000, 40])
+@pytest.mark.parametrize(("tokens", "seconds"), [(10_000, 60.0), (40, 60.0), (40, 0.0)])
 def test_an_evaluation_pass_scores_all_rows_in_their_order(
-    model: PackedModel, slots: list[Slot], data: TokenisedData, base_models: BaseModelCache, tokens: int
+    model: PackedModel, slots: list[Slot], data: TokenisedData, base_models: BaseModelCache, tokens: int, seconds: float
 ) -> None:
-    """With few tokens in a pass a chunk holds few rows."""
-    found = score_pass(model, slots, tokens=tokens)
-    for slot, scores in zip(slots, found, strict=True):
+    """With few tokens in a pass a chunk holds few rows; without time a pass has one chunk."""
+    evaluation = Evaluation(slots, tokens)
+    chunks, passes = len(evaluation.left), 0
+    while evaluation.left:
+        score_pass(model, evaluation, seconds=seconds)
+        passes += 1
+    assert passes == (1 if seconds else chunks)
+    for slot, scores in zip(slots, evaluation.scores(), strict=True):
         tokenizer = base_models.tokenizer(slot.settings.model)
         expected = predict(
             slot.adapters.model, data.validation(tokenizer, None), collate=collator(tokenizer, data.splits.labels),

@@ -9,16 +9,16 @@ from functools import cache
 
 from sweep.config.settings import TrainSettings
 from sweep.engine import memory
+from sweep.engine.before_start import failed_before_start, stopped_before_start
 from sweep.engine.packed.loop_choice import Loop, LoopChoice, choose_loop
 from sweep.engine.packed.pack import Pack, PackKey
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.trial_queue import TrialQueue
 from sweep.engine.protocol import OnTrialStep
-from sweep.engine.trial_state import stopped_before_start
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.features import NotPackable
-from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+from sweep.records.trial import FailureReason, TrialPlan
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,11 @@ class Admission:
 
     def admit_deferred(self) -> None:
         """Admit the deferred trials again, in their order; trials on another base are deferred
-        again."""
+        again. The study may have stopped one meanwhile."""
         deferred, self.deferred, self.overtaken = self.deferred, [], 0
         for trial in deferred:
-            self.admit(trial)
+            if not self._stopped(trial):
+                self.admit(trial)
 
     def admit(self, trial: TrialPlan) -> None:
         """Admit a trial to the pack, defer it, or train it alone."""
@@ -100,7 +101,7 @@ class Admission:
         except (RuntimeError, MemoryError) as error:
             self._out_of_memory(trial, error)
             return
-        if slot.finished:  # the study stopped it while its head was initialised
+        if slot.finished:  # stopped while its head was initialised, or where its patience ran out
             self.queue.close(slot)
             return
         try:
@@ -132,17 +133,22 @@ class Admission:
             self.overtaken = self.pack.budget.slots
             return
         message = f"while loading the model: {first_line(error)}"
-        self.queue.end(trial, Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(engine="packed")))
+        self.queue.end(trial, failed_before_start(trial, FailureReason.OUT_OF_MEMORY, message, self.pack.device))
 
     def _train_alone(self, trial: TrialPlan, choice: LoopChoice, *, unforeseen: bool = False) -> None:
-        """Train a trial outside the pack, unless the study has stopped it meanwhile: it may have
-        been deferred for long."""
-        if (stopped := stopped_before_start(trial, self.on_step)) is not None:
-            self.queue.end(trial, stopped)
+        """Train a trial outside the pack, unless the study has stopped it meanwhile."""
+        if self._stopped(trial):
             return
         if unforeseen or choice.reason and self.announce:
             _warn(f"{choice.reason}: the Trainer trains it, one trial at a time")
         self.train_alone(trial)
+
+    def _stopped(self, trial: TrialPlan) -> bool:
+        """Ask the study about a trial that is not loaded yet. Return True where it has ended it."""
+        stopped = stopped_before_start(trial, self.on_step, self.pack.device)
+        if stopped is not None:
+            self.queue.end(trial, stopped)
+        return stopped is not None
 
 
 def _as_not_packable(slot: Slot, error: BaseException) -> NotPackable:

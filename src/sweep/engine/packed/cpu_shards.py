@@ -17,8 +17,8 @@ import torch
 
 from sweep.engine import memory
 from sweep.engine.packed.packed_model import PackedModel
-from sweep.engine.packed.slot import Slot
 
+P = TypeVar("P")
 R = TypeVar("R")
 
 _MOST = 4  # further cores join in the work of one shard
@@ -45,10 +45,10 @@ class CpuShards:
 
     def run(
         self,
-        work: Callable[[PackedModel, Sequence[Slot]], R],
+        work: Callable[[PackedModel, P], R],
         models: Sequence[PackedModel],
-        parts: Sequence[Sequence[Slot]],
-    ) -> list[tuple[Sequence[Slot], R | BaseException]]:
+        parts: Sequence[P],
+    ) -> list[tuple[P, R | BaseException]]:
         """Run `work` for each part. Return each part, in their order, with what `work` returned or
         the error of running out of memory. Each shard has a model of its own."""
 

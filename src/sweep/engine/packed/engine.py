@@ -66,7 +66,9 @@ class Packed:
             alone.run(lambda: next(one, None), on_step, on_eval, queue.end, on_snapshot)
 
         with self.base_models.temporary_folder() as folder, CpuShards.open(device) as shards:
-            factory = SlotFactory(self.base_models, self.data, self.best_dir, Path(folder), on_step, on_eval)
+            factory = SlotFactory(
+                self.base_models, self.data, self.best_dir, Path(folder), on_step, on_eval, on_snapshot
+            )
             budget = MemoryBudget(device, self.slots, shards.count, self.most)
             pack = Pack(device, budget, shards, self._make_model)
             admission = Admission(pack, queue, on_step, factory.open, self._key_of, train_alone, self.announce)

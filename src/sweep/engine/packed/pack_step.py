@@ -13,9 +13,11 @@ from torch import Tensor
 from sweep.engine.optimizer_steps import StepTaken
 from sweep.engine.packed.out_of_memory import OutOfMemoryRecovery
 from sweep.engine.packed.pack import Pack
-from sweep.engine.packed.passes import score_pass, train_pass
+from sweep.engine.packed.passes import Evaluation, score_pass, train_pass
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.trial_queue import TrialQueue
+
+_UNHEARD = 1.0  # seconds without a verdict, after which the study is asked for one
 
 
 @dataclass(slots=True)
@@ -25,13 +27,19 @@ class PackStep:
     recovery: OutOfMemoryRecovery
 
     def run(self) -> None:
-        """Train a batch of every trial, evaluate the trials that are due, and end those that have
-        finished."""
+        """Train a batch of every trial, evaluate the trials that are due, take the snapshots that
+        are due, and end the trials that have finished. A trial may have been interrupted before
+        its evaluation: where it goes on, that comes first."""
         slots = self.pack.slots
-        due = sorted(self._train(slots), key=slots.index)
-        if due:
-            self._wait_for_device()
+        due = [slot for slot in slots if slot.evaluation_due]
+        if not due:
+            due = sorted(self._train(slots), key=slots.index)
+            if due:
+                self._wait_for_device()
+            self._ask()
         self._evaluate(due)
+        for slot in slots:
+            slot.offer_snapshot()
         for slot in [slot for slot in slots if slot.finished]:
             slots.remove(slot)
             self.queue.close(slot)
@@ -78,21 +86,40 @@ class PackStep:
 
     def _evaluate(self, slots: Sequence[Slot]) -> None:
         """Evaluate slots; those that read the same rows together."""
-        while slots:
-            same = [slot for slot in slots if slot.validation is slots[0].validation]
-            self._score(same)
-            slots = [slot for slot in slots if slot not in same]
+        while waiting := [slot for slot in slots if slot.evaluation_due]:
+            self._score([slot for slot in waiting if slot.validation is waiting[0].validation])
 
     def _score(self, slots: Sequence[Slot]) -> None:
+        """Evaluate slots that share their validation rows, and ask the study meanwhile: the
+        evaluation of a trial that it ends is left out."""
+        started, budget = time.perf_counter(), self.pack.budget
+        parts = [Evaluation(part, budget.eval_tokens) for part in budget.parts(slots, [1] * len(slots))]
+        while parts:
+            passes = self._score_for_a_while(parts)
+            for part, error in passes:
+                if error is not None:
+                    self.recovery.retry_evaluation(part.slots, error, self._score)
+                elif not part.left:
+                    part.report(started=started)
+            parts = [part for part, error in passes if error is None and part.wanted]
+            if parts:
+                self._ask()
+
+    def _score_for_a_while(self, parts: Sequence[Evaluation]) -> list[tuple[Evaluation, BaseException | None]]:
         started = time.perf_counter()
-        budget = self.pack.budget
-        scoring = partial(score_pass, tokens=budget.eval_tokens)
-        passes = self.pack.shards.run(scoring, self.pack.running, budget.parts(slots, [1] * len(slots)))
-        seconds = (time.perf_counter() - started) / len(slots)
-        for part, done in passes:
-            if isinstance(done, BaseException):
-                self.recovery.retry_evaluation(part, done, self._score)
-                continue
-            for slot, found in zip(part, done, strict=True):
-                slot.clock.charge(evaluating=seconds)
-                slot.on_scores(found, started=started)
+        passes = self.pack.shards.run(partial(score_pass, seconds=_UNHEARD), self.pack.running, parts)
+        slots = [slot for part in parts for slot in part.slots]
+        for slot in slots:
+            slot.clock.charge(evaluating=(time.perf_counter() - started) / len(slots))
+        return passes
+
+    def _ask(self) -> None:
+        """Ask the study about trials in the middle of an optimizer step or of an evaluation, so
+        that a stop is heard within seconds. Where it has interrupted a trial, ask about all others
+        at once: a stop of the study finds all trials at the same batch."""
+        slots = self.pack.slots
+        for slot in slots:
+            slot.ask(unheard=_UNHEARD)
+        if any(slot.state.interrupted for slot in slots):
+            for slot in slots:
+                slot.ask(unheard=0.0)

@@ -3,7 +3,10 @@ slots share."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -61,24 +64,57 @@ def _pass(model: PackedModel, slots: Sequence[Slot]) -> list[tuple[Tensor, list[
     ]
 
 
-def score_pass(model: PackedModel, slots: Sequence[Slot], *, tokens: int) -> list[Tensor]:
-    """Return the scores of each slot for all rows of the validation split that they share, (rows,
-    labels), in the rows' order. A forward pass has at most so many `tokens`."""
-    rows = slots[0].validation.rows
-    order = slots[0].validation.longest_first
-    ordered: list[Row] = [rows[row] for row in order]
-    at_most = min(slot.settings.trainer.per_device_eval_batch_size for slot in slots)
+@dataclass(slots=True)
+class Evaluation:
+    """The scores of slots that share a validation split, as far as they are computed. A forward
+    pass has at most so many `tokens`."""
+
+    slots: Sequence[Slot]
+    tokens: int
+    rows: list[Row] = field(init=False)  # the longest first
+    left: deque[slice] = field(init=False)  # of `rows`, each for a forward pass
+    found: list[list[Tensor]] = field(init=False)  # of each slot, by forward pass
+
+    def __post_init__(self) -> None:
+        table = self.slots[0].validation
+        self.rows = [table.rows[row] for row in table.longest_first]
+        at_most = min(slot.settings.trainer.per_device_eval_batch_size for slot in self.slots)
+        self.left = deque(chunks(self.rows, at_most=at_most, tokens=max(self.tokens // len(self.slots), 1)))
+        self.found = [[] for _ in self.slots]
+
+    @property
+    def wanted(self) -> bool:
+        """Return whether rows are left, and a trial that has not ended waits for them."""
+        return bool(self.left) and any(slot.evaluation_due for slot in self.slots)
+
+    def scores(self) -> list[Tensor]:
+        """Return the scores of each slot, (rows, labels), in the rows' order."""
+        order = torch.tensor(self.slots[0].validation.longest_first)
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order))
+        return [torch.cat(logits)[back.to(logits[0].device)] for logits in self.found]
+
+    def report(self, *, started: float) -> None:
+        """Give each trial that has not ended its scores. `started` is when the evaluation began,
+        by `time.perf_counter`."""
+        for slot, scores in zip(self.slots, self.scores(), strict=True):
+            if slot.evaluation_due:
+                slot.on_scores(scores, started=started)
+
+
+def score_pass(model: PackedModel, evaluation: Evaluation, *, seconds: float) -> None:
+    """Go on with an evaluation for about so many `seconds`, or to its end."""
+    slots, until = evaluation.slots, time.monotonic() + seconds
     model.train(False)
     for slot in slots:
         slot.adapters.train(False)
-    found: list[list[Tensor]] = [[] for _ in slots]
     with torch.no_grad(), autocast(slots[0].settings.trainer, model.device):
         model.load([slot.adapters for slot in slots])
-        for part in chunks(ordered, at_most=at_most, tokens=max(tokens // len(slots), 1)):
-            vectors = model.vectors(model.batch([ordered[part]] * len(slots)))
-            for logits, slot, one in zip(found, slots, vectors[: len(slots)], strict=True):
+        while evaluation.left:
+            rows = evaluation.rows[evaluation.left.popleft()]
+            vectors = model.vectors(model.batch([rows] * len(slots)))
+            for logits, slot, one in zip(evaluation.found, slots, vectors[: len(slots)], strict=True):
                 logits.append(wide(slot.adapters.head(one)))
+            if time.monotonic() >= until:
+                break
     model.clear()
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    return [torch.cat(logits)[back.to(model.device)] for logits in found]

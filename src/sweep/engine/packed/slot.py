@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -19,8 +20,10 @@ from sweep.engine.packed.batch import Row
 from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.table import Table
+from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import TrialState
 from sweep.model.account import unwrapped
+from sweep.model.state import restore, trainable_weights
 from sweep.records.trial import FailureReason, Outcome, TrialPlan
 
 
@@ -57,7 +60,12 @@ class Slot:
 
     @property
     def finished(self) -> bool:
-        return self.state.finished
+        """Return whether the trial takes no further step and no further evaluation."""
+        return self.state.finished and not self.state.evaluation_due
+
+    @property
+    def evaluation_due(self) -> bool:
+        return self.state.evaluation_due
 
     @property
     def longest(self) -> int:
@@ -67,10 +75,13 @@ class Slot:
     def next_batch(self) -> list[int]:
         """Return the numbers of the rows that the trial trains on next."""
         if not self.pending:
-            step = next(self._upcoming)
-            self.pending, self.epoch = list(step.batches), step.epoch
-            self.items = sum(self.train.labels[rows].numel() for rows in self.pending)
+            self._begin_step()
         return self.pending[0]
+
+    def _begin_step(self) -> None:
+        step = next(self._upcoming)
+        self.pending, self.epoch = list(step.batches), step.epoch
+        self.items = sum(self.train.labels[rows].numel() for rows in self.pending)
 
     @property
     def batch_tokens(self) -> int:
@@ -130,6 +141,18 @@ class Slot:
         loss = mean_loss(self.settings)
         self.state.on_eval(judged(scores.cpu(), self.validation.labels.cpu(), loss=loss, started=started))
 
+    @property
+    def flops(self) -> float:
+        """Return the floating-point operations so far."""
+        weights = unwrapped(self.adapters.model).num_parameters(exclude_embeddings=True)
+        return 6.0 * weights * self.tokens + self.flops_ahead
+
+    def ask(self, *, unheard: float) -> None:
+        """Ask the study whether the trial goes on, where it has given no verdict for so many
+        seconds."""
+        if not self.finished:
+            self.state.ask(unheard=unheard)
+
     def fail(self, reason: FailureReason, message: str) -> None:
         self.state.fail(reason, f"after step {self.state.step}: {message}")
 
@@ -137,15 +160,50 @@ class Slot:
         """Restore the best weights, and return the trial's outcome."""
         with self.clock.set_aside():
             self.best.restore()
-        weights = unwrapped(self.adapters.model).num_parameters(exclude_embeddings=True)
         cost = self.state.cost(
             self.train.labels.device,
             engine="packed",
             train_seconds=self.clock.training(),
-            flops=6.0 * weights * self.tokens + self.flops_ahead,
+            flops=self.flops,
             train_loss=self.state.mean_loss(),
         )
         return self.state.outcome(cost)
+
+    def offer_snapshot(self) -> None:
+        """Report a snapshot where one is due, or the trial was interrupted: between two batches,
+        in the middle of an optimizer step too."""
+        self.state.offer_snapshot(self.state_dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of the trial but its `TrialState`. Of an optimizer step that is not complete
+        the gradients are kept, and the number of batches left."""
+        return {
+            ENGINE: "packed",
+            "weights": dict(trainable_weights(self.adapters.model)),
+            "best": self.best.state_dict(),
+            "steps": self.steps.state_dict(),
+            "gradients": [weight.grad for weight in self.steps.weights],
+            "left": len(self.pending),
+            "batches": self.batches,
+            "tokens": self.tokens,
+            "flops_ahead": self.flops_ahead,
+            "flops": self.flops,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot's state. Weights are copied into those that are there, at their
+        place in memory."""
+        restore(self.adapters.model, state["weights"])
+        self.best.load_state_dict(state["best"])
+        self.steps.load_state_dict(state["steps"])
+        self.state.load_state_dict(state["trial"])
+        for weight, gradient in zip(self.steps.weights, state["gradients"], strict=True):
+            weight.grad = gradient
+        self.batches, self.tokens, self.flops_ahead = state["batches"], state["tokens"], state["flops_ahead"]
+        self._upcoming = self.steps.batches(self.state.step)
+        if left := state["left"]:
+            self._begin_step()
+            del self.pending[:-left]
 
     def close(self) -> None:
         """Free the trial's model and optimizer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
-from sweep.engine.protocol import OnTrialEval, OnTrialStep
+from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
+from sweep.engine.snapshot import opened
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
@@ -46,11 +47,13 @@ class SlotFactory:
     folder: Path
     on_step: OnTrialStep
     on_eval: OnTrialEval
+    on_snapshot: OnTrialSnapshot = no_snapshot
     tables: dict[str, Table] = field(default_factory=dict)
 
     def open(self, plan: TrialPlan) -> Slot:
-        """Return a slot for the trial; the study may have stopped it already. Raises NotPackable
-        where the trial cannot be packed, and what running out of memory raises."""
+        """Return a slot for the trial, which goes on from its snapshot where there is one; the
+        study may have stopped it already. Raises NotPackable where the trial cannot be packed, and
+        what running out of memory raises."""
         with ExitStack() as resources:
             slot = self._open(plan, resources)
             slot.resources = resources.pop_all()
@@ -71,13 +74,14 @@ class SlotFactory:
             state = TrialState.of(
                 settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
                 report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
+                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot),
             )  # fmt: skip
-            try:
-                flops_ahead = set_first_weights(
-                    model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
-                )
-            except Stopped:
-                flops_ahead = 0.0
+            resumed, flops_ahead = opened(plan, base_models.device, "packed"), 0.0
+            if resumed is None:
+                with suppress(Stopped):
+                    flops_ahead = set_first_weights(
+                        model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
+                    )
             arguments = training_arguments(settings, base_models.device, self.folder)
             with torch.random.fork_rng([]):
                 steps = OptimizerSteps.begin(
@@ -88,10 +92,14 @@ class SlotFactory:
                     factors=settings.adapter.learning_rate_factors(),
                 )
             state.on_train_begin()
-        sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
-        return Slot(
-            plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, flops_ahead
-        )
+            sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
+            slot = Slot(
+                plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, flops_ahead
+            )
+            if resumed is not None:
+                with torch.random.fork_rng([]):
+                    slot.load_state_dict(resumed)
+        return slot
 
     def _table(self, dataset: Any) -> Table:
         name = name_of(dataset)

@@ -1,0 +1,61 @@
+"""A trial that ends before its model is loaded: with the evaluations and the cost of its snapshot,
+where it has one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from sweep.engine.clock import SharedClock
+from sweep.engine.protocol import OnTrialStep
+from sweep.engine.snapshot import ENGINE, decode
+from sweep.engine.trial_state import TrialState
+from sweep.records.snapshot import BrokenSnapshotError
+from sweep.records.trial import Cost, FailureReason, Outcome, TrialPlan, Verdict
+
+
+def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> Outcome | None:
+    """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
+    outcome where it is not, else None."""
+    state, saved = _put_away(trial, on_step)
+    state.ask()
+    if state.failure is None and state.verdict is Verdict.CONTINUE:
+        return None
+    return state.outcome(_cost(state, saved, device))
+
+
+def failed_before_start(trial: TrialPlan, reason: FailureReason, message: str, device: torch.device) -> Outcome:
+    """Return the outcome of a trial whose model could not be loaded."""
+    state, saved = _put_away(trial, lambda *_: Verdict.CONTINUE)
+    state.fail(reason, message)
+    return state.outcome(_cost(state, saved, device))
+
+
+def _put_away(trial: TrialPlan, on_step: OnTrialStep) -> tuple[TrialState, dict[str, Any]]:
+    """Return the state of a trial that is not loaded, and all that its snapshot holds."""
+    state = TrialState(
+        trial.settings, SharedClock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
+        schedule_steps=trial.total_steps, last_step=trial.total_steps,
+    )  # fmt: skip
+    saved: dict[str, Any] = {}
+    if trial.snapshot is not None:
+        try:
+            saved = decode(trial.snapshot, torch.device("cpu"))
+            state.load_state_dict(saved["trial"])
+        except BrokenSnapshotError:  # told where the trial begins
+            saved = {}
+    return state, saved
+
+
+def _cost(state: TrialState, saved: dict[str, Any], device: torch.device) -> Cost:
+    if not saved:
+        return Cost()
+    return state.cost(
+        device,
+        engine=saved[ENGINE],
+        train_seconds=state.clock.training(),
+        flops=saved.get("flops", 0.0),
+        train_loss=state.mean_loss(),
+    )

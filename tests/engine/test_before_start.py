@@ -1,0 +1,45 @@
+"""A trial that ends before its model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from support.snapshots import Stopping, comparable
+from support.trials import make_plan
+from sweep.data.tokenise import TokenisedData
+from sweep.engine.before_start import failed_before_start, stopped_before_start
+from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import Cost, Failed, FailureReason, Verdict
+
+CPU = torch.device("cpu")
+PLAN = make_plan(Path("base"))
+
+
+def test_a_trial_that_is_not_wanted_any_more_has_an_outcome_without_a_model() -> None:
+    ended = stopped_before_start(PLAN, lambda *_: Verdict.INTERRUPT, CPU)
+    assert isinstance(ended, Failed) and ended.reason is FailureReason.INTERRUPTED
+    assert ended.cost == Cost()
+    assert stopped_before_start(PLAN, lambda *_: Verdict.CONTINUE, CPU) is None
+
+
+def test_a_trial_that_was_put_away_keeps_its_evaluations_and_its_cost(data: TokenisedData, model_dir: Path) -> None:
+    stopping = Stopping(7)
+    plan = make_plan(model_dir, adapter={"method": "head"})
+    before = stopping.run(plan, base_models=BaseModelCache("cpu"), data=data)
+    away = replace(plan, snapshot=stopping.snapshots[-1])
+    ended = stopped_before_start(away, lambda *_: Verdict.INTERRUPT, CPU)
+    assert isinstance(ended, Failed) and len(ended.evals) == 1
+    kept = replace(comparable(before), cost=replace(comparable(before).cost, flops=ended.cost.flops))
+    assert comparable(ended) == kept  # the features were computed once, for all trials
+    assert 0 < ended.cost.seconds <= before.cost.seconds
+    failed = failed_before_start(away, FailureReason.OUT_OF_MEMORY, "no memory", CPU)
+    assert isinstance(failed, Failed) and (failed.evals, failed.message) == (ended.evals, "no memory")
+
+
+def test_a_broken_snapshot_is_as_none() -> None:
+    ended = stopped_before_start(replace(PLAN, snapshot=Snapshot(b"")), lambda *_: Verdict.INTERRUPT, CPU)
+    assert isinstance(ended, Failed) and ended.cost == Cost()
