@@ -21,7 +21,6 @@ from support.tiny import tiny_bert
 from sweep.config.schema import Config
 from sweep.final import finish
 from sweep.final.progress import FOLDER, Progress
-from sweep.records import store as stores
 from sweep.records.final import FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import Cost
@@ -132,7 +131,7 @@ PLACES: list[tuple[Any, str, int, bool]] = [
     (Progress, "keep", 5, True),  # in the middle of the refit
     (Store, "note_test_reading", 1, False),
     (finish, "read_test", 1, True),
-    (stores, "_write", 1, False),  # the final record, in a new folder
+    (Store, "write_final", 1, False),  # of a new folder, beside the files of the model
     (Progress, "drop", 1, False),
 ]
 
