@@ -95,7 +95,9 @@ def repeats(folder: Path) -> list[Any]:
 
 
 @contextmanager
-def killed(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, at: int = 1, *, after: bool = False) -> Iterator[None]:
+def killed(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, at: int = 1, *, after: bool = False
+) -> Iterator[None]:
     """Kill the process at the `at`-th call of a function, or after it."""
     usual, calls = getattr(place, name), 0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sweep.records.final import Repeat
-from sweep.records.recovery import clear_old, recover
 from sweep.records.marks import UnfinishedState
+from sweep.records.recovery import clear_old, recover
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
 

@@ -134,7 +134,7 @@ def _stopped(verdict: Verdict, evals: tuple[EvalPoint, ...]) -> Outcome:
 class ToySession(Session):
     toy: ToyEngine = field(default_factory=ToyEngine)
 
-    def engine(self, points: int | None = None) -> Any:
+    def engine(self, _points: int | None = None) -> Any:
         return self.toy
 
 

@@ -31,7 +31,6 @@ from sweep.errors import first_line
 from sweep.model.state import UntrainedState, restore, trainable_weights
 from sweep.records.trial import Cost, FailureReason
 
-
 # Parts of the Trainer's state that no training depends on: they grow with each step, or are no plain values.
 _LEFT_OUT = ("log_history", "stateful_callbacks")
 

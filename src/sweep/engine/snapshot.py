@@ -71,8 +71,12 @@ def suited(
     if state is None:
         return None
     saved, kept = state["made_by"], state["weights"]
-    other = [f"{name} was {saved.get(name)} and is {value}" for name, value in maker.items() if saved.get(name) != value]
-    if not other and {name: one.shape for name, one in kept.items()} != {name: one.shape for name, one in weights.items()}:
+    other = [
+        f"{name} was {saved.get(name)} and is {value}" for name, value in maker.items() if saved.get(name) != value
+    ]
+    if not other and {name: one.shape for name, one in kept.items()} != {
+        name: one.shape for name, one in weights.items()
+    }:
         other = ["it is of other trained weights"]
     if other:
         logger.warning("trial %d begins anew: its snapshot does not suit it, as %s", number, ", ".join(other))

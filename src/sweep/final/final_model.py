@@ -12,8 +12,8 @@ from typing import TypeVar
 from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.errors import UserError
-from sweep.final.losses import Losses
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
+from sweep.final.losses import Losses
 from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters

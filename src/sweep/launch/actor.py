@@ -33,7 +33,7 @@ _SMALL = 2**16  # bytes that travel within a message
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a worker is to do, and what it must agree on with the coordinator.
+    """The config of a worker, and all that must be the same there as on the coordinator.
 
     `config` holds no secrets. `models` are the fingerprints of the models that the search can
     reach, by their config as JSON. `folder` and `path` are the working directory of the

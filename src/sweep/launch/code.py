@@ -59,8 +59,8 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) 
 
 
 def stage(folder: Path, names: Iterable[str]) -> None:
-    """Copy sweep with its configs, and the modules of the user's own code, to a folder that is sent
-    to the workers."""
+    """Copy sweep with its configs, and the modules of the user's own code, to a folder that the
+    workers are sent."""
     target = folder / PACKAGE.name
     shutil.copytree(PACKAGE, target, ignore=_IGNORED)
     for shipped in (conf_dir(), sweeps_dir()):

@@ -22,7 +22,7 @@ Make = Callable[[BaseModelCache, TokenisedData], Any]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What an engine needs to know of the trials that it will pull.
+    """The facts about the coming trials that an engine on workers needs.
 
     `best_dir` gives the folder of a trial's best adapter, or None; `leads` says whether a trial
     with this outcome is the best so far, so that its adapter is kept. `stopping` says whether the

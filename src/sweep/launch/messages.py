@@ -1,4 +1,4 @@
-"""What a worker and the coordinator say to each other: values that can be pickled."""
+"""The messages between a worker and the coordinator: values that can be pickled."""
 
 from __future__ import annotations
 

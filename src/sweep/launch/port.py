@@ -56,7 +56,7 @@ class Port:
         return self._answers.get()
 
     def next_trial(self) -> Any:
-        """Return the plan of a trial. None where the coordinator has none at present, or said so."""
+        """Return the plan of a trial; None where the coordinator has none at present."""
         return None if self.leaving or not self._more else self.ask(Asks())
 
     def verdict(self, key: Key) -> Verdict:

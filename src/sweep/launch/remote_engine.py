@@ -88,7 +88,7 @@ class RemoteEngine:
 
 @dataclass(slots=True)
 class _Run:
-    """One run of the engine: its callbacks, and what is known of the workers. All in one thread."""
+    """One run of the engine, in one thread: its callbacks, and what is known of the workers."""
 
     engine: RemoteEngine
     next_trial: NextTrial
@@ -116,7 +116,7 @@ class _Run:
             for event in self.engine.team.events(_TURN):
                 match event:
                     case Joined(member=member):
-                        self.hands[member] = _Hand(member)
+                        self.hands.setdefault(member, _Hand(member))
                         self.to_wake = max(self.to_wake, 1)
                     case Heard(member=member, batch=batch) if member in self.hands:
                         self._heard(self.hands[member], batch.messages)

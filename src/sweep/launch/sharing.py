@@ -1,4 +1,4 @@
-"""Which of several workers with free slots is given the next trial."""
+"""The fair sharing of trials among workers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(eq=False, slots=True)
 class Load:
-    """What a worker holds. It is hungry if it may ask for another trial: from its start, and from
-    the end of a trial, until its engine goes on with what it has."""
+    """The trials that a worker holds. It is hungry if it may ask for another one: from its start, and
+    from the end of a trial, until its engine takes a step with those that it holds."""
 
     held: int = 0
     hungry: bool = True

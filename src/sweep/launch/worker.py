@@ -1,4 +1,5 @@
-"""A worker: one thread that runs an engine, or an object that it hosts, as the coordinator orders."""
+"""A worker: a thread that runs an engine, or calls an object that it hosts, by order of the
+coordinator."""
 
 from __future__ import annotations
 

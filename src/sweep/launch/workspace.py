@@ -38,7 +38,7 @@ class Facts:
 
 @dataclass
 class Workspace:
-    """What an engine trains with. Models are loaded when they are first needed.
+    """The base models and rows that an engine trains with. They are loaded when first needed.
 
     `scratch` is the folder of temporary folders.
     """

@@ -1,4 +1,4 @@
-"""What the machine of the trials is asked before a study: questions for `Launcher.ask`."""
+"""Questions to the machine of the trials before a study, for `Launcher.ask`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a machine says of configs: what it cannot do, what optimizers refuse, and notes."""
+    """The faults of configs on a machine, those of their optimizers, and notes."""
 
     machine: tuple[Fault, ...]
     optimizers: tuple[Fault, ...]
