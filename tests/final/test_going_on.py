@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
+from support.finals import assert_same
 from support.program import final
 from support.program import run as program
 from support.tiny import tiny_bert
-from sweep.config.schema import Config
 from sweep.final import finish
-from sweep.final.progress import FOLDER, Progress
-from sweep.records import store as stores
-from sweep.records.final import FinalRecord
+from sweep.final.progress import Progress
 from sweep.records.store import Store
-from sweep.records.trial import Cost
 
 ROWS = ("dataset.max_train_samples=40", "dataset.max_eval_samples=20", "dataset.max_test_samples=20")
 Run = Callable[..., int]
@@ -55,48 +48,10 @@ def run(model: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return give
 
 
-def plain(record: FinalRecord) -> FinalRecord:
-    """Return the record without what the clock, the machine and the number of readings say."""
-    refit = record.refit and replace(record.refit, cost=_worked(record.refit.cost))
-    confirmation = record.confirmation and replace(record.confirmation, cost=_worked(record.confirmation.cost))
-    return replace(
-        record, cost=_worked(record.cost), refit=refit, test_seconds=0, config=Config(), confirmation=confirmation,
-        command="", test_readings=1,
-    )  # fmt: skip
-
-
-def _worked(cost: Cost) -> Cost:
-    return Cost(
-        steps=cost.steps, samples=cost.samples, flops=cost.flops, train_loss=cost.train_loss, engine=cost.engine
-    )
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """Check that two runs have the same records, rows, predictions and weights, and no leftover."""
-    assert plain(final(one)) == plain(final(other))
-    for name in ("events.jsonl", "predictions.csv", "confusion.csv", "refit/events.jsonl"):
-        ours, theirs = (folder / "run" / "final" / name for folder in (one, other))
-        assert ours.exists() == theirs.exists()
-        assert not ours.exists() or ours.read_bytes() == theirs.read_bytes(), name
-    ours, theirs = (_weights(folder) for folder in (one, other))
-    assert ours.keys() == theirs.keys() and all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
-    assert repeats(one) == repeats(other)
-    assert not (one / "run" / FOLDER).exists()
-    assert not list((one / "run").glob("snapshots/*")) and not list((one / "run").rglob("*.tmp"))
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    (file,) = (folder / "run" / "final" / "model").glob("*.safetensors")
-    return load_file(file)
-
-
-def repeats(folder: Path) -> list[Any]:
-    found = [json.loads(path.read_text()) for path in sorted((folder / "run").glob("confirm/*.json"))]
-    return [(one["number"], one["seed"], one["best"]) for one in found]
-
-
 @contextmanager
-def killed(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, at: int = 1, *, after: bool = False) -> Iterator[None]:
+def killed(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, at: int = 1, *, after: bool = False
+) -> Iterator[None]:
     """Kill the process at the `at`-th call of a function, or after it."""
     usual, calls = getattr(place, name), 0
 
@@ -132,7 +87,7 @@ PLACES: list[tuple[Any, str, int, bool]] = [
     (Progress, "keep", 5, True),  # in the middle of the refit
     (Store, "note_test_reading", 1, False),
     (finish, "read_test", 1, True),
-    (stores, "_write", 1, False),  # the final record, in a new folder
+    (Store, "write_final", 1, False),  # of a new folder, beside the files of the model
     (Progress, "drop", 1, False),
 ]
 

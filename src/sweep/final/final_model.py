@@ -33,6 +33,12 @@ class FinalModel:
     hosted: Hosted
     shares_disk: bool
 
+    @property
+    def host(self) -> str:
+        """Return the name of its machine."""
+        found: str = self.hosted.call("host")
+        return found
+
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
         found: TrainingEnd = self.hosted.call("train", training, callbacks=listener)
         return found

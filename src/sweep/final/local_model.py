@@ -5,6 +5,7 @@ Everything that goes in or comes out is a plain value that can be pickled.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -120,6 +121,10 @@ class LocalModel:
         self._result = result
         return TrainingEnd(result.cost, result.failed if refit else result.outcome)
 
+    def host(self) -> str:
+        """Return the name of this machine."""
+        return socket.gethostname()
+
     def validation(self) -> Predictions:
         """Return the predictions for the validation rows."""
         with self._memory_errors():
@@ -171,6 +176,8 @@ class LocalModel:
         memory.release(self._base_models.device)
 
     def _step(self, step: Step, listener: Listener) -> Verdict:
+        if getattr(listener, "leaving", False):  # this worker was told to end: a snapshot is taken
+            return Verdict.INTERRUPT
         if not step.metrics and time.monotonic() - self._asked < self._pause:
             return Verdict.CONTINUE
         self._asked = time.monotonic()

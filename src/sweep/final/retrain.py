@@ -14,6 +14,7 @@ from sweep.errors import ADVICE, Interrupted, UserError
 from sweep.final.final_model import FinalModel
 from sweep.final.local_model import Training, TrainingEnd
 from sweep.final.watch import Watch
+from sweep.launch.lost import WorkerLostError
 from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
@@ -38,10 +39,13 @@ def watched(
 def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     """Train the model, from the last snapshot on where there is one.
 
-    Raises Interrupted after Ctrl-C, and UserError if the training fails or memory runs out.
+    Raises Interrupted after Ctrl-C, WorkerLostError where the worker was told to end, and
+    UserError if the training fails or memory runs out.
     """
     end = model.train(replace(training, plan=watch.resumed(training.plan)), watch)
     if isinstance(end.outcome, Failed):
+        if end.outcome.reason is FailureReason.INTERRUPTED and not watch.session.stop.raised:
+            raise WorkerLostError(model.host, "it was told to end")
         _raise(end.outcome, training, watch.progress.step)
     return end
 

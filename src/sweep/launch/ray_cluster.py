@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.schema import Config
-from sweep.config.secrets import secret_names
+from sweep.config.secrets import secret_names, shown
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE, stage
 
@@ -86,6 +86,7 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
                 else:
                     _join(config, Path(folder), own)
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
+            ray.util.register_serializer(Config, serializer=_sent, deserializer=_received)
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
             yield Cluster((host, int(port)), config.launcher.name == "local")
         finally:
@@ -177,6 +178,18 @@ def _variables(path: str = "") -> dict[str, str]:
     if path:
         found["PYTHONPATH"] = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
     return found
+
+
+def _sent(config: Config) -> Any:
+    """Return what is sent of a config: all but the passwords of the storage and the trackers."""
+    known = shown(config)
+    return config.model_copy(update={"study": known.study, "tracker": known.tracker}).__getstate__()
+
+
+def _received(state: Any) -> Config:
+    config = Config.__new__(Config)
+    config.__setstate__(state)
+    return config
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweep.config.secrets import shown
 from sweep.data.splits import Splits
 from sweep.errors import Fault, UserError, first_line
 from sweep.launch.actor import Actor, Refusal, Spec
@@ -17,7 +16,6 @@ from sweep.launch.lost import raise_remote
 from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
-from sweep.records.trial import TrialPlan
 
 _LOOK = 1.0  # seconds between two looks at the nodes
 _CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
@@ -111,9 +109,6 @@ class RayTeam:
         if seat is None:
             self._ready.append(Lost(member, "it was lost meanwhile"))
             return
-        answer = reply.answer
-        if isinstance(answer, TrialPlan):
-            reply = replace(reply, answer=_without_secrets(answer))
         leave = reply.leave or member.leaving
         self._pending[seat.actor.exchange.remote(replace(reply, leave=leave))] = seat
 
@@ -331,12 +326,6 @@ class RayTeam:
             nodes = [f"{node.host} ({node.cpus} CPU cores, {node.gpus} GPUs)" for node in self._nodes]
             refused.append(f"{late}: each takes {takes}, and the cluster has: {', '.join(nodes) or 'no node'}")
         return [Fault("launcher", each) for each in refused]
-
-
-def _without_secrets(plan: TrialPlan) -> TrialPlan:
-    """Return the plan without passwords of the storage and the trackers, which no worker needs."""
-    known = shown(plan.config)
-    return replace(plan, config=plan.config.model_copy(update={"study": known.study, "tracker": known.tracker}))
 
 
 def _why(error: Exception) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.config.schema import Config
-from sweep.config.secrets import shown
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted
 from sweep.launch.actor import Spec, python
@@ -167,12 +166,12 @@ def _cores() -> int:
 
 
 def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
-    known, models = shown(plan.config), {}
+    models = {}
     for config in (plan.config, *plan.corners):
         if (text := config.model.model_dump_json()) not in models:
             models[text] = fingerprint(config.model).fingerprint
     return Spec(
-        config=plan.config.model_copy(update={"study": known.study, "tracker": known.tracker}),
+        config=plan.config,
         models=models, versions=versions(), code=code_fingerprint(), own_code=own_code(names), python=python(),
         folder=str(Path.cwd()), path=tuple(sys.path), make_engine=make_engine,
     )  # fmt: skip

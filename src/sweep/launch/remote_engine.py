@@ -116,7 +116,7 @@ class _Run:
             for event in self.engine.team.events(_TURN):
                 match event:
                     case Joined(member=member):
-                        self.hands[member] = _Hand(member)
+                        self.hands.setdefault(member, _Hand(member))
                         self.to_wake = max(self.to_wake, 1)
                     case Heard(member=member, batch=batch) if member in self.hands:
                         self._heard(self.hands[member], batch.messages)

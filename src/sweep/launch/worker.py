@@ -155,6 +155,11 @@ class Callbacks:
 
     port: Port
 
+    @property
+    def leaving(self) -> bool:
+        """Return whether the worker was told to end."""
+        return self.port.leaving
+
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("__"):
             raise AttributeError(method)
