@@ -3,14 +3,14 @@ a later run."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, islice
-from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -18,13 +18,10 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import URL, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.config.schema import Scalar, StudyConfig
-from sweep.config.secrets import scrub
 from sweep.config.space import Parameter, Space
-from sweep.errors import KEPT, UserError, first_line
+from sweep.errors import UserError
 from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
@@ -33,10 +30,17 @@ from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import attributes, lost_alone
 from sweep.study.owner import take_ownership
-from sweep.study.transactions import OrderedStudy, transaction
-from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
+from sweep.study.retries import Retries
+from sweep.study.signals import StopFlag
+from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, own_file, reason, shown_address, unusable
+from sweep.study.transactions import OrderedStudy, forget_trials, transaction
+from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
+
+T = TypeVar("T")
 
 _EXPERIMENT = "experiment"  # a user attribute of the study
+
+_BEGUN = tuple(state for state in TrialState if state is not TrialState.WAITING)
 
 # A point is given up after it was lost this often while no other trial was running: it is then a
 # likely cause.
@@ -48,39 +52,51 @@ class OptunaStudy:
     """A study, and the search space and settings by which points are asked for.
 
     `counting` holds the numbers of the trials that count towards `n_trials`: all that ended and
-    are not retried.
+    are not retried. `given` holds the numbers of all trials that were asked for.
+
+    Every read and write is repeated while the storage does not answer (`Retries`).
     """
 
     study: OrderedStudy
     config: StudyConfig
     space: Space
     storage: RDBStorage
+    retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
+    given: set[int] = field(default_factory=set)
 
     @classmethod
-    def open(cls, config: StudyConfig, space: Space, store: Store) -> OptunaStudy:
+    def open(
+        cls,
+        config: StudyConfig,
+        space: Space,
+        store: Store,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        stop: StopFlag | None = None,
+    ) -> OptunaStudy:
         """Return the study of this name in the storage; create it if there is none.
 
-        Raises UserError if the storage cannot be reached, or if the run directory holds records of
-        another study.
+        While the study runs, `say` tells the user that the storage does not answer; after `stop`
+        the study does not wait for it any more. Raises UserError if the storage cannot be reached,
+        or if the run directory holds records of another study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        address = config.storage or _own_address(store)
+        logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # `Retries` tells of a server that is away
+        address = config.storage or own_address(store)
+        name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
+        retries = Retries(lambda error: f"{name} does not answer: {reason(error, address)}", say, stop or StopFlag())
         try:
-            storage = _storage(address)
-            made = optuna.create_study(
-                study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
-            )
-            study = OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
-            with transaction(storage):
-                take_ownership(study, store)
-                _refuse_another_study(study, store)
-                describe(study, config.metric, store.lock())
-        except (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
-            raise _unusable(address, error) from None
-        for point in config.enqueue:
-            study.enqueue_trial(dict(point), skip_if_exists=True)
-        opened = cls(study, config, space, storage)
+            storage = open_storage(address)
+            study = retries.run(lambda: _created(config, space, storage))
+            opened = cls(study, config, space, storage, retries)
+            opened._write(lambda: _claim(study, config, store))
+            for point in config.enqueue:
+                retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
+        except STORAGE_ERRORS as error:
+            raise unusable(address, error) from None
+        begun = opened._trials(states=_BEGUN)
+        opened.given.update(trial.number for trial in begun)
         opened.counting.update(trial.number for trial in opened._asked() if trial.state.is_finished())
         return opened
 
@@ -105,28 +121,78 @@ class OptunaStudy:
 
         All of it is one transaction: after a kill the same point is asked for again.
         """
-        with transaction(self.storage):
-            place, self.study.sampler = self._prepared()
-            trial = self.study.ask()
-            if trial.user_attrs.get(PLACE) != place:
-                trial.set_user_attr(PLACE, place)
-            chosen: dict[str, Scalar] = {}
-            for parameter in self.space:
-                if parameter.active(chosen):
-                    chosen[parameter.key] = _suggest(trial, parameter)
+        trial, chosen = self._write(self._new_trial, already=self._trial_of_lost_answer)
+        self.given.add(trial.number)
         return trial, chosen
+
+    def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
+        place, self.study.sampler = self._prepared()
+        trial = self.study.ask()
+        if trial.user_attrs.get(PLACE) != place:
+            trial.set_user_attr(PLACE, place)
+        chosen: dict[str, Scalar] = {}
+        for parameter in self.space:
+            if parameter.active(chosen):
+                chosen[parameter.key] = _suggest(trial, parameter)
+        return trial, chosen
+
+    def _trial_of_lost_answer(self) -> tuple[Trial, dict[str, Scalar]] | None:
+        """Return the trial that was asked for in a transaction whose answer was lost, although it
+        was committed; None if there is none.
+
+        It runs in the storage, and was never given to the study: no other process asks for trials
+        of the same study.
+        """
+        for frozen in self._trials(states=(TrialState.RUNNING,)):
+            if frozen.number not in self.given:
+                return Trial(self.study, frozen._trial_id), dict(frozen.params)
+        return None
+
+    def report(self, trial: Trial, score: float, step: int) -> None:
+        """Record the score that a running trial has at a report step."""
+        self.retries.run(lambda: trial.report(score, step))
+
+    def stops(self, trial: Trial, step: int, *, warm: bool) -> bool:
+        """Return whether the pruner stops a trial (`trial_groups.is_stopped`)."""
+        return self.retries.run(lambda: is_stopped(trial, step, warm=warm))
+
+    def _write(self, work: Callable[[], T], *, already: Callable[[], T | None] = lambda: None) -> T:
+        """Return what `work` returns, done in one transaction.
+
+        A transaction that failed is repeated, unless the storage has it: `already` then returns
+        what `work` would.
+        """
+        tried = False
+
+        def attempt() -> T:
+            nonlocal tried
+            again, tried = tried, True
+            try:
+                with transaction(self.storage):
+                    found = already() if again else None
+                    return work() if found is None else found
+            except BaseException:
+                forget_trials(self.study)  # those that were rolled back
+                raise
+
+        return self.retries.run(attempt)
+
+    def _trials(self, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        return self.retries.run(lambda: self.study.get_trials(deepcopy=False, states=states))
+
+    def _trial(self, number: int) -> FrozenTrial | None:
+        return next((trial for trial in self._trials() if trial.number == number), None)
 
     def place(self, number: int) -> int | None:
         """Return the place of a trial's point in the order of the study; None for a trial of an
         earlier version."""
-        found = (trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
-        return next((trial.user_attrs.get(PLACE) for trial in found), None)
+        found = self._trial(number)
+        return None if found is None else found.user_attrs.get(PLACE)
 
     def _asked(self) -> list[FrozenTrial]:
         """Return the trials that ended or are running, one for each point: without those that are
         retried."""
-        trials = self.study.get_trials(deepcopy=False)
-        return [one for one in trials if one.state is not TrialState.WAITING and RETRIED not in one.user_attrs]
+        return [trial for trial in self._trials(states=_BEGUN) if RETRIED not in trial.user_attrs]
 
     def _prepared(self) -> tuple[int, BaseSampler]:
         """Return the place of the next point, and the sampler for it."""
@@ -162,21 +228,28 @@ class OptunaStudy:
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Record how the trial ended. A point that is to be retried is enqueued with its place."""
-        with transaction(self.storage):
-            for name, value in attributes(outcome).items():
-                trial.set_user_attr(name, value)
-            match outcome:
-                case Completed(best=best):
-                    self.study.tell(trial, best.metrics[self.config.metric])
-                case Pruned():
-                    self.study.tell(trial, state=TrialState.PRUNED)
-                case Failed(again=again):
-                    if again:
-                        self._enqueue_again(trial)
-                    # Optuna refuses a value, NaN included, together with FAIL.
-                    self.study.tell(trial, state=TrialState.FAIL)
+
+        def told() -> bool | None:
+            return True if self.storage.get_trial(trial._trial_id).state.is_finished() else None
+
+        self._write(lambda: self._end(trial, outcome), already=told)
         if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
+
+    def _end(self, trial: Trial, outcome: Outcome) -> bool:
+        for name, value in attributes(outcome).items():
+            trial.set_user_attr(name, value)
+        match outcome:
+            case Completed(best=best):
+                self.study.tell(trial, best.metrics[self.config.metric])
+            case Pruned():
+                self.study.tell(trial, state=TrialState.PRUNED)
+            case Failed(again=again):
+                if again:
+                    self._enqueue_again(trial)
+                # Optuna refuses a value, NaN included, together with FAIL.
+                self.study.tell(trial, state=TrialState.FAIL)
+        return True
 
     def _enqueue_again(self, trial: Trial) -> None:
         """Enqueue the trial's point.
@@ -185,7 +258,7 @@ class OptunaStudy:
         sampler draws the others again, from the same seed.
         """
         trial.set_user_attr(RETRIED, True)
-        frozen = next(one for one in self.study.get_trials(deepcopy=False) if one.number == trial.number)
+        frozen = next(one for one in self._trials() if one.number == trial.number)
         known = {**fixed_values(frozen), **frozen.params}
         drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
         point = known if self._is_complete(known) else drawn
@@ -199,39 +272,36 @@ class OptunaStudy:
     def gives_up(self, params: Mapping[str, Scalar]) -> bool:
         """Return whether a point that was lost once more, while no other trial was running, is not
         retried."""
-        before = [
-            trial for trial in self.study.get_trials(deepcopy=False) if trial.params == params and lost_alone(trial)
-        ]
+        before = [trial for trial in self._trials() if trial.params == params and lost_alone(trial)]
         return len(before) + 1 >= _LOSSES
 
     def ended(self) -> list[FrozenTrial]:
         """Return the trials that have ended in Optuna."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        return [trial for trial in self._trials() if trial.state.is_finished()]
 
     def left_running(self) -> Iterator[tuple[Trial, FrozenTrial]]:
         """Yield the trials that a killed process left running.
 
         Only the process that holds the run directory may end them.
         """
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            yield Trial(self.study, trial._trial_id), trial
+        for trial in self._trials(states=(TrialState.RUNNING,)):
+            yield self.retries.run(partial(Trial, self.study, trial._trial_id)), trial
 
 
-@contextmanager
-def storage_errors(config: StudyConfig) -> Iterator[None]:
-    """Turn an error of the storage within the context, such as a full disk or a lost server, into
-    UserError."""
-    try:
-        yield
-    except optuna.exceptions.StorageInternalError as error:
-        rule = f"{config.storage or 'SQLite in run_dir'} failed: {first_line(error.__cause__ or error)}"
-        raise UserError.of("study.storage", scrub(f"{rule}. {KEPT}")) from error
-    except optuna.exceptions.UpdateFinishedTrialError as error:
-        rule = (
-            f"{config.storage or 'SQLite in run_dir'} holds a trial that another process has ended: {first_line(error)}"
-        )
-        way_out = "One run directory at a time may use a study; name a new study.study_name"
-        raise UserError.of("study.storage", scrub(f"{rule}. {way_out}")) from error
+def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedStudy:
+    made = optuna.create_study(
+        study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
+    )
+    return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
+
+
+def _claim(study: Study, config: StudyConfig, store: Store) -> bool:
+    """Record the owner and the description of the study. Raises UserError where it is not this
+    run directory's."""
+    take_ownership(study, store)
+    _refuse_another_study(study, store)
+    describe(study, config.metric, store.lock())
+    return True
 
 
 def describe(study: Study, metric: str, lock: Lock | None) -> None:
@@ -253,67 +323,16 @@ def describe(study: Study, metric: str, lock: Lock | None) -> None:
 def known_experiment(config: StudyConfig, store: Store) -> str:
     """Return the fingerprint of the experiment whose trials the storage holds; empty where it
     holds none. Writes nothing."""
-    if config.storage is None and not _own_file(store).exists():
+    if config.storage is None and not own_file(store).exists():
         return ""
     try:
-        storage = _storage(config.storage or _own_address(store))
+        storage = open_storage(config.storage or own_address(store))
         study = optuna.load_study(study_name=config.study_name, storage=storage)
         known = str(study.user_attrs.get(_EXPERIMENT, ""))
         storage.engine.dispose()
-    except (KeyError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError):
+    except (KeyError, *STORAGE_ERRORS):
         return ""
     return known
-
-
-def check_storage(address: str) -> None:
-    """Check that a storage can be reached, without writing: for SQLite only its folder is looked
-    at. Raises UserError."""
-    try:
-        url = make_url(address)
-        if url.get_backend_name() == "sqlite":
-            folder = Path(url.database or "").absolute().parent
-            if not folder.is_dir():
-                raise ValueError(f"there is no folder {folder}")
-            return
-        engine = create_engine(url)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise _unusable(address, error) from None
-
-
-def _unusable(address: str, error: BaseException) -> UserError:
-    reason = first_line(error.__cause__ or error)
-    return UserError.of("study.storage", scrub(f"is {address}, but cannot be used: {reason}"))
-
-
-def _storage(address: str) -> RDBStorage:
-    """Return the storage at an address; SQLite with a write-ahead log.
-
-    A trial commits about twenty times. Without the log, each commit waits for the disk several
-    times, which takes as long as training a small head. Every commit still reaches the disk, so
-    that the study and the records agree after a crash.
-    """
-    storage = RDBStorage(address)
-    if address.startswith("sqlite:///"):
-
-        @event.listens_for(storage.engine, "connect")
-        def _(connection: Any, _record: object) -> None:
-            connection.execute("PRAGMA journal_mode = WAL")
-
-        storage.engine.dispose()  # closes the connection that was made without the log
-    return storage
-
-
-def _own_address(store: Store) -> str:
-    """Return the address of SQLite in the run directory; its path may have any characters."""
-    return URL.create("sqlite", database=str(_own_file(store))).render_as_string(hide_password=False)
-
-
-def _own_file(store: Store) -> Path:
-    return store.root / "study.db"
 
 
 def _refuse_another_study(study: Study, store: Store) -> None:

@@ -32,9 +32,9 @@ from sweep.records.trial import (
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import recovered_outcome
-from sweep.study.optuna_study import OptunaStudy, storage_errors
+from sweep.study.optuna_study import OptunaStudy
 from sweep.study.session import Session
-from sweep.study.trial_groups import is_stopped
+from sweep.study.storage import storage_errors
 from sweep.track.tracker import Run, cut_trial, trial_ending
 
 # The failure of a trial that has no record.
@@ -53,7 +53,9 @@ def search(session: Session) -> list[TrialRecord]:
     the study is resumed.
     """
     with session.view, storage_errors(session.plan.config.study):
-        loop = _Loop(session, OptunaStudy.open(session.plan.config.study, session.plan.space, session.store))
+        plan, view = session.plan, session.view
+        opened = OptunaStudy.open(plan.config.study, plan.space, session.store, say=view.say, stop=session.stop)
+        loop = _Loop(session, opened)
         with closing(loop.optuna_study):
             loop.recover()
             if loop.wants_more():
@@ -225,7 +227,8 @@ class _Loop:
             return verdict
         judged = reported and point.step < plan.total_steps
         warm = point.step > warmup_steps(plan.total_steps, plan.config.optimizer.warmup_steps)
-        return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
+        stopped = judged and self.optuna_study.stops(running.trial, running.reported, warm=warm)
+        return Verdict.PRUNE if stopped else Verdict.CONTINUE
 
     def _report(self, running: _Running, point: EvalPoint) -> bool:
         """Report the score to Optuna. Return False if Optuna has one for this step."""
@@ -233,7 +236,7 @@ class _Loop:
         report_step = self.report_steps.nearest(config.trainer, point.step)
         if report_step <= running.reported:
             return False
-        running.trial.report(point.metrics[config.study.metric], report_step)
+        self.optuna_study.report(running.trial, point.metrics[config.study.metric], report_step)
         running.reported = report_step
         return True
 
