@@ -118,7 +118,9 @@ def test_a_server_that_never_comes_back_ends_the_study_with_everything_kept(
     whole = searched(tmp_path / "whole", *PLAIN)
     began = time.monotonic()
     try:
-        with pytest.raises(UserError, match=r"study.storage: postgresql.* failed: connection failed.*goes on from there"):
+        with pytest.raises(
+            UserError, match=r"study.storage: postgresql.* failed: connection failed.*goes on from there"
+        ):
             searched(tmp_path / "cut", *options, engine=at(1, 2, postgres.stop))
     finally:
         postgres.start()

@@ -76,7 +76,7 @@ def test_a_recorded_trial_is_ended_in_the_storage(tmp_path: Path) -> None:
 class SecondOnly(ToyEngine):
     """Trains two trials at once, and is killed when the second one has ended."""
 
-    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any) -> None:
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, _on_snapshot: Any = None) -> None:
         _, second = next_trial(), next_trial()
         training = self._train(second, on_step, on_eval)
         with pytest.raises(StopIteration) as ended:
@@ -126,7 +126,7 @@ def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, Scal
         asked = [optuna_study.ask() for _ in range(trials)]
         for trial, _ in asked:
             if begun:
-                opened.store.begin_trial(trial.number)
+                opened.store.marks(trial.number).begin()
         optuna_study.close()
     return [params for _, params in asked]
 

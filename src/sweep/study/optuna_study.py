@@ -4,7 +4,6 @@ a later run."""
 from __future__ import annotations
 
 import logging
-import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,35 +15,30 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
-from sweep.errors import UserError
-from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
-from sweep.study.attributes import attributes, lost_alone
-from sweep.study.owner import take_ownership
+from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
+from sweep.study.owner import claim
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
-from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, own_file, reason, shown_address, unusable
+from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
 from sweep.study.transactions import OrderedStudy, forget_trials, transaction
 from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
 
 T = TypeVar("T")
 
-_EXPERIMENT = "experiment"  # a user attribute of the study
-
 _BEGUN = tuple(state for state in TrialState if state is not TrialState.WAITING)
 
-# A point is given up after it was lost this often while no other trial was running: it is then a
-# likely cause.
-_LOSSES = 2
+# A point is given up after its trial was lost this often without getting further. Each of k trials
+# that are lost together counts 1/k.
+_LOSSES = 3 - 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ class OptunaStudy:
             storage = open_storage(address)
             study = retries.run(lambda: _created(config, space, storage))
             opened = cls(study, config, space, storage, retries)
-            opened._write(lambda: _claim(study, config, store))
+            opened._write(lambda: claim(study, config.metric, store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
         except STORAGE_ERRORS as error:
@@ -147,14 +141,6 @@ class OptunaStudy:
             if frozen.number not in self.given:
                 return Trial(self.study, frozen._trial_id), dict(frozen.params)
         return None
-
-    def report(self, trial: Trial, score: float, step: int) -> None:
-        """Record the score that a running trial has at a report step."""
-        self.retries.run(lambda: trial.report(score, step))
-
-    def stops(self, trial: Trial, step: int, *, warm: bool) -> bool:
-        """Return whether the pruner stops a trial (`trial_groups.is_stopped`)."""
-        return self.retries.run(lambda: is_stopped(trial, step, warm=warm))
 
     def _write(self, work: Callable[[], T], *, already: Callable[[], T | None] = lambda: None) -> T:
         """Return what `work` returns, done in one transaction.
@@ -261,26 +247,60 @@ class OptunaStudy:
         frozen = next(one for one in self._trials() if one.number == trial.number)
         known = {**fixed_values(frozen), **frozen.params}
         drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
-        point = known if self._is_complete(known) else drawn
+        point = known if self.is_complete(known) else drawn
         place = frozen.user_attrs.get(PLACE)
         self.study.enqueue_trial(dict(point), user_attrs={} if place is None else {PLACE: place})
 
-    def _is_complete(self, values: Mapping[str, Scalar]) -> bool:
+    def is_complete(self, values: Mapping[str, Scalar]) -> bool:
         """Return whether each parameter that is active with these values has one."""
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
-    def gives_up(self, params: Mapping[str, Scalar]) -> bool:
-        """Return whether a point that was lost once more, while no other trial was running, is not
-        retried."""
-        before = [trial for trial in self._trials() if trial.params == params and lost_alone(trial)]
-        return len(before) + 1 >= _LOSSES
+    def report(self, trial: Trial, score: float, step: int, *, judged: bool, warm: bool) -> bool:
+        """Report a score at a report step. Return whether the pruner stops the trial for it, which
+        is asked where the score is to be `judged` (`trial_groups.is_stopped`).
+
+        Score and verdict are one transaction: a score that a killed process has reported has its
+        verdict.
+        """
+
+        def reported() -> bool:
+            trial._cached_frozen_trial.intermediate_values.pop(step, None)  # Optuna keeps the first score
+            trial.report(score, step)
+            stopped = judged and is_stopped(trial, step, warm=warm)
+            if stopped:
+                trial.set_user_attr(STOPPED_AT, step)
+            return stopped
+
+        return self._write(reported)
+
+    def lost(self, trial: Trial, step: int, *, together: int) -> bool:
+        """Count that a trial was lost after `step`, with so many trials at once. Return whether
+        its point is given up.
+
+        A trial that has got further since it was lost before is no likely cause, and its losses
+        count anew.
+        """
+        known = trial.user_attrs
+        further = step > known.get(LOST_AT, -1)
+        losses = (0.0 if further else known.get(LOSSES, 0.0)) + 1 / together
+
+        def counted() -> None:
+            trial.set_user_attr(LOSSES, losses)
+            trial.set_user_attr(LOST_AT, step)
+
+        self._write(counted)
+        return losses + self._earlier_losses(trial.params) >= _LOSSES
+
+    def _earlier_losses(self, params: Mapping[str, Scalar]) -> int:
+        """Return how often an earlier version lost the point alone, and enqueued it again."""
+        return sum(RETRIED in one.user_attrs and one.params == params and lost_alone(one) for one in self._trials())
 
     def ended(self) -> list[FrozenTrial]:
         """Return the trials that have ended in Optuna."""
         return [trial for trial in self._trials() if trial.state.is_finished()]
 
     def left_running(self) -> Iterator[tuple[Trial, FrozenTrial]]:
-        """Yield the trials that a killed process left running.
+        """Yield the trials that an earlier process left running, by number.
 
         Only the process that holds the run directory may end them.
         """
@@ -293,69 +313,6 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
         study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
     )
     return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
-
-
-def _claim(study: Study, config: StudyConfig, store: Store) -> bool:
-    """Record the owner and the description of the study. Raises UserError where it is not this
-    run directory's."""
-    take_ownership(study, store)
-    _refuse_another_study(study, store)
-    describe(study, config.metric, store.lock())
-    return True
-
-
-def describe(study: Study, metric: str, lock: Lock | None) -> None:
-    """Write the name of the score and facts of the study as attributes, for `optuna-dashboard`."""
-    shown = {} if lock is None else {
-        "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
-        "versions": dict(lock.versions), "commit": lock.git.commit,
-    }  # fmt: skip
-    known = study.user_attrs
-    for name, value in shown.items():
-        if value and known.get(name) != value:
-            study.set_user_attr(name, value)
-    if study.metric_names != [metric]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([metric])
-
-
-def known_experiment(config: StudyConfig, store: Store) -> str:
-    """Return the fingerprint of the experiment whose trials the storage holds; empty where it
-    holds none. Writes nothing."""
-    if config.storage is None and not own_file(store).exists():
-        return ""
-    try:
-        storage = open_storage(config.storage or own_address(store))
-        study = optuna.load_study(study_name=config.study_name, storage=storage)
-        known = str(study.user_attrs.get(_EXPERIMENT, ""))
-        storage.engine.dispose()
-    except (KeyError, *STORAGE_ERRORS):
-        return ""
-    return known
-
-
-def _refuse_another_study(study: Study, store: Store) -> None:
-    """Check that the trials in the storage and the records in the run directory are of one study.
-    Raises UserError.
-
-    A trial with a folder and no record is not missing: its record was damaged.
-    """
-    lock = store.lock()
-    experiment = lock.experiment if lock else ""
-    known = study.user_attrs.get(_EXPERIMENT)
-    if known is None or not study.get_trials(deepcopy=False):
-        known = experiment
-        study.set_user_attr(_EXPERIMENT, experiment)
-    ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
-    recorded = {record.number for record in store.trials()}
-    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    missing = {number for number in ended - recorded if not store.trial_dir(number).exists()}
-    if known != experiment or missing or recorded - ended - running:
-        rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
-        raise UserError.of(
-            "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
-        )
 
 
 def _free_place(points: list[FrozenTrial]) -> int:
