@@ -62,7 +62,7 @@ def search(session: Session) -> list[TrialRecord]:
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
             loop.limits.conclude(view.say, completed=session.best() is not None)
             if shelved := loop.shelved():
-                session.view.say(f"the search has ended{shelved}, and go on with the same command")
+                session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.store.trials()
 
 
