@@ -6,12 +6,12 @@ import errno
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
-from sweep.analysis.budget import budget
 from sweep.config.schema import BudgetConfig
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
@@ -27,7 +27,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
         self.now, self.step = time.monotonic(), step
-        monkeypatch.setattr("sweep.study.budget.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("sweep.study.budget.time", SimpleNamespace(monotonic=lambda: self.now))
 
     def __call__(self, _trial: TrialPlan, _epoch: int) -> None:
         self.now += self.step
@@ -162,4 +162,3 @@ def test_amounts_are_short() -> None:
         "0.001 of 0.5 device hours", "1,234.57 of 86,400 seconds", "4 of 3 trials"
     ]  # fmt: skip
     assert [one.left for one in found] == [0.499, 85165.4322, 0]
-    assert budget.__doc__

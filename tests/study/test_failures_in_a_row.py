@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from support.studies import PLAIN, searched
-from support.toys import ToyEngine, session
+from support.toys import ToyEngine
 from sweep.errors import UserError
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialPlan
 from sweep.study.failures_in_a_row import FailuresInARow
-from sweep.study.search import search
 
 OPTIONS = ("study.n_trials=12", "study.sampler=random", *PLAIN)
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5})
@@ -67,26 +66,31 @@ def test_the_study_stops_with_the_cause_and_goes_on_when_it_is_mended(tmp_path: 
     def luck(trial: TrialPlan) -> float:
         return math.nan if trial.number > 1 else 0.0
 
+    whole = searched(tmp_path / "whole", *OPTIONS)
+    stopped = {1: "2, 3, 4, 5, 6", 4: "6, 7, 8, 9, 10"}[slots]  # trials 0 and 1 end after 5
     with pytest.raises(
-        UserError, match=r"5 trials in a row \(2, 3, 4, 5, 6\) failed with one cause, diverged: loss is nan"
+        UserError, match=rf"5 trials in a row \({stopped}\) failed with one cause, diverged: loss is nan"
     ):
-        searched(tmp_path, *OPTIONS, engine=ToyEngine(luck=luck, slots=slots))
-    with session(tmp_path, *OPTIONS, engine=ToyEngine()) as opened:
-        records = search(opened)
-    ends = [record.state for record in records]
-    assert ends[:7] == ["completed"] * 2 + ["diverged"] * 5
-    assert len(records) == 12 and set(ends[7:]) <= {"completed", "diverged"}
-    assert ends[-1] == "completed"
+        searched(tmp_path / "cut", *OPTIONS, engine=ToyEngine(luck=luck, slots=slots))
+    records = searched(tmp_path / "cut", *OPTIONS)
+    assert [record.state for record in records].count("diverged") == {1: 5, 4: 9}[slots]
+    assert sorted(points(records)) == sorted(points(whole))
 
 
-def test_infeasible_points_count(tmp_path: Path) -> None:
+def test_points_that_break_a_rule_count(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(
-        "optimizer.warmup_steps: {choices: [5, 6]}\noptimizer.learning_rate: {low: 1.0e-4, high: 1.0e-3}\n"
+        "optimizer.lr_scheduler_type: {choices: [linear, constant]}\noptimizer.warmup_steps: {choices: [0, 5]}\n"
     )
-    options = (*OPTIONS, f"study.space={space}", "optimizer.lr_scheduler_type=constant")
-    with pytest.raises(UserError):  # the plan refuses a space without a feasible point
-        searched(tmp_path, *options)
+    known = "study.enqueue=[" + ",".join(
+        f"{{optimizer.lr_scheduler_type: {name}, optimizer.warmup_steps: 5}}" for name in ("constant", "linear")
+    ) + "]"  # fmt: skip
+    options = (*OPTIONS, f"study.space={space}", known)
+    with pytest.raises(UserError, match=r"trial 0 failed, infeasible: optimizer.warmup_steps"):
+        searched(tmp_path, *options, "study.max_failures_in_a_row=1")
+    assert [one.state for one in searched(tmp_path, *options, "study.max_failures_in_a_row=null")][:2] == [
+        "infeasible", "completed"
+    ]  # fmt: skip
 
 
 def test_the_message_names_the_way_out() -> None:

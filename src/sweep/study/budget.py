@@ -29,7 +29,7 @@ class Budget:
     store: Store
     started: Callable[[], int]  # the number of trials that have started
     earlier: Spent
-    _began: float = field(default_factory=time.monotonic)
+    began: float
     _device_seconds: float = 0.0
     _known: dict[int, float] = field(default_factory=dict)  # seconds of each trial that were counted
     _noted: float = -math.inf
@@ -40,13 +40,14 @@ class Budget:
         its records say."""
         recorded = math.fsum(record.outcome.cost.seconds for record in store.trials())
         earlier = read_spent(store.root) or Spent(recorded, recorded)
-        return cls(limits, store, started, replace(earlier, device_seconds=max(earlier.device_seconds, recorded)))
+        earlier = replace(earlier, device_seconds=max(earlier.device_seconds, recorded))
+        return cls(limits, store, started, earlier, began=time.monotonic())
 
     @property
     def spent(self) -> Spent:
         """Return what was used up so far, over all runs."""
         return Spent(
-            self.earlier.seconds + time.monotonic() - self._began,
+            self.earlier.seconds + time.monotonic() - self.began,
             self.earlier.device_seconds + self._device_seconds,
             self.started(),
         )
