@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.postgres import Server, served
 
 # Before any library reads them, at import.
 os.environ |= {
@@ -31,3 +34,10 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / ".own" / name.lower()
         folder.mkdir(parents=True)
         monkeypatch.setenv(name, str(folder))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Return a PostgreSQL server for all tests; skipped where none is installed."""
+    with served() as server:
+        yield server

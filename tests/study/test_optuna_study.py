@@ -15,7 +15,8 @@ from support.toys import plan
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
 from sweep.study import optuna_study
-from sweep.study.optuna_study import OptunaStudy, known_experiment
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.owner import known_experiment
 
 RATE = "optimizer.learning_rate"
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})

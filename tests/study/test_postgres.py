@@ -1,90 +1,238 @@
-"""Studies in a PostgreSQL server that the test starts; skipped where there is no server or no
+"""Studies in a PostgreSQL server that the tests start; skipped where there is no server or no
 driver."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
+import random
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
+import optuna
 import pytest
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.engine import Dialect
 
+from support.postgres import Server
 from support.toys import ToyEngine, session
 from sweep.errors import UserError
-from sweep.records.trial import TrialPlan
+from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.study import retries
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
+from sweep.study.storage import check_storage
 
-pytest.importorskip("psycopg")
-pytestmark = pytest.mark.slow
-
-BIN = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None)
 PLAIN = ("study.pruner=none", "study.n_trials=3", "study.sampler=random")
+COMPARED = (
+    "study.n_trials=6", "study.sampler=qmc", "study.space=adapters", "study.compare_by=adapter", "study.pruner=racing"
+)  # fmt: skip
 
 
 class Killed(BaseException):
     """An exception that no handler catches, like SIGKILL."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Return the address of an empty database. A server refuses to run as root, so root starts it
-    as another user."""
-    lender = shutil.which("setpriv") if os.geteuid() == 0 else ""
-    if BIN is None or lender is None:
-        pytest.skip("no PostgreSQL here")
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # pytest's own folders are closed to other users
-        yield from _served(Path(folder), BIN, lender)
+def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:
+    with session(folder, *overrides, engine=engine) as opened:
+        return search(opened)
 
 
-def _served(folder: Path, programs: Path, lender: str) -> Iterator[str]:
-    as_user = [lender, "--reuid=65534", "--regid=65534", "--clear-groups"] if lender else []
-    if lender:
-        os.chown(folder, 65534, 65534)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def outcomes(records: list[TrialRecord]) -> list[tuple[int, dict[str, Any], str]]:
+    return [(record.number, dict(record.params), record.state) for record in records]
 
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_user, str(programs / program), *arguments]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, env={"HOME": str(folder)})
 
-    data = str(folder / "data")
-    run("initdb", "-D", data, "-U", "sweep", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
-    run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+def trials(address: str, name: str) -> list[optuna.trial.FrozenTrial]:
+    storage = optuna.storages.RDBStorage(address)
     try:
-        yield f"postgresql+psycopg://sweep@127.0.0.1:{port}/postgres"
+        return optuna.load_study(study_name=name, storage=storage).get_trials()
     finally:
-        run("pg_ctl", "-D", data, "-m", "fast", "stop")
+        storage.engine.dispose()
 
 
-def test_a_study_goes_on_after_a_kill(tmp_path: Path, server: str) -> None:
-    def kill(trial: TrialPlan, epoch: int) -> None:
-        if (trial.number, epoch) == (1, 2):
-            raise Killed
+def at(number: int, epoch: int, act: Callable[[], None]) -> ToyEngine:
+    """Return an engine that acts before an epoch of a trial."""
+
+    def before(trial: TrialPlan, now: int) -> None:
+        if (trial.number, now) == (number, epoch):
+            act()
+
+    return ToyEngine(before=before)
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Server) -> str:
+    return postgres.database()
+
+
+def test_a_study_goes_on_after_a_kill(tmp_path: Path, database: str) -> None:
+    def kill() -> None:
+        raise Killed
 
     points = {}
-    for name, engine in (("whole", ToyEngine()), ("killed", ToyEngine(before=kill))):
-        options = (*PLAIN, f"study.storage={server}", f"study.study_name={name}")
+    for name, engine in (("whole", ToyEngine()), ("killed", at(1, 2, kill))):
+        options = (*PLAIN, f"study.storage={database}", f"study.study_name={name}")
         with session(tmp_path / name, *options, engine=engine) as opened:
             if name == "killed":
                 with pytest.raises(Killed):
                     search(opened)
-        with session(tmp_path / name, *options) as opened:
-            points[name] = [record.params for record in search(opened) if record.state == "completed"]
+        points[name] = [record.params for record in searched(tmp_path / name, *options) if record.state == "completed"]
     assert points["whole"] == points["killed"]
     assert len(points["whole"]) == 3
 
 
-def test_two_run_directories_cannot_share_a_study(tmp_path: Path, server: str) -> None:
-    options = (*PLAIN, f"study.storage={server}", "study.study_name=shared")
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_restart_of_the_server_between_two_uses_is_not_noticed(tmp_path: Path, postgres: Server, mode: str) -> None:
+    options = (*PLAIN, f"study.storage={postgres.database()}")
+    whole = searched(tmp_path / "whole", *PLAIN)
+    records = searched(tmp_path / "disturbed", *options, engine=at(1, 2, lambda: postgres.restart(mode)))
+    assert outcomes(records) == outcomes(whole)
+
+
+def test_the_study_waits_for_a_server_that_is_away(
+    tmp_path: Path, postgres: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server is away when the score is reported."""
+    back = threading.Timer(1.0, postgres.start)
+
+    def away() -> None:
+        postgres.stop()
+        back.start()
+
+    records = searched(tmp_path, *PLAIN, f"study.storage={postgres.database()}", engine=at(1, 2, away))
+    back.join()
+    assert [record.state for record in records] == ["completed"] * 3
+    said = capsys.readouterr().err
+    assert said.count("does not answer: connection failed") == said.count("the storage answers again") == 1
+
+
+def test_a_server_that_never_comes_back_ends_the_study_with_everything_kept(
+    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "PATIENCE", 0.5)
+    options = (*PLAIN, f"study.storage={postgres.database()}")
+    whole = searched(tmp_path / "whole", *PLAIN)
+    began = time.monotonic()
+    try:
+        with pytest.raises(
+            UserError, match=r"study.storage: postgresql.* failed: connection failed.*goes on from there"
+        ):
+            searched(tmp_path / "cut", *options, engine=at(1, 2, postgres.stop))
+    finally:
+        postgres.start()
+    assert time.monotonic() - began < 30  # waits once, not once for each running trial
+    records = searched(tmp_path / "cut", *options)
+    assert [one.params for one in records if one.state == "completed"] == [one.params for one in whole]
+
+
+class Faults:
+    """Disturbs the `at`-th statement or commit of the study, once, after `armed` is set."""
+
+    def __init__(self, number: int, act: Callable[[], None]) -> None:
+        self.left, self.act, self.armed = number, act, False
+
+    def __call__(self, *_: Any) -> None:
+        self.left -= self.armed
+        if self.armed and self.left == 0:
+            self.act()
+
+    def arm(self, trial: TrialPlan, epoch: int) -> None:
+        self.armed = self.armed or (trial.number, epoch) == (0, 1)
+
+    @contextmanager
+    def watching(self, what: str) -> Iterator[None]:
+        event.listen(Engine, what, self)
+        try:
+            yield
+        finally:
+            event.remove(Engine, what, self)
+
+
+def assert_undisturbed(records: list[TrialRecord], whole: list[TrialRecord], address: str, case: str) -> None:
+    assert outcomes(records) == outcomes(whole), case
+    told = trials(address, "quickstart")
+    assert [(one.number, one.params, one.value) for one in told if one.state.is_finished()] == [
+        (one.number, dict(one.params), one.best and one.best.metrics["eval/accuracy"]) for one in records
+    ], case
+    assert [one.number for one in told if not one.state.is_finished()] == [], case
+
+
+def disturbed_everywhere(
+    folder: Path, postgres: Server, options: tuple[str, ...], what: str, positions: list[int]
+) -> None:
+    """Cut the connection before each of these statements or commits, in a study of its own."""
+    whole = searched(folder / "whole", *options)
+    for position in positions:
+        address = postgres.database()
+        name = make_url(address).database
+        cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        faults = Faults(position, lambda cut=cut: postgres.sql(cut))  # type: ignore[misc]
+        with faults.watching(what):
+            records = searched(
+                folder / f"{what}{position}", *options, f"study.storage={address}", engine=ToyEngine(before=faults.arm)
+            )
+        assert faults.left <= 0, f"there are fewer than {position} of {what}"
+        assert_undisturbed(records, whole, address, f"{what} {position}")
+
+
+@pytest.mark.parametrize("what", ["before_cursor_execute", "commit"])
+def test_a_lost_connection_changes_no_trial(tmp_path: Path, postgres: Server, what: str) -> None:
+    disturbed_everywhere(tmp_path, postgres, PLAIN, what, random.Random(1).sample(range(1, 60), 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["before_cursor_execute", "commit"])
+@pytest.mark.parametrize("options", [PLAIN, COMPARED], ids=["random", "compared"])
+def test_a_connection_lost_at_any_moment_changes_no_trial(
+    tmp_path: Path, postgres: Server, options: tuple[str, ...], what: str
+) -> None:
+    disturbed_everywhere(tmp_path, postgres, options, what, list(range(1, 100, 3)))
+
+
+class LostAnswers:
+    """A network that loses the answer to the `number`-th commit, which was applied."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, dialect: type[Dialect]) -> None:
+        self.left, self.armed = number, False
+        usual = dialect.do_commit
+
+        def do_commit(own: Dialect, connection: Any) -> None:
+            usual(own, connection)
+            self.left -= self.armed
+            if self.armed and self.left == 0:
+                connection.close()
+                import psycopg
+
+                raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(dialect, "do_commit", do_commit)
+
+    def arm(self, trial: TrialPlan, epoch: int) -> None:
+        self.armed = self.armed or (trial.number, epoch) == (0, 1)
+
+
+@pytest.mark.parametrize("number", [1, 8, pytest.param(None, marks=pytest.mark.slow)])
+def test_a_commit_whose_answer_is_lost_is_not_done_twice(
+    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    whole = searched(tmp_path / "whole", *COMPARED)
+    for position in range(1, 80) if number is None else [number]:
+        address = postgres.database()
+        with monkeypatch.context() as patched:
+            lost = LostAnswers(patched, position, make_url(address).get_dialect())
+            records = searched(
+                tmp_path / f"lost{position}", *COMPARED, f"study.storage={address}", engine=ToyEngine(before=lost.arm)
+            )
+            assert lost.left <= 0, f"there are fewer than {position} commits"
+        assert_undisturbed(records, whole, address, f"commit {position}")
+
+
+def test_two_run_directories_cannot_share_a_study(tmp_path: Path, database: str) -> None:
+    options = (*PLAIN, f"study.storage={database}", "study.study_name=shared")
     with session(tmp_path / "a", *options) as first, session(tmp_path / "b", *options) as second:
         OptunaStudy.open(first.plan.config.study, first.plan.space, first.store).close()
         with pytest.raises(UserError, match="belongs to the run directory .*/a/run"):
@@ -92,34 +240,93 @@ def test_two_run_directories_cannot_share_a_study(tmp_path: Path, server: str) -
         assert len(search(first)) == 3
 
 
-def test_of_two_run_directories_that_begin_at_once_one_gets_the_study(tmp_path: Path, server: str) -> None:
-    """Each is a process of its own, and both start together."""
-    program = "\n".join(
-        (
-            "import sys, time",
-            f"sys.path.insert(0, {str(Path(__file__).parent.parent)!r})",
-            "from pathlib import Path",
-            "from support.toys import session",
-            "from sweep.errors import UserError",
-            "from sweep.study.optuna_study import OptunaStudy",
-            "with session(Path(sys.argv[1]), *sys.argv[3:]) as one:",
-            "    time.sleep(max(0.0, float(sys.argv[2]) - time.time()))",
-            "    try:",
-            "        OptunaStudy.open(one.plan.config.study, one.plan.space, one.store)",
-            "    except UserError as error:",
-            "        print('refused', error)",
-            "    else:",
-            "        print('opened')",
-        )
-    )
-    start = str(time.time() + 30)
-    options = (*PLAIN, f"study.storage={server}", "study.study_name=race")
-    both = [
+_PROCESS = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+from pathlib import Path
+from support.toys import session
+from sweep.errors import UserError
+from sweep.study.search import search
+with session(Path(sys.argv[1]), *sys.argv[3:]) as one:
+    time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+    try:
+        print(len(search(one)), "trials")
+    except UserError as error:
+        print("refused", error)
+"""
+
+
+def both_at_once(folder: Path, first: tuple[str, ...], second: tuple[str, ...]) -> list[str]:
+    """Return what two processes say, each of which starts a study at the same moment."""
+    start = str(time.time() + 20)
+    running = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path / name), start, *options], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _PROCESS, str(folder / name), start, *PLAIN, *options],
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        for name in ("a", "b")
+        for name, options in (("a", first), ("b", second))
     ]
-    said = [one.communicate(timeout=300)[0] for one in both]
-    assert ["opened" in one for one in said].count(True) == 1
-    assert ["refused study.storage" in one for one in said].count(True) == 1
+    return [one.communicate(timeout=300)[0] for one in running]
+
+
+@pytest.mark.slow
+def test_of_two_run_directories_that_begin_at_once_one_gets_the_study(tmp_path: Path, postgres: Server) -> None:
+    options = (f"study.storage={postgres.database()}", "study.study_name=race")
+    said = sorted(both_at_once(tmp_path, options, options))
+    assert said[0] == "3 trials\n"
+    assert said[1].startswith("refused study.storage")
+
+
+@pytest.mark.slow
+def test_two_studies_that_begin_at_once_share_an_empty_database(tmp_path: Path, postgres: Server) -> None:
+    address = postgres.database()
+    options = [(f"study.storage={address}", f"study.study_name={name}") for name in ("first", "second")]
+    assert both_at_once(tmp_path, *options) == ["3 trials\n"] * 2
+    assert [len(trials(address, name)) for name in ("first", "second")] == [3, 3]
+
+
+def refusal(address: str, folder: Path | None = None) -> str:
+    """Return the message for a storage: of the check before a study, or of a study."""
+    with pytest.raises(UserError) as refused:
+        check_storage(address) if folder is None else searched(folder, *PLAIN, f"study.storage={address}")
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_storage_that_cannot_be_used_is_one_message(tmp_path: Path, postgres: Server, database: str) -> None:
+    searched(tmp_path / "made", *PLAIN, f"study.storage={database}", "study.study_name=made")
+    name = make_url(database).database or ""
+    postgres.sql("CREATE ROLE reader LOGIN", "CREATE ROLE guarded LOGIN PASSWORD 'right'")
+    postgres.guard("guarded")
+    assert 'database "none" does not exist' in refusal(postgres.address("none"))
+    assert 'role "nobody" does not exist' in refusal(postgres.address(user="nobody"))
+    wrong = refusal(postgres.address(user="guarded:wrong"))
+    assert 'password authentication failed for user "guarded"' in wrong and "wrong" not in wrong
+    assert "permission denied" in refusal(postgres.address(name, user="reader"), tmp_path / "reader")
+    assert "permission denied" in refusal(postgres.address(user="reader"), tmp_path / "empty")
+    assert "Connection refused" in refusal("postgresql+psycopg://sweep@127.0.0.1:1/x")
+    postgres.sql("UPDATE alembic_version SET version_num = 'v2.6.0.a'", database=name)
+    assert "optuna storage upgrade" in refusal(database, tmp_path / "old")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+pg8000", "postgres"])
+def test_a_missing_driver_is_named_with_its_package(scheme: str) -> None:
+    assert "pip install 'sweep[postgresql]'" in refusal(f"{scheme}://sweep:secret@127.0.0.1/x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg://sweep:{}@127.0.0.1:1/x",
+        "postgresql+psycopg://sweep@127.0.0.1:1/x?password={}",
+        "postgresql+psycopg://sweep@127.0.0.1:1/x?passwrd={}",
+        "postgresql+psycopg://sweep:a@b:{}@127.0.0.1:1/x",
+        "postgresql+psycopg://sweep:{}@127.0.0.1:port/x",
+        "postgresql+psycopg://sweep:{}@/x?host=no host=b",
+    ],
+)
+@pytest.mark.parametrize("password", ["hunter{2}", "hunter%2F2", "hunter2"])
+def test_no_message_holds_a_password(address: str, password: str) -> None:
+    said = refusal(address.format(password))
+    assert "hunter" not in said

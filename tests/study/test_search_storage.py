@@ -17,7 +17,8 @@ from sweep.errors import UserError
 from sweep.records.recovery import recover
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
-from sweep.study.optuna_study import OptunaStudy, known_experiment
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.owner import known_experiment
 from sweep.study.search import search
 
 

@@ -14,6 +14,7 @@ from sweep.config.schema import Config, StudyConfig, Task
 from sweep.errors import UserError
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
+from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
 from sweep.track.addresses import WANDB, without
@@ -47,6 +48,7 @@ class Facts:
     predictions: tuple[Prediction, ...]
     tested: Tested | None = None
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
+    used_up: Spent | None = None  # by the searches, as far as that was noted
 
     @property
     def config(self) -> Config:
@@ -167,6 +169,7 @@ def read(store: Store) -> Facts:
         predictions=predictions,
         tested=read_tested(task, final, predictions) if final else None,
         begun={number: _begun(store.events(number)) for number in unfinished},
+        used_up=read_spent(store.root),
     )
 
 

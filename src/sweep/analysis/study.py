@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sweep.analysis.budget import Amount, budget
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
@@ -44,6 +45,7 @@ class Study:
     selection: Selection | None
     generalisation: Generalisation | None
     cost: Spending | None
+    budget: tuple[Amount, ...]
     published: Published | None
     repeating: Repeating
 
@@ -74,6 +76,7 @@ def analyse(facts: Facts) -> Study:
         selection=selection(facts),
         generalisation=generalisation(facts),
         cost=spending(facts),
+        budget=budget(facts),
         published=published(facts),
         repeating=repeating(facts),
     )

@@ -40,7 +40,10 @@ def nodes() -> dict[str, dict[str, Any]]:
     empty name."""
     top = {name: default for name, default in _defaults(Config).items() if not isinstance(default, Section)}
     top.pop("prompt")  # chosen by a group
-    groups = {group: _defaults(section) for group, section in _GROUPS.items()}
+    groups = {
+        group: {name: _plain(default) for name, default in _defaults(section).items()}
+        for group, section in _GROUPS.items()
+    }
     for group, names in _LEFT_OUT.items():
         groups[group] = {name: value for name, value in groups[group].items() if name not in names}
     return {"": top, **groups}
@@ -56,3 +59,8 @@ def register() -> None:
 def _defaults(section: type[Section]) -> dict[str, Any]:
     found = {name: field.get_default(call_default_factory=True) for name, field in section.model_fields.items()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def _plain(default: Any) -> Any:
+    """Return the default of a key; for a section within a group, those of its keys."""
+    return _defaults(type(default)) if isinstance(default, Section) else default

@@ -277,10 +277,30 @@ class LauncherConfig(Section):
     )
 
 
+class BudgetConfig(Section):
+    """What the search of a study may use up, over all its runs; null is no limit.
+
+    Fresh seeds, the retraining, the refit and the test reading come after the search, and are in
+    no budget.
+    """
+
+    device_hours: Annotated[float, Field(gt=0, le=10**7)] | None = Field(
+        None, description="hours of training and evaluating, of all devices together"
+    )
+    trials: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="trials that start, those that are tried again included"
+    )
+    seconds: Seconds | None = Field(None, description="wall-clock time of the search")
+
+
 class StudyConfig(Section):
     study_name: str = "study"
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
+    budget: BudgetConfig = BudgetConfig()
+    max_failures_in_a_row: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        5, description="failures with one cause after which the study stops; null is no limit"
+    )
     trial_timeout: Seconds | None = Field(
         None, description="seconds of training after which a trial is stopped and counts as failed"
     )

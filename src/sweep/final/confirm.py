@@ -48,7 +48,7 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
         rule = "no trial completed, so there is no winner to retrain"
-        raise UserError.of("", f"{rule}: {reasons or 'study.timeout left no time for one'}")
+        raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)
     leaders = {method: _leader(session, ranked) for method, ranked in groups.items()}
     first = _winner(session, leaders)

@@ -18,6 +18,7 @@ from jinja2 import Environment
 from sweep.data.duplicates import sentences
 from sweep.data.raw import listed
 from sweep.model import markdown
+from sweep.records.spent import amount_text
 from sweep.report import units
 from sweep.report.layout import aligned, bold, bullets, laid_out, listing, table
 from sweep.report.wording import made
@@ -62,6 +63,7 @@ def environment() -> Environment:
         "rate": units.rate,
         "size": units.size,
         "flops": units.flops,
+        "amount": amount_text,
         "value": units.value,
     }
     jinja.globals["missing"] = units.MISSING

@@ -1,4 +1,4 @@
-"""The run directory that a study in a storage belongs to.
+"""The run directory that a study in a storage belongs to, and the experiment of both.
 
 Two run directories that used one study at once would end each other's trials.
 """
@@ -6,19 +6,37 @@ Two run directories that used one study at once would end each other's trials.
 from __future__ import annotations
 
 import socket
+import warnings
 from pathlib import Path
 
+import optuna
 from optuna.study import Study
+from optuna.trial import TrialState
 
+from sweep.config.schema import StudyConfig
 from sweep.errors import UserError
+from sweep.records.lock import Lock
 from sweep.records.store import Store
+from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, own_file
 
 # User attributes of the study, shown by `optuna-dashboard`.
+_EXPERIMENT = "experiment"
 _OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "opened_by"
 
 
-def take_ownership(study: Study, store: Store) -> None:
-    """Record that the study belongs to this run directory. Call this within one transaction.
+def claim(study: Study, metric: str, store: Store) -> None:
+    """Record that the study belongs to this run directory, and describe it. Call this within one
+    transaction.
+
+    Raises UserError where the study is another one, or belongs to another run directory.
+    """
+    _take_ownership(study, store)
+    _refuse_another_study(study, store)
+    _describe(study, metric, store.lock())
+
+
+def _take_ownership(study: Study, store: Store) -> None:
+    """Record that the study belongs to this run directory.
 
     Raises UserError where the study belongs to another run directory, unless that one no longer
     exists and has no trial.
@@ -44,3 +62,57 @@ def _is_abandoned(study: Study, known: dict[str, str]) -> bool:
         return False
     folder = Path(known.get(_FOLDER, ""))
     return Store(folder).known_identity() != known[_OWNER]
+
+
+def _refuse_another_study(study: Study, store: Store) -> None:
+    """Check that the trials in the storage and the records in the run directory are of one study.
+    Raises UserError.
+
+    A trial with a folder and no record is not missing: its record was damaged.
+    """
+    lock = store.lock()
+    experiment = lock.experiment if lock else ""
+    known = study.user_attrs.get(_EXPERIMENT)
+    if known is None or not study.get_trials(deepcopy=False):
+        known = experiment
+        study.set_user_attr(_EXPERIMENT, experiment)
+    ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    recorded = {record.number for record in store.trials()}
+    running = {trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    missing = {number for number in ended - recorded if not store.trial_dir(number).exists()}
+    if known != experiment or missing or recorded - ended - running:
+        rule = f"holds a study {study.study_name} that is not the one in {store.root}: their trials differ"
+        raise UserError.of(
+            "study.storage", f"{rule}; put the right one back, or name a new study.study_name and run_dir"
+        )
+
+
+def _describe(study: Study, metric: str, lock: Lock | None) -> None:
+    """Write the name of the score and facts of the study as attributes, for `optuna-dashboard`."""
+    shown = {} if lock is None else {
+        "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
+        "versions": dict(lock.versions), "commit": lock.git.commit,
+    }  # fmt: skip
+    known = study.user_attrs
+    for name, value in shown.items():
+        if value and known.get(name) != value:
+            study.set_user_attr(name, value)
+    if study.metric_names != [metric]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric])
+
+
+def known_experiment(config: StudyConfig, store: Store) -> str:
+    """Return the fingerprint of the experiment whose trials the storage holds; empty where it
+    holds none. Writes nothing."""
+    if config.storage is None and not own_file(store).exists():
+        return ""
+    try:
+        storage = open_storage(config.storage or own_address(store))
+        study = optuna.load_study(study_name=config.study_name, storage=storage)
+        known = str(study.user_attrs.get(_EXPERIMENT, ""))
+        storage.engine.dispose()
+    except (KeyError, *STORAGE_ERRORS):
+        return ""
+    return known

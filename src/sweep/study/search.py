@@ -32,10 +32,12 @@ from sweep.records.trial import (
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
-from sweep.study.optuna_study import OptunaStudy, storage_errors
+from sweep.study.limits import Limits
+from sweep.study.optuna_study import OptunaStudy
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
 from sweep.study.running import Event, RunningTrial, Stopped
 from sweep.study.session import Session
+from sweep.study.storage import storage_errors
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
 
@@ -48,14 +50,17 @@ def search(session: Session) -> list[TrialRecord]:
     resumed; after a failure of the disk or the storage they go on.
     """
     with session.view, storage_errors(session.plan.config.study):
-        loop = _Loop(session, OptunaStudy.open(session.plan.config.study, session.plan.space, session.store))
-        with closing(loop.optuna_study):
+        plan, view = session.plan, session.view
+        opened = OptunaStudy.open(plan.config.study, plan.space, session.store, say=view.say, stop=session.stop)
+        loop = _Loop(session, opened)
+        with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
+            loop.limits.conclude(view.say, completed=session.best() is not None)
             if shelved := loop.shelved():
                 session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.store.trials()
@@ -73,8 +78,10 @@ class _Loop:
     began: float = field(default_factory=time.monotonic)
     report_steps: ReportSteps = field(init=False)
     snapshots: Snapshots = field(init=False)
+    limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         plan = self.session.plan
         trainers = [corner.trainer for corner in plan.corners]
@@ -96,6 +103,7 @@ class _Loop:
         return (
             not self.session.stop.raised
             and in_time
+            and self.limits.allow(begun=bool(self.waiting))
             and self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
         )
 
@@ -170,11 +178,13 @@ class _Loop:
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         self.session.store.write_trial(record)
         self.optuna_study.tell(stopped.trial, failed)
+        self.limits.failures.ended(stopped.number, failed)
         self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         running = self.running[plan.number]
         running.step, running.seconds = step.step, step.seconds
+        self.limits.spend(plan, step.seconds)
         if step.metrics:
             self._add(running, step)
         self.session.view.step(_title(plan), step)
@@ -222,6 +232,7 @@ class _Loop:
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running[plan.number]
+        self.limits.ended(plan, outcome)
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED, message=message):
                 self._stop(running, f"interrupted {message}, and put away")
@@ -269,7 +280,7 @@ class _Loop:
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
-        if self.session.stop.raised:
+        if self.session.stop.raised or self.limits.put_away(plan):
             return Verdict.INTERRUPT
         if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT

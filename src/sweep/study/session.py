@@ -28,8 +28,9 @@ from sweep.records.recovery import clear_old, recover
 from sweep.records.store import Store
 from sweep.records.trial import Outcome, TrialPlan, TrialRecord, ranked
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
-from sweep.study.optuna_study import check_storage, known_experiment
+from sweep.study.owner import known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
+from sweep.study.storage import check_storage
 from sweep.study.view import View
 from sweep.track.open import tracked
 from sweep.track.tracker import Tracker

@@ -3,18 +3,58 @@ study."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, RootTransaction
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import scoped_session, sessionmaker
+from sqlalchemy.orm import Session
 
 from sweep.search.samplers import PLACE
+
+
+class _RolledBackError(Exception):
+    """A transaction was rolled back, so that nothing more may be written within it."""
+
+
+class _Joined(Session):
+    """A session whose commits do nothing, and whose rollback ends the outer transaction.
+
+    SQLAlchemy documents this way of joining an outer transaction.
+    """
+
+    error: BaseException | None = None  # that caused a rollback
+
+    def rollback(self) -> None:
+        self.error = self.error or sys.exception()
+        super().rollback()
+
+
+class _JoinedSessions:
+    """Stands for the `scoped_session` of a storage, with one session for one transaction.
+
+    After an error Optuna rolls back and, in places, tries again. The second try would be outside
+    of the transaction, and is refused.
+    """
+
+    def __init__(self, connection: Connection, outer: RootTransaction) -> None:
+        self._outer = outer
+        self._session = _Joined(bind=connection, join_transaction_mode="rollback_only")
+
+    def __call__(self) -> Session:
+        if not self._outer.is_active:
+            raise _RolledBackError from self._session.error
+        return self._session
+
+    def remove(self) -> None:
+        self._session.close()
 
 
 @contextmanager
@@ -22,9 +62,8 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
     """Write everything that this thread writes within the context in one transaction.
 
     Optuna commits after each value of a trial; a process that is killed between two commits leaves
-    half a trial. Sessions join the outer transaction as SQLAlchemy documents it, so that their
-    commits do nothing. After a rollback, such as after a deadlock, Optuna tries again in
-    transactions of its own. A storage in memory needs no transaction. Raises StorageInternalError.
+    half a trial. A storage in memory needs no transaction. Raises StorageInternalError: then either
+    nothing was written or, if the answer to the commit was lost, everything may have been.
     """
     if not isinstance(storage, RDBStorage):
         yield
@@ -33,17 +72,31 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
     try:
         with storage.engine.connect() as connection:
             outer = connection.begin()
-            joined = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
-            storage.scoped_session = scoped_session(joined)
+            joined = _JoinedSessions(connection, outer)
+            storage.scoped_session = joined  # type: ignore[assignment]  # it has what a storage calls
             try:
                 yield
             finally:
-                storage.scoped_session.remove()
+                joined.remove()
                 storage.scoped_session = usual
-            if outer.is_active:
-                outer.commit()
+            joined()  # refuses if an error was ignored on the way
+            outer.commit()
+    except _RolledBackError as error:
+        raise StorageInternalError("a transaction was rolled back") from error.__cause__
     except SQLAlchemyError as error:
         raise StorageInternalError(str(error)) from error
+
+
+def forget_trials(study: Study) -> None:
+    """Make the study read all its trials from the storage again.
+
+    Optuna keeps the trials that it has seen, such as one that was created in a transaction that
+    was rolled back later.
+    """
+    storage = study._storage
+    if isinstance(storage, _CachedStorage):
+        _CachedStorage.__init__(storage, storage._backend)
+    study._thread_local.cached_all_trials = None
 
 
 class OrderedStudy(Study):

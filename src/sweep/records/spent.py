@@ -1,0 +1,74 @@
+"""What the searches of a study have used up, in `budget.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from sweep.config.schema import BudgetConfig
+from sweep.records.disk import write_whole
+from sweep.records.migrations import stamped
+
+_NAME = "budget.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was used up over all runs of a study: wall-clock seconds of its searches, seconds of
+    all devices that its trials trained on, and the number of trials that started."""
+
+    seconds: float = 0.0
+    device_seconds: float = 0.0
+    trials: int = 0
+
+    @property
+    def device_hours(self) -> float:
+        return self.device_seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A limit of the budget, by its key in `study.budget`, and what was used up of it."""
+
+    key: str
+    spent: float
+    limit: float
+
+    @property
+    def left(self) -> float:
+        return max(self.limit - self.spent, 0.0)
+
+    def __str__(self) -> str:
+        return f"{amount_text(self.spent)} of {amount_text(self.limit)} {self.key.replace('_', ' ')}"
+
+
+def limited(budget: BudgetConfig, spent: Spent) -> tuple[Limited, ...]:
+    """Return the limits that are set."""
+    limits = {key: getattr(budget, key) for key in ("device_hours", "seconds", "trials")}
+    return tuple(Limited(key, getattr(spent, key), limit) for key, limit in limits.items() if limit is not None)
+
+
+def amount_text(amount: float) -> str:
+    """Return an amount of a budget with at most two digits after the point, and more below a hundredth."""
+    return f"{amount:.2g}" if 0 < amount < 0.01 else f"{amount:,.2f}".rstrip("0").rstrip(".")
+
+
+_SPENT = TypeAdapter(Spent)
+
+
+def read_spent(root: Path) -> Spent | None:
+    """Return what the run directory `root` has noted; None where there is no such note, or where it
+    is damaged."""
+    path = root / _NAME
+    try:
+        return _SPENT.validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_spent(root: Path, spent: Spent) -> None:
+    """Write or replace the note. Raises OSError."""
+    write_whole(root / _NAME, json.dumps(stamped(_SPENT.dump_python(spent, mode="json")), indent=2) + "\n")

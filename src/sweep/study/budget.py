@@ -1,0 +1,85 @@
+"""The budget of a study: what its search has used up over all runs, and what is left."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from sweep.config.schema import BudgetConfig
+from sweep.records.spent import Spent, limited, read_spent, write_spent
+from sweep.records.store import Store
+from sweep.records.trial import TrialPlan
+
+_NOTED_EVERY = 10.0  # seconds between two notes: so much of the time is lost when a process is killed
+
+
+@dataclass(slots=True)
+class Budget:
+    """Counts what the search uses up.
+
+    Times are measured by a clock that does not jump. A trial's device time is its share of the
+    time of its device, as in its record (`Cost.seconds`); what a trial trained after its last
+    snapshot, before its process was killed, counts as well.
+    """
+
+    limits: BudgetConfig
+    store: Store
+    started: Callable[[], int]  # the number of trials that have started
+    earlier: Spent
+    began: float
+    _device_seconds: float = 0.0
+    _known: dict[int, float] = field(default_factory=dict)  # seconds of each trial that were counted
+    _noted: float = -math.inf
+
+    @classmethod
+    def open(cls, limits: BudgetConfig, store: Store, started: Callable[[], int]) -> Budget:
+        """Return the budget of the study in `store`. A study of an earlier version has spent what
+        its records say."""
+        recorded = math.fsum(record.outcome.cost.seconds for record in store.trials())
+        earlier = read_spent(store.root) or Spent(recorded, recorded)
+        earlier = replace(earlier, device_seconds=max(earlier.device_seconds, recorded))
+        return cls(limits, store, started, earlier, began=time.monotonic())
+
+    @property
+    def spent(self) -> Spent:
+        """Return what was used up so far, over all runs."""
+        return Spent(
+            self.earlier.seconds + time.monotonic() - self.began,
+            self.earlier.device_seconds + self._device_seconds,
+            self.started(),
+        )
+
+    def count(self, plan: TrialPlan, seconds: float) -> None:
+        """Count the time of a trial, which has trained for so many seconds since it first
+        started."""
+        before = self._known.get(plan.number, 0.0 if plan.snapshot is None else seconds)
+        self._device_seconds += max(seconds - before, 0.0)
+        self._known[plan.number] = seconds
+        if time.monotonic() - self._noted > _NOTED_EVERY:
+            self.note()
+
+    def ended(self, plan: TrialPlan, seconds: float) -> None:
+        """Count the whole time of a trial that has ended or was put away."""
+        self.count(plan, seconds)
+        del self._known[plan.number]  # it may go on from an earlier snapshot
+
+    def note(self) -> None:
+        """Write what was used up. A disk that fails is no failure of the trials: the next note
+        comes later."""
+        self._noted = time.monotonic()
+        with suppress(OSError):
+            write_spent(self.store.root, self.spent)
+
+    @property
+    def used_up(self) -> tuple[str, ...]:
+        """Return the keys of the limits that are used up."""
+        return tuple(one.key for one in limited(self.limits, self.spent) if not one.left)
+
+    @property
+    def time_is_up(self) -> bool:
+        """Return whether the seconds or the device hours are used up, so that trials that run are
+        put away."""
+        return any(key != "trials" for key in self.used_up)

@@ -1,0 +1,71 @@
+"""What ends a search before it has all its trials: a budget that is used up, or failures in a
+row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sweep.config.schema import StudyConfig
+from sweep.records.spent import limited
+from sweep.records.store import Store
+from sweep.records.trial import Outcome, TrialPlan
+from sweep.study.budget import Budget
+from sweep.study.failures_in_a_row import FailuresInARow
+
+
+@dataclass(slots=True)
+class Limits:
+    """The budget and the failures in a row of a search."""
+
+    budget: Budget
+    failures: FailuresInARow
+
+    @classmethod
+    def of(cls, config: StudyConfig, store: Store, started: Callable[[], int]) -> Limits:
+        """Return the limits of a study; `started` returns how many of its trials have started."""
+        return cls(Budget.open(config.budget, store, started), FailuresInARow(config.max_failures_in_a_row))
+
+    def allow(self, *, begun: bool) -> bool:
+        """Return whether one more trial may run: a new one, or one that was `begun` and goes on."""
+        budget = self.budget
+        return not self.failures.reached and not (budget.time_is_up if begun else budget.used_up)
+
+    def put_away(self, plan: TrialPlan) -> bool:
+        """Return whether a trial that runs is put away, to go on when the study does. A trial
+        without snapshots is trained to its end instead, since it would have to begin anew."""
+        resumable = plan.settings.snapshot_every is not None
+        return resumable and (self.failures.reached or self.budget.time_is_up)
+
+    def spend(self, plan: TrialPlan, seconds: float) -> None:
+        """Count the time of a trial that has trained for so many seconds."""
+        self.budget.count(plan, seconds)
+
+    def ended(self, plan: TrialPlan, outcome: Outcome) -> None:
+        """Count the end of a trial."""
+        self.budget.ended(plan, outcome.cost.seconds)
+        self.failures.ended(plan.number, outcome)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Note what was used up at the end of the context."""
+        try:
+            yield
+        finally:
+            self.budget.note()
+
+    def conclude(self, say: Callable[[str], None], *, completed: bool) -> None:
+        """Tell the user what was used up of the budget, and where nothing is left. `completed` says
+        that the study has a completed trial.
+
+        Raises UserError where failures in a row stopped the study.
+        """
+        if self.failures.reached:
+            raise self.failures.error()
+        amounts = limited(self.budget.limits, self.budget.spent)
+        if amounts:
+            say(f"budget: {', '.join(map(str, amounts))} used up")
+        for key in self.budget.used_up:
+            small = "" if completed else ", before a trial completed: it is smaller than one trial"
+            say(f"note: study.budget.{key} is used up{small}; no further trial starts until it is raised")

@@ -1,0 +1,169 @@
+"""Optuna's storage at the address of a study: how it is opened, and the messages where it cannot
+be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from sweep.config.schema import StudyConfig
+from sweep.config.secrets import MASK, scrub
+from sweep.errors import KEPT, UserError, first_line
+from sweep.records.store import Store
+
+# Errors of an address, of its server, and of tables that another version of Optuna made.
+STORAGE_ERRORS = (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError)
+
+_TRIES = 5  # at creating the tables, while other studies create them too
+_NETWORK_DRIVERS = ("postgresql+psycopg", "postgresql+psycopg2")
+# Options of libpq, in seconds and milliseconds: without them a server whose machine is gone keeps
+# a study waiting for minutes or for ever.
+_NETWORK = {
+    "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}  # fmt: skip
+
+
+def open_storage(address: str) -> RDBStorage:
+    """Return the storage at an address; SQLite with a write-ahead log.
+
+    A trial commits about twenty times. Without the log, each commit waits for the disk several
+    times, which takes as long as training a small head. Every commit still reaches the disk, so
+    that the study and the records agree after a crash. A connection to a server is tried before
+    it is used: one that the server closed in the meantime is replaced.
+
+    Raises one of `STORAGE_ERRORS`.
+    """
+    url = make_url(address)
+    storage = _created(address, _engine_options(url))
+    if url.get_backend_name() == "sqlite":
+
+        @event.listens_for(storage.engine, "connect")
+        def _(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+        storage.engine.dispose()  # closes the connection that was made without the log
+    return storage
+
+
+def _created(address: str, options: dict[str, Any]) -> RDBStorage:
+    """Return the storage, with its tables.
+
+    Two processes that create the tables in one moment get in each other's way: the later one tries
+    again.
+    """
+    plain = address.replace("{", "{{").replace("}", "}}")  # Optuna takes an address for a template
+    for _ in range(_TRIES - 1):
+        try:
+            return RDBStorage(plain, engine_kwargs=dict(options))
+        except SQLAlchemyError as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+    return RDBStorage(plain, engine_kwargs=dict(options))
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {}
+    known = {name: value for name, value in _NETWORK.items() if name not in url.query}
+    return {"pool_pre_ping": True} | ({"connect_args": known} if url.drivername in _NETWORK_DRIVERS else {})
+
+
+def check_storage(address: str) -> None:
+    """Check that a storage can be reached, without writing: for SQLite only its folder is looked
+    at. Raises UserError."""
+    try:
+        url = make_url(address)
+        if url.get_backend_name() == "sqlite":
+            folder = Path(url.database or "").absolute().parent
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {folder}")
+            return
+        engine = create_engine(url, **_engine_options(url))
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except STORAGE_ERRORS as error:
+        raise unusable(address, error) from None
+
+
+def own_address(store: Store) -> str:
+    """Return the address of SQLite in the run directory; its path may have any characters."""
+    return URL.create("sqlite", database=str(own_file(store))).render_as_string(hide_password=False)
+
+
+def own_file(store: Store) -> Path:
+    """Return the file of SQLite in the run directory."""
+    return store.root / "study.db"
+
+
+def unusable(address: str, error: BaseException) -> UserError:
+    """Return the message for a storage that cannot be used, without the address's password."""
+    if _parsed(address) is None:  # the error may quote a part of the password
+        rule = "which is no SQLAlchemy address; in a user and a password @ is written %40, : %3A and / %2F"
+        return UserError.of("study.storage", f"is {shown_address(address)}, {rule}")
+    hint = ""
+    if isinstance(error, ImportError | NoSuchModuleError) and address.startswith("postgres"):
+        hint = (
+            ". PostgreSQL needs pip install 'sweep[postgresql]' and an address postgresql+psycopg://USER@HOST/DATABASE"
+        )
+    rule = f"is {shown_address(address)}, but cannot be used: {reason(error, address)}{hint}"
+    return UserError.of("study.storage", scrub(rule))
+
+
+def shown_address(address: str) -> str:
+    """Return an address without its password."""
+    return scrub(_without_password(address, address))
+
+
+def reason(error: BaseException, address: str) -> str:
+    """Return the first line of what the driver of a database said, without the address's
+    password."""
+    found: BaseException = error
+    while (cause := found.__cause__) is not None and not isinstance(found, DBAPIError):
+        found = cause
+    said = found.orig if isinstance(found, DBAPIError) and found.orig is not None else found
+    return scrub(_without_password(first_line(said), address))
+
+
+def _without_password(text: str, address: str) -> str:
+    """Return `text` without the password of `address`, which a driver may repeat in its words."""
+    url = _parsed(address)
+    hidden = [] if url is None else [url.password, *(url.query.get(name) for name in ("password", "sslpassword"))]
+    for secret in hidden:
+        if isinstance(secret, str) and secret:
+            text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+    return text
+
+
+def _parsed(address: str) -> URL | None:
+    """Return the parts of an address; None for one that cannot be read."""
+    try:
+        return make_url(address)
+    except (ArgumentError, ValueError):
+        return None
+
+
+@contextmanager
+def storage_errors(config: StudyConfig) -> Iterator[None]:
+    """Turn an error of the storage within the context, such as a full disk or a lost server, into
+    UserError."""
+    name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        rule = f"{name} failed: {reason(error, config.storage or '')}. {KEPT}"
+        raise UserError.of("study.storage", rule) from error
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        rule = f"{name} holds a trial that another process has ended: {first_line(error)}"
+        way_out = "One run directory at a time may use a study; name a new study.study_name"
+        raise UserError.of("study.storage", f"{rule}. {way_out}") from error
