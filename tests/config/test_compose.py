@@ -177,3 +177,23 @@ def test_a_text_that_wants_quotes_is_shown_with_them(override: str, typed: str) 
 def test_others_are_not(override: str) -> None:
     (expected,) = faults_of(override).values()
     assert "(type " not in expected
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("optimizer=lion_32bit", "; type optimizer.name=lion_32bit"),
+        ("+experiment=tickets", "; for experiment/tickets.yaml in a folder of your own, add --config-dir FOLDER"),
+        ("adapter=loraa", " (did you mean lora?)"),
+    ],
+)
+def test_an_option_that_no_file_has_is_refused_with_what_to_type(override: str, hint: str) -> None:
+    (message,) = faults_of(override).values()
+    assert message.endswith(hint)
+
+
+def test_an_experiment_without_its_first_line_is_refused_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("defaults:\n  - override /model: minilm\n")
+    found = faults_of("+experiment=mine", config_dirs=(tmp_path,))
+    assert found["experiment/mine"].startswith("must begin with the line '# @package _global_'")

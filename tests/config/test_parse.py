@@ -94,6 +94,23 @@ def test_such_a_number_is_named_with_one_rule_wherever_it_is(tree: dict[str, Any
     assert faults_of(tree) == {path: rule}
 
 
+@pytest.mark.parametrize(
+    ("tree", "rule"),
+    [
+        ({"dataset": {"metrics": "mine.f1"}}, "must be a list; type 'dataset.metrics=[mine.f1]'"),
+        ({"tracker": {"tags": "two words"}}, """must be a list; type 'tracker.tags=["two words"]'"""),
+        ({"adapter": {"target_modules": "q"}}, "must be a list or 'all-linear'; type 'adapter.target_modules=[q]'"),
+        ({"adapter": {"layers_to_transform": 3}}, "must be a list; type 'adapter.layers_to_transform=[3]'"),
+        ({"dataset": {"metrics": 3}}, "must be a list"),
+        ({"study": {"enqueue": "a"}}, "must be a list"),
+        ({"study": {"sampler_options": 3}}, "must be a mapping"),
+    ],
+)
+def test_a_single_element_in_place_of_a_list_is_refused_with_what_to_type(tree: dict[str, Any], rule: str) -> None:
+    (found,) = faults_of(tree).values()
+    assert found.partition("but ")[2] == rule
+
+
 def test_a_section_given_as_a_plain_value_is_a_fault() -> None:
     assert "adapter" in faults_of({"adapter": "lora"})
 

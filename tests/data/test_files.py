@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sweep.config.schema import DatasetConfig
+from sweep.data.delimited import _in_arrows_memory
 from sweep.data.splits import Rows, load_splits
 
 ODD = ['say "hi", please', "two\nlines", "007", "2024-01-01", "café ☕", "null", "NA", "tab\there"]
@@ -230,3 +232,14 @@ def test_a_nul_in_a_column_that_is_used_is_named_by_its_row(folder, only_fault):
 def test_json_lines_may_lack_a_field(folder):
     (folder / "train.jsonl").write_text('{"text": "a", "label": "x"}\n{"label": "y", "text": "b", "more": 1}\n')
     assert set(train(folder).texts) == {"a", "b"}
+
+
+def test_arrow_is_given_a_copy_that_holds_no_python_object():
+    """One of Arrow's threads may drop its input last, and aborts the process where that is a Python
+    object and the interpreter ends at the same time."""
+    data = b"text,label\n" * 20
+    before = sys.getrefcount(data)
+    copy = _in_arrows_memory(data)
+    assert sys.getrefcount(data) == before and copy.to_pybytes() == data
+    held = pa.py_buffer(data)
+    assert sys.getrefcount(data) > before and held.size == copy.size

@@ -10,7 +10,7 @@ from transformers.training_args import OptimizerNames
 from sweep.config.names import OptimizerName
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
-from sweep.engine import arguments
+from sweep.engine import arguments, warning
 from sweep.engine.arguments import choose_optimizer, device_faults, training_arguments
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -33,8 +33,8 @@ def test_paged_optimizers_fall_back_without_cuda() -> None:
 
 def test_a_fallback_is_announced_once_naming_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(arguments.logger, "warning", said.append)
-    arguments._warn.cache_clear()
+    monkeypatch.setattr(warning.logger, "warning", said.append)
+    warning.warn_once.cache_clear()
     asked = config({"name": "paged_adamw_32bit"})
     made = [training_arguments(asked, CPU, tmp_path) for _ in range(2)]
     (line,) = said

@@ -190,3 +190,26 @@ def test_a_small_share_of_few_steps_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(f"text,label\n{rows}")
     data = ["dataset=custom", f"dataset.path={tmp_path}", "dataset.test_split=null", "dataset.test_ratio=0.5"]
     assert make_plan([QUICK, *data]).notes == ()  # up to 0.3 of six steps, which is two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "noted"),
+    [
+        (["study.metric=eval/mean_error"], True),
+        (["study.metric=eval/RMSE"], True),
+        (["study.metric=eval/mean_error", "study.direction=minimize"], False),
+        (["study.metric=eval/terror_recall"], False),
+        (["study.metric=eval/accuracy"], False),
+    ],
+)
+def test_a_metric_that_sounds_better_when_lower_and_is_maximised_is_reported(
+    arguments: list[str], noted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("mean_error", "RMSE", "terror_recall")
+    code = "".join(f"def {name}(labels, probabilities):\n    return 0.5\n" for name in names)
+    (tmp_path / "my_errors.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = f"dataset.metrics=[{','.join(f'my_errors.{name}' for name in names)}]"
+    found = [note for note in make_plan([QUICK, own, *arguments]).notes if note.startswith("study.direction")]
+    assert len(found) == noted
+    assert all("if it is one, type study.direction=minimize" in note for note in found)

@@ -171,6 +171,19 @@ def test_a_key_that_no_tracker_has_is_refused_with_the_nearest():
     assert fault.path == "tracker.prject" and "is not a key of tracker wandb (did you mean project?)" in fault.message
 
 
+@pytest.mark.parametrize(
+    ("target", "rule"),
+    [
+        ("keeping_plugins.KeepingTraker", "has no KeepingTraker (did you mean KeepingTracker?)"),
+        ("keeping_plugin.KeepingTracker", "names keeping_plugin, and there is no such module in"),
+        ("keeping_plugins.NoTracker", "is keeping_plugins.NoTracker, which lacks `Settings` and `requires`"),
+    ],
+)
+def test_a_target_that_is_no_tracker_is_refused_with_the_reason(target, rule):
+    (fault,) = tracker_faults(Config.model_validate({"tracker": {"name": "mine", "target": target}}))
+    assert fault.path == "tracker.target" and rule in fault.message
+
+
 def test_a_package_that_is_not_there_is_named_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setattr("sweep.track.plugin.find_spec", lambda name: None)

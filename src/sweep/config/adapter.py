@@ -8,6 +8,7 @@ parsed: they import torch and PEFT only inside their functions.
 
 from __future__ import annotations
 
+import inspect
 import json
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -207,7 +208,25 @@ def _own(path: str) -> type[AdapterConfig]:
         raise OwnCodeError(f"is {path}, which is no subclass of sweep.model.adapters.AdapterConfig")
     if not hasattr(found, "label"):
         raise OwnCodeError(f"is {path}, which lacks the class variable `label`, its name in reports")
+    if found.trains == "adapter" and (rule := _peft_config_rule(found)):
+        raise OwnCodeError(f"is {path}, {rule}")
     return found
+
+
+def _peft_config_rule(kind: type[AdapterConfig]) -> str:
+    """Return what is wrong with the `peft_config` of a method that trains an adapter, as the end
+    of a rule; empty where it can be called."""
+    needed = "peft_config(self, model, head), which returns PEFT's config (docs/adapters.md)"
+    if kind.peft_config is AdapterConfig.peft_config:
+        return f"which lacks the method {needed}"
+    if not callable(kind.peft_config):
+        return f"whose peft_config is {kind.peft_config!r}, but must be the method {needed}"
+    bound = isinstance(inspect.getattr_static(kind, "peft_config"), staticmethod | classmethod)
+    try:
+        inspect.signature(kind.peft_config).bind(*([None] * (2 if bound else 3)))
+    except TypeError as error:
+        return f"whose peft_config cannot be called: {error}; it must be {needed}"
+    return ""
 
 
 def _found(method: object) -> type[AdapterConfig]:

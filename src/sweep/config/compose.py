@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +25,8 @@ from omegaconf.errors import ConfigIndexError, ConfigTypeError, OmegaConfBaseExc
 
 from sweep.config import defaults, interpolations
 from sweep.config.folders import conf_dir
-from sweep.config.parse import is_key, section
+from sweep.config.names import OptimizerName
+from sweep.config.parse import PACKAGE_LINE, is_key, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, first_line, shortened
 
@@ -37,6 +38,8 @@ _DEPTHS = (
 )  # of a user's folder, where Hydra looks for configs and for options of nested groups
 _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
+# Hydra's message where the defaults list of an experiment overrides a group below the key `experiment`.
+_UNPACKAGED = re.compile(r"In '(experiment/[^']+)': Could not override '[^']*@experiment\b")
 TRACKER = "tracker"  # the only group of which several options may be taken
 _ONE_IN_A_FILE = (
     "is a list in a defaults list, which takes one tracker; write `- override /tracker: NAME` there, and above the "
@@ -305,18 +308,22 @@ class Composer:
         if group == "experiment" and override.type == OverrideType.CHANGE:
             faults.append(Fault("experiment", f"write +experiment={option}: an experiment is added", COMMAND_LINE))
         elif option not in options and override.type != OverrideType.DEL:
-            faults.append(
-                Fault(
-                    group,
-                    f"is {option}, but must be one of: {', '.join(options)}{closest(option, options)}",
-                    COMMAND_LINE,
-                )
-            )
+            rule = f"is {option}, but must be one of: {', '.join(options)}"
+            hint = closest(option, options) or self._elsewhere(group, option)
+            faults.append(Fault(group, rule + hint, COMMAND_LINE))
         else:
             # `+adapter=lora` would be a second choice for a group that has one already.
             added = group == "experiment" or override.package is not None
             return raw if added else re.sub(r"^\+{1,2}", "", raw)
         return None
+
+    def _elsewhere(self, group: str, option: str) -> str:
+        """Return what to type for an option that is no file of the group, or an empty text."""
+        if group == "optimizer" and option in get_args(OptimizerName):
+            return f"; type optimizer.name={option}"
+        if self.config_dirs:
+            return ""
+        return f"; for {group}/{option}.yaml in a folder of your own, add --config-dir FOLDER"
 
 
 def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
@@ -324,6 +331,8 @@ def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
 
     Hydra names neither key nor kind where a list or mapping is expected.
     """
+    if found := _UNPACKAGED.search(str(error)):
+        return Fault(found[1], f"must begin with the line {PACKAGE_LINE}: its values belong at the top of the config")
     cause = error.__cause__
     key, kind = getattr(cause, "full_key", None), getattr(cause, "object_type", None)
     if not isinstance(cause, ConfigTypeError | ConfigIndexError) or not key or kind not in (list, dict):

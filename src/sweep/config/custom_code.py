@@ -115,7 +115,8 @@ def described(error: BaseException) -> str:
         if file.is_file() and "site-packages" not in file.parts and _SWEEP not in file.parents:
             last = frame
     where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
-    return f"{type(error).__name__}: {first_line(error)}{where}"
+    kind, text = type(error).__name__, first_line(error)
+    return f"{kind}{where}" if text == kind else f"{kind}: {text}{where}"
 
 
 def _module(name: str) -> ModuleType:

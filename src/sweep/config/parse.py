@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -20,8 +21,12 @@ from sweep.errors import Fault, UserError, closest
 
 Origin = Callable[[str], str]
 
+PACKAGE_LINE = "'# @package _global_'"  # the first line of an experiment's file
+
 _SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
 _FINITE = "a finite number"  # its rule for NaN and infinity; a union's other rules are left out beside it
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that Hydra reads as a text without quotes
+_KINDS = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}  # YAML's words for JSON's
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -122,8 +127,8 @@ def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
         values.setdefault(path, found["input"])
         element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
-        near[path] = near.get(path) or _nearest(found)
-        rules.setdefault(path, []).append(rule + element)
+        near[path] = near.get(path) or _nearest(found) or _in_brackets(path, found)
+        rules.setdefault(path, []).append(_KINDS.get(found["type"], rule) + element)
     return [Fault(path, _rule(path, texts, values) + near.get(path, ""), origin(path)) for path, texts in rules.items()]
 
 
@@ -134,6 +139,23 @@ def _nearest(found: ErrorDetails) -> str:
     given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
     longer = [name for name in names if given and name.startswith(given)]
     return closest(given, names) if not longer else f" (did you mean {longer[0]}?)"
+
+
+def _in_brackets(path: str, found: ErrorDetails) -> str:
+    """Return what to type where a list was expected and one of its elements was given; empty for
+    any other fault."""
+    value = found["input"]
+    parent, _, name = path.rpartition(".")
+    owner = section(parent)
+    if found["type"] != "tuple_type" or not isinstance(value, str | int) or owner is None:
+        return ""
+    annotation: Any = _fields(owner)[name].annotation
+    try:
+        TypeAdapter(annotation).validate_json(json.dumps([value]))
+    except ValidationError:
+        return ""
+    element = value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value)
+    return f"; type {shlex.quote(f'{path}=[{element}]')}"
 
 
 def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
@@ -158,7 +180,7 @@ def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, 
 
 def _unknown(path: str) -> str:
     if path == "experiment":
-        return "is not a config key; does the experiment's file begin with the line '# @package _global_'?"
+        return f"is not a config key; does the experiment's file begin with the line {PACKAGE_LINE}?"
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
     allowed = tuple(_fields(owner)) if owner else ()

@@ -46,7 +46,7 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
     from pyarrow import csv
 
     return csv.read_csv(
-        pa.BufferReader(data),
+        pa.BufferReader(_in_arrows_memory(data)),
         # Arrow cannot read a row that is longer than a block.
         read_options=csv.ReadOptions(block_size=min(len(data) + 1, ONE_BLOCK)),
         parse_options=csv.ParseOptions(
@@ -56,6 +56,18 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
         ),
         convert_options=csv.ConvertOptions(column_types={name: pa.string() for name in wanted}),
     )
+
+
+def _in_arrows_memory(data: bytes) -> pa.Buffer:
+    """Return a copy of the data in memory that Arrow owns.
+
+    A thread of Arrow may drop its reference to the input after the reading returned. To drop one to
+    a Python object it takes the interpreter's lock, and while the interpreter ends, that aborts the
+    process ("terminate called without an active exception").
+    """
+    sink = pa.BufferOutputStream()
+    sink.write(data)
+    return sink.getvalue()
 
 
 def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:

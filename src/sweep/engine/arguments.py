@@ -4,7 +4,6 @@ cannot provide."""
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +17,8 @@ from sweep.config.optimizers import BY_METRIC, optim_text, schedule_arguments
 from sweep.config.schema import OptimizerConfig, TrainerConfig
 from sweep.config.settings import TrainSettings
 from sweep.engine.optimizers import missing
+from sweep.engine.warning import warn_once
 from sweep.errors import Fault
-
-logger = logging.getLogger(__name__)
 
 _UNPAGED: Mapping[OptimizerName, OptimizerName] = {
     "paged_adamw_32bit": "adamw_torch", "paged_adamw_8bit": "adamw_8bit", "paged_ademamix_32bit": "ademamix",
@@ -93,7 +91,7 @@ def training_arguments(settings: TrainSettings, device: torch.device, folder: Pa
     trainer, optimizer = settings.trainer, settings.optimizer
     chosen = choose_optimizer(optimizer.name, device)
     if chosen.warning:
-        _warn(f"optimizer.name {chosen.warning}: using {chosen.name} instead")
+        warn_once(f"optimizer.name {chosen.warning}: using {chosen.name} instead")
     by_metric = optimizer.lr_scheduler_type in BY_METRIC
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -143,11 +141,6 @@ def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
     """Return the autocast context of a trial, as the Trainer sets it."""
     dtype = torch.float16 if trainer.fp16 else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=trainer.in_bf16 or trainer.fp16)
-
-
-@cache
-def _warn(message: str) -> None:
-    logger.warning(message)
 
 
 @cache

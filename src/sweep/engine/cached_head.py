@@ -8,12 +8,10 @@ dropout of its own.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -35,14 +33,13 @@ from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
 from sweep.engine.snapshot import ENGINE, made_by
 from sweep.engine.trial_state import Stopped, TrialState
+from sweep.engine.warning import warn_once
 from sweep.errors import first_line
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, NotPackable, states
 from sweep.model.state import restore, trainable_weights
 from sweep.provenance import Fingerprint
 from sweep.records.trial import Cost, FailureReason
-
-logger = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 4096  # vectors in one forward pass of an evaluation
 _WORTH_SHARING = 2**24  # multiplications in a batch; with fewer, threads wait longer than they work
@@ -240,7 +237,7 @@ def train(
     except Stopped:
         pass
     except NotPackable as error:
-        _say(f"{error}: the Trainer trains it with the base, row by row")
+        warn_once(f"{error}: the Trainer trains it with the base, row by row")
         return None
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
@@ -275,8 +272,3 @@ def _few_threads(steps: OptimizerSteps) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@cache
-def _say(message: str) -> None:
-    logger.warning(message)

@@ -35,14 +35,16 @@ def _metric(config: Config) -> Iterator[tuple[str, str]]:
     study, allowed = config.study, objectives(config.dataset)
     if study.metric not in allowed:
         name, task = study.metric, config.dataset.task
-        rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}"
+        own = "" if config.dataset.metrics else "; dataset.metrics adds functions of your own"
+        rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}{own}"
         yield (
             "study.metric",
             "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
         )
     elif _of_task(config) and (lower := study.metric == LOSS) != (study.direction == "minimize"):
-        better = "lower" if lower else "higher"
-        yield "study.direction", f"is {study.direction}, but {study.metric} is better when {better}"
+        better, direction = ("lower", "minimize") if lower else ("higher", "maximize")
+        rule = f"is {study.direction}, but {study.metric} is better when {better}; type study.direction={direction}"
+        yield "study.direction", rule
 
 
 def _of_task(config: Config) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 from sweep.config.domains import Choices
+from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.space import Space
 from sweep.config.steps import warmup_steps
@@ -15,6 +17,10 @@ from sweep.plan.lengths import WARMUP, TrialLengths
 from sweep.search.pruners import never_stopped, trials_of_each
 
 _MOST_PAIRS = 2_000  # of values of two keys; composing and checking a pair takes some milliseconds
+# Ends of the names of metrics that are better when lower.
+_LOWER_IS_BETTER = re.compile(
+    r"(loss|error|perplexity|brier|(?:^|[/_])(nll|ece|mce|mse|rmse|mae|cost|distance|regret))(_score)?$", re.IGNORECASE
+)
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # the origins of a trainer's value that the user did not set
 
 
@@ -23,6 +29,7 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     config, space, study = experiment.config, experiment.space, experiment.config.study
     searched = study.n_trials > len(study.enqueue)
     yield from without_effect(config, space, experiment.origin.chosen)
+    yield from doubtful_direction(config)
     yield from not_learnt(study, space)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
@@ -83,6 +90,18 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
     if config.tracker.name == "none":
         names = ("mode", "project", "entity", "tags", "finish_timeout", "max_wait")
         yield (), tuple(f"tracker.{name}" for name in names), "tracker is none, and nothing is tracked"
+
+
+def doubtful_direction(config: Config) -> Iterator[str]:
+    """Yield a note where a metric of the user's own is maximised, and its name says that lower is
+    better. A metric of the task in the wrong direction is a fault."""
+    study, dataset = config.study, config.dataset
+    own = study.metric.removeprefix("eval/") in map(short_name, dataset.metrics)
+    if own and study.direction == "maximize" and _LOWER_IS_BETTER.search(study.metric):
+        yield (
+            f"study.direction is maximize, but {study.metric} has the name of a metric that is better when lower; "
+            "if it is one, type study.direction=minimize"
+        )
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:

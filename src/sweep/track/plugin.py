@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
+from sweep.config import custom_code
+from sweep.config.custom_code import OwnCodeError
 from sweep.config.schema import Config, Section, TrackerConfig
-from sweep.errors import Fault, UserError, closest, first_line
+from sweep.errors import Fault, UserError, closest
 from sweep.track.tracker import Say, Tracker
 
 # Keys that mean the same for every tracker; the tracker's thread and `open_tracker` use them.
@@ -70,20 +71,17 @@ def load(tracker: TrackerConfig) -> TrackerPlugin:
     Raises UserError if there is none, or if it lacks the interface.
     """
     target = tracker.target or ""
-    module, _, name = target.rpartition(".")
-    if not module or not all(part.isidentifier() for part in target.split(".")):
+    if not custom_code.is_own(target) or not all(part.isidentifier() for part in target.split(".")):
         raise UserError.of(
             "tracker.target", f"is {target}, but must be a dotted path such as my_package.my_module.MyTracker"
         )
     try:
-        found = getattr(import_module(module), name, None)
-    except Exception as error:  # whatever the user's own module raises
-        raise UserError.of(
-            "tracker.target", f"is {target}, but {module} cannot be imported: {first_line(error)}"
-        ) from None
-    if not (callable(found) and isinstance(found, TrackerPlugin)):
-        rule = "has no class of that name with `Settings` and `requires` (docs/tracking.md)"
-        raise UserError.of("tracker.target", f"is {target}, but {module} {rule}")
+        found = custom_code.load(target)
+    except OwnCodeError as error:
+        raise UserError.of("tracker.target", str(error)) from None
+    if not isinstance(found, TrackerPlugin):
+        lacking = " and ".join(f"`{each}`" for each in ("Settings", "requires") if not hasattr(found, each))
+        raise UserError.of("tracker.target", f"is {target}, which lacks {lacking} (docs/tracking.md)")
     return found
 
 

@@ -99,3 +99,25 @@ def test_an_error_of_its_code_is_reported_with_the_line(
         "adapter.method: is my_vera.MyVera, which PEFT cannot put on bert: TypeError" in message
         and "my_vera.py, line" in message
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "rule"),
+    [
+        (
+            "def peft_config(self, model, head)",
+            "def peft_confg(self, model, head)",
+            "which lacks the method peft_config",
+        ),
+        ("def peft_config(self, model, head)", "def peft_config(self, model)", "whose peft_config cannot be called: "),
+        ("def peft_config(self, model, head)", "@staticmethod\n    def peft_config(model, head)", ""),
+    ],
+)
+def test_a_wrong_peft_config_is_refused_when_the_class_is_loaded(
+    project: Path, changed: str, to: str, rule: str
+) -> None:
+    source = (project / "my_vera.py").read_text()
+    (project / "my_vera.py").write_text(source.replace(changed, to))
+    _, faults = parse({"adapter": {"method": "my_vera.MyVera"}}, str)
+    assert [fault.path for fault in faults] == (["adapter.method"] if rule else [])
+    assert all(rule in fault.message and "peft_config(self, model, head)" in fault.message for fault in faults)

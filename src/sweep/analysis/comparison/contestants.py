@@ -93,7 +93,7 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
     store = Store(entry.root)
     lock, records = read_lock(store), store.finals()
     if store.final_dir not in records:
-        rule = "has no winner that was retrained and tested yet; run its own command again to finish it"
+        rule = "has no winner that was retrained and tested yet; wait for it if it still runs, or run its command again"
         raise UserError.of(str(entry.root), rule)
     key, trials = lock.config.study.compare_by or "", tuple(store.trials())
     found: list[Contestant] = []

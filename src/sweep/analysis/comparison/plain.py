@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from sweep.analysis import plain as values
 from sweep.analysis.comparison.comparison import Comparison, Pair
 from sweep.analysis.comparison.contestants import Contestant
 from sweep.analysis.comparison.costs import fronts
@@ -13,11 +14,11 @@ from sweep.analysis.comparison.failures import failures
 
 def plain(comparison: Comparison) -> dict[str, Any]:
     """Return everything that the page says in numbers, with the index of every row that the page
-    shows only the first of."""
+    shows only the first of. A number that is not finite is None, and texts are without secrets."""
     wrong = failures(comparison)
-    return {
+    found = {
         "task": comparison.task,
-        "objective": asdict(comparison.objective),
+        "objective": comparison.objective,
         "metrics": list(comparison.metrics),
         "test_rows": comparison.outcomes.rows,
         "bootstrap": {"samples": comparison.samples, "seed": comparison.seed},
@@ -30,6 +31,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "rows_all_wrong": [failure.predictions[0].index for failure in wrong.shared],
         "rows_alone_wrong": {name: [row.predictions[0].index for row in rows] for name, rows in wrong.alone.items()},
     }
+    return {name: values.plain(part) for name, part in found.items()}
 
 
 def _method(comparison: Comparison, one: Contestant) -> dict[str, Any]:
@@ -44,8 +46,8 @@ def _method(comparison: Comparison, one: Contestant) -> dict[str, Any]:
         "before": dict(final.before) or None,
         "intervals": {f"test/{name}": list(comparison.interval(one, name)) for name in comparison.metrics},
         "parameters": {name: getattr(final.parameters, name) for name in ("total", "trainable", "bytes")},
-        "training": asdict(final.cost),
-        "refit": asdict(final.refit) if final.refit else None,
+        "training": final.cost,
+        "refit": final.refit,
         "search": {"trials": len(one.trials), **asdict(one.search)},
         "tracker_run": final.tracker_run or None,
     }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
 from sweep.config.settings import TrainSettings
 from sweep.engine import memory
@@ -15,12 +13,11 @@ from sweep.engine.packed.pack import Pack, PackKey
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.trial_queue import TrialQueue
 from sweep.engine.protocol import OnTrialStep
+from sweep.engine.warning import warn_once
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.features import NotPackable
 from sweep.records.trial import FailureReason, TrialPlan
-
-logger = logging.getLogger(__name__)
 
 # Errors that a model's code may raise for packed inputs.
 _MODEL_ERRORS = (AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
@@ -140,7 +137,7 @@ class Admission:
         if self._stopped(trial):
             return
         if unforeseen or choice.reason and self.announce:
-            _warn(f"{choice.reason}: the Trainer trains it, one trial at a time")
+            warn_once(f"{choice.reason}: the Trainer trains it, one trial at a time")
         self.train_alone(trial)
 
     def _stopped(self, trial: TrialPlan) -> bool:
@@ -156,8 +153,3 @@ def _as_not_packable(slot: Slot, error: BaseException) -> NotPackable:
         return error
     model = type(unwrapped(slot.adapters.model)).__name__
     return NotPackable(f"{model} does not take packed rows: {type(error).__name__}: {first_line(error)}")
-
-
-@cache
-def _warn(message: str) -> None:
-    logger.warning(message)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 from sweep.analysis.comparison.charts import charts
 from sweep.analysis.comparison.comparison import Comparison, compare
@@ -33,7 +31,7 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
     write_whole(files[0], page(markdown, title=title, folder=folder))
     write_whole(files[1], markdown)
-    values = json.dumps(_finite(stamped(plain(comparison))), indent=2, ensure_ascii=False, allow_nan=False)
+    values = json.dumps(stamped(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(files[2], values + "\n")
     return files
 
@@ -50,16 +48,3 @@ def section(store: Store) -> str:
         reasons = bullets("\n".join(escape(str(fault)) for fault in error.faults))
         return f"## Methods compared\n\nThey could not be compared:\n\n{reasons.rstrip()}"
     return chapter(comparison, draw(charts(comparison), store.root / "figures", "methods"))
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinity by null: JSON has no such numbers."""
-    match value:
-        case dict():
-            return {key: _finite(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_finite(inner) for inner in value]
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
