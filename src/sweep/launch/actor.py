@@ -48,7 +48,7 @@ class Spec:
     python: str
     folder: str
     path: tuple[str, ...]
-    threads: int = 0  # 0: those that OMP_NUM_THREADS sets
+    threads: int = 1
     make_engine: MakeEngine | None = None
 
 
@@ -81,6 +81,8 @@ class Actor:
         return self._facts(spec, splits)
 
     def _facts(self, spec: Spec, splits: Splits) -> Facts | Refusal:
+        os.environ["OMP_NUM_THREADS"] = str(spec.threads)  # Ray sets it to the cores of the actor
+
         import torch
 
         from sweep.engine.numerics import tell_libraries
@@ -90,8 +92,7 @@ class Actor:
         from sweep.launch.workspace import Workspace, facts_of
 
         tell_libraries()
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
+        torch.set_num_threads(spec.threads)
         _clear_scratch()
         worker = Worker(Workspace(spec.config, splits, self._scratch), put=_put)
         if spec.make_engine is not None:

@@ -23,6 +23,12 @@ _COMING = 60.0  # seconds in which a worker that was placed is expected to be th
 _LOSSES = 3  # in a row, without a word from the worker, until its place is given up
 _REST = 120.0  # seconds until a node whose worker was told to end is given another
 
+# Parts of Ray's messages on an actor that died.
+_SIGNS = {
+    "node has died": "its node is gone", "out-of-memory": "its memory ran out", "OOM": "its memory ran out",
+    "worker process has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
+}  # fmt: skip
+
 Place = tuple[str, int]  # the id of a node, and a number
 
 
@@ -184,7 +190,6 @@ class RayTeam:
         actor: Any = ray.remote(Actor).options(
             num_cpus=self.shape.cores(node), num_gpus=int(self.shape.gpu), max_restarts=0, max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
         ).remote()  # fmt: skip
         seat = self._seats[place] = _Seat(actor, place, node.host, time.monotonic())
         self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = seat
@@ -331,11 +336,7 @@ class RayTeam:
 def _why(error: Exception) -> str:
     """Return why an actor is gone, in a few words."""
     text = " ".join(str(error).split())
-    for sign, why in (
-        ("node", "its node is gone"),
-        ("SIGKILL", "its process was killed"),
-        ("OOM", "its memory ran out"),
-    ):
+    for sign, why in _SIGNS.items():
         if sign in text:
             return why
-    return type(error).__name__
+    return f"its process ended ({type(error).__name__})"
