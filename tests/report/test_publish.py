@@ -15,6 +15,12 @@ from sweep.track.tracker import Run
 from .conftest import completed, config, confirmation, final, six_trials
 
 
+@pytest.fixture(autouse=True)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a report, and does not matter here."""
+    monkeypatch.setattr("sweep.report.write.draw", lambda charts, folder: frozenset())
+
+
 @dataclass
 class Counting(NullTracker):
     studies: list[str] = field(default_factory=list)
