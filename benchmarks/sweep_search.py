@@ -4,7 +4,7 @@ the report after it.
     python -m benchmarks.sweep_search OUT.json [--weigh] OVERRIDES…
 
 is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between
-study and engine: when a step, an evaluation and a trial ended, and, with --weigh, how much memory
+study and engine: when a step, an evaluation and a trial ended, what snapshots took, and, with --weigh, how much memory
 was in use after each trial. What OUT.json holds is `benchmarks.sides.Side`.
 """
 
@@ -27,7 +27,8 @@ from sweep.track.faults import tracker_faults
 if TYPE_CHECKING:
     import torch
 
-    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep
+    from sweep.records.snapshot import Snapshot
     from sweep.records.trial import Outcome, Step, TrialPlan, TrialRecord, Verdict
     from sweep.study.session import Session
 
@@ -76,7 +77,14 @@ class Watched:
     engine: Engine
     watch: Watch
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot,
+    ) -> None:
         timed = self.watch.timed
 
         def stepped(trial: TrialPlan, step: Step) -> Verdict:
@@ -92,6 +100,9 @@ class Watched:
             if self.watch.weighing:
                 self.watch.weigh()
 
+        def taken(trial: TrialPlan, snapshot: Snapshot) -> None:
+            timed("snapshot", trial.number, lambda: on_snapshot(trial, snapshot), len(snapshot.data))
+
         def pulled() -> TrialPlan | None:
             trial = timed("next", NONE, next_trial)
             if trial is not None:
@@ -103,6 +114,7 @@ class Watched:
             stepped,
             lambda trial, point: timed("eval", trial.number, lambda: on_eval(trial, point)),
             ended,
+            taken,
         )
 
 

@@ -31,7 +31,7 @@ def planned(plan: Callable[..., TrialPlan], name: OptimizerName) -> TrialPlan:
     return plan(optimizer=optimizer, adapter=WIDE)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of packages that are optional
+@pytest.mark.filterwarnings("ignore")  # of packages that are optional
 @pytest.mark.parametrize("name", [name for name in AT_HAND if not OPTIMIZERS[name].unsaved])
 def test_its_state_goes_on(
     plan: Callable[..., TrialPlan], base_models: BaseModelCache, data: TokenisedData, name: OptimizerName
@@ -39,7 +39,7 @@ def test_its_state_goes_on(
     TakenUp(planned(plan, name), base_models, data).check(3, 5)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in AT_HAND if OPTIMIZERS[name].unsaved] or ["adamw_torch_4bit"])
 def test_a_state_that_cannot_be_saved_is_told_once(
     plan: Callable[..., TrialPlan],
