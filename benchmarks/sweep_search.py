@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.engine.numerics import tell_libraries
+from sweep.engine.protocol import no_snapshot
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
 from sweep.plan.plan import make_plan
@@ -83,7 +84,7 @@ class Watched:
         on_step: OnTrialStep,
         on_eval: OnTrialEval,
         on_end: OnTrialEnd,
-        on_snapshot: OnTrialSnapshot,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
     ) -> None:
         timed = self.watch.timed
 
