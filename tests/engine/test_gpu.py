@@ -11,7 +11,7 @@ import torch
 
 from support.packable import PACKABLE, tiny
 from support.packs import Run, packed, steady_plan
-from support.snapshots import StopAll, assert_uninterrupted, gone_on, progress
+from support.snapshots import StopAll, TakenUp, assert_uninterrupted, gone_on, progress
 from support.trials import Watcher
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import device_faults
@@ -51,6 +51,25 @@ def test_precisions_and_optimizers_train(
     assert isinstance(outcome, Completed)
     assert outcome.evals[-1].metrics["eval/loss"] < outcome.evals[0].metrics["eval/loss"]
     assert outcome.cost.peak_device_bytes > 0
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"trainer": {"fp16": True}},
+        {"trainer": {"fp16": True, "gradient_accumulation_steps": 2, "num_train_epochs": 4}},
+        {"trainer": {"bf16": True, "gradient_checkpointing": True}},
+        {"adapter": {"method": "full"}, "trainer": {"fp16": True}},
+        {"adapter": {"method": "lora", "quantization": "nf4"}, "trainer": {"bf16": True}},
+        {"optimizer": {"name": "paged_adamw_8bit"}, "adapter": {"method": "lora", "r": 128}},
+    ],
+    ids=str,
+)
+def test_a_trial_goes_on_from_a_snapshot(
+    plan: Plan, gpu: BaseModelCache, data: TokenisedData, sections: dict[str, Any]
+) -> None:
+    """With fp16, the scale of the gradients goes on too."""
+    TakenUp(plan(**{"adapter": {"method": "lora"}, **sections}), gpu, data).check(3, 5)
 
 
 def test_divergence_shows_when_the_loss_is_logged(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sweep.records.final import Repeat
+from sweep.records.marks import UnfinishedState
 from sweep.records.recovery import clear_old, recover
-from sweep.records.store import Store, UnfinishedState
+from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
@@ -97,11 +98,11 @@ def test_odd_events_and_readings_are_left_out(tmp_path: Path) -> None:
 
 def test_the_end_of_a_trial_without_a_record_is_known(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
-    store.begin_trial(3)
-    assert store.unfinished_state(3) is UnfinishedState.KILLED
-    store.stop_for_disk(3)
-    assert store.unfinished_state(3) is UnfinishedState.DISK_FAILED
+    assert store.marks(3).state() is UnfinishedState.PUT_AWAY
+    store.marks(3).begin()
+    assert store.marks(3).state() is UnfinishedState.KILLED
+    store.marks(3).stop_for_disk()
+    assert store.marks(3).state() is UnfinishedState.DISK_FAILED
     store.write_trial(record(3))
     assert [path.name for path in store.trial_dir(3).iterdir()] == ["record.json"]
 
@@ -110,7 +111,7 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / "run")
-    store.begin_trial(3)
+    store.marks(3).begin()
     store.identity()
 
     def read_only(self: Path, _target: Path) -> Path:
@@ -120,10 +121,10 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", read_only)
-        store.stop_for_disk(3)
-    assert store.unfinished_state(3) is UnfinishedState.DISK_FAILED
+        store.marks(3).stop_for_disk()
+    assert store.marks(3).state() is UnfinishedState.DISK_FAILED
     store.write_trial(record(3))
-    assert store.unfinished_state(3) is UnfinishedState.NOT_BEGUN
+    assert store.marks(3).state() is UnfinishedState.PUT_AWAY
 
 
 def test_half_written_cache_files_are_deleted_after_a_day(tmp_path: Path) -> None:

@@ -120,14 +120,16 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
     assert opened.store.trials()[0].state == "lost"
 
 
-def test_a_trial_tried_again_keeps_its_place(tmp_path: Path) -> None:
+def test_a_trial_that_goes_on_keeps_its_place(tmp_path: Path) -> None:
     with session(tmp_path, *PLAIN) as opened:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         first, second = optuna_study.ask()[0], optuna_study.ask()[0]
         optuna_study.close()
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _Loop(opened, optuna_study).recover()
-        again = [optuna_study.ask()[0] for _ in range(3)]
+        loop = _Loop(opened, optuna_study)
+        loop.recover()
+        again = [*(stopped.trial for stopped in loop.waiting), optuna_study.ask()[0]]
         optuna_study.close()
+    assert [trial.number for trial in again] == [0, 1, 2]
     assert [trial.params for trial in again[:2]] == [first.params, second.params]
     assert [trial.user_attrs["place"] for trial in again] == [0, 1, 2]

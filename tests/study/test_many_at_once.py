@@ -88,8 +88,7 @@ def test_a_resumed_study_asks_for_the_points_it_would_have(tmp_path: Path, name:
     with pytest.raises(Interrupted):
         searched(tmp_path / "b", *options, engine=interrupt(at=1, epoch=2))
     resumed = searched(tmp_path / "b", *options)
-    assert Counter(record.state for record in resumed) == {"interrupted": 3, "completed": 5}
-    assert sorted(points(counted(resumed))) == sorted(points(whole))
+    assert points(resumed) == points(whole)
 
 
 def test_a_grid_is_walked_once(tmp_path: Path) -> None:
@@ -149,10 +148,10 @@ def test_an_interrupt_ends_all_that_run(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="0 of 5 trials"):
         searched(tmp_path, "study.n_trials=5", *PLAIN, engine=interrupt(at=1, epoch=2))
     records = searched(tmp_path, "study.n_trials=5", *PLAIN)
-    assert Counter(record.state for record in records) == {"interrupted": 3, "completed": 5}
+    assert [(record.number, record.state) for record in records] == [(number, "completed") for number in range(5)]
 
 
-def test_a_second_interrupt_leaves_a_record_of_each(tmp_path: Path) -> None:
+def test_a_second_interrupt_puts_each_away(tmp_path: Path) -> None:
     def twice(trial: TrialPlan, epoch: int) -> None:
         if (trial.number, epoch) == (1, 2):
             os.kill(os.getpid(), signal.SIGINT)
@@ -161,7 +160,8 @@ def test_a_second_interrupt_leaves_a_record_of_each(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         searched(tmp_path, *PLAIN, engine=ToyEngine(twice, slots=3))
     with session(tmp_path, *PLAIN) as opened:
-        assert [record.state for record in opened.store.trials()] == ["interrupted"] * 3
+        assert opened.store.trials() == [] and not list(opened.store.root.glob("trials/*/running"))
+    assert len(searched(tmp_path, *PLAIN)) == 6
 
 
 def test_failures_that_count_and_those_that_do_not_never_overshoot(tmp_path: Path) -> None:
@@ -202,17 +202,3 @@ def test_a_trial_has_its_time_to_itself(tmp_path: Path, limit: float, state: str
     records = searched(tmp_path, f"study.trial_timeout={limit}", "study.n_trials=3", *PLAIN)
     assert [record.state for record in records] == [state] * 3
     assert [len(record.outcome.evals) for record in records] == [evaluated] * 3
-
-
-def test_points_lost_together_are_not_each_taken_for_the_cause(tmp_path: Path) -> None:
-    """Each of three counts a third, so that all are tried again although the process died twice
-    and once more."""
-    for _ in range(3):
-        with session(tmp_path, *PLAIN) as opened:
-            optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-            _Loop(opened, optuna_study).recover()
-            first = [optuna_study.ask()[1] for _ in range(3)]
-            optuna_study.close()
-    records = searched(tmp_path, "study.n_trials=3", *PLAIN)
-    assert Counter(record.state for record in records) == {"lost": 9, "completed": 3}
-    assert points(counted(records)) == [json.dumps(params) for params in first]

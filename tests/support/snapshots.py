@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from support.packs import Run, without_questions
 from support.trials import Watcher
+from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.snapshot import decode
 from sweep.engine.trainer import OneByOne
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.snapshot import Snapshot
@@ -39,6 +43,62 @@ class Stopping(Watcher):
             lambda _, snapshot: self.snapshots.append(snapshot),
         )  # fmt: skip
         return self.outcomes[-1]
+
+
+@dataclass(frozen=True)
+class TakenUp:
+    """A trial with a snapshot after each step, and what trains it on from some of them."""
+
+    plan: TrialPlan
+    base_models: BaseModelCache
+    data: TokenisedData
+    whole: Stopping = field(default_factory=Stopping)
+
+    def check(self, *steps: int) -> None:
+        """Check that the trial goes on from its snapshot after each of the `steps` as it went on
+        without one."""
+        every = replace(self.plan, config=with_snapshots(self.plan.config))
+        if not self.whole.outcomes:
+            self.whole.run(every, base_models=self.base_models, data=self.data)
+        snapshots = {snapshot.step: snapshot for snapshot in self.whole.snapshots}
+        for step in steps:
+            again = Stopping()
+            again.run(replace(every, snapshot=snapshots[step]), base_models=self.base_models, data=self.data)
+            assert training(again) == [event for event in training(self.whole) if event.step > step], step
+            assert comparable(again.outcomes[-1]) == comparable(self.whole.outcomes[-1]), step
+            for snapshot in again.snapshots[-1:]:
+                assert_same(_state(snapshot), _state(snapshots[snapshot.step]))
+
+
+def assert_same(found: Any, expected: Any, path: str = "state") -> None:
+    """Check that two states are equal, bit for bit."""
+    assert type(found) is type(expected), path
+    match found:
+        case Tensor():
+            assert found.dtype == expected.dtype and torch.equal(found, expected), path
+        case dict():
+            assert list(found) == list(expected), path
+            for key in found:
+                assert_same(found[key], expected[key], f"{path}.{key}")
+        case list() | tuple():
+            assert len(found) == len(expected), path
+            for index, pair in enumerate(zip(found, expected, strict=True)):
+                assert_same(*pair, f"{path}.{index}")
+        case _:
+            assert found == expected or found != found, path
+
+
+def _state(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the state without seconds."""
+    state = decode(snapshot, torch.device("cpu"))
+    del state["trial"]["clock"]
+    return state
+
+
+def with_snapshots(config: Config) -> Config:
+    """Return the config with a snapshot after each optimizer step."""
+    study = config.study.model_copy(update={"snapshots": "always", "snapshot_every": 0.0})
+    return config.model_copy(update={"study": study})
 
 
 def comparable(outcome: Outcome) -> Outcome:

@@ -3,15 +3,18 @@ scores by formula."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.protocol import no_snapshot
 from sweep.plan.plan import Plan, make_plan
+from sweep.records.snapshot import FORMAT, STATE, STEP, VERSION, Snapshot
 from sweep.records.store import Store
 from sweep.records.trial import (
     Completed,
@@ -39,7 +42,8 @@ class ToyEngine:
 
     A trial has three evaluations and takes a second; `slots` trials take turns, an epoch at a
     time. `before` is called ahead of each epoch; `luck` is added to the score, and a trial whose
-    luck is NaN diverges. `together` counts the trials that ran at once, at each epoch.
+    luck is NaN diverges. `together` counts the trials that ran at once, at each epoch. With
+    `snapshots` a trial has one after each evaluation, and where it is interrupted.
     """
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
@@ -47,13 +51,14 @@ class ToyEngine:
     luck: Callable[[TrialPlan], float] = lambda trial: 0.0
     slots: int = 1
     together: list[int] = field(default_factory=list)
+    snapshots: bool = True
 
-    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, _on_snapshot: Any = None) -> None:
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = no_snapshot) -> None:
         running: deque[tuple[TrialPlan, Generator[None, None, Outcome]]] = deque()
         while True:
             while len(running) < self.slots and (trial := next_trial()) is not None:
                 self.trained.append(trial)
-                running.append((trial, self._train(trial, on_step, on_eval)))
+                running.append((trial, self._train(trial, on_step, on_eval, on_snapshot)))
             if not running:
                 return
             self.together.append(len(running))
@@ -64,29 +69,58 @@ class ToyEngine:
             except StopIteration as ended:
                 on_end(trial, ended.value)
 
-    def _train(self, trial: TrialPlan, on_step: Any, on_eval: Any) -> Generator[None, None, Outcome]:
-        rate, evals = trial.config.optimizer.learning_rate, []
+    def _train(
+        self, trial: TrialPlan, on_step: Any, on_eval: Any, on_snapshot: Any = no_snapshot
+    ) -> Generator[None, None, Outcome]:
         per_epoch = trial.total_steps // EPOCHS
-        for epoch in range(1, EPOCHS + 1):
-            self.before(trial, epoch)
+        stepped, evals = taken_up(trial)
+        for epoch in range(len(evals) + 1, EPOCHS + 1):
+            verdict = Verdict.CONTINUE
             step = epoch * per_epoch if epoch < EPOCHS else trial.total_steps
-            verdict = on_step(
-                trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS)
-            )
+            if epoch > stepped:
+                self.before(trial, epoch)
+                verdict = on_step(
+                    trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS)
+                )
             if verdict is Verdict.CONTINUE:
-                accuracy = 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
+                accuracy = self._accuracy(trial, epoch)
                 if math.isnan(accuracy):
                     return Failed(FailureReason.DIVERGED, "loss is nan", tuple(evals), Cost(seconds=1.0))
                 evals.append(
                     EvalPoint(epoch, step, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
                 )
                 verdict = on_eval(trial, evals[-1])
+                if step == trial.total_steps and verdict is Verdict.INTERRUPT:
+                    verdict = Verdict.CONTINUE
+            if self.snapshots and epoch < EPOCHS or verdict is Verdict.INTERRUPT:
+                on_snapshot(trial, toy_snapshot(epoch, step, evals))
             if verdict is not Verdict.CONTINUE:
                 return _stopped(verdict, tuple(evals))
             if epoch < EPOCHS:
                 yield
         best = max(evals, key=lambda point: point.metrics["eval/accuracy"])
         return Completed(best, tuple(evals), Cost(seconds=1.0))
+
+    def _accuracy(self, trial: TrialPlan, epoch: int) -> float:
+        rate = trial.config.optimizer.learning_rate
+        return 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
+
+
+def toy_snapshot(epoch: int, step: int, evals: Sequence[EvalPoint]) -> Snapshot:
+    """Return a snapshot of a toy trial: the steps of `epoch` are taken, the evaluations made."""
+    state = json.dumps(
+        {"epoch": epoch, "evals": [(one.index, one.step, one.epoch, dict(one.metrics)) for one in evals]}
+    )
+    header = json.dumps({"__metadata__": {VERSION: str(FORMAT), STEP: str(step), STATE: state}}).encode()
+    return Snapshot(len(header).to_bytes(8, "little") + header)
+
+
+def taken_up(trial: TrialPlan) -> tuple[int, list[EvalPoint]]:
+    """Return the epoch whose steps are taken, and the evaluations, of a trial's snapshot."""
+    if trial.snapshot is None:
+        return 0, []
+    state = trial.snapshot.state
+    return state["epoch"], [EvalPoint(*point) for point in state["evals"]]
 
 
 def _stopped(verdict: Verdict, evals: tuple[EvalPoint, ...]) -> Outcome:

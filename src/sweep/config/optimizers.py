@@ -38,7 +38,8 @@ class OptimizerTraits:
     `arguments` are those that the Trainer reads from `optim_args`. `betas`, `epsilon` and `decays`
     say whether `adam_beta1` and `adam_beta2`, `adam_epsilon` and `weight_decay` reach it;
     `targets` that it needs `optim_target_modules`. `alone` is the reason why only the Trainer can
-    drive it. `state_bytes` is the least that it keeps for each trained weight.
+    drive it. `unsaved` is the reason why trainings with it have no snapshots. `state_bytes` is the
+    least that it keeps for each trained weight.
     """
 
     arguments: Mapping[str, Kind] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class OptimizerTraits:
     cuda: bool = False
     other_device: str = ""
     alone: str = ""
+    unsaved: str = ""
     state_bytes: float = 8
 
 
@@ -70,6 +72,8 @@ _TORCHAO_ARGUMENTS: Mapping[str, Kind] = {"block_size": "count", "bf16_stochasti
 _PROJECTED = "projects the gradients of the modules in optimizer.optim_target_modules"
 _LAYERWISE = "takes its step within the backward pass, layer by layer"
 _FUSED = "takes its step within the backward pass"
+_OWN_OBJECTS = "keeps objects in its state that are neither tensors nor plain values"
+_OUTSIDE = "keeps its state outside of the optimizer that the Trainer knows"
 _TWO_SETS = "keeps other weights for training than for evaluating"
 _COMPILED = "compiles its step"
 
@@ -80,11 +84,16 @@ def _bnb(
     return OptimizerTraits(arguments or {}, _BITSANDBYTES, betas=betas, epsilon=epsilon, state_bytes=state_bytes)
 
 
+def _torchao(state_bytes: float) -> OptimizerTraits:
+    return OptimizerTraits(_TORCHAO_ARGUMENTS, _TORCHAO, alone=_COMPILED, unsaved=_OWN_OBJECTS, state_bytes=state_bytes)
+
+
 def _galore(alone: str, *, cuda: bool = False) -> OptimizerTraits:
     kinds = {**_LOW_RANK, "proj_type": ("std", "reverse_std", "right", "left", "full")}
     return OptimizerTraits(
-        kinds, _GALORE, betas=False, epsilon=False, decays=False, targets=True, cuda=cuda, alone=alone, state_bytes=0
-    )
+        kinds, _GALORE, betas=False, epsilon=False, decays=False, targets=True, cuda=cuda, alone=alone,
+        unsaved=_OUTSIDE if alone == _LAYERWISE else _OWN_OBJECTS, state_bytes=0,
+    )  # fmt: skip
 
 
 def _apollo(alone: str) -> OptimizerTraits:
@@ -92,11 +101,14 @@ def _apollo(alone: str) -> OptimizerTraits:
         **_LOW_RANK, "proj": ("random", "svd"), "scale_type": ("channel", "tensor"),
         "proj_type": ("std", "reverse_std", "right", "left"),
     }  # fmt: skip
-    return OptimizerTraits(kinds, _APOLLO, decays=False, targets=True, alone=alone, state_bytes=0)
+    unsaved = _OUTSIDE if alone == _LAYERWISE else _OWN_OBJECTS
+    return OptimizerTraits(kinds, _APOLLO, decays=False, targets=True, alone=alone, unsaved=unsaved, state_bytes=0)
 
 
-def _lomo(*, cuda: bool) -> OptimizerTraits:
-    return OptimizerTraits({}, _LOMO, betas=False, epsilon=False, decays=False, cuda=cuda, alone=_FUSED, state_bytes=0)
+def _lomo(*, cuda: bool, unsaved: str = "") -> OptimizerTraits:
+    return OptimizerTraits(
+        {}, _LOMO, betas=False, epsilon=False, decays=False, cuda=cuda, alone=_FUSED, unsaved=unsaved, state_bytes=0
+    )
 
 
 OPTIMIZERS: Mapping[OptimizerName, OptimizerTraits] = {
@@ -108,10 +120,11 @@ OPTIMIZERS: Mapping[OptimizerName, OptimizerTraits] = {
     "adamw_anyprecision": OptimizerTraits(
         {"use_kahan_summation": "flag",
          **dict.fromkeys(("momentum_dtype", "variance_dtype", "compensation_buffer_dtype"), _DTYPE)},
-        Package("torchdistx", "git+https://github.com/pytorch/torchdistx"), alone="is not tested in a pack", state_bytes=4,
+        Package("torchdistx", "git+https://github.com/pytorch/torchdistx"), alone="is not tested in a pack",
+        unsaved="is not tested with them", state_bytes=4,
     ),
-    "adamw_torch_4bit": OptimizerTraits(_TORCHAO_ARGUMENTS, _TORCHAO, alone=_COMPILED, state_bytes=1),
-    "adamw_torch_8bit": OptimizerTraits(_TORCHAO_ARGUMENTS, _TORCHAO, alone=_COMPILED, state_bytes=2),
+    "adamw_torch_4bit": _torchao(1),
+    "adamw_torch_8bit": _torchao(2),
     "ademamix": _bnb(12, _MIX),
     "sgd": OptimizerTraits(
         {"momentum": "number", "dampening": "number", "nesterov": "flag"}, betas=False, epsilon=False, state_bytes=0
@@ -139,7 +152,7 @@ OPTIMIZERS: Mapping[OptimizerName, OptimizerTraits] = {
     "galore_adamw_8bit_layerwise": _galore(_LAYERWISE, cuda=True),
     "galore_adafactor_layerwise": _galore(_LAYERWISE),
     "lomo": _lomo(cuda=False),
-    "adalomo": _lomo(cuda=True),
+    "adalomo": _lomo(cuda=True, unsaved=_OUTSIDE),
     "grokadamw": OptimizerTraits(
         dict.fromkeys(
             ("alpha_init", "lamb", "gamma", "grokking_signal_decay_rate", "gradient_clipping"), "number"

@@ -29,11 +29,11 @@ from sweep.data.tokenise import name_of
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
 from sweep.engine.best import Best
-from sweep.engine.evaluation import Collator, Predictions, judged
+from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
-from sweep.engine.snapshot import ENGINE
+from sweep.engine.snapshot import ENGINE, made_by
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.base_model_cache import BaseModelCache
@@ -142,22 +142,26 @@ class CachedHeadLoop:
 
     def _evaluate_if_due(self) -> None:
         if self.state.evaluation_due:
-            with self.state.clock.on_evaluation():
-                found = self.evaluate()
+            try:
+                with self.state.clock.on_evaluation():
+                    found = self.evaluate()
+            except Stopped:
+                return  # the evaluation is left for later
             self.state.on_eval(found)
 
     def _parts(self) -> dict[str, Any]:
         return {
             ENGINE: "frozen",
+            "made_by": made_by(self.state.settings),
             "flops": 6.0 * self.state.samples * self.state.trained_parameters,
-            "weights": dict(trainable_weights(self.head.classifier)),
+            "weights": dict(trainable_weights(self.best.model)),
             "best": self.best.state_dict(),
             "steps": self.steps.state_dict(),
             "random": random_state(self.train.states.device),
         }
 
     def _load(self, resumed: Mapping[str, Any]) -> None:
-        restore(self.head.classifier, resumed["weights"])
+        restore(self.best.model, resumed["weights"])
         self.best.load_state_dict(resumed["best"])
         self.steps.load_state_dict(resumed["steps"])
         self.state.load_state_dict(resumed["trial"])
@@ -165,11 +169,17 @@ class CachedHeadLoop:
         set_random_state(resumed["random"], self.train.states.device)
 
     def evaluate(self) -> Predictions:
+        """Return the predictions for the validation split. Raises Stopped where the study ends the
+        trial meanwhile."""
         assert self.validation is not None, "evaluations are due only where there are rows for them"
         started, device, settings = time.perf_counter(), self.validation.states.device, self.state.settings
         self.head.eval()
         with torch.no_grad(), autocast(settings.trainer, device):
-            scores = torch.cat([wide(self.head(part)) for part in torch.split(self.validation.states, _ROWS_AT_ONCE)])
+            parts = []
+            for rows in torch.split(self.validation.states, _ROWS_AT_ONCE):
+                parts.append(wide(self.head(rows)))
+                self.state.check_stop(unheard=UNHEARD)
+        scores = torch.cat(parts)
         return judged(scores.cpu(), self.validation.labels.cpu(), loss=mean_loss(settings), started=started)
 
     def _pass(self, batches: list[list[int]]) -> None:
@@ -216,8 +226,8 @@ def train(
     went through the base, beside 6 for each trained weight and row.
     """
     try:
-        head, split = HeadModel(features.model), features.split(rows)
-        validation = None if held_out is None else features.split(held_out)
+        head = HeadModel(features.model)
+        split, validation = _splits(features, rows, held_out, state)
         steps = OptimizerSteps.begin(
             head.classifier,
             arguments,
@@ -237,15 +247,22 @@ def train(
             raise
         state.fail(FailureReason.OUT_OF_MEMORY, f"after step {state.step}: {first_line(error)}")
     training = state.clock.training()
-    trained = state.trained_parameters
-    base = features.model.num_parameters(exclude_embeddings=True) - trained
     return state.cost(
         features.base_models.device,
         engine="frozen",
         train_seconds=training,
-        flops=6.0 * state.samples * trained + 2.0 * features.tokens * base,
+        flops=6.0 * state.samples * state.trained_parameters,
         train_loss=state.mean_loss(),
     )
+
+
+def _splits(features: Features, rows: Any, held_out: Any, state: TrialState) -> tuple[Split, Split | None]:
+    """Return the splits for training and for validation, and count what they took in `state`."""
+    try:
+        return features.split(rows), None if held_out is None else features.split(held_out)
+    finally:
+        base = features.model.num_parameters(exclude_embeddings=True) - state.trained_parameters
+        state.flops_ahead += 2.0 * features.tokens * base
 
 
 @contextmanager

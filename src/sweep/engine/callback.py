@@ -16,13 +16,17 @@ from sweep.engine.trial_state import TrialState
 
 @dataclass(slots=True)
 class TrialCallback(TrainerCallback):
-    """Drives a `TrialState` by the Trainer's events. `evaluate` scores the validation split."""
+    """Drives a `TrialState` by the Trainer's events. `evaluate` scores the validation split, and
+    raises Stopped where the study ends the trial meanwhile. `take_up` is called when the training
+    loop has begun, with all that the Trainer needs in place."""
 
     trial: TrialState
     evaluate: Callable[[], Predictions]
+    take_up: Callable[[], None] = lambda: None
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self.trial.on_train_begin()
+        self.take_up()
 
     def on_step_end(
         self,
@@ -33,6 +37,7 @@ class TrialCallback(TrainerCallback):
     ) -> None:
         control.should_log = self.trial.on_step(float(state.epoch))
         control.should_evaluate = self.trial.evaluation_due
+        control.should_save = True  # the trial's state decides whether a snapshot is due
         control.should_training_stop = control.should_training_stop or self.trial.finished
 
     def on_log(

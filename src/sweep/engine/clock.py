@@ -22,8 +22,10 @@ class Clock:
     @contextmanager
     def on_evaluation(self) -> Iterator[None]:
         begun = time.perf_counter()
-        yield
-        self.evaluating += time.perf_counter() - begun
+        try:
+            yield
+        finally:
+            self.evaluating += time.perf_counter() - begun
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:

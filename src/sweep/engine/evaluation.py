@@ -17,6 +17,8 @@ from sweep.config.schema import Task
 from sweep.engine.loss import MeanLoss, wide
 from sweep.engine.metrics import Labels, Scores, decide, probabilities, score
 
+UNHEARD = 1.0  # seconds between two questions to the study, while an evaluation goes on
+
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
 
@@ -36,18 +38,29 @@ class Predictions:
         return bool(np.isfinite(self.loss) and np.isfinite(self.scores).all())
 
 
-def predict(model: nn.Module, dataset: Any, *, collate: Collator, batch_size: int, loss: MeanLoss) -> Predictions:
+def predict(
+    model: nn.Module,
+    dataset: Any,
+    *,
+    collate: Collator,
+    batch_size: int,
+    loss: MeanLoss,
+    check_stop: Callable[[], None] = lambda: None,
+) -> Predictions:
     """Score every row of a tokenised dataset. No global random number is drawn, so that training
     is not disturbed.
 
     Batches hold rows of like length, the longest first: less padding, and too little memory shows
-    at once.
+    at once. `check_stop` is called after each batch, and what it raises is raised.
     """
     started = time.perf_counter()
     device = next(model.parameters()).device
     order = np.argsort(-np.asarray(dataset["length"][:]), kind="stable")
     model.eval()
-    parts = [_forward(model, batch, device) for batch in _batches(dataset, order, collate, batch_size)]
+    parts = []
+    for batch in _batches(dataset, order, collate, batch_size):
+        parts.append(_forward(model, batch, device))
+        check_stop()
     scores = wide(torch.cat([part[0] for part in parts])).cpu()
     labels = torch.cat([part[1] for part in parts])
     back = torch.from_numpy(np.argsort(order))

@@ -24,6 +24,11 @@ class GroupedByLength(LengthGroupedSampler):
     def __init__(self, batch_size: int, lengths: Sequence[int], seed: int) -> None:
         super().__init__(batch_size, lengths=list(lengths), generator=torch.Generator().manual_seed(seed))
 
+    def skip(self, epochs: int) -> None:
+        """Draw the orders of so many epochs, for a training that goes on after them."""
+        for _ in range(epochs):
+            iter(self)
+
     def __iter__(self) -> Iterator[int]:
         """Return the numbers of the rows in order. Without dropout it is the order that the
         Trainer draws from the global generator: its loader draws a number before the sampler does,

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.engine import memory
+from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
+from sweep.engine.optimizer_state import optimizer_state, set_optimizer_state
 from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
+from sweep.engine.random_state import random_state, set_random_state
+from sweep.engine.snapshot import ENGINE, made_by
+from sweep.engine.trial_state import Stopped
 from sweep.errors import first_line
+from sweep.model.state import UntrainedState, restore, trainable_weights
 from sweep.records.trial import Cost, FailureReason
+
+# Parts of the Trainer's state that no training depends on: they grow with each step, or are no plain values.
+_LEFT_OUT = ("log_history", "stateful_callbacks")
 
 
 class ReportingTrainer(transformers.Trainer):
@@ -31,12 +44,19 @@ class ReportingTrainer(transformers.Trainer):
         callback: TrialCallback,
         replay: Replay | None = None,
         *,
+        best: Best,
+        untrained: UntrainedState,
+        resumed: Mapping[str, Any] | None = None,
         factors: Mapping[str, float] = MappingProxyType({}),
         **options: Any,
     ) -> None:
-        """`factors` are multiples of the learning rate by a part of the names of weights."""
+        """`factors` are multiples of the learning rate by a part of the names of weights. `best` and
+        `untrained` go into snapshots too; with the state of one (`resumed`) training goes on from
+        there."""
         super().__init__(callbacks=[callback], **options)
         self.trial_state, self.replay, self.factors = callback.trial, replay, factors
+        self.best, self.untrained, self.resumed = best, untrained, resumed
+        callback.take_up = self._take_up
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
@@ -53,7 +73,9 @@ class ReportingTrainer(transformers.Trainer):
         one up in its file, for every comparison of a sort."""
         sampler = super()._get_train_sampler(*args)
         if isinstance(sampler, LengthGroupedSampler):
-            return GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
+            sampler = GroupedByLength(sampler.batch_size, sampler.lengths[:], self.args.seed)
+            if self.resumed is not None:
+                sampler.skip(int(self.resumed["trial"]["epoch"]))
         return sampler
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
@@ -73,6 +95,16 @@ class ReportingTrainer(transformers.Trainer):
         found = self.trial_state.evals[before:]
         return {"eval_loss": found[-1].metrics["eval/loss"] if found else math.nan}
 
+    def _evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Return what `evaluate` does. Where the study ends the trial meanwhile, the schedule stays
+        as it is: the evaluation is due again when the trial goes on."""
+        try:
+            found: dict[str, float] = super()._evaluate(*args, **options)
+        except Stopped:
+            self.control.should_training_stop = True
+            return {"eval_loss": math.nan}
+        return found
+
     def to_evaluation_weights(self) -> None:
         """Switch an optimizer that keeps other weights for training to those for evaluation; the
         Trainer switches back before it trains on."""
@@ -84,13 +116,99 @@ class ReportingTrainer(transformers.Trainer):
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, Any]:
         return typed_class(args, model)
 
+    def checkpoint(self) -> str | None:
+        """Return the folder that `train` goes on from, with the state of the Trainer itself; None
+        where training begins. The methods below read the rest from `resumed`."""
+        if self.resumed is None:
+            return None
+        folder = Path(cast(str, self.args.output_dir))
+        (folder / TRAINER_STATE_NAME).write_text(json.dumps(self.resumed["trainer"]))
+        return str(folder)
+
+    def _save_checkpoint(self, *_: Any, **__: Any) -> None:
+        """Called after each optimizer step, and what it logs and evaluates."""
+        self.trial_state.offer_snapshot(self._parts)
+
+    def _parts(self) -> dict[str, Any]:
+        self.store_flos()
+        scaler = self.accelerator.scaler
+        return {
+            ENGINE: "trainer",
+            "made_by": made_by(self.trial_state.settings),
+            "flops": float(self.state.total_flos),
+            "weights": dict(trainable_weights(self._model)),
+            "untrained": self.untrained.state_dict(),
+            "best": self.best.state_dict(),
+            "optimizer": optimizer_state(self._own_optimizer),
+            "schedule": self._schedule.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random": random_state(self.args.device),
+            "trainer": {name: value for name, value in vars(self.state).items() if name not in _LEFT_OUT},
+            "replayed": None if self.replay is None else self.replay.batches,
+        }
+
+    def _load_from_checkpoint(self, *_: Any) -> None:
+        assert self.resumed is not None, "the Trainer goes on from a folder"
+        self.untrained.load_state_dict(self.resumed["untrained"])
+        restore(self._model, self.resumed["weights"])
+        self.best.load_state_dict(self.resumed["best"])
+
+    def _load_optimizer_and_scheduler(self, *_: Any) -> None:
+        if self.resumed is not None:
+            set_optimizer_state(self._own_optimizer, self.resumed["optimizer"])
+            self._schedule.load_state_dict(self.resumed["schedule"])
+
+    def _load_scaler(self, *_: Any) -> None:
+        if self.resumed is not None and (scaler := self.accelerator.scaler) is not None:
+            scaler.load_state_dict(self.resumed["scaler"])
+
+    def _load_rng_state(self, *_: Any) -> None:
+        """Called in the middle of an epoch after its order was drawn, and between two epochs before
+        the next order is drawn: as it was when the state was saved."""
+        if self.resumed is not None:
+            set_random_state(self.resumed["random"], self.args.device)
+
+    def _take_up(self) -> None:
+        """Go on with the trial's own counts, and with the evaluation that the trial was stopped
+        in."""
+        if self.resumed is None:
+            return
+        self.trial_state.load_state_dict(self.resumed["trial"])
+        self._load_rng_state()
+        if self.replay is not None:
+            self.replay.batches = self.resumed["replayed"]
+        if self.trial_state.evaluation_due:
+            self._evaluate(None, None)
+        if self.trial_state.finished:
+            self._save_checkpoint()
+
+    def _run_epoch(self, *args: Any, **options: Any) -> None:
+        """Train an epoch, unless the trial was put away after its last step."""
+        if self.trial_state.finished:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **options)  # type: ignore[no-untyped-call]
+
+    @property
+    def _schedule(self) -> Any:
+        return self.lr_scheduler
+
+    @property
+    def _model(self) -> nn.Module:
+        return cast(nn.Module, self.model)
+
+    @property
+    def _own_optimizer(self) -> Optimizer:
+        """Return the optimizer without what accelerate wraps around it."""
+        return cast(Optimizer, getattr(self.optimizer, "optimizer", self.optimizer))
+
 
 def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
     """Train to the end, and return what it cost. Running out of memory fails the trial; `flops` is
     the Trainer's estimate, 6 for each weight and token."""
     state, output = trainer.trial_state, None
     try:
-        output = trainer.train()
+        output = trainer.train(resume_from_checkpoint=trainer.checkpoint())
         trainer.to_evaluation_weights()
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):

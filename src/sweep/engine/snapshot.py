@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
+from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
 from sweep.records.snapshot import FORMAT, PACKAGES, STATE, STEP, VERSION, BrokenSnapshotError, Snapshot
 from sweep.records.trial import TrialPlan
@@ -63,6 +64,36 @@ def _said(engine: object) -> str:
     return _ENGINES.get(str(engine), f"the engine {engine}")
 
 
+def made_by(settings: TrainSettings) -> dict[str, str]:
+    """Return the parts of a config that decide what a state holds."""
+    return {
+        "adapter.method": settings.adapter.method,
+        "optimizer.name": settings.optimizer.name,
+        "optimizer.lr_scheduler_type": settings.optimizer.lr_scheduler_type,
+    }
+
+
+def suited(state: dict[str, Any] | None, plan: TrialPlan, weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Return the state that `opened` gave if a training of these `weights` can go on from it, else
+    None: a warning says why."""
+    if state is None:
+        return None
+    saved, present = state["made_by"], made_by(plan.settings)
+    other = [
+        f"{saved.get(key)} where {key} is now {value}" for key, value in present.items() if saved.get(key) != value
+    ]
+    if not other and _shapes(state["weights"]) != _shapes(weights):
+        other = ["other weights than those that the trial trains"]
+    if other:
+        logger.warning("trial %d begins anew: its snapshot has %s", plan.number, ", ".join(other))
+        return None
+    return state
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
 def decode(snapshot: Snapshot, device: torch.device) -> dict[str, Any]:
     """Return the state of a snapshot; tensors that were on a GPU come to `device`. A tensor that
     stood in several places is one object again. Raises BrokenSnapshotError."""
@@ -87,15 +118,16 @@ class _Writer:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # by the id of a tensor
     seen: list[Tensor] = field(default_factory=list)  # keeps the ids from being given again
+    memory: set[int] = field(default_factory=set)  # where the tensors in `tensors` begin
 
     def plain(self, value: Any, path: str) -> Any:
         """Return the JSON of a value; tensors go to `tensors`. `path` names the value in errors."""
         match value:
             case None | bool() | int() | float() | str():
                 return value
-            case Tensor():
+            case Tensor() if type(value) in (Tensor, nn.Parameter):
                 return {_TENSOR: self._name(value), "on": value.device.type}
-            case Mapping():
+            case Mapping() if not any(isinstance(key, Tensor) for key in value):
                 return {
                     _DICT: [[self.plain(key, path), self.plain(one, f"{path}.{key}")] for key, one in value.items()]
                 }
@@ -109,8 +141,10 @@ class _Writer:
         if id(tensor) not in self.names:
             name = self.names[id(tensor)] = str(len(self.seen))
             self.seen.append(tensor)
-            # A copy: safetensors refuses tensors that share memory.
-            self.tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+            place = tensor.untyped_storage().data_ptr()
+            # safetensors refuses tensors that share memory; others are not copied: a model may be large.
+            self.tensors[name] = tensor.detach().to("cpu", copy=place in self.memory).contiguous()
+            self.memory.add(place)
         return self.names[id(tensor)]
 
 

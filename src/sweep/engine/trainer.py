@@ -6,11 +6,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from sweep.data.collate import collator
@@ -20,18 +21,19 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock
-from sweep.engine.evaluation import Predictions, predict
+from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
-from sweep.engine.snapshot import opened
+from sweep.engine.snapshot import ENGINE, opened, suited
+from sweep.engine.snapshottable import unsaved
 from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.model.state import trained_parameters
+from sweep.model.state import UntrainedState, trainable_weights, trained_parameters
 from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
 
 
@@ -138,22 +140,27 @@ def trained(
     with base_models.model(settings, labels) as model, base_models.temporary_folder() as folder:
         best = Best.of(model, tokenizer, trial.config, labels, best_dir)
 
-        def scored(dataset: Any) -> Predictions:
+        def scored(dataset: Any, check_stop: Callable[[], None] = lambda: None) -> Predictions:
             with autocast(settings.trainer, device):
-                return predict(model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings))
+                return predict(
+                    model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings), check_stop=check_stop
+                )
 
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
-        engine = "frozen" if cached_head.suits(settings) else "trainer"
-        arguments, resumed = training_arguments(settings, device, Path(folder)), opened(trial, device, engine)
-        flops_ahead, cost = 0.0, None
+        arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
+        if reason := unsaved(settings, model):
+            state.snapshots.stop(reason)
+        engine, resumed = _opened(trial, model, device)
+        cost = None
         try:
-            flops_ahead = set_first_weights(
-                model, settings, base_models=base_models, data=data, check_stop=state.check_stop
-            )
+            if resumed is None:
+                state.flops_ahead = set_first_weights(
+                    model, settings, base_models=base_models, data=data, check_stop=state.check_stop
+                )
         except Stopped:
             cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
         if cost is None and engine == "frozen":
@@ -164,8 +171,11 @@ def trained(
         if cost is None:
             checkpoints = settings.trainer.gradient_checkpointing
             trainer = ReportingTrainer(
-                TrialCallback(state, evaluate=lambda: scored(held_out)),
+                TrialCallback(state, evaluate=lambda: scored(held_out, partial(state.check_stop, unheard=UNHEARD))),
                 Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
+                best=best,
+                untrained=untrained,
+                resumed=resumed,
                 factors=settings.adapter.learning_rate_factors(),
                 model=model,
                 args=arguments,
@@ -177,8 +187,16 @@ def trained(
         best.restore()
         if not evaluated and not _finite(model):  # an evaluation would have shown it
             state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
-        cost = replace(cost, flops=cost.flops + flops_ahead)
         yield Trained(state, cost, model=model, tokenizer=tokenizer, predict=scored)
+
+
+def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> tuple[str, dict[str, Any] | None]:
+    """Return the name of the engine that trains a trial, as in `Cost`, and the state of the trial's
+    snapshot if it has one that `model` can be trained on from. A head that turned out to need more
+    of the base than one vector a row goes on with the Trainer."""
+    engines = ("frozen", "trainer") if cached_head.suits(trial.settings) else ("trainer",)
+    resumed = suited(opened(trial, device, *engines), trial, dict(trainable_weights(model)))
+    return engines[0] if resumed is None else resumed[ENGINE], resumed
 
 
 def _finite(model: nn.Module) -> bool:

@@ -50,13 +50,14 @@ logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
-
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
-           "stopped_early", "trained_parameters")  # fmt: skip
+_COUNTS = (
+    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "stopped_early",
+    "trained_parameters", "flops_ahead",
+)  # fmt: skip
 
 
 class Stopped(Exception):
-    """The study has ended the trial before its first step."""
+    """The study has ended the trial before its first step, or while it was evaluated."""
 
 
 @dataclass(slots=True)
@@ -98,6 +99,7 @@ class TrialState:
     loss_sum: float = 0.0  # over steps, up to `logged_at`
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
     logged_at: int = 0
+    flops_ahead: float = 0.0  # floating-point operations before the first step
     heard: float = field(default_factory=time.monotonic)  # when the study gave its last verdict on a step
 
     @classmethod
@@ -181,8 +183,7 @@ class TrialState:
         try:
             snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
         except NotSnapshottable as error:
-            logger.warning("the trial has no snapshots, and begins anew after a stop: %s", error)
-            self.snapshots.stop()
+            self.snapshots.stop(str(error))
             return
         except (RuntimeError, MemoryError) as error:
             if not memory.out_of_memory(error):
@@ -213,10 +214,13 @@ class TrialState:
         # An interruption comes before patience: the trial may have been stopped where it ran out.
         self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
-    def check_stop(self) -> None:
-        """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
-        `Stopped` where it does not."""
-        self.apply(self.report_step(self._present({})))
+    def check_stop(self, *, unheard: float = 0.0) -> None:
+        """Ask the study before the first step, or in the middle of an evaluation, whether the trial
+        goes on, where it has given no verdict for `unheard` seconds. Raises `Stopped` where it does
+        not: the evaluation is due again when the trial is taken up."""
+        if time.monotonic() - self.heard >= unheard:
+            self.apply(self.report_step(self._present({})))
+            self.heard = time.monotonic()
         if self.ended:
             raise Stopped
 
@@ -289,9 +293,7 @@ class TrialState:
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
             threshold = settings.trainer.search_threshold
-            metrics = {}
-            if found.finite:
-                metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics)
+            metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss)
             return
@@ -329,7 +331,8 @@ class TrialState:
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
     ) -> Cost:
-        """Return what the trial took up to now; `flops` are floating-point operations."""
+        """Return what the trial took up to now; `flops` are the floating-point operations since the
+        first step."""
         return Cost(
             seconds=self.clock.total(),
             train_seconds=train_seconds,
@@ -337,7 +340,7 @@ class TrialState:
             steps=self.step,
             samples=self.samples,
             eval_samples=self.eval_samples,
-            flops=flops,
+            flops=flops + self.flops_ahead,
             train_loss=train_loss if train_loss is not None and math.isfinite(train_loss) else None,
             peak_host_bytes=memory.peak_host_bytes(),
             peak_device_bytes=memory.peak_device_bytes(device),
@@ -364,9 +367,8 @@ class TrialState:
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:
-        step = self._present(metrics)
         with self.clock.set_aside():
-            verdict = self.report_step(step)
+            verdict = self.report_step(self._present(metrics))
         self.heard = time.monotonic()
         self.apply(verdict)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from sweep.errors import naming
 
 
-def write_whole(path: Path, data: str | bytes) -> None:
+def write_whole(path: Path, data: str | bytes, *, sync: bool = True) -> None:
     """Replace the file at `path`, and make its folder. The content is on the disk when this
-    returns.
+    returns; without `sync` the operating system has it, which a killed process does not change.
 
     Raises OSError that names `path`; the old file is then still there.
     """
@@ -23,13 +23,21 @@ def write_whole(path: Path, data: str | bytes) -> None:
             with scratch.open("wb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             scratch.replace(path)
         except OSError:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk. Raises OSError that names `path`."""
+    with naming(path), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def append_line(path: Path, line: str) -> None:

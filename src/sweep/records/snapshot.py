@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 FORMAT = 1  # of the state in the header; a snapshot of another format is not gone on from
@@ -48,3 +49,10 @@ class Snapshot:
     def state(self) -> Any:
         """Return the JSON of all that is no tensor. Raises BrokenSnapshotError."""
         return json.loads(self.metadata[STATE])
+
+
+def read_header(path: Path) -> bytes:
+    """Return the start of a snapshot's file, up to the end of its header."""
+    with path.open("rb") as file:
+        length = file.read(_LENGTH)
+        return length + file.read(int.from_bytes(length, "little"))

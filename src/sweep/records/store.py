@@ -5,6 +5,8 @@ study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended as they come: a kill loses none
 trials/0003/tracker_run  the address of its run, from its start on
 trials/0003/running      exists while the trial is trained; found later, it shows a kill
+snapshots/trial-0003.safetensors
+                         where a training goes on after a stop (`sweep.records.snapshots`)
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone,
                          or of the best trial of each value that `study.compare_by` compares
@@ -35,9 +37,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -51,9 +52,10 @@ from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.provenance import now
 from sweep.records.disk import append_line, write_whole
-from sweep.records.events import append_row, read_rows
+from sweep.records.events import append_row, mended_rows, read_rows, replace_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
 from sweep.records.lock import Lock
+from sweep.records.marks import Marks
 from sweep.records.migrations import (
     SCHEMA_VERSION,
     NewerVersionError,
@@ -68,7 +70,6 @@ from sweep.records.trial import EvalPoint, Step, TrialRecord
 T = TypeVar("T")
 
 _DAMAGED = "put it back from a copy, or name a new run_dir"
-_DISK_FAILED = "disk_failed"  # `running` is renamed to this
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -80,14 +81,6 @@ RECORDS: Mapping[str, str] = {
     "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
     "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
 }  # fmt: skip
-
-
-class UnfinishedState(StrEnum):
-    """The reason why a trial has no record although its process has ended."""
-
-    KILLED = "killed"  # during training
-    DISK_FAILED = "disk failed"
-    NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +185,14 @@ class Store:
         """Return the trial's rows in order. A last line that a crash cut off is left out."""
         return read_rows(self.trial_dir(number))
 
+    def mended_events(self, number: int) -> list[Step | EvalPoint]:
+        """Return the trial's rows as `events` does, and rewrite them where a line was damaged."""
+        return mended_rows(self.trial_dir(number))
+
+    def replace_events(self, number: int, events: Sequence[Step | EvalPoint]) -> None:
+        """Replace the trial's rows."""
+        replace_rows(events, self.trial_dir(number))
+
     def note_run(self, number: int, address: str) -> None:
         """Write the address of the trial's run, for the case that the process dies before the
         record is written."""
@@ -202,36 +203,9 @@ class Store:
         path = self._run_path(number)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def begin_trial(self, number: int) -> None:
-        """Mark the trial as being trained.
-
-        A mark without a record shows that the process was killed.
-        """
-        write_whole(self._running_path(number), now())
-
-    def stop_for_disk(self, number: int) -> None:
-        """Mark the trial as one whose record could not be written.
-
-        A full disk has no room for a record but lets a file be renamed. For a disk that became
-        read-only the mark is written to the user's cache, which may be on another disk.
-        """
-        with suppress(OSError):
-            try:
-                self._running_path(number).replace(self.trial_dir(number) / _DISK_FAILED)
-            except OSError:
-                write_whole(self._mark_in_cache(number), now())
-
-    def unfinished_state(self, number: int) -> UnfinishedState:
-        """Return why a trial has no record."""
-        if any(path.exists() for path in (self.trial_dir(number) / _DISK_FAILED, self._mark_in_cache(number))):
-            return UnfinishedState.DISK_FAILED
-        return UnfinishedState.KILLED if self._running_path(number).exists() else UnfinishedState.NOT_BEGUN
-
-    def _mark_in_cache(self, number: int) -> Path:
-        return cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}"
-
-    def _running_path(self, number: int) -> Path:
-        return self.trial_dir(number) / "running"
+    def marks(self, number: int) -> Marks:
+        """Return the marks of a trial that is trained, or was stopped."""
+        return Marks(self.trial_dir(number), cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}")
 
     def _run_path(self, number: int) -> Path:
         return self.trial_dir(number) / "tracker_run"
@@ -242,12 +216,8 @@ class Store:
 
     def write_trial(self, record: TrialRecord) -> None:
         """Write the record of a trial that has ended, and delete its marks."""
-        folder = self.trial_dir(record.number)
-        _write(_TRIAL, record, folder / "record.json")
-        marks = (self._running_path(record.number), folder / _DISK_FAILED, self._mark_in_cache(record.number))
-        for mark in marks:
-            with suppress(OSError):  # marks of a trial that has a record are not read
-                mark.unlink(missing_ok=True)
+        _write(_TRIAL, record, self.trial_dir(record.number) / "record.json")
+        self.marks(record.number).clear()
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""

@@ -187,8 +187,9 @@ class Pruned:
 class Failed:
     """A trial that failed.
 
-    `alone`: it was lost while no other trial was running. `given_up`: its point is not retried,
-    although the reason says nothing about the point.
+    `alone`: it was lost while no other trial was running; `together`: so many trials were lost at
+    once, this one included. `given_up`: its point is not retried, although the reason says nothing
+    about the point.
     """
 
     reason: FailureReason
@@ -198,6 +199,7 @@ class Failed:
     kind: Literal["failed"] = "failed"
     alone: bool = False
     given_up: bool = False
+    together: int = 1
 
     @property
     def again(self) -> bool:

@@ -16,6 +16,10 @@ from sweep.study.trial_groups import RETRIED
 
 _OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
 _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
+# Of a trial that goes on after a loss: how often it was lost without getting further, and the step
+# that it had reached when it was lost last.
+LOSSES, LOST_AT = "losses", "lost_at_step"
+STOPPED_AT = "stopped_at"  # the report step at which the pruner stopped the trial
 _LONGEST = 1000  # characters of a message in a column of a dashboard
 
 

@@ -31,16 +31,16 @@ from sweep.records.trial import Completed, Failed, Outcome, Pruned
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
-from sweep.study.attributes import attributes, lost_alone
+from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
 from sweep.study.owner import take_ownership
 from sweep.study.transactions import OrderedStudy, transaction
-from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, value_of
+from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
 
 _EXPERIMENT = "experiment"  # a user attribute of the study
 
-# A point is given up after it was lost this often while no other trial was running: it is then a
-# likely cause.
-_LOSSES = 2
+# A point is given up after its trial was lost this often without getting further. Each of k trials
+# that are lost together counts 1/k.
+_LOSSES = 3 - 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,28 +188,55 @@ class OptunaStudy:
         frozen = next(one for one in self.study.get_trials(deepcopy=False) if one.number == trial.number)
         known = {**fixed_values(frozen), **frozen.params}
         drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
-        point = known if self._is_complete(known) else drawn
+        point = known if self.is_complete(known) else drawn
         place = frozen.user_attrs.get(PLACE)
         self.study.enqueue_trial(dict(point), user_attrs={} if place is None else {PLACE: place})
 
-    def _is_complete(self, values: Mapping[str, Scalar]) -> bool:
+    def is_complete(self, values: Mapping[str, Scalar]) -> bool:
         """Return whether each parameter that is active with these values has one."""
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
-    def gives_up(self, params: Mapping[str, Scalar]) -> bool:
-        """Return whether a point that was lost once more, while no other trial was running, is not
-        retried."""
-        before = [
-            trial for trial in self.study.get_trials(deepcopy=False) if trial.params == params and lost_alone(trial)
-        ]
-        return len(before) + 1 >= _LOSSES
+    def report(self, trial: Trial, score: float, step: int, *, judged: bool, warm: bool) -> bool:
+        """Report a score at a report step. Return whether the pruner stops the trial for it, which
+        is asked where the score is to be `judged` (`trial_groups.is_stopped`).
+
+        Score and verdict are one transaction: a score that a killed process has reported has its
+        verdict.
+        """
+        trial._cached_frozen_trial.intermediate_values.pop(step, None)  # Optuna keeps the first score
+        with transaction(self.storage):
+            trial.report(score, step)
+            stopped = judged and is_stopped(trial, step, warm=warm)
+            if stopped:
+                trial.set_user_attr(STOPPED_AT, step)
+        return stopped
+
+    def lost(self, trial: Trial, step: int, *, together: int) -> bool:
+        """Count that a trial was lost after `step`, with so many trials at once. Return whether
+        its point is given up.
+
+        A trial that has got further since it was lost before is no likely cause, and its losses
+        count anew.
+        """
+        known = trial.user_attrs
+        further = step > known.get(LOST_AT, -1)
+        losses = (0.0 if further else known.get(LOSSES, 0.0)) + 1 / together
+        with transaction(self.storage):
+            trial.set_user_attr(LOSSES, losses)
+            trial.set_user_attr(LOST_AT, step)
+        return losses + self._earlier_losses(trial.params) >= _LOSSES
+
+    def _earlier_losses(self, params: Mapping[str, Scalar]) -> int:
+        """Return how often an earlier version lost the point alone, and enqueued it again."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(RETRIED in one.user_attrs and one.params == params and lost_alone(one) for one in trials)
 
     def ended(self) -> list[FrozenTrial]:
         """Return the trials that have ended in Optuna."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
     def left_running(self) -> Iterator[tuple[Trial, FrozenTrial]]:
-        """Yield the trials that a killed process left running.
+        """Yield the trials that an earlier process left running, by number.
 
         Only the process that holds the run directory may end them.
         """

@@ -4,19 +4,19 @@ output."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, Trial
 
-from sweep.config.schema import Scalar
 from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
-from sweep.provenance import now, utc
-from sweep.records.store import UnfinishedState
+from sweep.provenance import now
+from sweep.records.events import events_path
+from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import (
     Completed,
     Cost,
@@ -31,26 +31,21 @@ from sweep.records.trial import (
     Verdict,
 )
 from sweep.search.report_steps import ReportSteps
-from sweep.study.attributes import recovered_outcome
+from sweep.study.attributes import STOPPED_AT
 from sweep.study.optuna_study import OptunaStudy, storage_errors
+from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
+from sweep.study.running import Event, RunningTrial, Stopped
 from sweep.study.session import Session
-from sweep.study.trial_groups import is_stopped
-from sweep.track.tracker import Run, cut_trial, trial_ending
-
-# The failure of a trial that has no record.
-_CAUSES = {
-    UnfinishedState.KILLED: (FailureReason.LOST, "the process ended before the trial did"),
-    UnfinishedState.NOT_BEGUN: (FailureReason.LOST, "the process ended before the training began"),
-    UnfinishedState.DISK_FAILED: (FailureReason.DISK_FAILED, "how the trial ended could not be recorded"),
-}
+from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
 
 def search(session: Session) -> list[TrialRecord]:
     """Run trials until the study has `n_trials` of them. Return the records of all trials.
 
-    Raises Interrupted after Ctrl-C or SIGTERM, with everything kept. An exception that is no
-    failure of a point stops the study: its trials are recorded as crashed, and are retried when
-    the study is resumed.
+    Trials that an earlier process did not end go on first, from their snapshots. Raises
+    Interrupted after Ctrl-C or SIGTERM, with everything kept. An exception that is no failure of a
+    point stops the study: its trials are recorded as crashed, and are retried when the study is
+    resumed; after a failure of the disk or the storage they go on.
     """
     with session.view, storage_errors(session.plan.config.study):
         loop = _Loop(session, OptunaStudy.open(session.plan.config.study, session.plan.space, session.store))
@@ -60,22 +55,10 @@ def search(session: Session) -> list[TrialRecord]:
                 loop.run(session.engine())
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
-                                  f"{session.store.root}. The same command goes on from here.")  # fmt: skip
+                                  f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
+            if shelved := loop.shelved():
+                session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.store.trials()
-
-
-@dataclass(slots=True)
-class _Running:
-    """A running trial."""
-
-    trial: Trial
-    plan: TrialPlan
-    run: Run
-    started: str
-    place: int | None
-    evals: list[EvalPoint] = field(default_factory=list)
-    seconds: float = 0.0
-    reported: int = 0  # the report step of the latest score that Optuna has
 
 
 @dataclass(slots=True)
@@ -84,78 +67,28 @@ class _Loop:
 
     session: Session
     optuna_study: OptunaStudy
-    running: dict[int, _Running] = field(default_factory=dict)
+    running: dict[int, RunningTrial] = field(default_factory=dict)
+    waiting: list[Stopped] = field(default_factory=list)  # to go on, by number
+    put_away: list[Stopped] = field(default_factory=list)  # until the next process
     began: float = field(default_factory=time.monotonic)
     report_steps: ReportSteps = field(init=False)
+    snapshots: Snapshots = field(init=False)
 
     def __post_init__(self) -> None:
+        self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         plan = self.session.plan
         trainers = [corner.trainer for corner in plan.corners]
         self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
 
     def recover(self) -> None:
-        """End the trials of a killed process in Optuna: by their records, or as lost, which are
-        retried."""
-        store = self.session.store
-        records = {record.number: record for record in store.trials()}
-        for ended in self.optuna_study.ended():
-            if ended.number not in records:
-                self._recover_record(ended)
-        running = list(self.optuna_study.left_running())
-        killed = [trial.number for trial, _ in running if trial.number not in records and self._killed(trial.number)]
-        for trial, frozen in running:
-            record = records.get(trial.number)
-            if record is None:
-                record = self._lost(trial.number, frozen, alone=killed == [trial.number])
-            self.optuna_study.tell(trial, record.outcome)
-        self.session.keep_best_only()
-        for record in store.trials():
-            if self.session.tracker.left_open(record.tracker_run):
-                study = self.session.plan.config.study
-                self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
+        """End the trials of an earlier process in Optuna by their records. Those without one
+        wait to go on."""
+        self.waiting = Recovery(self.session, self.optuna_study, self.snapshots).run()
 
-    def _killed(self, number: int) -> bool:
-        return self.session.store.unfinished_state(number) is UnfinishedState.KILLED
-
-    def _recover_record(self, ended: FrozenTrial) -> None:
-        """Write the record of a trial that has ended in Optuna, from the storage and the trial's
-        events."""
-        store, study = self.session.store, self.session.plan.config.study
-        events = store.events(ended.number)
-        record = self._unplanned(
-            ended.number, ended.params, recovered_outcome(ended, events, study.metric), utc(ended.datetime_start)
-        )
-        with suppress(UserError):  # values that break a rule together have no plan
-            plan = self.session.plan.trial(ended.number, ended.params)
-            record = replace(record, command=plan.command, total_steps=plan.total_steps)
-        store.write_trial(
-            replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
-        )
-        self.session.view.say(
-            f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
-        )
-
-    def _lost(self, number: int, frozen: FrozenTrial, *, alone: bool) -> TrialRecord:
-        store = self.session.store
-        events = store.events(number)
-        given_up = alone and self.optuna_study.gives_up(frozen.params)
-        state = store.unfinished_state(number)
-        # Earlier versions wrote rows, but did not mark a trial that is being trained.
-        reason, message = _CAUSES[UnfinishedState.KILLED if events and state is UnfinishedState.NOT_BEGUN else state]
-        if given_up:
-            message += "; with this trial alone it ended so before, and the point is not tried again"
-        evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        lost = Failed(reason, message, evals, Cost(), alone=alone, given_up=given_up)
-        record = replace(
-            self._unplanned(number, frozen.params, lost, utc(frozen.datetime_start)),
-            total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
-            tracker_run=store.run_address(number),
-        )
-        store.write_trial(record)
-        store.drop_best(number)
-        self.session.view.say(f"trial {number}: {str(reason).replace('_', ' ')}, {message}")
-        self.session.tracker.complete(cut_trial(record, events, self.session.plan.config.study))
-        return record
+    def shelved(self) -> str:
+        """Return the number of trials that the next process goes on with, in words."""
+        count = len(self.waiting) + len(self.put_away)
+        return f"; {count} trial{' is' if count == 1 else 's are'} put away" if count else ""
 
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
@@ -169,23 +102,56 @@ class _Loop:
     def run(self, engine: Engine) -> None:
         self._show_count()
         with self._crashes_recorded():
-            engine.run(self._next, self._step, self._evaluated, self._ended)
+            engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
+        if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
+            for stopped in (*self.put_away, *self.waiting):
+                if stopped.run is not None:
+                    stopped.run.finish(PUT_AWAY)
 
     def _next(self) -> TrialPlan | None:
         while self.wants_more():
-            trial, params = self.optuna_study.ask()
-            try:
-                plan = self.session.plan.trial(trial.number, params)
-            except UserError as error:
-                self._infeasible(trial, params, error)
-                continue
-            run = self.session.tracker.open(plan)
-            self.session.store.note_run(plan.number, run.address)
-            self.running[plan.number] = _Running(trial, plan, run, now(), self.optuna_study.place(plan.number))
-            self.session.store.begin_trial(plan.number)
-            self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
-            return plan
+            plan = self._take_up(self.waiting.pop(0)) if self.waiting else self._begin()
+            if plan is not None:
+                return plan
         return None
+
+    def _begin(self) -> TrialPlan | None:
+        """Return the plan of a new trial; None where its values break a rule together."""
+        trial, params = self.optuna_study.ask()
+        stopped = Stopped(trial, params, now())
+        if (plan := self._planned(stopped)) is not None:
+            self._run(stopped, plan, self.session.tracker.open(plan), ())
+            self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
+        return plan
+
+    def _take_up(self, stopped: Stopped) -> TrialPlan | None:
+        """Return the plan of a trial that goes on: from its snapshot, or without one from the
+        beginning."""
+        store, number = self.session.store, stopped.number
+        if (plan := self._planned(stopped)) is None:
+            return None
+        events = store.mended_events(number)
+        snapshot = self.snapshots.read(trial_key(number))
+        run = stopped.run or go_on(
+            self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), events)
+        )
+        self._run(stopped, plan, run, events)
+        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
+        return replace(plan, snapshot=snapshot)
+
+    def _planned(self, stopped: Stopped) -> TrialPlan | None:
+        try:
+            return self.session.plan.trial(stopped.number, stopped.params)
+        except UserError as error:
+            self._infeasible(stopped, error)
+            return None
+
+    def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, events: Sequence[Event]) -> None:
+        store, number = self.session.store, plan.number
+        store.note_run(number, run.address)
+        place = self.optuna_study.place(number)
+        self.running[number] = RunningTrial.go_on(stopped, plan, run, place, store, events)
+        store.marks(number).begin()
 
     def _stopped_before(self, plan: TrialPlan) -> int | None:
         """Return the number of the last trial that was stopped at the same point, or None."""
@@ -195,53 +161,95 @@ class _Loop:
         ]  # fmt: skip
         return max(stopped, default=None)
 
-    def _infeasible(self, trial: Trial, params: Mapping[str, Scalar], error: UserError) -> None:
+    def _infeasible(self, stopped: Stopped, error: UserError) -> None:
         """Record a point whose values break a rule together.
 
         The trial counts, as it says something about the point.
         """
         failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
-        record = self._unplanned(trial.number, params, failed, now())
+        record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         self.session.store.write_trial(record)
-        self.optuna_study.tell(trial, failed)
-        self.session.view.ended(f"trial {trial.number}", record.state, failed.message)
+        self.optuna_study.tell(stopped.trial, failed)
+        self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
-        self.running[plan.number].seconds = step.seconds
+        running = self.running[plan.number]
+        running.step, running.seconds = step.step, step.seconds
         if step.metrics:
-            self.session.store.append_event(plan.number, step)
-            self.running[plan.number].run.log(step.step, step.metrics)
+            self._add(running, step)
         self.session.view.step(_title(plan), step)
         return self._verdict(plan)
 
+    def _add(self, running: RunningTrial, event: Event) -> bool:
+        """Write and log a row. Return False where it was written before the trial was stopped."""
+        if running.repeats(event):
+            return False
+        if running.differs(event):
+            running.forget_from(event)
+            self.session.view.say(
+                f"{_title(running.plan)}: step {event.step} came out otherwise than before the stop; "
+                "its earlier rows from there on are replaced"
+            )
+        running.add(event)
+        return True
+
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
         running = self.running[plan.number]
-        running.evals.append(point)
-        self.session.store.append_event(plan.number, point)
-        running.run.log(point.step, point.metrics)
-        self.session.view.evaluated(_title(plan), point)
-        reported = self._report(running, point)
-        if (verdict := self._verdict(plan)) is not Verdict.CONTINUE:
-            return verdict
-        judged = reported and point.step < plan.total_steps
-        warm = point.step > warmup_steps(plan.total_steps, plan.config.optimizer.warmup_steps)
-        return Verdict.PRUNE if judged and is_stopped(running.trial, running.reported, warm=warm) else Verdict.CONTINUE
+        if self._add(running, point):
+            self.session.view.evaluated(_title(plan), point)
+        pruned = self._pruned(running, point)
+        verdict = self._verdict(plan)
+        return Verdict.PRUNE if pruned and verdict is not Verdict.TIME_OUT else verdict
 
-    def _report(self, running: _Running, point: EvalPoint) -> bool:
-        """Report the score to Optuna. Return False if Optuna has one for this step."""
-        config = running.plan.config
-        report_step = self.report_steps.nearest(config.trainer, point.step)
-        if report_step <= running.reported:
-            return False
-        running.trial.report(point.metrics[config.study.metric], report_step)
-        running.reported = report_step
-        return True
+    def _pruned(self, running: RunningTrial, point: EvalPoint) -> bool:
+        """Report the score to Optuna, and return whether the pruner stops the trial. A score that
+        Optuna has from before a stop keeps its verdict; of several scores at one report step the
+        first one counts."""
+        plan, config = running.plan, running.plan.config
+        step = self.report_steps.nearest(config.trainer, point.step)
+        if step <= running.reported:
+            return bool(running.earlier) and running.trial.user_attrs.get(STOPPED_AT) == step
+        running.reported = step
+        warm = point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
+        judged = point.step < plan.total_steps
+        return self.optuna_study.report(
+            running.trial, point.metrics[config.study.metric], step, judged=judged, warm=warm
+        )
+
+    def _snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
+        events = events_path(self.session.store.trial_dir(plan.number))
+        self.snapshots.write(trial_key(plan.number), snapshot, events)
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running[plan.number]
-        self._close(running, self._settled(running, outcome))
+        match outcome:
+            case Failed(reason=FailureReason.INTERRUPTED, message=message):
+                self._stop(running, f"interrupted {message}, and put away")
+                self.put_away.append(running.stopped())
+            case Failed(reason=FailureReason.LOST):
+                self._lost(running, outcome)
+            case _:
+                self._close(running, self._settled(running, outcome))
 
-    def _close(self, running: _Running, record: TrialRecord) -> None:
+    def _lost(self, running: RunningTrial, lost: Failed) -> None:
+        """Let a trial that was lost on a worker go on at once, or give it up."""
+        step = max(running.step, self.snapshots.step(trial_key(running.plan.number)))
+        if self.optuna_study.lost(running.trial, step, together=lost.together):
+            message = f"{lost.message}; {GIVEN_UP}"
+            lost = replace(lost, message=message, evals=tuple(running.evals), alone=lost.together == 1, given_up=True)
+            self._close(running, self._settled(running, lost))
+            return
+        self._stop(running, f"lost, {lost.message}; it goes on")
+        self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+
+    def _stop(self, running: RunningTrial, detail: str) -> None:
+        """Put a trial away, with everything that it needs to go on."""
+        number = running.plan.number
+        del self.running[number]
+        self.session.store.marks(number).clear()
+        self.session.view.ended(_title(running.plan), detail, "")
+
+    def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
         self.session.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
@@ -249,18 +257,14 @@ class _Loop:
         self._show_count()
         self.session.view.standing()
 
-    def _settled(self, running: _Running, outcome: Outcome) -> TrialRecord:
+    def _settled(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         """Write the record, then end the trial in Optuna: if the process dies in between,
         `recover` ends it from the record."""
         record = self._record(running, outcome)
-        try:
-            self.session.store.write_trial(record)
-        except OSError:
-            for number in self.running:
-                self.session.store.stop_for_disk(number)
-            raise
+        self.session.store.write_trial(record)
         del self.running[running.plan.number]
         self.optuna_study.tell(running.trial, outcome)
+        self.snapshots.drop(trial_key(record.number))
         return record
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
@@ -271,12 +275,7 @@ class _Loop:
             return Verdict.TIME_OUT
         return Verdict.CONTINUE
 
-    def _unplanned(self, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str) -> TrialRecord:
-        """Return the record of a trial without a plan, whose values may not compose."""
-        place = self.optuna_study.place(number)
-        return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=place)
-
-    def _record(self, running: _Running, outcome: Outcome) -> TrialRecord:
+    def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         plan = running.plan
         return TrialRecord(
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
@@ -308,31 +307,34 @@ class _Loop:
         """End the running trials before an error of the engine is passed on: in the records, in
         Optuna and on the dashboard.
 
-        After a second Ctrl-C the dashboard is left out, since it may wait for a server.
+        After a second Ctrl-C, and where the disk or the storage failed, they are put away: their
+        marks alone are changed, since nothing else may wait or be written.
         """
         try:
             yield
-        except KeyboardInterrupt:
-            self._settle_all(FailureReason.INTERRUPTED, "stopped at once")
+        except (KeyboardInterrupt, StorageInternalError):
+            for number in self.running:
+                self.session.store.marks(number).clear()
             raise
         except Exception as error:
-            failure = disk_failure(error)
-            reason = FailureReason.DISK_FAILED if failure else FailureReason.CRASHED
-            message = failure or f"{type(error).__name__}: {error}"
+            if disk_failure(error):
+                for number in self.running:
+                    self.session.store.marks(number).stop_for_disk()
+                raise
             with suppress(OSError, StorageInternalError):  # `recover` does the rest when the study is resumed
-                for running, record in self._settle_all(reason, message):
+                for running, record in self._settle_all(f"{type(error).__name__}: {error}"):
                     self._close(running, record)
             raise
 
-    def _settle_all(self, reason: FailureReason, message: str) -> list[tuple[_Running, TrialRecord]]:
-        """Write the records of all running trials.
+    def _settle_all(self, message: str) -> list[tuple[RunningTrial, TrialRecord]]:
+        """Write the records of all running trials, which crashed.
 
         The dashboard comes later, since it may take long.
         """
         settled = []
         for running in list(self.running.values()):
-            cost = Cost(seconds=running.seconds)
-            settled.append((running, self._settled(running, Failed(reason, message, tuple(running.evals), cost))))
+            crashed = Failed(FailureReason.CRASHED, message, tuple(running.evals), Cost(seconds=running.seconds))
+            settled.append((running, self._settled(running, crashed)))
         return settled
 
 

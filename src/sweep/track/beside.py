@@ -23,7 +23,7 @@ from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker
 
 # Additional seconds for the first call, in which the tracker imports its client and creates its
 # tables.
@@ -53,7 +53,7 @@ class BesideTracker:
         self._patience = patience
         self._tracker: Tracker = NullTracker()
         self._tasks: SimpleQueue[_Task[object] | None] = SimpleQueue()
-        self._told = self._off = self._stuck = False
+        self._told = self._told_new_run = self._off = self._stuck = False
         self._first = _FIRST
         self._artifacts: list[Path] = []
         self.incomplete = 0
@@ -68,6 +68,23 @@ class BesideTracker:
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         return self._opened("start the comparison's run", lambda: self._tracker.open_comparison(name, compared))
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
+        """Return the run that goes on; None where the tracker has no such run, or cannot go on
+        with it. A user's tracker may lack the method."""
+        own = replace(stopped, address=own_address(stopped.address, self.name))
+        if not own.address:
+            return None
+
+        def resumed() -> tuple[Run, str] | None:
+            resume = getattr(self._tracker, "resume", None)
+            run = None if resume is None else resume(trial, own)
+            if run is None:
+                self._tell_new_run()
+            return None if run is None else (run, run.address)
+
+        found = self._answer("go on with a run", resumed)
+        return None if found is None else BesideRun(self, found[0], labelled(self.name, found[1]))
 
     def left_open(self, address: str) -> bool:
         """Return the tracker's answer for its part of the address; False if it has none."""
@@ -173,6 +190,12 @@ class BesideTracker:
         if not self._told:
             self._told = True
             self._say(f"{self.name} {reason}; the run directory has everything.")
+
+    def _tell_new_run(self) -> None:
+        """Print a line the first time that a run cannot be gone on with."""
+        if not self._told_new_run:
+            self._told_new_run = True
+            self._say(f"{self.name} cannot go on with the run of a stopped trial: it gets a new run with all rows.")
 
     def _left_out(self) -> tuple[str, ...]:
         count = self.incomplete

@@ -26,9 +26,9 @@ from pydantic_core import PydanticCustomError
 from sweep.config.schema import Config, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
 from sweep.records.store import Store
-from sweep.records.trial import Metrics, TrialPlan
+from sweep.records.trial import EvalPoint, Metrics, Step, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
+from sweep.track.tracker import PUT_AWAY, CutRun, Ending, JobType, Run, Say, StoppedRun, trial_rows
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -101,6 +101,17 @@ class MlflowTracker:
         run.describe({**_flat(scrubbed(trial.config)), **trial.params})
         return run
 
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
+        """Set the run's status to RUNNING, and log the missing rows."""
+        if not (run_id := _id_at(stopped.address)):
+            return None
+        self.client.update_run(run_id, status="RUNNING")
+        self._left_open.discard(run_id)
+        run = MlflowRun(self, run_id, stopped.job_type)
+        self._runs.append(run)
+        run.complete(stopped.events)
+        return run
+
     def left_open(self, address: str) -> bool:
         return _id_at(address) in self._left_open
 
@@ -109,9 +120,7 @@ class MlflowTracker:
         if not (run_id := _id_at(cut.address)):
             return False
         run = MlflowRun(self, run_id, cut.job_type)
-        there = run.steps({name for event in cut.events for name in event.metrics})
-        for event in cut.events:
-            run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
+        run.complete(cut.events)
         run.finish(cut.ending)
         self._left_open.discard(run_id)
         self._runs.append(run)
@@ -140,7 +149,7 @@ class MlflowTracker:
 
     def close(self) -> tuple[str, ...]:
         for run in self._runs:
-            run.finish(Ending("interrupted"))
+            run.finish(PUT_AWAY)
         counts = Counter(run.job_type for run in self._runs)
         if not counts:
             return ()
@@ -231,7 +240,15 @@ class MlflowRun:
         status = "FINISHED" if ending.code == 0 else "KILLED" if ending.state == "interrupted" else "FAILED"
         self._client.set_terminated(self.id, status)
 
-    def steps(self, names: Iterable[str]) -> Mapping[str, set[int]]:
+    def complete(self, events: Sequence[Step | EvalPoint]) -> None:
+        """Log the rows that the run lacks."""
+        there = self._steps({name for event in events for name in event.metrics})
+        for event in events:
+            self.log(
+                event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]}
+            )
+
+    def _steps(self, names: Iterable[str]) -> Mapping[str, set[int]]:
         """Return the logged steps of each metric."""
         there: dict[str, set[int]] = defaultdict(set)
         for name in names:

@@ -11,7 +11,7 @@ from sweep.track.arrivals import Expected
 from sweep.track.credentials import Account
 from sweep.track.mock_settings import FOLDER, mock_settings
 from sweep.track.patience import NeverStopped, Patience, Stop
-from sweep.track.tracker import CutRun, JobType, Run, Say
+from sweep.track.tracker import CutRun, JobType, Run, Say, StoppedRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
 
@@ -45,6 +45,10 @@ class MockTracker(WandbTracker):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         self._trained.add((job_type, trial.number))
         return super().open(trial, job_type)
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
+        self._trained.add((stopped.job_type, trial.number))
+        return super().resume(trial, stopped)
 
     def complete(self, cut: CutRun) -> bool:
         completed = super().complete(cut)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sweep.config.schema import Config
 from sweep.records.trial import Metrics, TrialPlan
-from sweep.track.tracker import CutRun, Ending, JobType, Run
+from sweep.track.tracker import CutRun, Ending, JobType, Run, StoppedRun
 
 
 class NullRun:
@@ -21,6 +21,9 @@ class NullRun:
 
 class NullTracker:
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:  # noqa: ARG002
+        return NullRun()
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
         return NullRun()
 
     def left_open(self, address: str) -> bool:  # noqa: ARG002

@@ -12,7 +12,7 @@ from sweep.errors import first_line
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, Tracker
+from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker, go_on
 
 T = TypeVar("T")
 
@@ -33,6 +33,10 @@ class SeveralTrackers:
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._run(lambda tracker: tracker.open(trial, job_type))
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
+        """Go on with the run in each tracker. One that cannot opens a new run with all rows."""
+        return self._run(lambda tracker: go_on(tracker, trial, stopped))
 
     def left_open(self, address: str) -> bool:
         return any(self._each(lambda tracker: tracker.left_open(address), False))

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from sweep.config.schema import Config, Scalar, Section
 from sweep.config.secrets import scrub, scrub_typed, scrubbed
-from sweep.records.trial import Metrics, TrialPlan
+from sweep.records.trial import EvalPoint, Metrics, Step, TrialPlan
 from sweep.track.addresses import short_name
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, trial_rows
+from sweep.track.tracker import PUT_AWAY, CutRun, Ending, JobType, Run, Say, StoppedRun, trial_rows
 
 FOLDER = "tensorboard"
 
@@ -56,6 +56,11 @@ class TensorboardTracker:
         run.write_text("config", _as_code(scrubbed(trial.config)))
         return run
 
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
+        """Write the missing rows, and those that follow, to another file in the run's folder."""
+        folder = self._folder / Path(stopped.address).name
+        return self._gone_on(folder, stopped.job_type, stopped.events) if folder.exists() else None
+
     def left_open(self, address: str) -> bool:
         return Path(address).name in self._left_open
 
@@ -67,14 +72,7 @@ class TensorboardTracker:
         folder = self._folder / Path(cut.address).name
         if not cut.address or not folder.exists():
             return False
-        there = written_steps(folder)
-        run = TensorboardRun(folder, self._config)
-        run.session = cut.job_type is JobType.TRIAL
-        self._left_open.discard(folder.name)
-        self._runs.append(run)
-        for event in cut.events:
-            run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
-        run.finish(cut.ending)
+        self._gone_on(folder, cut.job_type, cut.events).finish(cut.ending)
         return True
 
     def open_study(self, config: Config) -> Run:
@@ -90,12 +88,22 @@ class TensorboardTracker:
 
     def close(self) -> tuple[str, ...]:
         for run in self._runs:
-            run.finish(Ending("interrupted"))
+            run.finish(PUT_AWAY)
         if not self._runs:
             return ()
         count = f"{len(self._runs)} run{'' if len(self._runs) == 1 else 's'}"
         folder = shlex.quote(str(self._folder))
         return f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"
+
+    def _gone_on(self, folder: Path, job_type: JobType, events: Sequence[Step | EvalPoint]) -> TensorboardRun:
+        there = written_steps(folder)
+        run = TensorboardRun(folder, self._config)
+        run.session = job_type is JobType.TRIAL
+        self._left_open.discard(folder.name)
+        self._runs.append(run)
+        for event in events:
+            run.log(event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]})
+        return run
 
     def _start(self, name: str) -> TensorboardRun:
         folder = self._folder / name
@@ -164,7 +172,7 @@ class TensorboardRun:
                     self.log(self._last_step, {name: value})
             self.write_text("state", ending.state)
             self._attach(ending)
-            if self.session:
+            if self.session and not ending.resumable:
                 self._end_session(ending)
         finally:
             self._writer.close()

@@ -42,7 +42,7 @@ class Ending:
     `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
     follows from it unless it is given; `files` are attached to the run; a folder in `artifact`
     becomes a versioned artifact of the run; `trials` become a table, and so does each entry of
-    `tables`: rows with the same keys.
+    `tables`: rows with the same keys. A run whose training goes on later is `resumable`.
     """
 
     state: str
@@ -52,11 +52,26 @@ class Ending:
     artifact: Path | None = None
     trials: tuple[TrialRecord, ...] = ()
     tables: Mapping[str, Sequence[Mapping[str, Scalar]]] = field(default_factory=dict)
+    resumable: bool = False
 
     @property
     def code(self) -> int:
         """Return 0 for a completed or pruned trial, and another code for each kind of failure."""
         return _EXIT_CODES.get(self.state, 1) if self.exit_code is None else self.exit_code
+
+
+# The ending of a run whose training was stopped and goes on later.
+PUT_AWAY = Ending("interrupted", resumable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedRun:
+    """The run of a training that was stopped and goes on now. `address` is the one that it was
+    opened with; `events` are all that were logged, in their order."""
+
+    job_type: JobType
+    address: str
+    events: Sequence[Step | EvalPoint] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,10 @@ class Tracker(Protocol):
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         """Start a run: of a trial, a repeat with a fresh seed, a retraining or a refit."""
 
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
+        """Open the run of a stopped training again, and send the rows that it lacks. Return None
+        where that cannot be done; `go_on` then opens a new one."""
+
     def left_open(self, address: str) -> bool:
         """Return whether an earlier process opened the run at this address and did not end it."""
 
@@ -148,3 +167,20 @@ class Tracker(Protocol):
 
     def close(self) -> Sequence[str]:
         """Send what is left. Return lines that tell the user what arrived and what did not."""
+
+
+def go_on(tracker: Tracker, trial: TrialPlan, stopped: StoppedRun) -> Run:
+    """Return the run of a stopped training, opened again; where that cannot be done, a new run
+    with the rows of the stopped one."""
+    run = tracker.resume(trial, stopped) if stopped.address else None
+    if run is None:
+        run = tracker.open(trial, stopped.job_type)
+        log_events(run, stopped.events)
+    return run
+
+
+def log_events(run: Run, events: Sequence[Step | EvalPoint]) -> None:
+    """Log the rows of events, without those that have no metrics."""
+    for event in events:
+        if event.metrics:
+            run.log(event.step, event.metrics)

@@ -108,7 +108,11 @@ class WandbRun:
             self.closed.set()
 
     def _describe(self, ending: Ending) -> None:
-        if self.job_type is JobType.TRIAL:
+        if ending.resumable:
+            self._run.mark_preempting()
+            if self.job_type is JobType.TRIAL:
+                self._run.summary["optuna/state"] = "RUNNING"
+        elif self.job_type is JobType.TRIAL:
             kind = () if ending.code == 0 else ("failed",)
             self._run.tags = (*(self._run.tags or ()), ending.state, *kind)
             self._run.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")

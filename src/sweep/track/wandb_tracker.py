@@ -6,27 +6,26 @@ If W&B fails, the study goes on; the run directory has everything.
 from __future__ import annotations
 
 import os
-import re
 import shlex
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import wandb
 
-from sweep.config.schema import Config, Scalar, StudyConfig
+from sweep.config.schema import Config
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records.trial import TrialPlan
-from sweep.track.addresses import WANDB, own_address
+from sweep.records.trial import EvalPoint, Step, TrialPlan
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.null import NullRun
 from sweep.track.patience import LONGER, STOPPED, Patience
 from sweep.track.service import Service, abandon
-from sweep.track.tracker import STEP, CutRun, Ending, JobType, Run, Say
+from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
+from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name
 from sweep.track.wandb_run import WandbRun, clean, error_text
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
@@ -38,19 +37,6 @@ INIT_TIMEOUT = 10
 PROBE_TIMEOUT = 5
 # Seconds in which a working server answers that question.
 PROMPT = 1
-
-_LONGEST_ID = 64
-
-
-def _run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping[str, Scalar], seed: int) -> str:
-    match job_type:
-        case JobType.FINAL | JobType.REFIT:
-            method = f"-{params.get(study.compare_by)}" if study.compare_by else ""
-            return f"{study.study_name}-{job_type}{method}"
-        case JobType.CONFIRM:
-            return f"{study.study_name}-{number:04d}-seed-{seed}"
-        case _:
-            return f"{study.study_name}-{number:04d}"
 
 
 class WandbTracker:
@@ -84,13 +70,39 @@ class WandbTracker:
         self._base_url = (account.base_url if account else "") or self._service.settings.base_url
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        name = _run_name(trial.config.study, job_type, trial.number, trial.params, trial.config.trainer.seed)
+        return self._start(name_of(trial, job_type), job_type, self._described(trial), {"optuna/number": trial.number})
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
+        """Go on with a run: on the server, with the rows that it lacks, or offline, with all rows
+        under the same id.
+
+        `wandb sync` replaces the rows that a server has of a run by those of an offline run with
+        its id. An earlier offline folder of the run is therefore deleted.
+        """
+        run_id = id_at(stopped.address) or offline_id(stopped.address)
+        if not run_id:
+            return None
+        name, config = name_of(trial, stopped.job_type), self._described(trial)
+        online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
+        online.run_id = offline.run_id = run_id
+        online.resume = "allow"
+        run = self._init_online(online, config) or self._init_offline(offline, config)
+        if run is None:
+            return NullRun()
+        self._left_open.discard(run_id)
+        resumed = self._started(run, stopped.job_type, {"optuna/number": trial.number, "state": "running"})
+        for folder in (self._root / "wandb").glob(f"offline-run-*-{run_id}"):
+            if folder.resolve() != resumed.folder.resolve():
+                shutil.rmtree(folder, ignore_errors=True)
+        log_events(resumed, _lacking(stopped.events, run))
+        return resumed
+
+    def _described(self, trial: TrialPlan) -> dict[str, Any]:
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
-        config = {**scrubbed(trial.config), "trial": about, "params": clean(trial.params)}
-        return self._start(name, job_type, config, {"optuna/number": trial.number})
+        return {**scrubbed(trial.config), "trial": about, "params": clean(trial.params)}
 
     def left_open(self, address: str) -> bool:
-        return _id_at(address) in self._left_open
+        return id_at(address) in self._left_open
 
     def complete(self, cut: CutRun) -> bool:
         """Send the missing rows and the end of a run.
@@ -98,10 +110,10 @@ class WandbTracker:
         Rows are in the order of the events, so that the number of rows on the server says which
         are missing. Return False if the run cannot be opened.
         """
-        run_id = _id_at(cut.address)
+        run_id = id_at(cut.address)
         if not run_id or not self._may_ask():
             return False
-        name = _run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
+        name = run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
@@ -112,8 +124,7 @@ class WandbTracker:
             return False
         self._left_open.discard(run_id)
         resumed = self._started(run, cut.job_type, {})
-        for event in [event for event in cut.events if event.metrics][run.starting_step :]:
-            resumed.log(event.step, event.metrics)
+        log_events(resumed, _lacking(cut.events, run))
         resumed.finish(cut.ending)
         return True
 
@@ -144,7 +155,7 @@ class WandbTracker:
     def _end_all(self) -> None:
         """End all runs at the same time, within one time limit."""
         for run in self.runs:
-            run.start_to_end(Ending("interrupted"))
+            run.start_to_end(PUT_AWAY)
         pending = [run for run in self.runs if not run.closed.is_set()]
         patience = self.patience
         in_time = max(patience.usual, patience.left) + sum(run.upload for run in pending)
@@ -216,8 +227,8 @@ class WandbTracker:
             self._open_mark(run_id).unlink(missing_ok=True)
 
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
-        online = self._settings(name, job_type, online=True)
-        run = self._init_online(online, config) or self._init_offline(name, job_type, config)
+        online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
+        run = self._init_online(online, config) or self._init_offline(offline, config)
         return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
@@ -254,9 +265,10 @@ class WandbTracker:
             self.say(f"W&B at {self._base_url} answers again: runs go there from here on.")
         return run
 
-    def _init_offline(self, name: str, job_type: JobType, config: dict[str, Any]) -> wandb.Run | None:
+    def _init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run | None:
+        name = settings.run_name
         try:
-            return wandb.init(settings=self._settings(name, job_type, online=False), config=config)
+            return wandb.init(settings=settings, config=config)
         except Exception as error:  # see `WandbRun.attempt`
             self.say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
             return None
@@ -268,7 +280,7 @@ class WandbTracker:
             mode="online" if online else "offline", base_url=self._base_url, root_dir=str(self._root),
             project=tracker.project, run_group=scrub_typed(self.config.study.study_name), run_name=name,
             run_job_type=job_type.value,
-            run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=_run_id(name),
+            run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=new_id(name),
             reinit="create_new", symlink=False, console="off", silent=True,
             init_timeout=max(1.0, min(INIT_TIMEOUT, self.patience.left)),
             finish_timeout=tracker.finish_timeout, finish_timeout_raises=True,
@@ -359,19 +371,9 @@ class WandbTracker:
             yield f"  upload the rest: {self._sync(partly)}"
 
 
-def _run_id(name: str) -> str:
-    """Return an id that is unique in a project.
-
-    The client names the folder of a run by its id alone.
-    """
-    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:_LONGEST_ID]}-{token_hex(4)}"
-
-
-def _id_at(address: str) -> str:
-    """Return the id of the run at an address; empty if the address is not that of a run on a
-    server."""
-    _, there, run_id = own_address(address, WANDB).rpartition("/runs/")
-    return run_id if there and re.fullmatch(r"[\w.-]+", run_id) else ""
+def _lacking(events: Sequence[Step | EvalPoint], run: wandb.Run) -> list[Step | EvalPoint]:
+    """Return the events whose rows the server lacks: it has the first ones."""
+    return [event for event in events if event.metrics][run.starting_step :]
 
 
 def _prepare(run: wandb.Run, summary: Mapping[str, Any]) -> None:

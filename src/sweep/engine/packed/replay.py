@@ -87,12 +87,12 @@ class PaddedDropout(nn.Dropout):
 class Replay:
     """Gives one trial's model the dropout of a pack until `over`. `seed` is the trial's, and
     `recomputes` says that gradients are checkpointed. Call `next_batch` before each training
-    batch, from the first on."""
+    batch, from the first on; `batches` counts them, and is set where a training goes on."""
 
     def __init__(self, model: nn.Module, seed: int, *, recomputes: bool) -> None:
         inner = unwrapped(model)
         trunk = cast(PreTrainedModel, inner.get_submodule(body(inner)))
-        self._model, self._seed, self._batches = inner, seed, 0
+        self._model, self._seed, self.batches = inner, seed, 0
         self._context = PaddedContext()
         self._context.recomputes = recomputes
         self._context.number(list(_of_base(trunk)))
@@ -103,8 +103,8 @@ class Replay:
 
     def next_batch(self, mask: Tensor) -> None:
         """`mask` is the batch's attention mask, (rows, length)."""
-        noise = Noise(self._seed, self._batches, mask.device)
-        self._batches += 1
+        noise = Noise(self._seed, self.batches, mask.device)
+        self.batches += 1
         self._context.real = mask.bool()
         rows = [Row(np.zeros(count, dtype=np.int64)) for count in mask.sum(dim=1).tolist()]
         self._context.set_pack_index(PackedBatch([rows], mask.device, [noise]))

@@ -1,0 +1,113 @@
+"""The trials that an earlier process left in the storage: ended by their records, made to wait
+until they go on, or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from optuna.trial import FrozenTrial, Trial
+
+from sweep.config.schema import Scalar
+from sweep.errors import UserError
+from sweep.provenance import now, utc
+from sweep.records.marks import UnfinishedState
+from sweep.records.snapshots import Snapshots, trial_key
+from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialRecord
+from sweep.study.attributes import recovered_outcome
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.running import Stopped
+from sweep.study.session import Session
+from sweep.track.tracker import cut_trial
+
+GIVEN_UP = "it was lost three times without getting further, and is not tried again"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    session: Session
+    optuna_study: OptunaStudy
+    snapshots: Snapshots
+
+    def run(self) -> list[Stopped]:
+        """Make the records, the storage, the snapshots and the dashboard agree. Return the trials
+        that go on, by number."""
+        store = self.session.store
+        records = {record.number: record for record in store.trials()}
+        for ended in self.optuna_study.ended():
+            if ended.number not in records:
+                self._make_record(ended)
+        running = list(self.optuna_study.left_running())
+        for trial, _ in running:
+            if trial.number in records:
+                self.optuna_study.tell(trial, records[trial.number].outcome)
+        left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
+        killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
+        waiting = [stopped for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
+        self.session.keep_best_only()
+        for record in store.trials():
+            self.snapshots.drop(trial_key(record.number))
+            if self.session.tracker.left_open(record.tracker_run):
+                study = self.session.plan.config.study
+                self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
+        return waiting
+
+    def _stopped(self, trial: Trial, frozen: FrozenTrial, killed: int) -> Stopped | None:
+        """Return a trial that goes on; None where it has ended, as `killed` trials were lost with
+        it."""
+        store, number = self.session.store, trial.number
+        if not self.optuna_study.is_complete(frozen.params):
+            self._lose(trial, frozen, "the process ended before the trial had all its values")
+            return None
+        if store.marks(number).state() is UnfinishedState.KILLED:
+            store.marks(number).clear()  # first: no loss may count twice
+            step = max((event.step for event in store.events(number)), default=0)
+            step = max(step, self.snapshots.step(trial_key(number)))
+            if self.optuna_study.lost(trial, step, together=killed):
+                self._lose(trial, frozen, f"the process ended before the trial did; {GIVEN_UP}", alone=killed == 1)
+                return None
+        return Stopped(trial, frozen.params, utc(frozen.datetime_start))
+
+    def _lose(self, trial: Trial, frozen: FrozenTrial, message: str, *, alone: bool | None = None) -> None:
+        """Record a trial as lost: given up, or where `alone` is None, to be asked for again."""
+        store, number = self.session.store, trial.number
+        events = store.events(number)
+        evals = tuple(event for event in events if isinstance(event, EvalPoint))
+        lost = Failed(
+            FailureReason.LOST, message, evals, Cost(), alone=bool(alone), given_up=alone is not None
+        )  # fmt: skip
+        record = replace(
+            unplanned(self.optuna_study, number, frozen.params, lost, utc(frozen.datetime_start)),
+            total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
+            tracker_run=store.run_address(number),
+        )
+        store.write_trial(record)
+        store.drop_best(number)
+        self.session.view.say(f"trial {number}: lost, {message}")
+        self.session.tracker.complete(cut_trial(record, events, self.session.plan.config.study))
+        self.optuna_study.tell(trial, lost)
+
+    def _make_record(self, ended: FrozenTrial) -> None:
+        """Write the record of a trial that has ended in Optuna, from the storage and the trial's
+        events."""
+        store, study = self.session.store, self.session.plan.config.study
+        events = store.events(ended.number)
+        outcome = recovered_outcome(ended, events, study.metric)
+        record = unplanned(self.optuna_study, ended.number, ended.params, outcome, utc(ended.datetime_start))
+        with suppress(UserError):  # values that break a rule together have no plan
+            plan = self.session.plan.trial(ended.number, ended.params)
+            record = replace(record, command=plan.command, total_steps=plan.total_steps)
+        store.write_trial(
+            replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
+        )
+        self.session.view.say(
+            f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
+        )
+
+
+def unplanned(
+    optuna_study: OptunaStudy, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str
+) -> TrialRecord:
+    """Return the record of a trial without a plan, whose values may not compose."""
+    return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=optuna_study.place(number))

@@ -1,0 +1,53 @@
+"""Names and ids of W&B runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from secrets import token_hex
+
+from sweep.config.schema import Scalar, StudyConfig
+from sweep.records.trial import TrialPlan
+from sweep.track.addresses import WANDB, own_address
+from sweep.track.tracker import JobType
+
+_LONGEST_ID = 64
+
+
+def name_of(trial: TrialPlan, job_type: JobType) -> str:
+    """Return the name of a training's run."""
+    return run_name(trial.config.study, job_type, trial.number, trial.params, trial.config.trainer.seed)
+
+
+def run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping[str, Scalar], seed: int) -> str:
+    """Return the name of the run of trial `number`, or of another training with its values."""
+    match job_type:
+        case JobType.FINAL | JobType.REFIT:
+            method = f"-{params.get(study.compare_by)}" if study.compare_by else ""
+            return f"{study.study_name}-{job_type}{method}"
+        case JobType.CONFIRM:
+            return f"{study.study_name}-{number:04d}-seed-{seed}"
+        case _:
+            return f"{study.study_name}-{number:04d}"
+
+
+def new_id(name: str) -> str:
+    """Return an id that is unique in a project.
+
+    The client names the folder of a run by its id alone.
+    """
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:_LONGEST_ID]}-{token_hex(4)}"
+
+
+def id_at(address: str) -> str:
+    """Return the id of the run at an address; empty if the address is not that of a run on a
+    server."""
+    _, there, run_id = own_address(address, WANDB).rpartition("/runs/")
+    return run_id if there and re.fullmatch(r"[\w.-]+", run_id) else ""
+
+
+def offline_id(address: str) -> str:
+    """Return the id of the run in an offline folder; empty if the address is none."""
+    found = re.fullmatch(r"offline-run-\d+_\d+-([\w.-]+)", Path(own_address(address, WANDB)).name)
+    return found[1] if found else ""
