@@ -32,8 +32,9 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class Event:
     """An event at `time`, in seconds: a step, an evaluation (`eval`) or a trial (`end`) that
-    ended, or a trial that was asked for (`next`; -1 if there was none). `rows` are those of a
-    step's batches; the study then `took` so many seconds, where that is known."""
+    ended, a trial that was asked for (`next`; -1 if there was none), or a `snapshot` that was
+    handed over. `rows` are those of a step's batches, or the bytes of a snapshot; the study then
+    `took` so many seconds, where that is known."""
 
     kind: str
     trial: int

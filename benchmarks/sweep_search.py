@@ -4,7 +4,7 @@ the report after it.
     python -m benchmarks.sweep_search OUT.json [--weigh] OVERRIDES…
 
 is `python -m sweep OVERRIDES…` up to the end of its search, and watches it at the seam between
-study and engine: when a step, an evaluation and a trial ended, and, with --weigh, how much memory
+study and engine: when a step, an evaluation and a trial ended, what snapshots took, and, with --weigh, how much memory
 was in use after each trial. What OUT.json holds is `benchmarks.sides.Side`.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.engine.numerics import tell_libraries
+from sweep.engine.protocol import no_snapshot
 from sweep.errors import reported
 from sweep.model.source import hub_faults, model_faults
 from sweep.plan.plan import make_plan
@@ -27,7 +28,8 @@ from sweep.track.faults import tracker_faults
 if TYPE_CHECKING:
     import torch
 
-    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep
+    from sweep.records.snapshot import Snapshot
     from sweep.records.trial import Outcome, Step, TrialPlan, TrialRecord, Verdict
     from sweep.study.session import Session
 
@@ -76,7 +78,14 @@ class Watched:
     engine: Engine
     watch: Watch
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None:
         timed = self.watch.timed
 
         def stepped(trial: TrialPlan, step: Step) -> Verdict:
@@ -92,6 +101,9 @@ class Watched:
             if self.watch.weighing:
                 self.watch.weigh()
 
+        def taken(trial: TrialPlan, snapshot: Snapshot) -> None:
+            timed("snapshot", trial.number, lambda: on_snapshot(trial, snapshot), len(snapshot.data))
+
         def pulled() -> TrialPlan | None:
             trial = timed("next", NONE, next_trial)
             if trial is not None:
@@ -103,6 +115,7 @@ class Watched:
             stepped,
             lambda trial, point: timed("eval", trial.number, lambda: on_eval(trial, point)),
             ended,
+            taken,
         )
 
 

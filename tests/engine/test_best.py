@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from support.trials import HELD_OUT, Watcher, retrained
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.best import Best
 from sweep.engine.evaluation import measure, predict
 from sweep.engine.loss import mean_loss
 from sweep.model.artifact import load
@@ -75,3 +78,35 @@ def test_the_newest_adapter_is_replaced_at_each_evaluation(
         ).loss
     assert losses["best"] == pytest.approx(outcome.best.metrics["eval/loss"], rel=1e-4)
     assert losses["newest"] == pytest.approx(outcome.evals[-1].metrics["eval/loss"], rel=1e-4)
+
+
+def test_the_best_weights_are_kept_apart_only_where_they_are_not_the_present_ones(tmp_path: Path) -> None:
+    saved: list[Path] = []
+
+    def keeper() -> Best:
+        torch.manual_seed(0)
+        return Best(nn.Linear(2, 2), saved.append, tmp_path / "best")
+
+    best = keeper()
+    assert best.state_dict() == {"kept": False, "weights": None}
+    best.keep()
+    assert best.state_dict() == {"kept": True, "weights": None}
+    first = best.model.weight.detach().clone()  # type: ignore[union-attr,operator]
+    with torch.no_grad():
+        best.model.weight.add_(1.0)  # type: ignore[union-attr,operator]
+    state = best.state_dict()
+    assert torch.equal(state["weights"]["weight"], first)
+
+    again = keeper()
+    with torch.no_grad():
+        again.model.weight.fill_(7.0)  # type: ignore[union-attr,operator]
+    saved.clear()
+    again.load_state_dict(state)
+    assert saved == []
+    again.restore()
+    assert torch.equal(again.model.weight, first)  # type: ignore[arg-type]
+    assert len(saved) == 1  # the artifact is written at the end
+    untouched = keeper()
+    untouched.load_state_dict({"kept": False, "weights": None})
+    untouched.restore()
+    assert len(saved) == 1

@@ -44,3 +44,38 @@ def test_a_shared_clock_counts_only_what_it_is_charged(now: list[float]) -> None
             now[0] = 105.0
             assert clock.total() == 2.0 + 3.0 + 4.0  # while it is still set aside
     assert (clock.training(), clock.evaluating, clock.aside, clock.total()) == (3.0, 3.0, 4.0, 10.0)
+
+
+def test_a_clock_goes_on_from_the_seconds_of_an_earlier_one(now: list[float]) -> None:
+    """What passes before the loop counts in the total alone."""
+    before = Clock(started=0.0)
+    now[0] = 2.0
+    before.begin_loop()
+    now[0] = 5.0
+    with before.on_evaluation():
+        now[0] = 6.0
+    with before.set_aside():
+        now[0] = 6.5
+    saved = before.state_dict()
+    assert saved == {"total": 6.5, "training": 3.0, "evaluating": 1.0, "aside": 0.5}
+    now[0] = 100.0
+    clock = Clock(started=100.0)
+    now[0] = 104.0
+    clock.begin_loop()
+    clock.load_state_dict(saved)
+    now[0] = 105.0
+    assert (clock.training(), clock.evaluating, clock.aside, clock.total()) == (4.0, 1.0, 0.5, 11.5)
+
+
+def test_a_shared_clock_goes_on_from_the_seconds_of_an_earlier_one(now: list[float]) -> None:
+    before = SharedClock()
+    before.charge(training=2.0, evaluating=3.0)
+    with before.set_aside():
+        now[0] = 1.0
+        saved = before.state_dict()  # as when a snapshot is taken
+    clock = SharedClock()
+    with clock.set_aside():
+        clock.load_state_dict(saved)
+        now[0] = 5.0
+    clock.charge(training=1.0)
+    assert (clock.training(), clock.evaluating, clock.total()) == (3.0, 3.0, 3.0 + 3.0 + 1.0 + 4.0)

@@ -11,12 +11,13 @@ import torch
 
 from support.packable import PACKABLE, tiny
 from support.packs import Run, packed, steady_plan
+from support.snapshots import StopAll, TakenUp, assert_uninterrupted, gone_on, progress
 from support.trials import Watcher
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import device_faults
 from sweep.engine.packed.graphs import CudaPlayer
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Completed, Failed, FailureReason, TrialPlan
+from sweep.records.trial import Completed, Failed, FailureReason, Step, TrialPlan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -50,6 +51,25 @@ def test_precisions_and_optimizers_train(
     assert isinstance(outcome, Completed)
     assert outcome.evals[-1].metrics["eval/loss"] < outcome.evals[0].metrics["eval/loss"]
     assert outcome.cost.peak_device_bytes > 0
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"trainer": {"fp16": True}},
+        {"trainer": {"fp16": True, "gradient_accumulation_steps": 2, "num_train_epochs": 4}},
+        {"trainer": {"bf16": True, "gradient_checkpointing": True}},
+        {"adapter": {"method": "full"}, "trainer": {"fp16": True}},
+        {"adapter": {"method": "lora", "quantization": "nf4"}, "trainer": {"bf16": True}},
+        {"optimizer": {"name": "paged_adamw_8bit"}, "adapter": {"method": "lora", "r": 128}},
+    ],
+    ids=str,
+)
+def test_a_trial_goes_on_from_a_snapshot(
+    plan: Plan, gpu: BaseModelCache, data: TokenisedData, sections: dict[str, Any]
+) -> None:
+    """With fp16, the scale of the gradients goes on too."""
+    TakenUp(plan(**{"adapter": {"method": "lora"}, **sections}), gpu, data).check(3, 5)
 
 
 def test_divergence_shows_when_the_loss_is_logged(
@@ -126,6 +146,37 @@ def test_graphs_give_the_numbers_of_passes_without(
     for number in range(len(trials)):
         assert isinstance(found.outcome(number), Completed)
         assert found.losses(number) == pytest.approx(plain.losses(number), rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("at", [5, 14, 30])
+def test_a_pack_with_graphs_goes_on_from_snapshots_bit_for_bit(
+    at: int, data: TokenisedData, tmp_path: Path, played: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All trials stop in one pass, one of them in the middle of accumulation."""
+    monkeypatch.setattr("sweep.engine.packed.pack_step._UNHEARD", 0.0)
+    trials = pack(tiny("bert", tmp_path / "bert", dropout=0.1), "none")
+    whole = packed(*trials, data=data, base_models=BaseModelCache("cuda"))
+    first = packed(*trials, data=data, base_models=BaseModelCache("cuda"), judge=StopAll(at))
+    again = packed(*gone_on(first, *trials), data=data, base_models=BaseModelCache("cuda"))
+    assert played
+    assert_uninterrupted(whole, first, again)
+
+
+def test_a_trial_goes_on_in_a_pack_whose_graphs_are_recorded(
+    data: TokenisedData, tmp_path: Path, played: list[str]
+) -> None:
+    """It joins when another trial has ended, with its weights copied to the places of the graphs."""
+    model = tiny("bert", tmp_path / "bert", dropout=0.1)
+    away, short, other = (
+        steady_plan(model, number, trainer={**BF16, "seed": number, "num_train_epochs": epochs})
+        for number, epochs in enumerate((4, 1, 4))
+    )
+    whole = packed(away, other, data=data, base_models=BaseModelCache("cuda"), slots=2)
+    first = packed(away, data=data, base_models=BaseModelCache("cuda"), judge=StopAll(9))
+    again = packed(other, short, *gone_on(first, away), data=data, base_models=BaseModelCache("cuda"), slots=2)
+    assert played
+    losses = [event.metrics["train/loss"] for event in progress(0, first, again) if isinstance(event, Step)]
+    assert losses == pytest.approx(whole.losses(0), rel=0.05, abs=0.02)
 
 
 def test_diverging_leaves_the_others(data: TokenisedData, tmp_path: Path, played: list[str]) -> None:

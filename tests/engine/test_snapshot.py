@@ -39,6 +39,20 @@ def test_a_state_with_any_other_object_is_refused_by_its_place() -> None:
         encode({"optimizer": [object()]}, 1)
 
 
+class OwnTensor(torch.Tensor):
+    """As packages make them that keep moments in few bits."""
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(torch.ones(2).as_subclass(OwnTensor), "OwnTensor"), ({torch.nn.Parameter(torch.ones(1)): 1}, "dict")],
+    ids=["subclass", "key"],
+)
+def test_tensors_that_would_come_back_as_others_are_refused(value: Any, kind: str) -> None:
+    with pytest.raises(NotSnapshottable, match=rf"state\.a is of type {kind}"):
+        encode({"a": value}, 1)
+
+
 @pytest.mark.parametrize("data", [b"", b"abc", encode({}, 1).data[:-1], encode({"a": torch.ones(9)}, 1).data[:-8]])
 def test_a_cut_snapshot_is_broken(data: bytes) -> None:
     with pytest.raises(BrokenSnapshotError):

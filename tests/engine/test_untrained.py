@@ -10,6 +10,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from support import tiny
+from support.snapshots import TakenUp
 from support.trials import Watcher, make_plan, retrained
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
@@ -83,6 +84,11 @@ def test_training_and_validation_loss_are_the_same_quantity(model_dir: Path, wor
         outcome = watcher.run(trial, base_models=BaseModelCache("cpu"), data=data)
         assert isinstance(outcome, Completed) and outcome.cost.train_loss is not None
         assert outcome.cost.train_loss == pytest.approx(outcome.best.metrics["eval/loss"], rel=1e-4)
+
+
+def test_label_words_go_on_from_a_snapshot(model_dir: Path, words_data: TokenisedData) -> None:
+    trial = make_plan(model_dir, prompt=PROMPT, adapter={"method": "lora", "lora_dropout": 0.2})
+    TakenUp(trial, BaseModelCache("cpu"), words_data).check(4, 6)
 
 
 @pytest.mark.parametrize("adapter", [{"method": "lora"}, {"method": "lora", "quantization": "nf4"}, FULL], ids=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,10 +70,8 @@ class Run:
     seconds: float = 0.0
 
     def events(self, number: int) -> list[Step | EvalPoint]:
-        """Return steps and evaluations of a trial, without any step 0, which only asks for a
-        verdict."""
-        events = [one.what for one in self.said if one.number == number and one.kind in ("step", "eval")]
-        return [event for event in events if event.step]
+        """Return steps and evaluations of a trial, without steps that only ask for a verdict."""
+        return without_questions(one.what for one in self.said if one.number == number and one.kind in ("step", "eval"))
 
     def steps(self, number: int) -> list[Step]:
         return [event for event in self.events(number) if isinstance(event, Step)]
@@ -99,6 +97,17 @@ class Run:
             for place, one in enumerate(self.said)
             if one.kind == "pulled"
         ]
+
+
+def without_questions(events: Iterable[Step | EvalPoint]) -> list[Step | EvalPoint]:
+    """Leave out any step that is 0 or was reported before, which only asks for a verdict."""
+    seen, found = {0}, []
+    for event in events:
+        if isinstance(event, EvalPoint) or event.step not in seen:
+            found.append(event)
+        if isinstance(event, Step):
+            seen.add(event.step)
+    return found
 
 
 def listen(engine: MakeEngine, *trials: TrialPlan, judge: Judge = go_on, folder: Path | None = None) -> Run:

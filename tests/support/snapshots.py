@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from support.packs import Run
+from support.packs import Run, without_questions
 from support.trials import Watcher
 from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
@@ -144,11 +144,8 @@ def gone_on(run: Run, *trials: TrialPlan) -> list[TrialPlan]:
 
 
 def progress(number: int, *runs: Run) -> list[Step | EvalPoint]:
-    """Return the events of a trial over several runs, without steps that were reported again to
-    ask for a verdict."""
-    events = [event for run in runs if number in run.numbers for event in run.events(number)]
-    steps = [event.step if isinstance(event, Step) else None for event in events]
-    return [event for place, event in enumerate(events) if steps[place] is None or steps[place] not in steps[:place]]
+    """Return the events of a trial over several runs."""
+    return without_questions(event for run in runs if number in run.numbers for event in run.events(number))
 
 
 def assert_uninterrupted(whole: Run, *parts: Run) -> None:

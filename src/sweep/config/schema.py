@@ -350,7 +350,8 @@ class StudyConfig(Section):
         "whose snapshots are several times as large as the model",
     )
     snapshot_every: Annotated[float, Field(ge=0)] = Field(
-        60.0, description="seconds between two snapshots of a trial, beside those at evaluations; 0: after each step"
+        60.0,
+        description="seconds between two snapshots of a trial, beside those at evaluations; 0: after each step or batch",
     )
 
     @property

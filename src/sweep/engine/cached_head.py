@@ -27,7 +27,7 @@ from sweep.data.tokenise import name_of
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
 from sweep.engine.best import Best
-from sweep.engine.evaluation import Collator, Predictions, judged
+from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
@@ -175,7 +175,7 @@ class CachedHeadLoop:
             parts = []
             for rows in torch.split(self.validation.states, _ROWS_AT_ONCE):
                 parts.append(wide(self.head(rows)))
-                self.state.check_evaluation()
+                self.state.check_stop(unheard=UNHEARD)
         scores = torch.cat(parts)
         return judged(scores.cpu(), self.validation.labels.cpu(), loss=mean_loss(settings), started=started)
 

@@ -17,6 +17,8 @@ from sweep.config.schema import Task
 from sweep.engine.loss import MeanLoss, wide
 from sweep.engine.metrics import Labels, Scores, decide, probabilities, score
 
+UNHEARD = 1.0  # seconds between two questions to the study, while an evaluation goes on
+
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 
 

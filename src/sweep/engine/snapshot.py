@@ -118,6 +118,7 @@ class _Writer:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # by the id of a tensor
     seen: list[Tensor] = field(default_factory=list)  # keeps the ids from being given again
+    memory: set[int] = field(default_factory=set)  # where the tensors in `tensors` begin
 
     def plain(self, value: Any, path: str) -> Any:
         """Return the JSON of a value; tensors go to `tensors`. `path` names the value in errors."""
@@ -140,8 +141,10 @@ class _Writer:
         if id(tensor) not in self.names:
             name = self.names[id(tensor)] = str(len(self.seen))
             self.seen.append(tensor)
-            # A copy: safetensors refuses tensors that share memory.
-            self.tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+            place = tensor.untyped_storage().data_ptr()
+            # safetensors refuses tensors that share memory; others are not copied: a model may be large.
+            self.tensors[name] = tensor.detach().to("cpu", copy=place in self.memory).contiguous()
+            self.memory.add(place)
         return self.names[id(tensor)]
 
 

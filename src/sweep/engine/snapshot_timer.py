@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, field
+from functools import cache
+
+logger = logging.getLogger(__name__)
 
 # A snapshot may take one part in so many of the time since the last one.
 _SHARE = 100
@@ -48,9 +52,16 @@ class SnapshotTimer:
         """Note a snapshot that was not to be had. The next one is due as if it had been taken."""
         self.at, self.evaluated = time.monotonic(), False
 
-    def stop(self) -> None:
-        """Take no further snapshot."""
-        self.every = None
+    def stop(self, reason: str) -> None:
+        """Take no further snapshot; a warning says why, where there would have been any."""
+        if self.every is not None:
+            _warn(f"trials have no snapshots, and begin anew after a stop: {reason}")
+            self.every = None
+
+
+@cache
+def _warn(message: str) -> None:
+    logger.warning(message)
 
 
 def never() -> SnapshotTimer:

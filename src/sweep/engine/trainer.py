@@ -7,7 +7,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock
-from sweep.engine.evaluation import Predictions, predict
+from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
@@ -153,7 +153,7 @@ def trained(
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
         if reason := unsaved(settings, model):
-            state.without_snapshots(reason)
+            state.snapshots.stop(reason)
         engine, resumed = _opened(trial, model, device)
         cost = None
         try:
@@ -171,7 +171,7 @@ def trained(
         if cost is None:
             checkpoints = settings.trainer.gradient_checkpointing
             trainer = ReportingTrainer(
-                TrialCallback(state, evaluate=lambda: scored(held_out, state.check_evaluation)),
+                TrialCallback(state, evaluate=lambda: scored(held_out, partial(state.check_stop, unheard=UNHEARD))),
                 Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
                 best=best,
                 untrained=untrained,

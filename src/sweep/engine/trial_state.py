@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
@@ -51,12 +50,10 @@ logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
-
 _COUNTS = (
     "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "stopped_early",
     "trained_parameters", "flops_ahead",
 )  # fmt: skip
-_UNHEARD = 1.0  # seconds between two questions, while an evaluation goes on
 
 
 class Stopped(Exception):
@@ -181,18 +178,12 @@ class TrialState:
             with self.clock.set_aside():
                 self._take_snapshot(parts)
 
-    def without_snapshots(self, reason: str) -> None:
-        """Take no snapshot of the trial; a warning says why, where it would have had any."""
-        if self.snapshots.every is not None:
-            _warn(f"trials have no snapshots and begin anew after a stop: {reason}")
-            self.snapshots.stop()
-
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
         try:
             snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
         except NotSnapshottable as error:
-            self.without_snapshots(str(error))
+            self.snapshots.stop(str(error))
             return
         except (RuntimeError, MemoryError) as error:
             if not memory.out_of_memory(error):
@@ -223,10 +214,13 @@ class TrialState:
         # An interruption comes before patience: the trial may have been stopped where it ran out.
         self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
-    def check_stop(self) -> None:
-        """Ask the study before the first step, by a step 0, whether the trial goes on. Raises
-        `Stopped` where it does not."""
-        self.apply(self.report_step(self._present({})))
+    def check_stop(self, *, unheard: float = 0.0) -> None:
+        """Ask the study before the first step, or in the middle of an evaluation, whether the trial
+        goes on, where it has given no verdict for `unheard` seconds. Raises `Stopped` where it does
+        not: the evaluation is due again when the trial is taken up."""
+        if time.monotonic() - self.heard >= unheard:
+            self.apply(self.report_step(self._present({})))
+            self.heard = time.monotonic()
         if self.ended:
             raise Stopped
 
@@ -235,13 +229,6 @@ class TrialState:
         for `unheard` seconds: report the present step once more, without metrics."""
         if not self.ended and time.monotonic() - self.heard >= unheard:
             self._report({})
-
-    def check_evaluation(self) -> None:
-        """Ask the study in the middle of an evaluation, at most once a second. Raises `Stopped`
-        where the trial does not go on; the evaluation is due again when it is taken up."""
-        self.ask(unheard=_UNHEARD)
-        if self.ended:
-            raise Stopped
 
     def apply(self, verdict: Verdict) -> None:
         match verdict:
@@ -306,9 +293,7 @@ class TrialState:
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
             threshold = settings.trainer.search_threshold
-            metrics = {}
-            if found.finite:
-                metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics)
+            metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss)
             return
@@ -382,9 +367,8 @@ class TrialState:
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 
     def _report(self, metrics: Metrics) -> None:
-        step = self._present(metrics)
         with self.clock.set_aside():
-            verdict = self.report_step(step)
+            verdict = self.report_step(self._present(metrics))
         self.heard = time.monotonic()
         self.apply(verdict)
 
@@ -415,8 +399,3 @@ class TrialState:
         self.unlogged.zero_()
         self.loss_sum += value
         return value
-
-
-@cache
-def _warn(message: str) -> None:
-    logger.warning(message)

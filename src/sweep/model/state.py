@@ -9,6 +9,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
@@ -42,7 +43,8 @@ def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 class UntrainedState:
     """Finds the buffers and frozen weights that have changed since a model was made: running means,
     or weights that an adapter method sets before training. `first` are the tensors and the number
-    of changes that each had gone through."""
+    of changes that each had gone through. Torch does not count the changes of running means, so
+    that they are always taken as changed."""
 
     model: nn.Module
     first: Mapping[str, tuple[Tensor, int]]
@@ -53,7 +55,14 @@ class UntrainedState:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what has changed, by name."""
-        return {name: tensor for name, tensor in _untrained(self.model) if self._changed(name, tensor)}
+        running = {
+            f"{name}.{own}".lstrip(".")
+            for name, module in self.model.named_modules() if isinstance(module, _NormBase)
+            for own, _ in module.named_buffers(recurse=False)
+        }  # fmt: skip
+        return {
+            name: tensor for name, tensor in _untrained(self.model) if name in running or self._changed(name, tensor)
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Put a `state_dict` back. Raises KeyError if the model has no such tensor."""

@@ -138,3 +138,51 @@ def test_our_own_mistakes_are_raised() -> None:
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
         Steps(slot(0), run_part=run_part).step.run()
+
+
+def test_an_evaluation_that_waits_comes_before_the_next_batch() -> None:
+    waiting, other = slot(0, steps=3, evaluation_due=True), slot(1, steps=3)
+    steps = Steps(waiting, other)
+    steps.step.run()
+    steps.step.run()
+    assert steps.shards.asked == [("score", [0]), ("train", [0, 1])]
+
+
+def test_snapshots_are_offered_after_evaluations_and_before_a_trial_is_closed() -> None:
+    order: list[str] = []
+
+    class Noting(ToySlot):
+        def on_scores(self, scores: Any, *, started: float) -> None:
+            order.append("evaluated")
+            super().on_scores(scores, started=started)
+
+        def offer_snapshot(self) -> None:
+            order.append("offered")
+
+        def close(self) -> None:
+            order.append("closed")
+
+    Steps(Noting(make_plan(Path("base")), steps=1, due=[1])).step.run()
+    assert order == ["evaluated", "offered", "closed"]
+
+
+def test_the_study_is_asked_while_an_evaluation_runs_and_a_trial_that_it_stops_is_left_out() -> None:
+    """The validation split takes three passes. One trial is interrupted after the first; the study
+    is asked about the other one at once."""
+
+    class Interrupted(ToySlot):
+        def ask(self, *, unheard: float) -> None:
+            super().ask(unheard=unheard)
+            if steps.shards.asked[-1][0] == "score":
+                self.state.interrupted, self.evaluation_due = True, False
+
+    plans = [make_plan(Path("base"), number=number) for number in range(2)]
+    table = ToyTable((600, 600, 600))
+    stopped = Interrupted(plans[0], steps=2, due=[1], validation=table)
+    other = ToySlot(plans[1], steps=2, due=[1], validation=table)
+    steps = Steps(stopped, other)
+    steps.step.run()
+    assert [kind for kind, _ in steps.shards.asked] == ["train", "score", "score", "score"]
+    assert (stopped.scores, other.scores) == ([], [1.0])
+    assert other.asked[0] > 0.0  # where the study was silent for long
+    assert other.asked[2] == 0.0  # at once

@@ -54,18 +54,20 @@ class Admission:
 
     def admit_deferred(self) -> None:
         """Admit the deferred trials again, in their order; trials on another base are deferred
-        again. The study may have stopped one meanwhile."""
+        again."""
         deferred, self.deferred, self.overtaken = self.deferred, [], 0
         for trial in deferred:
-            if not self._stopped(trial):
-                self.admit(trial)
+            self.admit(trial, waited=True)
 
-    def admit(self, trial: TrialPlan) -> None:
-        """Admit a trial to the pack, defer it, or train it alone."""
+    def admit(self, trial: TrialPlan, *, waited: bool = False) -> None:
+        """Admit a trial to the pack, defer it, or train it alone, unless the study has stopped it
+        meanwhile: it may have `waited`, or the trial alone before it took long."""
         settings = trial.settings
         choice, key = choose_loop(settings), self.key_of(settings)
         if self.pack.slots and not self._suits_present_pack(choice.loop, key):
             self.deferred.append(trial)
+            return
+        if (waited or choice.loop is not Loop.PACKED) and self._stopped(trial):
             return
         if self.pack.key is not None and (choice.loop is Loop.TRAINER or key.base != self.pack.key.base):
             self.pack.release_model()
@@ -133,9 +135,7 @@ class Admission:
         self.queue.end(trial, failed_before_start(trial, FailureReason.OUT_OF_MEMORY, message, self.pack.device))
 
     def _train_alone(self, trial: TrialPlan, choice: LoopChoice, *, unforeseen: bool = False) -> None:
-        """Train a trial outside the pack, unless the study has stopped it meanwhile."""
-        if self._stopped(trial):
-            return
+        """Train a trial outside the pack."""
         if unforeseen or choice.reason and self.announce:
             warn_once(f"{choice.reason}: the Trainer trains it, one trial at a time")
         self.train_alone(trial)
