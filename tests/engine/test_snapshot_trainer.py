@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -177,7 +176,10 @@ def test_a_retraining_goes_on(
     """`as_packed` draws dropout by the number of the batch; a refit ends within its schedule."""
     trial = plan(adapter={**LORA, "lora_dropout": 0.2}, trainer={"gradient_accumulation_steps": 2})
     trial = replace(trial, config=with_snapshots(trial.config), total_steps=5)
-    run = partial(trained, base_models=base_models, data=data, snapshot_at_end=True, **options)
+
+    def run(trial: TrialPlan, **hearing: Any) -> Any:
+        return trained(trial, base_models=base_models, data=data, snapshot_at_end=True, **options, **hearing)
+
     events: list[Step | EvalPoint] = []
     snapshots: list[Snapshot] = []
     with run(trial, on_step=heard(events), on_eval=heard(events), on_snapshot=snapshots.append) as done:
