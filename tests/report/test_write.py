@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sweep.analysis.facts import read
+from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
 from sweep.config.schema import TrackerConfig
 from sweep.errors import UserError
@@ -200,6 +201,7 @@ def test_study_summary_is_flat_and_plain(reported):
 def test_before_the_final_record_the_report_says_what_is_missing(make):
     store = make(six_trials()[:2])
     store.append_event(2, evals([0.2], [2.0])[0])
+    store.marks(2).begin()
     text = words(store)
     assert "**Trial 1 leads** with eval/accuracy 0.8833" in text
     assert (
@@ -209,6 +211,16 @@ def test_before_the_final_record_the_report_says_what_is_missing(make):
     assert "python -m sweep +experiment=toy" in text
     assert "not retrained and tested yet" in "\n".join(summary_lines(store))
     assert "test/accuracy" not in study_summary(read(store))
+
+
+def test_trials_that_are_put_away_are_said_to_go_on(make):
+    store = make(six_trials()[:2])
+    for number in (2, 4):
+        store.append_event(number, evals([0.2], [2.0])[0])
+    text = words(store)
+    assert "4 trials of 6; 2 trials are put away and go on with the same command; the retraining of the winner" in text
+    assert "Trial 4, put away" in text and "2 put away" in "\n".join(summary_lines(store))
+    assert analyse(read(store)).progress.put_away == (2, 4)
 
 
 def test_when_every_trial_failed(make):
@@ -347,6 +359,7 @@ def test_a_study_without_a_finished_trial_reports_what_there_is(make):
     store, begun = make(), six_trials()[1]
     assert "No trial has ended yet." in words(store)
     log_events(store, begun, begun.outcome.evals[:2])
+    store.marks(1).begin()
     text = words(store)
     assert "the end of trial 1, which is still running or was killed" in text
     assert ["2", "120", "0.8833"] in [

@@ -14,6 +14,7 @@ from sweep.config.schema import Config, StudyConfig, Task
 from sweep.errors import UserError
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
+from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
@@ -34,8 +35,8 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The records of a run directory, with what follows from them directly. `points` are the
-    evaluations of each trial, `training` its logged steps, and `begun` the evaluations of the
-    unfinished trials."""
+    evaluations of each trial, `training` its logged steps. Trials without a record were
+    `put_away`, or are `unfinished`: running, or killed; `begun` has their evaluations."""
 
     lock: Lock
     trials: tuple[TrialRecord, ...]
@@ -49,6 +50,7 @@ class Facts:
     tested: Tested | None = None
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     used_up: Spent | None = None  # by the searches, as far as that was noted
+    put_away: tuple[int, ...] = ()
 
     @property
     def config(self) -> Config:
@@ -156,19 +158,21 @@ def read(store: Store) -> Facts:
     events = {trial.number: store.events(trial.number) for trial in trials}
     training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
-    unfinished = _unfinished(store, events)
+    begun = _begun_trials(store, events)
+    put_away = tuple(number for number in begun if store.marks(number).state() is not UnfinishedState.KILLED)
     return Facts(
         lock=lock,
         trials=trials,
         training=training,
         points=points,
-        unfinished=unfinished,
+        unfinished=tuple(number for number in begun if number not in put_away),
         final=final,
         finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=predictions,
         tested=read_tested(task, final, predictions) if final else None,
-        begun={number: _begun(store.events(number)) for number in unfinished},
+        begun={number: _begun(store.events(number)) for number in begun},
+        put_away=put_away,
         used_up=read_spent(store.root),
     )
 
@@ -212,7 +216,7 @@ def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[P
     return tuple(found)
 
 
-def _unfinished(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
+def _begun_trials(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     numbers = (int(path.parent.name) for path in store.root.glob("trials/*/events.jsonl"))
     return tuple(sorted(number for number in numbers if number not in ended))
 

@@ -131,8 +131,8 @@ class Trials:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The number of trials by their end. Trials that were `stopped` and are tried again do not
-    count; `reasons` counts the failures. `left` are still to run, `unfinished` are running or were
-    killed."""
+    count; `reasons` counts the failures. `left` are still to run; of these, `unfinished` are running
+    or were killed, and `put_away` go on with the study's own command."""
 
     planned: int
     counted: int
@@ -143,6 +143,7 @@ class Progress:
     stopped: int
     left: int
     unfinished: tuple[int, ...]
+    put_away: tuple[int, ...]
 
 
 def trials(facts: Facts) -> Trials:
@@ -174,6 +175,7 @@ def progress(facts: Facts) -> Progress:
         stopped=len(facts.trials) - len(counted),
         left=max(0, facts.study.n_trials - len(counted)),
         unfinished=facts.unfinished,
+        put_away=facts.put_away,
     )
 
 
