@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.studies import PLAIN, searched
+from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine
 from sweep.errors import UserError
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialPlan
