@@ -200,6 +200,29 @@ def test_a_kill_between_a_verdict_and_the_record_prunes_the_trial_again(tmp_path
     assert resumed[1].state == "pruned" and resumed[1].outcome.evals == whole[1].outcome.evals
 
 
+class Preempted(ToyEngine):
+    """Its worker is told to stop before an epoch of trial 1, and another one takes its place."""
+
+    def _train(self, trial: TrialPlan, on_step: Any, on_eval: Any, on_snapshot: Any = None) -> Any:
+        training = super()._train(trial, on_step, on_eval, on_snapshot)
+        if trial.number == 1 and trial.snapshot is None:
+            next(training)
+            yield
+            return Failed(FailureReason.INTERRUPTED, "its worker was told to stop", (), Cost())
+        return (yield from training)
+
+
+def test_a_trial_whose_worker_is_told_to_stop_goes_on_at_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("study.n_trials=3", "study.sampler=random", *PLAIN)
+    engine = Preempted()
+    records = searched(tmp_path / "b", *options, engine=engine)
+    assert [plan.number for plan in engine.trained] == [0, 1, 1, 2]
+    assert "trial 1: put away, its worker was told to stop" in capsys.readouterr().err
+    same_as_whole(tmp_path / "b", tmp_path / "a", records, *options)
+
+
 class Losing(ToyEngine):
     """Loses a trial in place of its epochs, as a worker that dies does: as often as `losses` has
     entries for it, after so many of its evaluations."""

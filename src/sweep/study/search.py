@@ -73,8 +73,7 @@ class _Loop:
     session: Session
     optuna_study: OptunaStudy
     running: dict[int, RunningTrial] = field(default_factory=dict)
-    waiting: list[Stopped] = field(default_factory=list)  # to go on, by number
-    put_away: list[Stopped] = field(default_factory=list)  # until the next process
+    waiting: list[Stopped] = field(default_factory=list)  # put away until they go on, by number
     began: float = field(default_factory=time.monotonic)
     report_steps: ReportSteps = field(init=False)
     snapshots: Snapshots = field(init=False)
@@ -93,8 +92,8 @@ class _Loop:
         self.waiting = Recovery(self.session, self.optuna_study, self.snapshots).run()
 
     def shelved(self) -> str:
-        """Return the number of trials that the next process goes on with, in words."""
-        count = len(self.waiting) + len(self.put_away)
+        """Return the number of trials that wait to go on, in words."""
+        count = len(self.waiting)
         return f"; {count} trial{' is' if count == 1 else 's are'} put away" if count else ""
 
     def wants_more(self) -> bool:
@@ -112,7 +111,7 @@ class _Loop:
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
-            for stopped in (*self.put_away, *self.waiting):
+            for stopped in self.waiting:
                 if stopped.run is not None:
                     stopped.run.finish(PUT_AWAY)
 
@@ -144,7 +143,8 @@ class _Loop:
             self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), events)
         )
         self._run(stopped, plan, run, events)
-        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
+        before = f"goes on after step {snapshot.step}" if snapshot else "begins anew after a stop"
+        self.session.view.begin(plan, _title(plan), before=before)
         return replace(plan, snapshot=snapshot)
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
@@ -183,7 +183,7 @@ class _Loop:
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         running = self.running[plan.number]
-        running.step, running.seconds = step.step, step.seconds
+        running.step, running.seconds = max(running.step, step.step), step.seconds
         self.limits.spend(plan, step.seconds)
         if step.metrics:
             self._add(running, step)
@@ -235,30 +235,30 @@ class _Loop:
         self.limits.ended(plan, outcome)
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED, message=message):
-                self._stop(running, f"interrupted {message}, and put away")
-                self.put_away.append(running.stopped())
+                self._put_away(running, "put away", message)
             case Failed(reason=FailureReason.LOST):
                 self._lost(running, outcome)
             case _:
                 self._close(running, self._settled(running, outcome))
 
     def _lost(self, running: RunningTrial, lost: Failed) -> None:
-        """Let a trial that was lost on a worker go on at once, or give it up."""
+        """Let a trial that was lost on a worker go on, or give it up."""
         step = max(running.step, self.snapshots.step(trial_key(running.plan.number)))
         if self.optuna_study.lost(running.trial, step, together=lost.together):
             message = f"{lost.message}; {GIVEN_UP}"
             lost = replace(lost, message=message, evals=tuple(running.evals), alone=lost.together == 1, given_up=True)
             self._close(running, self._settled(running, lost))
             return
-        self._stop(running, f"lost, {lost.message}; it goes on")
-        self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+        self._put_away(running, "lost", f"{lost.message}; it goes on")
 
-    def _stop(self, running: RunningTrial, detail: str) -> None:
-        """Put a trial away, with everything that it needs to go on."""
+    def _put_away(self, running: RunningTrial, state: str, detail: str) -> None:
+        """Let a trial wait until it goes on: in the next process, or in this one, where only its
+        worker has ended."""
         number = running.plan.number
         del self.running[number]
         self.session.store.marks(number).clear()
-        self.session.view.ended(_title(running.plan), detail, "")
+        self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+        self.session.view.ended(_title(running.plan), state, detail)
 
     def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
