@@ -205,7 +205,7 @@ class LostAnswers:
             usual(own, connection)
             self.left -= self.armed
             if self.armed and self.left == 0:
-                connection.close()
+                connection.dbapi_connection.close()
                 import psycopg
 
                 raise psycopg.OperationalError("server closed the connection unexpectedly")
