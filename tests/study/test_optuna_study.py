@@ -78,19 +78,16 @@ def test_a_retried_point_is_asked_for_next_with_its_place(tmp_path: Path) -> Non
         assert (same, again.number, study.place(again.number)) == (params, 2, 0)
 
 
-def test_a_point_that_was_lost_alone_twice_is_given_up(tmp_path: Path) -> None:
+def test_a_point_that_was_lost_three_times_without_getting_further_is_given_up(tmp_path: Path) -> None:
     with opened(tmp_path, *PLAIN) as study:
-        trial, params = study.ask()
-        assert not study.gives_up(params)
-        study.tell(trial, lost())
-        assert study.gives_up(params)
+        trial, _ = study.ask()
+        assert [study.lost(trial, 10, together=1) for _ in range(3)] == [False, False, True]
 
 
-def test_losses_beside_other_trials_do_not_count(tmp_path: Path) -> None:
+def test_a_loss_beside_other_trials_counts_in_part(tmp_path: Path) -> None:
     with opened(tmp_path, *PLAIN) as study:
-        trial, params = study.ask()
-        study.tell(trial, lost(alone=False))
-        assert not study.gives_up(params)
+        trial, _ = study.ask()
+        assert [study.lost(trial, 10, together=2) for _ in range(6)] == [False] * 5 + [True]
 
 
 def test_trials_of_a_killed_process_are_found_running(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -50,6 +51,25 @@ def test_a_storage_that_fails_during_the_search_is_a_user_error(tmp_path: Path) 
     rename("gone", "trial_intermediate_values")
     records = searched(tmp_path, "study.n_trials=3", *PLAIN)
     assert [(record.number, record.state) for record in records] == [(number, "completed") for number in range(3)]
+
+
+def test_a_locked_database_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another program holds the lock for longer than SQLite itself waits."""
+    database = tmp_path / "shared.db"
+
+    def lock(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 2):
+            holder = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+            holder.execute("BEGIN IMMEDIATE")
+            threading.Timer(1.0, holder.close).start()
+
+    options = ("study.n_trials=2", "study.sampler=random", *PLAIN)
+    whole = searched(tmp_path / "whole", *options)
+    storage = f"study.storage='sqlite:///{database}?timeout=0.05'"
+    records = searched(tmp_path / "locked", *options, storage, engine=ToyEngine(before=lock))
+    assert points(records) == points(whole)
+    said = capsys.readouterr().err
+    assert said.count("does not answer: database is locked") == said.count("the storage answers again") == 1
 
 
 def test_the_first_error_is_raised_though_the_storage_fails_too(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from sweep.config.optimizers import OPTIMIZERS
-from sweep.config.schema import Config
+from sweep.config.schema import BudgetConfig, Config
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
@@ -114,8 +114,15 @@ def estimate_lines(plan: Plan, found: Expected | str) -> list[str]:
         lines.append(f"  {whole}; {less} takes less, and retraining the winner takes another")
     return [
         *lines,
+        *(f"  note: study.budget.{key} is smaller than one trial" for key in _too_small(study.budget, each[0])),
         f"expected memory: about {_gib(found.peak)} for one trial at a time",
     ]
+
+
+def _too_small(budget: BudgetConfig, seconds: float) -> list[str]:
+    """Return the keys of limits that the shortest trial, of so many seconds, uses up."""
+    limits = {"seconds": budget.seconds, "device_hours": budget.device_hours and budget.device_hours * 3600}
+    return [key for key, limit in limits.items() if limit is not None and limit < seconds]
 
 
 def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> Expected:

@@ -3,6 +3,7 @@ be used."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from sweep.records.store import Store
 # Errors of an address, of its server, and of tables that another version of Optuna made.
 STORAGE_ERRORS = (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError)
 
+_SECRET = re.compile(r"(?i)pass(?!file)|pwd|secret")  # in names of options, misspelled ones too
 _TRIES = 5  # at creating the tables, while other studies create them too
 _NETWORK_DRIVERS = ("postgresql+psycopg", "postgresql+psycopg2")
 # Options of libpq, in seconds and milliseconds: without them a server whose machine is gone keeps
@@ -138,7 +140,7 @@ def reason(error: BaseException, address: str) -> str:
 def _without_password(text: str, address: str) -> str:
     """Return `text` without the password of `address`, which a driver may repeat in its words."""
     url = _parsed(address)
-    hidden = [] if url is None else [url.password, *(url.query.get(name) for name in ("password", "sslpassword"))]
+    hidden = [] if url is None else [url.password, *(url.query[name] for name in url.query if _SECRET.search(name))]
     for secret in hidden:
         if isinstance(secret, str) and secret:
             text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
