@@ -61,6 +61,8 @@ def without_test(splits: Splits) -> Splits:
 class _Elsewhere:
     owner: Elsewhere
     made: Any
+    host: str = "host"
+    worker: str = "host/0"
 
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         self.owner.heard(method)
