@@ -132,7 +132,9 @@ def run(launcher: Launcher, plan: Plan, count: int, folder: Path, kills: list[in
     return study
 
 
-def test_trials_run_on_all_workers_and_the_best_adapter_comes_back(launcher: Launcher, plan: Plan, tmp_path: Path) -> None:
+def test_trials_run_on_all_workers_and_the_best_adapter_comes_back(
+    launcher: Launcher, plan: Plan, tmp_path: Path
+) -> None:
     study = run(launcher, plan, 6, tmp_path, [])
     assert sorted(number for number, _ in study.ended) == list(range(6))
     assert all(isinstance(outcome, Completed) and outcome.cost.host for _, outcome in study.ended)
