@@ -29,7 +29,6 @@ KEY = "a-long-key-of-the-dashboard-0123456789"
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return toys.plan(
         tmp_path_factory.mktemp("run"), "launcher=local", "launcher.workers=2", "study.pruner=none", "trainer.device=cpu",
-        f"study.storage='postgresql+psycopg://sweep:{PASSWORD}@127.0.0.1:1/optuna'",
     )  # fmt: skip
 
 
@@ -42,6 +41,7 @@ def said() -> list[str]:
 def launcher(plan: Plan, said: list[str]) -> Iterator[Launcher]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("WANDB_API_KEY", KEY)
+        patched.setenv("PGPASSWORD", PASSWORD)
         patched.setenv("OMP_NUM_THREADS", "1")
         before = signal.getsignal(signal.SIGTERM)
         with launched(plan, say=said.append, make_engine=remote_parts.writing_engine) as found:
@@ -71,10 +71,13 @@ def test_cores_are_shared_out_among_the_workers(launcher: Launcher) -> None:
 
 
 def test_keys_passwords_and_test_rows_stay_with_the_coordinator(launcher: Launcher, plan: Plan) -> None:
-    assert launcher.ask(remote_parts.environment, "WANDB_API_KEY") == {"WANDB_API_KEY": None}
-    there = launcher.ask(remote_parts.received, plan.config)
-    assert PASSWORD not in repr(there) and PASSWORD in repr(plan.config)
-    assert there.model == plan.config.model and there.adapter == plan.config.adapter
+    names = ("WANDB_API_KEY", "PGPASSWORD")
+    assert launcher.ask(remote_parts.environment, *names) == dict.fromkeys(names)
+    study = plan.config.study.model_copy(update={"storage": f"postgresql://sweep:{PASSWORD}@host/optuna"})
+    config = plan.config.model_copy(update={"study": study})
+    there = launcher.ask(remote_parts.received, config)
+    assert PASSWORD not in repr(there) and "host/optuna" in repr(there)
+    assert there.model == config.model and there.adapter == config.adapter
     assert plan.splits.test is not None and not launcher.ask(remote_parts.has_test_rows)
 
 
@@ -106,10 +109,10 @@ class Study:
     def next(self) -> TrialPlan | None:
         return self.plans.pop(0) if self.plans else None
 
-    def step(self, plan: TrialPlan, step: Step) -> Verdict:
+    def step(self, _plan: TrialPlan, _step: Step) -> Verdict:
         return Verdict.CONTINUE
 
-    def evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
+    def evaluated(self, _plan: TrialPlan, _point: EvalPoint) -> Verdict:
         if self.kills:
             os.kill(self.kills.pop(), signal.SIGKILL)
         return Verdict.CONTINUE

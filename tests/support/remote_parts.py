@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sweep.config.schema import Config
@@ -84,9 +83,9 @@ class WritingEngine(ToyEngine):
         def evaluated(plan: TrialPlan, point: EvalPoint) -> Verdict:
             on_snapshot(plan, Snapshot(bytes(LARGE)))
             time.sleep(self.seconds)
-            folder: Path = self.best_dir(plan)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "weights").write_bytes(bytes([point.index]) * LARGE)
+            if (folder := self.best_dir(plan)) is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "weights").write_bytes(bytes([point.index]) * LARGE)
             verdict: Verdict = on_eval(plan, point)
             return verdict
 
@@ -99,3 +98,8 @@ class WritingEngine(ToyEngine):
 
 def writing_engine(_workspace: Workspace, best_dir: Any) -> WritingEngine:
     return WritingEngine(slots=2, best_dir=best_dir)
+
+
+def slow_engine(_workspace: Workspace, _best_dir: Any) -> WritingEngine:
+    """Return an engine with one slot, whose trials take two seconds."""
+    return WritingEngine(seconds=0.7, best_dir=lambda _: None)

@@ -88,13 +88,14 @@ class Actor:
 
         from sweep.engine.numerics import tell_libraries
         from sweep.errors import UserError
+        from sweep.launch.left_over import clear_left_over
         from sweep.launch.messages import Warned
         from sweep.launch.worker import Worker
         from sweep.launch.workspace import Workspace, facts_of
 
         tell_libraries()
         torch.set_num_threads(spec.threads)
-        _clear_scratch()
+        clear_left_over(_FOLDER)
         worker = Worker(Workspace(spec.config, splits, self._scratch), put=_put)
         if spec.make_engine is not None:
             worker.make_engine = spec.make_engine
@@ -179,11 +180,3 @@ def _unlike_models(models: Mapping[str, str]) -> list[str]:
 def python() -> str:
     """Return the version of Python without its last part."""
     return platform.python_version().rpartition(".")[0]
-
-
-def _clear_scratch() -> None:
-    """Delete the temporary files of workers of this machine that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        process = folder.name.removeprefix(_FOLDER)
-        if process.isdecimal() and not Path(f"/proc/{process}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

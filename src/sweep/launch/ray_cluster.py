@@ -18,7 +18,9 @@ from sweep.config.schema import Config
 from sweep.config.secrets import secret_names, shown
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE, stage
+from sweep.launch.left_over import clear_left_over
 
+_FOLDER = "sweep-ray-"
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
@@ -80,7 +82,11 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    with tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True) as folder, _silenced():
+    clear_left_over(_FOLDER)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as folder,
+        _silenced(),
+    ):
         try:
             with _without_secrets():
                 if config.launcher.name == "local":

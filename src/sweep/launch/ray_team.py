@@ -27,8 +27,8 @@ _REST = 120.0  # seconds until a node whose worker was told to end is given anot
 
 # Parts of Ray's messages on an actor that died.
 _SIGNS = {
-    "node has died": "its node is gone", "out-of-memory": "its memory ran out", "OOM": "its memory ran out",
-    "worker process has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
+    "node has died": "its node is gone", "low on memory": "its memory ran out",
+    "has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
 }  # fmt: skip
 
 Place = tuple[str, int]  # the id of a node, and a number
