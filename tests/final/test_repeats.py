@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.toys import ToyEngine, session
 from sweep.config.schema import Scalar
+from sweep.engine.protocol import no_snapshot
 from sweep.errors import Interrupted
 from sweep.final.candidates import confirmed
 from sweep.final.repeats import fresh_seed, seed_by_number
 from sweep.records.final import Confirmation, Repeat
-from sweep.records.trial import Cost, EvalPoint, TrialPlan
+from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, TrialPlan
 from sweep.study.search import search
 
 SEARCH = ("study.n_trials=3", "study.pruner=none")
@@ -162,6 +164,38 @@ def test_fewer_completed_trials_than_asked_for_will_do(tmp_path: Path) -> None:
     assert found is not None and len(found.candidates) == 3
 
 
+@dataclass
+class LosingEngine(ToyEngine):
+    """Loses the worker of the first `losses` repeats that it ends."""
+
+    losses: int = 0
+
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = no_snapshot) -> None:
+        def end(trial: TrialPlan, outcome: Outcome) -> None:
+            if trial.config.trainer.seed and self.losses:
+                self.losses -= 1
+                outcome = Failed(FailureReason.LOST, "its worker on host died", (), Cost())
+            on_end(trial, outcome)
+
+        super().run(next_trial, on_step, on_eval, end, on_snapshot)
+
+
+def test_a_repeat_that_lost_its_worker_goes_on_from_its_snapshot(tmp_path: Path) -> None:
+    options = ("study.confirm_seeds=2", "study.confirm_top=1")
+    whole, engine = run(tmp_path / "a", *options), LosingEngine(losses=2)
+    lost = run(tmp_path / "b", *options, engine=engine)
+    assert lost.confirmation == whole.confirmation
+    assert lost.trained == [whole.trained[0]] * 3 + [whole.trained[1]]
+    plans = [plan for plan in engine.trained if plan.config.trainer.seed]
+    assert [plan.snapshot is not None for plan in plans] == [False, True, True, False]
+
+
+def test_a_repeat_that_loses_three_workers_has_failed(tmp_path: Path) -> None:
+    engine = LosingEngine(losses=3)
+    found = run(tmp_path, "study.confirm_seeds=2", "study.confirm_top=1", engine=engine).confirmation
+    assert found is not None and (found.candidates[0].failed, len(found.candidates[0].scores)) == (1, 1)
+
+
 def test_repeats_leave_the_models_of_the_search_alone(tmp_path: Path) -> None:
     engine = ToyEngine()
     run(tmp_path, "study.confirm_seeds=2", engine=engine)
@@ -193,8 +227,7 @@ def test_a_trial_that_was_stopped_in_the_search_has_the_same_fresh_seeds(tmp_pat
     with pytest.raises(Interrupted):
         run(tmp_path / "b", *options, engine=ToyEngine(interrupt))
     resumed = run(tmp_path / "b", *options)
-    assert resumed.trained != whole.trained  # other numbers
-    assert [seed for _, seed in resumed.trained] == [seed for _, seed in whole.trained]
+    assert resumed.trained == whole.trained
 
 
 def test_repeats_of_an_earlier_version_still_count(tmp_path: Path) -> None:

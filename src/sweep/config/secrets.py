@@ -32,7 +32,7 @@ _COMMIT_NAME = re.compile(r"(?:^|_)(?:revision|commit)$")
 # percent-encoded.
 _OPTION = re.compile(r"(?P<head>[?&](?P<name>[^=&\s'\"?]+)=)(?P<value>[^&'\"\n]*)")
 _SECRET_OPTION = re.compile(r"(?i)(?:(?:password|passwd|pwd|secret)|(?:^|[^a-z])pass)\s*(?:=|$)")
-_SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
+_SECRET_NAME = re.compile(r"(?i)(?:^|_|^PG)(?:password|passwd|secret|credentials?|token|(?:api|access|private)_?key)$")
 
 # A shorter value may be an ordinary word, which would be masked everywhere.
 _SHORTEST = 12

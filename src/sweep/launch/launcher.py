@@ -27,17 +27,26 @@ class Search:
     `best_dir` gives the folder of a trial's best adapter, or None; `leads` says whether a trial
     with this outcome is the best so far, so that its adapter is kept. `stopping` says whether the
     user stopped the study. `points` is the number of trials that are still wanted; None where
-    that is not known.
+    that is not known. `study` is the id of the study's run directory.
     """
 
     best_dir: Callable[[TrialPlan], Path | None]
     leads: Callable[[TrialPlan, Outcome], bool]
     stopping: Callable[[], bool]
     points: int | None = None
+    study: str = ""
 
 
 class Hosted(Protocol):
     """An object that lives where trials are trained."""
+
+    @property
+    def host(self) -> str:
+        """Return the name of its machine; empty in this process."""
+
+    @property
+    def worker(self) -> str:
+        """Return the name of its worker; empty in this process."""
 
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         """Return the result of a method of the object.

@@ -18,11 +18,14 @@ from sweep.config.schema import Config
 from sweep.config.secrets import secret_names, shown
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE, stage
+from sweep.launch.left_over import clear_left_over
 
+_FOLDER = "sweep-ray-"
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
-_PATIENT = {"RAY_worker_register_timeout_seconds": "600"}  # a busy machine starts a worker in minutes
+# A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
+_OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -79,7 +82,11 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    with tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True) as folder, _silenced():
+    clear_left_over(_FOLDER)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as folder,
+        _silenced(),
+    ):
         try:
             with _without_secrets():
                 if config.launcher.name == "local":
@@ -106,7 +113,7 @@ def _start(config: Config, folder: Path) -> None:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
-    with _environment(PYTHONPATH=os.pathsep.join(paths), **_PATIENT):
+    with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS):
         ray.init(
             address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
             logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK, _temp_dir=str(folder),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.config.schema import Config
@@ -123,6 +121,14 @@ class _There:
     member: Member
     lost: bool = False
 
+    @property
+    def host(self) -> str:
+        return self.member.facts.host
+
+    @property
+    def worker(self) -> str:
+        return self.member.name
+
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         try:
             return self.remote._ordered(self.member, Call(method, args, callbacks is not None), callbacks)
@@ -173,5 +179,5 @@ def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
     return Spec(
         config=plan.config,
         models=models, versions=versions(), code=code_fingerprint(), own_code=own_code(names), python=python(),
-        folder=str(Path.cwd()), path=tuple(sys.path), make_engine=make_engine,
+        make_engine=make_engine,
     )  # fmt: skip

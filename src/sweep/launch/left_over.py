@@ -1,0 +1,16 @@
+"""Temporary folders of processes that were killed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def clear_left_over(prefix: str) -> None:
+    """Delete the temporary folders whose name is this prefix and the id of a process that no longer
+    runs on this machine."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        process = folder.name.removeprefix(prefix).partition("-")[0]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

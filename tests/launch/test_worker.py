@@ -1,0 +1,79 @@
+"""The files, errors and snapshots of a worker."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support import toys
+from sweep.errors import Fault, UserError
+from sweep.launch.kept_snapshots import KeptSnapshots, kept_here
+from sweep.launch.worker import packed, picklable, unpack
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import TrialPlan
+
+
+def snapshot(step: int) -> Snapshot:
+    header = f'{{"__metadata__":{{"format":"1","step":"{step}"}}}}'.encode()
+    return Snapshot(len(header).to_bytes(8, "little") + header)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> TrialPlan:
+    return toys.plan(tmp_path_factory.mktemp("plan"), "adapter=full").trial(3, {})
+
+
+def test_adapters_of_a_trial_replace_those_that_are_there(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder, text in ((there / "best", "new"), (there / "newest", "newest"), (here / "best", "old")):
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(text)
+    (here / "best" / "left over").write_text("")
+    (there / "best.new").mkdir()
+    unpack(packed(there), here)
+    assert sorted(str(path.relative_to(here)) for path in here.rglob("*") if path.is_file()) == [
+        "best/weights", "newest/weights",
+    ]  # fmt: skip
+    assert (here / "best" / "weights").read_text() == "new"
+
+
+def test_faults_travel() -> None:
+    error = UserError([Fault("a.key", "is wrong", "the command line"), Fault("", "rule")])
+    found = pickle.loads(pickle.dumps(error))
+    assert found.faults == error.faults and str(found) == str(error)
+
+
+def test_an_error_that_cannot_travel_keeps_its_text() -> None:
+    class Local(Exception):
+        pass
+
+    assert repr(picklable(Local("of a test"))) == "RuntimeError('Local: of a test')"
+    error = ValueError("plain")
+    assert picklable(error) is error
+
+
+def test_snapshots_of_a_training_of_all_weights_stay_on_the_machine(
+    plan: TrialPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    kept = KeptSnapshots("study")
+    assert kept_here(plan) and kept.read(plan) is None
+    kept.write(plan, snapshot(4))
+    kept.write(plan, snapshot(8))
+    found = kept.read(plan)
+    assert found is not None and found.step == 8
+    assert KeptSnapshots("other").read(plan) is None and kept.read(replace(plan, number=4)) is None
+    kept.drop(plan)
+    assert kept.read(plan) is None and not list(tmp_path.rglob("*.safetensors*"))
+
+
+def test_a_snapshot_that_was_cut_off_is_not_taken_up(
+    plan: TrialPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    kept = KeptSnapshots("study")
+    kept.write(plan, Snapshot(snapshot(4).data[:20]))
+    assert kept.read(plan) is None
