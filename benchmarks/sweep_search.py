@@ -27,7 +27,15 @@ from sweep.track.faults import tracker_faults
 if TYPE_CHECKING:
     import torch
 
-    from sweep.engine.protocol import Engine, NextTrial, OnTrialEnd, OnTrialEval, OnTrialStep
+    from sweep.engine.protocol import (
+        Engine,
+        NextTrial,
+        OnTrialEnd,
+        OnTrialEval,
+        OnTrialSnapshot,
+        OnTrialStep,
+        no_snapshot,
+    )
     from sweep.records.trial import Outcome, Step, TrialPlan, TrialRecord, Verdict
     from sweep.study.session import Session
 
@@ -76,7 +84,14 @@ class Watched:
     engine: Engine
     watch: Watch
 
-    def run(self, next_trial: NextTrial, on_step: OnTrialStep, on_eval: OnTrialEval, on_end: OnTrialEnd) -> None:
+    def run(
+        self,
+        next_trial: NextTrial,
+        on_step: OnTrialStep,
+        on_eval: OnTrialEval,
+        on_end: OnTrialEnd,
+        on_snapshot: OnTrialSnapshot = no_snapshot,
+    ) -> None:
         timed = self.watch.timed
 
         def stepped(trial: TrialPlan, step: Step) -> Verdict:
@@ -103,6 +118,7 @@ class Watched:
             stepped,
             lambda trial, point: timed("eval", trial.number, lambda: on_eval(trial, point)),
             ended,
+            on_snapshot,
         )
 
 
