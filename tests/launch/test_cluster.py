@@ -50,6 +50,8 @@ def nodes() -> Iterator[Nodes]:
         pytest.MonkeyPatch.context() as patched,
     ):
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patched.setenv("RAY_TMPDIR", folder)
+        (Path(folder) / "ray").mkdir()
         patched.setenv("RAY_worker_niceness", "0")
         patched.setenv("RAY_worker_register_timeout_seconds", "600")
         head = {

@@ -13,6 +13,7 @@ import pytest
 from support import toys
 from support.teams import ThreadTeam
 from support.toys import ToyEngine
+from sweep.engine.protocol import no_snapshot
 from sweep.errors import Interrupted
 from sweep.launch.launcher import Search
 from sweep.launch.remote_engine import RemoteEngine
@@ -84,7 +85,7 @@ class Slow(ToyEngine):
     seconds: float = 0.01
     best_dir: Any = None
 
-    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any) -> None:
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = no_snapshot) -> None:
         def evaluated(plan: TrialPlan, point: EvalPoint) -> Verdict:
             on_snapshot(plan, Snapshot(b"state"))
             time.sleep(self.seconds)

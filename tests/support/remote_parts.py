@@ -10,6 +10,7 @@ from typing import Any
 
 from sweep.config.schema import Config
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.protocol import no_snapshot
 from sweep.errors import UserError
 from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache
@@ -79,7 +80,7 @@ class WritingEngine(ToyEngine):
     seconds: float = 0.02
     best_dir: Any = field(default=None)
 
-    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any) -> None:
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = no_snapshot) -> None:
         def evaluated(plan: TrialPlan, point: EvalPoint) -> Verdict:
             on_snapshot(plan, Snapshot(bytes(LARGE)))
             time.sleep(self.seconds)
