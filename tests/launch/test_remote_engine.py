@@ -60,7 +60,7 @@ class Study:
         if isinstance(outcome, Failed) and outcome.reason.retried and not self.stopped:
             self.plans.append(plan)
 
-    def saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
+    def saved(self, plan: TrialPlan, _snapshot: Snapshot) -> None:
         self.snapshots.append(plan.number)
 
     def run(self, team: ThreadTeam, *, limit: int | None = None, best: Path | None = None) -> list[str]:

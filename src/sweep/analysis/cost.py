@@ -55,9 +55,21 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerCost:
+    """The cost of the trainings on one worker: `runs` of them, on its `device`."""
+
+    worker: str
+    host: str
+    device: str
+    runs: int
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
 class Spending:
     """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
-    with their process. `engines` counts trials by what trained them, most first. `elapsed` is from
+    with their process. `workers` has an entry for each device that trained; it is empty where the
+    study's own process did. `engines` counts trials by what trained them, most first. `elapsed` is from
     the start of the first trial to the end of the last; `setting_up` is the seconds that went into
     neither training nor evaluating."""
 
@@ -75,6 +87,7 @@ class Spending:
     engines: Mapping[str, int]
     useful_seconds: float | None
     pruning: Pruning | None
+    workers: tuple[WorkerCost, ...] = ()
 
 
 def spending(facts: Facts) -> Spending | None:
@@ -101,11 +114,28 @@ def spending(facts: Facts) -> Spending | None:
         engines=_engines(facts),
         useful_seconds=_useful(facts),
         pruning=_pruning(facts),
+        workers=_workers(facts),
     )
 
 
+def _workers(facts: Facts) -> tuple[WorkerCost, ...]:
+    """Return the cost on each worker, in the order of their names."""
+    costs = [
+        *(trial.outcome.cost for trial in facts.trials), *(one.cost for one in facts.repeats),
+        *(cost for one in facts.finals for cost in one.costs),
+    ]  # fmt: skip
+    groups: dict[tuple[str, str, str], list[Cost]] = {}
+    for cost in costs:
+        for name in filter(None, cost.worker.split(", ")):
+            groups.setdefault((name, cost.host, cost.device), []).append(cost)
+    return tuple(WorkerCost(*key, len(group), total(group)) for key, group in sorted(groups.items()))
+
+
 def _lost(trial: TrialRecord) -> bool:
-    return isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.LOST
+    """Return whether a trial was lost with its cost; that of one that was lost on a worker is
+    known."""
+    lost = isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.LOST
+    return lost and not trial.outcome.cost.seconds
 
 
 def _parts(facts: Facts) -> tuple[Part, ...]:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,8 @@ _SMALL = 2**16  # bytes that travel within a message
 class Spec:
     """The config of a worker, and all that must be the same there as on the coordinator.
 
-    `config` holds no secrets. `models` are the fingerprints of the models that the search can
-    reach, by their config as JSON. `folder` and `path` are the working directory of the
-    coordinator and its `sys.path`. `make_engine` replaces the engine of the config.
+    `models` are the fingerprints of the models that the search can reach, by their config as JSON.
+    `make_engine` replaces the engine of the config.
     """
 
     config: Config
@@ -46,9 +45,7 @@ class Spec:
     code: str
     own_code: Mapping[str, str]
     python: str
-    folder: str
-    path: tuple[str, ...]
-    threads: int = 0  # 0: those that OMP_NUM_THREADS sets
+    threads: int = 1
     make_engine: MakeEngine | None = None
 
 
@@ -61,9 +58,18 @@ class Refusal:
 
 
 class Actor:
-    """A worker process. Ray calls its methods one after the other, in the main thread."""
+    """A worker process. Ray calls its methods one after the other, in the main thread.
 
-    def __init__(self) -> None:
+    `folder` and `path` are the working directory of the coordinator and its `sys.path`, which count
+    as far as they are there on this machine.
+    """
+
+    def __init__(self, folder: str, path: Sequence[str]) -> None:
+        from sweep.launch.code import extend_path
+
+        with suppress(OSError):
+            os.chdir(folder)
+        extend_path(path)
         self._worker: Worker | None = None
         self._scratch = Path(tempfile.gettempdir()) / f"{_FOLDER}{os.getpid()}"
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's
@@ -71,16 +77,13 @@ class Actor:
 
     def greet(self, spec: Spec, splits: Splits) -> Facts | Refusal:
         """Return the facts of the worker's device, or why the worker does not suit the study."""
-        from sweep.launch.code import extend_path
-
-        with suppress(OSError):
-            os.chdir(spec.folder)
-        extend_path(spec.path)
         if reasons := _unlike(spec):
             return Refusal(socket.gethostname(), tuple(reasons))
         return self._facts(spec, splits)
 
     def _facts(self, spec: Spec, splits: Splits) -> Facts | Refusal:
+        os.environ["OMP_NUM_THREADS"] = str(spec.threads)  # Ray sets it to the cores of the actor
+
         import torch
 
         from sweep.engine.numerics import tell_libraries
@@ -90,8 +93,7 @@ class Actor:
         from sweep.launch.workspace import Workspace, facts_of
 
         tell_libraries()
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
+        torch.set_num_threads(spec.threads)
         _clear_scratch()
         worker = Worker(Workspace(spec.config, splits, self._scratch), put=_put)
         if spec.make_engine is not None:

@@ -27,13 +27,14 @@ class Search:
     `best_dir` gives the folder of a trial's best adapter, or None; `leads` says whether a trial
     with this outcome is the best so far, so that its adapter is kept. `stopping` says whether the
     user stopped the study. `points` is the number of trials that are still wanted; None where
-    that is not known.
+    that is not known. `study` is the id of the study's run directory.
     """
 
     best_dir: Callable[[TrialPlan], Path | None]
     leads: Callable[[TrialPlan, Outcome], bool]
     stopping: Callable[[], bool]
     points: int | None = None
+    study: str = ""
 
 
 class Hosted(Protocol):

@@ -90,7 +90,9 @@ Message = Asks | Stepped | Evaluated | Saved | Ended | Files | Called | Warned |
 
 @dataclass(frozen=True, slots=True)
 class RunEngine:
-    """Run an engine until it has no trial left."""
+    """Run an engine until it has no trial left. `study` is the id of the study's run directory."""
+
+    study: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from sweep.launch.code import PACKAGE, stage
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
+# A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
+_OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -78,9 +80,9 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    with tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True) as folder, _silenced():
         try:
-            with _without_secrets(), _unnamed_command():
+            with _without_secrets():
                 if config.launcher.name == "local":
                     _start(config, Path(folder))
                 else:
@@ -104,11 +106,12 @@ def _start(config: Config, folder: Path) -> None:
     if gpus and workers > gpus:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
-    ray.init(
-        address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR, object_store_memory=_STORE, runtime_env={"env_vars": _variables(str(PACKAGE.parent))},
-        _node_ip_address=_LOOPBACK, _temp_dir=str(folder),
-    )  # fmt: skip
+    paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
+    with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS):
+        ray.init(
+            address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
+            logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK, _temp_dir=str(folder),
+        )  # fmt: skip
 
 
 def _gpus(config: Config) -> int:
@@ -135,13 +138,14 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     code = folder / "code"
     code.mkdir()
     stage(code, own)
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     options: dict[str, Any] = {}
     if config.launcher.node_ip_address is not None:
         options["_node_ip_address"] = config.launcher.node_ip_address
     try:
         ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR,
-            runtime_env={"working_dir": str(code), "env_vars": _variables()}, **options,
+            runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
         )  # fmt: skip
     except Exception as error:
         raise UserError.of("launcher.address", f"is {address}, {_why(error)}") from None
@@ -172,14 +176,6 @@ def _in_one_line(text: str) -> str:
     return " ".join(text.split())[:400]
 
 
-def _variables(path: str = "") -> dict[str, str]:
-    """Return the environment variables of workers, beside those of their machine."""
-    found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    if path:
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
-    return found
-
-
 def _sent(config: Config) -> Any:
     """Return what is sent of a config: all but the passwords of the storage and the trackers."""
     known = shown(config)
@@ -196,21 +192,41 @@ def _received(state: Any) -> Config:
 def _without_secrets() -> Iterator[None]:
     """Take keys and passwords out of the environment that Ray's processes inherit, while they are
     started; those of the hub, by which workers read models, stay."""
-    hidden = {name: os.environ.pop(name) for name in secret_names(os.environ) if name not in _OF_HUB}
-    try:
+    with _environment(**{name: None for name in secret_names(os.environ) if name not in _OF_HUB}):
         yield
-    finally:
-        os.environ.update(hidden)
 
 
 @contextmanager
-def _unnamed_command() -> Iterator[None]:
-    """Keep the command line, which may hold a password, out of Ray's list of jobs."""
-    from ray._private import utils
-
-    usual = utils.get_entrypoint_name
-    utils.get_entrypoint_name = lambda: "sweep"
+def _environment(**values: str | None) -> Iterator[None]:
+    """Set variables of the environment within the context, and take out those that are None."""
+    before = {name: os.environ.get(name) for name in values}
+    _set_variables(values)
     try:
         yield
     finally:
-        utils.get_entrypoint_name = usual
+        _set_variables(before)
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep the command line, which may hold a password, out of Ray's list of jobs, and messages of
+    Ray's processes out of this one's output: what they report is told in other words."""
+    from ray._private import utils, worker
+
+    names = ((utils, "get_entrypoint_name", lambda: "sweep"), (worker, "print_to_stdstream", lambda *_, **__: None))
+    usual = [(module, name, getattr(module, name)) for module, name, _ in names]
+    for module, name, other in names:
+        setattr(module, name, other)
+    try:
+        yield
+    finally:
+        for module, name, former in usual:
+            setattr(module, name, former)

@@ -3,14 +3,16 @@ them."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from sweep.data.splits import Splits
-from sweep.errors import Fault, UserError, first_line
+from sweep.errors import Fault, UserError, first_line, shortened
 from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote
 from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
@@ -19,9 +21,15 @@ from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Sever
 
 _LOOK = 1.0  # seconds between two looks at the nodes
 _CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
-_COMING = 60.0  # seconds in which a worker that was placed is expected to be there
+_COMING = 60.0  # seconds in which the process of a worker that was placed is expected to run
 _LOSSES = 3  # in a row, without a word from the worker, until its place is given up
 _REST = 120.0  # seconds until a node whose worker was told to end is given another
+
+# Parts of Ray's messages on an actor that died.
+_SIGNS = {
+    "node has died": "its node is gone", "out-of-memory": "its memory ran out", "OOM": "its memory ran out",
+    "worker process has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
+}  # fmt: skip
 
 Place = tuple[str, int]  # the id of a node, and a number
 
@@ -65,6 +73,7 @@ class _Seat:
     host: str
     since: float
     member: Member | None = None
+    started: bool = False  # its process runs
 
 
 @dataclass(slots=True)
@@ -87,6 +96,7 @@ class RayTeam:
     _of: dict[Member, _Seat] = field(default_factory=dict)
     _pending: dict[Any, _Seat] = field(default_factory=dict)  # by the reference to what comes
     _snapshots: dict[Any, tuple[_Seat, Saved]] = field(default_factory=dict)  # by the reference to their bytes
+    _starting: dict[Any, _Seat] = field(default_factory=dict)  # likewise, until its process runs
     _files: dict[Any, tuple[_Seat, Batch]] = field(default_factory=dict)  # likewise
     _closed: dict[Place, float] = field(default_factory=dict)  # places without a worker, until when
     _losses: dict[Place, int] = field(default_factory=dict)
@@ -99,10 +109,11 @@ class RayTeam:
 
     @property
     def expected(self) -> int:
-        """Return the number of workers that are there or were placed a short time ago."""
+        """Return the number of workers that are there or about to be there: their process runs, or
+        they were placed a short time ago."""
         now = time.monotonic()
-        coming = [seat for seat in self._seats.values() if seat.member is None and now - seat.since < _COMING]
-        return len(self.members) + len(coming)
+        coming = [seat for seat in self._seats.values() if seat.started or now - seat.since < _COMING]
+        return len(self.members) + sum(seat.member is None for seat in coming)
 
     def send(self, member: Member, reply: Reply) -> None:
         seat = self._of.get(member)
@@ -117,7 +128,7 @@ class RayTeam:
 
         self._look()
         if not self._ready:
-            waited = [*self._pending, *self._snapshots, *self._files]
+            waited = [*self._pending, *self._starting, *self._snapshots, *self._files]
             if waited:
                 first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
                 found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if first else ([], [])
@@ -184,9 +195,9 @@ class RayTeam:
         actor: Any = ray.remote(Actor).options(
             num_cpus=self.shape.cores(node), num_gpus=int(self.shape.gpu), max_restarts=0, max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
-        ).remote()  # fmt: skip
+        ).remote(str(Path.cwd()), tuple(sys.path))  # fmt: skip
         seat = self._seats[place] = _Seat(actor, place, node.host, time.monotonic())
+        self._starting[actor.__ray_ready__.remote()] = seat
         self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = seat
 
     def _arrived(self, reference: Any) -> None:
@@ -199,6 +210,9 @@ class RayTeam:
             return
         if reference in self._files:
             self._bring_files(reference)
+            return
+        if reference in self._starting:  # a failure shows in the greeting too
+            self._starting.pop(reference).started = True
             return
         if (seat := self._pending.pop(reference, None)) is None:
             return
@@ -305,7 +319,8 @@ class RayTeam:
     def _check_alone(self) -> None:
         """Raise UserError where no worker has been there for too long, or none can come."""
         now = time.monotonic()
-        if self.members or now - self._head_seen > _LOOK * 5:
+        starting = any(seat.started for seat in self._seats.values())
+        if self.members or starting or now - self._head_seen > _LOOK * 5:
             self._alone_since = now
             return
         if self._ready:
@@ -331,11 +346,8 @@ class RayTeam:
 def _why(error: Exception) -> str:
     """Return why an actor is gone, in a few words."""
     text = " ".join(str(error).split())
-    for sign, why in (
-        ("node", "its node is gone"),
-        ("SIGKILL", "its process was killed"),
-        ("OOM", "its memory ran out"),
-    ):
+    for sign, why in _SIGNS.items():
         if sign in text:
             return why
-    return type(error).__name__
+    last = str(error).strip().splitlines()[-1:] or [""]
+    return f"its process ended: {shortened(last[0].strip(), 200)}"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.config.schema import Config
@@ -173,5 +171,5 @@ def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
     return Spec(
         config=plan.config,
         models=models, versions=versions(), code=code_fingerprint(), own_code=own_code(names), python=python(),
-        folder=str(Path.cwd()), path=tuple(sys.path), make_engine=make_engine,
+        make_engine=make_engine,
     )  # fmt: skip

@@ -143,7 +143,7 @@ class _Run:
             if self.to_wake and not hand.works and not hand.member.leaving:
                 self.to_wake -= 1
                 hand.works, hand.load = True, Load()
-                self.engine.team.send(hand.member, Reply(order=RunEngine()))
+                self.engine.team.send(hand.member, Reply(order=RunEngine(self.engine.search.study)))
 
     def _heard(self, hand: _Hand, messages: tuple[Message, ...]) -> None:
         answer: Any = None
@@ -177,7 +177,8 @@ class _Run:
         if trial is None:  # a step that came after the trial's end
             return
         trial.seconds = step.seconds
-        hand.load.stepped()
+        if step.step:  # a step 0 only asks for a verdict
+            hand.load.stepped()
         if (verdict := self.on_step(trial.plan, step)) is not Verdict.CONTINUE:
             hand.verdicts[key] = verdict
 
@@ -251,10 +252,10 @@ class _Run:
         if hand is None:
             return
         self.engine.say(f"the worker on {member.facts.host} died: {why}")
-        for key in list(hand.trials):
-            trial = hand.trials[key]
-            message = f"its worker on {member.facts.host} died: {why}"
-            self._end(hand, key, trial.outcome or self._unfinished(member, trial, FailureReason.LOST, message))
+        message, together = f"its worker on {member.facts.host} died: {why}", len(hand.trials)
+        for key, trial in list(hand.trials.items()):
+            lost = replace(self._unfinished(member, trial, FailureReason.LOST, message), together=together)
+            self._end(hand, key, trial.outcome or lost)
 
     def _end_severed(self) -> None:
         for hand in self.hands.values():

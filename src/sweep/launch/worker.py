@@ -9,7 +9,7 @@ import shutil
 import tarfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -18,6 +18,7 @@ from typing import Any
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import first_line
+from sweep.launch.kept_snapshots import KeptSnapshots, kept_here
 from sweep.launch.messages import (
     Answer,
     Batch,
@@ -60,6 +61,7 @@ class Worker:
     make_engine: MakeEngine = Workspace.engine
     port: Port = field(default_factory=Port)
     ending: str = ""  # why the worker was told to end
+    _kept: KeptSnapshots = KeptSnapshots("")
     _hosted: Any = None
 
     def start(self) -> None:
@@ -94,7 +96,8 @@ class Worker:
 
     def _done(self, order: Order) -> Any:
         match order:
-            case RunEngine():
+            case RunEngine(study=study):
+                self._kept = KeptSnapshots(study)
                 return self._run()
             case Answer(question=question, args=args, kwargs=kwargs):
                 return question(self.workspace, *args, **kwargs)
@@ -111,9 +114,15 @@ class Worker:
         self.port.leaving = bool(self.ending)
         engine = self.make_engine(self.workspace, self._best_dir)
         try:
-            engine.run(self.port.next_trial, self._step, self._evaluated, self._ended, self._saved)
+            engine.run(self._next, self._step, self._evaluated, self._ended, self._saved)
         finally:
             shutil.rmtree(self._folders, ignore_errors=True)
+
+    def _next(self) -> TrialPlan | None:
+        plan: TrialPlan | None = self.port.next_trial()
+        if plan is not None and plan.snapshot is None and kept_here(plan):
+            return replace(plan, snapshot=self._kept.read(plan))
+        return plan
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         self.port.tell(Stepped(key_of(plan), step))
@@ -124,13 +133,18 @@ class Worker:
         return self.port.verdict(key_of(plan)) if verdict is Verdict.CONTINUE else verdict
 
     def _saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
-        self.port.tell(Saved(key_of(plan), self.put(snapshot.data)))
+        if kept_here(plan):
+            self._kept.write(plan, snapshot)
+        else:
+            self.port.tell(Saved(key_of(plan), self.put(snapshot.data)))
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         key, folder = key_of(plan), self._folder(key_of(plan))
         if self.port.ask(Ended(key, self._explained(outcome))):
             self.port.ask(Files(key, self.put(packed(folder))))
         shutil.rmtree(folder, ignore_errors=True)
+        if kept_here(plan) and not (isinstance(outcome, Failed) and outcome.reason.retried):
+            self._kept.drop(plan)
 
     def _explained(self, outcome: Outcome) -> Outcome:
         """Return the outcome; one of a trial that ends with its worker says so."""

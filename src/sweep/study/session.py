@@ -50,7 +50,9 @@ class Session:
     def engine(self, points: int | None = None) -> Engine:
         """Return a new engine, wherever it runs. `points` is the number of trials that it is going
         to be given, where that is known."""
-        return self.launcher.engine(Search(self._best_dir, self._leads, lambda: self.stop.raised, points))
+        return self.launcher.engine(
+            Search(self._best_dir, self._leads, lambda: self.stop.raised, points, self.store.identity())
+        )
 
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
         """Make an object where trials are trained (`Launcher.hosted`)."""
