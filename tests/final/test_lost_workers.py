@@ -17,7 +17,7 @@ from support.finals import assert_same
 from support.program import final
 from support.program import run as program
 from support.tiny import tiny_bert
-from sweep.data.splits import LockedRows, Splits
+from sweep.data.splits import LockedRows, Rows, Splits
 from sweep.final import local_model
 from sweep.launch import start
 from sweep.launch.inline import Inline
@@ -61,6 +61,8 @@ def without_test(splits: Splits) -> Splits:
 class _Elsewhere:
     owner: Elsewhere
     made: Any
+    host: str = "host"
+    worker: str = "host/0"
 
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         self.owner.heard(method)
@@ -74,6 +76,7 @@ class _Elsewhere:
 class _Callbacks:
     owner: Elsewhere
     heard: Any
+    leaving: bool = False
 
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any) -> Any:
@@ -158,7 +161,13 @@ def test_a_training_that_loses_every_worker_is_given_up(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[int] = []
-    monkeypatch.setattr(LockedRows, "open", lambda self: opened.append(len(self)))
+    usual = LockedRows.open
+
+    def open_(self: LockedRows) -> Rows:
+        opened.append(len(self))
+        return usual(self)
+
+    monkeypatch.setattr(LockedRows, "open", open_)
     options = ("+experiment=quickstart", "adapter=head", "dataset.max_train_samples=24", "dataset.max_eval_samples=16")
     assert run(tmp_path, {"step": tuple(range(1, 99))}, *options) == 2
     assert "one worker after the other was lost in the same training" in capsys.readouterr().err

@@ -35,13 +35,12 @@ class FinalModel:
 
     @property
     def host(self) -> str:
-        """Return the name of its machine."""
-        found: str = self.hosted.call("host")
-        return found
+        """Return the name of its machine; empty in this process."""
+        return self.hosted.host
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
         found: TrainingEnd = self.hosted.call("train", training, callbacks=listener)
-        return found
+        return found.on(self.hosted.host, self.hosted.worker)
 
     def validation(self) -> Predictions:
         found: Predictions = self.hosted.call("validation")

@@ -5,11 +5,10 @@ Everything that goes in or comes out is a plain value that can be pickled.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +55,11 @@ class TrainingEnd:
 
     cost: Cost
     outcome: Outcome | None
+
+    def on(self, host: str, worker: str) -> TrainingEnd:
+        """Return the end with the machine and worker in its costs."""
+        cost = replace(self.cost, host=host, worker=worker)
+        return TrainingEnd(cost, self.outcome and replace(self.outcome, cost=cost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,6 @@ class LocalModel:
             )  # fmt: skip
         self._result = result
         return TrainingEnd(result.cost, result.failed if refit else result.outcome)
-
-    def host(self) -> str:
-        """Return the name of this machine."""
-        return socket.gethostname()
 
     def validation(self) -> Predictions:
         """Return the predictions for the validation rows."""

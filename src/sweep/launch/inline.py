@@ -24,6 +24,8 @@ class Here:
     """An object of this process."""
 
     made: Any
+    host: str = ""
+    worker: str = ""
 
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         return getattr(self.made, method)(*args, *(() if callbacks is None else (callbacks,)))

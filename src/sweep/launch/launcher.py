@@ -40,6 +40,14 @@ class Search:
 class Hosted(Protocol):
     """An object that lives where trials are trained."""
 
+    @property
+    def host(self) -> str:
+        """Return the name of its machine; empty in this process."""
+
+    @property
+    def worker(self) -> str:
+        """Return the name of its worker; empty in this process."""
+
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         """Return the result of a method of the object.
 

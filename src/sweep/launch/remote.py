@@ -121,6 +121,14 @@ class _There:
     member: Member
     lost: bool = False
 
+    @property
+    def host(self) -> str:
+        return self.member.facts.host
+
+    @property
+    def worker(self) -> str:
+        return self.member.name
+
     def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
         try:
             return self.remote._ordered(self.member, Call(method, args, callbacks is not None), callbacks)
