@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.faults.invariants import broken
-from support.faults.kills import Kill, ended_trainings, too_often
+from support.faults.kills import Kill, ended_trainings, planned, too_often
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK, Started, Starter
-from support.faults.servers import NoServers, Servers
+from support.faults.servers import NO_TOKEN, NoServers, Servers
+from support.faults.study import Study
 
 _HANG = 240.0  # seconds after which a start, or the end after SIGTERM, counts as hanging
 _POLL = 0.002
@@ -73,7 +74,11 @@ class Series:
 
     def _start(self) -> Started:
         own = ("SWEEP_CACHE", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "MPLCONFIGDIR")
-        environment = {MARK: self._family.mark, **{name: str(self.folder / "own" / name.lower()) for name in own}}
+        environment = {
+            MARK: self._family.mark,
+            **NO_TOKEN,
+            **{name: str(self.folder / "own" / name.lower()) for name in own},
+        }
         for name in own:
             Path(environment[name]).mkdir(parents=True, exist_ok=True)
         arguments = [*self.arguments, *self.servers.arguments]
@@ -96,10 +101,15 @@ class Series:
             self.faults.append(f"hangs: no end within {_HANG:g} s; last lines: {self._tail()}")
             self._family.left_over(within=0)
             code = started.wait(10)
-        elif code not in (0, _STOPPED, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+        elif code not in (0, _STOPPED, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT) and not self._cut_off(code):
             self.faults.append(f"ended with code {code}; last lines: {self._tail()}")
         self._say(f"ended with code {code}")
         return code
+
+    def _cut_off(self, code: int) -> bool:
+        """Return whether Ray ended the program because its head, or its own node, was gone."""
+        ray = any(one.startswith("launcher=") for one in (*self.arguments, *self.servers.arguments))
+        return ray and code == 1 and "Traceback" not in self._tail()
 
     def _moment(self, started: Started, kill: Kill, began: float) -> bool:
         """Wait for the moment of a kill. Return False if the program ended before it."""
@@ -163,3 +173,24 @@ def _parts(run: Path) -> list[str]:
         *(f"trial {name}: {count} rows" for name, count in rows.items()),
         *marks,
     ]
+
+
+def killed(
+    study: Study,
+    folder: Path,
+    *,
+    model: Path,
+    starter: Starter,
+    whole: Path,
+    seed: int,
+    count: int,
+    targets: Sequence[Kind],
+    servers: Servers | None = None,
+) -> Series:
+    """Return the series of a study that was killed `count` times, has ended, and was compared with
+    the uninterrupted run directory `whole`."""
+    folder.mkdir(exist_ok=True)
+    series = Series(study.arguments(model, folder), folder, starter, seed, servers or NoServers())
+    series.run(planned(study, targets, seed=seed, count=count))
+    series.compare(whole)
+    return series
