@@ -143,8 +143,7 @@ class _Loop:
             self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), events)
         )
         self._run(stopped, plan, run, events)
-        before = f"goes on after step {snapshot.step}" if snapshot else "begins anew after a stop"
-        self.session.view.begin(plan, _title(plan), before=before)
+        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
         return replace(plan, snapshot=snapshot)
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:

@@ -70,18 +70,21 @@ class View:
             self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
         self._refresh()
 
-    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, before: str = "") -> None:
+    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, since: int | None = None) -> None:
         """Show a training that begins, or goes on.
 
-        `again` is the number of a stopped trial whose point this trial retries; `before` says how
-        a stopped trial goes on.
+        `again` is the number of a stopped trial whose point this trial retries; `since` is the step
+        after which a stopped training goes on, 0 where it begins anew.
         """
         if self._began is None:
             self._began, self._at_first = time.monotonic(), self._done
         self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
         values = ", ".join(_setting(trial, key) for key in trial.params)
         self._heading = title
-        if again is not None:
+        before = ""
+        if since is not None:
+            before = f"goes on after step {since}" if since else "begins anew after a stop"
+        elif again is not None:
             before = f"trial {again} was stopped, and its point is tried again"
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")
         self._last_line = time.monotonic()
