@@ -64,7 +64,7 @@ def test_a_snapshot_that_was_missed_is_due_later(now: list[float]) -> None:
 
 def test_none_is_due_without_snapshots(now: list[float]) -> None:
     stopped = SnapshotTimer(0.0, at=0.0)
-    stopped.stop()
+    stopped.stop("the optimizer cannot be saved")
     now[0] = 1e9
     for timer in (never(), stopped):
         assert not timer.due((8, 1))

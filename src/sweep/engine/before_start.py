@@ -56,6 +56,6 @@ def _cost(state: TrialState, saved: dict[str, Any], device: torch.device) -> Cos
         device,
         engine=saved[ENGINE],
         train_seconds=state.clock.training(),
-        flops=saved.get("flops", 0.0),
+        flops=saved["flops"],
         train_loss=state.mean_loss(),
     )

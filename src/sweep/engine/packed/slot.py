@@ -20,7 +20,7 @@ from sweep.engine.packed.batch import Row
 from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.table import Table
-from sweep.engine.snapshot import ENGINE
+from sweep.engine.snapshot import ENGINE, made_by
 from sweep.engine.trial_state import TrialState
 from sweep.model.account import unwrapped
 from sweep.model.state import restore, trainable_weights
@@ -32,8 +32,7 @@ class Slot:
     """One trial of a pack.
 
     `sample` returns rows of the trial and the logits of its own model for them, by which a
-    `PackedModel` is compared. `flops_ahead` are the floating-point operations before the first
-    step. `resources` are closed with the slot.
+    `PackedModel` is compared. `resources` are closed with the slot.
     """
 
     plan: TrialPlan
@@ -47,7 +46,6 @@ class Slot:
     clock: SharedClock
     resources: ExitStack
     sample: Callable[[], tuple[list[Row], Tensor]]
-    flops_ahead: float = 0.0
     pending: list[list[int]] = field(default_factory=list)  # batches left of the present optimizer step
     epoch: float = 0.0  # at the end of that step
     items: int = 0  # labels in that step
@@ -143,9 +141,9 @@ class Slot:
 
     @property
     def flops(self) -> float:
-        """Return the floating-point operations so far."""
+        """Return the floating-point operations of all steps so far."""
         weights = unwrapped(self.adapters.model).num_parameters(exclude_embeddings=True)
-        return 6.0 * weights * self.tokens + self.flops_ahead
+        return 6.0 * weights * self.tokens
 
     def ask(self, *, unheard: float) -> None:
         """Ask the study whether the trial goes on, where it has given no verdict for so many
@@ -179,6 +177,7 @@ class Slot:
         the gradients are kept, and the number of batches left."""
         return {
             ENGINE: "packed",
+            "made_by": made_by(self.settings),
             "weights": dict(trainable_weights(self.adapters.model)),
             "best": self.best.state_dict(),
             "steps": self.steps.state_dict(),
@@ -186,7 +185,6 @@ class Slot:
             "left": len(self.pending),
             "batches": self.batches,
             "tokens": self.tokens,
-            "flops_ahead": self.flops_ahead,
             "flops": self.flops,
         }
 
@@ -199,7 +197,7 @@ class Slot:
         self.state.load_state_dict(state["trial"])
         for weight, gradient in zip(self.steps.weights, state["gradients"], strict=True):
             weight.grad = gradient
-        self.batches, self.tokens, self.flops_ahead = state["batches"], state["tokens"], state["flops_ahead"]
+        self.batches, self.tokens = state["batches"], state["tokens"]
         self._upcoming = self.steps.batches(self.state.step)
         if left := state["left"]:
             self._begin_step()

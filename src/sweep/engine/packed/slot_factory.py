@@ -26,11 +26,11 @@ from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
 from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
-from sweep.engine.snapshot import opened
+from sweep.engine.snapshot import opened, suited
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
-from sweep.model.state import trained_parameters
+from sweep.model.state import trainable_weights, trained_parameters
 from sweep.records.trial import TrialPlan
 
 _SAMPLE = 8  # rows, at most, by which a pack is compared with the model's own forward pass
@@ -76,10 +76,10 @@ class SlotFactory:
                 report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
                 report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot),
             )  # fmt: skip
-            resumed, flops_ahead = opened(plan, base_models.device, "packed"), 0.0
+            resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
             if resumed is None:
                 with suppress(Stopped):
-                    flops_ahead = set_first_weights(
+                    state.flops_ahead = set_first_weights(
                         model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
                     )
             arguments = training_arguments(settings, base_models.device, self.folder)
@@ -93,9 +93,7 @@ class SlotFactory:
                 )
             state.on_train_begin()
             sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
-            slot = Slot(
-                plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, flops_ahead
-            )
+            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample)
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)
