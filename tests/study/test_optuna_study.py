@@ -78,16 +78,27 @@ def test_a_retried_point_is_asked_for_next_with_its_place(tmp_path: Path) -> Non
         assert (same, again.number, study.place(again.number)) == (params, 2, 0)
 
 
-def test_a_point_that_was_lost_three_times_without_getting_further_is_given_up(tmp_path: Path) -> None:
+def test_a_trial_that_is_lost_three_times_at_one_step_is_given_up(tmp_path: Path) -> None:
     with opened(tmp_path, *PLAIN) as study:
         trial, _ = study.ask()
-        assert [study.lost(trial, 10, together=1) for _ in range(3)] == [False, False, True]
+        assert [study.lost(trial, step, together=1) for step in (5, 10, 10)] == [False] * 3
+    with opened(tmp_path, *PLAIN) as again:
+        ((trial, _),) = again.left_running()
+        assert again.lost(trial, 10, together=1)
 
 
-def test_a_loss_beside_other_trials_counts_in_part(tmp_path: Path) -> None:
+def test_losses_together_share_the_blame(tmp_path: Path) -> None:
     with opened(tmp_path, *PLAIN) as study:
         trial, _ = study.ask()
-        assert [study.lost(trial, 10, together=2) for _ in range(6)] == [False] * 5 + [True]
+        assert [study.lost(trial, 5, together=3) for _ in range(9)] == [False] * 8 + [True]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_losses_of_an_earlier_version_count_where_the_trial_was_alone(tmp_path: Path, alone: bool) -> None:
+    with opened(tmp_path, *PLAIN) as study:
+        for _ in range(2):
+            study.tell(study.ask()[0], lost(alone=alone))
+        assert study.lost(study.ask()[0], 5, together=1) is alone
 
 
 def test_trials_of_a_killed_process_are_found_running(tmp_path: Path) -> None:
