@@ -1,5 +1,5 @@
-"""The limits that end a search before it has all its trials: a budget that is used up, and failures
-in a row."""
+"""The limits that end a search before it has all its trials: a budget that is used up, and
+failures in a row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Limits:
         return cls(Budget.open(config.budget, store, started), FailuresInARow(config.max_failures_in_a_row))
 
     def allow(self, *, begun: bool) -> bool:
-        """Return whether one more trial may run: a new one, or one that has `begun` and goes on."""
+        """Return whether one more trial may run: a new one, or one that was `begun` before."""
         budget = self.budget
         return not self.failures.reached and not (budget.time_is_up if begun else budget.used_up)
 
