@@ -278,7 +278,7 @@ class LauncherConfig(Section):
 
 
 class BudgetConfig(Section):
-    """What the search of a study may use up, over all its runs; null is no limit.
+    """The most that the search of a study may use up, over all its runs; null is no limit.
 
     Fresh seeds, the retraining, the refit and the test reading come after the search, and are in
     no budget.

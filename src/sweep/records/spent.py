@@ -1,4 +1,4 @@
-"""What the searches of a study have used up, in `budget.json`."""
+"""The amounts that the searches of a study have used up, in `budget.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME = "budget.json"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was used up over all runs of a study: wall-clock seconds of its searches, seconds of
+    """The amounts used up over all runs of a study: wall-clock seconds of its searches, seconds of
     all devices that its trials trained on, and the number of trials that started."""
 
     seconds: float = 0.0
@@ -52,7 +52,7 @@ def limited(budget: BudgetConfig, spent: Spent) -> tuple[Limited, ...]:
 
 
 def amount_text(amount: float) -> str:
-    """Return an amount of a budget with at most two digits after the point, and more below a hundredth."""
+    """Return an amount with at most two digits after the point, and more below a hundredth."""
     return f"{amount:.2g}" if 0 < amount < 0.01 else f"{amount:,.2f}".rstrip("0").rstrip(".")
 
 
@@ -60,8 +60,7 @@ _SPENT = TypeAdapter(Spent)
 
 
 def read_spent(root: Path) -> Spent | None:
-    """Return what the run directory `root` has noted; None where there is no such note, or where it
-    is damaged."""
+    """Return the note in the run directory `root`; None where there is none or it is damaged."""
     path = root / _NAME
     try:
         return _SPENT.validate_json(path.read_bytes())

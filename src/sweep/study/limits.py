@@ -1,5 +1,5 @@
-"""What ends a search before it has all its trials: a budget that is used up, or failures in a
-row."""
+"""The limits that end a search before it has all its trials: a budget that is used up, and
+failures in a row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Limits:
         return cls(Budget.open(config.budget, store, started), FailuresInARow(config.max_failures_in_a_row))
 
     def allow(self, *, begun: bool) -> bool:
-        """Return whether one more trial may run: a new one, or one that was `begun` and goes on."""
+        """Return whether one more trial may run: a new one, or one that was `begun` before."""
         budget = self.budget
         return not self.failures.reached and not (budget.time_is_up if begun else budget.used_up)
 
@@ -56,10 +56,10 @@ class Limits:
             self.budget.note()
 
     def conclude(self, say: Callable[[str], None], *, completed: bool) -> None:
-        """Tell the user what was used up of the budget, and where nothing is left. `completed` says
-        that the study has a completed trial.
+        """Tell the user what was used up of the budget, and where nothing is left.
 
-        Raises UserError where failures in a row stopped the study.
+        `completed` says that the study has a completed trial. Raises UserError where failures in a
+        row stopped the study.
         """
         if self.failures.reached:
             raise self.failures.error()

@@ -62,8 +62,8 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
     """Write everything that this thread writes within the context in one transaction.
 
     Optuna commits after each value of a trial; a process that is killed between two commits leaves
-    half a trial. A storage in memory needs no transaction. Raises StorageInternalError: then either
-    nothing was written or, if the answer to the commit was lost, everything may have been.
+    half a trial. A storage in memory needs no transaction. Raises StorageInternalError: nothing
+    was written or, where the answer to the commit was lost, everything may have been.
     """
     if not isinstance(storage, RDBStorage):
         yield
