@@ -41,8 +41,9 @@ def assert_same(one: Path, other: Path) -> None:
         ours, theirs = (folder / "run" / "final" / name for folder in (one, other))
         assert ours.exists() == theirs.exists()
         assert not ours.exists() or ours.read_bytes() == theirs.read_bytes(), name
-    ours, theirs = (_weights(folder) for folder in (one, other))
-    assert ours.keys() == theirs.keys() and all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
+    weights, others = _weights(one), _weights(other)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weight, others[name]) for name, weight in weights.items())
     assert repeats(one) == repeats(other)
     assert not (one / "run" / FOLDER).exists()
     assert not list((one / "run").glob("snapshots/*")) and not list((one / "run").rglob("*.tmp"))
