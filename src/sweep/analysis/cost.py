@@ -69,9 +69,9 @@ class WorkerCost:
 class Spending:
     """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
     with their process. `workers` has an entry for each device that trained; it is empty where the
-    study's own process did. `engines` counts trials by what trained them, most first. `elapsed` is from
-    the start of the first trial to the end of the last; `setting_up` is the seconds that went into
-    neither training nor evaluating."""
+    study's own process did. `engines` counts trials by what trained them, most first. `elapsed` is
+    from the start of the first trial to the end of the last; `setting_up` is the seconds that went
+    into neither training nor evaluating."""
 
     runs: int
     fresh_seeds: int

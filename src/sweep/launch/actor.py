@@ -60,7 +60,7 @@ class Refusal:
 class Actor:
     """A worker process. Ray calls its methods one after the other, in the main thread.
 
-    `folder` and `path` are the working directory of the coordinator and its `sys.path`, which count
+    `folder` and `path` are the working directory of the coordinator and its `sys.path`. They count
     as far as they are there on this machine.
     """
 

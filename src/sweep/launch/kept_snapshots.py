@@ -1,5 +1,7 @@
-"""Snapshots of trainings of all weights (`study.snapshots=always`): they are several times as large
-as the model, and stay on the disk of the worker that took them."""
+"""Snapshots of trainings of all weights (`study.snapshots=always`).
+
+They are several times as large as the model, and stay on the disk of the worker that took them.
+"""
 
 from __future__ import annotations
 

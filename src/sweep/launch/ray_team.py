@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -257,10 +258,15 @@ class RayTeam:
         elif isinstance(found, Refusal):
             self._refuse(seat, found.reasons)
         else:
-            seat.member = Member(f"{seat.host}/{seat.place[1]}", found)
+            seat.member = Member(self._name(seat.host), found)
             self.members.append(seat.member)
             self._of[seat.member] = seat
             self._ready.append(Joined(seat.member))
+
+    def _name(self, host: str) -> str:
+        """Return a name that no other worker has: several nodes may be on one host."""
+        used = {member.name for member in self.members}
+        return next(name for number in count() if (name := f"{host}/{number}") not in used)
 
     def _heard(self, seat: _Seat, batch: Batch) -> None:
         """Pass on a batch. Bytes that are not in it are fetched beside it: snapshots come before

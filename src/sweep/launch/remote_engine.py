@@ -213,7 +213,7 @@ class _Run:
         """End a trial, unless the files of its adapters are wanted first. Return whether they
         are."""
         trial, search = hand.trials[key], self.engine.search
-        trial.outcome = self._placed(hand.member, outcome)
+        trial.outcome = self._placed(hand.member, self._handed_back(hand, outcome))
         wanted = isinstance(outcome, Completed) and search.best_dir(trial.plan) is not None
         if wanted and search.leads(trial.plan, trial.outcome):
             return True
@@ -233,6 +233,14 @@ class _Run:
         hand.load.ended()
         self.to_wake, self.dry = max(self.to_wake, 1), False
         self.on_end(trial.plan, outcome)
+
+    def _handed_back(self, hand: _Hand, outcome: Outcome) -> Outcome:
+        """Return the outcome; a trial that only its worker's end has interrupted is lost, so that it
+        goes on elsewhere."""
+        match outcome:
+            case Failed(reason=FailureReason.INTERRUPTED) if hand.member.leaving and not self._stops():
+                return replace(outcome, reason=FailureReason.LOST)
+        return outcome
 
     def _placed(self, member: Member, outcome: Outcome) -> Outcome:
         cost = replace(outcome.cost, host=member.facts.host, worker=member.name)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(eq=False, slots=True)
 class Load:
-    """The trials that a worker holds. It is hungry if it may ask for another one: from its start, and
-    from the end of a trial, until its engine takes a step with those that it holds."""
+    """The trials that a worker holds.
+
+    It is hungry if it may ask for another one: from its start, and from the end of a trial, until
+    its engine takes a step with those that it holds.
+    """
 
     held: int = 0
     hungry: bool = True
