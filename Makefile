@@ -5,10 +5,10 @@ RUN     := $(VENV)/bin/python
 AT_ONCE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow check bench clean
+.PHONY: help install sweep test test-slow test-faults check bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## make .venv with the pinned dependencies
 
@@ -26,6 +26,9 @@ test: install  ## the fast tests, a process for each core, up to 4: they take 1 
 
 test-slow: install  ## the slow ones, and those that need ../shared/data
 	$(RUN) -m pytest $(AT_ONCE) -m slow
+
+test-faults: install  ## 200 kills of real studies (FAULTS_KILLS, FAULTS_SEED); with PostgreSQL and Slurm where installed
+	$(RUN) -m pytest -m faults tests/faults
 
 check: install  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

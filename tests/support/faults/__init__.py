@@ -1,0 +1,1 @@
+"""Studies in processes that are killed at random moments, and checks of what is left."""

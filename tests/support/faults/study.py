@@ -1,0 +1,44 @@
+"""The studies that are killed: small, with points that do not depend on what was trained before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPACE = "optimizer.learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study of random points in one slot.
+
+    `adapter` is head or lora. With `finals` there are fresh seeds and a refit after the search.
+    `more` are further arguments.
+    """
+
+    adapter: str = "head"
+    finals: bool = False
+    trials: int = 4
+    epochs: int = 16
+    more: tuple[str, ...] = ("tracker=mock",)
+
+    def __str__(self) -> str:
+        return f"{self.adapter}{' with finals' if self.finals else ''}"
+
+    def arguments(self, model: Path, folder: Path) -> list[str]:
+        """Return the command line. The run directory is `folder / "run"`."""
+        space = folder / "space.yaml"
+        space.write_text(SPACE)
+        finals = ("study.confirm_seeds=2", "study.confirm_top=2", "study.refit=true") if self.finals else ()
+        return [
+            "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", f"study.n_trials={self.trials}",
+            f"adapter={self.adapter}", f"study.space={space}", "study.sampler=random", "study.pruner=none", "engine.slots=1",
+            "dataset.max_train_samples=64", "dataset.max_eval_samples=28", "dataset.max_test_samples=28",
+            f"trainer.num_train_epochs={self.epochs}", "trainer.eval_strategy=steps", "trainer.eval_steps=12",
+            "trainer.logging_steps=5", "study.snapshot_every=0", *finals, *self.more,
+        ]  # fmt: skip
+
+    @property
+    def trainings(self) -> int:
+        """Return how many trainings have a record at the end."""
+        return self.trials + (2 * 2 + 2 if self.finals else 1)
