@@ -35,15 +35,6 @@ def _import_all() -> None:
     import transformers  # noqa: F401
     import wandb  # noqa: F401
 
-    import sweep.__main__
-    import sweep.final.confirm
-    import sweep.report.publish
-    import sweep.report.write
-    import sweep.study.prepare
-    import sweep.study.search
-    import sweep.study.session
-    import sweep.track.mock_tracker
-    import sweep.track.wandb_run
     from sweep.config.compose import Composer
 
     Composer().compose(["+experiment=quickstart", "study.space=null", "adapter=head"])
