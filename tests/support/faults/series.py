@@ -8,37 +8,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from support.faults.invariants import broken
 from support.faults.kills import Kill, ended_trainings, too_often
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK, Started, Starter
+from support.faults.servers import NoServers, Servers
 
 _HANG = 240.0  # seconds after which a start, or the end after SIGTERM, counts as hanging
 _POLL = 0.002
 _RESTARTS = 6  # more starts than kills, since the loss of a server may end the program
 _STOPPED = 130  # exit code after SIGINT and SIGTERM
-
-
-class Servers(Protocol):
-    """What the study needs beside its own processes: a database, a cluster."""
-
-    arguments: Sequence[str]
-    storage: str | None
-
-    def kill(self, kind: Kind, draw: random.Random) -> bool:
-        """Kill a server of this kind and start it again. Return False where there is none."""
-        ...
-
-
-@dataclass(slots=True)
-class NoServers:
-    arguments: Sequence[str] = ()
-    storage: str | None = None
-
-    def kill(self, _kind: Kind, _draw: random.Random) -> bool:
-        return False
 
 
 @dataclass(slots=True)
@@ -143,12 +123,8 @@ class Series:
         return lock.exists() and lock.stat().st_mtime >= began - 0.01
 
     def _deliver(self, kill: Kill, started: Started) -> None:
-        if kill.target is Kind.DATABASE:
-            pids = []
-            there = self.servers.kill(kill.target, self._draw)
-        else:
-            pids = [started.pid] if kill.target is Kind.COORDINATOR else self._family.of_kind(kill.target)
-            there = bool(pids) or self.servers.kill(kill.target, self._draw)
+        pids = [started.pid] if kill.target is Kind.COORDINATOR else self._family.of_kind(kill.target)
+        there = bool(pids) or self.servers.kill(kill.target, self._draw)
         if pids:
             chosen = self._draw.choice(pids)
             state = _state(ended_trainings(self.run_dir))
