@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,16 @@ class Spent:
     cpu: float
 
 
-def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3600) -> Spent:
+def run(
+    module: str,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    limit: float = 3600,
+    environment: Mapping[str, str] | None = None,
+) -> Spent:
     """Run `python -m MODULE ARGUMENTS…` to its end, with W&B and caches in `folder`, and return
-    its time.
+    its time. `environment` goes before the variables of this process.
 
     It uses one GPU at most, unless the environment names others. If the process fails, or takes
     longer than `limit` seconds, the benchmark ends with the last lines of its output; its children
@@ -44,7 +51,7 @@ def run(module: str, arguments: Sequence[str], folder: Path, *, limit: float = 3
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**defaults, **os.environ, **local}, start_new_session=True,
+            env={**defaults, **os.environ, **local, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
         try:
             code = process.wait(limit)
