@@ -1,19 +1,31 @@
-"""Fixtures of the kill tests: a starter, a tiny model, and uninterrupted runs to compare with."""
+"""Fixtures of the kill tests: a starter, a tiny model, uninterrupted runs to compare with, and
+series of kills."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from support.faults.program import Starter, forks
-from support.faults.series import Series
+from support.faults.series import Series, killed
 from support.faults.study import Study
 from support.tiny import tiny_bert
 
 Whole = Callable[[Study], Path]
+
+
+class Run(Protocol):
+    """Kills a study `count` times, and compares it with an uninterrupted run of it. `more` are
+    further arguments of the killed one alone."""
+
+    def __call__(
+        self, study: Study, *, seed: int, count: int, more: tuple[str, ...] = (), **options: Any
+    ) -> Series: ...
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +52,16 @@ def whole(starter: Starter, model: Path, tmp_path_factory: pytest.TempPathFactor
         return series.run_dir
 
     return ended
+
+
+@pytest.fixture
+def run(tmp_path: Path, model: Path, starter: Starter, whole: Whole) -> Run:
+    """Return the function that runs a series. Its folder is kept where something did not hold."""
+
+    def series(study: Study, *, seed: int, count: int, more: tuple[str, ...] = (), **options: Any) -> Series:
+        return killed(
+            replace(study, more=(*study.more, *more)), tmp_path / f"killed-{seed}", model=model, starter=starter,
+            whole=whole(study), seed=seed, count=count, **options,
+        )  # fmt: skip
+
+    return series

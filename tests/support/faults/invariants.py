@@ -42,7 +42,7 @@ def broken(whole: Path, killed: Path, *, storage: str | None = None, study_name:
     return [
         *_unreadable(ours), *_leftovers(killed), *_optuna(ours, address, study_name), *_other_trials(ours, theirs),
         *_other_rows(ours, theirs), *_other_repeats(ours, theirs), *_other_finals(ours, theirs), *_readings(ours),
-        *_other_runs(killed, whole), *_missing_files(killed),
+        *_other_runs(killed, whole), *_missing_files(killed, whole),
     ]  # fmt: skip
 
 
@@ -227,10 +227,13 @@ def _steps(rows: Counter[tuple[int, Any]]) -> list[int]:
     return sorted(step for step, _ in rows.elements())[:12]
 
 
-def _missing_files(folder: Path) -> Iterator[str]:
+def _missing_files(killed: Path, whole: Path) -> Iterator[str]:
     for name in ("report.md", "report.html", "final/predictions.csv", "final/model/sweep_model.json"):
-        if not (folder / name).is_file():
+        if (whole / name).is_file() and not (killed / name).is_file():
             yield f"{name} is missing"
+    ours, theirs = (sorted(folder.glob("final/model/*.safetensors")) for folder in (killed, whole))
+    if [one.read_bytes() for one in ours] != [one.read_bytes() for one in theirs]:
+        yield "the weights of the winner are others"
 
 
 def _short(value: Any) -> str:

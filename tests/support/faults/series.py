@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.faults.invariants import broken
-from support.faults.kills import Kill, ended_trainings, too_often
+from support.faults.kills import Kill, ended_trainings, planned, too_often
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK, Started, Starter
 from support.faults.servers import NoServers, Servers
+from support.faults.study import Study
 
 _HANG = 240.0  # seconds after which a start, or the end after SIGTERM, counts as hanging
 _POLL = 0.002
@@ -163,3 +164,24 @@ def _parts(run: Path) -> list[str]:
         *(f"trial {name}: {count} rows" for name, count in rows.items()),
         *marks,
     ]
+
+
+def killed(
+    study: Study,
+    folder: Path,
+    *,
+    model: Path,
+    starter: Starter,
+    whole: Path,
+    seed: int,
+    count: int,
+    targets: Sequence[Kind],
+    servers: Servers | None = None,
+) -> Series:
+    """Return the series of a study that was killed `count` times, has ended, and was compared with
+    the uninterrupted run directory `whole`."""
+    folder.mkdir(exist_ok=True)
+    series = Series(study.arguments(model, folder), folder, starter, seed, servers or NoServers())
+    series.run(planned(study, targets, seed=seed, count=count))
+    series.compare(whole)
+    return series

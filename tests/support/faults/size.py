@@ -1,7 +1,7 @@
 """The size of the long kill tests, from the environment.
 
-`FAULTS_KILLS` is the number of signals over all series (200), `FAULTS_SEED` the seed of the first
-series (0): a failure names its seed, and `FAULTS_SEED=17 FAULTS_SERIES=1` repeats it.
+`FAULTS_KILLS` is the number of signals over all series (200). Each series has a seed; a failure
+names it, and `FAULTS_SEED=17 FAULTS_SERIES=1` repeats that series alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ KILLS_A_SERIES = 8
 
 
 def seeds(share: float) -> range:
-    """Return the seeds of the series of a test that gives `share` of all kills."""
+    """Return the seeds of the series of a test that delivers `share` of all kills."""
     series = round(int(os.environ.get("FAULTS_KILLS", "200")) * share / KILLS_A_SERIES)
     first = int(os.environ.get("FAULTS_SEED", "0"))
     return range(first, first + int(os.environ.get("FAULTS_SERIES", max(series, 1))))
