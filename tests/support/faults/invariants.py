@@ -177,7 +177,7 @@ def _without_times(record: FinalRecord) -> FinalRecord:
     return replace(
         record, cost=Cost(steps=record.cost.steps, samples=record.cost.samples), refit=refit, confirmation=confirmation,
         command="", tracker_run="", test_seconds=0.0, test_readings=1,
-        config=record.config.model_copy(update={"run_dir": "", "study": None}),
+        config=record.config.model_copy(update={"run_dir": "", "study": None, "launcher": None}),
     )  # fmt: skip
 
 

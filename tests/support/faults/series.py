@@ -97,10 +97,15 @@ class Series:
             self.faults.append(f"hangs: no end within {_HANG:g} s; last lines: {self._tail()}")
             self._family.left_over(within=0)
             code = started.wait(10)
-        elif code not in (0, _STOPPED, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+        elif code not in (0, _STOPPED, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT) and not self._cut_off(code):
             self.faults.append(f"ended with code {code}; last lines: {self._tail()}")
         self._say(f"ended with code {code}")
         return code
+
+    def _cut_off(self, code: int) -> bool:
+        """Return whether Ray ended the program because its head, or its own node, was gone."""
+        ray = any(one.startswith("launcher=") for one in (*self.arguments, *self.servers.arguments))
+        return ray and code == 1 and "Traceback" not in self._tail()
 
     def _moment(self, started: Started, kill: Kill, began: float) -> bool:
         """Wait for the moment of a kill. Return False if the program ended before it."""

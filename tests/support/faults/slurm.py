@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,10 +102,21 @@ def slurm(folder: Path) -> Iterator[Slurm]:
         _wait_until_idle(found)
         yield found
     finally:
+        _end_jobs(found)
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in reversed(daemons):
             daemon.wait(30)
+
+
+def _end_jobs(found: Slurm) -> None:
+    """Cancel all jobs, and wait until their processes are gone: the daemons would leave them."""
+    until = time.monotonic() + 60
+    with suppress(subprocess.CalledProcessError):
+        found.run("scancel", "--state=PENDING")
+        found.run("scancel", "--full", "--signal=KILL", "--state=RUNNING")
+        while found.run("squeue", "--noheader") and time.monotonic() < until:
+            time.sleep(0.5)
 
 
 def _started(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
