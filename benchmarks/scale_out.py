@@ -101,7 +101,14 @@ def _simulate(workers: int, trials: int, pruner: str, folder: Path) -> None:
         seconds, processor = time.perf_counter() - began, time.process_time() - used
     waited = [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics]
     steps = sum(record.outcome.cost.steps for record in records)
-    found = {"workers": workers, "seconds": seconds, "processor": processor, "steps": steps, "waited": waited}
+    found = {
+        "workers": workers,
+        "trials": trials,
+        "seconds": seconds,
+        "processor": processor,
+        "steps": steps,
+        "waited": waited,
+    }
     (folder / "measured.json").write_text(json.dumps(found))
 
 
@@ -116,7 +123,7 @@ def _rows(found: dict[str, Any], *, one: dict[str, Any]) -> list[Row]:
         ),
         *_verdicts(found, name),
         Row(f"{name}: throughput, of workers × one", [each / first], SHARE if promised else None, ""),
-        Row(f"{name}: throughput, of no waiting at all", [each / (SLOTS / ROUND)], None, ""),
+        Row(f"{name}: throughput, of no waiting at all", [each * ROUND / min(found["trials"], SLOTS)], None, ""),
     ]
 
 

@@ -26,6 +26,7 @@ LONGEST = 900.0  # seconds until something has to have happened
 # Each fake node has an address of its own. One thread, as in the run that this is compared with.
 SETUP = """
 export PATH={bin}:$PATH OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 WANDB_MODE=offline SWEEP_CACHE={folder}/cache
+export HOME={folder}  # the token of Ray is made there
 NODE_ADDRESS=127.0.0.$((40 + ${{SLURMD_NODENAME#n}}))
 """
 

@@ -13,7 +13,7 @@ from support.faults.invariants import broken
 from support.faults.kills import Kill, ended_trainings, planned, too_often
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK, Started, Starter
-from support.faults.servers import NoServers, Servers
+from support.faults.servers import NO_TOKEN, NoServers, Servers
 from support.faults.study import Study
 
 _HANG = 240.0  # seconds after which a start, or the end after SIGTERM, counts as hanging
@@ -74,7 +74,11 @@ class Series:
 
     def _start(self) -> Started:
         own = ("SWEEP_CACHE", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "MPLCONFIGDIR")
-        environment = {MARK: self._family.mark, **{name: str(self.folder / "own" / name.lower()) for name in own}}
+        environment = {
+            MARK: self._family.mark,
+            **NO_TOKEN,
+            **{name: str(self.folder / "own" / name.lower()) for name in own},
+        }
         for name in own:
             Path(environment[name]).mkdir(parents=True, exist_ok=True)
         arguments = [*self.arguments, *self.servers.arguments]

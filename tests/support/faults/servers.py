@@ -19,6 +19,9 @@ from typing import Protocol
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK
 
+# Ray would make a token in the user's home folder.
+NO_TOKEN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
 _RAY = Path(sys.executable).with_name("ray")
 _UP = 120.0  # seconds until a server counts as not coming up
 _OUTAGE = (0.0, 3.0)  # seconds that a killed server is away
@@ -185,7 +188,7 @@ class RayCluster:
             f"--temp-dir={own}", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0",
             "--dashboard-agent-listen-port=0", "--include-dashboard=false", "--disable-usage-stats",
         ]  # fmt: skip
-        environment = {**os.environ, MARK: self.mark, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **NO_TOKEN, MARK: self.mark, "OMP_NUM_THREADS": "1"}
         with (self.folder / f"node-{index}.log").open("ab") as log:
             node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.family.roots.add(node.pid)
