@@ -139,7 +139,7 @@ class RayCluster:
 
     def start(self) -> None:
         """Start the head, then the other nodes."""
-        self.nodes = [self._node("--head", f"--port={self.port}", "--num-cpus=0", index=0)]
+        self.nodes = [self._node("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", index=0)]
         until = time.monotonic() + _UP
         while time.monotonic() < until:
             with socket.socket() as one:
@@ -186,7 +186,7 @@ class RayCluster:
         command = [
             str(_RAY), "start", "--block", *options, f"--node-ip-address=127.0.0.{self.first + index}", "--num-gpus=0",
             f"--temp-dir={own}", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0",
-            "--dashboard-agent-listen-port=0", "--include-dashboard=false", "--disable-usage-stats",
+            "--dashboard-agent-listen-port=0", "--disable-usage-stats",
         ]  # fmt: skip
         environment = {**os.environ, **NO_TOKEN, MARK: self.mark, "OMP_NUM_THREADS": "1"}
         with (self.folder / f"node-{index}.log").open("ab") as log:
