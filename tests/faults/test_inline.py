@@ -14,7 +14,6 @@ from support.faults.size import KILLS_A_SERIES, seeds
 from support.faults.study import Study
 
 OWN = (Kind.COORDINATOR,)
-WITH_SERVICE = (*OWN * 4, Kind.SERVICE)
 
 
 def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
@@ -28,8 +27,7 @@ def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
 def test_many_kills(run: Run, seed: int) -> None:
     studies = (Study(finals=True, more=("tracker=none",)), Study("lora"), Study("lora", finals=True))
     study = studies[seed % len(studies)]
-    targets = WITH_SERVICE if "tracker=mock" in study.more else OWN
-    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=targets)
+    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=OWN)
     assert not series.faults, series.report()
 
 
@@ -42,3 +40,11 @@ def test_the_command_of_a_user(tmp_path: Path, model: Path, whole: Whole) -> Non
         study, tmp_path / "killed", model=model, starter=Processes(), whole=whole(study), seed=7, count=4, targets=OWN
     )
     assert series.delivered and not series.faults, series.report()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+@pytest.mark.xfail(reason="a run that was open when W&B's service was killed does not reach the server", strict=False)
+def test_the_service_of_wandb_is_killed(run: Run) -> None:
+    series = run(Study("lora"), seed=1, count=3, targets=(Kind.SERVICE,))
+    assert not series.faults, series.report()

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     """What a process is."""
 
     COORDINATOR = "coordinator"
-    WORKER = "worker"  # an actor of Ray
+    WORKER = "worker"  # the actor of a worker
     RAYLET = "raylet"
     HEAD = "head"  # Ray's gcs_server
     DATABASE = "database"
@@ -92,8 +92,8 @@ def _runs(process: psutil.Process) -> bool:
 def _kind(process: psutil.Process) -> Kind | None:
     command = _command(process)
     program = Path(command[0].split()[0]).name if command and command[0] else ""
-    if program.startswith("ray::"):
-        return None if program.startswith("ray::IDLE") else Kind.WORKER
+    if program.startswith("ray::Actor"):  # Ray's own agents have such titles too
+        return Kind.WORKER
     return _PROGRAMS.get(program)
 
 
