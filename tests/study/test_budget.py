@@ -12,7 +12,7 @@ import pytest
 
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
-from sweep.config.schema import BudgetConfig
+from sweep.config.budget import BudgetConfig
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan, TrialRecord

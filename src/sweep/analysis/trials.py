@@ -131,8 +131,9 @@ class Trials:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The number of trials by their end. Trials that were `stopped` and are tried again do not
-    count; `reasons` counts the failures. `left` are still to run; of these, `unfinished` are running
-    or were killed, and `put_away` go on with the study's own command."""
+    count; `reasons` counts the failures. `left` are still to run; of these, `unfinished` are
+    running or were killed, and `put_away` go on with the study's own command.
+    """
 
     planned: int
     counted: int

@@ -11,10 +11,10 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from sweep.config.launcher import LauncherConfig
 from sweep.config.schema import (
     Config,
     EngineConfig,
-    LauncherConfig,
     OptimizerConfig,
     Section,
     StudyConfig,

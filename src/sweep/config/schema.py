@@ -16,15 +16,16 @@ from pydantic_core import PydanticCustomError
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
+from sweep.config.budget import BudgetConfig
+from sweep.config.launcher import LauncherConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
 from sweep.config.published import PublishedConfig
-from sweep.config.section import Count, Names, NonNegative, Probability
+from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 
 Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
-Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Samples = Count | Share | None
@@ -251,46 +252,6 @@ class EngineConfig(Section):
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
-
-
-class LauncherConfig(Section):
-    """Where the engines run that train the trials.
-
-    A worker is a process with an engine of its own, on one GPU or on a part of a machine's cores.
-    """
-
-    name: Literal["inline", "local", "ray"] = Field(
-        "inline", description="inline: this process; local: workers on this machine; ray: workers on a Ray cluster"
-    )
-    workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="with local: how many; null is one a GPU, or one where trials train on the CPU"
-    )
-    address: str | None = Field(None, description="with ray: HOST:PORT of the head of the cluster")
-    node_ip_address: str | None = Field(
-        None, description="with ray: the address of this machine in the cluster; null lets Ray find it"
-    )
-    cpus_per_worker: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="with ray, where trials train on the CPU: cores of a worker; null is all cores of a node"
-    )
-    wait: Seconds = Field(
-        120, description="seconds for the first worker to come, and for another after the last has gone"
-    )
-
-
-class BudgetConfig(Section):
-    """The most that the search of a study may use up, over all its runs; null is no limit.
-
-    Fresh seeds, the retraining, the refit and the test reading come after the search, and are in
-    no budget.
-    """
-
-    device_hours: Annotated[float, Field(gt=0, le=10**7)] | None = Field(
-        None, description="hours of training and evaluating, of all devices together"
-    )
-    trials: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        None, description="trials that start, those that are tried again included"
-    )
-    seconds: Seconds | None = Field(None, description="wall-clock time of the search")
 
 
 class StudyConfig(Section):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Scalar = bool | int | float | str | None
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rank = Annotated[int, Field(ge=1, le=65_536)]
+Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
 NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -61,9 +61,9 @@ def _table(data: bytes, delimiter: str, config: DatasetConfig, wanted: Set[str])
 def _in_arrows_memory(data: bytes) -> pa.Buffer:
     """Return a copy of the data in memory that Arrow owns.
 
-    A thread of Arrow may drop its reference to the input after the reading returned. To drop one to
-    a Python object it takes the interpreter's lock, and while the interpreter ends, that aborts the
-    process ("terminate called without an active exception").
+    A thread of Arrow may drop its reference to the input after the reading returned. To drop one
+    to a Python object it takes the interpreter's lock, and while the interpreter ends, that aborts
+    the process ("terminate called without an active exception").
     """
     sink = pa.BufferOutputStream()
     sink.write(data)

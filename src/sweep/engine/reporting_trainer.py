@@ -50,9 +50,10 @@ class ReportingTrainer(transformers.Trainer):
         factors: Mapping[str, float] = MappingProxyType({}),
         **options: Any,
     ) -> None:
-        """`factors` are multiples of the learning rate by a part of the names of weights. `best` and
-        `untrained` go into snapshots too; with the state of one (`resumed`) training goes on from
-        there."""
+        """`factors` are multiples of the learning rate by a part of the names of weights. `best`
+        and `untrained` go into snapshots too; with the state of one (`resumed`) training goes on
+        from there.
+        """
         super().__init__(callbacks=[callback], **options)
         self.trial_state, self.replay, self.factors = callback.trial, replay, factors
         self.best, self.untrained, self.resumed = best, untrained, resumed
@@ -96,8 +97,9 @@ class ReportingTrainer(transformers.Trainer):
         return {"eval_loss": found[-1].metrics["eval/loss"] if found else math.nan}
 
     def _evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-        """Return what `evaluate` does. Where the study ends the trial meanwhile, the schedule stays
-        as it is: the evaluation is due again when the trial goes on."""
+        """Return what `evaluate` does. Where the study ends the trial meanwhile, the schedule
+        stays as it is: the evaluation is due again when the trial goes on.
+        """
         try:
             found: dict[str, float] = super()._evaluate(*args, **options)
         except Stopped:
@@ -163,8 +165,9 @@ class ReportingTrainer(transformers.Trainer):
             scaler.load_state_dict(self.resumed["scaler"])
 
     def _load_rng_state(self, *_: Any) -> None:
-        """Called in the middle of an epoch after its order was drawn, and between two epochs before
-        the next order is drawn: as it was when the state was saved."""
+        """Called in the middle of an epoch after its order was drawn, and between two epochs
+        before the next order is drawn: as it was when the state was saved.
+        """
         if self.resumed is not None:
             set_random_state(self.resumed["random"], self.args.device)
 

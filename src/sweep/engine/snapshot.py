@@ -1,4 +1,5 @@
-"""The state of a trial as a snapshot and back: tensors in safetensors, all else as JSON, no pickle.
+"""The state of a trial as a snapshot and back: tensors in safetensors, all else as JSON, no
+pickle.
 
 A state is a tree of dicts, lists, tuples, tensors, numbers, texts and None, as PyTorch's
 `state_dict` gives it.
@@ -121,7 +122,7 @@ class _Writer:
     memory: set[int] = field(default_factory=set)  # where the tensors in `tensors` begin
 
     def plain(self, value: Any, path: str) -> Any:
-        """Return the JSON of a value; tensors go to `tensors`. `path` names the value in errors."""
+        """Return the JSON of a value; tensors go to `tensors`. `path` is its name in errors."""
         match value:
             case None | bool() | int() | float() | str():
                 return value

@@ -1,5 +1,6 @@
-"""Trainings whose state is not all in their weights, buffers and `optimizer.state`, so that they have
-no snapshots."""
+"""Trainings whose state is not all in their weights, buffers and `optimizer.state`, so that they
+have no snapshots.
+"""
 
 from __future__ import annotations
 

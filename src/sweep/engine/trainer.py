@@ -191,9 +191,10 @@ def trained(
 
 
 def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> tuple[str, dict[str, Any] | None]:
-    """Return the name of the engine that trains a trial, as in `Cost`, and the state of the trial's
-    snapshot if it has one that `model` can be trained on from. A head that turned out to need more
-    of the base than one vector a row goes on with the Trainer."""
+    """Return the name of the engine that trains a trial, as in `Cost`, and the state of the
+    trial's snapshot if it has one that `model` can be trained on from. A head that turned out to
+    need more of the base than one vector a row goes on with the Trainer.
+    """
     engines = ("frozen", "trainer") if cached_head.suits(trial.settings) else ("trainer",)
     resumed = suited(opened(trial, device, *engines), trial, dict(trainable_weights(model)))
     return engines[0] if resumed is None else resumed[ENGINE], resumed

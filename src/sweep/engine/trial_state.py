@@ -50,10 +50,8 @@ logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
 
-_COUNTS = (
-    "step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at", "stopped_early",
-    "trained_parameters", "flops_ahead",
-)  # fmt: skip
+_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
+           "stopped_early", "trained_parameters", "flops_ahead")  # fmt: skip
 
 
 class Stopped(Exception):
@@ -215,9 +213,9 @@ class TrialState:
         self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
     def check_stop(self, *, unheard: float = 0.0) -> None:
-        """Ask the study before the first step, or in the middle of an evaluation, whether the trial
-        goes on, where it has given no verdict for `unheard` seconds. Raises `Stopped` where it does
-        not: the evaluation is due again when the trial is taken up."""
+        """Ask the study before the first step, or in the middle of an evaluation, whether the
+        trial goes on, where it has given no verdict for `unheard` seconds. Raises `Stopped` where
+        it does not: the evaluation is due again when the trial is taken up."""
         if time.monotonic() - self.heard >= unheard:
             self.apply(self.report_step(self._present({})))
             self.heard = time.monotonic()
@@ -331,8 +329,9 @@ class TrialState:
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
     ) -> Cost:
-        """Return what the trial took up to now; `flops` are the floating-point operations since the
-        first step."""
+        """Return what the trial took up to now; `flops` are the floating-point operations since
+        the first step.
+        """
         return Cost(
             seconds=self.clock.total(),
             train_seconds=train_seconds,

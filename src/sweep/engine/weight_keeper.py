@@ -1,4 +1,4 @@
-"""What a trial does with its weights at an evaluation."""
+"""The protocol by which a trial stores its weights at evaluations."""
 
 from __future__ import annotations
 

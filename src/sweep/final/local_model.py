@@ -64,7 +64,7 @@ class TrainingEnd:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What is written beside the weights of a model: see `sweep.model.artifact.save`."""
+    """The values that are written beside the weights of a model, by `sweep.model.artifact.save`."""
 
     config: Config
     metrics: Metrics = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How often a training has lost its worker."""
+"""The number of times that a training has lost its worker."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     """Return `study.confirm_seeds` repeats of each trial, by its number. Repeats of an earlier run
     are kept.
 
-    Raises Interrupted after Ctrl-C; the repeats that have ended are kept, and the others go on from
-    their snapshots.
+    Raises Interrupted after Ctrl-C; the repeats that have ended are kept, and the others go on
+    from their snapshots.
     """
     due = [one for record in records for one in _due(session, record)]
     if missing := [one for one in due if one.known(session) is None]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 
 def clear_left_over(prefix: str) -> None:
-    """Delete the temporary folders whose name is this prefix and the id of a process that has ended
-    on this machine."""
+    """Delete the temporary folders whose name is this prefix and the id of a process that has
+    ended on this machine.
+    """
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         process = folder.name.removeprefix(prefix).partition("-")[0]
         if process.isdecimal() and not Path(f"/proc/{process}").exists():

@@ -235,8 +235,9 @@ class _Run:
         self.on_end(trial.plan, outcome)
 
     def _handed_back(self, hand: _Hand, outcome: Outcome) -> Outcome:
-        """Return the outcome; a trial that only its worker's end has interrupted is lost, so that it
-        goes on elsewhere."""
+        """Return the outcome; a trial that only its worker's end has interrupted is lost, so that
+        it goes on elsewhere.
+        """
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED) if hand.member.leaving and not self._stops():
                 return replace(outcome, reason=FailureReason.LOST)

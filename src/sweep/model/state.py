@@ -41,10 +41,11 @@ def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UntrainedState:
-    """Finds the buffers and frozen weights that have changed since a model was made: running means,
-    or weights that an adapter method sets before training. `first` are the tensors and the number
-    of changes that each had gone through. Torch does not count the changes of running means, so
-    that they are always taken as changed."""
+    """Finds the buffers and frozen weights that have changed since a model was made: running
+    means, or weights that an adapter method sets before training. `first` are the tensors and the
+    number of changes that each had gone through. Torch does not count the changes of running
+    means, so that they are always taken as changed.
+    """
 
     model: nn.Module
     first: Mapping[str, tuple[Tensor, int]]

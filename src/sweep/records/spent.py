@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.config.schema import BudgetConfig
+from sweep.config.budget import BudgetConfig
 from sweep.records.disk import write_whole
 from sweep.records.migrations import stamped
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sweep.config.schema import BudgetConfig
+from sweep.config.budget import BudgetConfig
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan

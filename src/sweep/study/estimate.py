@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
+from sweep.config.budget import BudgetConfig
 from sweep.config.optimizers import OPTIMIZERS
-from sweep.config.schema import BudgetConfig, Config
+from sweep.config.schema import Config
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData

@@ -73,8 +73,8 @@ class View:
     def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, since: int | None = None) -> None:
         """Show a training that begins, or goes on.
 
-        `again` is the number of a stopped trial whose point this trial retries; `since` is the step
-        after which a stopped training goes on, 0 where it begins anew.
+        `again` is the number of a stopped trial whose point this trial retries; `since` is the
+        step after which a stopped training goes on, 0 where it begins anew.
         """
         if self._began is None:
             self._began, self._at_first = time.monotonic(), self._done

@@ -141,7 +141,7 @@ class Admission:
         self.train_alone(trial)
 
     def _stopped(self, trial: TrialPlan) -> bool:
-        """Ask the study about a trial that is not loaded yet. Return True where it has ended it."""
+        """Return whether the study has ended a trial that is not loaded yet."""
         stopped = stopped_before_start(trial, self.on_step, self.pack.device)
         if stopped is not None:
             self.queue.end(trial, stopped)
