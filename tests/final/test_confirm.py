@@ -79,7 +79,7 @@ def test_a_method_without_a_completed_trial_is_left_out_and_named(
 def test_without_any_completed_trial_there_is_no_winner(tmp_path: Path) -> None:
     engine = ToyEngine(luck=lambda trial: float("nan"))
     with (
-        session(tmp_path, *GROUP, engine=engine) as opened,
+        session(tmp_path, *GROUP, "study.max_failures_in_a_row=null", engine=engine) as opened,
         pytest.raises(UserError, match="no trial completed.*trial 0 diverged"),
     ):
         choose(opened, search(opened))

@@ -64,7 +64,7 @@ class TrainingEnd:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """The values that are written beside the weights of a model, by `sweep.model.artifact.save`."""
+    """The values that `sweep.model.artifact.save` writes beside the weights of a model."""
 
     config: Config
     metrics: Metrics = field(default_factory=dict)

@@ -95,17 +95,14 @@ def test_as_many_trials_are_admitted_as_there_are_slots() -> None:
     assert (world.open, len(world.models)) == ([1, 2], 1)
 
 
-def test_a_study_without_a_further_trial_is_asked_again_when_one_has_ended() -> None:
+def test_a_study_without_a_further_trial_is_asked_again_before_each_step() -> None:
+    """Another worker may have lost a trial meanwhile."""
     world = World([plan(0)], slots=3)
     world.fill()
-    world.fill()
-    assert world.asked == 2
+    assert (world.open, world.asked) == ([0], 2)
     world.trials.append(plan(1))
     world.fill()
-    assert (world.open, world.asked) == ([0], 2)
-    world.end(0)
-    world.fill()
-    assert world.open == [1]
+    assert (world.open, world.asked) == ([0, 1], 4)
 
 
 @pytest.mark.parametrize(
