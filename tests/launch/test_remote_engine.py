@@ -197,7 +197,7 @@ def test_a_worker_that_is_told_to_end_hands_its_trials_back(plan: TrialPlan, tea
     found.at_step = tell
     said = found.run(team)
     handed_back = [outcome for _, outcome in found.ended if isinstance(outcome, Failed)]
-    assert handed_back and all(outcome.reason is FailureReason.LOST for outcome in handed_back)
+    assert handed_back and all(outcome.reason is FailureReason.INTERRUPTED for outcome in handed_back)
     assert handed_back[0].message.startswith("its worker on one was told to end")
     assert sorted(plan.number for plan, outcome in found.ended if isinstance(outcome, Completed)) == [0, 1, 2, 3]
     assert team.members != [leaving] and any("leaves" in line for line in said)

@@ -13,6 +13,7 @@ import pytest
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
 from sweep.config.budget import BudgetConfig
+from sweep.engine.snapshot import encode
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan, TrialRecord
@@ -103,7 +104,7 @@ def test_a_budget_smaller_than_a_trial_is_noted(
 ) -> None:
     clock = Clock(monkeypatch, 10)
     assert searched(tmp_path, "study.budget.seconds=5", *RANDOM, engine=ToyEngine(before=clock)) == []
-    assert "used up, before a trial completed: it is smaller than one trial" in capsys.readouterr().err
+    assert "used up, and no trial has completed" in capsys.readouterr().err
 
 
 def test_a_clock_that_jumps_ends_and_prolongs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +128,12 @@ def test_time_since_the_last_snapshot_counts_though_its_training_is_lost(tmp_pat
     counted.count(plan, 60.0)
     counted.count(plan, 90.0)
     counted.note()
-    goes_on = TrialPlan(3, {}, object(), 10, "", snapshot=object())
+    goes_on = TrialPlan(3, {}, object(), 10, "", snapshot=encode({}, 5, seconds=60.0))
     counted = Budget.open(BudgetConfig(), Store(tmp_path), started=lambda: 1)
-    for seconds in (61.0, 70.0):
+    for seconds in (2.0, 61.0, 70.0):  # less than before until the engine has taken up the snapshot
         counted.count(goes_on, seconds)
     counted.ended(goes_on, 100.0)
-    assert counted.spent.device_seconds == 90 + 39
+    assert counted.spent.device_seconds == 90 + 40
 
 
 def test_a_full_disk_at_a_note_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -279,13 +279,10 @@ def test_a_point_that_is_lost_three_times_without_getting_further_is_given_up(
 
 def test_trials_that_are_lost_together_share_the_blame(tmp_path: Path) -> None:
     engine = Losing({0: [0] * 11}, together=4, snapshots=False)
-    records = searched(tmp_path, "study.n_trials=1", "study.max_failures_in_a_row=null", *PLAIN, engine=engine)
+    records = searched(tmp_path, "study.n_trials=1", *PLAIN, engine=engine)
     assert records[0].state == "completed" and len(engine.trained) == 12
     engine = Losing({1: [0] * 12}, together=4, snapshots=False)
-    assert (
-        searched(tmp_path, "study.n_trials=2", "study.max_failures_in_a_row=null", *PLAIN, engine=engine)[1].state
-        == "lost"
-    )
+    assert searched(tmp_path, "study.n_trials=2", *PLAIN, engine=engine)[1].state == "lost"
 
 
 def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, Scalar]]:

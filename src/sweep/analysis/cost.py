@@ -119,15 +119,16 @@ def spending(facts: Facts) -> Spending | None:
 
 
 def _workers(facts: Facts) -> tuple[WorkerCost, ...]:
-    """Return the cost on each worker, in the order of their names."""
+    """Return the cost on each worker, in the order of their names. A trial that moved counts for
+    its last one."""
     costs = [
         *(trial.outcome.cost for trial in facts.trials), *(one.cost for one in facts.repeats),
         *(cost for one in facts.finals for cost in one.costs),
     ]  # fmt: skip
     groups: dict[tuple[str, str, str], list[Cost]] = {}
     for cost in costs:
-        for name in filter(None, cost.worker.split(", ")):
-            groups.setdefault((name, cost.host, cost.device), []).append(cost)
+        if cost.worker:
+            groups.setdefault((cost.worker, cost.host, cost.device), []).append(cost)
     return tuple(WorkerCost(*key, len(group), total(group)) for key, group in sorted(groups.items()))
 
 

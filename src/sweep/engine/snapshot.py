@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
-from sweep.records.snapshot import FORMAT, PACKAGES, STATE, STEP, VERSION, BrokenSnapshotError, Snapshot
+from sweep.records.snapshot import FORMAT, PACKAGES, SECONDS, STATE, STEP, VERSION, BrokenSnapshotError, Snapshot
 from sweep.records.trial import TrialPlan
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,13 @@ class NotSnapshottable(Exception):
     """A state that holds an object which is neither a tensor nor a plain value."""
 
 
-def encode(state: Mapping[str, Any], step: int) -> Snapshot:
-    """Return the snapshot of a state after `step` optimizer steps. Raises NotSnapshottable."""
+def encode(state: Mapping[str, Any], step: int, *, seconds: float = 0.0) -> Snapshot:
+    """Return the snapshot of a state after `step` optimizer steps, which took so many seconds.
+    Raises NotSnapshottable."""
     tree = _Writer()
     text = json.dumps(tree.plain(state, "state"))
-    return Snapshot(save(tree.tensors, {VERSION: str(FORMAT), STEP: str(step), STATE: text, PACKAGES: _packages()}))
+    header = {VERSION: str(FORMAT), STEP: str(step), SECONDS: repr(seconds), PACKAGES: _packages(), STATE: text}
+    return Snapshot(save(tree.tensors, header))
 
 
 def opened(plan: TrialPlan, device: torch.device, *engines: str) -> dict[str, Any] | None:

@@ -179,7 +179,7 @@ class TrialState:
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
         try:
-            snapshot = encode({"trial": self.state_dict(), **parts()}, self.step)
+            snapshot = encode({"trial": self.state_dict(), **parts()}, self.step, seconds=self.clock.total())
         except NotSnapshottable as error:
             self.snapshots.stop(str(error))
             return

@@ -84,6 +84,6 @@ class Launcher(Protocol):
     def memory_in_use(self) -> int:
         """Return the bytes that the trials take now."""
 
-    def tell_by(self, say: Callable[[str], None]) -> None:
+    def tell_by(self, say: Callable[[str], None], stopping: Callable[[], bool]) -> None:
         """Print what the user should know by `say` from now on: of workers that die, or are not
-        used."""
+        used. Wait for no worker any more once `stopping` returns True."""

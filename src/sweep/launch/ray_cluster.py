@@ -21,6 +21,7 @@ from sweep.launch.code import PACKAGE, stage
 from sweep.launch.left_over import clear_left_over
 
 _FOLDER = "sweep-ray-"
+_SHORT = "/tmp"
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
@@ -47,13 +48,16 @@ class Cluster:
     head: tuple[str, int]  # address and port
     local: bool
 
-    def nodes(self) -> list[Node]:
-        """Return the nodes that are alive."""
+    def nodes(self) -> list[Node] | None:
+        """Return the nodes that are alive; None where the head does not say."""
         import ray
         from ray._private.state import state
 
-        found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        draining = state.get_draining_nodes()
+        try:
+            found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+            draining = state.get_draining_nodes()
+        except Exception:  # the head may go between two questions, and Ray raises errors of many kinds
+            return None
         return [
             Node(
                 node["NodeID"], str(node["NodeManagerHostname"]), int(node["Resources"].get("CPU", 0)),
@@ -82,9 +86,12 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    clear_left_over(_FOLDER)
+    parent = _parent()
+    clear_left_over(_FOLDER, parent)
     with (
-        tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix=f"{_FOLDER}{os.getpid()}-", dir=parent, ignore_cleanup_errors=True
+        ) as folder,
         _silenced(),
     ):
         try:
@@ -103,6 +110,13 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
             signal.signal(signal.SIGTERM, handler)
 
 
+def _parent() -> str:
+    """Return the folder for Ray's files. The path of a socket may have 107 characters, of which
+    Ray takes 90."""
+    usual = tempfile.gettempdir()
+    return _SHORT if len(usual) > len(_SHORT) + 10 and os.access(_SHORT, os.W_OK) else usual
+
+
 def _start(config: Config, folder: Path) -> None:
     """Start Ray on this machine: it listens on the loopback interface alone."""
     import ray
@@ -113,11 +127,17 @@ def _start(config: Config, folder: Path) -> None:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
-    with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS):
-        ray.init(
-            address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
-            logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK, _temp_dir=str(folder),
-        )  # fmt: skip
+    try:
+        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS):
+            ray.init(
+                address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
+                logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
+                _temp_dir=str(folder),
+            )  # fmt: skip
+    except Exception as error:
+        raise UserError.of(
+            "launcher", f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
+        ) from None
 
 
 def _gpus(config: Config) -> int:

@@ -18,13 +18,15 @@ from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote
 from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
 from sweep.launch.ray_cluster import Cluster, Node
+from sweep.launch.shape import Shape
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
 
 _LOOK = 1.0  # seconds between two looks at the nodes
 _CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
 _COMING = 60.0  # seconds in which the process of a worker that was placed is expected to run
 _LOSSES = 3  # in a row, without a word from the worker, until its place is given up
-_REST = 120.0  # seconds until a node whose worker was told to end is given another
+_REST = 120.0  # seconds, at most, until a node whose worker was told to end is given another
+_CALL = 5.0  # seconds between two calls to an idle worker: whether it still lives
 
 # Parts of Ray's messages on an actor that died.
 _SIGNS = {
@@ -33,36 +35,6 @@ _SIGNS = {
 }  # fmt: skip
 
 Place = tuple[str, int]  # the id of a node, and a number
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The number of workers of a node, and their parts of it."""
-
-    gpu: bool
-    cpus: int | None = None  # of a worker on the CPU; None: all of a node
-    threads: int | None = None  # None: those of `cpus`
-    only: int | None = None  # workers in all
-
-    def workers(self, node: Node) -> int:
-        """Return the number of workers of a node."""
-        if node.draining:
-            return 0
-        if self.gpu:
-            return node.gpus
-        return node.cpus // self.cpus if self.cpus else min(node.cpus, 1)
-
-    def cores(self, node: Node) -> int:
-        """Return the cores that each worker of a node takes."""
-        if self.gpu:
-            return min(1, node.cpus)
-        return self.cpus or node.cpus
-
-    def threads_on(self, node: Node) -> int:
-        """Return the threads of each worker of a node."""
-        if self.threads is not None:
-            return self.threads
-        return max(1, node.cpus // max(node.gpus, 1)) if self.gpu else self.cores(node)
 
 
 @dataclass(eq=False, slots=True)
@@ -75,6 +47,7 @@ class _Seat:
     since: float
     member: Member | None = None
     started: bool = False  # its process runs
+    called: float = field(default_factory=time.monotonic)  # when it was last asked whether it lives
 
 
 @dataclass(slots=True)
@@ -99,6 +72,7 @@ class RayTeam:
     _snapshots: dict[Any, tuple[_Seat, Saved]] = field(default_factory=dict)  # by the reference to their bytes
     _starting: dict[Any, _Seat] = field(default_factory=dict)  # likewise, until its process runs
     _files: dict[Any, tuple[_Seat, Batch]] = field(default_factory=dict)  # likewise
+    _calls: dict[Any, _Seat] = field(default_factory=dict)  # to idle workers, which die without a word
     _closed: dict[Place, float] = field(default_factory=dict)  # places without a worker, until when
     _losses: dict[Place, int] = field(default_factory=dict)
     _ready: list[Event] = field(default_factory=list)
@@ -129,16 +103,17 @@ class RayTeam:
 
         self._look()
         if not self._ready:
-            waited = [*self._pending, *self._starting, *self._snapshots, *self._files]
+            self._check_alone()
+            waited = [*self._pending, *self._starting, *self._snapshots, *self._files, *self._calls]
             if waited:
                 first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
                 found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if first else ([], [])
-                for reference in found:
+                # Snapshots first: a worker that died may have sent them before.
+                for reference in sorted(found, key=lambda one: one not in self._snapshots):
                     self._arrived(reference)
             else:
                 time.sleep(min(timeout, 0.1))
         ready, self._ready = self._ready, []
-        self._check_alone()
         return ready
 
     def release(self, member: Member) -> None:
@@ -146,7 +121,8 @@ class RayTeam:
         seat = self._of.get(member)
         if seat is not None:
             self._forget(seat)
-            self._closed[seat.place] = time.monotonic() + _REST
+            rest = 0.0 if self.cluster.local else min(_REST, self.wait / 4)
+            self._closed[seat.place] = time.monotonic() + rest
 
     def close(self) -> None:
         """End all workers."""
@@ -164,14 +140,17 @@ class RayTeam:
         if now - self._looked < _LOOK:
             return
         self._looked = now
-        if not self.cluster.reachable():
+        nodes = self.cluster.nodes() if self.cluster.reachable() else None
+        if nodes is None:
             if now - self._head_seen > _CUT_OFF:
                 self._ready.append(
                     Severed(f"the head of the Ray cluster at {':'.join(map(str, self.cluster.head))} is gone")
                 )
             return
         self._head_seen = now
-        self._nodes = self.cluster.nodes()
+        self._nodes = nodes
+        self.shape = self.shape.settled(self._nodes)
+        self._call_idle(now)
         for node in self._nodes:
             if node.draining:
                 self._drain(node)
@@ -180,6 +159,20 @@ class RayTeam:
                 full = self.shape.only is not None and len(self._seats) >= self.shape.only
                 if place not in self._seats and now >= self._closed.get(place, 0.0) and not full:
                     self._place(node, place)
+
+    def _call_idle(self, now: float) -> None:
+        """Find out whether idle workers live: no answer of theirs is awaited that would tell."""
+        there = {node.id for node in self._nodes}
+        busy = {id(seat) for seat in (*self._pending.values(), *self._calls.values())}
+        busy |= {id(seat) for seat, _ in self._files.values()}
+        for seat in list(self._of.values()):
+            if id(seat) in busy:
+                continue
+            if seat.place[0] not in there:
+                self._lose(seat, "its node is gone")
+            elif now - seat.called > _CALL:
+                seat.called = now
+                self._calls[seat.actor.__ray_ready__.remote()] = seat
 
     def _drain(self, node: Node) -> None:
         for place, seat in self._seats.items():
@@ -194,7 +187,7 @@ class RayTeam:
             self._sent = ray.put(replace(self.splits, test=None))
         threads = self.shape.threads_on(node)
         actor: Any = ray.remote(Actor).options(
-            num_cpus=self.shape.cores(node), num_gpus=int(self.shape.gpu), max_restarts=0, max_task_retries=0,
+            num_cpus=self.shape.cores(node), num_gpus=int(bool(self.shape.gpu)), max_restarts=0, max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         ).remote(str(Path.cwd()), tuple(sys.path))  # fmt: skip
         seat = self._seats[place] = _Seat(actor, place, node.host, time.monotonic())
@@ -214,6 +207,12 @@ class RayTeam:
             return
         if reference in self._starting:  # a failure shows in the greeting too
             self._starting.pop(reference).started = True
+            return
+        if (called := self._calls.pop(reference, None)) is not None:
+            try:
+                ray.get(reference)
+            except RayError as error:
+                self._lose(called, _why(error))
             return
         if (seat := self._pending.pop(reference, None)) is None:
             return
@@ -238,9 +237,17 @@ class RayTeam:
             if seat.member is not None:
                 self._ready.append(Brought(seat.member, replace(message, data=data)))
 
+    def _bring_ready(self, seat: _Seat) -> None:
+        """Pass on the snapshots of a lost worker that are there."""
+        import ray
+
+        waited = [one for one, (whose, _) in self._snapshots.items() if whose is seat]
+        found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if waited else ([], [])
+        for reference in found:
+            self._bring(reference)
+
     def _bring_files(self, reference: Any) -> None:
-        """Pass on a batch that ends with files. Where their worker died, its loss is told by the
-        next message to it."""
+        """Pass on a batch that ends with files, or the loss of their worker."""
         import ray
         from ray.exceptions import RayError
 
@@ -278,8 +285,10 @@ class RayTeam:
         seat.member.leaving = seat.member.leaving or batch.leaving
         self._losses.pop(seat.place, None)
         for message in batch.messages:
-            if isinstance(message, Saved) and isinstance(message.data, ray.ObjectRef):
-                self._snapshots[message.data] = seat, message
+            if isinstance(message, Saved):
+                self._supersede(seat, message)
+                if isinstance(message.data, ray.ObjectRef):
+                    self._snapshots[message.data] = seat, message
             elif isinstance(message, Ended | Done):
                 for reference in [one for one, (whose, _) in self._snapshots.items() if whose is seat]:
                     self._bring(reference)
@@ -291,6 +300,13 @@ class RayTeam:
             self._files[last.data] = seat, replace(batch, messages=kept)
         else:
             self._deliver(seat, replace(batch, messages=kept))
+
+    def _supersede(self, seat: _Seat, newer: Saved) -> None:
+        """Forget older snapshots of a training that are on their way: they may come later."""
+        for reference in [
+            one for one, (whose, older) in self._snapshots.items() if whose is seat and older.key == newer.key
+        ]:
+            self._snapshots.pop(reference)
 
     def _deliver(self, seat: _Seat, batch: Batch) -> None:
         assert seat.member is not None
@@ -307,6 +323,9 @@ class RayTeam:
         ray.kill(seat.actor)
 
     def _lose(self, seat: _Seat, why: str) -> None:
+        if self._seats.get(seat.place) is not seat:  # its loss is known
+            return
+        self._bring_ready(seat)
         self._forget(seat)
         losses = self._losses[seat.place] = self._losses.get(seat.place, 0) + 1
         if losses >= _LOSSES:
@@ -329,11 +348,13 @@ class RayTeam:
         if self.members or starting or now - self._head_seen > _LOOK * 5:
             self._alone_since = now
             return
-        if self._ready:
-            return
-        hopeless = self.refused and not self._seats
-        if hopeless or now - self._alone_since > self.wait:
+        if self._hopeless() or now - self._alone_since > self.wait:
             raise UserError(self._faults())
+
+    def _hopeless(self) -> bool:
+        """Return whether no worker can come: no node joins a local cluster."""
+        places = [(node.id, index) for node in self._nodes for index in range(self.shape.workers(node))]
+        return self.cluster.local and bool(places) and all(self._closed.get(one) == float("inf") for one in places)
 
     def _faults(self) -> list[Fault]:
         """Return why there is no worker: refusals, or what those that were placed wait for."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.config.schema import Config
 from sweep.engine.protocol import Engine
-from sweep.errors import Interrupted
+from sweep.errors import Interrupted, UserError
 from sweep.launch.actor import Spec, python
 from sweep.launch.code import code_fingerprint, own_code, own_names, versions
 from sweep.launch.launcher import Hosted, Make, Search
 from sweep.launch.lost import WorkerLostError, raise_remote
 from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order, Reply, Warned
 from sweep.launch.ray_cluster import Cluster, connected
-from sweep.launch.ray_team import RayTeam, Shape
+from sweep.launch.ray_team import RayTeam
 from sweep.launch.remote_engine import RemoteEngine
+from sweep.launch.shape import Shape
 from sweep.launch.team import Heard, Lost, Member, Severed, Team
 from sweep.launch.worker import MakeEngine
 from sweep.launch.workspace import Facts, Workspace
@@ -29,6 +30,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _TURN = 1.0  # seconds
+_LOSSES = 3  # of workers over one question
 
 
 @dataclass(slots=True)
@@ -49,17 +51,23 @@ class Remote:
     lines: Lines
     limit: int | None = None
     inline: bool = False
+    stopping: Callable[[], bool] = lambda: False  # whether the user stopped the study
 
     def facts(self) -> Facts:
         return self._idle().facts
 
     def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        while True:
+        lost: list[str] = []
+        while len(lost) < _LOSSES:
             try:
                 found: T = self._ordered(self._idle(), Answer(question, args, kwargs))
                 return found
             except WorkerLostError as error:
                 self.lines.say(str(error))
+                lost.append(str(error))
+        raise UserError.of(
+            "launcher", f"one worker after the other was lost while it was asked about the trials: {lost[-1]}"
+        )
 
     def engine(self, search: Search) -> Engine:
         return RemoteEngine(self.team, search, self.limit, self.lines.say)
@@ -71,17 +79,22 @@ class Remote:
         there = _There(self, member)
         yield there
         if not there.lost:
-            self._ordered(member, Close())
+            with suppress(WorkerLostError):  # what the object did is done
+                self._ordered(member, Close())
 
     def memory_in_use(self) -> int:
         return sum(member.memory for member in self.team.members)
 
-    def tell_by(self, say: Callable[[str], None]) -> None:
-        self.lines.printed = say
+    def tell_by(self, say: Callable[[str], None], stopping: Callable[[], bool]) -> None:
+        self.lines.printed, self.stopping = say, stopping
 
     def _idle(self) -> Member:
-        """Return a worker; wait for one where there is none."""
+        """Return a worker; wait for one where there is none, unless the user stops the study."""
         while True:
+            for leaving in [member for member in self.team.members if member.leaving]:
+                self.team.release(leaving)
+            if self.stopping():
+                raise Interrupted("stopped; the same command goes on from here.")
             if found := [member for member in self.team.members if not member.leaving]:
                 return found[0]
             for event in self.team.events(_TURN):
@@ -157,10 +170,11 @@ def _shape(config: Config, cluster: Cluster) -> Shape:
     """Return how workers are laid out: on GPUs where trials may use them and the cluster has any,
     else on the CPU."""
     device, launcher = config.trainer.device, config.launcher
-    nodes = cluster.nodes()
-    gpu = device == "cuda" or (device == "auto" and any(node.gpus for node in nodes))
+    shape = Shape({"cuda": True, "cpu": False}.get(device), launcher.cpus_per_worker)
     if not cluster.local:
-        return Shape(gpu, launcher.cpus_per_worker)
+        return shape
+    nodes = cluster.nodes() or []
+    gpu = bool(shape.settled(nodes).gpu)
     there = sum(node.gpus if gpu else node.cpus for node in nodes)
     threads = max(1, _cores() // max(there, 1))
     return Shape(gpu, cpus=1, threads=threads, only=launcher.workers or None)

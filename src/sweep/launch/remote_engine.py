@@ -213,7 +213,7 @@ class _Run:
         """End a trial, unless the files of its adapters are wanted first. Return whether they
         are."""
         trial, search = hand.trials[key], self.engine.search
-        trial.outcome = self._placed(hand.member, self._handed_back(hand, outcome))
+        trial.outcome = self._placed(hand.member, outcome)
         wanted = isinstance(outcome, Completed) and search.best_dir(trial.plan) is not None
         if wanted and search.leads(trial.plan, trial.outcome):
             return True
@@ -231,17 +231,13 @@ class _Run:
         trial = hand.trials.pop(key)
         hand.verdicts.pop(key, None)
         hand.load.ended()
-        self.to_wake, self.dry = max(self.to_wake, 1), False
+        self._look_again()
         self.on_end(trial.plan, outcome)
 
-    def _handed_back(self, hand: _Hand, outcome: Outcome) -> Outcome:
-        """Return the outcome; a trial that only its worker's end has interrupted is lost, so that
-        it goes on elsewhere.
-        """
-        match outcome:
-            case Failed(reason=FailureReason.INTERRUPTED) if hand.member.leaving and not self._stops():
-                return replace(outcome, reason=FailureReason.LOST)
-        return outcome
+    def _look_again(self) -> None:
+        """Let the next idle worker ask the study for a trial: there may be one by now, or the
+        worker that was about to ask is gone."""
+        self.to_wake, self.dry = max(self.to_wake, 1), False
 
     def _placed(self, member: Member, outcome: Outcome) -> Outcome:
         cost = replace(outcome.cost, host=member.facts.host, worker=member.name)
@@ -252,6 +248,7 @@ class _Run:
         if error is not None:
             raise_remote(error, trace)
         if hand.member.leaving:
+            self._look_again()
             self.hands.pop(hand.member)
             self.engine.team.release(hand.member)
             self.engine.say(f"the worker on {hand.member.facts.host} leaves; its trials go on elsewhere")
@@ -260,6 +257,7 @@ class _Run:
         hand = self.hands.pop(member, None)
         if hand is None:
             return
+        self._look_again()
         self.engine.say(f"the worker on {member.facts.host} died: {why}")
         message, together = f"its worker on {member.facts.host} died: {why}", len(hand.trials)
         for key, trial in list(hand.trials.items()):

@@ -195,7 +195,7 @@ def packed(folder: Path) -> bytes:
 
 def unpack(data: bytes, folder: Path) -> None:
     """Write the adapters of a `packed` folder to another one, in place of those that are there."""
-    fresh = folder / "fresh"
+    fresh = folder / f"{KEPT[0]}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         tar.extractall(fresh, filter="data")

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1  # of the state in the header; a snapshot of another format is not gone on from
-STEP, STATE, VERSION, PACKAGES = "step", "state", "format", "packages"  # keys of the header's metadata
+STEP, STATE, VERSION, PACKAGES, SECONDS = (
+    "step",
+    "state",
+    "format",
+    "packages",
+    "seconds",
+)  # keys of the header's metadata
 
 _LENGTH = 8  # bytes of the length that a safetensors file begins with
 
@@ -44,6 +50,11 @@ class Snapshot:
         """Return the number of optimizer steps that the trial had taken. Raises
         BrokenSnapshotError."""
         return int(self.metadata[STEP])
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds that the trial had taken. Raises BrokenSnapshotError."""
+        return float(self.metadata.get(SECONDS, 0.0))
 
     @property
     def state(self) -> Any:

@@ -16,8 +16,8 @@ from sweep.records.snapshot import BrokenSnapshotError, Snapshot, read_header
 FOLDER = "snapshots"
 _ENDING = ".safetensors"
 
-# A snapshot waits for the disk (8 ms where this was measured) this often: a kill of the process
-# costs nothing without it, a power failure at most so many seconds of training.
+# A snapshot waits for the disk (8 ms where this was measured) this often. A kill of the process
+# costs nothing without it; a power failure may cut off a snapshot that has not waited.
 SYNC_EVERY = 30.0
 
 # All snapshots together leave this share of the space that would be free without them.
@@ -63,8 +63,8 @@ class Snapshots:
         """Replace the snapshot of a training. Return False, with the former one kept, where the
         disk has no room for it or fails.
 
-        `events` is the training's events.jsonl, which waits for the disk before the snapshot
-        does, so that no power failure leaves a snapshot that is ahead of the rows.
+        `events` is the training's events.jsonl, which waits for the disk before each snapshot
+        that does.
         """
         path = self._path(key)
         try:
@@ -80,19 +80,25 @@ class Snapshots:
         return True
 
     def read(self, key: str) -> Snapshot | None:
-        """Return the snapshot of a training; None if it has none, or a damaged one, which is
-        deleted."""
+        """Return the snapshot of a training; None if it has none, one that cannot be read, or a
+        damaged one, which is deleted."""
         path = self._path(key)
         try:
             found = Snapshot(path.read_bytes())
             found.metadata  # noqa: B018  # raises
         except FileNotFoundError:
             return None
-        except (OSError, BrokenSnapshotError) as error:
-            self.say(f"{path} {error}: {key.partition('-')[0]} {key.partition('-')[2]} begins anew")
+        except OSError as error:
+            self._say_anew(key, f"cannot be read ({error.strerror or error})")
+            return None
+        except BrokenSnapshotError as error:
+            self._say_anew(key, str(error))
             self.drop(key)
             return None
         return found
+
+    def _say_anew(self, key: str, why: str) -> None:
+        self.say(f"{self._path(key)} {why}: {key.partition('-')[0]} {key.partition('-')[2]} begins anew")
 
     def step(self, key: str) -> int:
         """Return the number of optimizer steps before the snapshot of a training; 0 without
@@ -136,6 +142,8 @@ class Snapshots:
 
     def _not_kept(self, reason: str) -> bool:
         if not self._told:
-            self.say(f"a snapshot was not kept ({reason}): after a stop its trial goes on from an earlier one")
+            self.say(
+                f"a snapshot was not kept ({reason}): after a stop its training goes on from an earlier one, or begins anew"
+            )
         self._told = True
         return False

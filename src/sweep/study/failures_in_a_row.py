@@ -30,8 +30,9 @@ class FailuresInARow:
     """Counts trials that fail in the order of their ends; those of one pack count one by one.
 
     Failures have one cause where reason and message are the same, apart from numbers and paths. A
-    trial that completes, is pruned or fails otherwise begins a new count. A trial that the user
-    interrupted counts nothing. `most` None counts none.
+    trial that completes, is pruned or fails otherwise begins a new count. A trial that goes on or
+    is tried again, since its failure says nothing about its point, counts nothing. `most` None
+    counts none.
     """
 
     most: int | None
@@ -40,7 +41,7 @@ class FailuresInARow:
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Count how a trial ended."""
-        if self.reached or (isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED):
+        if self.reached or (isinstance(outcome, Failed) and outcome.again):
             return
         if not isinstance(outcome, Failed):
             self.numbers, self.last = [], None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import StudyConfig
 from sweep.records.spent import limited
 from sweep.records.store import Store
@@ -35,7 +36,8 @@ class Limits:
     def put_away(self, plan: TrialPlan) -> bool:
         """Return whether a trial that runs is put away, to go on when the study does. A trial
         without snapshots is trained to its end instead, since it would have to begin anew."""
-        resumable = plan.settings.snapshot_every is not None
+        settings = plan.settings
+        resumable = settings.snapshot_every is not None and not OPTIMIZERS[settings.optimizer.name].unsaved
         return resumable and (self.failures.reached or self.budget.time_is_up)
 
     def spend(self, plan: TrialPlan, seconds: float) -> None:
@@ -55,17 +57,17 @@ class Limits:
         finally:
             self.budget.note()
 
-    def conclude(self, say: Callable[[str], None], *, completed: bool) -> None:
+    def conclude(self, say: Callable[[str], None], *, completed: bool, wanted: bool) -> None:
         """Tell the user what was used up of the budget, and where nothing is left.
 
-        `completed` says that the study has a completed trial. Raises UserError where failures in a
-        row stopped the study.
+        `completed` says that the study has a completed trial, `wanted` that it lacks trials.
+        Raises UserError where failures in a row stopped the study before it had all of them.
         """
-        if self.failures.reached:
+        if self.failures.reached and wanted:
             raise self.failures.error()
         amounts = limited(self.budget.limits, self.budget.spent)
         if amounts:
             say(f"budget: {', '.join(map(str, amounts))} used up")
         for key in self.budget.used_up:
-            small = "" if completed else ", before a trial completed: it is smaller than one trial"
+            small = "" if completed else ", and no trial has completed"
             say(f"note: study.budget.{key} is used up{small}; no further trial starts until it is raised")

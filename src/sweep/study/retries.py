@@ -69,7 +69,7 @@ class Retries:
                     raise
                 if pause > 4 * _FIRST_PAUSE and not told:  # a deadlock or a short lock is not worth a line
                     told = True
-                    self.say(f"{self.describe(error)}; trying again for up to {PATIENCE:.0f} s")
+                    self.say(f"{self.describe(error)}; trying again for up to {self._patience:.0f} s")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:

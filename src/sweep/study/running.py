@@ -39,7 +39,8 @@ class RunningTrial:
     """A running trial. `evals` has all its evaluations, those of earlier processes among them.
 
     `earlier` holds the lines of the rows that were written before the trial was stopped, by kind
-    and step: a training that goes on from a snapshot repeats those that came after it.
+    and step: a training that goes on from a snapshot repeats those that came after it. `shown`
+    are the rows that the dashboard has of it, which cannot be replaced there.
     """
 
     trial: Trial
@@ -50,6 +51,7 @@ class RunningTrial:
     store: Store
     evals: list[EvalPoint] = field(default_factory=list)
     earlier: dict[tuple[type[Event], int], str] = field(default_factory=dict)
+    shown: frozenset[tuple[type[Event], int]] = frozenset()
     step: int = 0  # the newest that was reported
     seconds: float = 0.0
     reported: int = 0  # the report step of the latest score that Optuna has
@@ -62,7 +64,9 @@ class RunningTrial:
         reported = max(stopped.trial._cached_frozen_trial.intermediate_values, default=0)
         evals = [event for event in events if isinstance(event, EvalPoint)]
         earlier = {(type(event), event.step): line_of(event) for event in events}
-        return cls(stopped.trial, plan, run, stopped.started, place, store, evals, earlier, reported=reported)
+        return cls(
+            stopped.trial, plan, run, stopped.started, place, store, evals, earlier, frozenset(earlier), reported=reported
+        )  # fmt: skip
 
     def stopped(self) -> Stopped:
         return Stopped(self.trial, self.plan.params, self.started, self.run)
@@ -76,9 +80,11 @@ class RunningTrial:
         return (type(event), event.step) in self.earlier and not self.repeats(event)
 
     def add(self, event: Event) -> None:
-        """Append a row to events.jsonl, and log it."""
+        """Append a row to events.jsonl, and log it where the dashboard has none of its kind and
+        step."""
         self.store.append_event(self.plan.number, event)
-        self.run.log(event.step, event.metrics)
+        if (type(event), event.step) not in self.shown:
+            self.run.log(event.step, event.metrics)
         if isinstance(event, EvalPoint):
             self.evals.append(event)
 

@@ -60,7 +60,7 @@ def search(session: Session) -> list[TrialRecord]:
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
-            loop.limits.conclude(view.say, completed=session.best() is not None)
+            loop.limits.conclude(view.say, completed=session.best() is not None, wanted=loop.wanted)
             if shelved := loop.shelved():
                 session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.store.trials()
@@ -96,15 +96,15 @@ class _Loop:
         count = len(self.waiting)
         return f"; {count} trial{' is' if count == 1 else 's are'} put away" if count else ""
 
+    @property
+    def wanted(self) -> bool:
+        """Return whether the study lacks trials."""
+        return self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
+
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
         in_time = timeout is None or time.monotonic() - self.began < timeout
-        return (
-            not self.session.stop.raised
-            and in_time
-            and self.limits.allow(begun=bool(self.waiting))
-            and self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
-        )
+        return not self.session.stop.raised and in_time and self.limits.allow(begun=bool(self.waiting)) and self.wanted
 
     def run(self, engine: Engine) -> None:
         self._show_count()
@@ -177,6 +177,9 @@ class _Loop:
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         self.session.store.write_trial(record)
         self.optuna_study.tell(stopped.trial, failed)
+        self.snapshots.drop(trial_key(stopped.number))
+        if stopped.run is not None:
+            stopped.run.finish(trial_ending(record, self.session.plan.config.study))
         self.limits.failures.ended(stopped.number, failed)
         self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
 
@@ -246,6 +249,7 @@ class _Loop:
         if self.optuna_study.lost(running.trial, step, together=lost.together):
             message = f"{lost.message}; {GIVEN_UP}"
             lost = replace(lost, message=message, evals=tuple(running.evals), alone=lost.together == 1, given_up=True)
+            self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
         self._put_away(running, "lost", f"{lost.message}; it goes on")

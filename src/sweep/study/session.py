@@ -123,7 +123,7 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
     store, where = Store(Path(plan.config.run_dir)), launcher or Inline.of(plan)
     with store.held(), stop_on_signals() as stop:
         view = View(plan.config.study, memory=where.memory_in_use)
-        where.tell_by(view.say)
+        where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")

@@ -25,7 +25,8 @@ STORAGE_ERRORS = (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna
 
 _SECRET = re.compile(r"(?i)pass(?!file)|pwd|secret")  # in names of options, misspelled ones too
 _TRIES = 5  # at creating the tables, while other studies create them too
-_NETWORK_DRIVERS = ("postgresql+psycopg", "postgresql+psycopg2")
+_LIBPQ = ("psycopg", "psycopg2")  # drivers that take its options
+_EXIST_ALREADY = ("42P07", "42710", "23505")  # PostgreSQL's codes, whatever language it speaks
 # Options of libpq, in seconds and milliseconds: without them a server whose machine is gone keeps
 # a study waiting for minutes or for ever.
 _NETWORK = {
@@ -67,16 +68,21 @@ def _created(address: str, options: dict[str, Any]) -> RDBStorage:
         try:
             return RDBStorage(plain, engine_kwargs=dict(options))
         except SQLAlchemyError as error:
-            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+            if not isinstance(error, IntegrityError) and not _exists_already(error):
                 raise
     return RDBStorage(plain, engine_kwargs=dict(options))
+
+
+def _exists_already(error: SQLAlchemyError) -> bool:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code in _EXIST_ALREADY or "already exists" in str(error)
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {}
     known = {name: value for name, value in _NETWORK.items() if name not in url.query}
-    return {"pool_pre_ping": True} | ({"connect_args": known} if url.drivername in _NETWORK_DRIVERS else {})
+    return {"pool_pre_ping": True} | ({"connect_args": known} if url.get_driver_name() in _LIBPQ else {})
 
 
 def check_storage(address: str) -> None:

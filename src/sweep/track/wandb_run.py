@@ -70,6 +70,11 @@ class WandbRun:
         self.closed = Event()
 
     @property
+    def put_away(self) -> bool:
+        """Return whether the run has ended only until its training goes on."""
+        return self._ending is not None and self._ending.resumable
+
+    @property
     def address(self) -> str:
         return self._run.url or str(self.folder)
 

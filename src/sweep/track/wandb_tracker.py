@@ -201,7 +201,8 @@ class WandbTracker:
         self._refused = True
 
     def ended(self, run: WandbRun) -> None:
-        self._forget_open(run.id)
+        if not run.put_away:  # its mark says that it goes on, or is completed by the next process
+            self._forget_open(run.id)
 
     def wait_for(self, run: WandbRun) -> None:
         patience = self.patience
