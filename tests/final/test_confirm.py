@@ -28,7 +28,7 @@ def luck(trial: TrialPlan) -> float:
 def chosen(opened: ToySession) -> list[tuple[str, int, str]]:
     root = opened.store.root
     return [
-        (str(one.method), one.record.number, str(one.folder.relative_to(root)))
+        (str(one.choice), one.record.number, str(one.folder.relative_to(root)))
         for one in choose(opened, search(opened))
     ]
 
@@ -89,7 +89,7 @@ def test_without_any_completed_trial_there_is_no_winner(tmp_path: Path) -> None:
 def ended(tmp_path: Path) -> Store:
     """A study that ended with trial 3 as its winner, of LoRA, and trial 4 as the best of IA3."""
     store = Store(tmp_path)
-    for number, folder in ((3, store.final_dir), (4, store.method_dir("ia3"))):
+    for number, folder in ((3, store.final_dir), (4, store.choice_dir("ia3"))):
         store.write_final(final_record(number), folder=folder)
         (folder / "model").mkdir()
         (folder / "model" / "weights").write_text(str(number))
@@ -100,7 +100,7 @@ def choice(store: Store, **numbers: int) -> list[Chosen]:
     """A trial for each method, the winner first."""
     with session(store.root / "toy", "study.n_trials=1", "study.pruner=none") as opened:
         (record,) = search(opened)
-    folders = [store.final_dir, *(store.method_dir(name) for name in [*numbers][1:])]
+    folders = [store.final_dir, *(store.choice_dir(name) for name in [*numbers][1:])]
     return [
         Chosen(replace(record, number=number), None, folder, method)
         for folder, (method, number) in zip(folders, numbers.items(), strict=True)
@@ -136,6 +136,6 @@ def test_a_kept_record_hears_of_later_seeds_and_readings(ended: Store) -> None:
     candidate = Candidate(3, {}, 0.8, (0.7, 0.6), 0.65, (0.1, 1.0))
     confirmed = Confirmation((candidate,), 0.15, Cost())
     _update_records(ended, [replace(first, confirmation=confirmed), second])
-    final, other = ended.final(), ended.final(ended.method_dir("ia3"))
+    final, other = ended.final(), ended.final(ended.choice_dir("ia3"))
     assert final is not None and other is not None
     assert (final.confirmation, final.test_readings, other.test_readings) == (confirmed, 2, 2)

@@ -30,14 +30,14 @@ def store(tmp_path: Path) -> Store:
     """LoRA's trial 1 won, IA3's trial 2 and the head's trial 3 were tested beside it."""
     store = Store(tmp_path)
     store.write_final(final(1))
-    store.write_final(final(2), folder=store.method_dir("ia3"))
-    store.write_final(final(3), folder=store.method_dir("head"))
+    store.write_final(final(2), folder=store.choice_dir("ia3"))
+    store.write_final(final(3), folder=store.choice_dir("head"))
     return store
 
 
 def settled(store: Store, **chosen: int) -> dict[str, int]:
     """`final` is the winner's number, the others those of methods."""
-    folders = {"final": store.final_dir, **{method: store.method_dir(method) for method in chosen if method != "final"}}
+    folders = {"final": store.final_dir, **{method: store.choice_dir(method) for method in chosen if method != "final"}}
     _arrange_folders(store, [Chosen(trial(number), None, folders[method], method) for method, number in chosen.items()])
     return {folder.name: record.number for folder, record in store.finals().items()}
 
@@ -51,5 +51,5 @@ def test_a_model_not_chosen_again_is_deleted_but_a_winner_stays_until_the_next(s
 
 
 def test_a_record_on_its_way_is_found_after_a_kill(store: Store) -> None:
-    store.final_dir.replace(store.method_dir(".moving-1"))
+    store.final_dir.replace(store.choice_dir(".moving-1"))
     assert settled(store, final=2, lora=1, head=3) == {"final": 2, "lora": 1, "head": 3}

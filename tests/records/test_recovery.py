@@ -73,9 +73,9 @@ def test_a_folder_that_was_half_replaced_has_one_of_its_states(
 def test_a_method_s_folder_is_not_taken_for_one_that_is_replaced(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for method in ("small.new", "small.old", "small"):
-        store.method_dir(method).mkdir(parents=True)
+        store.choice_dir(method).mkdir(parents=True)
     recover(store)
-    assert all(store.method_dir(method).is_dir() for method in ("small.new", "small.old", "small"))
+    assert all(store.choice_dir(method).is_dir() for method in ("small.new", "small.old", "small"))
 
 
 def test_odd_events_and_readings_are_left_out(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_models_chosen_together_share_a_reading_of_the_test_split(tmp_path: Path
 def test_a_method_s_folder_is_one_folder_whatever_its_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", ""]
-    folders = [store.method_dir(name) for name in names]
+    folders = [store.choice_dir(name) for name in names]
     assert {folder.parent for folder in folders} == {tmp_path / "methods"} and not {".", "..", ""} & {
         folder.name for folder in folders
     }

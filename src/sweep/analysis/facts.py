@@ -44,7 +44,7 @@ class Facts:
     points: Mapping[int, tuple[Point, ...]]
     unfinished: tuple[int, ...]
     final: FinalRecord | None
-    finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other methods
+    finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other choices
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
     tested: Tested | None = None
@@ -105,7 +105,7 @@ class Facts:
 
     @property
     def repeats(self) -> tuple[Confirmation, ...]:
-        """Return the records of fresh seeds; in a group run those of each method."""
+        """Return the records of fresh seeds; in a group run those of each choice."""
         return tuple(one.confirmation for one in self.finals if one.confirmation)
 
     @property

@@ -11,14 +11,14 @@ from sweep.data.example import batch
 @dataclass(frozen=True, slots=True)
 class Repeating:
     """`example` is the code of a batch for the model kept; None before there is one. `packed` says
-    that a trial was trained in a pack, `confirmed` that there were fresh seeds, `methods` that a
-    group run keeps a model for each other method."""
+    that a trial was trained in a pack, `confirmed` that there were fresh seeds, `choices` that a
+    group run keeps a model for each other choice."""
 
     command: str
     example: str | None
     packed: bool
     confirmed: bool
-    methods: bool
+    choices: bool
 
 
 def repeating(facts: Facts) -> Repeating:
@@ -31,5 +31,5 @@ def repeating(facts: Facts) -> Repeating:
         else None,
         packed=any(trial.outcome.cost.engine == "packed" for trial in facts.trials),
         confirmed=bool(facts.repeats),
-        methods=len(facts.finals) > 1,
+        choices=len(facts.finals) > 1,
     )

@@ -50,13 +50,13 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
         rule = "no trial completed, so there is no winner to retrain"
         raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)
-    leaders = {method: _leader(session, ranked) for method, ranked in groups.items()}
+    leaders = {choice: _leader(session, ranked) for choice, ranked in groups.items()}
     first = _winner(session, leaders)
-    order = sorted(leaders, key=lambda method: method != first)
+    order = sorted(leaders, key=lambda choice: choice != first)
     store = session.store
     return [
-        Chosen(*leaders[method], store.final_dir if method == first else store.method_dir(method), method)
-        for method in order
+        Chosen(*leaders[choice], store.final_dir if choice == first else store.choice_dir(choice), choice)
+        for choice in order
     ]
 
 
@@ -77,8 +77,8 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
     """
     objective = session.plan.config.study.objective
 
-    def sort_key(method: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
-        record, confirmation = leaders[method]
+    def sort_key(choice: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
+        record, confirmation = leaders[choice]
         assert record.best is not None, "only completed trials lead"
         first = confirmation.candidates[0] if confirmation else None
         score = first.mean if first else objective.of(record.best.metrics)
@@ -91,7 +91,7 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
 
 def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:
     key = session.plan.config.study.compare_by
-    absent = [method for method in session.plan.space.choices(key) if method not in groups] if key else []
+    absent = [choice for choice in session.plan.space.choices(key) if choice not in groups] if key else []
     if absent:
         session.view.say(f"no trial completed with {key} {', '.join(map(str, absent))}: not part of the comparison")
 
@@ -109,7 +109,7 @@ def _arrange_folders(store: Store, chosen: Sequence[Chosen]) -> None:
             shutil.rmtree(folder)
     moving = {number: folder for number, folder in found.items() if wanted.get(number, folder) != folder}
     for number, folder in moving.items():
-        aside = store.method_dir(f".moving-{number}")
+        aside = store.choice_dir(f".moving-{number}")
         aside.parent.mkdir(exist_ok=True)
         moving[number] = folder.replace(aside)
     for number, folder in moving.items():

@@ -34,18 +34,18 @@ class Chosen:
     """A trial to retrain, the folder of its final record, and the ranking over fresh seeds by
     which it was chosen.
 
-    `method` is its compared value; None without `study.compare_by`.
+    `choice` is its compared value; None without `study.compare_by`.
     """
 
     record: TrialRecord
     confirmation: Confirmation | None
     folder: Path
-    method: Scalar
+    choice: Scalar
 
     @property
     def title(self) -> str:
         """Return the name of the trial in lines for the user."""
-        which = "" if self.method is None else f"{self.method}, "
+        which = "" if self.choice is None else f"{self.choice}, "
         return f"{which}trial {self.record.number}"
 
 

@@ -285,9 +285,9 @@ class Store:
             append_row(event, folder)
         _write(_RETRAIN, record, folder / "record.json")
 
-    def method_dir(self, method: Scalar) -> Path:
+    def choice_dir(self, choice: Scalar) -> Path:
         """Return the folder of the retrained best trial of a compared value that did not win."""
-        name = quote(str(method), safe=" ")
+        name = quote(str(choice), safe=" ")
         # Dots alone name this folder or its parent; these endings name a folder that is being
         # replaced.
         if name.endswith((".new", ".old")):

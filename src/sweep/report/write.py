@@ -35,5 +35,5 @@ def write_report(store: Store) -> Path:
 
 def document(study: Study, drawn: Set[str], compared: str = "") -> str:
     """Return the report as Markdown. `drawn` names the figures there are; `compared` is the
-    section on the methods of a group run."""
+    section on the choices of a group run."""
     return scrub(render("study/report.md.j2", study=study, drawn=drawn, compared=compared)) + "\n"

@@ -188,10 +188,10 @@ def _never_packed(plan: Plan) -> list[str]:
 def _afterwards(plan: Plan) -> list[str]:
     """Return lines on the trainings after the search."""
     study = plan.config.study
-    methods = plan.space.choices(study.compare_by) if study.compare_by else ()
-    kinds, lines = max(len(methods), 1), []
-    if methods:
-        lines.append(f"compared by {study.compare_by}: {', '.join(map(str, methods))}, with equal numbers of trials")
+    choices = plan.space.choices(study.compare_by) if study.compare_by else ()
+    kinds, lines = max(len(choices), 1), []
+    if choices:
+        lines.append(f"compared by {study.compare_by}: {', '.join(map(str, choices))}, with equal numbers of trials")
     if study.confirm_seeds > 1:
         shares = [study.n_trials // kinds + (index < study.n_trials % kinds) for index in range(kinds)]
         best = sum(min(study.confirm_top, share) for share in shares)

@@ -49,8 +49,8 @@ def short_name(trial: TrialPlan, job_type: JobType) -> str:
     study = trial.config.study
     match job_type:
         case JobType.FINAL | JobType.REFIT:
-            method = str(trial.params.get(study.compare_by)) if study.compare_by else ""
-            safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in method)
+            choice = str(trial.params.get(study.compare_by)) if study.compare_by else ""
+            safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in choice)
             return f"{job_type}-{safe}" if safe else str(job_type)
         case JobType.CONFIRM:
             return f"{trial.number:04d}-seed-{trial.config.trainer.seed}"

@@ -24,8 +24,8 @@ def run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping
     """Return the name of the run of trial `number`, or of another training with its values."""
     match job_type:
         case JobType.FINAL | JobType.REFIT:
-            method = f"-{params.get(study.compare_by)}" if study.compare_by else ""
-            return f"{study.study_name}-{job_type}{method}"
+            choice = f"-{params.get(study.compare_by)}" if study.compare_by else ""
+            return f"{study.study_name}-{job_type}{choice}"
         case JobType.CONFIRM:
             return f"{study.study_name}-{number:04d}-seed-{seed}"
         case _:
