@@ -181,5 +181,5 @@ class ToyShards:
         return None
 
 
-def out_of_memory(*_: Any) -> Any:
+def out_of_memory(*_: Any, **__: Any) -> Any:
     raise torch.OutOfMemoryError("out of memory: a toy has none\nmore")
