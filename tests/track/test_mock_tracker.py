@@ -94,7 +94,7 @@ def test_the_lines_count_what_the_server_received(study, closed, make_config, ma
 def test_repeats_and_the_best_of_each_method_have_runs_of_their_own(study, closed, make_config, make_trial, store):
     tracker, config = study("completed", "completed"), make_config("mock")
     tracker.open(make_trial(config, 1), JobType.CONFIRM).finish(Ending("completed"))
-    for number, folder in ((0, store.final_dir), (1, store.method_dir("ia3"))):
+    for number, folder in ((0, store.final_dir), (1, store.choice_dir("ia3"))):
         run = tracker.open(make_trial(config, number), JobType.FINAL)
         run.log(4, {"test/accuracy": 0.75})
         run.finish(Ending("completed"))
@@ -137,7 +137,7 @@ def test_test_scores_and_rows_that_were_never_sent_are_named(study, closed, make
     tracker = study("completed")
     for kind in (JobType.FINAL, JobType.REFIT):
         tracker.open(make_trial(make_config("mock"), 0), kind).finish(Ending("completed"))
-    store.write_final(final_record(0), folder=store.method_dir("ia3"))
+    store.write_final(final_record(0), folder=store.choice_dir("ia3"))
     record = replace(final_record(0), refit=Refit(12, 4, 6, Cost()))
     store.write_final(record, refit=[Step(4, 4, 1.0, {"train/loss": 0.5})])
     assert closed(tracker).missing == (
