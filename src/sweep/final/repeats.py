@@ -90,10 +90,6 @@ class _Due:
     earlier_seed: int
 
     @property
-    def key(self) -> tuple[int, int]:
-        return _key(self.plan)
-
-    @property
     def title(self) -> str:
         return f"trial {self.plan.number} again, fresh seed {self.index} of {self.of}"
 
@@ -105,10 +101,6 @@ class _Due:
     def known(self, session: Session) -> Repeat | None:
         found = session.store.repeat(self.plan.number, self.index)
         return found if found is not None and found.seed in (self.plan.config.trainer.seed, self.earlier_seed) else None
-
-
-def _key(plan: TrialPlan) -> tuple[int, int]:
-    return plan.number, plan.config.trainer.seed
 
 
 def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
@@ -137,27 +129,27 @@ class _Loop:
         if self.session.stop.raised or not self.remaining:
             return None
         due = self.remaining.popleft()
-        watch = self.stopped.pop(due.key, None)
+        watch = self.stopped.pop(due.plan.key, None)
         if watch is None:
             watch = Watch.begin(self.session, due.name, due.plan, due.title, JobType.CONFIRM)
         else:
             self.session.view.begin(due.plan, due.title, since=watch.kept_step())
-        self.running[due.key] = due, watch
+        self.running[due.plan.key] = due, watch
         return watch.resumed(due.plan)
 
     def step(self, plan: TrialPlan, step: Step) -> Verdict:
-        return self.running[_key(plan)][1].step(step)
+        return self.running[plan.key][1].step(step)
 
     def evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
-        return self.running[_key(plan)][1].evaluated(point)
+        return self.running[plan.key][1].evaluated(point)
 
     def ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         """Record the end of a repeat, or let it go on where it was put away or its worker was
         lost."""
-        due, watch = self.running.pop(_key(plan))
+        due, watch = self.running.pop(plan.key)
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
         if self._goes_on(due, watch, outcome):
-            self.stopped[due.key] = watch
+            self.stopped[due.plan.key] = watch
             self.remaining.appendleft(due)
         else:
             self.session.store.write_repeat(made, due.index)
@@ -166,15 +158,15 @@ class _Loop:
         self.session.view.ended(due.title, _state(made), self._shown(made))
 
     def snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
-        self.running[_key(plan)][1].snapshot(snapshot)
+        self.running[plan.key][1].snapshot(snapshot)
 
     def _goes_on(self, due: _Due, watch: Watch, outcome: Outcome) -> bool:
         if not isinstance(outcome, Failed):
             return False
         lost = outcome.reason is FailureReason.LOST
         if lost:
-            self.losses.setdefault(due.key, Losses()).count(watch.kept_step(), together=outcome.together)
-        return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.key].too_many)
+            self.losses.setdefault(due.plan.key, Losses()).count(watch.kept_step(), together=outcome.together)
+        return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.plan.key].too_many)
 
     @contextmanager
     def end_runs_on_error(self) -> Iterator[None]:

@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.launch.launcher import Make
-from sweep.records.trial import EvalPoint, Outcome, Step, TrialPlan, Verdict
+from sweep.records.trial import EvalPoint, Outcome, Step, Verdict
 
-# A trial of a search, or one of its repeats with another seed.
-Key = tuple[int, int]
-
-
-def key_of(plan: TrialPlan) -> Key:
-    """Return the key of a training among those that run at once."""
-    return plan.number, plan.config.trainer.seed
+Key = tuple[int, int]  # `TrialPlan.key`
 
 
 @dataclass(frozen=True, slots=True)

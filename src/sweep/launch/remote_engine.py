@@ -25,7 +25,6 @@ from sweep.launch.messages import (
     Saved,
     Stepped,
     Warned,
-    key_of,
 )
 from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
@@ -197,7 +196,7 @@ class _Run:
                 self.to_wake = 0  # until a trial ends
             return None
         hand.load.given()
-        hand.trials[key_of(plan)] = _Remote(plan)
+        hand.trials[plan.key] = _Remote(plan)
         if self.points is not None:
             self.points = max(self.points - 1, 0)
         self.to_wake = max(self.to_wake, 1)

@@ -36,7 +36,6 @@ from sweep.launch.messages import (
     RunEngine,
     Saved,
     Stepped,
-    key_of,
 )
 from sweep.launch.port import Port
 from sweep.launch.workspace import Workspace
@@ -125,21 +124,21 @@ class Worker:
         return plan
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
-        self.port.tell(Stepped(key_of(plan), step))
-        return self.port.verdict(key_of(plan))
+        self.port.tell(Stepped(plan.key, step))
+        return self.port.verdict(plan.key)
 
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
-        verdict: Verdict = self.port.ask(Evaluated(key_of(plan), point))
-        return self.port.verdict(key_of(plan)) if verdict is Verdict.CONTINUE else verdict
+        verdict: Verdict = self.port.ask(Evaluated(plan.key, point))
+        return self.port.verdict(plan.key) if verdict is Verdict.CONTINUE else verdict
 
     def _saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         if kept_here(plan):
             self._kept.write(plan, snapshot)
         else:
-            self.port.tell(Saved(key_of(plan), self.put(snapshot.data)))
+            self.port.tell(Saved(plan.key, self.put(snapshot.data)))
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
-        key, folder = key_of(plan), self._folder(key_of(plan))
+        key, folder = plan.key, self._folder(plan.key)
         if self.port.ask(Ended(key, self._explained(outcome))):
             self.port.ask(Files(key, self.put(packed(folder))))
         shutil.rmtree(folder, ignore_errors=True)
@@ -153,7 +152,7 @@ class Worker:
         return outcome
 
     def _best_dir(self, plan: TrialPlan) -> Path | None:
-        return self._folder(key_of(plan)) / KEPT[0] if plan.config.trainer.save_best else None
+        return self._folder(plan.key) / KEPT[0] if plan.config.trainer.save_best else None
 
     def _folder(self, key: Key) -> Path:
         return self._folders / f"{key[0]:04d}-{key[1]}"

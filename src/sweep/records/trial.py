@@ -234,6 +234,12 @@ class TrialPlan:
     snapshot: Snapshot | None = None
 
     @property
+    def key(self) -> tuple[int, int]:
+        """Return the number and the seed: they tell trainings apart that run at once, of which
+        several may be of one trial."""
+        return self.number, self.config.trainer.seed
+
+    @property
     def settings(self) -> TrainSettings:
         """Return the values of `config` that an engine needs."""
         return TrainSettings.of(self.config)
