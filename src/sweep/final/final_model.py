@@ -13,11 +13,11 @@ from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.errors import UserError
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
-from sweep.final.losses import Losses
 from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters
 from sweep.records.trial import Metrics
+from sweep.study.losses import Losses
 from sweep.study.session import Session
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Calla
             with _placed(session) as model:
                 return work(model)
         except WorkerLostError as lost:
-            losses.count(step())
+            losses = losses.and_one(step())
             if losses.too_many:
                 rule = f"one worker after the other was lost in the same training; of the last one is known: {lost}"
                 raise UserError.of("", f"{rule}. All trials are kept.") from None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
-from sweep.final.losses import Losses
 from sweep.final.progress import kept_rows
 from sweep.final.watch import Watch
 from sweep.provenance import Fingerprint
@@ -28,6 +27,7 @@ from sweep.records.trial import (
     TrialRecord,
     Verdict,
 )
+from sweep.study.losses import Losses
 from sweep.study.session import Session
 from sweep.track.tracker import CutRun, Ending, JobType
 
@@ -165,7 +165,8 @@ class _Loop:
             return False
         lost = outcome.reason is FailureReason.LOST
         if lost:
-            self.losses.setdefault(due.plan.key, Losses()).count(watch.kept_step(), together=outcome.together)
+            before = self.losses.get(due.plan.key, Losses())
+            self.losses[due.plan.key] = before.and_one(watch.kept_step(), together=outcome.together)
         return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.plan.key].too_many)
 
     @contextmanager

@@ -25,6 +25,7 @@ from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
+from sweep.study.losses import Losses
 from sweep.study.owner import claim
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
@@ -35,10 +36,6 @@ from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_value
 T = TypeVar("T")
 
 _BEGUN = tuple(state for state in TrialState if state is not TrialState.WAITING)
-
-# A point is given up after its trial was lost this often without getting further. Each of k trials
-# that are lost together counts 1/k.
-_LOSSES = 3 - 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,21 +272,16 @@ class OptunaStudy:
 
     def lost(self, trial: Trial, step: int, *, together: int) -> bool:
         """Count that a trial was lost after `step`, with so many trials at once. Return whether
-        its point is given up.
-
-        A trial that has got further since it was lost before is no likely cause, and its losses
-        count anew.
-        """
+        its point is given up, by the rule of `Losses`."""
         known = trial.user_attrs
-        further = step > known.get(LOST_AT, -1)
-        losses = (0.0 if further else known.get(LOSSES, 0.0)) + 1 / together
+        losses = Losses(known.get(LOSSES, 0.0), known.get(LOST_AT, -1)).and_one(step, together=together)
 
         def counted() -> None:
-            trial.set_user_attr(LOSSES, losses)
-            trial.set_user_attr(LOST_AT, step)
+            trial.set_user_attr(LOSSES, losses.parts)
+            trial.set_user_attr(LOST_AT, losses.step)
 
         self._write(counted)
-        return losses + self._earlier_losses(trial.params) >= _LOSSES
+        return Losses(losses.parts + self._earlier_losses(trial.params), step).too_many
 
     def _earlier_losses(self, params: Mapping[str, Scalar]) -> int:
         """Return how often an earlier version lost the point alone, and enqueued it again."""
