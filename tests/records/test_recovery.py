@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.records.events import append_row
 from sweep.records.final import Repeat
 from sweep.records.marks import UnfinishedState
 from sweep.records.recovery import clear_old, recover
@@ -80,7 +81,7 @@ def test_a_method_s_folder_is_not_taken_for_one_that_is_replaced(tmp_path: Path)
 
 def test_odd_events_and_readings_are_left_out(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.append_event(0, POINT)
+    append_row(POINT, store.trial_dir(0))
     path = store.trial_dir(0) / "events.jsonl"
     whole = path.read_bytes()
     odd = b'[]\nnull\n7\n"x"\n{}\n{"type": "eval"}\n{"type": "train", "step": "x"}\n\xff\xfe\n\x00\x00\n'

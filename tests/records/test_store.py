@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.records.events import append_row
 from sweep.records.final import Repeat, RetrainRecord
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
@@ -32,8 +33,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path, outcome: Outcome) ->
 
 def test_events_come_back_in_order_and_a_cut_off_line_is_left_out(tmp_path: Path) -> None:
     store, step = Store(tmp_path), Step(5, 10, 0.5, {"train/loss": 0.7})
-    store.append_event(0, step)
-    store.append_event(0, POINT)
+    append_row(step, store.trial_dir(0))
+    append_row(POINT, store.trial_dir(0))
     with (store.trial_dir(0) / "events.jsonl").open("a") as file:
         file.write('{"type": "train", "st')
     assert store.events(0) == [step, POINT]

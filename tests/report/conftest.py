@@ -17,6 +17,7 @@ from sweep.analysis.study import analyse
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.config.schema import Config, DatasetConfig, StudyConfig, TrackerConfig
 from sweep.provenance import DataState, GitState, ModelState
+from sweep.records.events import append_row
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
 from sweep.records.lock import Lock
 from sweep.records.store import Store
@@ -234,8 +235,8 @@ def log_events(store: Store, record: TrialRecord, points: Sequence[EvalPoint]) -
     for point in points:
         for step in range(point.step - 50, point.step + 1, 10):
             loss = 2.4 / (1 + step / 60)
-            store.append_event(record.number, Step(step, record.total_steps, step / 60, {"train/loss": loss}))
-        store.append_event(record.number, point)
+            append_row(Step(step, record.total_steps, step / 60, {"train/loss": loss}), store.trial_dir(record.number))
+        append_row(point, store.trial_dir(record.number))
 
 
 def write_predictions(store: Store, labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> None:

@@ -14,6 +14,7 @@ from sweep.analysis.summary import study_summary
 from sweep.config.schema import TrackerConfig
 from sweep.errors import UserError
 from sweep.model.adapters.lora import LoraConfig
+from sweep.records.events import append_row
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
 from sweep.report.summary import summary_lines
@@ -200,7 +201,7 @@ def test_study_summary_is_flat_and_plain(reported):
 
 def test_before_the_final_record_the_report_says_what_is_missing(make):
     store = make(six_trials()[:2])
-    store.append_event(2, evals([0.2], [2.0])[0])
+    append_row(evals([0.2], [2.0])[0], store.trial_dir(2))
     store.marks(2).begin()
     text = words(store)
     assert "**Trial 1 leads** with eval/accuracy 0.8833" in text
@@ -216,7 +217,7 @@ def test_before_the_final_record_the_report_says_what_is_missing(make):
 def test_trials_that_are_put_away_are_said_to_go_on(make):
     store = make(six_trials()[:2])
     for number in (2, 4):
-        store.append_event(number, evals([0.2], [2.0])[0])
+        append_row(evals([0.2], [2.0])[0], store.trial_dir(number))
     text = words(store)
     assert "4 trials of 6; 2 trials are put away and go on with the same command; the retraining of the winner" in text
     assert "Trial 4, put away" in text and "2 put away" in "\n".join(summary_lines(store))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sweep.config.schema import Config
+from sweep.records.events import append_row
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
 from sweep.track.tracker import Run
@@ -93,7 +94,7 @@ def train(store: Store) -> Callable[..., TrialRecord]:
             step = Step(2 * index, 4, index / 2, {"train/loss": 1 / index, "train/epoch": index / 2})
             point = EvalPoint(index, 2 * index, index / 2, {"eval/accuracy": 0.9 - 0.1 * index, "eval/loss": 0.1 / 3})
             for event in (step, point):
-                store.append_event(trial.number, event)
+                append_row(event, store.trial_dir(trial.number))
                 run.log(event.step, event.metrics)
             points.append(point)
         evals, cost = tuple(points), Cost(seconds=1.5)

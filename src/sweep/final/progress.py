@@ -15,11 +15,12 @@ from pathlib import Path
 
 from sweep.provenance import Fingerprint
 from sweep.records.disk import write_whole
-from sweep.records.events import append_row, events_path, mended_rows, read_rows, replace_rows
+from sweep.records.events import events_path, read_rows
+from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
-from sweep.records.trial import EvalPoint, Step, TrialPlan
+from sweep.records.trial import TrialPlan
 
 FOLDER = "unfinished"
 _KINDS = ("confirm-", "retrain-", "refit-")
@@ -36,7 +37,7 @@ class Progress:
     folder: Path
     snapshots: Snapshots
     key: str
-    rows: list[Step | EvalPoint] = field(default_factory=list)
+    log: RowLog = field(init=False)
     step: int = 0  # of the snapshot; 0 without one
     stopped: bool = False  # an earlier process began it
 
@@ -49,7 +50,7 @@ class Progress:
         if not found.stopped:
             found.drop()
             write_whole(mark, same)
-        found.rows, found.step = mended_rows(found.folder), found.snapshots.step(key)
+        found.log, found.step = RowLog.of(found.folder), found.snapshots.step(key)
         return found
 
     @property
@@ -67,23 +68,9 @@ class Progress:
         self.step = 0 if snapshot is None else snapshot.step
         return replace(plan, snapshot=snapshot)
 
-    def add(self, row: Step | EvalPoint) -> bool:
+    def add(self, row: Row) -> bool:
         """Keep a row. Return False for one that was kept before the training went on."""
-        if (place := self._place(row)) is not None:
-            if self.rows[place] == row:
-                return False
-            del self.rows[place:]  # another machine may round otherwise
-            replace_rows(self.rows, self.folder)
-        append_row(row, self.folder)
-        self.rows.append(row)
-        return True
-
-    def _place(self, row: Step | EvalPoint) -> int | None:
-        """Return the place of the row of the same kind and step; None where there is none."""
-        if not self.rows or self.rows[-1].step < row.step:
-            return None
-        same = (place for place, one in enumerate(self.rows) if type(one) is type(row) and one.step == row.step)
-        return next(same, None)
+        return self.log.add(row)
 
     def keep(self, snapshot: Snapshot) -> None:
         """Keep a snapshot instead of the one before."""
@@ -100,7 +87,7 @@ class Progress:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def kept_rows(store: Store, key: str) -> list[Step | EvalPoint]:
+def kept_rows(store: Store, key: str) -> list[Row]:
     """Return the rows of a training whose record has no rows."""
     return read_rows(store.root / FOLDER / key)
 

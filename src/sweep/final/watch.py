@@ -29,7 +29,7 @@ class Watch:
         """Open a run of the tracker, or go on with the one of an earlier process."""
         progress = Progress.of(session.store, key, plan, say=session.view.say)
         if progress.address:
-            run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.rows))
+            run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.log.rows))
         else:
             run = session.tracker.open(plan, job_type)
         session.view.begin(plan, title, since=progress.step if progress.stopped else None)
@@ -39,7 +39,7 @@ class Watch:
 
     @property
     def rows(self) -> Sequence[Step | EvalPoint]:
-        return self.progress.rows
+        return self.progress.log.rows
 
     def resumed(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan of the training that begins now, or goes on from its snapshot."""
@@ -50,16 +50,23 @@ class Watch:
         return self.progress.step
 
     def step(self, step: Step) -> Verdict:
-        if step.metrics and self.progress.add(step):
-            self.run.log(step.step, step.metrics)
+        if step.metrics:
+            self._add(step)
         self.session.view.step(self.title, step)
         return self._verdict()
 
     def evaluated(self, point: EvalPoint) -> Verdict:
-        if self.progress.add(point):
-            self.run.log(point.step, point.metrics)
+        if self._add(point):
             self.session.view.evaluated(self.title, point)
         return self._verdict()
+
+    def _add(self, row: Step | EvalPoint) -> bool:
+        """Keep and log a row. Return False where it was kept before."""
+        if not self.progress.add(row):
+            return False
+        if self.progress.log.show(row):
+            self.run.log(row.step, row.metrics)
+        return True
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self.progress.keep(snapshot)

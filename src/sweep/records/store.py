@@ -53,7 +53,7 @@ from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.provenance import now
 from sweep.records.disk import append_line, write_whole
-from sweep.records.events import append_row, mended_rows, read_rows, replace_rows
+from sweep.records.events import append_row, read_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import Marks
@@ -178,21 +178,9 @@ class Store:
         """Return the folder of a trial."""
         return self.root / "trials" / f"{number:04d}"
 
-    def append_event(self, number: int, event: Step | EvalPoint) -> None:
-        """Append a row to the trial's events. The operating system then has the row."""
-        append_row(event, self.trial_dir(number))
-
     def events(self, number: int) -> list[Step | EvalPoint]:
         """Return the trial's rows in order. A last line that a crash cut off is left out."""
         return read_rows(self.trial_dir(number))
-
-    def mended_events(self, number: int) -> list[Step | EvalPoint]:
-        """Return the trial's rows as `events` does, and rewrite them where a line was damaged."""
-        return mended_rows(self.trial_dir(number))
-
-    def replace_events(self, number: int, events: Sequence[Step | EvalPoint]) -> None:
-        """Replace the trial's rows."""
-        replace_rows(events, self.trial_dir(number))
 
     def note_run(self, number: int, address: str) -> None:
         """Write the address of the trial's run, for the case that the process dies before the

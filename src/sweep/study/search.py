@@ -4,7 +4,7 @@ output."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +15,7 @@ from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now
 from sweep.records.events import events_path
+from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import (
@@ -35,7 +36,7 @@ from sweep.study.attributes import STOPPED_AT
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
-from sweep.study.running import Event, RunningTrial, Stopped
+from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.storage import storage_errors
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
@@ -127,7 +128,7 @@ class _Loop:
         trial, params = self.optuna_study.ask()
         stopped = Stopped(trial, params, now())
         if (plan := self._planned(stopped)) is not None:
-            self._run(stopped, plan, self.session.tracker.open(plan), ())
+            self._run(stopped, plan, self.session.tracker.open(plan), self._log(plan))
             self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
         return plan
 
@@ -137,12 +138,12 @@ class _Loop:
         store, number = self.session.store, stopped.number
         if (plan := self._planned(stopped)) is None:
             return None
-        events = store.mended_events(number)
+        log = self._log(plan)
         snapshot = self.snapshots.read(trial_key(number))
         run = stopped.run or go_on(
-            self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), events)
+            self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), log.rows)
         )
-        self._run(stopped, plan, run, events)
+        self._run(stopped, plan, run, log)
         self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
         return replace(plan, snapshot=snapshot)
 
@@ -153,11 +154,14 @@ class _Loop:
             self._infeasible(stopped, error)
             return None
 
-    def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, events: Sequence[Event]) -> None:
+    def _log(self, plan: TrialPlan) -> RowLog:
+        return RowLog.of(self.session.store.trial_dir(plan.number))
+
+    def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, log: RowLog) -> None:
         store, number = self.session.store, plan.number
         store.note_run(number, run.address)
         place = self.optuna_study.place(number)
-        self.running[number] = RunningTrial.go_on(stopped, plan, run, place, store, events)
+        self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
 
     def _stopped_before(self, plan: TrialPlan) -> int | None:
@@ -192,18 +196,14 @@ class _Loop:
         self.session.view.step(_title(plan), step)
         return self._verdict(plan)
 
-    def _add(self, running: RunningTrial, event: Event) -> bool:
+    def _add(self, running: RunningTrial, event: Row) -> bool:
         """Write and log a row. Return False where it was written before the trial was stopped."""
-        if running.repeats(event):
-            return False
         if running.differs(event):
-            running.forget_from(event)
             self.session.view.say(
                 f"{_title(running.plan)}: step {event.step} came out otherwise than before the stop; "
                 "its earlier rows from there on are replaced"
             )
-        running.add(event)
-        return True
+        return running.add(event)
 
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
         running = self.running[plan.number]
@@ -220,7 +220,7 @@ class _Loop:
         plan, config = running.plan, running.plan.config
         step = self.report_steps.nearest(config.trainer, point.step)
         if step <= running.reported:
-            return bool(running.earlier) and running.trial.user_attrs.get(STOPPED_AT) == step
+            return running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
         running.reported = step
         warm = point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
         judged = point.step < plan.total_steps
@@ -248,7 +248,9 @@ class _Loop:
         step = max(running.step, self.snapshots.step(trial_key(running.plan.number)))
         if self.optuna_study.lost(running.trial, step, together=lost.together):
             message = f"{lost.message}; {GIVEN_UP}"
-            lost = replace(lost, message=message, evals=tuple(running.evals), alone=lost.together == 1, given_up=True)
+            lost = replace(
+                lost, message=message, evals=tuple(running.log.evals), alone=lost.together == 1, given_up=True
+            )
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
@@ -347,7 +349,7 @@ class _Loop:
         """
         settled = []
         for running in list(self.running.values()):
-            crashed = Failed(FailureReason.CRASHED, message, tuple(running.evals), Cost(seconds=running.seconds))
+            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), Cost(seconds=running.seconds))
             settled.append((running, self._settled(running, crashed)))
         return settled
 
