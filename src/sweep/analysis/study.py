@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sweep.analysis.budget import Amount, budget
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
@@ -17,6 +16,7 @@ from sweep.analysis.selection import Selection, selection
 from sweep.analysis.trials import Progress, Trials, progress, trials
 from sweep.analysis.winner import Overtaken, Winner, overtaken, winner
 from sweep.records.final import Parameters
+from sweep.records.spent import Limited, Spent, limited
 
 SCHEMA_VERSION = 1
 
@@ -45,7 +45,7 @@ class Study:
     selection: Selection | None
     generalisation: Generalisation | None
     cost: Spending | None
-    budget: tuple[Amount, ...]
+    budget: tuple[Limited, ...]
     published: Published | None
     repeating: Repeating
 
@@ -76,7 +76,7 @@ def analyse(facts: Facts) -> Study:
         selection=selection(facts),
         generalisation=generalisation(facts),
         cost=spending(facts),
-        budget=budget(facts),
+        budget=limited(facts.study.budget, facts.used_up or Spent()),
         published=published(facts),
         repeating=repeating(facts),
     )

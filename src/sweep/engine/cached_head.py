@@ -31,7 +31,7 @@ from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
-from sweep.engine.snapshot import ENGINE, made_by
+from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.engine.warning import warn_once
 from sweep.errors import first_line
@@ -149,7 +149,6 @@ class CachedHeadLoop:
     def _parts(self) -> dict[str, Any]:
         return {
             ENGINE: "frozen",
-            "made_by": made_by(self.state.settings),
             "flops": 6.0 * self.state.samples * self.state.trained_parameters,
             "weights": dict(trainable_weights(self.best.model)),
             "best": self.best.state_dict(),

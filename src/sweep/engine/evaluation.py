@@ -17,7 +17,7 @@ from sweep.config.schema import Task
 from sweep.engine.loss import MeanLoss, wide
 from sweep.engine.metrics import Labels, Scores, decide, probabilities, score
 
-UNHEARD = 1.0  # seconds between two questions to the study, while an evaluation goes on
+UNHEARD = 1.0  # seconds without a verdict, after which a trial in a long step or evaluation asks for one
 
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Tensor]]
 

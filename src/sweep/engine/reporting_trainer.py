@@ -25,7 +25,7 @@ from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
 from sweep.engine.random_state import random_state, set_random_state
-from sweep.engine.snapshot import ENGINE, made_by
+from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import Stopped
 from sweep.errors import first_line
 from sweep.model.state import UntrainedState, restore, trainable_weights
@@ -136,7 +136,6 @@ class ReportingTrainer(transformers.Trainer):
         scaler = self.accelerator.scaler
         return {
             ENGINE: "trainer",
-            "made_by": made_by(self.trial_state.settings),
             "flops": float(self.state.total_flos),
             "weights": dict(trainable_weights(self._model)),
             "untrained": self.untrained.state_dict(),

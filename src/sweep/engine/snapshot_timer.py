@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from dataclasses import dataclass, field
-from functools import cache
 
-logger = logging.getLogger(__name__)
+from sweep.engine.warning import warn_once
 
 # A snapshot may take one part in so many of the time since the last one.
 _SHARE = 100
@@ -37,7 +35,7 @@ class SnapshotTimer:
 
     def due(self, position: Position) -> bool:
         """Return whether a snapshot is due at `position`."""
-        if self.every is None or not self.gained(position):
+        if not self.gained(position):
             return False
         if not self.every:
             return True
@@ -55,13 +53,8 @@ class SnapshotTimer:
     def stop(self, reason: str) -> None:
         """Take no further snapshot; a warning says why, where there would have been any."""
         if self.every is not None:
-            _warn(f"trials have no snapshots, and begin anew after a stop: {reason}")
+            warn_once(f"trials have no snapshots, and begin anew after a stop: {reason}")
             self.every = None
-
-
-@cache
-def _warn(message: str) -> None:
-    logger.warning(message)
 
 
 def never() -> SnapshotTimer:

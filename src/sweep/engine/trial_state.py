@@ -24,7 +24,7 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
-from sweep.engine.snapshot import NotSnapshottable, encode
+from sweep.engine.snapshot import NotSnapshottable, encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
 from sweep.errors import first_line
@@ -179,7 +179,11 @@ class TrialState:
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
         try:
-            snapshot = encode({"trial": self.state_dict(), **parts()}, self.step, seconds=self.clock.total())
+            snapshot = encode(
+                {"trial": self.state_dict(), "made_by": made_by(self.settings), **parts()},
+                self.step,
+                seconds=self.clock.total(),
+            )
         except NotSnapshottable as error:
             self.snapshots.stop(str(error))
             return

@@ -74,7 +74,7 @@ def facts_of(device: torch.device) -> Facts:
     return Facts(
         host=socket.gethostname(),
         device=device.type,
-        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device_name=memory.device_name(device),
         memory=memory.capacity(device),
         free_memory=memory.free(device),
         has_bf16=device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),

@@ -31,15 +31,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """A limit of the budget, by its key in `study.budget`, and what was used up of it."""
+    """A limit of the budget, by its key in `study.budget` (hours of devices, wall-clock seconds or
+    trials), what was used up of it, and what is left."""
 
     key: str
     spent: float
     limit: float
-
-    @property
-    def left(self) -> float:
-        return max(self.limit - self.spent, 0.0)
+    left: float
 
     def __str__(self) -> str:
         return f"{amount_text(self.spent)} of {amount_text(self.limit)} {self.key.replace('_', ' ')}"
@@ -47,8 +45,12 @@ class Limited:
 
 def limited(budget: BudgetConfig, spent: Spent) -> tuple[Limited, ...]:
     """Return the limits that are set."""
-    limits = {key: getattr(budget, key) for key in ("device_hours", "seconds", "trials")}
-    return tuple(Limited(key, getattr(spent, key), limit) for key, limit in limits.items() if limit is not None)
+    found = []
+    for key in ("device_hours", "seconds", "trials"):
+        limit, used = getattr(budget, key), getattr(spent, key)
+        if limit is not None:
+            found.append(Limited(key, used, limit, left=max(limit - used, 0.0)))
+    return tuple(found)
 
 
 def amount_text(amount: float) -> str:

@@ -55,7 +55,9 @@ class Budget:
     def count(self, plan: TrialPlan, seconds: float) -> None:
         """Count the time of a trial, which has trained for so many seconds since it first
         started."""
-        before = self._known.get(plan.number, 0.0 if plan.snapshot is None else plan.snapshot.seconds)
+        before = self._known.get(plan.number)
+        if before is None:  # only then: reading a snapshot's header takes longer than a step of a small head
+            before = 0.0 if plan.snapshot is None else plan.snapshot.seconds
         self._device_seconds += max(seconds - before, 0.0)
         self._known[plan.number] = max(seconds, before)  # less until the engine has taken up the snapshot
         if time.monotonic() - self._noted > _NOTED_EVERY:

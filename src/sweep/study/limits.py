@@ -36,9 +36,10 @@ class Limits:
     def put_away(self, plan: TrialPlan) -> bool:
         """Return whether a trial that runs is put away, to go on when the study does. A trial
         without snapshots is trained to its end instead, since it would have to begin anew."""
+        if not (self.failures.reached or self.budget.time_is_up):
+            return False
         settings = plan.settings
-        resumable = settings.snapshot_every is not None and not OPTIMIZERS[settings.optimizer.name].unsaved
-        return resumable and (self.failures.reached or self.budget.time_is_up)
+        return settings.snapshot_every is not None and not OPTIMIZERS[settings.optimizer.name].unsaved
 
     def spend(self, plan: TrialPlan, seconds: float) -> None:
         """Count the time of a trial that has trained for so many seconds."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sweep.config.custom_code import code_state, is_own
+from sweep.config.custom_code import is_own
 from sweep.config.folders import cache_dir, conf_dir
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
@@ -16,6 +16,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import UserError
+from sweep.launch.code import own_code, own_names
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Hosted, Launcher, Make, Search
 from sweep.launch.workspace import Workspace
@@ -154,9 +155,8 @@ def _lock(plan: Plan, device_name: str) -> Lock:
 def _own_code(config: Config, corners: Sequence[Config] = ()) -> dict[str, str]:
     """Return the state of the user's own code that the study uses, by its dotted path. `corners`
     are configs that the search can reach: each may have another adapter method."""
-    methods = (each.adapter.method for each in (config, *corners))
-    names = dict.fromkeys((config.study.sampler, config.study.pruner, *config.dataset.metrics, *methods))
-    return {name: code_state(name) for name in names if is_own(name)}
+    search = filter(is_own, (config.study.sampler, config.study.pruner))
+    return own_code((*search, *own_names((config, *corners))))
 
 
 def check_place(plan: Plan, device_name: str | None = None) -> None:

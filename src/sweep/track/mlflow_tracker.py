@@ -144,7 +144,7 @@ class MlflowTracker:
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         run = self._start(name, JobType.COMPARE, {})
-        self.client.log_dict(run.id, {name: scrubbed(config) for name, config in compared.items()}, "compared.json")
+        self.client.log_dict(run.id, {one: scrubbed(config) for one, config in compared.items()}, "compared.json")
         return run
 
     def close(self) -> tuple[str, ...]:

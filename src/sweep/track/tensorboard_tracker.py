@@ -82,8 +82,8 @@ class TensorboardTracker:
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         run = self._start("compare")
-        for compared_name, config in compared.items():
-            run.write_text(f"config/{compared_name}", _as_code(scrubbed(config)))
+        for one, config in compared.items():
+            run.write_text(f"config/{one}", _as_code(scrubbed(config)))
         return run
 
     def close(self) -> tuple[str, ...]:

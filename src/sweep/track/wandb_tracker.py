@@ -136,7 +136,7 @@ class WandbTracker:
         return run
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
-        configs = {name: scrubbed(config) for name, config in compared.items()}
+        configs = {one: scrubbed(config) for one, config in compared.items()}
         return self._start(name, JobType.COMPARE, {"compared": configs}, {})
 
     def close(self) -> tuple[str, ...]:

@@ -10,14 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sweep.engine.evaluation import UNHEARD
 from sweep.engine.optimizer_steps import StepTaken
 from sweep.engine.packed.out_of_memory import OutOfMemoryRecovery
 from sweep.engine.packed.pack import Pack
 from sweep.engine.packed.passes import Evaluation, score_pass, train_pass
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.trial_queue import TrialQueue
-
-_UNHEARD = 1.0  # seconds without a verdict, after which the study is asked for one
 
 
 @dataclass(slots=True)
@@ -107,7 +106,7 @@ class PackStep:
 
     def _score_for_a_while(self, parts: Sequence[Evaluation]) -> list[tuple[Evaluation, BaseException | None]]:
         started = time.perf_counter()
-        passes = self.pack.shards.run(partial(score_pass, seconds=_UNHEARD), self.pack.running, parts)
+        passes = self.pack.shards.run(partial(score_pass, seconds=UNHEARD), self.pack.running, parts)
         slots = [slot for part in parts for slot in part.slots]
         for slot in slots:
             slot.clock.charge(evaluating=(time.perf_counter() - started) / len(slots))
@@ -119,7 +118,7 @@ class PackStep:
         at once: a stop of the study finds all trials at the same batch."""
         slots = self.pack.slots
         for slot in slots:
-            slot.ask(unheard=_UNHEARD)
+            slot.ask(unheard=UNHEARD)
         if any(slot.state.interrupted for slot in slots):
             for slot in slots:
                 slot.ask(unheard=0.0)

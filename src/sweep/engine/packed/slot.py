@@ -20,7 +20,7 @@ from sweep.engine.packed.batch import Row
 from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.table import Table
-from sweep.engine.snapshot import ENGINE, made_by
+from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import TrialState
 from sweep.model.account import unwrapped
 from sweep.model.state import restore, trainable_weights
@@ -177,7 +177,6 @@ class Slot:
         the gradients are kept, and the number of batches left."""
         return {
             ENGINE: "packed",
-            "made_by": made_by(self.settings),
             "weights": dict(trainable_weights(self.adapters.model)),
             "best": self.best.state_dict(),
             "steps": self.steps.state_dict(),
