@@ -178,12 +178,9 @@ class TrialState:
 
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
+        own = {"trial": self.state_dict(), "made_by": made_by(self.settings)}
         try:
-            snapshot = encode(
-                {"trial": self.state_dict(), "made_by": made_by(self.settings), **parts()},
-                self.step,
-                seconds=self.clock.total(),
-            )
+            snapshot = encode({**own, **parts()}, self.step, seconds=self.clock.total())
         except NotSnapshottable as error:
             self.snapshots.stop(str(error))
             return
