@@ -49,7 +49,6 @@ OnSnapshot = Callable[[Snapshot], None]
 logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
-
 _COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
            "stopped_early", "trained_parameters", "flops_ahead")  # fmt: skip
 
