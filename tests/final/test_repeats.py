@@ -40,7 +40,7 @@ def run(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> Run:
     with session(folder, *SEARCH, *overrides, engine=engine) as opened:
         records = search(opened)
         searched = len(engine.trained)
-        (ranked,) = opened.ranked(records).values()
+        (ranked,) = opened.ended.groups(records).values()
         try:
             found = confirmed(opened, ranked)
         finally:
@@ -52,7 +52,7 @@ def run(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> Run:
 def order(folder: Path) -> list[int]:
     """The trials' numbers, best first."""
     with session(folder, *SEARCH) as opened:
-        (ranked,) = opened.ranked(search(opened)).values()
+        (ranked,) = opened.ended.groups(search(opened)).values()
         return [record.number for record in ranked]
 
 

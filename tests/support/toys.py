@@ -28,6 +28,7 @@ from sweep.records.trial import (
     TrialPlan,
     Verdict,
 )
+from sweep.study.ended_trials import EndedTrials
 from sweep.study.session import Session
 from sweep.study.signals import stop_on_signals
 from sweep.study.view import View
@@ -149,4 +150,6 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     store = Store(folder / "run")
     with store.held(), stop_on_signals() as stop:
         view = View(made.config.study)
-        yield ToySession(made, store, NullTracker(), absent, view, stop, engine or ToyEngine())
+        yield ToySession(
+            made, store, NullTracker(), absent, view, stop, EndedTrials.of(made, store), engine or ToyEngine()
+        )

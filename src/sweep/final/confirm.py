@@ -44,7 +44,7 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
 
     Raises UserError if no trial completed.
     """
-    groups = session.ranked(trials)
+    groups = session.ended.groups(trials)
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
         rule = "no trial completed, so there is no winner to retrain"

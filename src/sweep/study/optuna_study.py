@@ -25,6 +25,7 @@ from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
+from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
 from sweep.study.retries import Retries
@@ -302,7 +303,7 @@ class OptunaStudy:
 
 def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedStudy:
     made = optuna.create_study(
-        study_name=config.study_name, storage=storage, direction=config.direction, load_if_exists=True
+        study_name=config.study_name, storage=KnownTrials(storage), direction=config.direction, load_if_exists=True
     )
     return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
 

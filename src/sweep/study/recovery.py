@@ -33,8 +33,8 @@ class Recovery:
     def run(self) -> list[Stopped]:
         """Make the records, the storage, the snapshots and the dashboard agree. Return the trials
         that go on, by number."""
-        store = self.session.store
-        records = {record.number: record for record in store.trials()}
+        store, session = self.session.store, self.session
+        records = {record.number: record for record in session.ended.records}
         for ended in self.optuna_study.ended():
             if ended.number not in records:
                 self._make_record(ended)
@@ -45,8 +45,8 @@ class Recovery:
         left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
         killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
         waiting = [stopped for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
-        self.session.keep_best_only()
-        for record in store.trials():
+        session.ended.keep_best_only()
+        for record in session.ended.records:
             self.snapshots.drop(trial_key(record.number))
             if self.session.tracker.left_open(record.tracker_run):
                 study = self.session.plan.config.study
@@ -82,7 +82,7 @@ class Recovery:
             total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
             tracker_run=store.run_address(number),
         )
-        store.write_trial(record)
+        self.session.ended.write(record)
         store.drop_best(number)
         self.session.view.say(f"trial {number}: lost, {message}")
         self.session.tracker.complete(cut_trial(record, events, self.session.plan.config.study))
@@ -98,7 +98,7 @@ class Recovery:
         with suppress(UserError):  # values that break a rule together have no plan
             plan = self.session.plan.trial(ended.number, ended.params)
             record = replace(record, command=plan.command, total_steps=plan.total_steps)
-        store.write_trial(
+        self.session.ended.write(
             replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
         )
         self.session.view.say(

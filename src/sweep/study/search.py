@@ -61,10 +61,10 @@ def search(session: Session) -> list[TrialRecord]:
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
-            loop.limits.conclude(view.say, completed=session.best() is not None, wanted=loop.wanted)
+            loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
             if shelved := loop.shelved():
                 session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
-    return session.store.trials()
+    return session.ended.records
 
 
 @dataclass(slots=True)
@@ -167,7 +167,7 @@ class _Loop:
     def _stopped_before(self, plan: TrialPlan) -> int | None:
         """Return the number of the last trial that was stopped at the same point, or None."""
         stopped = [
-            record.number for record in self.session.store.trials()
+            record.number for record in self.session.ended.records
             if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
         ]  # fmt: skip
         return max(stopped, default=None)
@@ -179,7 +179,7 @@ class _Loop:
         """
         failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
-        self.session.store.write_trial(record)
+        self.session.ended.write(record)
         self.optuna_study.tell(stopped.trial, failed)
         self.snapshots.drop(trial_key(stopped.number))
         if stopped.run is not None:
@@ -267,7 +267,7 @@ class _Loop:
 
     def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
-        self.session.keep_best_only()
+        self.session.ended.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
         self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
         self._show_count()
@@ -277,7 +277,7 @@ class _Loop:
         """Write the record, then end the trial in Optuna: if the process dies in between,
         `recover` ends it from the record."""
         record = self._record(running, outcome)
-        self.session.store.write_trial(record)
+        self.session.ended.write(record)
         del self.running[running.plan.number]
         self.optuna_study.tell(running.trial, outcome)
         self.snapshots.drop(trial_key(record.number))
@@ -310,7 +310,7 @@ class _Loop:
                 return message
 
     def _show_count(self) -> None:
-        best = self.session.best()
+        best = self.session.ended.best()
         value = (
             best.outcome.best.metrics[self.optuna_study.config.metric]
             if best and isinstance(best.outcome, Completed)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from sweep.config.custom_code import is_own
 from sweep.config.folders import cache_dir, conf_dir
-from sweep.config.objective import Objective
-from sweep.config.schema import Config, Scalar
+from sweep.config.schema import Config
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
@@ -27,7 +26,8 @@ from sweep.provenance import Fingerprint, git_state, machine, now, package_versi
 from sweep.records.lock import Lock
 from sweep.records.recovery import clear_old, recover
 from sweep.records.store import Store
-from sweep.records.trial import Outcome, TrialPlan, TrialRecord, ranked
+from sweep.records.trial import TrialPlan
+from sweep.study.ended_trials import EndedTrials
 from sweep.study.identity import changed_surroundings, fingerprint, identity, refuse_if_changed
 from sweep.study.owner import known_experiment
 from sweep.study.signals import StopFlag, stop_on_signals
@@ -39,7 +39,8 @@ from sweep.track.tracker import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A running study: its plan, run directory, tracker, launcher, output and stop flag."""
+    """A running study: its plan, run directory, tracker, launcher, output, stop flag and the trials
+    that have ended."""
 
     plan: Plan
     store: Store
@@ -47,12 +48,13 @@ class Session:
     launcher: Launcher
     view: View
     stop: StopFlag
+    ended: EndedTrials
 
     def engine(self, points: int | None = None) -> Engine:
         """Return a new engine, wherever it runs. `points` is the number of trials that it is going
         to be given, where that is known."""
         return self.launcher.engine(
-            Search(self._best_dir, self._leads, lambda: self.stop.raised, points, self.store.identity())
+            Search(self._best_dir, self.ended.leads, lambda: self.stop.raised, points, self.store.identity())
         )
 
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
@@ -73,40 +75,6 @@ class Session:
     def _workspace(self) -> Workspace:
         assert isinstance(self.launcher, Inline), "trials are trained in this process"
         return self.launcher.workspace
-
-    def best(self) -> TrialRecord | None:
-        """Return the completed trial with the best score, in the order of `records.ranked`."""
-        return next(iter(ranked(self.store.trials(), self._objective)), None)
-
-    def keep_best_only(self) -> None:
-        """Delete the saved adapters of all trials but the best one, or the best one of each
-        compared value."""
-        records = self.store.trials()
-        kept = {group[0].number for group in self.ranked(records).values() if group}
-        for record in records:
-            if record.number not in kept:
-                self.store.drop_best(record.number)
-
-    def ranked(self, records: Sequence[TrialRecord]) -> dict[Scalar, list[TrialRecord]]:
-        """Return the completed trials, best first, by the value of `study.compare_by`; without it
-        all are under None."""
-        key = self.plan.config.study.compare_by
-        groups: dict[Scalar, list[TrialRecord]] = {}
-        for record in ranked(records, self._objective):
-            groups.setdefault(record.params.get(key) if key else None, []).append(record)
-        return groups
-
-    @property
-    def _objective(self) -> Objective:
-        return self.plan.config.study.objective
-
-    def _leads(self, trial: TrialPlan, outcome: Outcome) -> bool:
-        """Return whether a trial with this outcome comes before all recorded ones, or before those
-        of the same compared value."""
-        record = TrialRecord(trial.number, trial.params, outcome, trial.command, trial.total_steps, "", "")
-        key = self.plan.config.study.compare_by
-        group = trial.params.get(key) if key else None
-        return self.ranked([*self.store.trials(), record])[group][0] is record
 
     def _best_dir(self, trial: TrialPlan) -> Path | None:
         return self.store.trial_dir(trial.number) / "best" if trial.config.trainer.save_best else None
@@ -130,7 +98,7 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, where.facts().device_name), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
-            yield Session(plan, store, tracker, where, view, stop)
+            yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store))
 
 
 def _lock(plan: Plan, device_name: str) -> Lock:

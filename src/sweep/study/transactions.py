@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, RootTransaction
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sweep.search.samplers import PLACE
+from sweep.study.known_trials import KnownTrials
 
 
 class _RolledBackError(Exception):
@@ -90,12 +90,12 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
 def forget_trials(study: Study) -> None:
     """Make the study read all its trials from the storage again.
 
-    Optuna keeps the trials that it has seen, such as one that was created in a transaction that
+    The study keeps the trials that it has seen, such as one that was created in a transaction that
     was rolled back later.
     """
     storage = study._storage
-    if isinstance(storage, _CachedStorage):
-        _CachedStorage.__init__(storage, storage._backend)
+    if isinstance(storage, KnownTrials):
+        storage.forget()
     study._thread_local.cached_all_trials = None
 
 

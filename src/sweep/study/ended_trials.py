@@ -1,0 +1,82 @@
+"""The trials of a study that have ended, best first, and the adapters that are kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from sweep.config.objective import Objective
+from sweep.config.schema import Scalar
+from sweep.plan.plan import Plan
+from sweep.records.store import Store
+from sweep.records.trial import Outcome, TrialPlan, TrialRecord, ranked
+
+
+@dataclass(slots=True)
+class EndedTrials:
+    """The records of the trials that have ended, on the disk and in memory.
+
+    They are read once: the process that holds the run directory alone writes them. With a
+    `compare_by`, the trials of each value of that key have a best one of their own.
+    """
+
+    store: Store
+    objective: Objective
+    compare_by: str | None = None
+    _known: dict[int, TrialRecord] | None = None
+    _with_adapters: set[int] = field(default_factory=set)  # those whose adapters may be on the disk
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store) -> Self:
+        """Return the ended trials of a plan's study."""
+        study = plan.config.study
+        return cls(store, study.objective, study.compare_by)
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """Return all records by number."""
+        return [record for _, record in sorted(self._by_number.items())]
+
+    @property
+    def _by_number(self) -> dict[int, TrialRecord]:
+        if self._known is None:
+            self._known = {record.number: record for record in self.store.trials()}
+            self._with_adapters = set(self._known)
+        return self._known
+
+    def write(self, record: TrialRecord) -> None:
+        """Write the record of a trial that has ended."""
+        known = self._by_number
+        self.store.write_trial(record)
+        known[record.number] = record
+        self._with_adapters.add(record.number)
+
+    def best(self) -> TrialRecord | None:
+        """Return the completed trial with the best score, in the order of `records.ranked`."""
+        return next(iter(ranked(self.records, self.objective)), None)
+
+    def groups(self, records: Iterable[TrialRecord] | None = None) -> dict[Scalar, list[TrialRecord]]:
+        """Return the completed trials among `records` (all by default), best first, by the value of
+        `compare_by`; without it all are under None."""
+        groups: dict[Scalar, list[TrialRecord]] = {}
+        for record in ranked(self.records if records is None else records, self.objective):
+            groups.setdefault(self._value(record.params), []).append(record)
+        return groups
+
+    def leads(self, trial: TrialPlan, outcome: Outcome) -> bool:
+        """Return whether a trial with this outcome comes before all others, or before those of the
+        same compared value."""
+        record = TrialRecord(trial.number, trial.params, outcome, trial.command, trial.total_steps, "", "")
+        return self.groups([*self.records, record])[self._value(trial.params)][0] is record
+
+    def keep_best_only(self) -> None:
+        """Delete the saved adapters of all trials but the best one, or the best one of each
+        compared value."""
+        best = {group[0].number for group in self.groups().values()}
+        for number in sorted(self._with_adapters - best):
+            self.store.drop_best(number)
+        self._with_adapters &= best
+
+    def _value(self, params: Mapping[str, Scalar]) -> Scalar:
+        return params.get(self.compare_by) if self.compare_by else None
