@@ -138,3 +138,10 @@ def test_values_that_yaml_gives_and_json_cannot_hold(value: object) -> None:
     config, faults = parse({"title": "x", "tracker": {"tags": ["a", value]}}, lambda _: "here")
     assert config.title == "x"
     assert [(fault.path, fault.origin) for fault in faults] == [("tracker.tags[1]", "here")]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("lionn", "lion_8bit"), ("lion", "lion_8bit"), ("adamw_toch", "adamw_torch")]
+)
+def test_a_name_with_an_ending_is_guessed_without_it(given: str, meant: str) -> None:
+    assert f"(did you mean {meant}?)" in faults_of({"optimizer": {"name": given}})["optimizer.name"]

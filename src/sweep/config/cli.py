@@ -33,6 +33,7 @@ The same command goes on where it stopped. Exit codes: 0 done, 2 something to me
 
 _SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
 _CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
+_HELP = ("-h", "--help")
 # Flags of Hydra's own command line that sweep does not have, and what to use instead.
 _OF_HYDRA = {
     "-m": _SEARCH,
@@ -77,6 +78,8 @@ def read_arguments(argv: Sequence[str]) -> Request:
         parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")
     if faults := [Fault(name, _OF_HYDRA[name]) for name in (word.split("=")[0] for word in argv) if name in _OF_HYDRA]:
         raise UserError(faults)
+    if set(argv) & set(_HELP):
+        parser.epilog = f"{parser.epilog}\n{_own_help(parser, argv)}".rstrip()
     found = parser.parse_intermixed_args(argv)
     if faults := list(_without_effect(found)):
         raise UserError(faults)
@@ -126,6 +129,22 @@ def _help_tail() -> str:
         [_COMMANDS, "config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
          "", f"search spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}", "", _EXAMPLES]
     )  # fmt: skip
+
+
+def _own_help(parser: argparse.ArgumentParser, argv: Sequence[str]) -> str:
+    """Return the lines of `--help` on the files of the user's own folders."""
+    found, _ = parser.parse_known_intermixed_args([word for word in argv if word not in _HELP])
+    lines = []
+    for folder in map(Path, found.config_dir):
+        groups: dict[str, list[str]] = {}
+        for file in sorted(folder.glob("*/*.yaml")):
+            groups.setdefault(file.parent.name, []).append(file.stem)
+        named = [
+            f"  {'study.space' if group == 'sweeps' else group:<11} {', '.join(names)}"
+            for group, names in groups.items()
+        ]
+        lines += ["", f"in {folder}:", *(named or ["  no GROUP/NAME.yaml"])]
+    return "\n".join(lines)
 
 
 def _version() -> str:

@@ -166,7 +166,7 @@ class _Loop:
         lost = outcome.reason is FailureReason.LOST
         if lost:
             before = self.losses.get(due.plan.key, Losses())
-            self.losses[due.plan.key] = before.and_one(watch.kept_step(), together=outcome.together)
+            self.losses[due.plan.key] = before.and_one(watch.reached(), together=outcome.together)
         return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.plan.key].too_many)
 
     @contextmanager

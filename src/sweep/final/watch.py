@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sweep.errors import Interrupted
 from sweep.final.progress import Progress
+from sweep.launch.kept_snapshots import Kept
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import EvalPoint, Step, TrialPlan, Verdict
 from sweep.study.session import Session
@@ -23,6 +24,7 @@ class Watch:
     run: Run
     title: str
     progress: Progress
+    newest: int = 0  # step that was reported
 
     @classmethod
     def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> Watch:
@@ -49,7 +51,17 @@ class Watch:
         """Return after how many steps the training can go on; 0 for none."""
         return self.progress.step
 
+    def reached(self) -> int:
+        """Return the last step that is known of the training."""
+        return max(self.newest, self.progress.step)
+
+    @property
+    def kept_on_worker(self) -> Kept:
+        """Return where snapshots that stay on a worker are."""
+        return Kept(self.session.store.identity(), f"{self.progress.key}-{self.progress.mark}")
+
     def step(self, step: Step) -> Verdict:
+        self.newest = max(self.newest, step.step)
         if step.metrics:
             self._add(step)
         self.session.view.step(self.title, step)

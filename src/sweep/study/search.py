@@ -14,6 +14,7 @@ from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now
+from sweep.records.device_time import DeviceTime
 from sweep.records.events import events_path
 from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
@@ -30,6 +31,7 @@ from sweep.records.trial import (
     TrialPlan,
     TrialRecord,
     Verdict,
+    unfinished_cost,
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
@@ -143,9 +145,10 @@ class _Loop:
         run = stopped.run or go_on(
             self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), log.rows)
         )
+        plan = replace(plan, snapshot=snapshot)
         self._run(stopped, plan, run, log)
         self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
-        return replace(plan, snapshot=snapshot)
+        return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
@@ -285,11 +288,11 @@ class _Loop:
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
-        if self.session.stop.raised or self.limits.put_away(plan):
+        if self.session.stop.raised:
             return Verdict.INTERRUPT
         if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT
-        return Verdict.CONTINUE
+        return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
 
     def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         plan = running.plan
@@ -349,7 +352,8 @@ class _Loop:
         """
         settled = []
         for running in list(self.running.values()):
-            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), Cost(seconds=running.seconds))
+            cost = unfinished_cost(running.plan.snapshot, DeviceTime(), running.seconds)
+            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), cost)
             settled.append((running, self._settled(running, crashed)))
         return settled
 
