@@ -352,6 +352,10 @@ class TrackerConfig(Section):
     project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
     entity: str | None = Field(None, description="team or user; null takes WANDB_ENTITY, else the account's default")
     tags: tuple[str, ...] = ()
+    system_metrics: bool = Field(True, description="of the study's own machine, in the run of the study alone")
+    alerts: tuple[Literal["end", "failures", "best"], ...] = Field(
+        (), description="messages of W&B: at the study's end, of trials that fail, of a new best trial"
+    )
     finish_timeout: Seconds = Field(
         60, description="seconds for the client to send the rest of a run at its end, while the study goes on"
     )
