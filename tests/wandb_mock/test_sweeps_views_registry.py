@@ -97,7 +97,7 @@ def test_a_linked_version_is_found_in_its_registry(filled: MockServer) -> None:
     api = api_of(filled)
     linked = api.artifact("mock-organization/wandb-registry-models/intents:tiny")
     assert (linked.qualified_name, linked.version) == ("mock-organization/wandb-registry-models/intents:tiny", "v0")
-    assert (linked.collection.name, linked.source_name, linked.type) == ("intents", "tiny-model:v0", "model")
+    assert (linked.source_name, linked.type) == ("tiny-model:v0", "model")
     source = api.artifact("mock/study/tiny-model:best")
     assert [one.name for one in source.linked_artifacts] == ["intents:v0"]
     assert again(filled).links.by_name("mock-organization", "wandb-registry-models", "intents") is not None
