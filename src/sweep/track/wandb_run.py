@@ -3,8 +3,7 @@ server delays nothing."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
@@ -14,9 +13,10 @@ import wandb
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.trial import Metrics, TrialRecord
+from sweep.records.trial import Metrics
 from sweep.track.service import given_up, last_status
-from sweep.track.tracker import STEP, Ending, JobType, best_evaluation
+from sweep.track.tracker import STEP, Ending, JobType
+from sweep.track.wandb_end import log_model, media_of
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 
@@ -126,26 +126,21 @@ class WandbRun:
     def _attach(self, ending: Ending) -> None:
         for path in ending.files:
             self._run.save(str(path), base_path=str(path.parent), policy="now")
-        if ending.trials:
-            self._run.log({"trials": _table(ending.trials, self._owner.config)})
-        for name, rows in ending.tables.items():
-            self._run.log({name: _plain_table(rows)})
+        if media := media_of(ending, self._owner.config):
+            self._run.log(media)
         if ending.artifact is not None:
-            self._attach_artifact(ending.artifact)
+            self._attach_model(ending.artifact)
 
-    def _attach_artifact(self, folder: Path) -> None:
-        name = re.sub(r"[^\w.-]", "-", f"{self._owner.config.study.study_name}-model")
-        artifact = wandb.Artifact(name, type="model")
-        # Immutable and uncached, so that the client makes no second copy of the weights.
-        artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-        self._run.log_artifact(artifact, aliases=["best"])
+    def _attach_model(self, folder: Path) -> None:
+        artifact = log_model(self._run, folder, self._owner.config)
         if self.offline:
             return
         try:
             artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
             self._owner.tell(
-                f"W&B has not confirmed the artifact {name}: {error_text(error, self.folder)}. The model is in {folder}."
+                f"W&B has not confirmed the artifact {artifact.name}: {error_text(error, self.folder)}. "
+                f"The model is in {folder}."
             )
 
     def _close(self, exit_code: int) -> None:
@@ -186,27 +181,6 @@ def error_text(error: Exception, folder: Path | None) -> str:
     if said == _SAYS_NOTHING or said == type(error).__name__:
         said = (last_status(folder) if folder else "") or type(error).__name__
     return scrub(said)
-
-
-def _table(trials: tuple[TrialRecord, ...], config: Config) -> wandb.Table:
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
-    columns: list[str | int] = ["number", "state", *keys, config.study.metric, "best epoch"]
-    rows: list[Iterable[Any]] = [
-        [trial.number, trial.state, *(trial.params.get(key) for key in keys), *_score(trial, config)]
-        for trial in trials
-    ]
-    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
-
-
-def _plain_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
-    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
-    data: list[Iterable[Any]] = [[row.get(str(column)) for column in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
-
-
-def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | None]:
-    best = best_evaluation(trial.outcome, config.study)
-    return (best.metrics[config.study.metric], best.epoch) if best else (None, None)
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,29 +20,25 @@ import wandb
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub_typed, scrubbed
 from sweep.records.trial import EvalPoint, Step, TrialPlan
-from sweep.track.credentials import Account, Answer, probe
+from sweep.track.credentials import Account
 from sweep.track.null import NullRun
-from sweep.track.patience import LONGER, STOPPED, Patience
+from sweep.track.patience import STOPPED, Patience
 from sweep.track.service import Service, abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name
-from sweep.track.wandb_run import WandbRun, clean, error_text
+from sweep.track.wandb_run import WandbRun, clean
+from sweep.track.wandb_server import WandbServer
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
 # trial.
 SEND_EVERY = 5
 # Seconds for the server to accept a new run. After that the run is kept offline.
 INIT_TIMEOUT = 10
-# Seconds for the server to answer a question for the user of the key.
-PROBE_TIMEOUT = 5
-# Seconds in which a working server answers that question.
-PROMPT = 1
 
 
 class WandbTracker:
-    """Sends runs to W&B, or keeps them offline while the server cannot be reached.
-
-    `account` None keeps all offline.
+    """Sends runs to W&B, or keeps them offline while the server cannot be reached
+    (`WandbServer`). `account` None keeps all offline.
     """
 
     def __init__(
@@ -53,21 +49,15 @@ class WandbTracker:
         self.say = say
         self.patience = patience or Patience(config.tracker.max_wait)
         self._root = run_dir.resolve()
-        self._account = account
         self._send_every = send_every
-        # Before its first run, and after a failure, the server is probed before it gets the next
-        # run.
-        self._doubted = True
-        self._away = False
-        self._worn_out = False
         self._refused = False
-        self._over = False
         self._notes = scrub_typed(notes) if (notes := os.environ.get("WANDB_NOTES")) else None
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
         self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
         self._service = Service.set_up(self._root / "wandb")
-        self._base_url = (account.base_url if account else "") or self._service.settings.base_url
+        base_url = (account.base_url if account else "") or self._service.settings.base_url
+        self.server = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._start(name_of(trial, job_type), job_type, self._described(trial), {"optuna/number": trial.number})
@@ -86,7 +76,7 @@ class WandbTracker:
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
-        run = self._init_online(online, config) or self._init_offline(offline, config)
+        run = self.server.init(online, config) or self.server.init_offline(offline, config)
         if run is None:
             return NullRun()
         self._left_open.discard(run_id)
@@ -111,15 +101,15 @@ class WandbTracker:
         are missing. Return False if the run cannot be opened.
         """
         run_id = id_at(cut.address)
-        if not run_id or not self._may_ask():
+        if not run_id or not self.server.may_ask():
             return False
         name = run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
-        run = self._init_online(settings, {}, f"{what} cannot be gone on with")
+        run = self.server.init(settings, {}, f"{what} cannot be gone on with")
         if run is None:
-            if not self._away:
+            if not self.server.away:
                 self._forget_open(run_id)
             return False
         self._left_open.discard(run_id)
@@ -130,7 +120,7 @@ class WandbTracker:
 
     def open_study(self, config: Config) -> Run:
         run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
-        if self._may_ask():  # those with a record are completed by now
+        if self.server.may_ask():  # those with a record are completed by now
             for run_id in tuple(self._left_open):
                 self._forget_open(run_id)
         return run
@@ -144,7 +134,7 @@ class WandbTracker:
             if not self.patience.stop.at_once:
                 self._end_all()
         finally:
-            self._over = True
+            self.server.close()
             self._service.put_back()
             # If a second signal came while a run was started, that run is not in the list.
             left = [run.client for run in self.runs if not run.closed.is_set()]
@@ -163,39 +153,19 @@ class WandbTracker:
         for run in pending:
             patience.wait(run.closed, end - time.monotonic())
 
-    def sign_in(self) -> str | None:
-        """Ask the server once whether it accepts the key. Return its refusal, or None."""
-        if self._account is None:
-            return None
-        began = time.monotonic()
-        found = probe(self._base_url, self._account.api_key, timeout=PROBE_TIMEOUT)
-        self._doubted = found.answer is not Answer.ALIVE
-        if found.answer is Answer.AWAY:
-            self._note_away(f"does not answer ({found.reason})", "until it does")
-        self._spent(time.monotonic() - began, failed=found.answer is Answer.AWAY)
-        if found.answer is not Answer.REJECTED:
-            return None
-        return f"{self._base_url} rejects the key in {self._account.source} ({found.reason})"
-
-    def go_offline(self) -> None:
-        """Keep all further runs offline."""
-        self._account = None
-
     def tell(self, line: str) -> None:
-        """Tell the user a line; nothing after the tracker is closed, when the client reports the
-        runs that were abandoned."""
-        if not self._over:
-            self.say(line)
+        self.server.tell(line)
 
     def doubt(self, trouble: str) -> None:
-        self._doubted = True
+        self.server.doubt()
         self.tell(f"{trouble}; the run directory has all of it.")
 
     def refused(self, run: WandbRun, reason: str) -> None:
         """Tell the user about the first refused run; `close` reports all of them."""
         if not self._refused:
             self.tell(
-                f"W&B at {self._base_url} refused part of {run.name} for good ({reason}); its folder holds all of it."
+                f"W&B at {self.server.base_url} refused part of {run.name} for good ({reason}); "
+                "its folder holds all of it."
             )
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
         self._refused = True
@@ -205,18 +175,10 @@ class WandbTracker:
             self._forget_open(run.id)
 
     def wait_for(self, run: WandbRun) -> None:
-        patience = self.patience
         if run.offline:
-            patience.wait(run.closed, self.config.tracker.finish_timeout)
-            return
-        extra, began = run.upload, time.monotonic()
-        closed = patience.wait(run.closed, min(patience.usual + extra, patience.left))
-        if not closed and patience.left and not patience.stop.raised and self._prompt():
-            closed = patience.wait(run.closed, min(LONGER, patience.left))
-        if closed and run.arrived:
-            self._doubted = False
-        if not patience.stop.raised:
-            self._spent(time.monotonic() - began, extra=extra, failed=not (closed and (run.arrived or run.refused)))
+            self.patience.wait(run.closed, self.config.tracker.finish_timeout)
+        else:
+            self.server.wait_for(run)
 
     def _open_mark(self, run_id: str) -> Path:
         """Return the file that exists while a run on a server has no end."""
@@ -229,7 +191,7 @@ class WandbTracker:
 
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
-        run = self._init_online(online, config) or self._init_offline(offline, config)
+        run = self.server.init(online, config) or self.server.init_offline(offline, config)
         return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
@@ -242,43 +204,11 @@ class WandbTracker:
         started.attempt("could not be set up", lambda: _prepare(run, summary))
         return started
 
-    def _init_online(self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "") -> wandb.Run | None:
-        """Start a run on the server.
-
-        None if the server is not asked now, or does not accept the run.
-        """
-        if not self._may_ask():
-            return None
-        began, run = time.monotonic(), None
-        if self._answers():
-            try:
-                run = wandb.init(settings=settings, config=config)
-            except Exception as error:  # see `WandbRun.attempt`
-                self._doubted = True
-                reason = error_text(error, self._folder_of(settings))
-                if trouble:
-                    self.tell(f"W&B: {trouble}: {reason}")
-                else:
-                    self._note_away(f"does not take runs ({reason})")
-        self._spent(time.monotonic() - began, failed=run is None)
-        if run is not None and self._away:
-            self._away = False
-            self.say(f"W&B at {self._base_url} answers again: runs go there from here on.")
-        return run
-
-    def _init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run | None:
-        name = settings.run_name
-        try:
-            return wandb.init(settings=settings, config=config)
-        except Exception as error:  # see `WandbRun.attempt`
-            self.say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
-            return None
-
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
         tracker, name = self.config.tracker, scrub_typed(name)
         settings = wandb.Settings(
-            mode="online" if online else "offline", base_url=self._base_url, root_dir=str(self._root),
+            mode="online" if online else "offline", base_url=self.server.base_url, root_dir=str(self._root),
             project=tracker.project, run_group=scrub_typed(self.config.study.study_name), run_name=name,
             run_job_type=job_type.value,
             run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=new_id(name),
@@ -293,69 +223,13 @@ class WandbTracker:
         )  # fmt: skip
         if tracker.entity is not None:
             settings.entity = tracker.entity
-        if online and self._account is not None and self._account.api_key is not None:
-            settings.api_key = self._account.api_key
+        if online and self.server.account is not None and self.server.account.api_key is not None:
+            settings.api_key = self.server.account.api_key
         return settings
 
-    def _folder_of(self, settings: wandb.Settings) -> Path | None:
-        """Return the folder of a run that did not start, which the client makes before it asks the
-        server."""
-        return next((self._root / "wandb").glob(f"run-*-{settings.run_id}*"), None)
-
-    def _may_ask(self) -> bool:
-        if self._account is None or (self.patience.stop.raised and not self.patience.unlimited):
-            return False
-        if not self.patience.left and not self._worn_out:
-            self._worn_out = True
-            self.tell(f"W&B at {self._base_url} has cost {self.patience.lost:.0f} s; tracker.max_wait is "
-                      f"{self.config.tracker.max_wait:g}: from here on runs are kept offline.")  # fmt: skip
-            self.tell(self._how_to_upload())
-        return not self._worn_out and not self.patience.paused
-
-    def _answers(self) -> bool:
-        if not self._doubted:
-            return True
-        assert self._account is not None
-        found = probe(self._base_url, self._account.api_key, timeout=min(PROBE_TIMEOUT, self.patience.left))
-        if found.answer is Answer.AWAY:
-            self._note_away(f"does not answer ({found.reason})", "until it does")
-        if found.answer is Answer.REJECTED:
-            self._note_away(f"rejects the key in {self._account.source} ({found.reason})")
-        return found.answer is Answer.ALIVE
-
-    def _spent(self, seconds: float, *, extra: float = 0.0, failed: bool) -> None:
-        """Count a wait for the server, unless it was long although the server answers at once."""
-        if not failed and seconds > self.patience.usual + extra and self._prompt():
-            return
-        if self.patience.count(seconds, extra=extra, failed=failed):
-            self._doubted = True
-            if seconds >= 1:
-                self._note_away(f"is slow: the start or the end of a run took more than {seconds:.0f} s")
-
-    def _prompt(self) -> bool:
-        """Return whether the server answers at once, so that a long wait may be due to a busy
-        machine."""
-        assert self._account is not None
-        return probe(self._base_url, self._account.api_key, timeout=PROMPT).answer is Answer.ALIVE
-
-    def _note_away(self, reason: str, until: str = "for now, and it is asked again later") -> None:
-        if not self._away:
-            self.tell(f"W&B at {self._base_url} {reason}: runs are kept offline {until}.")
-            self.tell(self._how_to_upload())
-        self._away = True
-
-    def _how_to_upload(self) -> str:
-        return f"To upload them later: wandb sync {shlex.quote(str(self._files))}/offline-run-*"
-
     def _sync(self, runs: Sequence[WandbRun]) -> str:
-        folders = " ".join(shlex.quote(str(self._files / run.folder.name)) for run in runs)
+        folders = " ".join(shlex.quote(str(self.server.files / run.folder.name)) for run in runs)
         return f"wandb sync --include-online {folders}"
-
-    @property
-    def _files(self) -> Path:
-        """Return the folder of the client's files, as the user would type it."""
-        folder = self._root / "wandb"
-        return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
     def _lines(self) -> Iterator[str]:
         arrived = [run for run in self.runs if run.arrived]
@@ -364,9 +238,9 @@ class WandbTracker:
         if arrived:
             yield f"W&B: {tally(arrived)} at {arrived[-1].address.rsplit('/runs/', 1)[0]}"
         if offline:
-            yield f"W&B: {tally(offline)} kept offline in {self._files}"
-            yield f"  look:   wandb leet {shlex.quote(str(self._files))}"
-            yield f"  upload: wandb sync {shlex.quote(str(self._files))}/offline-run-*"
+            yield f"W&B: {tally(offline)} kept offline in {self.server.files}"
+            yield f"  look:   wandb leet {shlex.quote(str(self.server.files))}"
+            yield f"  upload: wandb sync {shlex.quote(str(self.server.files))}/offline-run-*"
         if partly:
             yield f"W&B did not take all of {', '.join(run.name for run in partly)}"
             yield f"  upload the rest: {self._sync(partly)}"
