@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from wandb.plot import CustomChart
 
 from sweep.config.schema import Config, Scalar
 from sweep.track.tracker import Chart, Ending, trial_rows
+from sweep.track.wandb_names import model_aliases, model_name, registry_path
 
 
 def media_of(ending: Ending, config: Config) -> dict[str, Any]:
@@ -24,12 +24,18 @@ def media_of(ending: Ending, config: Config) -> dict[str, Any]:
 
 def log_model(run: wandb.Run, folder: Path, config: Config) -> wandb.Artifact:
     """Log the model in a folder as an artifact of the study, and return the artifact."""
-    name = re.sub(r"[^\w.-]", "-", f"{config.study.study_name}-model")
-    artifact = wandb.Artifact(name, type="model")
+    artifact = wandb.Artifact(model_name(config.study), type="model")
     # Immutable and uncached, so that the client makes no second copy of the weights.
     artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-    run.log_artifact(artifact, aliases=["best"])
+    run.log_artifact(artifact, aliases=model_aliases(config.study))
     return artifact
+
+
+def link_model(artifact: wandb.Artifact, config: Config) -> None:
+    """Link a model that has arrived to the collection that `tracker.registry` names, if it names
+    one."""
+    if config.tracker.registry:
+        artifact.link(registry_path(config.study, config.tracker.registry), aliases=model_aliases(config.study)[1:])
 
 
 def _chart(chart: Chart) -> CustomChart:

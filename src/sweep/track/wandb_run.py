@@ -16,7 +16,7 @@ from sweep.errors import first_line
 from sweep.records.trial import Metrics
 from sweep.track.service import given_up, last_status, refused_alert
 from sweep.track.tracker import SECONDS, STEP, Alert, Ending, JobType
-from sweep.track.wandb_end import log_model, media_of
+from sweep.track.wandb_end import link_model, log_model, media_of
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 
@@ -39,6 +39,9 @@ class Owner(Protocol):
 
     def refused(self, run: WandbRun, reason: str) -> None:
         """Record that the server has refused a part of the run for good."""
+
+    def before_end(self, run: WandbRun) -> None:
+        """Wait for what is still being attached to the run."""
 
     def ended(self, run: WandbRun) -> None:
         """Record that nothing more of the run will be sent."""
@@ -124,6 +127,7 @@ class WandbRun:
         try:
             self.attempt("could not be given its summary", lambda: self._describe(ending))
             self.attempt("could not be given its files", lambda: self._attach(ending))
+            self._owner.before_end(self)
             self._close(ending.code)
             self._owner.ended(self)
         finally:
@@ -159,6 +163,12 @@ class WandbRun:
                 f"W&B has not confirmed the artifact {artifact.name}: {error_text(error, self.folder)}. "
                 f"The model is in {folder}."
             )
+            return
+        try:
+            link_model(artifact, self._owner.config)
+        except Exception as error:  # see `attempt`
+            registry = self._owner.config.tracker.registry
+            self._owner.tell(f"W&B cannot link the model to the registry {registry}: {error_text(error, None)}")
 
     def _close(self, exit_code: int) -> None:
         try:

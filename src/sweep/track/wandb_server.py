@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sweep.track.credentials import Account, Answer, probe
 from sweep.track.patience import LONGER, Patience
 from sweep.track.tracker import Say
 from sweep.track.wandb_run import WandbRun, error_text
+
+Prepare = Callable[[wandb.Settings], None]
 
 # Seconds for the server to answer a question for the user of the key.
 PROBE_TIMEOUT = 5
@@ -94,8 +97,10 @@ class WandbServer:
             self._note_away(f"rejects the key in {self.account.source} ({found.reason})")
         return found.answer is Answer.ALIVE
 
-    def init(self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "") -> wandb.Run | None:
-        """Start a run on the server.
+    def init(
+        self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "", *, prepare: Prepare | None = None
+    ) -> wandb.Run | None:
+        """Start a run on the server. `prepare` is given the settings as soon as the server answers.
 
         None if the server is not asked now, or does not accept the run. `trouble` is the start of
         a line on a run that it does not accept; without it the server counts as away.
@@ -105,6 +110,8 @@ class WandbServer:
         began, run = time.monotonic(), None
         if self.answers():
             try:
+                if prepare is not None:
+                    prepare(settings)
                 run = wandb.init(settings=settings, config=config)
             except Exception as error:  # see `WandbRun.attempt`
                 self._doubted = True

@@ -23,14 +23,18 @@ from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.track.credentials import Account
+from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
 from sweep.track.patience import STOPPED, Patience
+from sweep.track.searched import sweep_config
 from sweep.track.service import Service, abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
+from sweep.track.wandb_lineage import Lineage
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
 from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
 from sweep.track.wandb_run import WandbRun, clean
 from sweep.track.wandb_server import WandbServer
+from sweep.track.wandb_sweep import StudySweep
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
 # trial.
@@ -61,6 +65,12 @@ class WandbTracker:
         self._service = Service.set_up(self._root / "wandb")
         base_url = (account.base_url if account else "") or self._service.settings.base_url
         self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
+        lock = self._lock()
+        self._lineage = Lineage(lock.data if lock else None, self.tell)
+        ids = DashboardIds.of(self._root, base_url, config.tracker)
+        searched = lock.space if lock and config.tracker.sweep else {}
+        plan = sweep_config(config.study, searched) if searched else None
+        self._sweep = StudySweep(plan, config.tracker, ids, self.connection)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._start(name_of(trial, job_type), job_type, self._described(trial), {"optuna/number": trial.number})
@@ -87,7 +97,7 @@ class WandbTracker:
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
-        run = self.connection.init(online, config) or self.connection.init_offline(offline, config)
+        run = self._init(online, offline, config, stopped.job_type)
         if run is None:
             return NullRun()
         self._left_open.discard(run_id)
@@ -199,13 +209,18 @@ class WandbTracker:
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
         self._refused = True
 
+    def before_end(self, run: WandbRun) -> None:
+        self._lineage.settle(run)
+
     def ended(self, run: WandbRun) -> None:
         if run.put_away:
             return  # its mark says that it goes on, or is completed by the next process
         self._forget_open(run.id)
-        if run.concludes and not run.offline:  # the runs that have a record are completed by now
-            for run_id in tuple(self._left_open):
-                self._forget_open(run_id)
+        if run.concludes:
+            self._sweep.finish()
+            if not run.offline:  # the runs that have a record are completed by now
+                for run_id in tuple(self._left_open):
+                    self._forget_open(run_id)
 
     def wait_for(self, run: WandbRun) -> None:
         if run.offline:
@@ -224,7 +239,7 @@ class WandbTracker:
 
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
-        run = self.connection.init(online, config) or self.connection.init_offline(offline, config)
+        run = self._init(online, offline, config, job_type)
         return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
@@ -235,7 +250,16 @@ class WandbTracker:
                 self._open_mark(started.id).parent.mkdir(exist_ok=True)
                 self._open_mark(started.id).touch()
         started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
+        if job_type is not JobType.COMPARE:
+            self._lineage.use_data(started)
         return started
+
+    def _init(
+        self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
+    ) -> wandb.Run | None:
+        """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
+        prepare = self._sweep.join if job_type is JobType.TRIAL else None
+        return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""

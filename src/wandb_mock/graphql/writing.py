@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wandb_mock.addresses import run_file_url
+from wandb_mock.backend import ENTITY
 from wandb_mock.graphql import nodes
 from wandb_mock.graphql.call import JSON, Call, Operation, parsed
-from wandb_mock.records import Run
+from wandb_mock.records import Alert, Run
 
 
 def _upsert_bucket(call: Call) -> JSON:
@@ -51,6 +52,22 @@ def _create_run_files(call: Call) -> JSON:
     return {"createRunFiles": {"runID": run.storage_id, "uploadHeaders": [], "files": files}}
 
 
+def _alert(call: Call) -> JSON:
+    given = call.variables
+    run = call.backend.run(given.get("entityName"), given.get("projectName"), given["runName"])
+    if run is None:
+        raise LookupError("no such run")
+    call.backend.keep_alert(Alert(run.key, given["title"], given.get("text") or "", given.get("severity") or "INFO"))
+    return {"notifyScriptableRunAlert": {"success": True}}
+
+
+def _create_project(call: Call) -> JSON:
+    """Answer without making anything: a project is there as soon as something is in it."""
+    given = call.variables["input"]
+    project = nodes.project_node(given.get("entityName") or ENTITY, given["name"])
+    return {"result": {"project": project, "model": project, "inserted": True}}
+
+
 def _run_stop_status(call: Call) -> JSON:
     return call.project(run=call.run and {"shouldStop": False})
 
@@ -60,4 +77,6 @@ OPERATIONS: dict[str, Operation] = {
     "RunResumeStatus": _run_resume_status,
     "CreateRunFiles": _create_run_files,
     "RunStopStatus": _run_stop_status,
+    "NotifyScriptableRunAlert": _alert,
+    "CreateProject": _create_project,
 }
