@@ -34,6 +34,7 @@ def watched(
         watch.fail(error)
         raise
     finally:
+        watch.over()
         session.view.over(title)
 
 
@@ -46,6 +47,7 @@ def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     stays = not model.shares_disk and kept_here(training.plan)
     kept = watch.kept_on_worker if stays else None
     end = model.train(replace(training, plan=watch.resumed(training.plan), kept=kept), watch)
+    watch.over(end.cost.seconds)
     if isinstance(end.outcome, Failed):
         if end.outcome.reason is FailureReason.INTERRUPTED and not watch.session.stop.raised:
             raise WorkerLostError(model.host, "it was told to end")

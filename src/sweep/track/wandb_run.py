@@ -3,8 +3,7 @@ server delays nothing."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
@@ -14,9 +13,10 @@ import wandb
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.trial import Metrics, TrialRecord
-from sweep.track.service import given_up, last_status
-from sweep.track.tracker import STEP, Ending, JobType, best_evaluation
+from sweep.records.trial import Metrics
+from sweep.track.service import given_up, last_status, refused_alert
+from sweep.track.tracker import SECONDS, STEP, Alert, Ending, JobType
+from sweep.track.wandb_end import link_model, log_model, media_of
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 
@@ -39,6 +39,9 @@ class Owner(Protocol):
 
     def refused(self, run: WandbRun, reason: str) -> None:
         """Record that the server has refused a part of the run for good."""
+
+    def before_end(self, run: WandbRun) -> None:
+        """Wait for what is still being attached to the run."""
 
     def ended(self, run: WandbRun) -> None:
         """Record that nothing more of the run will be sent."""
@@ -63,6 +66,7 @@ class WandbRun:
         self.name = str(run.name)
         self.id = str(run.id)
         self.job_type = job_type
+        self.axis = SECONDS if job_type is JobType.STUDY else STEP
         self.folder = Path(run.settings.sync_dir)
         self.offline = bool(run.offline)
         self.arrived = False
@@ -73,6 +77,13 @@ class WandbRun:
     def put_away(self) -> bool:
         """Return whether the run has ended only until its training goes on."""
         return self._ending is not None and self._ending.resumable
+
+    @property
+    def concludes(self) -> bool:
+        """Return whether the run is that of a study, and has ended with it."""
+        return (
+            self.job_type is JobType.STUDY and self._ending is not None and not self.put_away and not self._ending.code
+        )
 
     @property
     def address(self) -> str:
@@ -86,8 +97,17 @@ class WandbRun:
         return sum(path.stat().st_size for path in files) / _UPLOAD
 
     def log(self, step: int, metrics: Metrics) -> None:
-        if self.attempt("took no more rows", lambda: self._run.log({STEP: step, **metrics})):
+        if self.attempt("took no more rows", lambda: self._run.log({self.axis: step, **metrics})):
             self.rows += 1
+
+    def alert(self, alert: Alert) -> None:
+        """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no row."""
+        if alert.kind not in self._owner.config.tracker.alerts or self._lost:
+            return
+        try:
+            self._run.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
+        except Exception as error:  # see `attempt`
+            self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
 
     def finish(self, ending: Ending) -> None:
         if self.start_to_end(ending):
@@ -107,6 +127,7 @@ class WandbRun:
         try:
             self.attempt("could not be given its summary", lambda: self._describe(ending))
             self.attempt("could not be given its files", lambda: self._attach(ending))
+            self._owner.before_end(self)
             self._close(ending.code)
             self._owner.ended(self)
         finally:
@@ -126,32 +147,35 @@ class WandbRun:
     def _attach(self, ending: Ending) -> None:
         for path in ending.files:
             self._run.save(str(path), base_path=str(path.parent), policy="now")
-        if ending.trials:
-            self._run.log({"trials": _table(ending.trials, self._owner.config)})
-        for name, rows in ending.tables.items():
-            self._run.log({name: _plain_table(rows)})
+        if media := media_of(ending, self._owner.config):
+            self._run.log(media)
         if ending.artifact is not None:
-            self._attach_artifact(ending.artifact)
+            self._attach_model(ending.artifact)
 
-    def _attach_artifact(self, folder: Path) -> None:
-        name = re.sub(r"[^\w.-]", "-", f"{self._owner.config.study.study_name}-model")
-        artifact = wandb.Artifact(name, type="model")
-        # Immutable and uncached, so that the client makes no second copy of the weights.
-        artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-        self._run.log_artifact(artifact, aliases=["best"])
+    def _attach_model(self, folder: Path) -> None:
+        artifact = log_model(self._run, folder, self._owner.config)
         if self.offline:
             return
         try:
             artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
             self._owner.tell(
-                f"W&B has not confirmed the artifact {name}: {error_text(error, self.folder)}. The model is in {folder}."
+                f"W&B has not confirmed the artifact {artifact.name}: {error_text(error, self.folder)}. "
+                f"The model is in {folder}."
             )
+            return
+        try:
+            link_model(artifact, self._owner.config)
+        except Exception as error:  # see `attempt`
+            registry = self._owner.config.tracker.registry
+            self._owner.tell(f"W&B cannot link the model to the registry {registry}: {error_text(error, None)}")
 
     def _close(self, exit_code: int) -> None:
         try:
             self._run.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
+            if not self.offline and (refused := refused_alert(self.folder)):
+                self._owner.tell(f"W&B took no alert of {self.name}: {scrub(refused)}")
             self.refused = bool(reason)
             self.arrived = not self._lost and not self.offline and not self.refused
             if reason:
@@ -186,27 +210,6 @@ def error_text(error: Exception, folder: Path | None) -> str:
     if said == _SAYS_NOTHING or said == type(error).__name__:
         said = (last_status(folder) if folder else "") or type(error).__name__
     return scrub(said)
-
-
-def _table(trials: tuple[TrialRecord, ...], config: Config) -> wandb.Table:
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
-    columns: list[str | int] = ["number", "state", *keys, config.study.metric, "best epoch"]
-    rows: list[Iterable[Any]] = [
-        [trial.number, trial.state, *(trial.params.get(key) for key in keys), *_score(trial, config)]
-        for trial in trials
-    ]
-    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
-
-
-def _plain_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
-    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
-    data: list[Iterable[Any]] = [[row.get(str(column)) for column in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
-
-
-def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | None]:
-    best = best_evaluation(trial.outcome, config.study)
-    return (best.metrics[config.study.metric], best.epoch) if best else (None, None)
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
