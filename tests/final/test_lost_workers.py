@@ -141,6 +141,8 @@ def test_a_lost_worker_costs_what_came_after_its_snapshot(
     assert final(tmp_path / "lost").test_readings == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_snapshots_of_all_weights_stay_with_the_worker(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,7 +157,8 @@ def test_snapshots_of_all_weights_stay_with_the_worker(
     losses: Losses = {"step": (4, 9), "snapshot": tuple(range(1, 99)), "test": (1,)}
     assert run(tmp_path / "lost", losses, *options) == 0
     assert capsys.readouterr().err.count("the worker on host is gone") == 3
-    assert [step for step in steps if step] == [1, 2, 3, 4, 5, 6] * 2  # none is repeated
+    taken = [step for step in steps if step]  # of the retraining and of the refit: none is repeated
+    assert taken == [*range(1, 7), *range(1, 11)]
     assert_same(tmp_path / "lost", tmp_path / "whole")
     assert not list((tmp_path / "lost" / "cache" / "kept").rglob("*.*"))
 

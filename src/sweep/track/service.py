@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -53,12 +53,26 @@ class Service:
         os.environ.update(ours)
         return cls(settings, before, tuple(ours))
 
+    def renewed(self, folder: Path) -> Service:
+        """Return the settings of a new process, after the former one has ended unasked."""
+        _tear_down()
+        return replace(Service.set_up(folder), before=self.before, places=self.places)
+
     def put_back(self) -> None:
         """Restore the settings and the environment."""
         for name, value in self.before.items():
             setattr(self.settings, name, value)
         for name in self.places:
             os.environ.pop(name, None)
+
+
+def gone() -> bool:
+    """Return whether the process has ended unasked: it was killed, or crashed. Functions that are
+    not exported are used; if one is missing, it is not known to have."""
+    with suppress(Exception):
+        process = wandb.setup().assert_service()._proc
+        return process is not None and process._process.poll() is not None
+    return False
 
 
 def abandon(runs: Sequence[wandb.Run]) -> None:

@@ -43,6 +43,10 @@ class Owner(Protocol):
     def before_end(self, run: WandbRun) -> None:
         """Wait for what is still being attached to the run."""
 
+    def reopened(self, run: WandbRun) -> wandb.Run | None:
+        """Return a run of a new service process that goes on with `run`, where the process that
+        had it is gone; else None."""
+
     def ended(self, run: WandbRun) -> None:
         """Record that nothing more of the run will be sent."""
 
@@ -57,9 +61,13 @@ class WandbRun:
     for good. `closed`: nothing more will be sent.
     """
 
-    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType) -> None:
+    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType, *, process: int = 0) -> None:
+        """`process` is the number of restarts of the client's process before this run."""
         self._run = self.client = run
+        self.process = process
         self._owner = owner
+        self._kept: list[Mapping[str, float]] = []  # the rows since `_first`, which a new process may need
+        self._first = run.starting_step
         self._lost = False
         self._ending: Ending | None = None
         self.rows = 0
@@ -97,7 +105,9 @@ class WandbRun:
         return sum(path.stat().st_size for path in files) / _UPLOAD
 
     def log(self, step: int, metrics: Metrics) -> None:
-        if self.attempt("took no more rows", lambda: self._run.log({self.axis: step, **metrics})):
+        row = {self.axis: step, **metrics}
+        if self.attempt("took no more rows", lambda: self._run.log(row)):
+            self._kept.append(row)
             self.rows += 1
 
     def alert(self, alert: Alert) -> None:
@@ -125,13 +135,18 @@ class WandbRun:
 
     def _end(self, ending: Ending) -> None:
         try:
-            self.attempt("could not be given its summary", lambda: self._describe(ending))
-            self.attempt("could not be given its files", lambda: self._attach(ending))
-            self._owner.before_end(self)
-            self._close(ending.code)
+            self._conclude(ending)
             self._owner.ended(self)
         finally:
             self.closed.set()
+
+    def _conclude(self, ending: Ending, *, again: bool = False) -> None:
+        """Send the end of the run, and once more where the client's process is gone meanwhile."""
+        self.attempt("could not be given its summary", lambda: self._describe(ending))
+        self.attempt("could not be given its files", lambda: self._attach(ending))
+        self._owner.before_end(self)
+        if not self._close(ending.code, last=again):
+            self._conclude(ending, again=True)
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:
@@ -170,7 +185,9 @@ class WandbRun:
             registry = self._owner.config.tracker.registry
             self._owner.tell(f"W&B cannot link the model to the registry {registry}: {error_text(error, None)}")
 
-    def _close(self, exit_code: int) -> None:
+    def _close(self, exit_code: int, *, last: bool) -> bool:
+        """Return False where the end is to be sent to a new process, unless it was the `last`
+        try."""
         try:
             self._run.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
@@ -184,23 +201,44 @@ class WandbRun:
             seconds = self._owner.config.tracker.finish_timeout
             self._owner.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
         except Exception as error:  # see `attempt`
+            if not last and self._reopen():
+                return False
             self._owner.doubt(f"W&B could not close {self.name}: {error_text(error, self.folder)}")
+        return True
 
     def attempt(self, failure: str, action: Callable[[], object]) -> bool:
         """Call the client, and return whether it succeeded. After the first failure nothing more
-        is sent.
+        is sent, unless a new process of the client goes on with the run.
 
         The client raises its own errors, those of the pipe to its service, and internal errors
         that it does not export: none of them may end a study.
         """
         if self._lost:
             return False
-        try:
-            action()
-        except Exception as error:
-            self._lost = True
-            self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
+        for last in (False, True):
+            try:
+                action()
+                break
+            except Exception as error:
+                if last or not self._reopen():
+                    self._lost = True
+                    self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
+                    break
         return not self._lost
+
+    def _reopen(self) -> bool:
+        """Go on with the run in a new process of the client, where the former one is gone: with
+        the rows that the server lacks. Return whether that succeeded."""
+        try:
+            if (client := self._owner.reopened(self)) is None:
+                return False
+            self._run = self.client = client
+            self.folder = Path(client.settings.sync_dir)
+            for row in self._kept[max(client.starting_step - self._first, 0) :]:
+                client.log(dict(row))
+        except Exception:  # see `attempt`
+            return False
+        return True
 
 
 def error_text(error: Exception, folder: Path | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
 from sweep.track.patience import STOPPED, Patience
 from sweep.track.searched import sweep_config
-from sweep.track.service import Service, abandon
+from sweep.track.service import Service, abandon, gone
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_lineage import Lineage
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
@@ -63,6 +64,8 @@ class WandbTracker:
         self._root.mkdir(parents=True, exist_ok=True)
         self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
         self._service = Service.set_up(self._root / "wandb")
+        self._restarts = 0  # of the client's process
+        self._restarting = threading.Lock()
         base_url = (account.base_url if account else "") or self._service.settings.base_url
         self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
         lock = self._lock()
@@ -243,7 +246,7 @@ class WandbTracker:
         return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
-        started = WandbRun(run, self, job_type)
+        started = WandbRun(run, self, job_type, process=self._restarts)
         self.runs.append(started)
         if not started.offline:
             with suppress(OSError):  # without a mark the run is not gone on with after a kill
@@ -258,8 +261,36 @@ class WandbTracker:
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
     ) -> wandb.Run | None:
         """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
+        self._restart_if_gone()
         prepare = self._sweep.join if job_type is JobType.TRIAL else None
         return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
+
+    def reopened(self, run: WandbRun) -> wandb.Run | None:
+        self._restart_if_gone()
+        if run.process == self._restarts:
+            return None
+        run.process = self._restarts
+        config, offline = run.client.config.as_dict(), run.offline
+        settings = self._settings(run.name, run.job_type, online=not offline)
+        settings.run_id, settings.resume = run.id, None if offline else "allow"
+        if not offline:
+            return self.connection.init(
+                settings, config, f"{run.name} cannot go on after the end of the client's process"
+            )
+        made = self.connection.init_offline(settings, config)
+        if made is not None:
+            _define_axis(made, run.axis)
+            shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
+        return made
+
+    def _restart_if_gone(self) -> None:
+        """Start a new process of the client where the former one was killed or crashed: without one
+        no run can be started. Open runs go on in it at their next row."""
+        with self._restarting:
+            if gone():
+                self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
+                self._service = self._service.renewed(self._root / "wandb")
+                self._restarts += 1
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
@@ -308,9 +339,13 @@ class WandbTracker:
 
 
 def _prepare(run: wandb.Run, axis: str, summary: Mapping[str, Any]) -> None:
+    _define_axis(run, axis)
+    run.summary.update(dict(summary))
+
+
+def _define_axis(run: wandb.Run, axis: str) -> None:
     run.define_metric(axis)
     run.define_metric("*" if axis == STEP else "study/*", step_metric=axis)
-    run.summary.update(dict(summary))
 
 
 def tally(runs: list[WandbRun]) -> str:
