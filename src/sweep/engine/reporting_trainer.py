@@ -39,8 +39,8 @@ _LEFT_OUT = ("log_history", "stateful_callbacks")
 
 @dataclass(frozen=True, slots=True)
 class _Boundary:
-    """What the batches of an optimizer step change before the step is taken, as it was after the
-    step before."""
+    """The values that the batches of an optimizer step change before the step is taken, as they
+    were after the step before."""
 
     samples: int
     unlogged: Tensor | None
