@@ -90,7 +90,7 @@ def test_a_trial_without_snapshots_is_trained_to_its_end(tmp_path: Path, monkeyp
 def test_a_trial_that_turns_out_not_to_be_savable_is_trained_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What of a trial cannot be saved shows where it is trained."""
+    """That a state cannot be saved may show only where the trial is trained."""
     engine = ToyEngine(before=Clock(monkeypatch, 10), savable=False)
     options = ("study.n_trials=3", "study.budget.seconds=45", *RANDOM)
     assert states(searched(tmp_path, *options, engine=engine)) == ["completed", "completed"]

@@ -284,8 +284,8 @@ class WandbTracker:
         return made
 
     def _restart_if_gone(self) -> None:
-        """Start a new process of the client where the former one was killed or crashed: without one
-        no run can be started. Open runs go on in it at their next row."""
+        """Start a new process of the client where the former one was killed or crashed: without
+        one no run can be started. Open runs go on in it at their next row."""
         with self._restarting:
             if gone():
                 self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
