@@ -46,7 +46,7 @@ def _search(arguments: list[str]) -> None:
     library_warnings.once("transformers", "optuna")
     with launched(plan) as launcher:
         plan = prepare(plan, launcher)  # a dry run ends here
-        with opened(plan, launcher) as session, published(session.store, session.tracker, plan.config):
+        with opened(plan, launcher) as session, published(session.store, session.study_run):
             trials = search(session)
             confirm(session, trials)
 

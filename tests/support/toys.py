@@ -32,6 +32,7 @@ from sweep.study.session import Session
 from sweep.study.signals import stop_on_signals
 from sweep.study.view import View
 from sweep.track.null import NullTracker
+from sweep.track.study_run import StudyRun
 
 EPOCHS = 3
 
@@ -148,5 +149,6 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     absent: Any = None
     store = Store(folder / "run")
     with store.held(), stop_on_signals() as stop:
-        view = View(made.config.study)
-        yield ToySession(made, store, NullTracker(), absent, view, stop, engine or ToyEngine())
+        view, tracker = View(made.config.study), NullTracker()
+        study_run = StudyRun(tracker, store, made.config, rows=len(made.splits.train))
+        yield ToySession(made, store, tracker, absent, view, stop, study_run, engine or ToyEngine())

@@ -147,6 +147,7 @@ class _Loop:
         """Record the end of a repeat, or let it go on where it was put away or its worker was
         lost."""
         due, watch = self.running.pop(plan.key)
+        watch.over(outcome.cost.seconds)
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
         if self._goes_on(due, watch, outcome):
             self.stopped[due.plan.key] = watch

@@ -33,6 +33,7 @@ def watched(
         watch.fail(error)
         raise
     finally:
+        watch.over()
         session.view.over(title)
 
 
@@ -43,6 +44,7 @@ def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     UserError if the training fails or memory runs out.
     """
     end = model.train(replace(training, plan=watch.resumed(training.plan)), watch)
+    watch.over(end.cost.seconds)
     if isinstance(end.outcome, Failed):
         if end.outcome.reason is FailureReason.INTERRUPTED and not watch.session.stop.raised:
             raise WorkerLostError(model.host, "it was told to end")

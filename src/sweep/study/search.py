@@ -109,8 +109,11 @@ class _Loop:
 
     def run(self, engine: Engine) -> None:
         self._show_count()
+        self.session.study_run.waiting(len(self.waiting))
+        self.session.study_run.open()
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
+        self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
             for stopped in self.waiting:
                 if stopped.run is not None:
@@ -120,6 +123,8 @@ class _Loop:
         while self.wants_more():
             plan = self._take_up(self.waiting.pop(0)) if self.waiting else self._begin()
             if plan is not None:
+                self.session.study_run.waiting(len(self.waiting))
+                self.session.study_run.begin(plan)
                 return plan
         return None
 
@@ -185,12 +190,14 @@ class _Loop:
         if stopped.run is not None:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
         self.limits.failures.ended(stopped.number, failed)
+        self.session.study_run.ended(record)
         self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         running = self.running[plan.number]
         running.step, running.seconds = max(running.step, step.step), step.seconds
         self.limits.spend(plan, step.seconds)
+        self.session.study_run.step(plan, step)
         if step.metrics:
             self._add(running, step)
         self.session.view.step(_title(plan), step)
@@ -263,12 +270,16 @@ class _Loop:
         del self.running[number]
         self.session.store.marks(number).clear()
         self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+        self.session.study_run.waiting(len(self.waiting))
+        self.session.study_run.over(running.plan)
         self.session.view.ended(_title(running.plan), state, detail)
 
     def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
         self.session.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
+        self.session.study_run.over(plan, seconds=record.outcome.cost.seconds)
+        self.session.study_run.ended(record)
         self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
         self._show_count()
         self.session.view.standing()

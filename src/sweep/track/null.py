@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 from sweep.config.schema import Config
 from sweep.records.trial import Metrics, TrialPlan
-from sweep.track.tracker import CutRun, Ending, JobType, Run, StoppedRun
+from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, StoppedRun
 
 
 class NullRun:
     address = ""
 
     def log(self, step: int, metrics: Metrics) -> None:
+        """Do nothing."""
+
+    def alert(self, alert: Alert) -> None:
         """Do nothing."""
 
     def finish(self, ending: Ending) -> None:
@@ -33,6 +36,9 @@ class NullTracker:
         return False
 
     def open_study(self, config: Config) -> Run:  # noqa: ARG002
+        return NullRun()
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
         return NullRun()
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002

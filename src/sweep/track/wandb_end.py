@@ -1,4 +1,4 @@
-"""The tables and the model that a W&B run gets at its end."""
+"""The tables, charts, pages and the model that a W&B run gets at its end."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+from wandb.plot import CustomChart
 
 from sweep.config.schema import Config, Scalar
-from sweep.track.tracker import Ending, trial_rows
+from sweep.track.tracker import Chart, Ending, trial_rows
 from sweep.track.wandb_names import model_aliases, model_name, registry_path
 
 
 def media_of(ending: Ending, config: Config) -> dict[str, Any]:
     """Return what is logged at the end of a run, by name: one call logs all of it."""
-    found = {"trials": _table(trial_rows(ending.trials, config.study))} if ending.trials else {}
-    return found | {name: _table(rows) for name, rows in ending.tables.items()}
+    found: dict[str, Any] = {"trials": _table(trial_rows(ending.trials, config.study))} if ending.trials else {}
+    found |= {name: _table(rows) for name, rows in ending.tables.items()}
+    found |= {chart.name: _chart(chart) for chart in ending.charts}
+    return found | ({"report": wandb.Html(ending.page, inject=False)} if ending.page else {})
 
 
 def log_model(run: wandb.Run, folder: Path, config: Config) -> wandb.Artifact:
@@ -33,6 +36,19 @@ def link_model(artifact: wandb.Artifact, config: Config) -> None:
     one."""
     if config.tracker.registry:
         artifact.link(registry_path(config.study, config.tracker.registry), aliases=model_aliases(config.study)[1:])
+
+
+def _chart(chart: Chart) -> CustomChart:
+    """Return one of W&B's own charts. `wandb.plot.confusion_matrix` makes the same of rows, which
+    may be very many; the counts are at hand."""
+    columns = tuple(chart.rows[0])
+    if chart.kind == "bars":
+        label, value = columns
+        return wandb.plot.bar(_table(chart.rows), label, value, title=chart.title)
+    names = ("Actual", "Predicted", "nPredictions")
+    table = wandb.Table(columns=list(names), data=[list(row.values()) for row in chart.rows])
+    fields = {name: name for name in names}
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": chart.title})
 
 
 def _table(rows: Sequence[Mapping[str, Scalar]]) -> wandb.Table:

@@ -32,6 +32,11 @@ def run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping
             return f"{study.study_name}-{number:04d}"
 
 
+def study_run_name(study: StudyConfig) -> str:
+    """Return the name of a study's own run."""
+    return f"{study.study_name}-{JobType.STUDY}"
+
+
 def new_id(name: str) -> str:
     """Return an id that is unique in a project.
 

@@ -14,8 +14,8 @@ from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
 from sweep.records.trial import Metrics
-from sweep.track.service import given_up, last_status
-from sweep.track.tracker import STEP, Ending, JobType
+from sweep.track.service import given_up, last_status, refused_alert
+from sweep.track.tracker import SECONDS, STEP, Alert, Ending, JobType
 from sweep.track.wandb_end import link_model, log_model, media_of
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
@@ -66,6 +66,7 @@ class WandbRun:
         self.name = str(run.name)
         self.id = str(run.id)
         self.job_type = job_type
+        self.axis = SECONDS if job_type is JobType.STUDY else STEP
         self.folder = Path(run.settings.sync_dir)
         self.offline = bool(run.offline)
         self.arrived = False
@@ -76,6 +77,13 @@ class WandbRun:
     def put_away(self) -> bool:
         """Return whether the run has ended only until its training goes on."""
         return self._ending is not None and self._ending.resumable
+
+    @property
+    def concludes(self) -> bool:
+        """Return whether the run is that of a study, and has ended with it."""
+        return (
+            self.job_type is JobType.STUDY and self._ending is not None and not self.put_away and not self._ending.code
+        )
 
     @property
     def address(self) -> str:
@@ -89,8 +97,17 @@ class WandbRun:
         return sum(path.stat().st_size for path in files) / _UPLOAD
 
     def log(self, step: int, metrics: Metrics) -> None:
-        if self.attempt("took no more rows", lambda: self._run.log({STEP: step, **metrics})):
+        if self.attempt("took no more rows", lambda: self._run.log({self.axis: step, **metrics})):
             self.rows += 1
+
+    def alert(self, alert: Alert) -> None:
+        """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no row."""
+        if alert.kind not in self._owner.config.tracker.alerts or self._lost:
+            return
+        try:
+            self._run.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
+        except Exception as error:  # see `attempt`
+            self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
 
     def finish(self, ending: Ending) -> None:
         if self.start_to_end(ending):
@@ -157,6 +174,8 @@ class WandbRun:
         try:
             self._run.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
+            if not self.offline and (refused := refused_alert(self.folder)):
+                self._owner.tell(f"W&B took no alert of {self.name}: {scrub(refused)}")
             self.refused = bool(reason)
             self.arrived = not self._lost and not self.offline and not self.refused
             if reason:

@@ -19,8 +19,9 @@ import wandb
 
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub_typed, scrubbed
+from sweep.records.lock import Lock
 from sweep.records.store import Store
-from sweep.records.trial import EvalPoint, Step, TrialPlan
+from sweep.records.trial import TrialPlan
 from sweep.track.credentials import Account
 from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
@@ -29,7 +30,8 @@ from sweep.track.searched import sweep_config
 from sweep.track.service import Service, abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_lineage import Lineage
-from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name
+from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
+from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
 from sweep.track.wandb_run import WandbRun, clean
 from sweep.track.wandb_server import WandbServer
 from sweep.track.wandb_sweep import StudySweep
@@ -62,20 +64,29 @@ class WandbTracker:
         self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
         self._service = Service.set_up(self._root / "wandb")
         base_url = (account.base_url if account else "") or self._service.settings.base_url
-        self.server = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
-        lock = Store(self._root).lock()
+        self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
+        lock = self._lock()
         self._lineage = Lineage(lock.data if lock else None, self.tell)
         ids = DashboardIds.of(self._root, base_url, config.tracker)
         searched = lock.space if lock and config.tracker.sweep else {}
         plan = sweep_config(config.study, searched) if searched else None
-        self._sweep = StudySweep(plan, config.tracker, ids, self.server)
+        self._sweep = StudySweep(plan, config.tracker, ids, self.connection)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._start(name_of(trial, job_type), job_type, self._described(trial), {"optuna/number": trial.number})
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
-        """Go on with a run: on the server, with the rows that it lacks, or offline, with all rows
-        under the same id.
+        name, about = name_of(trial, stopped.job_type), {"optuna/number": trial.number}
+        run = self._resumed(name, stopped, self._described(trial), about)
+        if isinstance(run, WandbRun):
+            log_events(run, [event for event in stopped.events if event.metrics][run.client.starting_step :])
+        return run
+
+    def _resumed(
+        self, name: str, stopped: StoppedRun, config: dict[str, Any], summary: dict[str, Any]
+    ) -> WandbRun | NullRun | None:
+        """Go on with a run: on the server, which has its first rows, or offline, under the same
+        id. None where the address is not W&B's.
 
         `wandb sync` replaces the rows that a server has of a run by those of an offline run with
         its id. An earlier offline folder of the run is therefore deleted.
@@ -83,7 +94,6 @@ class WandbTracker:
         run_id = id_at(stopped.address) or offline_id(stopped.address)
         if not run_id:
             return None
-        name, config = name_of(trial, stopped.job_type), self._described(trial)
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
@@ -91,11 +101,10 @@ class WandbTracker:
         if run is None:
             return NullRun()
         self._left_open.discard(run_id)
-        resumed = self._started(run, stopped.job_type, {"optuna/number": trial.number, "state": "running"})
+        resumed = self._started(run, stopped.job_type, {**summary, "state": "running"})
         for folder in (self._root / "wandb").glob(f"offline-run-*-{run_id}"):
             if folder.resolve() != resumed.folder.resolve():
                 shutil.rmtree(folder, ignore_errors=True)
-        log_events(resumed, _lacking(stopped.events, run))
         return resumed
 
     def _described(self, trial: TrialPlan) -> dict[str, Any]:
@@ -112,29 +121,48 @@ class WandbTracker:
         are missing. Return False if the run cannot be opened.
         """
         run_id = id_at(cut.address)
-        if not run_id or not self.server.may_ask():
+        if not run_id or not self.connection.may_ask():
             return False
         name = run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
-        run = self.server.init(settings, {}, f"{what} cannot be gone on with")
+        run = self.connection.init(settings, {}, f"{what} cannot be gone on with")
         if run is None:
-            if not self.server.away:
+            if not self.connection.away:
                 self._forget_open(run_id)
             return False
         self._left_open.discard(run_id)
         resumed = self._started(run, cut.job_type, {})
-        log_events(resumed, _lacking(cut.events, run))
+        log_events(resumed, [event for event in cut.events if event.metrics][run.starting_step :])
         resumed.finish(cut.ending)
         return True
 
     def open_study(self, config: Config) -> Run:
-        run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
-        if self.server.may_ask():  # those with a record are completed by now
-            for run_id in tuple(self._left_open):
-                self._forget_open(run_id)
+        run = self._start(study_run_name(config.study), JobType.STUDY, self._study_config(config), {})
+        self._describe_study(run)
         return run
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        """Go on with the study's run. Each event is a row of the run, whether it has metrics or
+        not, so that the number of rows on the server says which are missing."""
+        run = self._resumed(study_run_name(config.study), stopped, self._study_config(config), {})
+        if isinstance(run, WandbRun):
+            for event in stopped.events[run.client.starting_step :]:
+                run.log(event.step, event.metrics)
+            self._describe_study(run)
+        return run
+
+    def _study_config(self, config: Config) -> dict[str, Any]:
+        return {**scrubbed(config), **facts_of(self._lock())}
+
+    def _describe_study(self, run: Run) -> None:
+        lock = self._lock()
+        if isinstance(run, WandbRun) and lock is not None:
+            run.attempt("could not be described", lambda: save_metadata(run.client, lock))
+
+    def _lock(self) -> Lock | None:
+        return Store(self._root).lock()
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         configs = {one: scrubbed(config) for one, config in compared.items()}
@@ -145,7 +173,7 @@ class WandbTracker:
             if not self.patience.stop.at_once:
                 self._end_all()
         finally:
-            self.server.close()
+            self.connection.close()
             self._service.put_back()
             # If a second signal came while a run was started, that run is not in the list.
             left = [run.client for run in self.runs if not run.closed.is_set()]
@@ -165,17 +193,17 @@ class WandbTracker:
             patience.wait(run.closed, end - time.monotonic())
 
     def tell(self, line: str) -> None:
-        self.server.tell(line)
+        self.connection.tell(line)
 
     def doubt(self, trouble: str) -> None:
-        self.server.doubt()
+        self.connection.doubt()
         self.tell(f"{trouble}; the run directory has all of it.")
 
     def refused(self, run: WandbRun, reason: str) -> None:
         """Tell the user about the first refused run; `close` reports all of them."""
         if not self._refused:
             self.tell(
-                f"W&B at {self.server.base_url} refused part of {run.name} for good ({reason}); "
+                f"W&B at {self.connection.base_url} refused part of {run.name} for good ({reason}); "
                 "its folder holds all of it."
             )
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
@@ -185,16 +213,20 @@ class WandbTracker:
         self._lineage.settle(run)
 
     def ended(self, run: WandbRun) -> None:
-        if not run.put_away:  # its mark says that it goes on, or is completed by the next process
-            self._forget_open(run.id)
-            if run.job_type is JobType.STUDY:
-                self._sweep.finish()
+        if run.put_away:
+            return  # its mark says that it goes on, or is completed by the next process
+        self._forget_open(run.id)
+        if run.concludes:
+            self._sweep.finish()
+            if not run.offline:  # the runs that have a record are completed by now
+                for run_id in tuple(self._left_open):
+                    self._forget_open(run_id)
 
     def wait_for(self, run: WandbRun) -> None:
         if run.offline:
             self.patience.wait(run.closed, self.config.tracker.finish_timeout)
         else:
-            self.server.wait_for(run)
+            self.connection.wait_for(run)
 
     def _open_mark(self, run_id: str) -> Path:
         """Return the file that exists while a run on a server has no end."""
@@ -217,7 +249,7 @@ class WandbTracker:
             with suppress(OSError):  # without a mark the run is not gone on with after a kill
                 self._open_mark(started.id).parent.mkdir(exist_ok=True)
                 self._open_mark(started.id).touch()
-        started.attempt("could not be set up", lambda: _prepare(run, summary))
+        started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
         if job_type is not JobType.COMPARE:
             self._lineage.use_data(started)
         return started
@@ -227,13 +259,13 @@ class WandbTracker:
     ) -> wandb.Run | None:
         """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
         prepare = self._sweep.join if job_type is JobType.TRIAL else None
-        return self.server.init(online, config, prepare=prepare) or self.server.init_offline(offline, config)
+        return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
         tracker, name = self.config.tracker, scrub_typed(name)
         settings = wandb.Settings(
-            mode="online" if online else "offline", base_url=self.server.base_url, root_dir=str(self._root),
+            mode="online" if online else "offline", base_url=self.connection.base_url, root_dir=str(self._root),
             project=tracker.project, run_group=scrub_typed(self.config.study.study_name), run_name=name,
             run_job_type=job_type.value,
             run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=new_id(name),
@@ -246,14 +278,18 @@ class WandbTracker:
             x_disable_meta=True, x_disable_stats=True, x_save_requirements=False, x_disable_machine_info=True,
             disable_git=True, disable_code=True, save_code=False, disable_job_creation=True, label_disable=True,
         )  # fmt: skip
+        if job_type is JobType.STUDY:
+            describe(settings, self._lock())
+            if tracker.system_metrics:
+                measure_machine(settings, every=3 * self._send_every)
         if tracker.entity is not None:
             settings.entity = tracker.entity
-        if online and self.server.account is not None and self.server.account.api_key is not None:
-            settings.api_key = self.server.account.api_key
+        if online and self.connection.account is not None and self.connection.account.api_key is not None:
+            settings.api_key = self.connection.account.api_key
         return settings
 
     def _sync(self, runs: Sequence[WandbRun]) -> str:
-        folders = " ".join(shlex.quote(str(self.server.files / run.folder.name)) for run in runs)
+        folders = " ".join(shlex.quote(str(self.connection.files / run.folder.name)) for run in runs)
         return f"wandb sync --include-online {folders}"
 
     def _lines(self) -> Iterator[str]:
@@ -263,22 +299,17 @@ class WandbTracker:
         if arrived:
             yield f"W&B: {tally(arrived)} at {arrived[-1].address.rsplit('/runs/', 1)[0]}"
         if offline:
-            yield f"W&B: {tally(offline)} kept offline in {self.server.files}"
-            yield f"  look:   wandb leet {shlex.quote(str(self.server.files))}"
-            yield f"  upload: wandb sync {shlex.quote(str(self.server.files))}/offline-run-*"
+            yield f"W&B: {tally(offline)} kept offline in {self.connection.files}"
+            yield f"  look:   wandb leet {shlex.quote(str(self.connection.files))}"
+            yield f"  upload: wandb sync {shlex.quote(str(self.connection.files))}/offline-run-*"
         if partly:
             yield f"W&B did not take all of {', '.join(run.name for run in partly)}"
             yield f"  upload the rest: {self._sync(partly)}"
 
 
-def _lacking(events: Sequence[Step | EvalPoint], run: wandb.Run) -> list[Step | EvalPoint]:
-    """Return the events whose rows the server lacks: it has the first ones."""
-    return [event for event in events if event.metrics][run.starting_step :]
-
-
-def _prepare(run: wandb.Run, summary: Mapping[str, Any]) -> None:
-    run.define_metric(STEP)
-    run.define_metric("*", step_metric=STEP)
+def _prepare(run: wandb.Run, axis: str, summary: Mapping[str, Any]) -> None:
+    run.define_metric(axis)
+    run.define_metric("*" if axis == STEP else "study/*", step_metric=axis)
     run.summary.update(dict(summary))
 
 
