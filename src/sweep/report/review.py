@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
@@ -18,7 +19,15 @@ from sweep.track.mode import each
 from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.process import written
 from sweep.track.searched import config_path, score_of, sweep_config
+from sweep.track.several import SeveralTrackers
+from sweep.track.tracker import Tracker
 from sweep.track.wandb_names import model_aliases, model_name, registry_path
+
+if TYPE_CHECKING:
+    from sweep.track.wandb_server import WandbServer
+
+# Seconds that a review may take at the end of a study.
+_AT_END = 60.0
 
 
 def wandb_tracker(config: Config) -> TrackerConfig | None:
@@ -73,6 +82,25 @@ def lines(found: Written) -> Iterator[str]:
     yield from (f"W&B: {note}" for note in found.notes)
 
 
-def command(store: Store) -> str:
-    """Return the command that writes the review of a run directory later."""
-    return f"sweep review {shlex.quote(str(store.root))}"
+def at_end(store: Store, config: Config, tracker: Tracker) -> Iterator[str]:
+    """Write the review of a study that ends, where `tracker.review` asks for it, and yield lines
+    for the user. A server that refuses it costs one line."""
+    settings = wandb_tracker(config)
+    if settings is None or not settings.review:
+        return
+    later = f"sweep review {shlex.quote(str(store.root))}"
+    connection = _connection(tracker)
+    if connection is None or connection.account is None:
+        yield f"W&B: no workspace and report of a study that is kept offline; after `wandb sync`: {later}"
+        return
+    found = write_review(store, settings, connection.account, connection.base_url, seconds=_AT_END)
+    yield from lines(found)
+    if found.fault:
+        yield f"W&B: no workspace and report ({found.fault}); to write them later: {later}"
+
+
+def _connection(tracker: Tracker) -> WandbServer | None:
+    from sweep.track.wandb_tracker import WandbTracker
+
+    trackers = tracker.trackers if isinstance(tracker, SeveralTrackers) else [tracker]
+    return next((one.connection for one in trackers if isinstance(one, WandbTracker)), None)

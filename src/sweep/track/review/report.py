@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import wandb_workspaces.reports.v2 as wr
-from wandb_workspaces import expr
 
 from sweep.track.review.content import Review
 from sweep.track.review.panels import sections
@@ -19,7 +20,7 @@ def report(review: Review, entity: str) -> wr.Report:
         project=review.project,
         name=f"Study {review.study}",
         filters=of_study(review.study),
-        order=[expr.Ordering(expr.Summary(review.score), ascending=not review.maximize)],
+        order=[wr.OrderBy(wr.SummaryMetric(review.score), ascending=not review.maximize)],
     )
     blocks: list[wr.interface.BlockTypes] = [wr.MarkdownBlock(review.conclusions)]
     for title, panels in sections(review).items():
@@ -37,9 +38,9 @@ def report(review: Review, entity: str) -> wr.Report:
     return made
 
 
-def _placed(panels: object) -> list[wr.interface.PanelTypes]:
+def _placed(panels: Sequence[wr.interface.PanelTypes]) -> list[wr.interface.PanelTypes]:
     """Return the panels side by side, three in a row of 24 columns."""
-    placed = list(panels)  # type: ignore[call-overload]
+    placed = list(panels)
     for index, panel in enumerate(placed):
         panel.layout = wr.Layout(x=index % 3 * 8, y=index // 3 * 6, w=8, h=6)
     return placed

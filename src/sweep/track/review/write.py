@@ -22,15 +22,14 @@ T = TypeVar("T")
 
 def write(review: Review) -> Written:
     """Write everything that the server takes, and return what there is now."""
-    api = wandb.Api(overrides={"project": review.project, **({"entity": review.entity} if review.entity else {})})
-    entity = review.entity or api.default_entity
-    if not entity:
-        return Written(fault="the account has no entity; set tracker.entity")
-    home = f"{entity}/{review.project}"
+    place = {"project": review.project, "entity": review.entity}
     try:
+        api = wandb.Api(overrides={name: one for name, one in place.items() if one})
+        entity = review.entity or api.default_entity
+        home = f"{entity}/{review.project}"
         runs = list(api.runs(home, filters={"group": review.study}))
-    except Exception as error:
-        return Written(fault=f"{home} cannot be read ({_reason(error)})")
+    except Exception as error:  # of the client: no key, a key that is rejected, no such project
+        return Written(fault=_reason(error))
     if not runs:
         return Written(fault=f"{home} has no run of the study {review.study}")
     writing = _Writing(api, review, entity)
