@@ -53,7 +53,8 @@ class MockTracker(WandbTracker):
     def expected(self) -> Expected:
         """Return the runs of this process, which `sweep.track.arrivals` looks for at the
         server."""
-        return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained))
+        study = any(run.job_type is JobType.STUDY for run in self.runs)
+        return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained), study)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         self._trained.add((job_type, trial.number))

@@ -22,7 +22,7 @@ _CHANGED_BY_CLIENT = ("api_key", "base_url")
 
 # Log messages of the client after which it does not retry; they are in the log of the run alone.
 _GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error", "runupserter: failed to upload")
-_ALERT = "sender: sendAlert: "
+_ALERT_REFUSED = "sender: sendAlert: failed"
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
 # Seconds for the process to end by itself after it has written all rows to disk.
@@ -102,7 +102,7 @@ def given_up(folder: Path) -> str:
 def refused_alert(folder: Path) -> str:
     """Return why the server did not take an alert of the run in `folder`; empty if it took all."""
     said = (str(entry.get("msg", "")) for entry in _log(folder))
-    return next((one.rpartition("alert: ")[2].strip() for one in said if one.startswith(_ALERT)), "")
+    return next((one.rpartition("alert: ")[2].strip() for one in said if one.startswith(_ALERT_REFUSED)), "")
 
 
 def last_status(folder: Path) -> str:

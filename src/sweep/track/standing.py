@@ -13,6 +13,8 @@ from sweep.track.tracker import JobType
 
 DEVICE_HOURS = "study/device_hours"
 
+_MEASURABLE = 0.5  # seconds: a speed over less is chance
+
 _Key = tuple[JobType, int, int]  # job type, number and seed
 
 
@@ -104,7 +106,7 @@ class Standing:
     def _speed(self, seconds: float) -> dict[str, float]:
         rows, tokens = self._rows, self._tokens
         self._rows = self._tokens = 0.0
-        if seconds <= 0:
+        if seconds < _MEASURABLE:
             return {}
         found = {"study/rows_per_second": rows / seconds}
         return {**found, "study/tokens_per_second": tokens / seconds} if self._tokens_known else found

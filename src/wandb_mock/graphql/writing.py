@@ -16,9 +16,8 @@ def _upsert_bucket(call: Call) -> JSON:
         run, inserted = call.backend.ensure_run(given.get("entity"), given.get("project"), given["name"])
     else:
         run, inserted = _by_storage_id(call), False
-    # A start names the host and no id: a later update has an id, and from some clients the host
-    # again.
-    if given.get("host") and not given.get("id"):
+    # A start names the program or the host, and no id: a later update has an id, or names neither.
+    if (given.get("program") or given.get("host")) and not given.get("id"):
         call.backend.start_anew(run)
     changes = {
         "display_name": given.get("displayName", given.get("display_name")),
