@@ -7,15 +7,13 @@ from dataclasses import replace
 
 import pytest
 import wandb
-import yaml
 
 from sweep.config.schema import StudyConfig
-from sweep.provenance import DataState
 from sweep.records.store import Store
 from sweep.track.dashboard_ids import FILE, DashboardIds
 from sweep.track.open import open_tracker
 from sweep.track.searched import config_path, sweep_config
-from sweep.track.tracker import Ending, JobType, StoppedRun, trial_ending
+from sweep.track.tracker import Ending, JobType, trial_ending
 from sweep.track.wandb_names import model_aliases, registry_path
 from wandb_mock.faults import Fault
 

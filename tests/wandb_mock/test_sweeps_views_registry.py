@@ -14,6 +14,8 @@ import wandb_workspaces.workspaces as workspaces
 
 from wandb_mock import MockServer
 from wandb_mock.backend import Backend
+from wandb_mock.page import render
+from wandb_mock.records import Artifact, Sweep
 
 from .conftest import api_of, starter
 
@@ -105,8 +107,6 @@ def test_a_linked_version_is_found_in_its_registry(filled: MockServer) -> None:
 
 def test_the_next_version_takes_the_alias_in_the_registry(tmp_path: Path) -> None:
     backend = Backend(tmp_path)
-    from wandb_mock.records import Artifact
-
     home = ("org", "wandb-registry-models", "intents")
     versions = [Artifact(number, "mock", "study", "model", "tiny", digest=str(number)) for number in (1, 2)]
     links = [backend.links.link(version, home, ["tiny"]) for version in (*versions, versions[0])]
@@ -117,3 +117,32 @@ def test_the_next_version_takes_the_alias_in_the_registry(tmp_path: Path) -> Non
 def test_an_alert_is_kept(filled: MockServer) -> None:
     assert [(one.run[2], one.title, one.level) for one in filled.backend.alerts] == [("second", "a new best", "WARN")]
     assert again(filled).alerts == filled.backend.alerts
+
+
+def test_the_pages_show_them(signed_in: MockServer) -> None:
+    backend = signed_in.backend
+    report = reports.Report(
+        entity="mock", project="study", title="<won>",
+        blocks=[
+            reports.MarkdownBlock("**0.9** & <b>"),
+            reports.PanelGrid(
+                runsets=[reports.Runset(entity="mock", project="study")],
+                panels=[reports.LinePlot(title="curves", x="Step", y=["loss"])],
+            ),
+        ],
+    ).save()  # fmt: skip
+    project = render(backend, ["mock", "study"]) or ""
+    assert "&lt;won&gt;" in project and "<td>report</td>" in project and "a new best" in project
+    page = render(backend, report.url.removeprefix(f"{signed_in.url}/").split("/")) or ""
+    assert "**0.9** &amp; &lt;b&gt;" in page and "curves" in page and "Run History Line Plot" in page
+    assert render(backend, ["mock", "other", "reports", report.url.rpartition("--")[2]]) is None
+
+
+def test_the_page_of_a_sweep_has_its_runs(tmp_path: Path) -> None:
+    backend = Backend(tmp_path)
+    run, _ = backend.ensure_run("mock", "study", "r1")
+    backend.update_run(run, {"sweep": "s1"})
+    backend.keep_sweep(Sweep("mock", "study", "s1", "method: custom", "tiny"))
+    page = render(backend, ["mock", "study", "sweeps", "s1"]) or ""
+    assert "r1" in page and "method: custom" in page and "1 run" in page
+    assert render(backend, ["mock", "other", "sweeps", "s1"]) is None

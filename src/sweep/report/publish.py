@@ -11,6 +11,7 @@ from sweep.config.secrets import scrub
 from sweep.errors import Interrupted, UserError, first_line
 from sweep.provenance import Fingerprint
 from sweep.records.store import Store
+from sweep.report import review
 from sweep.report.dashboard import study_ending
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
@@ -40,6 +41,8 @@ def published(store: Store, study_run: StudyRun) -> Iterator[None]:
     if (state := _state(store)) != store.published() or study_run.is_open:
         study_run.finish(study_ending(read(store), report))
         store.note_published(state)
+        for line in review.at_end(store, study_run.config, study_run.tracker):
+            print(line)
     print("\n".join(summary_lines(store)))
 
 

@@ -53,6 +53,12 @@ def _views_of_user(call: Call) -> JSON:
     return {"project": _found(call, home) if home in call.backend.projects() else None}
 
 
+def _project_id(call: Call) -> JSON:
+    """Return the ids of a project, which a report names it by."""
+    home = (call.variables.get("entityName") or ENTITY, call.variables["projectName"])
+    return {"project": nodes.project_node(*home) if home in call.backend.projects() else None}
+
+
 def _reports(call: Call) -> JSON:
     return call.project(**_found(call, call.home))
 
@@ -73,4 +79,5 @@ OPERATIONS: dict[str, Operation] = {
     "deleteView": _delete_view,
     "View": _views_of_user,
     "ProjectViews": _reports,
+    "ProjectInternalId": _project_id,
 }
