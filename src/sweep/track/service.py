@@ -27,6 +27,8 @@ _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
 # Seconds for the process to end by itself after it has written all rows to disk.
 _ENDING = 1.0
+# Seconds in which a process that was killed has ended.
+_ENDED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ def gone() -> bool:
     not exported are used; if one is missing, it is not known to have."""
     with suppress(Exception):
         process = wandb.setup().assert_service()._proc
-        return process is not None and process._process.poll() is not None
+        if process is not None:
+            process._process.wait(_ENDED)  # raises where it runs: its connection may close a moment before its end
+            return True
     return False
 
 

@@ -27,7 +27,8 @@ class WandbServer:
     """Starts runs on the server, and waits for it no longer than `patience` allows.
 
     `root` is the run directory. `account` None keeps all runs offline. `away` says that the user
-    was told so of the server. Before its first run, and after a failure, the server is probed
+    was told so of the server. `restart` starts a new process of the client where the former one is
+    gone, and returns whether it did. Before its first run, and after a failure, the server is probed
     before it gets the next run.
     """
 
@@ -41,6 +42,7 @@ class WandbServer:
         self._doubted = True
         self._worn_out = False
         self._over = False
+        self.restart: Callable[[], bool] = lambda: False
 
     def tell(self, line: str) -> None:
         """Tell the user a line; nothing after the tracker is closed, when the client reports the
@@ -112,7 +114,7 @@ class WandbServer:
             try:
                 if prepare is not None:
                     prepare(settings)
-                run = wandb.init(settings=settings, config=config)
+                run = self._start(settings, config)
             except Exception as error:  # see `WandbRun.attempt`
                 self._doubted = True
                 reason = error_text(error, self._folder_of(settings))
@@ -130,10 +132,20 @@ class WandbServer:
         """Start a run that is kept offline; None where the disk cannot take it."""
         name = settings.run_name
         try:
-            return wandb.init(settings=settings, config=config)
+            return self._start(settings, config)
         except Exception as error:  # see `WandbRun.attempt`
             self._say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
             return None
+
+    def _start(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run:
+        """Start a run; once more where the client's process has ended meanwhile."""
+        given = settings.model_copy()
+        try:
+            return wandb.init(settings=settings, config=config)
+        except Exception:
+            if not self.restart():
+                raise
+            return wandb.init(settings=given, config=config)
 
     def wait_for(self, run: WandbRun) -> None:
         """Wait for the end of a run on the server."""

@@ -68,6 +68,7 @@ class WandbTracker:
         self._restarting = threading.Lock()
         base_url = (account.base_url if account else "") or self._service.settings.base_url
         self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
+        self.connection.restart = self._restart_if_gone
         lock = self._lock()
         self._lineage = Lineage(lock.data if lock else None, self.tell)
         ids = DashboardIds.of(self._root, base_url, config.tracker)
@@ -261,7 +262,6 @@ class WandbTracker:
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
     ) -> wandb.Run | None:
         """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
-        self._restart_if_gone()
         prepare = self._sweep.join if job_type is JobType.TRIAL else None
         return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
 
@@ -283,14 +283,16 @@ class WandbTracker:
             shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
         return made
 
-    def _restart_if_gone(self) -> None:
+    def _restart_if_gone(self) -> bool:
         """Start a new process of the client where the former one was killed or crashed: without
-        one no run can be started. Open runs go on in it at their next row."""
+        one no run can be started. Open runs go on in it at their next row. Return whether it was
+        started."""
         with self._restarting:
-            if gone():
+            if found := gone():
                 self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
                 self._service = self._service.renewed(self._root / "wandb")
                 self._restarts += 1
+        return found
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
