@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
+import pytest
+
+from sweep import provenance
 from sweep.provenance import Fingerprint, git_state, machine, package_versions
 
 
@@ -37,3 +41,16 @@ def test_the_state_of_a_checkout(tmp_path: Path) -> None:
 def test_versions_and_machine_are_known() -> None:
     assert {"torch", "transformers", "optuna"} <= set(package_versions())
     assert machine()["cpu"]
+
+
+def test_a_large_file_is_read_again_only_where_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.provenance._LARGE", 3)
+    read: list[Path] = []
+    usual = provenance._digest
+    monkeypatch.setattr("sweep.provenance._kept_digest", lru_cache(lambda path, *_: read.append(path) or usual(path)))
+    file = tmp_path / "weights"
+    file.write_bytes(b"12345")
+    first = [Fingerprint().add_file(file).hex() for _ in range(2)]
+    file.write_bytes(b"1234567")
+    assert first[0] == first[1] != Fingerprint().add_file(file).hex()
+    assert len(read) == 2

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +16,8 @@ PACKAGES = (
     "sweep", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "optuna", "wandb", "datasets", "evaluate",
     "hydra-core", "omegaconf", "scikit-learn", "numpy", "tokenizers", "safetensors",
 )  # fmt: skip
+
+_LARGE = 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +141,24 @@ class Fingerprint:
         return self
 
     def add_file(self, path: Path) -> Fingerprint:
-        """Add the hash of a file's bytes, and return the fingerprint itself."""
-        with path.open("rb") as file:
-            return self.add(hashlib.file_digest(file, "sha256").digest())
+        """Add the hash of a file's bytes, and return the fingerprint itself. A large file is read
+        once in a process, as long as its size and its time stay the same."""
+        found = path.stat()
+        large = found.st_size > _LARGE
+        digest = _kept_digest(path, found.st_size, found.st_mtime_ns, found.st_ino) if large else _digest(path)
+        return self.add(digest)
 
     def hex(self) -> str:
         """Return the hash as 64 hexadecimal digits."""
         return self._hash.hexdigest()
+
+
+def _digest(path: Path, *_: int) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+_kept_digest = lru_cache(maxsize=256)(_digest)
 
 
 def _git(folder: Path, *arguments: str) -> str:

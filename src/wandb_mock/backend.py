@@ -1,5 +1,5 @@
-"""The state of the server: runs, artifacts and sweeps, in memory and, as they arrive, in a
-folder."""
+"""The state of the server: runs, artifacts, sweeps, views, links and alerts, in memory and, as they
+arrive, in a folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from wandb_mock.disk import Disk, listed, read_json, write_json
-from wandb_mock.records import Artifact, Run, RunKey, Sweep, now
+from wandb_mock.links import Links
+from wandb_mock.records import Alert, Artifact, Link, Run, RunKey, Sweep, View, now
 from wandb_mock.stream_message import SUMMARY, read_message
+from wandb_mock.views import Views
 
 ENTITY = "mock"
 PROJECT = "uncategorized"
+ORGANIZATION = "mock-organization"
 
 
 class Backend:
@@ -34,6 +37,9 @@ class Backend:
         self.runs: dict[RunKey, Run] = {}
         self.artifacts: dict[str, Artifact] = {}
         self.sweeps: dict[str, Sweep] = {}
+        self.views = Views(self.disk)
+        self.links = Links(self.disk)
+        self.alerts: list[Alert] = []
         self.unknown_operations: Counter[str] = Counter()
         self.skipped: list[Path] = []
         self._resuming: set[RunKey] = set()
@@ -120,11 +126,11 @@ class Backend:
         write_json(self.disk.run(run.key) / "run.json", _record(run))
 
     def projects(self) -> list[tuple[str, str]]:
-        """Return the entity and the name of each project that has a run, an artifact or a
-        sweep."""
+        """Return the entity and the name of each project that has a run, an artifact, a sweep or a
+        view."""
         with self.lock:
-            homes: Iterable[Run | Artifact | Sweep] = chain(
-                self.runs.values(), self.artifacts.values(), self.sweeps.values()
+            homes: Iterable[Run | Artifact | Sweep | View] = chain(
+                self.runs.values(), self.artifacts.values(), self.sweeps.values(), self.views
             )
             return sorted({(home.entity, home.project) for home in homes})
 
@@ -223,13 +229,28 @@ class Backend:
     def _keep_artifact(self, artifact: Artifact) -> None:
         write_json(self.disk.artifact(artifact.number) / "artifact.json", _record(artifact))
 
-    # sweeps, and what was not understood
+    # sweeps, alerts, and what was not understood
 
     def keep_sweep(self, sweep: Sweep) -> None:
         """Add a sweep, or write one that has changed."""
         with self.lock:
             self.sweeps[sweep.name] = sweep
             write_json(self.disk.sweep(sweep.name), _record(sweep))
+
+    def sweeps_of(self, entity: str, project: str) -> list[Sweep]:
+        """Return the sweeps of a project in the order in which they were made."""
+        kept = [one for one in self.sweeps.values() if (one.entity, one.project) == (entity, project)]
+        return sorted(kept, key=lambda one: one.created_at)
+
+    def runs_of_sweep(self, sweep: Sweep) -> list[Run]:
+        """Return the runs of a sweep in the order in which they were started."""
+        return [run for run in self.runs_of(sweep.entity, sweep.project) if run.sweep == sweep.name]
+
+    def keep_alert(self, alert: Alert) -> None:
+        """Add an alert."""
+        with self.lock:
+            self.alerts.append(alert)
+            write_json(self.disk.alerts, [asdict(one) for one in self.alerts])
 
     def count_unknown(self, operation: str) -> None:
         """Count a request for an operation that the server does not know."""
@@ -258,6 +279,16 @@ class Backend:
             with self._skipping(path):
                 sweep = Sweep(**read_json(path))
                 self.sweeps[sweep.name] = sweep
+        for path in self.disk.view_records():
+            with self._skipping(path):
+                self.views.add(View(**read_json(path)))
+        if self.disk.links.exists():
+            with self._skipping(self.disk.links):
+                for link in read_json(self.disk.links):
+                    self.links.add(Link(**link))
+        if self.disk.alerts.exists():
+            with self._skipping(self.disk.alerts):
+                self.alerts = [Alert(**alert | {"run": tuple(alert["run"])}) for alert in read_json(self.disk.alerts)]
         if self.disk.unknown_operations.exists():
             with self._skipping(self.disk.unknown_operations):
                 self.unknown_operations.update(read_json(self.disk.unknown_operations))

@@ -39,6 +39,17 @@ class Disk:
     def sweep(self, name: str) -> Path:
         return self.folder / "sweeps" / f"{_plain(name)}.json"
 
+    def view(self, number: int) -> Path:
+        return self.folder / "views" / f"{number}.json"
+
+    @property
+    def links(self) -> Path:
+        return self.folder / "links.json"
+
+    @property
+    def alerts(self) -> Path:
+        return self.folder / "alerts.json"
+
     @property
     def unknown_operations(self) -> Path:
         return self.folder / "unknown_operations.json"
@@ -51,6 +62,9 @@ class Disk:
 
     def sweep_records(self) -> list[Path]:
         return sorted(self.folder.glob("sweeps/*.json"))
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.folder.glob("views/*.json"))
 
     def append_lines(self, key: RunKey, stream: str, lines: Iterable[tuple[int, Any]]) -> None:
         """Append lines, each with its place in the stream, to the journal of a stream."""

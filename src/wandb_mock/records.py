@@ -1,5 +1,5 @@
-"""A run, an artifact and a sweep as the server keeps them. Their fields can be written as JSON
-and read back."""
+"""Runs, artifacts, their links, sweeps, views and alerts as the server keeps them. Their fields can
+be written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -214,3 +214,55 @@ class Sweep:
     @property
     def id(self) -> str:
         return global_id("Sweep", self.name, self.project, self.entity)
+
+
+@dataclass
+class View:
+    """A saved workspace view (`type` is `project-view`) or a report (`runs`; a draft is
+    `runs/draft`). `spec` is the text that the client sent. `number` counts the views of the
+    server."""
+
+    number: int
+    entity: str
+    project: str
+    name: str = ""
+    type: str = ""
+    display_name: str = ""
+    description: str = ""
+    spec: str = "{}"
+    created_at: str = field(default_factory=now)
+    updated_at: str = field(default_factory=now)
+
+    @property
+    def id(self) -> str:
+        return global_id("View", self.number)
+
+
+@dataclass
+class Link:
+    """A version of an artifact as a member of a collection of a registry. `version` counts the
+    members of the collection."""
+
+    entity: str
+    project: str
+    collection: str
+    version: int
+    artifact_id: str
+    aliases: list[str] = field(default_factory=list)
+    created_at: str = field(default_factory=now)
+
+    @property
+    def home(self) -> tuple[str, str, str]:
+        """The entity, the project and the collection."""
+        return self.entity, self.project, self.collection
+
+
+@dataclass
+class Alert:
+    """What a run has alerted its user to."""
+
+    run: RunKey
+    title: str
+    text: str
+    level: str
+    created_at: str = field(default_factory=now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.engine.clock import Clock, SharedClock
+from sweep.records.device_time import DeviceTime
 
 
 @pytest.fixture
@@ -57,7 +58,9 @@ def test_a_clock_goes_on_from_the_seconds_of_an_earlier_one(now: list[float]) ->
     with before.set_aside():
         now[0] = 6.5
     saved = before.state_dict()
-    assert saved == {"total": 6.5, "training": 3.0, "evaluating": 1.0, "aside": 0.5}
+    assert {name: saved[name] for name in ("total", "training", "evaluating", "aside")} == {
+        "total": 6.5, "training": 3.0, "evaluating": 1.0, "aside": 0.5,
+    }  # fmt: skip
     now[0] = 100.0
     clock = Clock(started=100.0)
     now[0] = 104.0
@@ -79,3 +82,28 @@ def test_a_shared_clock_goes_on_from_the_seconds_of_an_earlier_one(now: list[flo
         now[0] = 5.0
     clock.charge(training=1.0)
     assert (clock.training(), clock.evaluating, clock.total()) == (3.0, 3.0, 3.0 + 3.0 + 1.0 + 4.0)
+
+
+@pytest.mark.parametrize("kind", [Clock, SharedClock])
+def test_the_seconds_on_each_device_go_on_with_the_trial(now: list[float], kind: type[Clock]) -> None:
+    first, second = DeviceTime("A100", "one", "one/0"), DeviceTime("H100", "two", "two/0")
+
+    def spend(clock: Clock, seconds: float) -> None:
+        with clock.set_aside():
+            now[0] += seconds
+
+    clock = kind(started=now[0], place=first)
+    clock.begin_loop()
+    spend(clock, 5.0)
+    saved = clock.state_dict()
+    spend(clock, 9.0)  # lost: what comes after the snapshot
+    clock = kind(started=now[0], place=second)
+    clock.begin_loop()
+    clock.load_state_dict(saved)
+    spend(clock, 2.0)
+    assert [(one.worker, one.seconds) for one in clock.devices(clock.total())] == [("one/0", 5.0), ("two/0", 2.0)]
+    del saved["devices"]  # as an earlier version wrote it
+    clock = kind(started=now[0], place=second)
+    clock.begin_loop()
+    clock.load_state_dict(saved)
+    assert [(one.worker, one.seconds) for one in clock.devices(clock.total())] == [("two/0", 5.0)]

@@ -12,13 +12,14 @@ import torch
 
 from support.methods import METHODS
 from support.snapshots import Stopping, TakenUp, assert_same, comparable, training, with_snapshots
+from support.trials import Watcher
 from sweep.config.optimizers import BY_METRIC
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.trainer import trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 
@@ -250,3 +251,68 @@ def test_a_rotary_embedding_that_grows_with_the_texts_has_no_snapshots(
     watcher = Stopping(3)
     watcher.run(plan(adapter=LORA, study={"snapshot_every": 0.0}), base_models=base_models, data=data)
     assert watcher.snapshots == []
+
+
+def test_a_trial_is_put_away_with_a_snapshot_or_trained_to_its_end(
+    plan: Plan, base_models: BaseModelCache, data: TokenisedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = plan(adapter=LORA)
+    away = Stopping()
+    away.judge = lambda event: Verdict.PUT_AWAY if event.step >= 3 else Verdict.CONTINUE
+    outcome = away.run(trial, base_models=base_models, data=data)
+    assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED
+    assert [snapshot.step for snapshot in away.snapshots] == [3] == [outcome.cost.steps]
+    monkeypatch.setattr("sweep.engine.trainer.unsaved", lambda *_: "a toy cannot be saved")
+    outcome = away.run(trial, base_models=base_models, data=data)
+    assert isinstance(outcome, Completed) and len(away.snapshots) == 1
+
+
+class Small(BaseModelCache):
+    def model(self, *_: Any) -> Any:
+        raise MemoryError("out of memory")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "models", "reason"),
+    [
+        (LORA, Small, FailureReason.OUT_OF_MEMORY),
+        ({"method": "head"}, BaseModelCache, FailureReason.TIMED_OUT),  # while features are computed again
+    ],
+)
+def test_a_trial_that_ends_before_it_goes_on_keeps_what_its_snapshot_has(
+    plan: Plan, data: TokenisedData, adapter: dict[str, Any], models: type[BaseModelCache], reason: FailureReason
+) -> None:
+    first, trial = Stopping(7), replace(plan(adapter=adapter), host="one", worker="one/0")
+    before = first.run(trial, base_models=BaseModelCache("cpu"), data=data)
+    late = Watcher(lambda event: Verdict.CONTINUE if event.step else Verdict.TIME_OUT)
+    away = replace(trial, snapshot=first.snapshots[-1], worker="two/0")
+    outcome = late.run(away, base_models=models("cpu"), data=data)
+    assert isinstance(outcome, Failed) and outcome.reason is reason
+    assert outcome.evals == before.evals and len(outcome.evals) == 1
+    assert comparable(outcome).cost == comparable(before).cost
+    assert [one.worker for one in outcome.cost.devices] == ["one/0", "two/0"]
+    assert sum(one.seconds for one in outcome.cost.devices) == pytest.approx(outcome.cost.seconds)
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 2, 3])  # an epoch has two optimizer steps, of three batches and of two
+@pytest.mark.parametrize("trainer", [{}, BY_LENGTH], ids=str)
+def test_a_long_optimizer_step_gives_way_and_is_repeated(
+    plan: Plan, base_models: BaseModelCache, data: TokenisedData, monkeypatch: pytest.MonkeyPatch, stop_at: int,
+    trainer: dict[str, Any],
+) -> None:  # fmt: skip
+    sections = {"gradient_accumulation_steps": 3, "num_train_epochs": 3, **trainer}
+    trial = plan(adapter={**LORA, "lora_dropout": 0.2}, trainer=sections)
+    whole = Stopping()
+    whole.run(trial, base_models=base_models, data=data)
+    monkeypatch.setattr("sweep.engine.reporting_trainer.UNHEARD", 0.0)
+    asked = Stopping()  # with a question before each batch
+    asked.judge = lambda event: stops_at_third(asked, event, stop_at)
+    outcome = asked.run(trial, base_models=base_models, data=data)
+    assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED
+    assert outcome.cost.steps == stop_at and outcome.cost.samples < whole.outcomes[0].cost.samples
+    assert [snapshot.step for snapshot in asked.snapshots[-1:]] == [stop_at][: stop_at > 0]
+    again = Stopping()
+    again.run(replace(trial, snapshot=next(iter(asked.snapshots[-1:]), None)), base_models=base_models, data=data)
+    rest = without_repeats([event for event in training(again) if event.step > stop_at])
+    assert rest == [event for event in training(whole) if event.step > stop_at]
+    assert comparable(again.outcomes[-1]) == comparable(whole.outcomes[-1])

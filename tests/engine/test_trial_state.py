@@ -23,8 +23,10 @@ from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions
+from sweep.engine.snapshot_timer import SnapshotTimer, never
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.snapshot import Snapshot
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
@@ -349,3 +351,40 @@ def test_the_best_goes_by_the_study_metric(
     outcome = watcher.run(plan(study=study, trainer={"num_train_epochs": 4}), base_models=base_models, data=data)
     assert isinstance(outcome, Completed)
     assert outcome.best == min(outcome.evals, key=lambda point: point.metrics["eval/loss"])
+
+
+def saving(state: TrialState) -> list[Snapshot]:
+    """Let a state have snapshots when they are asked for. Return those that it takes."""
+    taken: list[Snapshot] = []
+    state.snapshots, state.report_snapshot = SnapshotTimer(3600.0), taken.append
+    return taken
+
+
+def test_a_trial_that_is_put_away_ends_with_its_next_snapshot() -> None:
+    state = state_of(Heard({"Step 2": Verdict.PUT_AWAY}))
+    taken = saving(state)
+    for _ in range(2):
+        step(state)
+    assert not state.ended  # the snapshot comes between two steps
+    state.offer_snapshot(dict)
+    assert state.interrupted and [snapshot.step for snapshot in taken] == [2]
+
+
+def test_a_trial_that_has_not_begun_is_put_away_at_once() -> None:
+    state = state_of(Heard({"Step 0": Verdict.PUT_AWAY}))
+    assert saving(state) == []
+    with pytest.raises(Stopped):
+        state.check_stop()
+
+
+@pytest.mark.parametrize("timer", [never(), SnapshotTimer(3600.0)])
+def test_a_trial_that_cannot_be_saved_is_trained_to_its_end(timer: SnapshotTimer) -> None:
+    """The second one turns out to hold an object only when its snapshot is taken."""
+    state = state_of(Heard(dict.fromkeys((f"Step {number}" for number in range(2, 9)), Verdict.PUT_AWAY)))
+    taken, state.snapshots = saving(state), timer
+    while not state.finished:
+        step(state)
+        if state.evaluation_due:
+            state.on_eval(predictions(2))
+        state.offer_snapshot(lambda: {"optimizer": object()})
+    assert state.at_last_step and not taken and isinstance(state.outcome(Cost()), Completed)

@@ -124,7 +124,10 @@ def test_ctrl_c_puts_a_retraining_away_and_it_goes_on(
     said = "stopped while trial 0 was retrained; the same command goes on from here, after step 7 of 10."
     assert said in capsys.readouterr().err
     assert run(tmp_path / "stopped", "adapter=lora") == 0
-    assert "final: trial 0 again, from scratch: goes on after step 7: as configured" in capsys.readouterr().err
+    assert (
+        "final: trial 0 again, from scratch: taken up, with a snapshot after step 7: as configured"
+        in capsys.readouterr().err
+    )
     assert_same(tmp_path / "stopped", tmp_path / "whole")
 
 

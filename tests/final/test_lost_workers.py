@@ -19,6 +19,7 @@ from support.program import run as program
 from support.tiny import tiny_bert
 from sweep.data.splits import LockedRows, Rows, Splits
 from sweep.final import local_model
+from sweep.final.watch import Watch
 from sweep.launch import start
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Make
@@ -133,11 +134,33 @@ def test_a_lost_worker_costs_what_came_after_its_snapshot(
     }  # fmt: skip
     assert run(tmp_path / "lost", losses, *options) == 0
     said = capsys.readouterr().err
-    assert said.count("the worker on host died: it was killed") == sum(map(len, losses.values()))
+    assert said.count("the worker on host is gone: it was killed") == sum(map(len, losses.values()))
     assert "the training goes on after step 6, on another worker" in said  # of 6: nothing is trained again
     assert_same(tmp_path / "lost", tmp_path / "whole")
     # The rows went to the same model twice, and nobody saw a result before the second time.
     assert final(tmp_path / "lost").test_readings == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_snapshots_of_all_weights_stay_with_the_worker(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (
+        "+experiment=quickstart", "adapter=full", "study.snapshots=always", "study.snapshot_every=0", "study.refit=true",
+        "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
+        "trainer.per_device_train_batch_size=8",
+    )  # fmt: skip
+    assert run(tmp_path / "whole", None, *options) == 0
+    steps, usual = list[int](), Watch.step
+    monkeypatch.setattr(Watch, "step", lambda self, step: (steps.append(step.step), usual(self, step))[1])
+    losses: Losses = {"step": (4, 9), "snapshot": tuple(range(1, 99)), "test": (1,)}
+    assert run(tmp_path / "lost", losses, *options) == 0
+    assert capsys.readouterr().err.count("the worker on host is gone") == 3
+    taken = [step for step in steps if step]  # of the retraining and of the refit: none is repeated
+    assert taken == [*range(1, 7), *range(1, 11)]
+    assert_same(tmp_path / "lost", tmp_path / "whole")
+    assert not list((tmp_path / "lost" / "cache" / "kept").rglob("*.*"))
 
 
 def test_thresholds_are_tuned_on_a_worker_and_all_weights_come_back(run: Run, tmp_path: Path) -> None:

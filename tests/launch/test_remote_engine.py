@@ -168,6 +168,7 @@ def test_the_trials_of_a_lost_worker_are_trained_by_another(plan: TrialPlan, tea
     lost = [outcome for _, outcome in found.ended if isinstance(outcome, Failed)]
     assert [outcome.reason for outcome in lost] == [FailureReason.LOST] * 2
     assert all(outcome.message == "its worker on one died: its process was killed" for outcome in lost)
+    assert all([one.worker for one in outcome.cost.devices] == [members[0].name] for outcome in lost)
     completed = [plan.number for plan, outcome in found.ended if isinstance(outcome, Completed)]
     assert sorted(completed) == [0, 1, 2, 3] and "the worker on one died: its process was killed" in said
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sweep.launch.sharing import Load, may_have
+from sweep.launch.sharing import Load, may_have, most_at_once
 
 
 def loads(*held: int, hungry: bool = True) -> list[Load]:
     return [Load(count, hungry) for count in held]
+
+
+def test_the_slots_of_one_worker_raise_the_limit_of_the_sampler_for_all() -> None:
+    assert [most_at_once(4, slots) for slots in ("auto", 1, 8)] == [4, 4, 8]
+    assert most_at_once(None, "auto") is None and most_at_once(None, 8) is None
 
 
 def test_a_worker_without_a_trial_is_given_one() -> None:

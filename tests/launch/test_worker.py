@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from support import toys
 from sweep.errors import Fault, UserError
-from sweep.launch.kept_snapshots import KeptSnapshots, kept_here
+from sweep.launch.kept_snapshots import kept_here, kept_key, kept_snapshots
 from sweep.launch.worker import packed, picklable, unpack
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import TrialPlan
@@ -59,21 +61,18 @@ def test_snapshots_of_a_training_of_all_weights_stay_on_the_machine(
     plan: TrialPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
-    kept = KeptSnapshots("study")
-    assert kept_here(plan) and kept.read(plan) is None
-    kept.write(plan, snapshot(4))
-    kept.write(plan, snapshot(8))
-    found = kept.read(plan)
-    assert found is not None and found.step == 8
-    assert KeptSnapshots("other").read(plan) is None and kept.read(replace(plan, number=4)) is None
-    kept.drop(plan)
-    assert kept.read(plan) is None and not list(tmp_path.rglob("*.safetensors*"))
+    kept, key = kept_snapshots("study"), kept_key(plan)
+    assert kept_here(plan) and kept.read(key) is None
+    kept.write(key, snapshot(4))
+    assert kept.read(key) is not None
+    assert kept_snapshots("other").read(key) is None and kept.read(kept_key(replace(plan, number=4))) is None
 
 
-def test_a_snapshot_that_was_cut_off_is_not_taken_up(
-    plan: TrialPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_snapshots_that_nobody_wrote_for_a_week_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
-    kept = KeptSnapshots("study")
-    kept.write(plan, Snapshot(snapshot(4).data[:20]))
-    assert kept.read(plan) is None
+    for study in ("old", "new"):
+        kept_snapshots(study).write("trial-0001-7", snapshot(4))
+    old = time.time() - 8 * 24 * 3600
+    os.utime(tmp_path / "kept" / "old" / "snapshots", (old, old))
+    assert kept_snapshots("new").keys() == ["trial-0001-7"]
+    assert kept_snapshots("old").keys() == []

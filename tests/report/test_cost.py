@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sweep.analysis.cost import spending
 from sweep.analysis.facts import read
+from sweep.analysis.plain import plain
+from sweep.analysis.study import analyse
+from sweep.records.device_time import DeviceTime
+from sweep.records.spent import Spent, write_spent
 from sweep.records.trial import Cost, Failed, FailureReason, total
+from sweep.report.summary import summary_lines
 
-from .conftest import cost, final, part, section, six_trials, words
+from .conftest import config, cost, final, part, section, six_trials, words
 
 
 def trained(*engines):
@@ -72,3 +78,42 @@ def test_the_cost_of_a_lost_trial_is_not_known(make):
     assert "| trial 5, lost | – | – | – |" in costs and "0.0 | 0.0" not in costs
     assert "What 1 trial had cost when the process ended is not known, and in no sum." in costs
     assert "5 trials took" in costs
+
+
+def test_a_trial_that_moved_counts_on_each_of_its_workers(make):
+    def moved(trial, *devices):
+        spent = replace(trial.outcome.cost, worker=devices[-1].worker, devices=devices)
+        return replace(trial, outcome=replace(trial.outcome, cost=spent))
+
+    one, two = DeviceTime("A100", "node", "node/0", 18.0), DeviceTime("H100", "node", "node/1", 6.0)
+    first, second, *others = six_trials()
+    ending = final(first)
+    ending = replace(ending, cost=replace(ending.cost, devices=(replace(two, seconds=ending.cost.seconds),)))
+    facts = make((moved(first, one, two), moved(second, two), *others), ending=ending)
+    known = {(each.worker, each.device): (each.runs, each.seconds) for each in spending(read(facts)).workers}
+    assert known[("node/0", "A100")] == (1, 18.0)
+    assert known[("node/1", "H100")] == (3, 12.0 + ending.cost.seconds)
+    assert known[("", "A CPU")][0] == len(others)
+    table = section(words(facts), "What it cost")
+    assert "| node/0 | node | A100 | 1 | 18.0 |" in table and "| inline | – | A CPU |" in table
+    written = plain(analyse(read(facts)))["cost"]["workers"]
+    assert {"worker": "node/0", "host": "node", "device": "A100", "seconds": 18.0, "runs": 1} in written
+
+
+def test_one_device_of_this_process_needs_no_table(make):
+    assert spending(read(make(six_trials()))).workers == ()
+
+
+def test_a_budget_says_what_was_used_up_and_what_is_left(make):
+    store = make(six_trials(), settings=config(budget={"trials": 6, "device_hours": 1.5, "seconds": 7200}))
+    write_spent(store.root, Spent(seconds=600.0, device_seconds=1440.0, trials=6))
+    costs = section(words(store), "What it cost")
+    assert "The search used up 0.4 of 1.5 device hours (`study.budget.device_hours`): 1.1 are left." in costs
+    assert "And 600 of 7,200 seconds (`study.budget.seconds`): 6,600 are left." in costs
+    assert "And 6 of 6 trials (`study.budget.trials`): nothing is left." in costs
+    study = analyse(read(store))
+    assert [(one["key"], one["spent"], one["left"]) for one in plain(study)["budget"]] == [
+        ("device_hours", 0.4, 1.1), ("seconds", 600.0, 6600.0), ("trials", 6, 0.0),
+    ]  # fmt: skip
+    assert "Budget    0.4 of 1.5 device hours used up, 1.1 left" in summary_lines(store)
+    assert "budget" not in section(words(make(six_trials())), "What it cost")

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sweep.config.schema import Config
+from sweep.errors import Interrupted, UserError
 from sweep.records.final import Confirmation
 from sweep.records.store import Store
 from sweep.report.publish import published
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import Run
+from sweep.track.study_run import StudyRun
+from sweep.track.tracker import Ending, Run
 
 from .conftest import completed, config, confirmation, final, six_trials
 
@@ -33,7 +35,7 @@ class Counting(NullTracker):
 def published_runs(store: Store, body: Callable[[], object] = lambda: None) -> int:
     """Return the number of study runs that a command opens which does `body`."""
     tracker = Counting()
-    with published(store, tracker, config()):
+    with published(store, StudyRun(tracker, store, config(), rows=1)):
         body()
     return len(tracker.studies)
 
@@ -60,7 +62,43 @@ def test_a_study_run_that_a_stop_came_into_is_reported_again(store: Store) -> No
         def open_study(self, config: Config) -> Run:  # noqa: ARG002
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), published(store, Stopped(), config()):
+    study_run = StudyRun(Stopped(), store, config(), rows=1)
+    with pytest.raises(KeyboardInterrupt), published(store, study_run):
         pass
     assert published_runs(store) == 1
     assert published_runs(store) == 0
+
+
+@dataclass
+class Kept(NullTracker):
+    """Keeps the endings of the study's runs."""
+
+    endings: list[Ending] = field(default_factory=list)
+
+    def open_study(self, config: Config) -> Run:  # noqa: ARG002
+        run = NullRun()
+        run.finish = self.endings.append  # type: ignore[method-assign]
+        return run
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (UserError.of("study.storage", "does not answer at db://me:secret@host"), "study.storage: does not answer"),
+        (RuntimeError("a bug"), "RuntimeError: a bug"),
+        (Interrupted("stopped"), None),
+    ],
+)
+def test_an_error_ends_the_run_that_is_open_and_a_stop_leaves_it_to_the_tracker(
+    store: Store, error: Exception, failure: str | None
+) -> None:
+    tracker = Kept()
+    for begun in (True, False):
+        study_run = StudyRun(tracker, store, config(), rows=1)
+        with pytest.raises(type(error)), published(store, study_run):
+            if begun:
+                study_run.open()
+            raise error
+    found = [(ending.state, ending.code, str((ending.summary or {})["failure"])) for ending in tracker.endings]
+    assert [one[:2] for one in found] == ([("failed", 1)] if failure else [])
+    assert all(one[2].startswith(str(failure)) and "secret" not in one[2] for one in found)

@@ -87,6 +87,15 @@ def test_a_trial_without_snapshots_is_trained_to_its_end(tmp_path: Path, monkeyp
     assert states(records) == ["completed", "completed"]
 
 
+def test_a_trial_that_turns_out_not_to_be_savable_is_trained_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a state cannot be saved may show only where the trial is trained."""
+    engine = ToyEngine(before=Clock(monkeypatch, 10), savable=False)
+    options = ("study.n_trials=3", "study.budget.seconds=45", *RANDOM)
+    assert states(searched(tmp_path, *options, engine=engine)) == ["completed", "completed"]
+
+
 def test_device_hours_are_the_time_of_all_trials(tmp_path: Path) -> None:
     """A toy trial costs a second."""
     hours = 2.5 / 3600

@@ -19,6 +19,8 @@ from sqlalchemy import Engine, event, make_url
 from sqlalchemy.engine import Dialect
 
 from support.postgres import Server
+from support.program import run as program
+from support.tiny import tiny_bert
 from support.toys import ToyEngine, session
 from sweep.errors import UserError
 from sweep.records.trial import TrialPlan, TrialRecord
@@ -332,3 +334,30 @@ def test_a_missing_driver_is_named_with_its_package(scheme: str) -> None:
 def test_no_message_holds_a_password(address: str, password: str) -> None:
     said = refusal(address.format(password))
     assert "hunter" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_file_of_a_run_directory_and_no_line_holds_a_password(
+    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All that a study writes, its tracker's files among them, after a run and after another one
+    that fails."""
+    password = "hunter2hunter2"
+    postgres.sql(f"CREATE ROLE keeper SUPERUSER LOGIN PASSWORD '{password}'")
+    postgres.guard("keeper")
+    model, name = tiny_bert(tmp_path / "bert"), make_url(postgres.database()).database or ""
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "cache"))
+    options = (
+        "+experiment=quickstart", f"model.path={model}", f"run_dir={tmp_path / 'run'}", "tracker=mock",
+        "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
+        "study.n_trials=2", "trainer.num_train_epochs=1",
+    )  # fmt: skip
+    address = postgres.address(name, user=f"keeper:{password}")
+    assert program(monkeypatch, *options, f"study.storage={address}") == 0
+    assert program(monkeypatch, *options, f"study.storage={address}", "dataset.max_train_samples=16") == 2
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    assert [path for path in files if password.encode() in path.read_bytes()] == []
+    said = capfd.readouterr()
+    assert password not in said.out + said.err and "keeper" in (tmp_path / "run" / "lock.json").read_text()

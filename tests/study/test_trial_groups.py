@@ -10,12 +10,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from optuna.pruners import NopPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from support.toys import ToyEngine, session
 from sweep.errors import Interrupted, UserError
 from sweep.plan.plan import make_plan
 from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
+from sweep.study.trial_groups import OwnPruner
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter")
 PLAIN = (*GROUP, "study.pruner=none")
@@ -133,3 +138,27 @@ def test_a_key_that_cannot_be_compared_is_refused(more: list[str], path: str, pa
     with pytest.raises(UserError) as caught:
         make_plan(["+experiment=quickstart", *GROUP, *more])
     assert part in {fault.path: str(fault) for fault in caught.value.faults}[path]
+
+
+def test_scores_of_a_course_that_was_left_are_not_judged(tmp_path: Path) -> None:
+    """The first trial went on otherwise from step 2: its former score at step 3 is not its own any
+    more, nor what the pruner compares with."""
+    with session(tmp_path, "study.pruner=none") as opened:
+        study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
+        seen: list[dict[int, dict[int, float]]] = []
+
+        class Seeing(NopPruner):
+            def prune(self, study: Study, trial: FrozenTrial) -> bool:
+                seen.append({one.number: one.intermediate_values for one in (*study.get_trials(), trial)})
+                return False
+
+        study.study.pruner = OwnPruner(Seeing(), None)
+        (left, _), (other, _) = study.ask(), study.ask()
+        for step, score in ((1, 0.5), (2, 0.6), (3, 0.9), (2, 0.4)):
+            study.report(left, score, step, judged=True, warm=True)
+        assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {}}
+        study.report(other, 0.7, 3, judged=True, warm=True)
+        assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {3: 0.7}}
+        study.report(left, 0.3, 3, judged=True, warm=True)
+        assert seen[-1] == {0: {1: 0.5, 2: 0.4, 3: 0.3}, 1: {3: 0.7}}
+        study.close()

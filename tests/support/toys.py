@@ -33,6 +33,7 @@ from sweep.study.session import Session
 from sweep.study.signals import stop_on_signals
 from sweep.study.view import View
 from sweep.track.null import NullTracker
+from sweep.track.study_run import StudyRun
 
 EPOCHS = 3
 
@@ -44,7 +45,8 @@ class ToyEngine:
     A trial has three evaluations and takes a second; `slots` trials take turns, an epoch at a
     time. `before` is called ahead of each epoch; `luck` is added to the score, and a trial whose
     luck is NaN diverges. `together` counts the trials that ran at once, at each epoch. With
-    `snapshots` a trial has one after each evaluation, and where it is interrupted.
+    `snapshots` a trial has one after each evaluation, and where it is interrupted. One that is not
+    `savable` is not put away.
     """
 
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
@@ -53,6 +55,7 @@ class ToyEngine:
     slots: int = 1
     together: list[int] = field(default_factory=list)
     snapshots: bool = True
+    savable: bool = True
 
     def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = no_snapshot) -> None:
         running: deque[tuple[TrialPlan, Generator[None, None, Outcome]]] = deque()
@@ -80,9 +83,8 @@ class ToyEngine:
             step = epoch * per_epoch if epoch < EPOCHS else trial.total_steps
             if epoch > stepped:
                 self.before(trial, epoch)
-                verdict = on_step(
-                    trial, Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS)
-                )
+                taken = Step(step, trial.total_steps, float(epoch), {"train/loss": 1.0 / epoch}, epoch / EPOCHS)
+                verdict = self._settled(trial, on_step(trial, taken))
             if verdict is Verdict.CONTINUE:
                 accuracy = self._accuracy(trial, epoch)
                 if math.isnan(accuracy):
@@ -90,7 +92,7 @@ class ToyEngine:
                 evals.append(
                     EvalPoint(epoch, step, float(epoch), {"eval/accuracy": accuracy, "eval/loss": 1 - accuracy})
                 )
-                verdict = on_eval(trial, evals[-1])
+                verdict = self._settled(trial, on_eval(trial, evals[-1]))
                 if step == trial.total_steps and verdict is Verdict.INTERRUPT:
                     verdict = Verdict.CONTINUE
             if self.snapshots and epoch < EPOCHS or verdict is Verdict.INTERRUPT:
@@ -101,6 +103,13 @@ class ToyEngine:
                 yield
         best = max(evals, key=lambda point: point.metrics["eval/accuracy"])
         return Completed(best, tuple(evals), Cost(seconds=1.0))
+
+    def _settled(self, trial: TrialPlan, verdict: Verdict) -> Verdict:
+        """Return the verdict; a trial without snapshots is not put away."""
+        if verdict is not Verdict.PUT_AWAY:
+            return verdict
+        saved = self.savable and trial.settings.snapshot_every is not None
+        return Verdict.INTERRUPT if saved else Verdict.CONTINUE
 
     def _accuracy(self, trial: TrialPlan, epoch: int) -> float:
         rate = trial.config.optimizer.learning_rate
@@ -149,7 +158,7 @@ def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> I
     absent: Any = None
     store = Store(folder / "run")
     with store.held(), stop_on_signals() as stop:
-        view = View(made.config.study)
-        yield ToySession(
-            made, store, NullTracker(), absent, view, stop, EndedTrials.of(made, store), engine or ToyEngine()
-        )
+        view, tracker = View(made.config.study), NullTracker()
+        study_run = StudyRun(tracker, store, made.config, rows=len(made.splits.train))
+        ended = EndedTrials.of(made, store)
+        yield ToySession(made, store, tracker, absent, view, stop, ended, study_run, engine or ToyEngine())

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.config.schema import Config
+from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.events import append_row
+from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
 from sweep.track.tracker import Run
@@ -70,6 +72,18 @@ def make_config(run_dir: Path) -> Callable[..., Config]:
             "tracker": {"name": name, "finish_timeout": 20.0, "tags": ("unit",), **tracker},
         }
         return Config.model_validate(sections)
+
+    return make
+
+
+@pytest.fixture
+def make_lock() -> Callable[..., Lock]:
+    def make(config: Config, space: Mapping[str, Any] | None = None) -> Lock:
+        data = DataState("data/rows.csv", "", "f1", {"train": 20, "validation": 8}, ("no", "yes"))
+        return Lock(
+            "e1", config, space or {}, "python -m sweep", {}, {}, {}, GitState("c1"), data,
+            ModelState("tiny", "", "m1"), "now",
+        )  # fmt: skip
 
     return make
 

@@ -22,7 +22,7 @@ KEY = "a1b2c3d4" * 5
 
 def is_online(tracker: object) -> bool:
     assert isinstance(tracker, WandbTracker)
-    return tracker._may_ask() and tracker._answers()
+    return tracker.connection.may_ask() and tracker.connection.answers()
 
 
 @pytest.mark.parametrize(("name", "mode"), [("none", "auto"), ("wandb", "disabled"), ("mock", "disabled")])

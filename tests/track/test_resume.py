@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
 
 from sweep.records.trial import EvalPoint, Step, TrialPlan
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
@@ -250,3 +251,47 @@ def test_the_address_of_several_trackers_finds_each_part(make_config, make_trial
     tracker.close()
     (got,) = logged_in.backend.runs.values()
     assert rows_of(got) == ALL and said == []
+
+
+def kill_service() -> None:
+    process = wandb.setup().assert_service()._proc
+    process._process.kill()
+    process._process.wait()
+
+
+@pytest.mark.parametrize("killed", [1, 4, 6])  # after so many rows; all of them: at the end of the run
+def test_runs_go_on_in_a_new_process_of_the_client(logged_in, make_config, make_trial, run_dir, said, killed):
+    config = make_config()
+    tracker = open_tracker(config, run_dir, say=said.append)
+    run, idle = tracker.open(make_trial(config)), tracker.open(make_trial(config, 1))
+    log(idle, ROWS[:2])
+    log(run, ROWS[:killed])
+    kill_service()
+    log(run, ROWS[killed:])
+    run.finish(Ending("completed", summary={"best/step": 3}))
+    kill_service()  # found when a run is started
+    late = tracker.open(make_trial(config, 2))
+    for one, rows in ((idle, ROWS[2:]), (late, ROWS)):
+        log(one, rows)
+        one.finish(Ending("completed", summary={}))
+    tracker.close()
+    runs = list(logged_in.backend.runs.values())
+    assert [rows_of(one) for one in runs] == [ALL] * 3
+    assert [(one.state, one.summary["state"]) for one in runs] == [("finished", "completed")] * 3
+    assert len(said) == 2 and all("a new one is started" in line for line in said)
+    assert not list(run_dir.glob(".open_runs/*"))
+
+
+def test_offline_runs_go_on_in_a_new_process_of_the_client(server, make_config, make_trial, run_dir, said):
+    config = make_config(mode="offline")
+    tracker = open_tracker(config, run_dir, say=said.append)
+    run = tracker.open(make_trial(config))
+    log(run, ROWS[:4])
+    kill_service()
+    log(run, ROWS[4:])
+    run.finish(Ending("completed", summary={"best/step": 3}))
+    tracker.close()
+    assert len(list((run_dir / "wandb").glob("offline-run-*"))) == 1
+    sync(server, run_dir)
+    (got,) = server.backend.runs.values()
+    assert rows_of(got) == ALL and got.summary["best/step"] == 3

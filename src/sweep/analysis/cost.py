@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from sweep.analysis.facts import Facts
+from sweep.records.device_time import DeviceTime
 from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialRecord, total
 
 
@@ -55,23 +56,12 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerCost:
-    """The cost of the trainings on one worker: `runs` of them, on its `device`."""
-
-    worker: str
-    host: str
-    device: str
-    runs: int
-    cost: Cost
-
-
-@dataclass(frozen=True, slots=True)
 class Spending:
     """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
-    with their process. `workers` has an entry for each device that trained; it is empty where the
-    study's own process did. `engines` counts trials by what trained them, most first. `elapsed` is
-    from the start of the first trial to the end of the last; `setting_up` is the seconds that went
-    into neither training nor evaluating."""
+    with their process. `workers` has the time of each device that trained, in the order of their
+    names; it is empty where the study's own process did, on one device. `engines` counts trials by
+    what trained them, most first. `elapsed` is from the start of the first trial to the end of the
+    last; `setting_up` is the seconds that went into neither training nor evaluating."""
 
     runs: int
     fresh_seeds: int
@@ -87,7 +77,7 @@ class Spending:
     engines: Mapping[str, int]
     useful_seconds: float | None
     pruning: Pruning | None
-    workers: tuple[WorkerCost, ...] = ()
+    workers: tuple[DeviceTime, ...] = ()
 
 
 def spending(facts: Facts) -> Spending | None:
@@ -114,22 +104,13 @@ def spending(facts: Facts) -> Spending | None:
         engines=_engines(facts),
         useful_seconds=_useful(facts),
         pruning=_pruning(facts),
-        workers=_workers(facts),
+        workers=_workers(spent),
     )
 
 
-def _workers(facts: Facts) -> tuple[WorkerCost, ...]:
-    """Return the cost on each worker, in the order of their names. A trial that moved counts for
-    its last one."""
-    costs = [
-        *(trial.outcome.cost for trial in facts.trials), *(one.cost for one in facts.repeats),
-        *(cost for one in facts.finals for cost in one.costs),
-    ]  # fmt: skip
-    groups: dict[tuple[str, str, str], list[Cost]] = {}
-    for cost in costs:
-        if cost.worker:
-            groups.setdefault((cost.worker, cost.host, cost.device), []).append(cost)
-    return tuple(WorkerCost(*key, len(group), total(group)) for key, group in sorted(groups.items()))
+def _workers(spent: Cost) -> tuple[DeviceTime, ...]:
+    elsewhere = any(one.worker for one in spent.devices) or len({one.device for one in spent.devices if one.device}) > 1
+    return tuple(sorted(spent.devices, key=lambda one: one.place)) if elsewhere else ()
 
 
 def _lost(trial: TrialRecord) -> bool:

@@ -11,15 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.config.commands import listing
 from sweep.config.folders import conf_dir, sweeps_dir
 from sweep.errors import Fault, UserError
 
 _USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
-_COMMANDS = """\
-commands (each has its own --help; nothing is trained):
-  sweep report RUN_DIR             write the report of a run directory again; --json prints its numbers
-  sweep compare RUN_DIR RUN_DIR …  set finished runs side by side
-"""
 _EXAMPLES = """\
 examples:
   python -m sweep +experiment=quickstart tracker=mock           a first result: no GPU, no account
@@ -27,12 +23,14 @@ examples:
   python -m sweep +experiment=quickstart study.study_name=longer study.n_trials=20 optimizer.weight_decay=0
   python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
   sweep report runs/quickstart --json                           the numbers of a report, for scripts
+  sweep predict runs/quickstart new.csv --out labelled.csv      the winner's labels for the rows of a file
 
 The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
 130 interrupted, 1 anything else."""
 
 _SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
 _CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
+_HELP = ("-h", "--help")
 # Flags of Hydra's own command line that sweep does not have, and what to use instead.
 _OF_HYDRA = {
     "-m": _SEARCH,
@@ -77,6 +75,8 @@ def read_arguments(argv: Sequence[str]) -> Request:
         parser.error("say what to run, such as +experiment=quickstart; --help lists what there is")
     if faults := [Fault(name, _OF_HYDRA[name]) for name in (word.split("=")[0] for word in argv) if name in _OF_HYDRA]:
         raise UserError(faults)
+    if set(argv) & set(_HELP):
+        parser.epilog = f"{parser.epilog}\n{_own_help(parser, argv)}".rstrip()
     found = parser.parse_intermixed_args(argv)
     if faults := list(_without_effect(found)):
         raise UserError(faults)
@@ -123,9 +123,31 @@ def _help_tail() -> str:
     lines = [f"  {group.name:<11} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups]
     spaces = ", ".join(sorted(file.stem for file in sweeps_dir().glob("*.yaml")))
     return "\n".join(
-        [_COMMANDS, "config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
-         "", f"search spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}", "", _EXAMPLES]
-    )  # fmt: skip
+        [
+            "commands (each has its own --help; nothing is trained):",
+            listing(),
+            "\nconfig groups (GROUP=NAME; an experiment is added: +experiment=NAME):",
+            *lines,
+            f"\nsearch spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}\n",
+            _EXAMPLES,
+        ]
+    )
+
+
+def _own_help(parser: argparse.ArgumentParser, argv: Sequence[str]) -> str:
+    """Return the lines of `--help` on the files of the user's own folders."""
+    found, _ = parser.parse_known_intermixed_args([word for word in argv if word not in _HELP])
+    lines = []
+    for folder in map(Path, found.config_dir):
+        groups: dict[str, list[str]] = {}
+        for file in sorted(folder.glob("*/*.yaml")):
+            groups.setdefault(file.parent.name, []).append(file.stem)
+        named = [
+            f"  {'study.space' if group == 'sweeps' else group:<11} {', '.join(names)}"
+            for group, names in groups.items()
+        ]
+        lines += ["", f"in {folder}:", *(named or ["  no GROUP/NAME.yaml"])]
+    return "\n".join(lines)
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -138,7 +139,11 @@ def _nearest(found: ErrorDetails) -> str:
         return ""
     given, names = found["input"], re.findall("'([^']*)'", found["ctx"]["expected"])
     longer = [name for name in names if given and name.startswith(given)]
-    return closest(given, names) if not longer else f" (did you mean {longer[0]}?)"
+    if not longer and (whole := closest(given, names)):
+        return whole
+    starts = {name[: len(given)]: name for name in reversed(names)}  # of names with an ending: lion_8bit
+    similar = longer or [starts[start] for start in get_close_matches(given, starts, n=1, cutoff=0.75)]
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def _in_brackets(path: str, found: ErrorDetails) -> str:

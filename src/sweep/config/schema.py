@@ -352,6 +352,17 @@ class TrackerConfig(Section):
     project: str | None = Field(None, description="null takes WANDB_PROJECT, else sweep")
     entity: str | None = Field(None, description="team or user; null takes WANDB_ENTITY, else the account's default")
     tags: tuple[str, ...] = ()
+    system_metrics: bool = Field(True, description="of the study's own machine, in the run of the study alone")
+    alerts: tuple[Literal["end", "failures", "best"], ...] = Field(
+        (), description="messages of W&B: at the study's end, of trials that fail, of a new best trial"
+    )
+    sweep: bool = Field(True, description="the trials on a W&B Sweeps page, where the server takes it")
+    review: bool = Field(
+        False, description="a workspace and a report on W&B at the study's end, as `sweep review` writes them"
+    )
+    registry: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = Field(
+        None, description="REGISTRY or REGISTRY/COLLECTION of W&B to which the winner's model is linked"
+    )
     finish_timeout: Seconds = Field(
         60, description="seconds for the client to send the rest of a run at its end, while the study goes on"
     )

@@ -1,42 +1,55 @@
-"""A trial that ends before its model is loaded: with the evaluations and the cost of its snapshot,
-where it has one."""
+"""A trial that ends before its training begins, or goes on: with the evaluations and the cost of
+its snapshot, where it has one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 
-from sweep.engine.clock import SharedClock
+from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import ENGINE, decode
 from sweep.engine.trial_state import TrialState
 from sweep.records.snapshot import BrokenSnapshotError
-from sweep.records.trial import Cost, FailureReason, Outcome, TrialPlan, Verdict
+from sweep.records.trial import Cost, FailureReason, Outcome, TrialPlan, Verdict, unfinished_cost
 
 
 def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> Outcome | None:
     """Ask the study whether a trial whose model is not loaded yet is still wanted. Return its
     outcome where it is not, else None."""
-    state, saved = _put_away(trial, on_step)
+    state, saved = _put_away(trial, on_step, device)
     state.ask()
     if state.failure is None and state.verdict is Verdict.CONTINUE:
         return None
-    return state.outcome(_cost(state, saved, device))
+    return state.outcome(_cost(state, saved, device) if saved else Cost())
 
 
-def failed_before_start(trial: TrialPlan, reason: FailureReason, message: str, device: torch.device) -> Outcome:
-    """Return the outcome of a trial whose model could not be loaded."""
-    state, saved = _put_away(trial, lambda *_: Verdict.CONTINUE)
+def failed_before_start(
+    trial: TrialPlan, reason: FailureReason, message: str, device: torch.device, *, seconds: float = 0.0
+) -> Outcome:
+    """Return the outcome of a trial whose model could not be loaded, in so many seconds."""
+    state, saved = _put_away(trial, lambda *_: Verdict.CONTINUE, device)
+    state.clock.aside += seconds
     state.fail(reason, message)
-    return state.outcome(_cost(state, saved, device))
+    unsaved = unfinished_cost(None, state.clock.place, seconds) if seconds else Cost()
+    return state.outcome(_cost(state, saved, device) if saved else unsaved)
 
 
-def _put_away(trial: TrialPlan, on_step: OnTrialStep) -> tuple[TrialState, dict[str, Any]]:
+def cost_of_snapshot(state: TrialState, saved: Mapping[str, Any], device: torch.device) -> Cost:
+    """Put the counts, evaluations and seconds of a snapshot back into the state of a trial that
+    ended before its training went on. Return the trial's cost."""
+    state.on_train_begin()
+    state.load_state_dict(saved["trial"])
+    return _cost(state, saved, device)
+
+
+def _put_away(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> tuple[TrialState, dict[str, Any]]:
     """Return the state of a trial that is not loaded, and all that its snapshot holds."""
     state = TrialState(
-        trial.settings, SharedClock(), partial(on_step, trial), lambda _: Verdict.CONTINUE,
+        trial.settings, SharedClock(place=place_of(trial, device)), partial(on_step, trial), lambda _: Verdict.CONTINUE,
         schedule_steps=trial.total_steps, last_step=trial.total_steps,
     )  # fmt: skip
     saved: dict[str, Any] = {}
@@ -49,9 +62,7 @@ def _put_away(trial: TrialPlan, on_step: OnTrialStep) -> tuple[TrialState, dict[
     return state, saved
 
 
-def _cost(state: TrialState, saved: dict[str, Any], device: torch.device) -> Cost:
-    if not saved:
-        return Cost()
+def _cost(state: TrialState, saved: Mapping[str, Any], device: torch.device) -> Cost:
     return state.cost(
         device,
         engine=saved[ENGINE],

@@ -1,23 +1,41 @@
-"""The wall time of one trial, split into training, evaluation and everything else."""
+"""The wall time of one trial, split into training, evaluation and everything else, and by
+device."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from sweep.engine import memory
+from sweep.records.device_time import DeviceTime, with_present
+from sweep.records.trial import TrialPlan
+
+
+def place_of(trial: TrialPlan, device: torch.device) -> DeviceTime:
+    """Return where a trial is trained."""
+    return DeviceTime(memory.device_name(device), trial.host, trial.worker)
 
 
 @dataclass(slots=True)
 class Clock:
     """Seconds of a trial that has the process to itself. Time that is neither training nor
-    evaluation, such as loading the model, counts in `total` alone."""
+    evaluation, such as loading the model, counts in `total` alone.
+
+    `place` is where the trial is trained now, `before` its seconds up to its snapshot.
+    """
 
     started: float = field(default_factory=time.perf_counter)
     loop: float | None = None  # when the training loop began
     evaluating: float = 0.0
     aside: float = 0.0  # in the loop, but no training or evaluation: reporting, keeping the best weights
     since: float | None = None  # when the present `set_aside` began
+    place: DeviceTime = DeviceTime()
+    before: tuple[DeviceTime, ...] = ()
 
     @contextmanager
     def on_evaluation(self) -> Iterator[None]:
@@ -36,17 +54,29 @@ class Clock:
     def begin_loop(self) -> None:
         self.loop = time.perf_counter()
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the seconds so far."""
-        return {"total": self.total(), "training": self.training(), "evaluating": self.evaluating, "aside": self.aside}
+    def devices(self, total: float) -> tuple[DeviceTime, ...]:
+        """Return the seconds since the trial began, `total` in all, by device."""
+        return with_present(self.before, self.place, total)
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far."""
+        total = self.total()
+        return {
+            "total": total, "training": self.training(), "evaluating": self.evaluating, "aside": self.aside,
+            "devices": [asdict(one) for one in self.devices(total)],
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting from a `state_dict`: call it after `begin_loop`. The seconds since this
         clock began are kept too."""
         assert self.loop is not None, "the training loop has begun"
+        self._load_devices(state)
         self.evaluating, self.aside = state["evaluating"], state["aside"]
         self.started -= state["total"]
         self.loop -= state["training"] + state["evaluating"] + state["aside"]
+
+    def _load_devices(self, state: Mapping[str, Any]) -> None:
+        self.before = tuple(DeviceTime(**one) for one in state.get("devices", ()))  # earlier versions wrote none
 
     def total(self) -> float:
         """Return the seconds since the trial began."""
@@ -76,7 +106,8 @@ class SharedClock(Clock):
         self.trained += training
         self.evaluating += evaluating
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._load_devices(state)
         self.trained += state["training"]
         self.evaluating += state["evaluating"]
         self.aside += state["total"] - state["training"] - state["evaluating"]

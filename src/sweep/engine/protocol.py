@@ -24,14 +24,15 @@ class Engine(Protocol):
     end.
 
     `on_step` comes after every optimizer step, `on_eval` after every evaluation; a verdict other
-    than CONTINUE ends that trial before its next step. A step without metrics that is 0, or was
-    reported before, only asks for a verdict: where a trial was deferred, computes much before its
-    first step, or is in a long step or evaluation. `on_end` comes once for each trial pulled, in
-    any order.
+    than CONTINUE ends that trial before its next step. After PUT_AWAY it may take one more step
+    and evaluation, and a trial that cannot be saved trains to its end. A step without metrics that
+    is 0, or was reported before, only asks for a verdict: where a trial was deferred, computes
+    much before its first step, or is in a long step or evaluation. `on_end` comes once for each
+    trial pulled, in any order.
 
     `on_snapshot` comes when a snapshot of a trial is due (`study.snapshots`), and before `on_end`
-    of a trial that a verdict of INTERRUPT ended, unless it had not gone on since its last
-    snapshot. A trial whose plan has a snapshot goes on from it; where that cannot be read, it
+    of a trial that a verdict of INTERRUPT or PUT_AWAY ended, unless it had not gone on since its
+    last snapshot. A trial whose plan has a snapshot goes on from it; where that cannot be read, it
     begins anew.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -20,6 +21,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from sweep.engine import memory
 from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
+from sweep.engine.evaluation import UNHEARD
 from sweep.engine.optimizer_state import optimizer_state, set_optimizer_state
 from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
@@ -33,6 +35,18 @@ from sweep.records.trial import Cost, FailureReason
 
 # Parts of the Trainer's state that no training depends on: they grow with each step, or are no plain values.
 _LEFT_OUT = ("log_history", "stateful_callbacks")
+
+
+@dataclass(frozen=True, slots=True)
+class _Boundary:
+    """The values that the batches of an optimizer step change before the step is taken, as they
+    were after the step before."""
+
+    samples: int
+    unlogged: Tensor | None
+    random: Mapping[str, Any]
+    replayed: int
+    flops: float
 
 
 class ReportingTrainer(transformers.Trainer):
@@ -57,6 +71,7 @@ class ReportingTrainer(transformers.Trainer):
         super().__init__(callbacks=[callback], **options)
         self.trial_state, self.replay, self.factors = callback.trial, replay, factors
         self.best, self.untrained, self.resumed = best, untrained, resumed
+        self._boundary: _Boundary | None = None  # where steps have several batches
         callback.take_up = self._take_up
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
@@ -81,6 +96,8 @@ class ReportingTrainer(transformers.Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         rows = len(inputs["labels"])
+        if self._boundary is not None:
+            self.trial_state.check_stop(unheard=UNHEARD)
         if self.replay is not None:
             self.replay.next_batch(inputs["attention_mask"].to(self.args.device))
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
@@ -130,6 +147,34 @@ class ReportingTrainer(transformers.Trainer):
     def _save_checkpoint(self, *_: Any, **__: Any) -> None:
         """Called after each optimizer step, and what it logs and evaluates."""
         self.trial_state.offer_snapshot(self._parts)
+        if self.trial_state.ended:  # it was put away
+            self.control.should_training_stop = True
+        self._note_boundary()
+
+    def _note_boundary(self) -> None:
+        """Note what `leave_step` puts back. Running means change with each batch, and are not."""
+        if self.args.gradient_accumulation_steps > 1 and not self.untrained.state_dict():
+            self.store_flos()
+            unlogged = self.trial_state.unlogged
+            self._boundary = _Boundary(
+                samples=self.trial_state.samples,
+                unlogged=None if unlogged is None else unlogged.clone(),
+                random=random_state(self.args.device),
+                replayed=0 if self.replay is None else self.replay.batches,
+                flops=float(self.state.total_flos),
+            )
+
+    def leave_step(self) -> None:
+        """Forget the batches of an optimizer step that is not complete, as the study has ended the
+        trial meanwhile. Where it was interrupted, take a snapshot from before these batches."""
+        assert self._boundary is not None, "the study is asked between batches only then"
+        before, state = self._boundary, self.trial_state
+        state.samples, state.unlogged, state.bad_loss = before.samples, before.unlogged, None
+        set_random_state(before.random, self.args.device)
+        if self.replay is not None:
+            self.replay.batches = before.replayed
+        self.state.total_flos, self.current_flos = before.flops, 0
+        state.offer_snapshot(self._parts)
 
     def _parts(self) -> dict[str, Any]:
         self.store_flos()
@@ -173,12 +218,15 @@ class ReportingTrainer(transformers.Trainer):
     def _take_up(self) -> None:
         """Go on with the trial's own counts, and with the evaluation that the trial was stopped
         in."""
-        if self.resumed is None:
-            return
-        self.trial_state.load_state_dict(self.resumed["trial"])
+        if self.resumed is not None:
+            self._go_on(self.resumed)
+        self._note_boundary()
+
+    def _go_on(self, resumed: Mapping[str, Any]) -> None:
+        self.trial_state.load_state_dict(resumed["trial"])
         self._load_rng_state()
         if self.replay is not None:
-            self.replay.batches = self.resumed["replayed"]
+            self.replay.batches = resumed["replayed"]
         if self.trial_state.evaluation_due:
             self._evaluate(None, None)
         if self.trial_state.finished:
@@ -208,20 +256,23 @@ class ReportingTrainer(transformers.Trainer):
 def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
     """Train to the end, and return what it cost. Running out of memory fails the trial; `flops` is
     the Trainer's estimate, 6 for each weight and token."""
-    state, output = trainer.trial_state, None
+    state, no_memory = trainer.trial_state, False
     try:
-        output = trainer.train(resume_from_checkpoint=trainer.checkpoint())
+        trainer.train(resume_from_checkpoint=trainer.checkpoint())
         trainer.to_evaluation_weights()
+    except Stopped:
+        trainer.leave_step()
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
+        no_memory = True
         state.fail(FailureReason.OUT_OF_MEMORY, f"after step {state.step}: {first_line(error)}")
     finally:
         if trainer.replay is not None:
             trainer.replay.over()
     training = state.clock.training()
     trainer.optimizer = trainer.lr_scheduler = None
-    if output is None:
+    if no_memory:
         memory.release(device)
     trainer.store_flos()
     return state.cost(
@@ -229,5 +280,5 @@ def train(trainer: ReportingTrainer, device: torch.device) -> Cost:
         engine="trainer",
         train_seconds=training,
         flops=float(trainer.state.total_flos),
-        train_loss=None if output is None else state.mean_loss(),
+        train_loss=None if no_memory else state.mean_loss(),
     )

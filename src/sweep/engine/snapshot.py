@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,18 @@ from torch import Tensor, nn
 
 from sweep.config.settings import TrainSettings
 from sweep.provenance import package_versions
-from sweep.records.snapshot import FORMAT, PACKAGES, SECONDS, STATE, STEP, VERSION, BrokenSnapshotError, Snapshot
+from sweep.records.device_time import DeviceTime
+from sweep.records.snapshot import (
+    DEVICES,
+    FORMAT,
+    PACKAGES,
+    SECONDS,
+    STATE,
+    STEP,
+    VERSION,
+    BrokenSnapshotError,
+    Snapshot,
+)
 from sweep.records.trial import TrialPlan
 
 logger = logging.getLogger(__name__)
@@ -37,12 +48,17 @@ class NotSnapshottable(Exception):
     """A state that holds an object which is neither a tensor nor a plain value."""
 
 
-def encode(state: Mapping[str, Any], step: int, *, seconds: float = 0.0) -> Snapshot:
-    """Return the snapshot of a state after `step` optimizer steps, which took so many seconds.
-    Raises NotSnapshottable."""
+def encode(
+    state: Mapping[str, Any], step: int, *, seconds: float = 0.0, devices: Sequence[DeviceTime] = ()
+) -> Snapshot:
+    """Return the snapshot of a state after `step` optimizer steps, which took so many seconds on
+    these devices. Raises NotSnapshottable."""
     tree = _Writer()
     text = json.dumps(tree.plain(state, "state"))
-    header = {VERSION: str(FORMAT), STEP: str(step), SECONDS: repr(seconds), PACKAGES: _packages(), STATE: text}
+    times = json.dumps([asdict(one) for one in devices])
+    header = {
+        VERSION: str(FORMAT), STEP: str(step), SECONDS: repr(seconds), DEVICES: times, PACKAGES: _packages(), STATE: text,
+    }  # fmt: skip
     return Snapshot(save(tree.tensors, header))
 
 

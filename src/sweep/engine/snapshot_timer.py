@@ -1,12 +1,20 @@
-"""When the next snapshot of a trial is due."""
+"""The snapshots of a trial: when the next one is due, and the taking of it."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sweep.engine import memory
+from sweep.engine.snapshot import NotSnapshottable
 from sweep.engine.warning import warn_once
+from sweep.errors import first_line
+from sweep.records.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 # A snapshot may take one part in so many of the time since the last one.
 _SHARE = 100
@@ -41,6 +49,24 @@ class SnapshotTimer:
             return True
         passed = time.monotonic() - self.at
         return passed >= self.cost * _SHARE and (self.evaluated or passed >= self.every)
+
+    def take(self, position: Position, make: Callable[[], Snapshot], report: Callable[[Snapshot], None]) -> None:
+        """Report the snapshot that `make` returns. After a state that cannot be saved none is
+        taken any more; where memory lacks, training goes on without this one."""
+        began = time.monotonic()
+        try:
+            snapshot = make()
+        except NotSnapshottable as error:
+            self.stop(str(error))
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            logger.warning("no memory for a snapshot; training goes on: %s", first_line(error))
+            self.missed()
+            return
+        report(snapshot)
+        self.taken(position, time.monotonic() - began)
 
     def taken(self, position: Position, seconds: float) -> None:
         """Note a snapshot at `position`, which took so many seconds."""

@@ -18,9 +18,10 @@ from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
 from sweep.engine.arguments import autocast, training_arguments
+from sweep.engine.before_start import cost_of_snapshot, failed_before_start
 from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
-from sweep.engine.clock import Clock
+from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.loss import mean_loss, training_loss
@@ -104,7 +105,8 @@ class OneByOne:
             if not memory.out_of_memory(error):
                 raise
             message = f"while loading the model: {first_line(error)}"
-        return Failed(FailureReason.OUT_OF_MEMORY, message, evals=(), cost=Cost(seconds=clock.total()))
+        device, seconds = self.base_models.device, clock.total()
+        return failed_before_start(trial, FailureReason.OUT_OF_MEMORY, message, device, seconds=seconds)
 
 
 @contextmanager
@@ -130,7 +132,8 @@ def trained(
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
     """
-    settings, clock, device = trial.settings, Clock(), base_models.device
+    settings, device = trial.settings, base_models.device
+    clock = Clock(place=place_of(trial, device))
     memory.reset_peaks(device)
     tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
     prompt = base_models.prompt(settings, labels)
@@ -184,6 +187,8 @@ def trained(
                 compute_loss_func=training_loss(settings),
             )
             cost = reporting_trainer.train(trainer, device)
+        if resumed is not None and not state.went_on:
+            cost = cost_of_snapshot(state, resumed, device)
         best.restore()
         if not evaluated and not _finite(model):  # an evaluation would have shown it
             state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")

@@ -9,7 +9,6 @@ calls: `on_train_begin`, then `on_batch` for each batch, `on_step` for each opti
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,10 +23,9 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
-from sweep.engine.snapshot import NotSnapshottable, encode, made_by
+from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
-from sweep.errors import first_line
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
     Completed,
@@ -45,8 +43,6 @@ from sweep.records.trial import (
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
 OnSnapshot = Callable[[Snapshot], None]
-
-logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
 _COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
@@ -67,7 +63,8 @@ class TrialState:
     each step by `report_step` and of each evaluation by `report_eval`, and answers with a verdict.
 
     A verdict of PRUNE is kept in `verdict`; every other early end except early stopping is a
-    `failure`.
+    `failure`. A trial that is `put_away` ends when a snapshot holds all of it; one that cannot be
+    saved trains on. `went_on`: it goes on from a snapshot.
     """
 
     settings: TrainSettings
@@ -92,6 +89,8 @@ class TrialState:
     verdict: Verdict = Verdict.CONTINUE
     failure: tuple[FailureReason, str] | None = None
     stopped_early: bool = False
+    put_away: bool = False
+    went_on: bool = False
     bad_loss: float | None = None
     loss_sum: float = 0.0  # over steps, up to `logged_at`
     unlogged: Tensor | None = None  # the sum over the steps since then, on the device
@@ -163,34 +162,29 @@ class TrialState:
         returns all that is not in this state: the name of the engine, as in `Cost`, weights,
         optimizer, place in the data.
 
-        Call it between two batches and after the last one, after evaluations. What cannot be saved
-        is told once.
+        Call it between two batches and after the last one, after evaluations. A trial that is put
+        away may end by it.
         """
         due = self.snapshots.due(self.position)
-        if self.interrupted or self.finished:
+        if self.interrupted or self.finished or self.put_away:
             completed = self.failure is None and self.verdict is Verdict.CONTINUE
-            wanted = self.interrupted or (completed and self.snapshots.at_end)
+            going = self.put_away and not self.finished
+            wanted = self.interrupted or going or (completed and self.snapshots.at_end)
             due = wanted and self.snapshots.gained(self.position)
         if due:
             with self.clock.set_aside():
-                self._take_snapshot(parts)
+                self.snapshots.take(self.position, lambda: self._snapshot(parts()), self.report_snapshot)
+        if not self.finished:
+            self._leave_if_saved()
 
-    def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
-        began = time.monotonic()
-        own = {"trial": self.state_dict(), "made_by": made_by(self.settings)}
-        try:
-            snapshot = encode({**own, **parts()}, self.step, seconds=self.clock.total())
-        except NotSnapshottable as error:
-            self.snapshots.stop(str(error))
-            return
-        except (RuntimeError, MemoryError) as error:
-            if not memory.out_of_memory(error):
-                raise
-            logger.warning("no memory for a snapshot after step %d; training goes on: %s", self.step, first_line(error))
-            self.snapshots.missed()
-            return
-        self.report_snapshot(snapshot)
-        self.snapshots.taken(self.position, time.monotonic() - began)
+    def _snapshot(self, parts: Mapping[str, Any]) -> Snapshot:
+        state = {"trial": self.state_dict(), "made_by": made_by(self.settings), **parts}
+        return encode(state, self.step, seconds=(seconds := self.clock.total()), devices=self.clock.devices(seconds))
+
+    def _leave_if_saved(self) -> None:
+        """End a trial that is put away, where it has not gone on since its snapshot or start."""
+        if self.put_away and self.position == self.snapshots.position:
+            self.fail(FailureReason.INTERRUPTED, f"after step {self.step}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, evaluations and seconds of the trial."""
@@ -209,6 +203,7 @@ class TrialState:
         self.best = next((point for point in self.evals if point.index == state["best"]), None)
         self.clock.load_state_dict(state["clock"])
         self.snapshots.taken(self.position, 0.0)
+        self.went_on = True
         # An interruption comes before patience: the trial may have been stopped where it ran out.
         self.stopped_early = self.stopped_early or (not self.at_last_step and self._out_of_patience())
 
@@ -236,6 +231,9 @@ class TrialState:
                 self.verdict = verdict
             case Verdict.INTERRUPT:
                 self.fail(FailureReason.INTERRUPTED, f"after step {self.step}")
+            case Verdict.PUT_AWAY:
+                self.put_away = True
+                self._leave_if_saved()
             case Verdict.TIME_OUT:
                 self.fail(FailureReason.TIMED_OUT, f"out of time after step {self.step}")
 
@@ -329,11 +327,9 @@ class TrialState:
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
     ) -> Cost:
-        """Return what the trial took up to now; `flops` are the floating-point operations since
-        the first step.
-        """
+        """Return what the trial took up to now; `flops` are those since the first step."""
         return Cost(
-            seconds=self.clock.total(),
+            seconds=(seconds := self.clock.total()),
             train_seconds=train_seconds,
             eval_seconds=self.clock.evaluating,
             steps=self.step,
@@ -346,10 +342,13 @@ class TrialState:
             device=memory.device_name(device),
             engine=engine,
             trained_parameters=self.trained_parameters,
+            host=self.clock.place.host,
+            worker=self.clock.place.worker,
+            devices=self.clock.devices(seconds),
         )
 
     def failed(self, cost: Cost) -> Failed | None:
-        return None if self.failure is None else Failed(*self.failure, evals=tuple(self.evals), cost=cost)
+        return self.failure and Failed(*self.failure, evals=tuple(self.evals), cost=cost)
 
     def outcome(self, cost: Cost) -> Outcome:
         """Return the outcome of a training that was evaluated."""

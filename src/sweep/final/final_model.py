@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.errors import UserError
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
+from sweep.final.watch import Watch
 from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters
@@ -39,8 +40,9 @@ class FinalModel:
         return self.hosted.host
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
-        found: TrainingEnd = self.hosted.call("train", training, callbacks=listener)
-        return found.on(self.hosted.host, self.hosted.worker)
+        plan = replace(training.plan, host=self.hosted.host, worker=self.hosted.worker)
+        found: TrainingEnd = self.hosted.call("train", replace(training, plan=plan), callbacks=listener)
+        return found
 
     def validation(self) -> Predictions:
         found: Predictions = self.hosted.call("validation")
@@ -75,12 +77,11 @@ class _Files:
             file.write(data)
 
 
-def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Callable[[], int]) -> T:
-    """Return what `work` makes of a model that is not trained yet; `work` is called again, with
-    another model, where a worker is lost.
+def with_model(session: Session, work: Callable[[FinalModel], T], watch: Watch) -> T:
+    """Return what `work` makes of a model that is not trained yet, whose training is watched;
+    `work` is called again, with another model, where a worker is lost.
 
-    `step` returns after how many steps the training can go on. Raises UserError after three losses
-    in a row that gained no step.
+    Raises UserError after three losses in a row that gained no step.
     """
     losses = Losses()
     while True:
@@ -88,11 +89,12 @@ def with_model(session: Session, work: Callable[[FinalModel], T], *, step: Calla
             with _placed(session) as model:
                 return work(model)
         except WorkerLostError as lost:
-            losses = losses.and_one(step())
+            losses = losses.and_one(watch.reached())
             if losses.too_many:
                 rule = f"one worker after the other was lost in the same training; of the last one is known: {lost}"
                 raise UserError.of("", f"{rule}. All trials are kept.") from None
-            session.view.say(f"note: {lost}; the training goes on after step {step():,}, on another worker")
+            where = f" after step {kept:,}" if (kept := watch.kept_step()) else ""
+            session.view.say(f"note: {lost}; the training goes on{where}, on another worker")
 
 
 @contextmanager

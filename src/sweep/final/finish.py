@@ -112,7 +112,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
             again = _retrained(session, one, plan, watch, model)
             return _tested(session, one, Kept(plan, model, again, watch.rows), reading)
 
-        record = with_model(session, work, step=watch.kept_step)
+        record = with_model(session, work, watch)
         watch.run.log(record.cost.steps, record.test)
         watch.run.finish(_ending(session, one, record))
         watch.progress.drop()
@@ -121,7 +121,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
     """Retrain the trial and write the record, so that after a stop only the refit is left."""
     with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch") as watch:
-        again = with_model(session, partial(_retrained, session, one, plan, watch), step=watch.kept_step)
+        again = with_model(session, partial(_retrained, session, one, plan, watch), watch)
         session.store.write_retraining(again, watch.rows)
         watch.run.finish(_ending_before_refit(again))
         watch.progress.drop()
@@ -190,7 +190,7 @@ def _refit_and_test(
             logged = session.store.final_events(session.store.retrain_dir(plan.number))
             return _tested(session, one, Kept(plan, model, again, logged, refit, watch.rows), reading)
 
-        record = with_model(session, work, step=watch.kept_step)
+        record = with_model(session, work, watch)
         watch.run.log(plan.total_steps, record.test)
         watch.run.finish(_ending(session, one, record))
         watch.progress.drop()

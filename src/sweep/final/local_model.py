@@ -6,9 +6,10 @@ Everything that goes in or comes out is a plain value that can be pickled.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +21,13 @@ from sweep.engine.evaluation import Predictions
 from sweep.engine.trainer import Trained, trained
 from sweep.engine.untrained import before
 from sweep.errors import ADVICE, UserError, first_line
+from sweep.launch.kept_snapshots import Kept
 from sweep.model import artifact
 from sweep.model.account import count
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.final import Parameters, Refit
 from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import RETRAIN
 from sweep.records.trial import Cost, EvalPoint, Metrics, Outcome, Step, TrialPlan, Verdict
 
 _PART = 16 * 2**20  # bytes of a file that are sent at once
@@ -35,12 +38,14 @@ class Training:
     """A training of the last steps: a retraining on the train rows, or a `refit` on train and
     validation rows together, without evaluations.
 
-    With `as_packed` dropout uses the random masks that the trial had in a pack.
+    With `as_packed` dropout uses the random masks that the trial had in a pack. Snapshots go to
+    the listener, unless they are `kept` where it is trained.
     """
 
     plan: TrialPlan
     as_packed: bool
     refit: bool = False
+    kept: Kept | None = None
 
     @property
     def done(self) -> str:
@@ -55,11 +60,6 @@ class TrainingEnd:
 
     cost: Cost
     outcome: Outcome | None
-
-    def on(self, host: str, worker: str) -> TrainingEnd:
-        """Return the end with the machine and worker in its costs."""
-        cost = replace(self.cost, host=host, worker=worker)
-        return TrainingEnd(cost, self.outcome and replace(self.outcome, cost=cost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,11 @@ class LocalModel:
         self._open = ExitStack()
         self._training: Training | None = None
         self._result: Trained | None = None
+        self._saved = False
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
         """Train the model, from the snapshot of its plan on where there is one."""
+        training, keep = _with_kept_snapshot(training, listener)
         self._training = training
         splits, refit = self._data.splits, training.refit
         data = TokenisedData(splits.merged, self._data.cache) if refit else self._data
@@ -118,7 +120,7 @@ class LocalModel:
             result = self._open.enter_context(
                 trained(
                     training.plan, base_models=self._base_models, data=data, on_step=step, on_eval=listener.evaluated,
-                    on_snapshot=listener.snapshot, best_dir=None, evaluated=not refit, as_packed=training.as_packed,
+                    on_snapshot=keep, best_dir=None, evaluated=not refit, as_packed=training.as_packed,
                     snapshot_at_end=True,
                 )
             )  # fmt: skip
@@ -159,6 +161,7 @@ class LocalModel:
                 labels=self._data.splits.labels, metrics=saving.metrics, thresholds=saving.thresholds,
                 refit=saving.refit,
             )  # fmt: skip
+        self._saved = True
 
     def send(self, saving: Saving, receiver: Receiver) -> None:
         """Send the files of the model in parts: it may be larger than what one message takes."""
@@ -170,7 +173,9 @@ class LocalModel:
                         receiver.part(str(path.relative_to(folder)), data)
 
     def close(self) -> None:
-        """Free the memory of the model."""
+        """Free the memory of the model, and delete its snapshot where it was saved."""
+        if self._saved and self._training is not None and (kept := self._training.kept) is not None:
+            kept.snapshots.drop(kept.key)
         self._open.close()
         self._result = None
         memory.release(self._base_models.device)
@@ -209,3 +214,16 @@ class LocalModel:
             raise UserError.of(
                 "", f"{which}: out of memory ({first_line(error)}). All trials are kept. {ADVICE}."
             ) from None
+
+
+def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Training, Callable[[Snapshot], object]]:
+    """Return the training with the snapshot that is kept here, and what takes its further ones.
+    The retraining before a refit is recorded, and its snapshot is deleted."""
+    if training.kept is None:
+        return training, listener.snapshot
+    kept, key = training.kept.snapshots, training.kept.key
+    if training.refit:
+        for other in kept.keys():  # noqa: SIM118  # no mapping
+            if other.startswith(RETRAIN):
+                kept.drop(other)
+    return replace(training, plan=replace(training.plan, snapshot=kept.read(key))), partial(kept.write, key)

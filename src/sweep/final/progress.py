@@ -38,6 +38,7 @@ class Progress:
     snapshots: Snapshots
     key: str
     log: RowLog = field(init=False)
+    mark: str = ""  # of this training: the same for one of the same settings alone
     step: int = 0  # of the snapshot; 0 without one
     stopped: bool = False  # an earlier process began it
 
@@ -50,6 +51,7 @@ class Progress:
         if not found.stopped:
             found.drop()
             write_whole(mark, same)
+        found.mark = same.strip()
         found.log, found.step = RowLog.of(found.folder), found.snapshots.step(key)
         return found
 

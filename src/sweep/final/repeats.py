@@ -147,6 +147,7 @@ class _Loop:
         """Record the end of a repeat, or let it go on where it was put away or its worker was
         lost."""
         due, watch = self.running.pop(plan.key)
+        watch.over(outcome.cost.seconds)
         made = replace(_made(plan, outcome), tracker_run=watch.run.address)
         if self._goes_on(due, watch, outcome):
             self.stopped[due.plan.key] = watch
@@ -166,7 +167,7 @@ class _Loop:
         lost = outcome.reason is FailureReason.LOST
         if lost:
             before = self.losses.get(due.plan.key, Losses())
-            self.losses[due.plan.key] = before.and_one(watch.kept_step(), together=outcome.together)
+            self.losses[due.plan.key] = before.and_one(watch.reached(), together=outcome.together)
         return outcome.reason is FailureReason.INTERRUPTED or (lost and not self.losses[due.plan.key].too_many)
 
     @contextmanager

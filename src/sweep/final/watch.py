@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sweep.errors import Interrupted
 from sweep.final.progress import Progress
+from sweep.launch.kept_snapshots import Kept
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import EvalPoint, Step, TrialPlan, Verdict
 from sweep.study.session import Session
@@ -23,6 +24,9 @@ class Watch:
     run: Run
     title: str
     progress: Progress
+    plan: TrialPlan
+    job_type: JobType
+    newest: int = 0  # step that was reported
 
     @classmethod
     def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> Watch:
@@ -35,7 +39,7 @@ class Watch:
         session.view.begin(plan, title, since=progress.step if progress.stopped else None)
         if run.address != progress.address:
             progress.note_run(run.address)
-        return cls(session, run, title, progress)
+        return cls(session, run, title, progress, plan, job_type)
 
     @property
     def rows(self) -> Sequence[Step | EvalPoint]:
@@ -43,15 +47,29 @@ class Watch:
 
     def resumed(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan of the training that begins now, or goes on from its snapshot."""
-        return self.progress.begin(plan)
+        plan, splits = self.progress.begin(plan), self.session.plan.splits
+        rows = len(splits.merged.train) if self.job_type is JobType.REFIT else len(splits.train)
+        self.session.study_run.begin(plan, self.job_type, rows=rows)
+        return plan
 
     def kept_step(self) -> int:
         """Return after how many steps the training can go on; 0 for none."""
         return self.progress.step
 
+    def reached(self) -> int:
+        """Return the last step that is known of the training."""
+        return max(self.newest, self.progress.step)
+
+    @property
+    def kept_on_worker(self) -> Kept:
+        """Return where snapshots that stay on a worker are."""
+        return Kept(self.session.store.identity(), f"{self.progress.key}-{self.progress.mark}")
+
     def step(self, step: Step) -> Verdict:
+        self.newest = max(self.newest, step.step)
         if step.metrics:
             self._add(step)
+        self.session.study_run.step(self.plan, step, self.job_type)
         self.session.view.step(self.title, step)
         return self._verdict()
 
@@ -67,6 +85,10 @@ class Watch:
         if self.progress.log.show(row):
             self.run.log(row.step, row.metrics)
         return True
+
+    def over(self, seconds: float = 0.0) -> None:
+        """Note that the training has ended or was put away, after so many `seconds` in all."""
+        self.session.study_run.over(self.plan, self.job_type, seconds=seconds)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self.progress.keep(snapshot)

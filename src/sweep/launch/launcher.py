@@ -53,7 +53,7 @@ class Hosted(Protocol):
 
         With `callbacks` the method gets, as its last argument, an object whose methods are those
         of `callbacks`: they run in this process and this thread. Raises what the method raises,
-        and WorkerLostError where its worker died.
+        and WorkerLostError where its worker is gone.
         """
 
 

@@ -11,7 +11,7 @@ class WorkerLostError(Exception):
         self.host, self.why = host, why
 
     def __str__(self) -> str:
-        return f"the worker on {self.host} died: {self.why}"
+        return f"the worker on {self.host} is gone: {self.why}"
 
 
 class RemoteTraceback(Exception):

@@ -20,6 +20,7 @@ from sweep.launch.ray_cluster import Cluster, connected
 from sweep.launch.ray_team import RayTeam
 from sweep.launch.remote_engine import RemoteEngine
 from sweep.launch.shape import Shape
+from sweep.launch.sharing import most_at_once
 from sweep.launch.team import Heard, Lost, Member, Severed, Team
 from sweep.launch.worker import MakeEngine
 from sweep.launch.workspace import Facts, Workspace
@@ -161,7 +162,7 @@ def launched_remotely(
         lines, spec = Lines(say), _spec(plan, names, make_engine)
         team = RayTeam(cluster, _shape(config, cluster), spec, plan.splits, config.launcher.wait, lines.say)
         try:
-            yield Remote(team, lines, config.study.at_once if config.engine.slots == "auto" else None)
+            yield Remote(team, lines, most_at_once(config.study.at_once, config.engine.slots))
         finally:
             team.close()
 

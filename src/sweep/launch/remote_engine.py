@@ -29,8 +29,18 @@ from sweep.launch.messages import (
 from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
 from sweep.launch.worker import unpack
+from sweep.records.device_time import DeviceTime
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, TrialPlan, Verdict
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    TrialPlan,
+    Verdict,
+    unfinished_cost,
+)
 
 _TURN = 1.0  # seconds between two looks at the stop flag
 _GRACE = 20.0  # seconds for workers to hand back their trials after the connection is lost
@@ -200,7 +210,7 @@ class _Run:
         if self.points is not None:
             self.points = max(self.points - 1, 0)
         self.to_wake = max(self.to_wake, 1)
-        return plan
+        return replace(plan, host=hand.member.facts.host, worker=hand.member.name)
 
     def _may_have(self, hand: _Hand) -> bool:
         loads = [each.load for each in self.hands.values() if each.works]
@@ -271,6 +281,6 @@ class _Run:
         raise Interrupted(f"{self.severed}. What was recorded is kept; the same command goes on from there.")
 
     def _unfinished(self, member: Member, trial: _Remote, reason: FailureReason, message: str) -> Failed:
-        facts = member.facts
-        cost = Cost(seconds=trial.seconds, device=facts.device_name, host=facts.host, worker=member.name)
+        place = DeviceTime(member.facts.device_name, member.facts.host, member.name)
+        cost = unfinished_cost(trial.plan.snapshot, place, trial.seconds)
         return Failed(reason, message, tuple(trial.evals), cost)

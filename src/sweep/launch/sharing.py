@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
+
+
+def most_at_once(learns_from: int | None, slots: int | Literal["auto"]) -> int | None:
+    """Return the most trials that run at once on all workers together: those that the sampler
+    learns well from, or the number of slots that the user set, where that is more. None is no
+    limit."""
+    return learns_from if learns_from is None or slots == "auto" else max(learns_from, slots)
 
 
 @dataclass(eq=False, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import first_line
-from sweep.launch.kept_snapshots import KeptSnapshots, kept_here
+from sweep.launch.kept_snapshots import kept_here, kept_key, kept_snapshots
 from sweep.launch.messages import (
     Answer,
     Batch,
@@ -40,6 +40,7 @@ from sweep.launch.messages import (
 from sweep.launch.port import Port
 from sweep.launch.workspace import Workspace
 from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import Snapshots
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 
 MakeEngine = Callable[[Workspace, Callable[[TrialPlan], Path | None]], Engine]
@@ -60,7 +61,7 @@ class Worker:
     make_engine: MakeEngine = Workspace.engine
     port: Port = field(default_factory=Port)
     ending: str = ""  # why the worker was told to end
-    _kept: KeptSnapshots = KeptSnapshots("")
+    _kept: Snapshots = field(default_factory=lambda: Snapshots(Path()))  # set by the order to run an engine
     _hosted: Any = None
 
     def start(self) -> None:
@@ -96,7 +97,7 @@ class Worker:
     def _done(self, order: Order) -> Any:
         match order:
             case RunEngine(study=study):
-                self._kept = KeptSnapshots(study)
+                self._kept = kept_snapshots(study)
                 return self._run()
             case Answer(question=question, args=args, kwargs=kwargs):
                 return question(self.workspace, *args, **kwargs)
@@ -120,7 +121,7 @@ class Worker:
     def _next(self) -> TrialPlan | None:
         plan: TrialPlan | None = self.port.next_trial()
         if plan is not None and plan.snapshot is None and kept_here(plan):
-            return replace(plan, snapshot=self._kept.read(plan))
+            return replace(plan, snapshot=self._kept.read(kept_key(plan)))
         return plan
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
@@ -133,7 +134,7 @@ class Worker:
 
     def _saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         if kept_here(plan):
-            self._kept.write(plan, snapshot)
+            self._kept.write(kept_key(plan), snapshot)
         else:
             self.port.tell(Saved(plan.key, self.put(snapshot.data)))
 
@@ -143,7 +144,7 @@ class Worker:
             self.port.ask(Files(key, self.put(packed(folder))))
         shutil.rmtree(folder, ignore_errors=True)
         if kept_here(plan) and not (isinstance(outcome, Failed) and outcome.reason.retried):
-            self._kept.drop(plan)
+            self._kept.drop(kept_key(plan))
 
     def _explained(self, outcome: Outcome) -> Outcome:
         """Return the outcome; one of a trial that ends with its worker says so."""

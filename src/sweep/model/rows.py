@@ -33,10 +33,12 @@ _SHOWN = 30  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The faults of the rows with this model, and notes for the user."""
+    """The faults of the rows with this model, and notes for the user. `mean_length` is that of a
+    training row in tokens."""
 
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    mean_length: float = 0.0
 
 
 def look(settings: TrainSettings, data: TokenisedData) -> Looked:
@@ -62,7 +64,7 @@ def look(settings: TrainSettings, data: TokenisedData) -> Looked:
         *(_without_a_token(tokenizer, splits) if prompt is None else ()),
         *(_end_marks(model.path, architecture, tokenizer, splits) if prompt is None else ()),
     ]
-    return Looked(tuple(faults), tuple(_notes(settings, architecture, tokenizer)))
+    return Looked(tuple(faults), tuple(_notes(settings, architecture, tokenizer)), splits[0].mean_length)
 
 
 def _rows(data: TokenisedData, role: str) -> Rows:
@@ -83,6 +85,11 @@ class _Split:
     role: str
     rows: Rows
     tokens: pa.ChunkedArray
+
+    @property
+    def mean_length(self) -> float:
+        """Return the mean number of tokens of a row."""
+        return sum(len(chunk.flatten()) for chunk in self.tokens.chunks) / max(len(self.tokens), 1)
 
     def count(self, chosen: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return how many of the ids that `chosen` marks each row has."""

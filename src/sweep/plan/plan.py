@@ -6,7 +6,7 @@ One message names all faults. Nothing here imports torch, so that a mistake is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from omegaconf import OmegaConf
 
@@ -34,13 +34,15 @@ class Plan:
     """An experiment without faults, with its data.
 
     `corners` are the config as it stands, then with each end of each searched range; `notes` are
-    advice for the user.
+    advice for the user. `lengths` has the mean length of a training row in tokens, by the values
+    that it depends on (`tokenised_by`), once the rows were tokenised.
     """
 
     experiment: Experiment
     corners: tuple[Config, ...]
     splits: Splits
     notes: tuple[str, ...] = ()
+    lengths: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -67,6 +69,10 @@ class Plan:
         corners = tuple(settled(corner, bf16=bf16) for corner in self.corners)
         return replace(self, experiment=self.experiment.settled(bf16=bf16), corners=corners)
 
+    def tokens_per_row(self, config: Config) -> float | None:
+        """Return the mean number of tokens of a training row; None where it is not known."""
+        return self.lengths.get(tokenised_by(config))
+
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
         """Return the trial at `params`, composed as if the user had typed their values.
 
@@ -74,6 +80,11 @@ class Plan:
         together.
         """
         return self.experiment.trial(number, params, rows=len(self.splits.train))
+
+
+def tokenised_by(config: Config) -> str:
+    """Return the values that the tokens of a row depend on."""
+    return repr((config.model, config.prompt, config.dataset.max_length))
 
 
 def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequence[Check] = ()) -> Plan:

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.records.device_time import DeviceTime
+
 FORMAT = 1  # of the state in the header; a snapshot of another format is not gone on from
-STEP, STATE, VERSION, PACKAGES, SECONDS = (
-    "step",
-    "state",
-    "format",
-    "packages",
-    "seconds",
-)  # keys of the header's metadata
+# Keys of the header's metadata.
+STEP, STATE, VERSION, PACKAGES, SECONDS, DEVICES = "step", "state", "format", "packages", "seconds", "devices"
 
 _LENGTH = 8  # bytes of the length that a safetensors file begins with
 
@@ -55,6 +52,12 @@ class Snapshot:
     def seconds(self) -> float:
         """Return the seconds that the trial had taken. Raises BrokenSnapshotError."""
         return float(self.metadata.get(SECONDS, 0.0))
+
+    @property
+    def devices(self) -> tuple[DeviceTime, ...]:
+        """Return these seconds by device; empty in snapshots of earlier versions. Raises
+        BrokenSnapshotError."""
+        return tuple(DeviceTime(**one) for one in json.loads(self.metadata.get(DEVICES, "[]")))
 
     @property
     def state(self) -> Any:

@@ -14,6 +14,7 @@ from sweep.records.disk import sync_file, write_whole
 from sweep.records.snapshot import BrokenSnapshotError, Snapshot, read_header
 
 FOLDER = "snapshots"
+RETRAIN = "retrain-"  # the start of a retraining's key
 _ENDING = ".safetensors"
 
 # A snapshot waits for the disk (8 ms where this was measured) this often. A kill of the process
@@ -34,7 +35,7 @@ def confirm_key(number: int, index: int) -> str:
 
 
 def retrain_key(number: int) -> str:
-    return f"retrain-{number:04d}"
+    return f"{RETRAIN}{number:04d}"
 
 
 def refit_key(number: int) -> str:

@@ -5,6 +5,7 @@ study.db                 Optuna's storage, unless `study.storage` names another
 trials/0003/events.jsonl training and evaluation rows, appended as they come: a kill loses none
 trials/0003/tracker_run  the address of its run, from its start on
 trials/0003/running      exists while the trial is trained; found later, it shows a kill
+study/                   rows and address of the study's own run, as those of a trial
 snapshots/trial-0003.safetensors
                          where a training goes on after a stop (`sweep.records.snapshots`)
 trials/0003/record.json  written once, when the trial has ended
@@ -70,6 +71,7 @@ from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 T = TypeVar("T")
 
+_RUN = "tracker_run"
 _DAMAGED = "put it back from a copy, or name a new run_dir"
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
@@ -192,12 +194,26 @@ class Store:
         path = self._run_path(number)
         return path.read_text(errors="replace") if path.exists() else ""
 
+    @property
+    def study_dir(self) -> Path:
+        """Return the folder of the study's own run, with its rows."""
+        return self.root / "study"
+
+    def note_study_address(self, address: str) -> None:
+        """Write the address of the study's own run."""
+        write_whole(self.study_dir / _RUN, address)
+
+    def study_address(self) -> str:
+        """Return the address that `note_study_address` wrote; empty where there is none."""
+        path = self.study_dir / _RUN
+        return path.read_text(errors="replace") if path.exists() else ""
+
     def marks(self, number: int) -> Marks:
         """Return the marks of a trial that is trained, or was stopped."""
         return Marks(self.trial_dir(number), cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}")
 
     def _run_path(self, number: int) -> Path:
-        return self.trial_dir(number) / "tracker_run"
+        return self.trial_dir(number) / _RUN
 
     def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
         """Return the rows of the winner's retraining, or of the retraining in another folder."""

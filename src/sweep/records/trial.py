@@ -14,6 +14,7 @@ from pydantic import Discriminator
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.settings import TrainSettings
+from sweep.records.device_time import DeviceTime, added, with_present
 from sweep.records.snapshot import Snapshot
 
 Metrics = Mapping[str, float]
@@ -46,11 +47,13 @@ class EvalPoint:
 
 
 class Verdict(StrEnum):
-    """The answer of a study to a step or an evaluation."""
+    """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
     INTERRUPT = "interrupt"
+    PUT_AWAY = "put_away"
     TIME_OUT = "time_out"
 
 
@@ -82,6 +85,9 @@ class Cost:
     Seconds are wall time; each of the trials that ran at once has a share, so that the sum is the
     elapsed time. `samples` counts training rows, `eval_samples` evaluated rows; `flops` is the
     Trainer's estimate; memory is in bytes; `device` is the name of the accelerator, or cpu.
+
+    `device`, `host` and `worker` are those where the training ended; `devices` divides `seconds`
+    among all that trained it, and is empty in older records.
     """
 
     seconds: float = 0.0
@@ -99,6 +105,12 @@ class Cost:
     trained_parameters: int = 0  # weights that were trained; 0 where that was not recorded
     host: str = ""  # of the worker; empty where the study's own process trained
     worker: str = ""  # its name
+    devices: tuple[DeviceTime, ...] = ()
+
+    @property
+    def on_devices(self) -> tuple[DeviceTime, ...]:
+        """Return the seconds on each device; all on the last one where that alone was recorded."""
+        return self.devices or (DeviceTime(self.device, self.host, self.worker, self.seconds),)
 
     @property
     def account(self) -> dict[str, float | int | str]:
@@ -159,7 +171,19 @@ def total(costs: Sequence[Cost]) -> Cost:
         engine=_named(one.engine for one in costs),
         host=_named(one.host for one in costs),
         worker=_named(one.worker for one in costs),
+        devices=added(time for one in costs if one != Cost() for time in one.on_devices),
     )
+
+
+def unfinished_cost(snapshot: Snapshot | None, place: DeviceTime, seconds: float) -> Cost:
+    """Return what is known of the cost of a training that was lost at `place` after so many
+    seconds, those of its `snapshot` among them."""
+    before = () if snapshot is None else snapshot.devices
+    seconds = max(seconds, 0.0 if snapshot is None else snapshot.seconds)
+    return Cost(
+        seconds=seconds, device=place.device, host=place.host, worker=place.worker,
+        devices=with_present(before, place, seconds),
+    )  # fmt: skip
 
 
 def _named(lists: Iterable[str]) -> str:
@@ -222,7 +246,7 @@ class TrialPlan:
 
     `params` are the searched values; `used` are the values that the config has in their place,
     because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there.
+    training goes on from there. `host` and `worker` are those that train it, as in `Cost`.
     """
 
     number: int
@@ -232,6 +256,8 @@ class TrialPlan:
     command: str
     used: Mapping[str, Scalar] = field(default_factory=dict)
     snapshot: Snapshot | None = None
+    host: str = ""
+    worker: str = ""
 
     @property
     def key(self) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import StudyConfig
 from sweep.records.spent import limited
 from sweep.records.store import Store
@@ -33,13 +32,10 @@ class Limits:
         budget = self.budget
         return not self.failures.reached and not (budget.time_is_up if begun else budget.used_up)
 
-    def put_away(self, plan: TrialPlan) -> bool:
-        """Return whether a trial that runs is put away, to go on when the study does. A trial
-        without snapshots is trained to its end instead, since it would have to begin anew."""
-        if not (self.failures.reached or self.budget.time_is_up):
-            return False
-        settings = plan.settings
-        return settings.snapshot_every is not None and not OPTIMIZERS[settings.optimizer.name].unsaved
+    @property
+    def put_away(self) -> bool:
+        """Return whether trials that run are put away, to go on when the study does."""
+        return self.failures.reached or self.budget.time_is_up
 
     def spend(self, plan: TrialPlan, seconds: float) -> None:
         """Count the time of a trial that has trained for so many seconds."""

@@ -32,7 +32,7 @@ from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
 from sweep.study.transactions import OrderedStudy, forget_trials, transaction
-from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
+from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
 
 T = TypeVar("T")
 
@@ -262,7 +262,10 @@ class OptunaStudy:
         """
 
         def reported() -> bool:
-            trial._cached_frozen_trial.intermediate_values.pop(step, None)  # Optuna keeps the first score
+            scores = trial._cached_frozen_trial.intermediate_values
+            if max(scores, default=0) > step or SCORED_TO in trial.user_attrs:
+                trial.set_user_attr(SCORED_TO, step)
+            scores.pop(step, None)  # Optuna keeps the first score
             trial.report(score, step)
             stopped = judged and is_stopped(trial, step, warm=warm)
             if stopped:

@@ -30,9 +30,10 @@ from sweep.launch.inline import Inline
 from sweep.launch.launcher import Launcher
 from sweep.launch.workspace import Facts
 from sweep.model.preflight import preflight
+from sweep.model.rows import Looked
 from sweep.model.rows import look as look_at
 from sweep.model.source import idle
-from sweep.plan.plan import Plan
+from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
@@ -62,6 +63,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     if faults or (machine and not dry):
         all_of_them = (*faults, *machine)
         raise UserError([replace(fault, origin=fault.origin or plan.origin(fault.path)) for fault in all_of_them])
+    looked = _look_at_rows(plan, configs)
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
     notes += [
         *plan.notes,
@@ -69,7 +71,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
         *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
-        *_look_at_rows(plan, configs),
+        *dict.fromkeys(note for one in looked.values() for note in one.notes),
     ]
     if dry:
         check_place(plan, there.facts.device_name)
@@ -79,7 +81,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return plan
+    return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()})
 
 
 def _counted(
@@ -98,17 +100,17 @@ def _counted(
     return found, faults
 
 
-def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> list[str]:
-    """Return notes on the tokenised rows, for each tokenizer and length.
+def _look_at_rows(plan: Plan, configs: Iterable[Config]) -> dict[str, Looked]:
+    """Return what was found in the tokenised rows, for each tokenizer and length.
 
     Raises UserError if a model cannot take them.
     """
     data = TokenisedData(plan.splits, token_cache())
-    asked = {repr((config.model, config.prompt, config.dataset.max_length)): config for config in configs}
-    found = [look_at(TrainSettings.of(config), data) for config in asked.values()]
-    if faults := [fault for one in found for fault in one.faults]:
+    asked = {tokenised_by(config): config for config in configs}
+    found = {tokens: look_at(TrainSettings.of(config), data) for tokens, config in asked.items()}
+    if faults := [fault for one in found.values() for fault in one.faults]:
         raise UserError(faults)
-    return list(dict.fromkeys(note for one in found for note in one.notes))
+    return found
 
 
 def _settled(plan: Plan, facts: Facts) -> tuple[Plan, list[str]]:

@@ -11,6 +11,7 @@ from optuna.trial import Trial
 from sweep.config.schema import Scalar
 from sweep.records.row_log import Row, RowLog
 from sweep.records.trial import TrialPlan
+from sweep.study.trial_groups import valid_scores
 from sweep.track.tracker import Run
 
 
@@ -50,7 +51,7 @@ class RunningTrial:
     @classmethod
     def go_on(cls, stopped: Stopped, plan: TrialPlan, run: Run, place: int | None, log: RowLog) -> Self:
         """Return a trial that begins, or goes on after the rows in `log`."""
-        reported = max(stopped.trial._cached_frozen_trial.intermediate_values, default=0)
+        reported = max(valid_scores(stopped.trial._cached_frozen_trial).intermediate_values, default=0)
         return cls(stopped.trial, plan, run, stopped.started, place, log, bool(log.rows), reported=reported)
 
     def stopped(self) -> Stopped:

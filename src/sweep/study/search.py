@@ -14,6 +14,7 @@ from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now
+from sweep.records.device_time import DeviceTime
 from sweep.records.events import events_path
 from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
@@ -30,6 +31,7 @@ from sweep.records.trial import (
     TrialPlan,
     TrialRecord,
     Verdict,
+    unfinished_cost,
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
@@ -109,8 +111,11 @@ class _Loop:
 
     def run(self, engine: Engine) -> None:
         self._show_count()
+        self.session.study_run.waiting(len(self.waiting))
+        self.session.study_run.open()
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
+        self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
             for stopped in self.waiting:
                 if stopped.run is not None:
@@ -120,6 +125,8 @@ class _Loop:
         while self.wants_more():
             plan = self._take_up(self.waiting.pop(0)) if self.waiting else self._begin()
             if plan is not None:
+                self.session.study_run.waiting(len(self.waiting))
+                self.session.study_run.begin(plan)
                 return plan
         return None
 
@@ -143,9 +150,10 @@ class _Loop:
         run = stopped.run or go_on(
             self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), log.rows)
         )
+        plan = replace(plan, snapshot=snapshot)
         self._run(stopped, plan, run, log)
         self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
-        return replace(plan, snapshot=snapshot)
+        return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
@@ -185,12 +193,14 @@ class _Loop:
         if stopped.run is not None:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
         self.limits.failures.ended(stopped.number, failed)
+        self.session.study_run.ended(record)
         self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         running = self.running[plan.number]
         running.step, running.seconds = max(running.step, step.step), step.seconds
         self.limits.spend(plan, step.seconds)
+        self.session.study_run.step(plan, step)
         if step.metrics:
             self._add(running, step)
         self.session.view.step(_title(plan), step)
@@ -263,12 +273,16 @@ class _Loop:
         del self.running[number]
         self.session.store.marks(number).clear()
         self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+        self.session.study_run.waiting(len(self.waiting))
+        self.session.study_run.over(running.plan)
         self.session.view.ended(_title(running.plan), state, detail)
 
     def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
         self.session.ended.keep_best_only()
         running.run.finish(trial_ending(record, plan.config.study))
+        self.session.study_run.over(plan, seconds=record.outcome.cost.seconds)
+        self.session.study_run.ended(record)
         self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
         self._show_count()
         self.session.view.standing()
@@ -285,11 +299,11 @@ class _Loop:
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
-        if self.session.stop.raised or self.limits.put_away(plan):
+        if self.session.stop.raised:
             return Verdict.INTERRUPT
         if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT
-        return Verdict.CONTINUE
+        return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
 
     def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         plan = running.plan
@@ -349,7 +363,8 @@ class _Loop:
         """
         settled = []
         for running in list(self.running.values()):
-            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), Cost(seconds=running.seconds))
+            cost = unfinished_cost(running.plan.snapshot, DeviceTime(), running.seconds)
+            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), cost)
             settled.append((running, self._settled(running, crashed)))
         return settled
 

@@ -34,13 +34,14 @@ from sweep.study.signals import StopFlag, stop_on_signals
 from sweep.study.storage import check_storage
 from sweep.study.view import View
 from sweep.track.open import tracked
+from sweep.track.study_run import StudyRun
 from sweep.track.tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A running study: its plan, run directory, tracker, launcher, output, stop flag and the trials
-    that have ended."""
+    """A running study: its plan, run directory, tracker, launcher, output, stop flag, ended trials
+    and its own run on the dashboard."""
 
     plan: Plan
     store: Store
@@ -49,6 +50,7 @@ class Session:
     view: View
     stop: StopFlag
     ended: EndedTrials
+    study_run: StudyRun
 
     def engine(self, points: int | None = None) -> Engine:
         """Return a new engine, wherever it runs. `points` is the number of trials that it is going
@@ -98,7 +100,8 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, where.facts().device_name), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
-            yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store))
+            study_run = StudyRun(tracker, store, plan.config, len(plan.splits.train), plan.tokens_per_row)
+            yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store), study_run)
 
 
 def _lock(plan: Plan, device_name: str) -> Lock:

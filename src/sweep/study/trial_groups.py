@@ -8,6 +8,7 @@ and numbers of epochs, so that trials of one say nothing about another.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from copy import copy
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -20,6 +21,9 @@ from sweep.config.schema import Scalar
 from sweep.search.racing import WARMUP
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
+# A user attribute of a trial that took another course after a stop: the report step up to which its
+# scores are those of that course. Optuna deletes no score.
+SCORED_TO = "scored_to"
 _FIXED = "fixed_params"  # Optuna's system attribute with the values that a trial was enqueued with
 
 
@@ -78,9 +82,19 @@ class OwnSampler(BaseSampler):
         return _PartOf(study, lambda trial: value_of(trial, self._key) == self._value)
 
 
+def valid_scores(trial: FrozenTrial) -> FrozenTrial:
+    """Return the trial without scores of a course that it left when it went on after a stop."""
+    last = trial.user_attrs.get(SCORED_TO)
+    if last is None:
+        return trial
+    found = copy(trial)
+    found.intermediate_values = {step: score for step, score in trial.intermediate_values.items() if step <= last}
+    return found
+
+
 class OwnPruner(BasePruner):
-    """A pruner that hides retried trials from `inner` and, with a `key`, trials with another value
-    of it."""
+    """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
+    with a `key`, trials with another value of it."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
@@ -90,11 +104,11 @@ class OwnPruner(BasePruner):
             same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
             return same and RETRIED not in other.user_attrs
 
-        return self._inner.prune(_PartOf(study, shown), trial)
+        return self._inner.prune(_PartOf(study, shown), valid_scores(trial))
 
 
 class _PartOf(Study):
-    """A study with only the trials that `shown` returns true for."""
+    """A study with only the trials that `shown` returns true for, and with their valid scores."""
 
     def __init__(self, study: Study, shown: Callable[[FrozenTrial], bool]) -> None:
         super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
@@ -107,4 +121,4 @@ class _PartOf(Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
-        return [trial for trial in trials if self._shown(trial)]
+        return [valid_scores(trial) for trial in trials if self._shown(trial)]

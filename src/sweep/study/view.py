@@ -74,7 +74,7 @@ class View:
         """Show a training that begins, or goes on.
 
         `again` is the number of a stopped trial whose point this trial retries; `since` is the
-        step after which a stopped training goes on, 0 where it begins anew.
+        step of the snapshot of a stopped training, 0 where it has none.
         """
         if self._began is None:
             self._began, self._at_first = time.monotonic(), self._done
@@ -83,7 +83,7 @@ class View:
         self._heading = title
         before = ""
         if since is not None:
-            before = f"goes on after step {since}" if since else "begins anew after a stop"
+            before = f"taken up, with a snapshot after step {since}" if since else "taken up without a snapshot"
         elif again is not None:
             before = f"trial {again} was stopped, and its point is tried again"
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")

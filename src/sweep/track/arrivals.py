@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import UserError, reported
+from sweep.records.events import read_rows
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.mock_settings import FOLDER
 from sweep.track.received import ReceivedRun, Row, received_runs, unknown_operations
-from sweep.track.tracker import STEP, Ending, JobType
+from sweep.track.tracker import SECONDS, STEP, Ending, JobType
 
 _NAMED_ROWS = 5
 _LOCAL = "http://127.0.0.1:"
@@ -34,10 +35,12 @@ Trained = tuple[JobType, int]
 @dataclass(frozen=True, slots=True)
 class Expected:
     """The runs that should have arrived: `runs` maps ids to names; `trained` has the job type and
-    the trial's number of each training whose rows and ending the run directory holds."""
+    the trial's number of each training whose rows and ending the run directory holds. `study` says
+    whether the study's own run is among them."""
 
     runs: Mapping[str, str]
     trained: frozenset[Trained]
+    study: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def compare(store: Store, study: str, expected: Expected) -> Arrivals:
     counts = f"mock W&B server: {_counted(runs)}, {_count(unknown_operations(folder), 'unknown operation')}"
     page = f"  page kept: python -m wandb_mock {shlex.quote(str(folder))}"
     missing = (*_missing_runs(runs, expected.runs), *_missing_records(runs, store, study, expected.trained))
+    if expected.study:
+        missing = (*missing, *_missing_of_study(store, [run for run in runs if run.group == study]))
     return Arrivals((counts, page), missing)
 
 
@@ -67,7 +72,8 @@ def expected_by(store: Store) -> Expected:
         trained[JobType.FINAL, final.number] = final.tracker_run
         if final.refit:
             trained[JobType.REFIT, final.number] = final.refit.tracker_run
-    return Expected({}, frozenset(one for one, address in trained.items() if _is_local(address)))
+    local = frozenset(one for one, address in trained.items() if _is_local(address))
+    return Expected({}, local, study=_is_local(store.study_address()))
 
 
 def _is_local(address: str) -> bool:
@@ -78,8 +84,9 @@ def _counted(runs: Sequence[ReceivedRun]) -> str:
     kinds = Counter(run.job_type for run in runs)
     trials = _count(kinds[JobType.TRIAL], "trial run")
     always = (JobType.FINAL, JobType.STUDY)
+    rows = sum(len(run.rows) for run in runs if run.job_type != JobType.STUDY)  # those come by time
     others = ", ".join(f"{kinds[kind]} {kind}" for kind in JobType if kind in always or kinds[kind] and kind != "trial")
-    return f"{trials}, {others}, {_count(sum(len(run.rows) for run in runs), 'row')}"
+    return f"{trials}, {others}, {_count(rows, 'row')}"
 
 
 def _missing_runs(runs: Sequence[ReceivedRun], expected: Mapping[str, str]) -> Iterator[str]:
@@ -129,20 +136,30 @@ def _missing_of_final(
         yield f"{name}: {'its test scores' if runs else 'the run'}"
 
 
-def _missing_rows(name: str, events: Sequence[Event], runs: Sequence[ReceivedRun]) -> Iterator[str]:
+def _missing_of_study(store: Store, runs: Sequence[ReceivedRun]) -> Iterator[str]:
+    """Yield what the study's own run lacks: rows, and the tables and charts of its end."""
+    own, events = [run for run in runs if run.job_type == JobType.STUDY], read_rows(store.study_dir)
+    yield from _missing_rows("study", events, own, axis=SECONDS)
+    if any(not event.metrics for event in events) and not any("trials" in run.summary for run in own):
+        yield "study: the tables of its end"
+
+
+def _missing_rows(
+    name: str, events: Sequence[Event], runs: Sequence[ReceivedRun], *, axis: str = STEP
+) -> Iterator[str]:
     logged = [event for event in events if event.metrics]
-    if absent := absent_rows(logged, [row for run in runs for row in run.rows]):
+    if absent := absent_rows(logged, [row for run in runs for row in run.rows], axis=axis):
         named = ", ".join(f"step {event.step} ({', '.join(event.metrics)})" for event in absent[:_NAMED_ROWS])
         more = f" and {len(absent) - _NAMED_ROWS} more" if len(absent) > _NAMED_ROWS else ""
         yield f"{name}: {len(absent)} of {_count(len(logged), 'row')}: {named}{more}"
 
 
-def absent_rows(events: Sequence[Event], rows: Sequence[Row]) -> list[Event]:
-    """Return the events that have no row of their own: a row with their step and all their
-    values."""
+def absent_rows(events: Sequence[Event], rows: Sequence[Row], *, axis: str = STEP) -> list[Event]:
+    """Return the events that have no row of their own: a row with their step, in the column
+    `axis`, and all their values."""
     left: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
-        left[row.get(STEP)].append(row)
+        left[row.get(axis)].append(row)
     absent = []
     for event in events:
         candidates = left[event.step]

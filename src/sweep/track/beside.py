@@ -23,7 +23,7 @@ from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker
+from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker, send_alert
 
 # Additional seconds for the first call, in which the tracker imports its client and creates its
 # tables.
@@ -72,15 +72,22 @@ class BesideTracker:
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
         """Return the run that goes on; None where the tracker has no such run, or cannot go on
         with it. A user's tracker may lack the method."""
+        return self._resumed("resume", trial, stopped, "a stopped trial")
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        """Return the study's run that goes on, as `resume` does."""
+        return self._resumed("resume_study", config, stopped, "a stopped study")
+
+    def _resumed(self, method: str, about: TrialPlan | Config, stopped: StoppedRun, whose: str) -> Run | None:
         own = replace(stopped, address=own_address(stopped.address, self.name))
         if not own.address:
             return None
 
         def resumed() -> tuple[Run, str] | None:
-            resume = getattr(self._tracker, "resume", None)
-            run = None if resume is None else resume(trial, own)
+            resume = getattr(self._tracker, method, None)
+            run = None if resume is None else resume(about, own)
             if run is None:
-                self._tell_new_run()
+                self._tell_new_run(whose)
             return None if run is None else (run, run.address)
 
         found = self._answer("go on with a run", resumed)
@@ -191,11 +198,11 @@ class BesideTracker:
             self._told = True
             self._say(f"{self.name} {reason}; the run directory has everything.")
 
-    def _tell_new_run(self) -> None:
+    def _tell_new_run(self, whose: str) -> None:
         """Print a line the first time that a run cannot be gone on with."""
         if not self._told_new_run:
             self._told_new_run = True
-            self._say(f"{self.name} cannot go on with the run of a stopped trial: it gets a new run with all rows.")
+            self._say(f"{self.name} cannot go on with the run of {whose}: it gets a new run with all rows.")
 
     def _left_out(self) -> tuple[str, ...]:
         count = self.incomplete
@@ -214,6 +221,9 @@ class BesideRun:
     def log(self, step: int, metrics: Metrics) -> None:
         row = dict(metrics)
         self._owner.run_task("log a row", lambda: None if self._lost else self._run.log(step, row), self._lose)
+
+    def alert(self, alert: Alert) -> None:
+        self._owner.run_task("send an alert", lambda: send_alert(self._run, alert), lambda: None)
 
     def finish(self, ending: Ending) -> None:
         self._owner.attach(ending)

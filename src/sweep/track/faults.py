@@ -19,6 +19,7 @@ from sweep.track.environment import resolved
 from sweep.track.mock_settings import MockSettings
 from sweep.track.mode import KEY, MODES, account_trouble, each, find_mode, with_tracker
 from sweep.track.plugin import plugin_faults, setting_faults
+from sweep.track.review.process import MISSING, installed
 
 # Trackers without a class of their own to name, and the keys that they have beside those of
 # `TrackerConfig`.
@@ -88,6 +89,8 @@ def _faults(config: Config) -> list[Fault]:
         rule = f"is {tracker.name}, but must be one of: {', '.join(names)}{closest(tracker.name, names)}"
         return [Fault("tracker.name", f"{rule}; a tracker of your own has a tracker.target")]
     unknown = list(_key_faults(tracker, _BUILT_IN[tracker.name]))
+    if tracker.review and not installed():
+        unknown.append(Fault("tracker.review", f"is true, but {MISSING}"))
     if tracker.name == "none" or tracker.mode == "disabled":
         return unknown
     faults = unknown + list(_name_faults(tracker, resolved(tracker)))

@@ -130,17 +130,28 @@ class MlflowTracker:
         """Return the study's run; that of a resumed study is opened again, and its report and
         summary are replaced."""
         known = self._found(f"tags.`sweep.job_type` = '{JobType.STUDY}'")
-        for run_id in self._left_open.difference(known):  # those with a record are completed by now
-            _end_as_lost(self.client, run_id)
-        self._left_open.clear()
         if known:
             self.client.update_run(known[0], status="RUNNING")
+            self._left_open.discard(known[0])
             run = MlflowRun(self, known[0], JobType.STUDY)
             self._runs.append(run)
         else:
             run = self._start("study", JobType.STUDY, {})
         self.client.log_dict(run.id, scrubbed(config), "config.json")
         return run
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        run = self.open_study(config)
+        assert isinstance(run, MlflowRun)
+        run.complete(stopped.events)
+        return run
+
+    def end_lost(self) -> None:
+        """End the runs that killed processes left without an end. Those with a record are
+        completed by now."""
+        for run_id in self._left_open:
+            _end_as_lost(self.client, run_id)
+        self._left_open.clear()
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         run = self._start(name, JobType.COMPARE, {})
@@ -205,6 +216,7 @@ class MlflowRun:
         self._owner = owner
         self._client = owner.client
         self._ended = False
+        self._last_step = 0
 
     @property
     def address(self) -> str:
@@ -222,23 +234,31 @@ class MlflowRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        self._last_step = max(self._last_step, step)
         rows = [Metric(_name(name), float(value), now, step) for name, value in metrics.items()]
         if rows:
             self._client.log_batch(self.id, metrics=rows)
 
     def finish(self, ending: Ending) -> None:
-        """End the run. Numbers of the summary become metrics at step 0, texts become tags."""
+        """End the run. Numbers of the summary become metrics at step 0, texts become tags.
+
+        MLflow shows the newest value of a metric: those of a study, some of which have rows, are
+        at its last step.
+        """
         if self._ended:
             return
         self._ended = True
         summary = ending.summary or {}
-        self.log(0, {name: value for name, value in summary.items() if not isinstance(value, str)})
+        step = self._last_step if self.job_type is JobType.STUDY else 0
+        self.log(step, {name: value for name, value in summary.items() if not isinstance(value, str)})
         texts = {name: scrub(value) for name, value in summary.items() if isinstance(value, str)}
         for name, text in ({"sweep.state": ending.state} | texts).items():
             self._client.set_tag(self.id, _name(name), text[:_LONGEST])
         self._attach(ending)
         status = "FINISHED" if ending.code == 0 else "KILLED" if ending.state == "interrupted" else "FAILED"
         self._client.set_terminated(self.id, status)
+        if self.job_type is JobType.STUDY and not ending.code:
+            self._owner.end_lost()
 
     def complete(self, events: Sequence[Step | EvalPoint]) -> None:
         """Log the rows that the run lacks."""
@@ -260,8 +280,8 @@ class MlflowRun:
             self._client.log_artifact(self.id, str(path))
         if ending.trials:
             self._client.log_text(self.id, _csv(trial_rows(ending.trials, self._owner.config.study)), "trials.csv")
-        for name, rows in ending.tables.items():
-            self._client.log_text(self.id, _csv(rows), f"{name}.csv")
+        for name, rows in ending.all_tables.items():
+            self._client.log_text(self.id, _csv(rows), f"{_name(name)}.csv")
         if ending.artifact is not None and self._owner.log_model:
             self._client.log_artifacts(self.id, str(ending.artifact), "model")
 

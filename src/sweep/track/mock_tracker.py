@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.config.schema import Config
@@ -14,6 +16,17 @@ from sweep.track.patience import NeverStopped, Patience, Stop
 from sweep.track.tracker import CutRun, JobType, Run, Say, StoppedRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Account]:
+    """Serve what a study's mock server kept in a folder, and yield the account of it."""
+    with MockServer(folder) as server:
+        yield _account(server)
+
+
+def _account(server: MockServer) -> Account:
+    return Account(server.url, server.api_key, "the mock server")
 
 
 class MockTracker(WandbTracker):
@@ -30,7 +43,7 @@ class MockTracker(WandbTracker):
         except OSError as error:
             rule = f"is {port}, but the mock server cannot listen there: {error.strerror or error}"
             raise UserError.of("tracker.port", rule) from None
-        account = Account(self.server.url, self.server.api_key, "the mock server")
+        account = _account(self.server)
         patience = Patience.endless(stop or NeverStopped())
         super().__init__(config, run_dir, account=account, say=say, patience=patience, send_every=1)
         self._trained: set[tuple[JobType, int]] = set()
@@ -40,7 +53,8 @@ class MockTracker(WandbTracker):
     def expected(self) -> Expected:
         """Return the runs of this process, which `sweep.track.arrivals` looks for at the
         server."""
-        return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained))
+        study = any(run.job_type is JobType.STUDY for run in self.runs)
+        return Expected({run.id: run.name for run in self.runs}, frozenset(self._trained), study)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         self._trained.add((job_type, trial.number))

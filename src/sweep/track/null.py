@@ -35,6 +35,9 @@ class NullTracker:
     def open_study(self, config: Config) -> Run:  # noqa: ARG002
         return NullRun()
 
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
+        return NullRun()
+
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         return NullRun()
 

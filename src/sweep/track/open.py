@@ -141,12 +141,12 @@ def _open_wandb(config: Config, run_dir: Path, *, client: Client, mode: Mode, sa
         say(f"W&B: {trouble}. Runs are kept offline.")
     patience = Patience(config.tracker.max_wait, stop or NeverStopped())
     tracker = WandbTracker(config, run_dir, account=client.account if online else None, say=say, patience=patience)
-    if rejected := tracker.sign_in():
+    if rejected := tracker.connection.sign_in():
         if mode.asked:
             rule = f"is online, but {rejected}; run `wandb login --relogin`, or use offline"
             raise UserError.of("tracker.mode", rule)
         say(f"W&B: {rejected}. Runs are kept offline.")
-        tracker.go_offline()
+        tracker.connection.go_offline()
     return tracker
 
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -22,10 +22,13 @@ _CHANGED_BY_CLIENT = ("api_key", "base_url")
 
 # Log messages of the client after which it does not retry; they are in the log of the run alone.
 _GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error", "runupserter: failed to upload")
+_ALERT_REFUSED = "sender: sendAlert: failed"
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
 # Seconds for the process to end by itself after it has written all rows to disk.
 _ENDING = 1.0
+# Seconds in which a process that was killed has ended.
+_ENDED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,28 @@ class Service:
         os.environ.update(ours)
         return cls(settings, before, tuple(ours))
 
+    def renewed(self, folder: Path) -> Service:
+        """Return the settings of a new process, after the former one has ended unasked."""
+        _tear_down()
+        return replace(Service.set_up(folder), before=self.before, places=self.places)
+
     def put_back(self) -> None:
         """Restore the settings and the environment."""
         for name, value in self.before.items():
             setattr(self.settings, name, value)
         for name in self.places:
             os.environ.pop(name, None)
+
+
+def gone() -> bool:
+    """Return whether the process has ended unasked: it was killed, or crashed. Functions that are
+    not exported are used; if one is missing, it is not known to have."""
+    with suppress(Exception):
+        process = wandb.setup().assert_service()._proc
+        if process is not None:
+            process._process.wait(_ENDED)  # raises where it runs: its connection may close a moment before its end
+            return True
+    return False
 
 
 def abandon(runs: Sequence[wandb.Run]) -> None:
@@ -96,6 +115,12 @@ def given_up(folder: Path) -> str:
         return ""
     said = f"{failed[0].get('msg')} {failed[0].get('error', '')}"
     return f"HTTP {status[1]}" if (status := _STATUS.search(said)) else said.partition(": ")[2] or said
+
+
+def refused_alert(folder: Path) -> str:
+    """Return why the server did not take an alert of the run in `folder`; empty if it took all."""
+    said = (str(entry.get("msg", "")) for entry in _log(folder))
+    return next((one.rpartition("alert: ")[2].strip() for one in said if one.startswith(_ALERT_REFUSED)), "")
 
 
 def last_status(folder: Path) -> str:

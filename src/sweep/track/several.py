@@ -12,7 +12,19 @@ from sweep.errors import first_line
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker, go_on
+from sweep.track.tracker import (
+    Alert,
+    CutRun,
+    Ending,
+    JobType,
+    Run,
+    Say,
+    StoppedRun,
+    Tracker,
+    go_on,
+    go_on_with_study,
+    send_alert,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +66,10 @@ class SeveralTrackers:
 
     def open_study(self, config: Config) -> Run:
         return self._run(lambda tracker: tracker.open_study(config))
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        """Go on with the study's run in each tracker, as `resume` does with that of a training."""
+        return self._run(lambda tracker: go_on_with_study(tracker, config, stopped))
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         return self._run(lambda tracker: tracker.open_comparison(name, compared))
@@ -98,6 +114,9 @@ class _SeveralRuns:
 
     def log(self, step: int, metrics: Metrics) -> None:
         self._each(lambda run: run.log(step, metrics))
+
+    def alert(self, alert: Alert) -> None:
+        self._each(lambda run: send_alert(run, alert))
 
     def finish(self, ending: Ending) -> None:
         self._each(lambda run: run.finish(ending))

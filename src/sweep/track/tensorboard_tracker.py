@@ -80,6 +80,10 @@ class TensorboardTracker:
         run.write_text("config", _as_code(scrubbed(config)))
         return run
 
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
+        folder = self._folder / Path(stopped.address).name
+        return self._gone_on(folder, JobType.STUDY, stopped.events) if folder.exists() else None
+
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:  # noqa: ARG002
         run = self._start("compare")
         for one, config in compared.items():
@@ -183,7 +187,7 @@ class TensorboardRun:
             self.write_text(path.stem, path.read_text(errors="replace"))
         if ending.trials:
             self.write_text("trials", _table(trial_rows(ending.trials, self._config.study)))
-        for name, rows in ending.tables.items():
+        for name, rows in ending.all_tables.items():
             self.write_text(name, _table(rows))
 
     def _end_session(self, ending: Ending) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
@@ -14,8 +14,9 @@ from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, 
 # A function that shows the user one line.
 Say = Callable[[str], None]
 
-# The column that holds a row's optimizer step.
-STEP = "train/global_step"
+# The column that holds a row's step: the optimizer step of a training, and the seconds for which
+# the study has run in the rows of its own run.
+STEP, SECONDS = "train/global_step", "study/seconds"
 
 
 class JobType(StrEnum):
@@ -36,13 +37,29 @@ _EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart of rows with the same keys, and its `name` among the values of the run.
+
+    The rows of `bars` have a text and a number; those of a `confusion` matrix have the true label,
+    the predicted one and a count.
+    """
+
+    name: str
+    title: str
+    kind: Literal["bars", "confusion"]
+    rows: Sequence[Mapping[str, Scalar]]
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """The end of a run.
 
-    `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …), and `exit_code`
-    follows from it unless it is given; `files` are attached to the run; a folder in `artifact`
-    becomes a versioned artifact of the run; `trials` become a table, and so does each entry of
-    `tables`: rows with the same keys. A run whose training goes on later is `resumable`.
+    `state` is a `TrialRecord.state` (completed, pruned, diverged, interrupted, …) or `failed` for
+    a study that an error ended, and `exit_code` follows from it unless it is given; `files` are
+    attached to the run; a folder in `artifact` becomes a versioned artifact of the run; `trials`
+    become a table, and so does each entry of `tables`: rows with the same keys. A tracker without
+    `charts` shows them as tables, and one without pages leaves out `page`, an HTML file. A run
+    whose training goes on later is `resumable`.
     """
 
     state: str
@@ -53,11 +70,36 @@ class Ending:
     trials: tuple[TrialRecord, ...] = ()
     tables: Mapping[str, Sequence[Mapping[str, Scalar]]] = field(default_factory=dict)
     resumable: bool = False
+    charts: tuple[Chart, ...] = ()
+    page: Path | None = None
 
     @property
     def code(self) -> int:
         """Return 0 for a completed or pruned trial, and another code for each kind of failure."""
         return _EXIT_CODES.get(self.state, 1) if self.exit_code is None else self.exit_code
+
+    @property
+    def all_tables(self) -> Mapping[str, Sequence[Mapping[str, Scalar]]]:
+        """Return the tables, and the rows of the charts under their names."""
+        return {**self.tables, **{chart.name: chart.rows for chart in self.charts}}
+
+    @property
+    def shown(self) -> bool:
+        """Return whether there is a table, a chart or a page."""
+        return bool(self.trials or self.tables or self.charts or self.page)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A message to those who watch a study: at its `end`, of trials that fail, or of a new `best`
+    trial. `title` names the study and has at most 64 characters; a tracker sends no other alert
+    with this title for `quiet` seconds."""
+
+    kind: Literal["end", "failures", "best"]
+    title: str
+    text: str
+    level: Literal["INFO", "WARN", "ERROR"] = "INFO"
+    quiet: float = 0.0
 
 
 # The ending of a run whose training was stopped and goes on later.
@@ -66,8 +108,9 @@ PUT_AWAY = Ending("interrupted", resumable=True)
 
 @dataclass(frozen=True, slots=True)
 class StoppedRun:
-    """The run of a training that was stopped and goes on now. `address` is the one that it was
-    opened with; `events` are all that were logged, in their order."""
+    """The run of a training or of a study that was stopped and goes on now. `address` is the one
+    that it was opened with; `events` are all that were logged, in their order. Among those of a
+    study, one without metrics stands for the tables and charts of an earlier end."""
 
     job_type: JobType
     address: str
@@ -131,13 +174,17 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
 
 
 class Run(Protocol):
-    """A run of a tracker. `address` is the place where it is shown: a URL, a folder, or empty."""
+    """A run of a tracker. `address` is the place where it is shown: a URL, a folder, or empty.
+
+    A tracker with alerts has also `alert(alert)`, for the study's run: `send_alert` calls it.
+    """
 
     @property
     def address(self) -> str: ...
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Log a row of metrics at the optimizer step `step`."""
+        """Log a row of metrics at the optimizer step `step`; in the run of a study, at that
+        second."""
 
     def finish(self, ending: Ending) -> None: ...
 
@@ -160,7 +207,11 @@ class Tracker(Protocol):
         run cannot be opened again."""
 
     def open_study(self, config: Config) -> Run:
-        """Start the run that summarises the study."""
+        """Start the study's own run, which is open while the study runs."""
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        """Open the study's own run again, and send the rows that it lacks. Return None where that
+        cannot be done; `go_on_with_study` then opens a new one."""
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         """Start the run that compares finished studies. `compared` has their configs by name."""
@@ -177,6 +228,23 @@ def go_on(tracker: Tracker, trial: TrialPlan, stopped: StoppedRun) -> Run:
         run = tracker.open(trial, stopped.job_type)
         log_events(run, stopped.events)
     return run
+
+
+def go_on_with_study(tracker: Tracker, config: Config, stopped: StoppedRun) -> Run:
+    """Return the study's own run, opened again; where that cannot be done, or where there was
+    none, a new run with the rows so far."""
+    run = tracker.resume_study(config, stopped) if stopped.address else None
+    if run is None:
+        run = tracker.open_study(config)
+        log_events(run, stopped.events)
+    return run
+
+
+def send_alert(run: Run, alert: Alert) -> None:
+    """Send an alert of the study's run, where its tracker has alerts."""
+    send = getattr(run, "alert", None)
+    if send is not None:
+        send(alert)
 
 
 def log_events(run: Run, events: Sequence[Step | EvalPoint]) -> None:

@@ -1,4 +1,4 @@
-"""Names and ids of W&B runs."""
+"""Names and ids of W&B runs, and names of artifacts and their aliases."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def run_name(study: StudyConfig, job_type: JobType, number: int, params: Mapping
             return f"{study.study_name}-{number:04d}"
 
 
+def study_run_name(study: StudyConfig) -> str:
+    """Return the name of a study's own run."""
+    return f"{study.study_name}-{JobType.STUDY}"
+
+
 def new_id(name: str) -> str:
     """Return an id that is unique in a project.
 
@@ -51,3 +56,29 @@ def offline_id(address: str) -> str:
     """Return the id of the run in an offline folder; empty if the address is none."""
     found = re.fullmatch(r"offline-run-\d+_\d+-([\w.-]+)", Path(own_address(address, WANDB)).name)
     return found[1] if found else ""
+
+
+def safe_name(text: str) -> str:
+    """Return a text as the name of an artifact, a collection or an alias."""
+    return re.sub(r"[^\w.-]", "-", text)
+
+
+def model_name(study: StudyConfig) -> str:
+    """Return the name of the artifact with the winner's model."""
+    return f"{safe_name(study.study_name)}-model"
+
+
+def model_aliases(study: StudyConfig) -> list[str]:
+    """Return the aliases of the winner's model: `best`, and the name of the study.
+
+    W&B gives `latest` and `v3` itself, so that a study of such a name has `study-v3`.
+    """
+    name = safe_name(study.study_name)
+    return ["best", f"study-{name}" if re.fullmatch(r"latest|v\d+", name) else name]
+
+
+def registry_path(study: StudyConfig, registry: str) -> str:
+    """Return the path of the collection that `tracker.registry` names: `REGISTRY`, whose collection
+    is named after the study, or `REGISTRY/COLLECTION`."""
+    name, _, collection = registry.partition("/")
+    return f"wandb-registry-{name}/{collection or safe_name(study.study_name)}"

@@ -3,8 +3,7 @@ server delays nothing."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
@@ -14,9 +13,10 @@ import wandb
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
-from sweep.records.trial import Metrics, TrialRecord
-from sweep.track.service import given_up, last_status
-from sweep.track.tracker import STEP, Ending, JobType, best_evaluation
+from sweep.records.trial import Metrics
+from sweep.track.service import given_up, last_status, refused_alert
+from sweep.track.tracker import SECONDS, STEP, Alert, Ending, JobType
+from sweep.track.wandb_end import link_model, log_model, media_of
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 
@@ -40,6 +40,13 @@ class Owner(Protocol):
     def refused(self, run: WandbRun, reason: str) -> None:
         """Record that the server has refused a part of the run for good."""
 
+    def before_end(self, run: WandbRun) -> None:
+        """Wait for what is still being attached to the run."""
+
+    def reopened(self, run: WandbRun) -> wandb.Run | None:
+        """Return a run of a new service process that goes on with `run`, where the process that
+        had it is gone; else None."""
+
     def ended(self, run: WandbRun) -> None:
         """Record that nothing more of the run will be sent."""
 
@@ -54,15 +61,20 @@ class WandbRun:
     for good. `closed`: nothing more will be sent.
     """
 
-    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType) -> None:
+    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType, *, process: int = 0) -> None:
+        """`process` is the number of restarts of the client's process before this run."""
         self._run = self.client = run
+        self.process = process
         self._owner = owner
+        self._kept: list[Mapping[str, float]] = []  # the rows since `_first`, which a new process may need
+        self._first = run.starting_step
         self._lost = False
         self._ending: Ending | None = None
         self.rows = 0
         self.name = str(run.name)
         self.id = str(run.id)
         self.job_type = job_type
+        self.axis = SECONDS if job_type is JobType.STUDY else STEP
         self.folder = Path(run.settings.sync_dir)
         self.offline = bool(run.offline)
         self.arrived = False
@@ -73,6 +85,13 @@ class WandbRun:
     def put_away(self) -> bool:
         """Return whether the run has ended only until its training goes on."""
         return self._ending is not None and self._ending.resumable
+
+    @property
+    def concludes(self) -> bool:
+        """Return whether the run is that of a study, and has ended with it."""
+        return (
+            self.job_type is JobType.STUDY and self._ending is not None and not self.put_away and not self._ending.code
+        )
 
     @property
     def address(self) -> str:
@@ -86,8 +105,19 @@ class WandbRun:
         return sum(path.stat().st_size for path in files) / _UPLOAD
 
     def log(self, step: int, metrics: Metrics) -> None:
-        if self.attempt("took no more rows", lambda: self._run.log({STEP: step, **metrics})):
+        row = {self.axis: step, **metrics}
+        if self.attempt("took no more rows", lambda: self._run.log(row)):
+            self._kept.append(row)
             self.rows += 1
+
+    def alert(self, alert: Alert) -> None:
+        """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no row."""
+        if alert.kind not in self._owner.config.tracker.alerts or self._lost:
+            return
+        try:
+            self._run.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
+        except Exception as error:  # see `attempt`
+            self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
 
     def finish(self, ending: Ending) -> None:
         if self.start_to_end(ending):
@@ -105,12 +135,18 @@ class WandbRun:
 
     def _end(self, ending: Ending) -> None:
         try:
-            self.attempt("could not be given its summary", lambda: self._describe(ending))
-            self.attempt("could not be given its files", lambda: self._attach(ending))
-            self._close(ending.code)
+            self._conclude(ending)
             self._owner.ended(self)
         finally:
             self.closed.set()
+
+    def _conclude(self, ending: Ending, *, again: bool = False) -> None:
+        """Send the end of the run, and once more where the client's process is gone meanwhile."""
+        self.attempt("could not be given its summary", lambda: self._describe(ending))
+        self.attempt("could not be given its files", lambda: self._attach(ending))
+        self._owner.before_end(self)
+        if not self._close(ending.code, last=again):
+            self._conclude(ending, again=True)
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:
@@ -126,32 +162,37 @@ class WandbRun:
     def _attach(self, ending: Ending) -> None:
         for path in ending.files:
             self._run.save(str(path), base_path=str(path.parent), policy="now")
-        if ending.trials:
-            self._run.log({"trials": _table(ending.trials, self._owner.config)})
-        for name, rows in ending.tables.items():
-            self._run.log({name: _plain_table(rows)})
+        if media := media_of(ending, self._owner.config):
+            self._run.log(media)
         if ending.artifact is not None:
-            self._attach_artifact(ending.artifact)
+            self._attach_model(ending.artifact)
 
-    def _attach_artifact(self, folder: Path) -> None:
-        name = re.sub(r"[^\w.-]", "-", f"{self._owner.config.study.study_name}-model")
-        artifact = wandb.Artifact(name, type="model")
-        # Immutable and uncached, so that the client makes no second copy of the weights.
-        artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-        self._run.log_artifact(artifact, aliases=["best"])
+    def _attach_model(self, folder: Path) -> None:
+        artifact = log_model(self._run, folder, self._owner.config)
         if self.offline:
             return
         try:
             artifact.wait(timeout=max(1, round(self._owner.config.tracker.finish_timeout)))
         except Exception as error:  # a time-out, the server's refusal, or an answer that the client cannot read
             self._owner.tell(
-                f"W&B has not confirmed the artifact {name}: {error_text(error, self.folder)}. The model is in {folder}."
+                f"W&B has not confirmed the artifact {artifact.name}: {error_text(error, self.folder)}. "
+                f"The model is in {folder}."
             )
+            return
+        try:
+            link_model(artifact, self._owner.config)
+        except Exception as error:  # see `attempt`
+            registry = self._owner.config.tracker.registry
+            self._owner.tell(f"W&B cannot link the model to the registry {registry}: {error_text(error, None)}")
 
-    def _close(self, exit_code: int) -> None:
+    def _close(self, exit_code: int, *, last: bool) -> bool:
+        """Return False where the end is to be sent to a new process, unless it was the `last`
+        try."""
         try:
             self._run.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
+            if not self.offline and (refused := refused_alert(self.folder)):
+                self._owner.tell(f"W&B took no alert of {self.name}: {scrub(refused)}")
             self.refused = bool(reason)
             self.arrived = not self._lost and not self.offline and not self.refused
             if reason:
@@ -160,23 +201,44 @@ class WandbRun:
             seconds = self._owner.config.tracker.finish_timeout
             self._owner.doubt(f"W&B did not take all of {self.name} within {seconds:g} s")
         except Exception as error:  # see `attempt`
+            if not last and self._reopen():
+                return False
             self._owner.doubt(f"W&B could not close {self.name}: {error_text(error, self.folder)}")
+        return True
 
     def attempt(self, failure: str, action: Callable[[], object]) -> bool:
         """Call the client, and return whether it succeeded. After the first failure nothing more
-        is sent.
+        is sent, unless a new process of the client goes on with the run.
 
         The client raises its own errors, those of the pipe to its service, and internal errors
         that it does not export: none of them may end a study.
         """
         if self._lost:
             return False
-        try:
-            action()
-        except Exception as error:
-            self._lost = True
-            self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
+        for last in (False, True):
+            try:
+                action()
+                break
+            except Exception as error:
+                if last or not self._reopen():
+                    self._lost = True
+                    self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
+                    break
         return not self._lost
+
+    def _reopen(self) -> bool:
+        """Go on with the run in a new process of the client, where the former one is gone: with
+        the rows that the server lacks. Return whether that succeeded."""
+        try:
+            if (client := self._owner.reopened(self)) is None:
+                return False
+            self._run = self.client = client
+            self.folder = Path(client.settings.sync_dir)
+            for row in self._kept[max(client.starting_step - self._first, 0) :]:
+                client.log(dict(row))
+        except Exception:  # see `attempt`
+            return False
+        return True
 
 
 def error_text(error: Exception, folder: Path | None) -> str:
@@ -186,27 +248,6 @@ def error_text(error: Exception, folder: Path | None) -> str:
     if said == _SAYS_NOTHING or said == type(error).__name__:
         said = (last_status(folder) if folder else "") or type(error).__name__
     return scrub(said)
-
-
-def _table(trials: tuple[TrialRecord, ...], config: Config) -> wandb.Table:
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
-    columns: list[str | int] = ["number", "state", *keys, config.study.metric, "best epoch"]
-    rows: list[Iterable[Any]] = [
-        [trial.number, trial.state, *(trial.params.get(key) for key in keys), *_score(trial, config)]
-        for trial in trials
-    ]
-    return wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
-
-
-def _plain_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
-    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
-    data: list[Iterable[Any]] = [[row.get(str(column)) for column in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
-
-
-def _score(trial: TrialRecord, config: Config) -> tuple[float | None, float | None]:
-    best = best_evaluation(trial.outcome, config.study)
-    return (best.metrics[config.study.metric], best.epoch) if best else (None, None)
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:

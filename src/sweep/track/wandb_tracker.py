@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,30 +20,33 @@ import wandb
 
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub_typed, scrubbed
-from sweep.records.trial import EvalPoint, Step, TrialPlan
-from sweep.track.credentials import Account, Answer, probe
+from sweep.records.lock import Lock
+from sweep.records.store import Store
+from sweep.records.trial import TrialPlan
+from sweep.track.credentials import Account
+from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
-from sweep.track.patience import LONGER, STOPPED, Patience
-from sweep.track.service import Service, abandon
+from sweep.track.patience import STOPPED, Patience
+from sweep.track.searched import sweep_config
+from sweep.track.service import Service, abandon, gone
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
-from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name
-from sweep.track.wandb_run import WandbRun, clean, error_text
+from sweep.track.wandb_lineage import Lineage
+from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
+from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
+from sweep.track.wandb_run import WandbRun, clean
+from sweep.track.wandb_server import WandbServer
+from sweep.track.wandb_sweep import StudySweep
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
 # trial.
 SEND_EVERY = 5
 # Seconds for the server to accept a new run. After that the run is kept offline.
 INIT_TIMEOUT = 10
-# Seconds for the server to answer a question for the user of the key.
-PROBE_TIMEOUT = 5
-# Seconds in which a working server answers that question.
-PROMPT = 1
 
 
 class WandbTracker:
-    """Sends runs to W&B, or keeps them offline while the server cannot be reached.
-
-    `account` None keeps all offline.
+    """Sends runs to W&B, or keeps them offline while the server cannot be reached
+    (`WandbServer`). `account` None keeps all offline.
     """
 
     def __init__(
@@ -53,28 +57,40 @@ class WandbTracker:
         self.say = say
         self.patience = patience or Patience(config.tracker.max_wait)
         self._root = run_dir.resolve()
-        self._account = account
         self._send_every = send_every
-        # Before its first run, and after a failure, the server is probed before it gets the next
-        # run.
-        self._doubted = True
-        self._away = False
-        self._worn_out = False
         self._refused = False
-        self._over = False
         self._notes = scrub_typed(notes) if (notes := os.environ.get("WANDB_NOTES")) else None
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
         self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
         self._service = Service.set_up(self._root / "wandb")
-        self._base_url = (account.base_url if account else "") or self._service.settings.base_url
+        self._restarts = 0  # of the client's process
+        self._restarting = threading.Lock()
+        base_url = (account.base_url if account else "") or self._service.settings.base_url
+        self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
+        self.connection.restart = self._restart_if_gone
+        lock = self._lock()
+        self._lineage = Lineage(lock.data if lock else None, self.tell)
+        ids = DashboardIds.of(self._root, base_url, config.tracker)
+        searched = lock.space if lock and config.tracker.sweep else {}
+        plan = sweep_config(config.study, searched) if searched else None
+        self._sweep = StudySweep(plan, config.tracker, ids, self.connection)
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         return self._start(name_of(trial, job_type), job_type, self._described(trial), {"optuna/number": trial.number})
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
-        """Go on with a run: on the server, with the rows that it lacks, or offline, with all rows
-        under the same id.
+        name, about = name_of(trial, stopped.job_type), {"optuna/number": trial.number}
+        run = self._resumed(name, stopped, self._described(trial), about)
+        if isinstance(run, WandbRun):
+            log_events(run, [event for event in stopped.events if event.metrics][run.client.starting_step :])
+        return run
+
+    def _resumed(
+        self, name: str, stopped: StoppedRun, config: dict[str, Any], summary: dict[str, Any]
+    ) -> WandbRun | NullRun | None:
+        """Go on with a run: on the server, which has its first rows, or offline, under the same
+        id. None where the address is not W&B's.
 
         `wandb sync` replaces the rows that a server has of a run by those of an offline run with
         its id. An earlier offline folder of the run is therefore deleted.
@@ -82,19 +98,17 @@ class WandbTracker:
         run_id = id_at(stopped.address) or offline_id(stopped.address)
         if not run_id:
             return None
-        name, config = name_of(trial, stopped.job_type), self._described(trial)
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
-        run = self._init_online(online, config) or self._init_offline(offline, config)
+        run = self._init(online, offline, config, stopped.job_type)
         if run is None:
             return NullRun()
         self._left_open.discard(run_id)
-        resumed = self._started(run, stopped.job_type, {"optuna/number": trial.number, "state": "running"})
+        resumed = self._started(run, stopped.job_type, {**summary, "state": "running"})
         for folder in (self._root / "wandb").glob(f"offline-run-*-{run_id}"):
             if folder.resolve() != resumed.folder.resolve():
                 shutil.rmtree(folder, ignore_errors=True)
-        log_events(resumed, _lacking(stopped.events, run))
         return resumed
 
     def _described(self, trial: TrialPlan) -> dict[str, Any]:
@@ -111,29 +125,48 @@ class WandbTracker:
         are missing. Return False if the run cannot be opened.
         """
         run_id = id_at(cut.address)
-        if not run_id or not self._may_ask():
+        if not run_id or not self.connection.may_ask():
             return False
         name = run_name(self.config.study, cut.job_type, cut.number, cut.params, cut.seed)
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
-        run = self._init_online(settings, {}, f"{what} cannot be gone on with")
+        run = self.connection.init(settings, {}, f"{what} cannot be gone on with")
         if run is None:
-            if not self._away:
+            if not self.connection.away:
                 self._forget_open(run_id)
             return False
         self._left_open.discard(run_id)
         resumed = self._started(run, cut.job_type, {})
-        log_events(resumed, _lacking(cut.events, run))
+        log_events(resumed, [event for event in cut.events if event.metrics][run.starting_step :])
         resumed.finish(cut.ending)
         return True
 
     def open_study(self, config: Config) -> Run:
-        run = self._start(f"{config.study.study_name}-study", JobType.STUDY, scrubbed(config), {})
-        if self._may_ask():  # those with a record are completed by now
-            for run_id in tuple(self._left_open):
-                self._forget_open(run_id)
+        run = self._start(study_run_name(config.study), JobType.STUDY, self._study_config(config), {})
+        self._describe_study(run)
         return run
+
+    def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
+        """Go on with the study's run. Each event is a row of the run, whether it has metrics or
+        not, so that the number of rows on the server says which are missing."""
+        run = self._resumed(study_run_name(config.study), stopped, self._study_config(config), {})
+        if isinstance(run, WandbRun):
+            for event in stopped.events[run.client.starting_step :]:
+                run.log(event.step, event.metrics)
+            self._describe_study(run)
+        return run
+
+    def _study_config(self, config: Config) -> dict[str, Any]:
+        return {**scrubbed(config), **facts_of(self._lock())}
+
+    def _describe_study(self, run: Run) -> None:
+        lock = self._lock()
+        if isinstance(run, WandbRun) and lock is not None:
+            run.attempt("could not be described", lambda: save_metadata(run.client, lock))
+
+    def _lock(self) -> Lock | None:
+        return Store(self._root).lock()
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
         configs = {one: scrubbed(config) for one, config in compared.items()}
@@ -144,7 +177,7 @@ class WandbTracker:
             if not self.patience.stop.at_once:
                 self._end_all()
         finally:
-            self._over = True
+            self.connection.close()
             self._service.put_back()
             # If a second signal came while a run was started, that run is not in the list.
             left = [run.client for run in self.runs if not run.closed.is_set()]
@@ -163,60 +196,41 @@ class WandbTracker:
         for run in pending:
             patience.wait(run.closed, end - time.monotonic())
 
-    def sign_in(self) -> str | None:
-        """Ask the server once whether it accepts the key. Return its refusal, or None."""
-        if self._account is None:
-            return None
-        began = time.monotonic()
-        found = probe(self._base_url, self._account.api_key, timeout=PROBE_TIMEOUT)
-        self._doubted = found.answer is not Answer.ALIVE
-        if found.answer is Answer.AWAY:
-            self._note_away(f"does not answer ({found.reason})", "until it does")
-        self._spent(time.monotonic() - began, failed=found.answer is Answer.AWAY)
-        if found.answer is not Answer.REJECTED:
-            return None
-        return f"{self._base_url} rejects the key in {self._account.source} ({found.reason})"
-
-    def go_offline(self) -> None:
-        """Keep all further runs offline."""
-        self._account = None
-
     def tell(self, line: str) -> None:
-        """Tell the user a line; nothing after the tracker is closed, when the client reports the
-        runs that were abandoned."""
-        if not self._over:
-            self.say(line)
+        self.connection.tell(line)
 
     def doubt(self, trouble: str) -> None:
-        self._doubted = True
+        self.connection.doubt()
         self.tell(f"{trouble}; the run directory has all of it.")
 
     def refused(self, run: WandbRun, reason: str) -> None:
         """Tell the user about the first refused run; `close` reports all of them."""
         if not self._refused:
             self.tell(
-                f"W&B at {self._base_url} refused part of {run.name} for good ({reason}); its folder holds all of it."
+                f"W&B at {self.connection.base_url} refused part of {run.name} for good ({reason}); "
+                "its folder holds all of it."
             )
             self.tell(f"To send it again, to a server that takes it: {self._sync([run])}")
         self._refused = True
 
+    def before_end(self, run: WandbRun) -> None:
+        self._lineage.settle(run)
+
     def ended(self, run: WandbRun) -> None:
-        if not run.put_away:  # its mark says that it goes on, or is completed by the next process
-            self._forget_open(run.id)
+        if run.put_away:
+            return  # its mark says that it goes on, or is completed by the next process
+        self._forget_open(run.id)
+        if run.concludes:
+            self._sweep.finish()
+            if not run.offline:  # the runs that have a record are completed by now
+                for run_id in tuple(self._left_open):
+                    self._forget_open(run_id)
 
     def wait_for(self, run: WandbRun) -> None:
-        patience = self.patience
         if run.offline:
-            patience.wait(run.closed, self.config.tracker.finish_timeout)
-            return
-        extra, began = run.upload, time.monotonic()
-        closed = patience.wait(run.closed, min(patience.usual + extra, patience.left))
-        if not closed and patience.left and not patience.stop.raised and self._prompt():
-            closed = patience.wait(run.closed, min(LONGER, patience.left))
-        if closed and run.arrived:
-            self._doubted = False
-        if not patience.stop.raised:
-            self._spent(time.monotonic() - began, extra=extra, failed=not (closed and (run.arrived or run.refused)))
+            self.patience.wait(run.closed, self.config.tracker.finish_timeout)
+        else:
+            self.connection.wait_for(run)
 
     def _open_mark(self, run_id: str) -> Path:
         """Return the file that exists while a run on a server has no end."""
@@ -229,56 +243,62 @@ class WandbTracker:
 
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
-        run = self._init_online(online, config) or self._init_offline(offline, config)
+        run = self._init(online, offline, config, job_type)
         return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
-        started = WandbRun(run, self, job_type)
+        started = WandbRun(run, self, job_type, process=self._restarts)
         self.runs.append(started)
         if not started.offline:
             with suppress(OSError):  # without a mark the run is not gone on with after a kill
                 self._open_mark(started.id).parent.mkdir(exist_ok=True)
                 self._open_mark(started.id).touch()
-        started.attempt("could not be set up", lambda: _prepare(run, summary))
+        started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
+        if job_type is not JobType.COMPARE:
+            self._lineage.use_data(started)
         return started
 
-    def _init_online(self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "") -> wandb.Run | None:
-        """Start a run on the server.
+    def _init(
+        self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
+    ) -> wandb.Run | None:
+        """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
+        prepare = self._sweep.join if job_type is JobType.TRIAL else None
+        return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
 
-        None if the server is not asked now, or does not accept the run.
-        """
-        if not self._may_ask():
+    def reopened(self, run: WandbRun) -> wandb.Run | None:
+        self._restart_if_gone()
+        if run.process == self._restarts:
             return None
-        began, run = time.monotonic(), None
-        if self._answers():
-            try:
-                run = wandb.init(settings=settings, config=config)
-            except Exception as error:  # see `WandbRun.attempt`
-                self._doubted = True
-                reason = error_text(error, self._folder_of(settings))
-                if trouble:
-                    self.tell(f"W&B: {trouble}: {reason}")
-                else:
-                    self._note_away(f"does not take runs ({reason})")
-        self._spent(time.monotonic() - began, failed=run is None)
-        if run is not None and self._away:
-            self._away = False
-            self.say(f"W&B at {self._base_url} answers again: runs go there from here on.")
-        return run
+        run.process = self._restarts
+        config, offline = run.client.config.as_dict(), run.offline
+        settings = self._settings(run.name, run.job_type, online=not offline)
+        settings.run_id, settings.resume = run.id, None if offline else "allow"
+        if not offline:
+            return self.connection.init(
+                settings, config, f"{run.name} cannot go on after the end of the client's process"
+            )
+        made = self.connection.init_offline(settings, config)
+        if made is not None:
+            _define_axis(made, run.axis)
+            shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
+        return made
 
-    def _init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run | None:
-        name = settings.run_name
-        try:
-            return wandb.init(settings=settings, config=config)
-        except Exception as error:  # see `WandbRun.attempt`
-            self.say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
-            return None
+    def _restart_if_gone(self) -> bool:
+        """Start a new process of the client where the former one was killed or crashed: without
+        one no run can be started. Open runs go on in it at their next row. Return whether it was
+        started."""
+        with self._restarting:
+            if found := gone():
+                self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
+                self._service = self._service.renewed(self._root / "wandb")
+                self._restarts += 1
+        return found
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
         tracker, name = self.config.tracker, scrub_typed(name)
         settings = wandb.Settings(
-            mode="online" if online else "offline", base_url=self._base_url, root_dir=str(self._root),
+            mode="online" if online else "offline", base_url=self.connection.base_url, root_dir=str(self._root),
             project=tracker.project, run_group=scrub_typed(self.config.study.study_name), run_name=name,
             run_job_type=job_type.value,
             run_tags=tuple(map(scrub_typed, tracker.tags)), run_notes=self._notes, run_id=new_id(name),
@@ -291,71 +311,19 @@ class WandbTracker:
             x_disable_meta=True, x_disable_stats=True, x_save_requirements=False, x_disable_machine_info=True,
             disable_git=True, disable_code=True, save_code=False, disable_job_creation=True, label_disable=True,
         )  # fmt: skip
+        if job_type is JobType.STUDY:
+            describe(settings, self._lock())
+            if tracker.system_metrics:
+                measure_machine(settings, every=3 * self._send_every)
         if tracker.entity is not None:
             settings.entity = tracker.entity
-        if online and self._account is not None and self._account.api_key is not None:
-            settings.api_key = self._account.api_key
+        if online and self.connection.account is not None and self.connection.account.api_key is not None:
+            settings.api_key = self.connection.account.api_key
         return settings
 
-    def _folder_of(self, settings: wandb.Settings) -> Path | None:
-        """Return the folder of a run that did not start, which the client makes before it asks the
-        server."""
-        return next((self._root / "wandb").glob(f"run-*-{settings.run_id}*"), None)
-
-    def _may_ask(self) -> bool:
-        if self._account is None or (self.patience.stop.raised and not self.patience.unlimited):
-            return False
-        if not self.patience.left and not self._worn_out:
-            self._worn_out = True
-            self.tell(f"W&B at {self._base_url} has cost {self.patience.lost:.0f} s; tracker.max_wait is "
-                      f"{self.config.tracker.max_wait:g}: from here on runs are kept offline.")  # fmt: skip
-            self.tell(self._how_to_upload())
-        return not self._worn_out and not self.patience.paused
-
-    def _answers(self) -> bool:
-        if not self._doubted:
-            return True
-        assert self._account is not None
-        found = probe(self._base_url, self._account.api_key, timeout=min(PROBE_TIMEOUT, self.patience.left))
-        if found.answer is Answer.AWAY:
-            self._note_away(f"does not answer ({found.reason})", "until it does")
-        if found.answer is Answer.REJECTED:
-            self._note_away(f"rejects the key in {self._account.source} ({found.reason})")
-        return found.answer is Answer.ALIVE
-
-    def _spent(self, seconds: float, *, extra: float = 0.0, failed: bool) -> None:
-        """Count a wait for the server, unless it was long although the server answers at once."""
-        if not failed and seconds > self.patience.usual + extra and self._prompt():
-            return
-        if self.patience.count(seconds, extra=extra, failed=failed):
-            self._doubted = True
-            if seconds >= 1:
-                self._note_away(f"is slow: the start or the end of a run took more than {seconds:.0f} s")
-
-    def _prompt(self) -> bool:
-        """Return whether the server answers at once, so that a long wait may be due to a busy
-        machine."""
-        assert self._account is not None
-        return probe(self._base_url, self._account.api_key, timeout=PROMPT).answer is Answer.ALIVE
-
-    def _note_away(self, reason: str, until: str = "for now, and it is asked again later") -> None:
-        if not self._away:
-            self.tell(f"W&B at {self._base_url} {reason}: runs are kept offline {until}.")
-            self.tell(self._how_to_upload())
-        self._away = True
-
-    def _how_to_upload(self) -> str:
-        return f"To upload them later: wandb sync {shlex.quote(str(self._files))}/offline-run-*"
-
     def _sync(self, runs: Sequence[WandbRun]) -> str:
-        folders = " ".join(shlex.quote(str(self._files / run.folder.name)) for run in runs)
+        folders = " ".join(shlex.quote(str(self.connection.files / run.folder.name)) for run in runs)
         return f"wandb sync --include-online {folders}"
-
-    @property
-    def _files(self) -> Path:
-        """Return the folder of the client's files, as the user would type it."""
-        folder = self._root / "wandb"
-        return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
     def _lines(self) -> Iterator[str]:
         arrived = [run for run in self.runs if run.arrived]
@@ -364,23 +332,22 @@ class WandbTracker:
         if arrived:
             yield f"W&B: {tally(arrived)} at {arrived[-1].address.rsplit('/runs/', 1)[0]}"
         if offline:
-            yield f"W&B: {tally(offline)} kept offline in {self._files}"
-            yield f"  look:   wandb leet {shlex.quote(str(self._files))}"
-            yield f"  upload: wandb sync {shlex.quote(str(self._files))}/offline-run-*"
+            yield f"W&B: {tally(offline)} kept offline in {self.connection.files}"
+            yield f"  look:   wandb leet {shlex.quote(str(self.connection.files))}"
+            yield f"  upload: wandb sync {shlex.quote(str(self.connection.files))}/offline-run-*"
         if partly:
             yield f"W&B did not take all of {', '.join(run.name for run in partly)}"
             yield f"  upload the rest: {self._sync(partly)}"
 
 
-def _lacking(events: Sequence[Step | EvalPoint], run: wandb.Run) -> list[Step | EvalPoint]:
-    """Return the events whose rows the server lacks: it has the first ones."""
-    return [event for event in events if event.metrics][run.starting_step :]
-
-
-def _prepare(run: wandb.Run, summary: Mapping[str, Any]) -> None:
-    run.define_metric(STEP)
-    run.define_metric("*", step_metric=STEP)
+def _prepare(run: wandb.Run, axis: str, summary: Mapping[str, Any]) -> None:
+    _define_axis(run, axis)
     run.summary.update(dict(summary))
+
+
+def _define_axis(run: wandb.Run, axis: str) -> None:
+    run.define_metric(axis)
+    run.define_metric("*" if axis == STEP else "study/*", step_metric=axis)
 
 
 def tally(runs: list[WandbRun]) -> str:

@@ -110,6 +110,9 @@ def _by_name(call: Call) -> Artifact | None:
 
 
 def _membership(call: Call) -> JSON:
+    """Return a version as a member of its own collection, or of a collection of a registry."""
+    if link := call.backend.links.by_name(*call.home, call.variables["name"]):
+        return call.project(artifactCollectionMembership=nodes.link_node(call.backend, link))
     found = _by_name(call)
     return call.project(artifactCollectionMembership=found and nodes.membership_node(call.backend, found))
 

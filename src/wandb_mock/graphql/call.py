@@ -51,7 +51,7 @@ class Call:
     def project(self, **inside: Any) -> JSON:
         """Return an answer about the project that the request names; null where there is no such
         project."""
-        known = self.home in self.backend.projects()
+        known = self.home in self.backend.projects() or self.home in self.backend.links.projects()
         return {"project": inside | {"internalId": "1", "readOnly": False} if known else None}
 
 

@@ -1,4 +1,4 @@
-"""The objects in GraphQL answers: users, projects, runs, files, artifacts and sweeps.
+"""The objects in GraphQL answers: users, projects, runs, files, artifacts, sweeps and views.
 
 An object has every field that some version of the client reads, whichever the query selected.
 Clients skip the rest.
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wandb_mock.addresses import run_file_url
-from wandb_mock.backend import ENTITY, Backend
+from wandb_mock.backend import ENTITY, ORGANIZATION, Backend
 from wandb_mock.graphql.history import history_keys
-from wandb_mock.records import Artifact, Run, Sweep, global_id
+from wandb_mock.records import Artifact, Link, Run, Sweep, View, global_id
 from wandb_mock.stream_message import EVENTS, HISTORY
 
 JSON = dict[str, Any]
@@ -190,8 +190,64 @@ def membership_node(backend: Backend, artifact: Artifact) -> JSON:
     }
 
 
-def sweep_node(sweep: Sweep, run_count: int) -> JSON:
-    """Return a sweep of `run_count` runs."""
+def link_node(backend: Backend, link: Link) -> JSON:
+    """Return a version as a member of a collection of a registry."""
+    collection = {
+        "__typename": "ArtifactPortfolio",
+        "id": global_id("ArtifactPortfolio", *link.home),
+        "name": link.collection,
+        "project": project_node(link.entity, link.project),
+    }
+    return {
+        "__typename": "ArtifactCollectionMembership",
+        "id": global_id("ArtifactCollectionMembership", *link.home, link.version),
+        "versionIndex": link.version,
+        "createdAt": link.created_at,
+        "aliases": [
+            {
+                "__typename": "ArtifactAlias",
+                "id": global_id("ArtifactAlias", *link.home, link.version, alias),
+                "alias": alias,
+                "artifactCollection": collection,
+            }
+            for alias in link.aliases
+        ],
+        "artifactCollection": collection,
+        "artifact": artifact_node(backend, backend.artifacts[link.artifact_id]),
+    }
+
+
+def organization_node() -> JSON:
+    """Return the one organization, which every entity belongs to. Its entity owns the
+    registries."""
+    org_entity = {"__typename": "Entity", "id": global_id("Entity", ORGANIZATION), "name": ORGANIZATION}
+    return {
+        "id": global_id("Organization", ORGANIZATION),
+        "name": ORGANIZATION,
+        "orgEntity": org_entity | {"entityType": "organization"},
+        "coreWeaveOrganizationId": None,
+    }
+
+
+def view_node(view: View) -> JSON:
+    """Return a saved workspace view or a report."""
+    return {
+        "__typename": "View",
+        "id": view.id,
+        "name": view.name,
+        "type": view.type,
+        "displayName": view.display_name,
+        "description": view.description,
+        "spec": view.spec,
+        "createdAt": view.created_at,
+        "updatedAt": view.updated_at,
+        "user": user_node(view.entity) | {"photoUrl": None},
+        "project": project_node(view.entity, view.project),
+    }
+
+
+def sweep_node(sweep: Sweep, runs: Sequence[Run]) -> JSON:
+    """Return a sweep with its runs."""
     return {
         "__typename": "Sweep",
         "id": sweep.id,
@@ -204,7 +260,8 @@ def sweep_node(sweep: Sweep, run_count: int) -> JSON:
         "config": sweep.config,
         "createdAt": sweep.created_at,
         "updatedAt": None,
-        "runCount": run_count,
+        "runCount": len(runs),
         "runCountExpected": None,
+        "runs": connection([run_node(run) for run in runs]),
         "project": project_node(sweep.entity, sweep.project),
     }

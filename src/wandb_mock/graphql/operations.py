@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 
 from wandb_mock.backend import Backend
-from wandb_mock.graphql import artifacts, nodes, reading, sweeps, writing
+from wandb_mock.graphql import artifacts, nodes, reading, registry, sweeps, views, writing
 from wandb_mock.graphql.call import JSON, Call, Operation
 
 _NAMED = re.compile(r"\b(?:query|mutation|subscription)\s+(\w+)")
 
 # What a malformed request raises in an operation.
 _MALFORMED = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+
+
+# A link is answered with the linked version, so that the client does not ask for it with an account
+# that it takes from the environment.
+_FEATURES = ("ARTIFACT_MEMBERSHIP_IN_LINK_ARTIFACT_RESPONSE",)
 
 
 def operation_name(request: JSON) -> str:
@@ -46,8 +51,9 @@ def _viewer(_: Call) -> JSON:
 
 
 def _server_features(_: Call) -> JSON:
-    """Return no features, so that the client does nothing that needs one."""
-    return {"serverInfo": {"features": []}}
+    """Return the features that the client may rely on. It does nothing that needs another one."""
+    features = [{"name": name, "isEnabled": True} for name in _FEATURES]
+    return {"serverInfo": {"features": features}}
 
 
 def _organization(_: Call) -> JSON:
@@ -65,4 +71,6 @@ _OPERATIONS: dict[str, Operation] = {
     **reading.OPERATIONS,
     **sweeps.OPERATIONS,
     **artifacts.OPERATIONS,
+    **registry.OPERATIONS,
+    **views.OPERATIONS,
 }

@@ -6,7 +6,8 @@ import secrets
 
 from wandb_mock.backend import ENTITY, PROJECT
 from wandb_mock.graphql import nodes
-from wandb_mock.graphql.call import JSON, Call, Operation
+from wandb_mock.graphql.call import JSON, Call, Operation, parsed
+from wandb_mock.graphql.filters import selected
 from wandb_mock.records import Sweep
 
 
@@ -19,21 +20,32 @@ def _upsert_sweep(call: Call) -> JSON:
     sweep.display_name = given.get("displayName") or sweep.display_name
     sweep.state = given.get("state") or sweep.state
     call.backend.keep_sweep(sweep)
+    if prior := parsed(given.get("priorRunsFilters")):
+        for run in selected(call.backend.runs_of(sweep.entity, sweep.project), prior):
+            call.backend.update_run(run, {"sweep": sweep.name})
     return {"upsertSweep": {"sweep": _sweep_node(call, sweep), "configValidationWarnings": []}}
 
 
 def _sweep(call: Call) -> JSON:
-    sweep = call.backend.sweeps.get(call.variables["name"])
+    sweep = call.backend.sweeps.get(call.variables.get("name") or call.variables.get("sweep") or "")
     here = sweep is not None and (sweep.entity, sweep.project) == call.home
     return call.project(sweep=_sweep_node(call, sweep) if sweep and here else None)
 
 
+def _sweeps(call: Call) -> JSON:
+    found = [_sweep_node(call, sweep) for sweep in call.backend.sweeps_of(*call.home)]
+    page = nodes.connection(found, call.variables.get("perPage"), call.variables.get("cursor"))
+    return call.project(totalSweeps=len(found), sweeps=page)
+
+
 def _sweep_node(call: Call, sweep: Sweep) -> JSON:
-    runs = [run for run in call.backend.runs_of(sweep.entity, sweep.project) if run.sweep == sweep.name]
-    return nodes.sweep_node(sweep, len(runs))
+    return nodes.sweep_node(sweep, call.backend.runs_of_sweep(sweep))
 
 
 OPERATIONS: dict[str, Operation] = {
     "UpsertSweep": _upsert_sweep,
     "GetSweep": _sweep,
+    "GetSweepState": _sweep,
+    "SweepWithRuns": _sweep,
+    "GetSweeps": _sweeps,
 }

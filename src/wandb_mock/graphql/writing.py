@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wandb_mock.addresses import run_file_url
+from wandb_mock.backend import ENTITY
 from wandb_mock.graphql import nodes
 from wandb_mock.graphql.call import JSON, Call, Operation, parsed
-from wandb_mock.records import Run
+from wandb_mock.records import Alert, Run
 
 
 def _upsert_bucket(call: Call) -> JSON:
@@ -15,9 +16,8 @@ def _upsert_bucket(call: Call) -> JSON:
         run, inserted = call.backend.ensure_run(given.get("entity"), given.get("project"), given["name"])
     else:
         run, inserted = _by_storage_id(call), False
-    # A start names the host and no id: a later update has an id, and from some clients the host
-    # again.
-    if given.get("host") and not given.get("id"):
+    # A start names the program or the host, and no id: a later update has an id, or names neither.
+    if (given.get("program") or given.get("host")) and not given.get("id"):
         call.backend.start_anew(run)
     changes = {
         "display_name": given.get("displayName", given.get("display_name")),
@@ -51,6 +51,22 @@ def _create_run_files(call: Call) -> JSON:
     return {"createRunFiles": {"runID": run.storage_id, "uploadHeaders": [], "files": files}}
 
 
+def _alert(call: Call) -> JSON:
+    given = call.variables
+    run = call.backend.run(given.get("entityName"), given.get("projectName"), given["runName"])
+    if run is None:
+        raise LookupError("no such run")
+    call.backend.keep_alert(Alert(run.key, given["title"], given.get("text") or "", given.get("severity") or "INFO"))
+    return {"notifyScriptableRunAlert": {"success": True}}
+
+
+def _create_project(call: Call) -> JSON:
+    """Answer without making anything: a project is there as soon as something is in it."""
+    given = call.variables["input"]
+    project = nodes.project_node(given.get("entityName") or ENTITY, given["name"])
+    return {"result": {"project": project, "model": project, "inserted": True}}
+
+
 def _run_stop_status(call: Call) -> JSON:
     return call.project(run=call.run and {"shouldStop": False})
 
@@ -60,4 +76,6 @@ OPERATIONS: dict[str, Operation] = {
     "RunResumeStatus": _run_resume_status,
     "CreateRunFiles": _create_run_files,
     "RunStopStatus": _run_stop_status,
+    "NotifyScriptableRunAlert": _alert,
+    "CreateProject": _create_project,
 }

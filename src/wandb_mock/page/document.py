@@ -10,7 +10,7 @@ from html import escape
 from importlib.resources import files
 
 from wandb_mock.backend import Backend
-from wandb_mock.page import run, runs, stored
+from wandb_mock.page import review, run, runs, stored
 from wandb_mock.page.markup import cell, table
 
 _STYLE = (files("wandb_mock.page") / "page.css").read_text(encoding="utf-8")
@@ -28,8 +28,9 @@ def render(backend: Backend, parts: Sequence[str]) -> str | None:
     """Return the page at an address, given as its unquoted parts; None where there is no such
     page.
 
-    The addresses are those that the client prints: `/`, `/ENTITY/PROJECT` and
-    `/ENTITY/PROJECT/runs/ID`.
+    The addresses are those that the client prints: `/`, `/ENTITY/PROJECT`,
+    `/ENTITY/PROJECT/runs/ID`, `/ENTITY/PROJECT/sweeps/ID` and
+    `/ENTITY/PROJECT/reports/TITLE--ID`.
     """
     with backend.lock:
         match list(parts):
@@ -39,6 +40,15 @@ def render(backend: Backend, parts: Sequence[str]) -> str | None:
                 return _index(backend, [(entity, project)], f"{entity}/{project}")
             case [entity, project, "runs", run_id] if found := backend.run(entity, project, run_id):
                 return _document(found.display_name, run.sections(backend, found))
+            case [entity, project, "sweeps", name] if sweep := backend.sweeps.get(name):
+                if (sweep.entity, sweep.project) == (entity, project):
+                    return _document(sweep.display_name or name, review.sweep(backend, sweep))
+            case [entity, project, "reports", name]:
+                # The client leaves out the padding of an id.
+                found_views = backend.views.of(entity, project)
+                wanted = name.rpartition("--")[2].rstrip("=")
+                if view := next((one for one in found_views if one.id.rstrip("=") == wanted), None):
+                    return _document(view.display_name or view.name, review.view(view))
     return None
 
 
@@ -55,12 +65,13 @@ def _index(backend: Backend, projects: Sequence[tuple[str, str]], title: str) ->
 
 
 def _project(backend: Backend, entity: str, project: str, title: str) -> str:
-    """Return the runs and artifacts of a project, under its name where the page has another
-    title."""
+    """Return the runs, the artifacts and what reviews them of a project, under its name where the
+    page has another title."""
     name = f"{entity}/{project}"
     kept = [one for one in backend.artifacts.values() if (one.entity, one.project) == (entity, project)]
     tables = runs.tables(backend.runs_of(entity, project))
-    return (f"<h2>{escape(name)}</h2>" if name != title else "") + tables + stored.artifacts(backend, kept)
+    heading = f"<h2>{escape(name)}</h2>" if name != title else ""
+    return heading + tables + review.lists(backend, entity, project) + stored.artifacts(backend, kept)
 
 
 def _unknown(backend: Backend) -> str:

@@ -18,7 +18,7 @@ from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData, name_of
 from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
-from sweep.engine.clock import SharedClock
+from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.packed.batch import Row
@@ -60,7 +60,8 @@ class SlotFactory:
         return slot
 
     def _open(self, plan: TrialPlan, resources: ExitStack) -> Slot:
-        settings, base_models, clock = plan.settings, self.base_models, SharedClock()
+        settings, base_models = plan.settings, self.base_models
+        clock = SharedClock(place=place_of(plan, base_models.device))
         with clock.set_aside():
             tokenizer, labels = base_models.tokenizer(settings.model), self.data.splits.labels
             train = self._table(self.data.train(tokenizer, settings.max_length, None))

@@ -1,0 +1,89 @@
+"""The results of a study on its own run: summary, tables, charts and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sweep.analysis.confusion import Matrix, confusion
+from sweep.analysis.facts import Facts
+from sweep.analysis.failures import failures
+from sweep.analysis.hyperparameters import Effect, hyperparameters
+from sweep.analysis.predictions import Prediction
+from sweep.analysis.summary import study_summary
+from sweep.config.schema import Scalar
+from sweep.config.secrets import scrub
+from sweep.errors import shortened
+from sweep.track.tracker import Chart, Ending
+
+Row = Mapping[str, Scalar]
+
+# As in the report: so many rows, and so many characters of a text.
+_MISTAKES, _CUT = 50, 240
+# The most labels of a matrix, and of a multi-label task, that are drawn.
+_LABELS = 60
+_MATRICES = 12
+
+
+def study_ending(facts: Facts, report: Path) -> Ending:
+    """Return the end of a study's run. It holds no text of the data that the report does not
+    hold."""
+    return Ending(
+        "completed",
+        summary=study_summary(facts),
+        files=(report, report.with_suffix(".html")),
+        trials=facts.trials,
+        tables={name: rows for name, rows in _tables(facts) if rows},
+        charts=tuple(_charts(facts)),
+        page=report.with_suffix(".html"),
+    )
+
+
+def _tables(facts: Facts) -> Iterator[tuple[str, Sequence[Row]]]:
+    if found := hyperparameters(facts):
+        yield "importance", [_effect(one) for one in found.effects]
+    if wrong := failures(facts):
+        several = facts.multi_label
+        yield "mistakes", [_mistake(row, wrong.columns, several=several) for row in wrong.surest[:_MISTAKES]]
+
+
+def _effect(one: Effect) -> Row:
+    return {
+        "key": one.key, "importance": one.importance, "trials": one.trials, "correlation": one.correlation, "p": one.p,
+        "better": one.better,
+    }  # fmt: skip
+
+
+def _mistake(row: Prediction, columns: Sequence[str], *, several: bool) -> Row:
+    texts = dict(zip(columns, (row.text, row.pair or ""), strict=False))
+    names = ("labels", "predicted labels") if several else ("label", "predicted")
+    labels = (", ".join(row.label), ", ".join(row.predicted))
+    return {
+        "row": row.index,
+        **{name: scrub(shortened(text, _CUT)) for name, text in texts.items()},
+        **dict(zip(names, labels, strict=True)),
+        "confidence": row.confidence,
+    }
+
+
+def _charts(facts: Facts) -> Iterator[Chart]:
+    found = hyperparameters(facts)
+    if found and found.importance_known:
+        known = [(one.key, one.importance) for one in found.effects if one.importance is not None]
+        bars: list[Row] = [{"key": key, "importance": share} for key, share in sorted(known, key=lambda one: -one[1])]
+        if bars:
+            yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)
+    counts = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
+    for matrix in counts.matrices[:_MATRICES] if counts else ():
+        if len(matrix.labels) <= _LABELS:
+            yield _matrix(matrix)
+
+
+def _matrix(matrix: Matrix) -> Chart:
+    rows: list[Row] = [
+        {"true": true, "predicted": predicted, "rows": rows}
+        for true, counts in zip(matrix.labels, matrix.counts, strict=True)
+        for predicted, rows in zip(matrix.labels, counts, strict=True)
+    ]
+    name = f"confusion_matrix/{matrix.name}" if matrix.name else "confusion_matrix"
+    return Chart(name, f"Test split{f': {matrix.name}' if matrix.name else ''}", "confusion", rows)

@@ -1,0 +1,52 @@
+"""The content of a review, as one process passes it to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedKey:
+    """A searched key, where the config of a run has it, and whether its range is logarithmic."""
+
+    key: str
+    path: str
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """All that a view and a report of a study show, and where they go.
+
+    `entity` empty is the default one of the account. `score` is a trial's score in the summary of
+    its run. `conclusions` is Markdown. `sweep` is the config of the study's sweep, empty where it
+    has none. `ids` are those of an earlier review (`DashboardIds`). `model`, `linked_to` and
+    `aliases` are of the winner's model and of the registry that it is linked to; empty without one.
+    """
+
+    study: str
+    project: str
+    metric: str
+    score: str
+    maximize: bool
+    searched: tuple[SearchedKey, ...]
+    conclusions: str
+    entity: str = ""
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    linked_to: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The addresses of what was written, by name; `ids` for the next review; `notes` name each part
+    that the server refused. `fault` says why nothing could be written."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    fault: str = ""

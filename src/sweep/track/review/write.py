@@ -1,0 +1,119 @@
+"""Writes the view, the report and what a synced study lacks, with the account of the
+environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import wandb
+
+from sweep.config.secrets import scrub
+from sweep.errors import first_line
+from sweep.track.review.content import Review, Written
+from sweep.track.review.report import report
+from sweep.track.review.workspace import ids_of, workspace
+from sweep.track.tracker import JobType
+from sweep.track.wandb_sweep import KIND, make_sweep
+
+T = TypeVar("T")
+
+
+def write(review: Review) -> Written:
+    """Write everything that the server takes, and return what there is now."""
+    place = {"project": review.project, "entity": review.entity}
+    try:
+        api = wandb.Api(overrides={name: one for name, one in place.items() if one})
+        entity = review.entity or api.default_entity
+        home = f"{entity}/{review.project}"
+        runs = list(api.runs(home, filters={"group": review.study}))
+    except Exception as error:  # of the client: no key, a key that is rejected, no such project
+        return Written(fault=_reason(error))
+    if not runs:
+        return Written(fault=f"{home} has no run of the study {review.study}")
+    writing = _Writing(api, review, entity)
+    writing.sweep({run.id: run.sweep_name or "" for run in runs if run.job_type == JobType.TRIAL})
+    writing.link()
+    writing.view()
+    writing.report()
+    return writing.written()
+
+
+class _Writing:
+    """What was written so far. A part that the server refuses is noted, and the others go on."""
+
+    def __init__(self, api: wandb.Api, review: Review, entity: str) -> None:
+        self._api = api
+        self._review = review
+        self._entity = entity
+        self._addresses: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
+        self._notes: list[str] = []
+
+    def written(self) -> Written:
+        refused = not self._addresses.keys() & {"workspace", "report"}
+        fault = f"the server takes neither a view nor a report ({self._notes[-1]})" if refused else ""
+        return Written(self._addresses, self._ids, tuple(self._notes), fault)
+
+    def sweep(self, trials: Mapping[str, str]) -> None:
+        """Make the sweep of a study that has none, as after `wandb sync`, with all its trials.
+        `trials` has the sweep of each run by the run's id, empty for none."""
+        if not self._review.sweep or not trials:
+            return
+        known = next(filter(None, trials.values()), "")
+
+        def made() -> str:
+            sweep_id = known or make_sweep(self._api, dict(self._review.sweep), earlier=list(trials))
+            self._ids[KIND] = sweep_id
+            return str(self._api.sweep(f"{self._entity}/{self._review.project}/{sweep_id}").url)
+
+        self._attempt("sweep", made)
+
+    def link(self) -> None:
+        """Link the winner's model to its registry, where no run has done so."""
+        review = self._review
+        if not review.linked_to or not review.model:
+            return
+
+        def linked() -> str:
+            model = self._api.artifact(f"{self._entity}/{review.project}/{review.model}:best")
+            return str(model.link(review.linked_to, aliases=list(review.aliases)).url)
+
+        self._attempt("registry", linked)
+
+    def view(self) -> None:
+        def saved() -> str:
+            view = self._again(lambda review: workspace(review, self._entity).save())
+            self._ids |= ids_of(view)
+            return str(view.url)
+
+        self._attempt("workspace", saved)
+
+    def report(self) -> None:
+        def saved() -> str:
+            made = self._again(lambda review: report(review, self._entity).save())
+            self._ids["report"] = made.id
+            return str(made.url)
+
+        self._attempt("report", saved)
+
+    def _again(self, save: Callable[[Review], T]) -> T:
+        """Save over the earlier one; where the server has it no more, save a new one."""
+        try:
+            return save(self._review)
+        except Exception:
+            if not self._review.ids.keys() & {"view_id", "report"}:
+                raise
+            return save(replace(self._review, ids={}))
+
+    def _attempt(self, what: str, action: Callable[[], str]) -> None:
+        """Note the address of one part, or why there is none."""
+        try:
+            self._addresses[what] = action()
+        except Exception as error:  # of the client, of wandb_workspaces, or an answer that they cannot read
+            self._notes.append(f"no {what}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return scrub(first_line(error))

@@ -1,0 +1,141 @@
+"""The W&B sweep of a study: its trials on a Sweeps page, while Optuna chooses the values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Any
+
+import wandb
+
+from sweep.config.schema import TrackerConfig
+from sweep.track.dashboard_ids import DashboardIds
+from sweep.track.wandb_run import error_text
+from sweep.track.wandb_server import WandbServer
+
+KIND = "sweep"
+# Seconds for an answer of the server.
+_ANSWER = 5
+# The client writes the place of a sweep here, for agents that the process may start.
+_PLACE = ("WANDB_ENTITY", "WANDB_PROJECT")
+
+
+class StudySweep:
+    """Makes the sweep, or takes up the one that an earlier process made. `config` is that of the
+    sweep (`sweep_config`); None makes no sweep.
+
+    A server that refuses it, or takes too long, costs one line: the runs are then in no sweep.
+    """
+
+    def __init__(
+        self, config: dict[str, Any] | None, tracker: TrackerConfig, ids: DashboardIds, server: WandbServer
+    ) -> None:
+        self._config = config
+        self._tracker = tracker
+        self._ids = ids
+        self._server = server
+        self._id: str | None = None if config else ""
+
+    def join(self, settings: wandb.Settings) -> None:
+        """Put a run that is about to start on the server into the sweep."""
+        if self._id is None:
+            self._id = self._opened()
+        if self._id:
+            settings.sweep_id = self._id
+
+    def finish(self) -> None:
+        """Mark the sweep as finished. A server that cannot costs nothing: the runs show as much."""
+        if self._id:
+            with suppress(Exception):
+                set_state(self._api(), self._id, "FINISHED")
+
+    def _opened(self) -> str:
+        """Return the id of the sweep; empty where there is none in time."""
+        done, found = Event(), list[str]()
+
+        def work() -> None:
+            try:
+                found.append(self._taken_up() or self._made())
+            except Exception as error:  # see `WandbRun.attempt`
+                self._tell(error_text(error, None))
+                found.append("")
+            finally:
+                done.set()
+
+        Thread(target=work, daemon=True, name="the study's sweep").start()
+        if not self._server.patience.wait(done, self._server.patience.usual):
+            self._tell("it does not answer in time")
+        return found[0] if found else ""
+
+    def _taken_up(self) -> str:
+        """Return the id of the sweep that an earlier process made, running again; empty where the
+        server has it no more."""
+        known = self._ids.read().get(KIND, "")
+        if not known:
+            return ""
+        api = self._api()
+        try:
+            state = api.sweep(_path(api, known)).state
+        except (ValueError, wandb.errors.CommError):
+            return ""
+        if state.upper() == "FINISHED":
+            set_state(api, known, "RUNNING")
+        return known
+
+    def _made(self) -> str:
+        assert self._config is not None
+        made = make_sweep(self._api(), self._config)
+        self._ids.note({KIND: made})
+        return made
+
+    def _api(self) -> wandb.Api:
+        return public_api(self._server.base_url, self._server.account and self._server.account.api_key, self._tracker)
+
+    def _tell(self, reason: str) -> None:
+        self._server.tell(f"W&B at {self._server.base_url} takes no sweep ({reason}): the study has no Sweeps page.")
+
+
+def public_api(base_url: str, api_key: str | None, tracker: TrackerConfig) -> wandb.Api:
+    """Return the client for questions about the project of `tracker`."""
+    place = {"base_url": base_url, "project": tracker.project, "entity": tracker.entity}
+    return wandb.Api(overrides={name: one for name, one in place.items() if one}, timeout=_ANSWER, api_key=api_key)
+
+
+def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | None = None) -> str:
+    """Make a sweep in the project of `api`, and return its id. The runs with the ids `earlier` join
+    it.
+
+    `wandb.sweep` would print to the terminal, and takes the account from the environment alone.
+    """
+    from wandb.apis.public.sweeps import _upsert_sweep
+
+    with _place_kept():
+        made, _ = _upsert_sweep(api, config, prior_runs=earlier, display_name=config["name"])
+    return str(made["name"])
+
+
+def set_state(api: wandb.Api, sweep_id: str, state: str) -> None:
+    """Set the state of a sweep in the project of `api`: RUNNING or FINISHED."""
+    from wandb.apis.public.sweeps import _set_sweep_state
+
+    entity = api.settings["entity"] or api.default_entity
+    _set_sweep_state(api, sweep_id, state, entity=entity)  # type: ignore[arg-type]
+
+
+def _path(api: wandb.Api, sweep_id: str) -> str:
+    return f"{api.settings['entity'] or api.default_entity}/{api.settings['project']}/{sweep_id}"
+
+
+@contextmanager
+def _place_kept() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in _PLACE}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
