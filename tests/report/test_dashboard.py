@@ -53,7 +53,8 @@ def test_the_importance_is_drawn_once_enough_trials_have_completed(make: Callabl
 
 def test_a_multi_label_study_has_a_matrix_of_each_label(make: Callable[..., Store]) -> None:
     settings, ending = emotions()
-    found = study_ending(read(make(six_trials(), settings=settings, ending=ending, labels=LABELS[:3])), make().root)
+    facts = replace(read(make(six_trials(), settings=settings)), final=ending)
+    found = study_ending(facts, make().root)
     assert [chart.name for chart in found.charts] == [f"confusion_matrix/{name}" for name in ending.label_names]
     assert [row["rows"] for row in found.charts[0].rows] == [50, 10, 5, 35]
 

@@ -60,7 +60,7 @@ def _mistake(row: Prediction, columns: Sequence[str], *, several: bool) -> Row:
     labels = (", ".join(row.label), ", ".join(row.predicted))
     return {
         "row": row.index,
-        **{name: scrub(shortened(text, _CUT)) for name, text in texts.items()},
+        **{name: shortened(scrub(text), _CUT) for name, text in texts.items()},
         **dict(zip(names, labels, strict=True)),
         "confidence": row.confidence,
     }

@@ -232,11 +232,12 @@ def go_on(tracker: Tracker, trial: TrialPlan, stopped: StoppedRun) -> Run:
 
 def go_on_with_study(tracker: Tracker, config: Config, stopped: StoppedRun) -> Run:
     """Return the study's own run, opened again; where that cannot be done, or where there was
-    none, a new run with the rows so far."""
+    none, a new run with the rows so far. A row without metrics is logged too, since it counts."""
     run = tracker.resume_study(config, stopped) if stopped.address else None
     if run is None:
         run = tracker.open_study(config)
-        log_events(run, stopped.events)
+        for event in stopped.events:
+            run.log(event.step, event.metrics)
     return run
 
 
