@@ -17,7 +17,7 @@ from sweep.track.wandb_server import WandbServer
 
 KIND = "sweep"
 # Seconds for an answer of the server.
-_ANSWER = 5
+_ANSWER = 15
 # The client writes the place of a sweep here, for agents that the process may start.
 _PLACE = ("WANDB_ENTITY", "WANDB_PROJECT")
 
@@ -44,6 +44,12 @@ class StudySweep:
             self._id = self._opened()
         if self._id:
             settings.sweep_id = self._id
+
+    def join_offline(self, settings: wandb.Settings) -> None:
+        """Put a run that is about to start offline into the sweep, where there is one: the server
+        may have gone away in the middle of the study."""
+        if known := self._id or (self._config and self._ids.read().get(KIND)):
+            settings.sweep_id = known
 
     def finish(self) -> None:
         """Mark the sweep as finished. A server that cannot costs nothing: the runs show as much."""
