@@ -23,6 +23,7 @@ from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, reported
 from sweep.predict.columns import Added
+from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, stream_writer, unfinished
 from sweep.predict.rows import TEXT, Checked, checked, growing, lines, opened, windows
 from sweep.predict.tally import Tally, shown
@@ -87,11 +88,13 @@ def _job(asked: argparse.Namespace, winner: Winner) -> Job:
         asked.encoding or config.dataset.encoding, asked.delimiter or config.dataset.delimiter, config.dataset.quoting
     )
     source = None
-    if asked.input == STDIN and paired:
+    if asked.input == STDIN and not paired:
+        texts = (TEXT,)
+    elif asked.input == STDIN:
         faults.append(
             Fault("INPUT", f"is -, but the model reads two texts a row; give a file with {' and '.join(texts)}")
         )
-    elif asked.input != STDIN:
+    else:
         try:
             source = checked(opened(Path(asked.input), form), tuple(zip(flags, texts, strict=False)))
         except UserError as error:
@@ -140,12 +143,8 @@ def _in_flags(fault: Fault) -> Fault:
 
 def _label(job: Job, model: Classifier, tally: Tally) -> None:
     with _writer(job) as writer, shown(tally):
-        for window in _windows(job, model):
-            pairs = window.column(job.texts[1]) if len(job.texts) > 1 else None
-            texts = window.column(TEXT if job.source is None else job.texts[0])
-            found = model.predict(texts, pairs, batch_size=job.batch_size)
-            writer.write(window, [job.added.values(one) for one in found])
-            tally.add(window.first, found)
+        rows = _windows(job, model)
+        label_rows(model, rows, writer, tally, texts=job.texts, added=job.added, batch_size=job.batch_size)
 
 
 def _windows(job: Job, model: Classifier) -> Iterator[Window]:
