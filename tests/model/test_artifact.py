@@ -151,7 +151,7 @@ def test_a_model_trained_under_autocast_computes_under_it(
     assert found.dtype == torch.float32 and not torch.equal(found, plain)
     assert torch.equal(found, logits(copy.deepcopy(model), tokenizer))
     assert not torch.is_autocast_enabled("cpu")
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="exactly one of input_ids"):
         model(no_such_argument=1)
     assert not torch.is_autocast_enabled("cpu")
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -105,25 +106,26 @@ def test_pairs_are_found_by_their_columns(pairs: Path, tmp_path: Path, capsys: p
     assert "INPUT: is -, but the model reads two texts a row; give a file" in capsys.readouterr().err
 
 
-def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def piped(data: bytes) -> Iterator[None]:
+    """Put bytes on standard input."""
     reading, writing = os.pipe()
     os.write(writing, data)
     os.close(writing)
-    monkeypatch.setattr("sys.stdin", os.fdopen(reading))
+    with os.fdopen(reading) as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        yield
 
 
-def test_lines_of_standard_input(
-    winner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    piped("\ufeffmy card\r\n\nfee, caf\u00e9".encode(), monkeypatch)
-    main([str(winner), "-"])
+def test_lines_of_standard_input(winner: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with piped("\ufeffmy card\r\n\nfee, caf\u00e9".encode()):
+        main([str(winner), "-"])
     found = table(capsys.readouterr().out)
     assert [row["text"] for row in found] == ["my card", "", "fee, café"]
-    assert [row["label"] for row in found] == [
-        one.label or "" for one in sweep.load(winner).predict(["my card", "", "fee"])
-    ]
-    piped("my card\ncaf\u00e9\n".encode("cp1252"), monkeypatch)
-    assert ended(winner, "-") == 2
+    expected = sweep.load(winner).predict(["my card", "", "fee, café"])
+    assert [row["label"] for row in found] == [one.label or "" for one in expected]
+    with piped("my card\ncaf\u00e9\n".encode("cp1252")):
+        assert ended(winner, "-") == 2
     assert "standard input: cannot be read: it is not utf-8: byte 0xe9" in capsys.readouterr().err
 
 

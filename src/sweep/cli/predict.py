@@ -142,7 +142,7 @@ def _in_flags(fault: Fault) -> Fault:
 
 
 def _label(job: Job, model: Classifier, tally: Tally) -> None:
-    with _writer(job) as writer, shown(tally):
+    with _writer(job) as writer, shown(tally, beside_rows=job.out is None):
         rows = _windows(job, model)
         label_rows(model, rows, writer, tally, texts=job.texts, added=job.added, batch_size=job.batch_size)
 
