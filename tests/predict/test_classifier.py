@@ -122,8 +122,10 @@ def test_pairs(pairs: Path) -> None:
 
 def test_wrong_arguments(winner: Path) -> None:
     model = sweep.load(winner)
-    with pytest.raises(TypeError, match=r"for one text write predict\(\[text\]\)"):
+    with pytest.raises(TypeError, match=r"must be a list of texts, as in predict\(\[text\]\)"):
         model.predict("one text")
+    with pytest.raises(TypeError, match=r"texts\[1\] is nan, but must be a text"):
+        model.predict(iter(["a", float("nan")]))  # type: ignore[list-item]
     with pytest.raises(UserError, match="pairs: is given, but the model reads one text a row"):
         model.predict(["a"], ["b"])
     if not torch.cuda.is_available():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from pyarrow import parquet
 
 import sweep
 from sweep.cli.predict import main
+from sweep.errors import UserError
 from sweep.predict.classifier import Classifier
 
 TEXTS = ["my card", "a, b", "", "how do i change the pin of my card please", "fee"]
@@ -205,8 +207,26 @@ def test_what_was_done_is_kept_when_the_user_stops(
     assert ended(winner, many(tmp_path), "--out", tmp_path / "out.csv") == 130
     assert sizes == [16, 32, 52]  # small windows first, so that rows come early
     kept = tmp_path / "out.unfinished.csv"
-    assert capsys.readouterr().err == f"sweep: stopped after 48 of 100 rows; they are in {kept}\n"
+    assert capsys.readouterr().err == f"sweep: stopped after 48 of 100 rows, which are in {kept}\n"
     assert not (tmp_path / "out.csv").exists() and len(table(kept.read_text())) == 48
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "--out: could not be written to (No space left on device)"),
+        (UserError.of("", "out of memory for one row of 8 tokens"), "out of memory for one row of 8 tokens"),
+    ],
+)
+def test_what_was_done_is_kept_after_a_fault(
+    winner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    error: Exception, said: str,
+) -> None:  # fmt: skip
+    failing(monkeypatch, lambda: error)
+    assert ended(winner, many(tmp_path), "--out", tmp_path / "out.jsonl.gz") == 2
+    kept = tmp_path / "out.unfinished.jsonl.gz"
+    assert f"  - {said}; done: 48 of 100 rows, which are in {kept}\n" in capsys.readouterr().err
+    assert len(gzip.decompress(kept.read_bytes()).splitlines()) == 48
 
 
 def test_a_reader_that_has_gone_ends_it_quietly(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,9 +21,6 @@ from sweep.predict.tokens import Reader, Tokens
 
 BATCH_SIZE = 32  # rows in a forward pass, where nothing says how many
 _WINDOW = 64  # batches among which rows of like length are looked for
-
-
-ADVICE = "Free memory, or take another device"
 
 
 @dataclass(slots=True)
@@ -60,20 +57,22 @@ class Classifier:
         return _WINDOW
 
     def predict(
-        self, texts: Sequence[str | None], pairs: Sequence[str | None] | None = None, *, batch_size: int | None = None
+        self, texts: Iterable[str | None], pairs: Iterable[str | None] | None = None, *, batch_size: int | None = None
     ) -> list[Prediction]:
         """Return the prediction for each text, in their order.
 
         `pairs` are the second texts of a model that reads two. A text that is empty or that the
-        model cannot read has no label, and says why. Raises UserError where one text too few or
-        too many is given, and where even one row does not fit into memory.
+        model cannot read has no label, and says why. Raises UserError where `pairs` does not fit
+        to the model or the texts, and where not even one row fits into memory; TypeError for
+        values that are no texts.
         """
-        self._check(texts, pairs)
+        rows, others = _listed("texts", texts), None if pairs is None else _listed("pairs", pairs)
+        self._check(rows, others)
         size = batch_size or self.batch_size
         found: list[Prediction] = []
-        for start in range(0, len(texts), size * _WINDOW):
+        for start in range(0, len(rows), size * _WINDOW):
             part = slice(start, start + size * _WINDOW)
-            found += self._window(self.reader.read(texts[part], None if pairs is None else pairs[part]), size)
+            found += self._window(self.reader.read(rows[part], None if others is None else others[part]), size)
         return found
 
     def _window(self, rows: Sequence[Tokens | str], size: int) -> list[Prediction]:
@@ -112,15 +111,26 @@ class Classifier:
             message = first_line(error)
         memory.release(device)  # out of the handler, whose traceback keeps tensors alive
         if len(rows) == 1:
-            raise UserError.of("", f"out of memory for one row of {len(rows[0]):,} tokens ({message}). {ADVICE}.")
+            raise UserError.of(
+                "", f"out of memory for one row of {len(rows[0]):,} tokens ({message}); take a device with more"
+            )
         return None
 
     def _check(self, texts: Sequence[str | None], pairs: Sequence[str | None] | None) -> None:
-        if isinstance(texts, str) or isinstance(pairs, str):
-            raise TypeError("predict takes a list of texts; for one text write predict([text])")
         if pairs is None and self.paired:
             raise UserError.of("pairs", "is missing: the model reads two texts a row, as in predict(texts, pairs)")
         if pairs is not None and self.paired is False:
             raise UserError.of("pairs", "is given, but the model reads one text a row; leave it out")
         if pairs is not None and len(pairs) != len(texts):
             raise UserError.of("pairs", f"has {len(pairs)} texts, but texts has {len(texts)}; each row needs both")
+
+
+def _listed(name: str, texts: Iterable[str | None]) -> list[str | None]:
+    """Return the texts. Raises TypeError where one is no text."""
+    if isinstance(texts, str):
+        raise TypeError(f"{name} is one text, but must be a list of texts, as in predict([text])")
+    found = list(texts)
+    for index, text in enumerate(found):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name}[{index}] is {text!r:.40}, but must be a text, or None for a row without one")
+    return found
