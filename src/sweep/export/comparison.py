@@ -68,15 +68,21 @@ def compare(
     return Comparison(precision, float(worst.max()), indices[int(worst.argmax())], allowed, changed)
 
 
-def require(comparison: Comparison, *, what: str, given: bool) -> None:
-    """Raise UserError where the difference is not tolerated. `what` names the export; `given` says
-    that the user set the tolerance."""
+def require(comparison: Comparison, *, given: bool) -> None:
+    """Raise UserError where the difference is not tolerated; `given` says that the user set the
+    tolerance."""
     if comparison.held:
         return
-    source = "" if given else f", which is {RATES[comparison.precision]:g} of the largest logit, for {comparison.precision}"
-    rule = f"is {comparison.tolerance:.3g}{source}, but a logit of {what} differs by {comparison.difference:.3g}"
-    count = f"{len(comparison.changed)} decisions change" if comparison.changed else "no decision changes"
-    raise UserError.of("--tolerance", f"{rule}, on row {comparison.row} of validation, and {count}; nothing was left behind")
+    share = f", which is {RATES[comparison.precision]:g} of the largest logit, for {comparison.precision}"
+    rule = f"is {comparison.tolerance:.3g}{'' if given else share}, but a logit differs by {comparison.difference:.3g}"
+    rule += f", on row {comparison.row} of validation, and {changes(comparison)}"
+    raise UserError.of("--tolerance", f"{rule}; nothing was left behind")
+
+
+def changes(comparison: Comparison) -> str:
+    """Return how many decisions changed, as the end of a sentence."""
+    count = len(comparison.changed)
+    return f"{count or 'no'} decision{'s' if count > 1 else ''} changed"
 
 
 def _decisions(scores: Scores, labels: LabelSpace, thresholds: Sequence[float] | None) -> list[str]:

@@ -38,14 +38,7 @@ def widened(folder: Path, manifest: Manifest, moved: str | None = None) -> nn.Mo
     return artifact.with_trained(base, manifest, folder).requires_grad_(False).eval()
 
 
-def check_mergeable(adapter: AdapterConfig, advice: str) -> None:
-    """Raise UserError with the reason where PEFT cannot merge a trained adapter into a base that
-    is not quantised; `advice` says what to do instead."""
-    if reason := mergeless(adapter):
-        raise UserError.of("--to", f"needs merged weights, but {reason}; {advice}")
-
-
-def mergeless(adapter: AdapterConfig) -> str:
+def unmergeable(adapter: AdapterConfig) -> str:
     """Return why PEFT cannot merge the adapter into dequantised weights; empty where it can."""
     return adapter.model_copy(update={"quantization": "none"}).unmergeable()
 

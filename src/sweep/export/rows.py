@@ -30,10 +30,14 @@ def check_rows(winner: Winner, count: int, data: str | None) -> CheckRows:
     try:
         splits = load_splits(config.model_copy(update={"path": data}) if data else config)
     except UserError as error:
-        asked = "is not given, but an export is checked on validation rows, which cannot be read; --data names their place"
+        asked = (
+            "is not given, but an export is checked on validation rows, which cannot be read; --data names their place"
+        )
         raise UserError([*error.faults, *([] if data else [Fault("--data", asked)])]) from None
     if splits.labels.names != winner.record.label_names:
-        raise UserError.of("--data", f"is {data or config.path}, whose labels are not those that the winner was trained on")
+        raise UserError.of(
+            "--data", f"is {data or config.path}, whose labels are not those that the winner was trained on"
+        )
     rows = splits.validation
     kept = min(count, len(rows))
     indices = tuple(index * len(rows) // kept for index in range(kept))

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
-from sweep.data.prompt import Prompt
+from sweep.data.prompt import Prompt, bind
 from sweep.data.splits import Rows
 from sweep.data.tokenise import tokenise
 from sweep.engine.arguments import autocast
@@ -55,6 +55,15 @@ class Scorer:
                 model, tokens, collate=collator(self.tokenizer, labels), loss=mean_loss(self.settings),
                 batch_size=self.settings.trainer.per_device_eval_batch_size,
             ).scores  # fmt: skip
+
+
+def prompted(model: nn.Module, manifest: Manifest, tokenizer: PreTrainedTokenizerBase) -> nn.Module:
+    """Return a model that scores the label words of the winner's prompt; the model itself where a
+    head classifies."""
+    if manifest.prompt is None:
+        return model
+    prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
+    return WordScorer(model, unwrapped(model), prompt)
 
 
 def prompt_of(model: nn.Module) -> Prompt | None:

@@ -149,9 +149,9 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
         with quiet():
             inner.save_pretrained(folder, variant=standard.variant(pooling) if pooling else None)
     if pooling:
-        standard.save_configs(_plain_config(inner), inner, pooling, folder)
+        standard.save_configs(plain_config(inner), inner, pooling, folder)
     elif manifest.trained != "everything":
-        _plain_config(inner).save_pretrained(folder)
+        plain_config(inner).save_pretrained(folder)
 
 
 def _for_other_machines(file: Path, manifest: Manifest) -> None:
@@ -281,7 +281,7 @@ def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
     return model.model_copy(update={"path": path, "revision": commit, "dtype": dtype})
 
 
-def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
+def plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
     """Return the config without its quantisation, which is of the base in memory and not of any
     file."""
     config = copy.deepcopy(inner.config)
