@@ -48,7 +48,9 @@ def test_a_score_that_is_no_number_is_never_tolerated() -> None:
 
 def test_a_difference_beyond_the_tolerance_is_refused() -> None:
     found = compared([[0, 1], [0, 1]], [[0, 1], [1, 0]], tolerance=0.25)
-    with pytest.raises(UserError, match="is 0.25, but a logit differs by 1, on row 8 of validation, and 1 decision changed"):
+    with pytest.raises(
+        UserError, match="is 0.25, but a logit differs by 1, on row 8 of validation, and 1 decision changed"
+    ):
         require(found, given=True)
     with pytest.raises(UserError, match="which is 0.0001 of the largest logit"):
         require(compared([[0, 1], [0, 1]], [[0, 1], [1, 0]]), given=False)

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoModelForSequenceClassification, pipeline
 
+from support.architectures import save_architecture, word_tokenizer
 from support.winners import LABELS, ROWS, winner
 from sweep.errors import UserError
 from sweep.export.request import Request
@@ -59,6 +61,33 @@ def exported(one: Any, folder: Path, **changes: Any) -> dict[str, Any]:
     return found
 
 
+def reference(one: Any, *, pairs: bool = False) -> np.ndarray:
+    """Return the logits of the winner itself on all texts, (rows, labels)."""
+    model, tokenizer = artifact.load(one.model)
+    texts, seconds = [text for text, _ in ROWS], [text for text, _ in ROWS[::-1]]
+    rows = tokenizer(texts, seconds if pairs else None, padding=True, truncation=True, return_tensors="pt")
+    logits: np.ndarray = model(**rows).logits.detach().numpy()
+    return logits
+
+
+@pytest.mark.slow
+def test_a_process_without_this_project_loads_the_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+    """It has neither this project nor PEFT. Rows are longer than the limit of 6 tokens, and padded
+    in the batch."""
+    for model, adapter, pairs in (("bert", "lora", True), ("gpt2", "qlora", False), ("llama", "lora", False)):
+        root = tmp_path / model
+        one = winner(root, folders[model], ADAPTERS[adapter], pairs=pairs, dataset={"max_length": 6})
+        exported(one, root / "out")
+        texts, seconds = [text for text, _ in ROWS], [text for text, _ in ROWS[::-1]]
+        inputs = [{"text": a, "text_pair": b} for a, b in zip(texts, seconds, strict=True)] if pairs else texts
+        single, batch, first = alone(root / "out", inputs, truncation=True)
+        expected = reference(one, pairs=pairs)
+        slack = 0.05 * np.abs(expected).max() if adapter == "qlora" else 1e-5
+        assert np.abs(single - expected).max() < slack and np.abs(single - batch).max() < 1e-5
+        chances = np.exp(single[0]) / np.exp(single[0]).sum()
+        assert first == {"label": LABELS[single[0].argmax()], "score": pytest.approx(chances.max(), abs=1e-6)}
+
+
 @pytest.mark.parametrize("model", ["bert", "roberta", "distilbert", "gpt2", "llama"])
 def test_each_architecture_is_merged(model: str, folders: dict[str, Path], tmp_path: Path) -> None:
     found = exported(winner(tmp_path, folders[model], ADAPTERS["lora"]), tmp_path / "out")
@@ -82,3 +111,107 @@ def test_a_folder_is_loaded_by_this_project_too(folders: dict[str, Path], tmp_pa
     model, _ = artifact.load(tmp_path / "out")
     rows = tokenizer([text for text, _ in ROWS], padding=True, return_tensors="pt")
     assert np.abs((model(**rows).logits - expected(**rows).logits).detach().numpy()).max() < 1e-5
+
+
+def test_several_labels_have_their_probabilities_and_thresholds(folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(
+        tmp_path, folders["bert"], ADAPTERS["lora"], task="multi_label", thresholds=(0.4, 0.5, 0.6), pairs=True
+    )
+    found = exported(one, tmp_path / "out")
+    assert found["thresholds"] == [0.4, 0.5, 0.6] and found["study"]["changed"] == []
+    classify = pipeline("text-classification", model=str(tmp_path / "out"), truncation=True)
+    scores = classify({"text": ROWS[0][0], "text_pair": ROWS[-1][0]}, top_k=None)
+    expected = 1 / (1 + np.exp(-reference(one, pairs=True)[0]))
+    assert {each["label"]: each["score"] for each in scores} == pytest.approx(
+        dict(zip(LABELS, expected, strict=True)), abs=1e-6
+    )
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| card | 0.5000 |" in card and "top_k=None" in card and "pipeline_tag: text-classification" in card
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [("bert", "pooler"), ("distilbert", "cls"), ("roberta", "cls"), ("gpt2", "last"), ("llama", "last")],
+)
+def test_a_pooling_that_the_class_has_is_plain(model: str, kind: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(tmp_path, folders[model], ADAPTERS["lora"], model={"pooling": kind})
+    assert exported(one, tmp_path / "out")["same"]["difference"] < 1e-5
+    assert not (tmp_path / "out" / "pooled.py").exists()
+
+
+@pytest.mark.parametrize("kind", ["mean", "cls"])
+def test_modernbert_has_a_setting_for_its_pooling(kind: str, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    save_architecture("modernbert", base, word_tokenizer(), classifier_pooling={"mean": "cls", "cls": "mean"}[kind])
+    base_model = {"path": "", "init": "random", "config": str(base), "tokenizer": str(base), "pooling": kind}
+    one = winner(tmp_path, base, ADAPTERS["lora"], model=base_model)
+    assert exported(one, tmp_path / "out")["same"]["difference"] < 1e-5
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["classifier_pooling"] == kind
+
+
+@pytest.mark.parametrize(("model", "kind"), [("bert", "mean"), ("distilbert", "last"), ("gpt2", "mean")])
+def test_a_pooling_that_no_class_has_is_refused(
+    model: str, kind: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    one = winner(tmp_path, folders[model], ADAPTERS["lora"], model={"pooling": kind})
+    with pytest.raises(UserError, match=f"model.pooling is {kind}, and no class of transformers .* --to onnx"):
+        exported(one, tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize(("model", "kind"), [("bert", "mean"), ("distilbert", "last"), ("llama", "mean")])
+def test_code_holds_a_pooling_that_no_class_has(
+    model: str, kind: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    one = winner(tmp_path, folders[model], ADAPTERS["lora"], model={"pooling": kind})
+    found = exported(one, tmp_path / "out", custom_code=True)
+    assert found["same"]["difference"] < 1e-5
+    assert "trust_remote_code=True" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises((ValueError, EOFError, OSError)):  # it asks, and nobody answers
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    expected, tokenizer = artifact.load(one.model)
+    loaded, _ = artifact.load(tmp_path / "out")
+    rows = tokenizer([text for text, _ in ROWS], padding=True, return_tensors="pt")
+    assert np.abs((loaded(**rows).logits - expected(**rows).logits).detach().numpy()).max() < 1e-5
+
+
+def test_a_winner_of_autocast_is_compared_in_both_ways(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = winner(tmp_path, folders["bert"], ADAPTERS["lora"], trainer={"bf16": True})
+    found = exported(one, tmp_path / "out")
+    assert found["study"]["precision"] == "bfloat16"
+    assert found["same"]["difference"] < 1e-5 < found["study"]["difference"] < found["study"]["tolerance"]
+    assert "the study computed in bfloat16, the export computes in float32" in capsys.readouterr().out
+
+
+def test_beyond_the_tolerance_nothing_is_left(folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(tmp_path, folders["bert"], ADAPTERS["lora"], trainer={"bf16": True})
+    with pytest.raises(UserError, match="--tolerance: is 1e-07, but a logit differs by"):
+        exported(one, tmp_path / "out", tolerance=1e-7)
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
+
+
+def test_an_adapter_that_cannot_be_merged_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(tmp_path, folders["bert"], {"method": "peft", "peft_type": "LILY", "options": {"r": 2}})
+    with pytest.raises(UserError, match="PEFT merges no LILY adapter; use --to onnx"):
+        exported(one, tmp_path / "out")
+
+
+def test_data_that_moved_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(tmp_path, folders["bert"], ADAPTERS["head"])
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="--data names their place"):
+        exported(one, tmp_path / "out")
+    assert exported(one, tmp_path / "out", data=str(tmp_path / "moved"), rows=5)["rows"] == 5
+
+
+def test_data_that_changed_is_told(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = winner(tmp_path, folders["bert"], ADAPTERS["head"])
+    with (tmp_path / "data" / "validation.csv").open("a") as file:
+        file.write("a new row,card,x\n")
+    exported(one, tmp_path / "out")
+    assert "its fingerprint is another" in capsys.readouterr().out

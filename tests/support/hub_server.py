@@ -104,8 +104,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     for one in json.loads(body)["objects"]
                 ]
                 return self._answer({"transfer": "basic", "objects": objects}, kind="application/vnd.git-lfs+json")
-            hub.commit(self._repository(), [json.loads(line) for line in body.splitlines() if line])
-            return self._answer({"success": True, "commitOid": "1" * 40, "commitUrl": f"{hub.address}/commit/1"})
+            name = self._repository()
+            hub.commit(name, [json.loads(line) for line in body.splitlines() if line])
+            return self._answer({"success": True, "commitOid": "1" * 40, "commitUrl": f"{hub.address}/{name}/commit/1"})
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -114,7 +115,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return self._answer({"error": "Invalid username or password."}, 401)
             if name in hub.files:
-                return self._answer({"error": "You already created this model repo"}, 409)
+                error = {"error": "You already created this model repo", "url": f"{hub.address}/{name}"}
+                return self._answer(error, 409)
             hub.files[name], hub.private[name] = {".gitattributes": b""}, asked.get("visibility") == "private"
             return self._answer({"url": f"{hub.address}/{name}", "name": name, "id": name})
 

@@ -44,9 +44,9 @@ def _write(job: Job, folder: Path, manifest: Manifest, loading: Loading) -> None
     (folder / cards.FILE).write_text(str(made), encoding="utf-8")
 
 
-def _rendered(template: str, job: Job, export: Export, **values: object) -> str:
+def _rendered(file: str, job: Job, export: Export, **values: object) -> str:
     labels = job.manifest.labels
-    return _environment().get_template(template).render(
+    return _environment().get_template(file).render(
         values, study=export.study, rows=export.rows, max_length=job.manifest.max_length,
         multi_label=labels.task == "multi_label", labels=labels.names, thresholds=job.manifest.thresholds or (),
     )  # fmt: skip

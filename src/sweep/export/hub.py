@@ -54,8 +54,9 @@ def upload(folder: Path, name: str, *, public: bool, message: str) -> str:
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
     """Raise what the hub or the network says as UserError."""
-    import httpx
+
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
 
     try:
         yield
@@ -64,5 +65,8 @@ def _refusals(name: str) -> Iterator[None]:
         said = error.server_message or first_line(error)
         advice = f"; {_LOG_IN}" if status in (401, 403) else ""
         raise UserError.of("--to", f"is hub {name}, but the hub refused it ({status}): {said}{advice}") from None
-    except (httpx.HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (NetworkError, OfflineModeIsEnabled, OSError) as error:
         raise UserError.of("--to", f"is hub {name}, but the hub cannot be reached: {first_line(error)}") from None
+    except RuntimeError as error:  # of a large file, whose cause is one of the above
+        cause = first_line(error.__cause__ or error)
+        raise UserError.of("--to", f"is hub {name}, but a file could not be uploaded: {cause}") from error

@@ -24,6 +24,7 @@ from sweep.engine.metrics import Scores
 from sweep.errors import UserError, first_line, raise_if_out_of_memory
 from sweep.export.traced import traceable
 from sweep.model.account import unwrapped
+from sweep.model.words import WordScorer
 
 FILE = "model.onnx"
 # The operators that PyTorch's exporter is written in: a later set is made by a conversion.
@@ -44,6 +45,8 @@ class Inputs:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, model: nn.Module) -> Inputs:
         """Return the columns of the tokenizer that the model takes."""
+        if isinstance(model, WordScorer):
+            return cls(("input_ids", "attention_mask"), None)
         taken = inspect.signature(unwrapped(model).forward).parameters
         names = tuple(name for name in tokenizer("a") if name in taken)
         return cls(names, tokenizer.model_max_length if padded_in_full(tokenizer) else None)
@@ -80,7 +83,7 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
                 opset_version=OPSET,
                 input_names=list(inputs.names),
                 output_names=["logits"],
-                dynamic_shapes=inputs.axes(),
+                dynamic_shapes=(inputs.axes(),),  # of one argument, since the inputs are variadic
                 verbose=False,
             )
             assert program is not None, "it is None without dynamo alone"
@@ -88,7 +91,7 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
             program.save(folder / FILE, external_data=large)
     except Exception as error:  # each architecture fails in its own way
         raise_if_out_of_memory(error)
-        rule = f"PyTorch cannot write a {unwrapped(model).config.model_type} as ONNX: {first_line(error)}"
+        rule = f"PyTorch cannot write a {unwrapped(model).config.model_type} as ONNX: {first_line(_root(error))}"
         raise UserError.of("--to", f"is onnx, but {rule}") from error
 
 
@@ -111,6 +114,13 @@ def scores(folder: Path, rows: Rows, inputs: Inputs, size: int, prompt: Prompt |
         given = {name: np.asarray(batch[name], dtype=np.int64) for name in inputs.names}
         parts.append(session.run(["logits"], given)[0])
     return np.concatenate(parts).astype(np.float32)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the first cause: the exporter's own message is a page of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class WordLogits(nn.Module):
     words: Tensor  # (labels, tokens), filled up with 0
     counts: Tensor  # (labels,) of tokens
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
+        input_ids, attention_mask = inputs
         lengths = attention_mask.sum(1)
         if self.words.shape[1] == 1:  # one position serves all labels
             scores = self._log_probabilities(input_ids, attention_mask, (lengths - 1)[:, None])
