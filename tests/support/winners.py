@@ -58,6 +58,7 @@ def winner(
     root: Path,
     model: Path,
     adapter: dict[str, Any],
+    /,
     *,
     task: str = "single_label",
     pairs: bool = False,
