@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("startup", "overhead", "frozen_base", "packed", "snapshots", "memory", "packed_gpu")
+BENCHMARKS = ("startup", "predict", "overhead", "frozen_base", "packed", "snapshots", "memory", "packed_gpu")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.hub_server import TOKEN, Hub, served
-from support.winners import winner
+from support.random_winners import winner
 from sweep.errors import UserError
 from sweep.export.hub import check_repository, upload
 from sweep.export.request import Request

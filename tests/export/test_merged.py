@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from support.architectures import save_architecture, word_tokenizer
-from support.winners import LABELS, ROWS, winner
+from support.random_winners import LABELS, ROWS, winner
 from sweep.errors import UserError
 from sweep.export.request import Request
 from sweep.export.run import run

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from support.winners import ROWS, winner
+from support.random_winners import ROWS, winner
 from sweep.errors import UserError
 from sweep.export import onnx_file
 from sweep.export.onnx_file import Inputs

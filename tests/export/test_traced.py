@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from support.winners import ROWS, winner
+from support.random_winners import ROWS, winner
 from sweep.export.scores import prompt_of
 from sweep.export.traced import traceable
 from sweep.model import artifact

@@ -3,19 +3,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sweep.analysis.facts import read
-from sweep.config.schema import ModelConfig, PromptConfig, ShrinkConfig
+from sweep.config.schema import ModelConfig, ShrinkConfig
 
 from .conftest import config, final, part, six_trials
 
 
-def test_a_model_that_answers_in_words_is_asked_with_its_prompt(make):
+def test_the_winner_is_loaded_and_used(make):
     trials = six_trials()
     ending = final(trials[0])
-    plain = 'model(**tokenizer(["your text"], padding=True, truncation=True, return_tensors="pt"))'
-    assert plain in part("repeat", read(make(trials, ending=ending)))
-    prompted = ending.config.model_copy(update={"prompt": PromptConfig(template="{text}")})
-    text = part("repeat", read(make(trials, ending=replace(ending, config=prompted))))
-    assert 'model(**model.prompt.batch(tokenizer, ["your text"]))' in text
+    text = part("repeat", read(make(trials, ending=ending)))
+    assert "model = sweep.load('runs/toy')\nfor found in model.predict([\"your text\"]):" in text
+    assert "\nsweep predict runs/toy new.csv --out labelled.csv\n" in text
+    pairs = ending.config.dataset.model_copy(update={"text_pair_column": "second"})
+    paired = ending.config.model_copy(update={"dataset": pairs})
+    text = part("repeat", read(make(trials, ending=replace(ending, config=paired))))
+    assert 'model.predict(["your text"], ["its pair"])' in text
 
 
 def test_random_weights_are_said(make):

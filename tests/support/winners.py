@@ -1,89 +1,96 @@
-"""Run directories with a winner whose weights are random: saved as a study saves one, without a
-search."""
+"""Small finished studies of every kind, whose winners are used."""
 
 from __future__ import annotations
 
 import csv
-import json
+import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
+import pytest
 
-from report.conftest import final, lock, six_trials
+from report.conftest import build, final, six_trials
+from sweep.__main__ import main
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
-from sweep.data.splits import load_splits
-from sweep.model import artifact
+from sweep.data.labels import LabelSpace
+from sweep.model.artifact import save
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.store import Store
-from sweep.records.winner import Winner, find_winner
 
-ROWS = (
-    ("please top up my card", "card"),
-    ("how do i change the pin of my new card", "card"),
-    ("fee", "fees"),
-    ("why is the exchange fee charge new", "fees"),
-    ("what is my account balance", "balance"),
-    ("money", "balance"),
-    ("refund the payment please", "fees"),
-    ("cash", "balance"),
-    ("help my card was stolen when i change the account pin for a new payment in cash", "card"),
-    ("where is the rate", "fees"),
-    ("old account", "balance"),
-    ("lost card", "card"),
-)
-LABELS = ("balance", "card", "fees")
+from .tiny import WORDS, tiny_bert, tiny_gpt2, tiny_llama
+
+LABELS = ("card", "money", "bank")
+
+_MODELS = {"bert": tiny_bert, "gpt2": tiny_gpt2, "llama": tiny_llama}
+_BF16 = ("trainer.bf16=true",)
+_PAIRS = ("dataset.text_pair_column=second",)
+_WORDS = "prompt.label_words={card: ' card', money: ' money', bank: ' bank account'}"
+# The model and the overrides of each kind.
+KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "lora": ("bert", ()),
+    "bf16": ("bert", (*_BF16, "engine=trainer")),
+    "full in bf16": ("bert", (*_BF16, "adapter=full")),
+    "head in bf16": ("bert", (*_BF16, "adapter=head")),
+    "mean pooling in bf16": ("bert", (*_BF16, "model.pooling=mean")),
+    "qlora": ("gpt2", ("adapter=qlora",)),
+    "multi-label": (
+        "bert",
+        ("dataset.task=multi_label", "dataset.label_column=labels", "dataset.label_separator='|'",
+         "trainer.decision_threshold=tuned", "study.metric=eval/f1_macro"),
+    ),
+    "pairs": ("bert", _PAIRS),
+    "prompt": ("llama", ("prompt=label", _WORDS)),
+    "prompt of pairs in bf16": (
+        "llama", ("prompt=label", _WORDS, "prompt.template='{text} {text_pair} is'", *_PAIRS, *_BF16),
+    ),
+    "refit": ("bert", ("study.refit=true",)),
+    "compared": ("bert", ("study.compare_by=adapter", "study.n_trials=2")),
+}  # fmt: skip
 
 
-def data_set(folder: Path, task: str, *, pairs: bool) -> dict[str, Any]:
-    """Write the train and validation rows, and return the section `dataset` that reads them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("train", ROWS), ("validation", ROWS[::-1])):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
+def finished(folder: Path, kind: str) -> Path:
+    """Return the run directory of a study of this kind, which is run to its end in this process."""
+    model, overrides = KINDS[kind]
+    _write_data(folder / "data")
+    space = folder / "space.yaml"
+    searched = "adapter: {choices: [lora, head]}\n" if kind == "compared" else ""
+    space.write_text(f"{searched}optimizer.learning_rate: {{low: 1.0e-2, high: 3.0e-2, log: true}}\n")
+    arguments = [
+        "model=custom", f"model.path={_MODELS[model](folder / 'model')}", "adapter=lora", "dataset=custom",
+        f"dataset.path={folder / 'data'}", "dataset.max_length=12", "study.study_name=winner", f"study.space={space}",
+        "study.n_trials=1", "study.pruner=none", f"run_dir={folder / 'run'}", "tracker=none", "trainer.num_train_epochs=2",
+        "trainer.eval_strategy=epoch", "trainer.per_device_train_batch_size=8", "trainer.per_device_eval_batch_size=7",
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["sweep", *arguments, *overrides])
+        patch.setenv("SWEEP_CACHE", str(folder / "cache"))
+        main()
+    return folder / "run"
+
+
+def saved(folder: Path, config: Config, labels: LabelSpace, thresholds: tuple[float, ...] | None = None) -> Path:
+    """Return a run directory made by hand, whose winner is a model with first weights."""
+    trials = six_trials()
+    ending = replace(final(trials[1]), config=config, label_names=labels.names, thresholds=thresholds)
+    store = build(folder, trials, settings=config, ending=ending)
+    base_models = BaseModelCache("cpu")
+    with base_models.model(TrainSettings.of(config), labels) as model:
+        tokenizer = base_models.tokenizer(config.model)
+        save(model, tokenizer, store.final_dir / "model", config=config, labels=labels, thresholds=thresholds)
+    return store.root
+
+
+def _write_data(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    draw = random.Random(3)
+    for split, rows in (("train", 60), ("test", 24)):
+        with (folder / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["text", "label", "second"])
-            for index, (text, label) in enumerate(rows):
-                several = "|".join({label, LABELS[index % 3]}) if task == "multi_label" else label
-                writer.writerow([text, several, rows[index - 1][0]])
-    return {
-        "path": str(folder), "validation_split": "validation", "test_split": None, "task": task,
-        "text_pair_column": "second" if pairs else None, "label_separator": "|" if task == "multi_label" else None,
-        "label_names": list(LABELS),
-    }  # fmt: skip
-
-
-def winner(
-    root: Path,
-    model: Path,
-    adapter: dict[str, Any],
-    /,
-    *,
-    task: str = "single_label",
-    pairs: bool = False,
-    thresholds: tuple[float, ...] | None = None,
-    **sections: dict[str, Any],
-) -> Winner:
-    """Return the winner of a run directory in `root / "run"`. Its trained weights are random, and
-    large enough that each of them moves the logits."""
-    data = {**data_set(root / "data", task, pairs=pairs), **sections.pop("dataset", {})}
-    tree = {
-        "model": {"path": str(model), **sections.pop("model", {})}, "adapter": adapter, "dataset": data,
-        "tracker": {"name": "none"}, **sections,
-    }  # fmt: skip
-    config = Config.model_validate_json(json.dumps(tree))
-    splits, base_models, store = load_splits(config.dataset), BaseModelCache("cpu"), Store(root / "run")
-    settings = TrainSettings.of(config)
-    with base_models.model(settings, splits.labels) as made, torch.random.fork_rng([]):
-        torch.manual_seed(5)
-        for weight in (weight for weight in made.parameters() if weight.requires_grad):
-            weight.data += 0.1 * torch.randn_like(weight)
-        artifact.save(
-            made, base_models.tokenizer(config.model), store.final_dir / "model", config=config, labels=splits.labels,
-            thresholds=thresholds,
-        )  # fmt: skip
-    locked = lock(config, LABELS)
-    store.write_lock(replace(locked, data=replace(locked.data, fingerprint=splits.state.fingerprint)))
-    store.write_final(replace(final(six_trials()[1], LABELS), config=config, thresholds=thresholds))
-    return find_winner(store.root)
+            writer.writerow(["text", "second", "label", "labels"])
+            for _ in range(rows):
+                label = draw.choice(LABELS)
+                words = draw.choices(WORDS.split(), k=draw.randint(1, 16))
+                words.insert(draw.randint(0, len(words)), label)
+                several = [name for name in LABELS if name in words]
+                writer.writerow([" ".join(words), " ".join(draw.choices(WORDS.split(), k=4)), label, "|".join(several)])

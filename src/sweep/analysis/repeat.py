@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts
-from sweep.data.example import batch
+from sweep.data.example import texts
 
 
 @dataclass(frozen=True, slots=True)
 class Repeating:
-    """`example` is the code of a batch for the model kept; None before there is one. `packed` says
-    that a trial was trained in a pack, `confirmed` that there were fresh seeds, `choices` that a
-    group run keeps a model for each other choice."""
+    """`example` is the arguments of `model.predict` for the model kept, as code; None before there
+    is one. `choice` is the winner's value of `study.compare_by`; None without. `packed` says that
+    a trial was trained in a pack, `confirmed` that there were fresh seeds, `choices` that a group
+    run keeps a model for each other choice."""
 
     command: str
     example: str | None
+    choice: str | None
     packed: bool
     confirmed: bool
     choices: bool
@@ -23,12 +25,11 @@ class Repeating:
 
 def repeating(facts: Facts) -> Repeating:
     """Return what repeats the study and loads its model."""
-    config = facts.final.config if facts.final else None
+    final, key = facts.final, facts.study.compare_by
     return Repeating(
         command=facts.lock.command,
-        example=batch(paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None)
-        if config
-        else None,
+        example=texts(paired=final.config.dataset.text_pair_column is not None) if final else None,
+        choice=str(final.params[key]) if final and key in final.params else None,
         packed=any(trial.outcome.cost.engine == "packed" for trial in facts.trials),
         confirmed=bool(facts.repeats),
         choices=len(facts.finals) > 1,

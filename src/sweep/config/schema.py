@@ -56,6 +56,7 @@ DottedPath = Annotated[str, AfterValidator(_dotted)]
 
 Task = Literal["single_label", "multi_label"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
+AutocastType = Literal["bfloat16", "float16"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
 
@@ -223,6 +224,11 @@ class TrainerConfig(Section):
         """Return whether trials train under bf16 autocast; `auto` counts as off until `settled`
         replaces it."""
         return self.bf16 is True
+
+    @property
+    def autocast_type(self) -> AutocastType | None:
+        """Return the type of autocast, under which trials train and are evaluated; None without."""
+        return "float16" if self.fp16 else "bfloat16" if self.in_bf16 else None
 
     def settled(self, *, bf16: bool) -> TrainerConfig:
         """Return the config with `bf16` in place of `auto`, or with bf16 off where fp16 is on."""

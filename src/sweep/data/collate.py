@@ -25,17 +25,30 @@ def collator(
     labels under that name too: in training, a model of label words scores the words of these
     labels alone.
     """
-    from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
-
-    inputs = frozenset(tokenizer.model_input_names)
+    pad = padder(tokenizer)
 
     def collate(rows: Sequence[Mapping[str, Any]]) -> Batch:
-        tokens = [{name: row[name] for name in row if name in inputs} for row in rows]
-        batch = dict(padded(tokenizer, tokens, padding=True, return_tensors="pt"))  # type: ignore[no-untyped-call]
+        batch = pad(rows)
         batch["labels"] = label_tensor([row["labels"] for row in rows], labels.task)
         return {**batch, "answers": batch["labels"]} if answers else batch
 
     return collate
+
+
+def padder(tokenizer: Tokenizer) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
+    """Return a function that pads rows to the longest one, on the tokenizer's side.
+
+    The batch has the tokenizer's own columns, int64 of shape (rows, tokens).
+    """
+    from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded
+
+    inputs = frozenset(tokenizer.model_input_names)
+
+    def pad(rows: Sequence[Mapping[str, Any]]) -> Batch:
+        tokens = [{name: row[name] for name in row if name in inputs} for row in rows]
+        return dict(padded(tokenizer, tokens, padding=True, return_tensors="pt"))  # type: ignore[no-untyped-call]
+
+    return pad
 
 
 def label_tensor(labels: Sequence[Any], task: Task) -> torch.Tensor:

@@ -52,8 +52,12 @@ class WrongKind(Exception):
 
 def wanted(config: DatasetConfig) -> frozenset[str]:
     """Return the names of the columns that the config uses."""
-    pair = () if config.text_pair_column is None else (config.text_pair_column,)
-    return frozenset((config.text_column, *pair, *_label_columns(config)))
+    return frozenset((*text_columns(config), *_label_columns(config)))
+
+
+def text_columns(config: DatasetConfig) -> Names:
+    """Return the names of the columns of the texts: one, or two for pairs."""
+    return (config.text_column,) if config.text_pair_column is None else (config.text_column, config.text_pair_column)
 
 
 def clashing_columns(config: DatasetConfig) -> list[Fault]:

@@ -27,7 +27,7 @@ def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[st
     for repeated column names.
     """
     data = utf8(read_bytes(path, kind.codec), config.encoding)
-    delimiter = config.delimiter or _delimiter(data, DELIMITERS[kind.ending], quoting=config.quoting)
+    delimiter = config.delimiter or delimiter_of(data, DELIMITERS[kind.ending], quoting=config.quoting)
     try:
         table = _table(data, delimiter, config, wanted)
         columns = tuple(table.column_names)
@@ -70,7 +70,7 @@ def _in_arrows_memory(data: bytes) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _delimiter(data: bytes, usual: str, *, quoting: bool) -> str:
+def delimiter_of(data: bytes, usual: str, *, quoting: bool) -> str:
     """Return `usual`, or if the header lacks it, the delimiter that the header has most often."""
     first = re.search(rb"[^\r\n]+", data)
     header = first.group().decode(errors="replace") if first else ""

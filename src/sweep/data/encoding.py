@@ -23,6 +23,7 @@ _COMMON = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932", "gb18030", "big5",
     "cp949", "euc_jp",
 ]  # fmt: skip
+_UTF8 = "utf-8-sig"  # UTF-8, with a byte order mark or without
 _LATIN = 0.3  # share of bytes beyond ASCII among the letters below which a text is in the Latin alphabet
 _SAMPLE = 2**16  # bytes around an undecodable one, by which the encoding is guessed
 _SHOWN = 60  # characters of the line
@@ -34,17 +35,29 @@ def utf8(data: bytes, encoding: str) -> bytes:
     With the default encoding, utf-8, a mark of UTF-16 or UTF-32 decides; other bytes are not
     checked. Raises ValueError if they are not in `encoding`.
     """
+    found = encoding_of(data, encoding)
+    if found == _UTF8:
+        return data.removeprefix(codecs.BOM_UTF8)
+    return _decoded(data, found).removeprefix("\ufeff").encode()
+
+
+def encoding_of(head: bytes, encoding: str) -> str:
+    """Return the encoding by which a file with these first bytes is decoded, as Python names it.
+
+    With the default encoding, utf-8, a mark of UTF-16 or UTF-32 decides. Raises ValueError for the
+    first bytes of a file that is no text, and of UTF-16 without a mark.
+    """
     if codecs.lookup(encoding).name != "utf-8":
-        return _decoded(data, encoding).removeprefix("\ufeff").encode()
+        return encoding
     for mark, marked in _MARKS:
-        if data.startswith(mark):
-            return _decoded(data, marked).encode()
-    if other := next((kind for magic, kind in _OTHER_FILES if data.startswith(magic)), None):
+        if head.startswith(mark):
+            return marked
+    if other := next((kind for magic, kind in _OTHER_FILES if head.startswith(magic)), None):
         raise ValueError(f"it holds {other}, whatever its name says")
-    if half := _half_zero(data):
+    if half := _half_zero(head):
         rule = "every other byte is zero, as in UTF-16 without a byte order mark"
         raise ValueError(f"it is not UTF-8: {rule}; set dataset.encoding={half}")
-    return data.removeprefix(codecs.BOM_UTF8)
+    return _UTF8
 
 
 def not_utf8(data: bytes) -> str:
@@ -66,7 +79,15 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 def _undecodable(data: bytes, at: int, encoding: str) -> str:
     line = data.count(b"\n", 0, at) + 1
-    where = f"it is not {encoding}: byte 0x{data[at]:02x} in line {line} (byte {at + 1} of the file)"
+    return undecodable(data, at, encoding, f"in line {line} (byte {at + 1} of the file)")
+
+
+def undecodable(data: bytes, at: int, encoding: str, place: str) -> str:
+    """Return a message on byte `at` of `data`, which is not in `encoding`, with likely encodings.
+
+    `data` is a file or a part of it, and `place` the place of the byte in words.
+    """
+    where = f"it is not {encoding}: byte 0x{data[at]:02x} {place}"
     read = [(name, text) for name in _guesses(data, at) if (text := _line(data, at, name))]
     if not read:
         return f"{where}; name its encoding in dataset.encoding"

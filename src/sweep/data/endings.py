@@ -6,8 +6,11 @@ import bz2
 import gzip
 import lzma
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -31,6 +34,7 @@ _CONVERT = {
     " ".join(COMPRESSED): "compressed, but not named after what is inside, as in train.csv.gz",
 }
 _DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in endings.split()}
 
 
@@ -68,6 +72,30 @@ def reason_unread(path: Path) -> str:
     return _REASONS.get(path.suffix.lower(), "")
 
 
+@contextmanager
+def open_bytes(path: Path, codec: str) -> Iterator[BinaryIO]:
+    """Open a file to read its decompressed bytes from the start on.
+
+    Raises ValueError where the compressed file is found to be damaged.
+    """
+    try:
+        if codec == ".zst":
+            with pa.input_stream(str(path), compression="zstd") as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            with _OPEN.get(codec, open)(path, "rb") as file:
+                yield cast(BinaryIO, file)
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise _damaged(codec, error) from None
+
+
+def _damaged(codec: str, error: Exception) -> Exception:
+    """Return an error of a compressed file in words; an error of the system stays as it is."""
+    if not codec or (isinstance(error, OSError) and error.errno is not None):
+        return error
+    return ValueError(f"it is no whole {codec} file ({first_line(error)})")
+
+
 def read_bytes(path: Path, codec: str) -> bytes:
     """Return the decompressed bytes of a file.
 
@@ -81,6 +109,4 @@ def read_bytes(path: Path, codec: str) -> bytes:
                 return bytes(stream.read())
         return _DECOMPRESS[codec](path.read_bytes())
     except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise ValueError(f"it is no whole {codec} file ({first_line(error)})") from None
+        raise _damaged(codec, error) from None

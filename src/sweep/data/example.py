@@ -1,6 +1,11 @@
-"""The line of code with which a reader of a report or a model card makes a batch of texts."""
+"""Lines of code with which a reader of a report or a model card uses a model."""
 
 from __future__ import annotations
+
+
+def texts(*, paired: bool) -> str:
+    """Return the arguments of a call that takes texts, as code."""
+    return '["your text"], ["its pair"]' if paired else '["your text"]'
 
 
 def batch(*, paired: bool, prompted: bool, padding: str = "True") -> str:
@@ -9,7 +14,7 @@ def batch(*, paired: bool, prompted: bool, padding: str = "True") -> str:
     `paired` says that a row has two texts, `prompted` that label words after a prompt are scored.
     `padding` is the tokenizer's argument, as it is written in code.
     """
-    texts = '["your text"], ["its pair"]' if paired else '["your text"]'
+    given = texts(paired=paired)
     if prompted:
-        return f"model.prompt.batch(tokenizer, {texts})"
-    return f'tokenizer({texts}, padding={padding}, truncation=True, return_tensors="pt")'
+        return f"model.prompt.batch(tokenizer, {given})"
+    return f'tokenizer({given}, padding={padding}, truncation=True, return_tensors="pt")'

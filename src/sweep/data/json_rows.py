@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +47,7 @@ def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
     names = dict.fromkeys(name for row in rows for name in row)
     nested = {name for name in wanted if name not in names and any(_has(row, name) for row in rows)}
     arrays = {
-        name: _array(name, [_value(row, name) if name in nested else row.get(name) for row in rows])
+        name: _array(name, [field_of(row, name) if name in nested else row.get(name) for row in rows])
         for name in (*names, *sorted(nested))
         if name in wanted
     }
@@ -58,17 +58,33 @@ def read_json(data: bytes, config: DatasetConfig, wanted: Set[str]) -> Raw:
 
 
 def _objects(text: str) -> Iterator[Row]:
-    for where, row in _in_array(text) if text.lstrip().startswith("[") else _in_lines(text):
+    # Not splitlines: a JSON string may hold U+2028, which ends no line.
+    return objects(text.split("\n"), lambda: text)
+
+
+def objects(lines: Iterable[str], whole: Callable[[], str]) -> Iterator[Row]:
+    """Yield the objects in the lines of a file, which are read one after the other.
+
+    Only a file that holds an array is taken from `whole`. Raises ValueError that names the line or
+    row that cannot be read.
+    """
+    for where, row in _parsed(lines, whole):
         if not isinstance(row, dict):
             raise ValueError(f"{where} is no JSON object")
         yield row
 
 
-def _in_lines(text: str) -> Iterator[tuple[str, Any]]:
-    # Not splitlines: a JSON string may hold U+2028, which ends no line.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"line {number}", _one(f"line {number}", _DECODER.decode, line)
+def _parsed(lines: Iterable[str], whole: Callable[[], str]) -> Iterator[tuple[str, Any]]:
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    first = next(numbered, None)
+    if first is None:
+        return iter(())
+    return _in_array(whole()) if first[1].lstrip().startswith("[") else _in_lines(chain([first], numbered))
+
+
+def _in_lines(numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[str, Any]]:
+    for number, line in numbered:
+        yield f"line {number}", _one(f"line {number}", _DECODER.decode, line)
 
 
 def _in_array(text: str) -> Iterator[tuple[str, Any]]:
@@ -121,11 +137,12 @@ def _printable(name: str) -> str:
 
 def _has(row: Row, name: str) -> bool:
     head, _, last = name.rpartition(".")
-    inner = _value(row, head)
+    inner = field_of(row, head)
     return isinstance(inner, dict) and last in inner
 
 
-def _value(row: Row, name: str) -> Any:
+def field_of(row: Row, name: str) -> Any:
+    """Return the field of a row by its dotted name; None where the row has none."""
     found: Any = row
     for part in name.split("."):
         found = found.get(part) if isinstance(found, dict) else None

@@ -46,6 +46,11 @@ class Prompt:
                 found[index] = self._cut(tokenizer, texts[index], seconds[index])
         return found
 
+    def lengths(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[int]:
+        """Return the number of tokens of the template filled with each whole text."""
+        rows = zip(texts, pairs or [""] * len(texts), strict=True)
+        return [len(ids) for ids in self._tokens(tokenizer, [filled(self.template, *row) for row in rows])]
+
     def batch(self, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> BatchEncoding:
         """Return `input_ids` and `attention_mask` for a model that scores label words."""
         from transformers.data.data_collator import pad_without_fast_tokenizer_warning as padded

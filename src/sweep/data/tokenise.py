@@ -92,7 +92,7 @@ def tokenise(
 
     limit = token_limit(tokenizer, max_length) if prompt is None else prompt.limit
     key = _fingerprint(rows, tokenizer, limit, labels, prompt)
-    batches = _batches(rows, partial(_tokens, tokenizer, limit, prompt), labels)
+    batches = _batches(rows, partial(tokens_of, tokenizer, limit, prompt), labels)
     file = cache_files.find(cache, key, ".arrow") or cache_files.keep(cache, key, ".arrow", partial(_write, batches))
     return Dataset.from_file(str(file))
 
@@ -130,9 +130,11 @@ def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) 
         raise UserError.of("dataset.max_length", f"is {max_length}, but must be at least {least}: {rule}")
 
 
-def _tokens(
+def tokens_of(
     tokenizer: Tokenizer, limit: int, prompt: Prompt | None, texts: list[str], pairs: list[str] | None
-) -> Mapping[str, Any]:
+) -> Mapping[str, list[list[int]]]:
+    """Return the tokens of rows by the names of the tokenizer's columns, cut at `limit`, padded
+    only if `padded_in_full`; with `prompt`, those of its filled template."""
     if prompt is None:
         padding = "max_length" if padded_in_full(tokenizer) else False
         return tokenizer(texts, pairs, truncation=True, max_length=limit, padding=padding)  # type: ignore[no-any-return]

@@ -139,8 +139,8 @@ def _target_modules(optimizer: OptimizerConfig) -> list[str] | str | None:
 
 def autocast(trainer: TrainerConfig, device: torch.device) -> torch.autocast:
     """Return the autocast context of a trial, as the Trainer sets it."""
-    dtype = torch.float16 if trainer.fp16 else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=trainer.in_bf16 or trainer.fp16)
+    found = trainer.autocast_type
+    return torch.autocast(device.type, getattr(torch, found or "bfloat16"), enabled=found is not None)
 
 
 @cache

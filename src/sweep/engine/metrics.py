@@ -36,6 +36,14 @@ def probabilities(task: Task, scores: Scores) -> Probabilities:
     return np.asarray(softmax(wide, axis=1) if task == "single_label" else expit(wide))
 
 
+def certainty(task: Task, chances: Probabilities, decided: Labels) -> Probabilities:
+    """Return the probability of each row's decision, (rows,): of the predicted label, or for
+    multi-label of the least certain of its decisions."""
+    if task == "single_label":
+        return np.asarray(chances.max(axis=1))
+    return np.asarray(np.where(decided == 1, chances, 1 - chances).min(axis=1))
+
+
 def score(task: Task, predictions: Labels, labels: Labels) -> dict[str, float]:
     """Return every metric of the task but the loss. The predictions need not come from a model.
 

@@ -74,7 +74,7 @@ def write(
     if code is not None:
         _write_code(model, folder, code)
     base = manifest.base.model_copy(update={"pooling": None, "dtype": "float32", "trust_remote_code": code is not None})
-    found = replace(manifest, trains="everything", quantization=None, base=base)
+    found = replace(manifest, trains="everything", quantization=None, base=base, autocast="none")
     manifests.write(found, folder)
     return found
 

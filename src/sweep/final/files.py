@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
-from scipy.special import expit, softmax
-
 from sweep.data.labels import LabelSpace, joined
-from sweep.engine.metrics import Labels, Scores
+from sweep.engine.metrics import Labels, certainty, probabilities
 from sweep.final.reading import Reading
 from sweep.records.final import FinalRecord
 
@@ -23,7 +20,7 @@ def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, predictions, decided = reading.rows, reading.predictions, reading.decided
-    sure = _confidence(predictions.scores, decided, labels)
+    sure = certainty(labels.task, probabilities(labels.task, predictions.scores), decided)
     texts = zip(rows.texts, rows.pairs, strict=True) if rows.pairs else ((text,) for text in rows.texts)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -33,13 +30,6 @@ def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:
         for index, text in enumerate(texts):
             named = (_names(predictions.labels[index], labels), _names(decided[index], labels))
             writer.writerow([index, *text, *named, f"{sure[index]:.6f}", f"{reading.losses[index]:.9g}"])
-
-
-def _confidence(scores: Scores, decided: Labels, labels: LabelSpace) -> Scores:
-    if labels.task == "single_label":
-        return np.asarray(softmax(scores, axis=1).max(axis=1), dtype=np.float32)
-    chances = expit(scores)
-    return np.asarray(np.where(decided == 1, chances, 1 - chances).min(axis=1), dtype=np.float32)
 
 
 def _names(value: Labels, labels: LabelSpace) -> str:

@@ -34,6 +34,7 @@ from transformers import (
 
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.config.secrets import shown
+from sweep.data.columns import text_columns
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.tokenise import padded_in_full, token_limit
@@ -44,6 +45,7 @@ from sweep.model import standard
 from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.architecture import language_head
+from sweep.model.autocast import compute_under
 from sweep.model.base import Base, BaseSpec
 from sweep.model.base_model_cache import pick_device
 from sweep.model.card import card
@@ -92,6 +94,8 @@ def save(
         pad_token_id=inner.config.get_text_config().pad_token_id,
         thresholds=thresholds or _configured(config, labels),
         prompt=config.prompt,
+        autocast=config.trainer.autocast_type or "none",
+        columns=text_columns(config.dataset),
     )
     with _system_errors(folder):
         _save_weights(model, manifest, folder)
@@ -107,7 +111,7 @@ def load(
     folder: Path | str, device: str = "cpu", *, base: str | None = None
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """Return a model in eval mode whose logits are those of the saved one, on the same kind of
-    device.
+    device. A model that was trained under autocast computes under it by itself.
 
     A model that scores label words takes the output of its `prompt.batch(tokenizer, texts)`.
     `base` is the present location of the base, if it has moved. Raises UserError if `folder` holds
@@ -126,6 +130,8 @@ def load(
     if manifest.prompt is not None:
         prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
         model = WordScorer(model, unwrapped(model), prompt)
+    if manifest.autocast in ("bfloat16", "float16"):
+        compute_under(model, manifest.autocast)
     return model.eval(), tokenizer
 
 

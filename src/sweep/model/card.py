@@ -14,7 +14,7 @@ from jinja2 import Environment
 
 from sweep.config.metrics import AVERAGED
 from sweep.config.schema import Config, ModelConfig
-from sweep.data.example import batch
+from sweep.data.example import batch, texts
 from sweep.data.template import label_words
 from sweep.errors import UserError
 from sweep.model import markdown, standard
@@ -170,6 +170,8 @@ def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
         "settings": _settings(config),
         "merging": manifest.trained == "adapter" and kind is None,
         "unmergeable": config.adapter.unmergeable(),
+        "autocast": config.trainer.autocast_type if manifest.prompt is None else None,
+        "texts": texts(paired=config.dataset.text_pair_column is not None),
         "asked": batch(
             paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None, padding=padding
         ),

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from sweep.config.adapter import Trains
-from sweep.config.schema import ModelConfig, PromptConfig
+from sweep.config.schema import AutocastType, ModelConfig, PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base import Quantization
@@ -25,7 +25,9 @@ class Manifest:
     directory to its full path, `dtype` to the one used. `head` names the modules trained in full,
     or the output layer of a language model that scores label words as `prompt` says; neither is
     ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each
-    label of a multi-label task applies, None in any other."""
+    label of a multi-label task applies, None in any other. Under `autocast` to a type, or without
+    where it is "none", the model was trained and evaluated. `columns` are those of the texts in
+    the data set, two for pairs. Older folders have neither, which is None and ()."""
 
     method: str
     base: ModelConfig
@@ -36,6 +38,8 @@ class Manifest:
     pad_token_id: int
     thresholds: tuple[float, ...] | None = None
     prompt: PromptConfig | None = None
+    autocast: AutocastType | Literal["none"] | None = None
+    columns: tuple[str, ...] = ()
     trains: Trains | None = None  # None in folders of older versions, whose methods are known
     version: Literal[1] = 1
 

@@ -1,0 +1,116 @@
+"""A saved model that labels texts, with the probabilities that the study measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sweep.data.collate import padder
+from sweep.data.labels import LabelSpace
+from sweep.engine import memory
+from sweep.engine.loss import wide
+from sweep.engine.metrics import Scores
+from sweep.errors import UserError, first_line
+from sweep.predict.answers import Prediction, predictions
+from sweep.predict.tokens import Reader, Tokens
+
+BATCH_SIZE = 32  # rows in a forward pass, where nothing says how many
+_WINDOW = 64  # batches among which rows of like length are looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A loaded model. `sweep.load` returns it.
+
+    `thresholds` are the probabilities from which each label of a multi-label task applies.
+    `paired` says that a row has two texts; None where the saved model does not tell.
+    """
+
+    model: nn.Module
+    reader: Reader
+    space: LabelSpace
+    thresholds: tuple[float, ...] | None
+    paired: bool | None
+    batch_size: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the names of the labels, in the order of the scores."""
+        return self.space.names
+
+    @property
+    def window(self) -> int:
+        """Return the number of batches among which rows of like length are looked for."""
+        return _WINDOW
+
+    def predict(
+        self, texts: Sequence[str | None], pairs: Sequence[str | None] | None = None, *, batch_size: int | None = None
+    ) -> list[Prediction]:
+        """Return the prediction for each text, in their order.
+
+        `pairs` are the second texts of a model that reads two. A text that is empty or that the
+        model cannot read has no label, and says why. Raises UserError where one text too few or
+        too many is given, and where even one row does not fit into memory.
+        """
+        self._check(texts, pairs)
+        size = batch_size or self.batch_size
+        found: list[Prediction] = []
+        for start in range(0, len(texts), size * _WINDOW):
+            part = slice(start, start + size * _WINDOW)
+            found += self._window(self.reader.read(texts[part], None if pairs is None else pairs[part]), size)
+        return found
+
+    def _window(self, rows: Sequence[Tokens | str], size: int) -> list[Prediction]:
+        readable = [row for row in rows if isinstance(row, Tokens)]
+        scores = self._scores(readable, size)
+        answers = iter(predictions(scores, self.space, self.thresholds, [row.cut for row in readable]))
+        return [next(answers) if isinstance(row, Tokens) else Prediction(None, None, problem=row) for row in rows]
+
+    def _scores(self, rows: Sequence[Tokens], size: int) -> Scores:
+        """Return the scores, float32 or wider of shape (rows, labels). Batches have rows of like
+        length, the longest first, as in `sweep.engine.evaluation.predict`."""
+        found: Scores = np.zeros((len(rows), len(self.space)), dtype=np.float32)
+        order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+        for batch in _batches(order, size):
+            found[batch] = self._forward([rows[row] for row in batch]).numpy()
+        return found
+
+    def _forward(self, rows: Sequence[Tokens]) -> Tensor:
+        """Return the scores of a batch, which is divided where memory runs out."""
+        try:
+            device = next(self.model.parameters()).device
+            batch = padder(self.reader.tokenizer)([row.columns for row in rows])
+            with torch.no_grad():
+                logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+            return wide(logits).cpu()
+        except (RuntimeError, MemoryError) as error:
+            if not memory.out_of_memory(error):
+                raise
+            message = first_line(error)
+        memory.release(device)
+        if len(rows) == 1:
+            rule = f"out of memory for one row of {len(rows[0]):,} tokens ({message}); take a device with more"
+            raise UserError.of("", rule)
+        half = len(rows) // 2
+        return torch.cat([self._forward(rows[:half]), self._forward(rows[half:])])
+
+    def _check(self, texts: Sequence[str | None], pairs: Sequence[str | None] | None) -> None:
+        if isinstance(texts, str) or isinstance(pairs, str):
+            raise TypeError("predict takes a list of texts; for one text write predict([text])")
+        if pairs is None and self.paired:
+            raise UserError.of("pairs", "is missing: the model reads two texts a row, as in predict(texts, pairs)")
+        if pairs is not None and self.paired is False:
+            raise UserError.of("pairs", "is given, but the model reads one text a row; leave it out")
+        if pairs is not None and len(pairs) != len(texts):
+            raise UserError.of("pairs", f"has {len(pairs)} texts, but texts has {len(texts)}; each row needs both")
+
+
+def _batches(order: Sequence[int], size: int) -> Iterator[list[int]]:
+    rest = iter(order)
+    while batch := list(islice(rest, size)):
+        yield batch
