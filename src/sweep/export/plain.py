@@ -30,8 +30,7 @@ def widened(folder: Path, manifest: Manifest, moved: str | None = None) -> nn.Mo
         return artifact.load_full(manifest, folder, CPU).float().eval()
     base = artifact.load_base(manifest, folder, CPU, moved)
     if manifest.quantization is not None:
-        wide = replace(manifest, quantization=None, base=manifest.base.model_copy(update={"dtype": "float32"}))
-        plain = artifact.load_base(wide, folder, CPU, moved)
+        plain = artifact.load_base(replace(manifest, quantization=None), folder, CPU, moved)
         _dequantise(base.model, plain.model)
         base = plain
     base.model.float()

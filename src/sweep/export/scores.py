@@ -74,7 +74,7 @@ def prompt_of(model: nn.Module) -> Prompt | None:
 def precision(settings: TrainSettings, manifest: Manifest) -> str:
     """Return the coarsest type in which the study computed: of its autocast, its 4-bit layers or
     its weights."""
-    found = [str(manifest.base.dtype).replace("auto", "float32")]
+    found: list[str] = [manifest.base.dtype]
     if manifest.quantization is not None:
         found.append(manifest.quantization.compute_dtype)
     if settings.trainer.in_bf16 or settings.trainer.fp16:

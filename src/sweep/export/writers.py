@@ -36,6 +36,7 @@ def write_merged(job: Job, folder: Path) -> Written:
     if code is not None and not job.request.custom_code:
         raise pooling.refusal(inner)
     manifest = merged.write(inner, tokenizer, folder, job.manifest, code)
+    del model, inner  # before the pipeline loads the same weights
     arguments = merged.call(tokenizer, code=code is not None)
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     return Written(
@@ -61,6 +62,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
     tokenizer.save_pretrained(folder)
     artifact.plain_config(unwrapped(model)).save_pretrained(folder)
     prompt = prompt_of(model)
+    del model  # before onnxruntime loads the same weights
     return Written(
         scores=onnx_file.scores(folder, job.sample.rows, inputs, job.batch_size, prompt),
         same=same,
@@ -73,8 +75,12 @@ def write_adapter(job: Job, folder: Path) -> Written:
     """Copy the saved model, and read the logits of the copy; its card is that of the winner."""
     shutil.copytree(job.winner.model, folder, dirs_exist_ok=True)
     model, _ = artifact.load(folder, base=job.request.base)
-    scores = job.scorer.plain(model)
-    return Written(scores, scores, "the code of its card (README.md)", write_card=lambda _: None)
+    scores, base = job.scorer.plain(model), job.manifest.base
+    local = job.manifest.trained != "everything" and base.init == "pretrained" and Path(base.path).is_absolute()
+    use = "the code of its card, README.md"
+    if local:
+        use += "; others do not have its base, a folder of this machine: --merged uploads the weights of both"
+    return Written(scores, scores, use, write_card=lambda _: None)
 
 
 WRITERS: Mapping[str, Callable[[Job, Path], Written]] = {
