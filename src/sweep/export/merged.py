@@ -10,6 +10,7 @@ from string import Template
 import numpy as np
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GenericForSequenceClassification
 
 from sweep.config.schema import PoolingKind
 from sweep.data.splits import Rows
@@ -30,13 +31,13 @@ Written by `sweep export`. It needs transformers alone.
 """
 
 import torch
-from transformers import $config, $model
+from transformers import $imports
 
 
 class Pooled$config($config):
     model_type = "$model_type"
 
-
+$registered
 class Pooled$model($model):
     config_class = Pooled$config
 
@@ -56,6 +57,19 @@ def _pool(trunk, args, kwargs, output):
     output["pooler_output"] = vector
     return output
 '''
+)
+
+
+# A class that makes its headless model by AutoModel, which has to know the config for it.
+_REGISTERED = Template(
+    """
+class Pooled$trunk($trunk):
+    config_class = Pooled$config
+
+
+AutoModel.register(Pooled$config, Pooled$trunk, exist_ok=True)
+
+"""
 )
 
 
@@ -106,10 +120,13 @@ def _write_code(model: PreTrainedModel, folder: Path, kind: PoolingKind) -> None
     """Write the class, and name it in the config. The model type is one that transformers does not
     have: it would load its own class otherwise, without the pooling and without a word."""
     config, name = type(model.config).__name__, type(model).__name__
-    trunk, kind_of = body(model), standard.marked_type(model.config.model_type, kind)
-    gone = isinstance(getattr(model.get_submodule(trunk), "pooler", None), nn.Identity)
+    trunk, kind_of = model.get_submodule(body(model)), standard.marked_type(model.config.model_type, kind)
+    generic, headless = isinstance(model, GenericForSequenceClassification), type(trunk).__name__
+    gone = isinstance(getattr(trunk, "pooler", None), nn.Identity)
     source = _SOURCE.substitute(
-        config=config, model=name, model_type=kind_of, trunk=trunk, pooled=POOLED[kind], vector=VECTORS[kind],
+        config=config, model=name, model_type=kind_of, trunk=body(model), pooled=POOLED[kind], vector=VECTORS[kind],
+        imports=", ".join(sorted((config, name, *(("AutoModel", headless) if generic else ())))),
+        registered=_REGISTERED.substitute(config=config, trunk=headless) if generic else "",
         pooler="trunk.pooler = torch.nn.Identity()  # its weights are not here" if gone else "# its own pooler, if any, stays",
     )  # fmt: skip
     (folder / CODE).write_text(source, encoding="utf-8")
