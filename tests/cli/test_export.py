@@ -46,6 +46,7 @@ def test_a_folder_with_files_stays_as_it_is(
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_difference_beyond_the_tolerance_ends_with_exit_code_2(
     one: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

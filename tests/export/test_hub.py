@@ -46,6 +46,7 @@ def test_the_adapter_is_uploaded_with_its_card(
     assert f"Exported  {hub.address}/{NAME}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_merged_weights_take_the_place_of_other_files(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
     one = winner(tmp_path, folders["bert"], ADAPTERS["lora"])
     hub.files[NAME], hub.private[NAME] = {"adapter_model.safetensors": b"old", ".gitattributes": b""}, False

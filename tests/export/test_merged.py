@@ -38,6 +38,10 @@ for folder, inputs in json.loads(sys.argv[1]):
 """
 
 
+def slow(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def alone(jobs: Sequence[tuple[Path, Sequence[Any]]]) -> list[tuple[np.ndarray, np.ndarray, Any]]:
     """Return for each folder, with its inputs, the logits that transformers' pipeline computes in
     a process of its own, (rows, labels): row by row, and in one batch; and what it says of the
@@ -92,7 +96,7 @@ def test_a_process_without_this_project_loads_the_folder(folders: dict[str, Path
         assert first == {"label": LABELS[single[0].argmax()], "score": pytest.approx(chances.max(), abs=1e-6)}
 
 
-@pytest.mark.parametrize("model", ["bert", "roberta", "distilbert", "gpt2", "llama"])
+@pytest.mark.parametrize("model", ["bert", *(slow(name) for name in ("roberta", "distilbert", "gpt2", "llama"))])
 def test_each_architecture_is_merged(model: str, folders: dict[str, Path], tmp_path: Path) -> None:
     found = exported(winner(tmp_path, folders[model], ADAPTERS["lora"]), tmp_path / "out")
     assert found["same"]["difference"] < 1e-5 and found["study"]["changed"] == []
@@ -101,13 +105,14 @@ def test_each_architecture_is_merged(model: str, folders: dict[str, Path], tmp_p
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "export.json"} <= names
 
 
-@pytest.mark.parametrize("adapter", ["qlora", "ia3", "head", "full"])
+@pytest.mark.parametrize("adapter", ["qlora", *(slow(name) for name in ("ia3", "head", "full"))])
 def test_each_kind_of_training_is_merged(adapter: str, folders: dict[str, Path], tmp_path: Path) -> None:
     found = exported(winner(tmp_path, folders["gpt2"], ADAPTERS[adapter]), tmp_path / "out")
     assert found["same"]["difference"] < 1e-5
     assert found["study"]["precision"] == ("bfloat16" if adapter == "qlora" else "float32")
 
 
+@pytest.mark.slow
 def test_a_folder_is_loaded_by_this_project_too(folders: dict[str, Path], tmp_path: Path) -> None:
     one = winner(tmp_path, folders["bert"], ADAPTERS["lora"])
     exported(one, tmp_path / "out")
@@ -117,6 +122,7 @@ def test_a_folder_is_loaded_by_this_project_too(folders: dict[str, Path], tmp_pa
     assert np.abs((model(**rows).logits - expected(**rows).logits).detach().numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_several_labels_have_their_probabilities_and_thresholds(folders: dict[str, Path], tmp_path: Path) -> None:
     one = winner(
         tmp_path, folders["bert"], ADAPTERS["lora"], task="multi_label", thresholds=(0.4, 0.5, 0.6), pairs=True
@@ -135,14 +141,17 @@ def test_several_labels_have_their_probabilities_and_thresholds(folders: dict[st
 
 @pytest.mark.parametrize(
     ("model", "kind"),
-    [("bert", "pooler"), ("distilbert", "cls"), ("roberta", "cls"), ("gpt2", "last"), ("llama", "last")],
-)
+    [
+        ("distilbert", "cls"), slow("bert", "pooler"), slow("roberta", "cls"), slow("gpt2", "last"), slow("llama", "last"),
+    ],
+)  # fmt: skip
 def test_a_pooling_that_the_class_has_is_plain(model: str, kind: str, folders: dict[str, Path], tmp_path: Path) -> None:
     one = winner(tmp_path, folders[model], ADAPTERS["lora"], model={"pooling": kind})
     assert exported(one, tmp_path / "out")["same"]["difference"] < 1e-5
     assert not (tmp_path / "out" / "pooled.py").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mean", "cls"])
 def test_modernbert_has_a_setting_for_its_pooling(kind: str, tmp_path: Path) -> None:
     base = tmp_path / "base"
@@ -153,7 +162,7 @@ def test_modernbert_has_a_setting_for_its_pooling(kind: str, tmp_path: Path) -> 
     assert json.loads((tmp_path / "out" / "config.json").read_text())["classifier_pooling"] == kind
 
 
-@pytest.mark.parametrize(("model", "kind"), [("bert", "mean"), ("distilbert", "last"), ("gpt2", "mean")])
+@pytest.mark.parametrize(("model", "kind"), [("bert", "mean"), slow("distilbert", "last"), slow("gpt2", "mean")])
 def test_a_pooling_that_no_class_has_is_refused(
     model: str, kind: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -164,6 +173,7 @@ def test_a_pooling_that_no_class_has_is_refused(
 
 
 @pytest.mark.parametrize(("model", "kind"), [("bert", "mean"), ("distilbert", "last"), ("llama", "mean")])
+@pytest.mark.slow
 def test_code_holds_a_pooling_that_no_class_has(
     model: str, kind: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +200,7 @@ def test_a_winner_of_autocast_is_compared_in_both_ways(
     assert "the study computed in bfloat16, the export computes in float32" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_beyond_the_tolerance_nothing_is_left(folders: dict[str, Path], tmp_path: Path) -> None:
     one = winner(tmp_path, folders["bert"], ADAPTERS["lora"], trainer={"bf16": True})
     with pytest.raises(UserError, match="--tolerance: is 1e-07, but a logit differs by"):
@@ -211,6 +222,7 @@ def test_data_that_moved_is_named(folders: dict[str, Path], tmp_path: Path) -> N
     assert exported(one, tmp_path / "out", data=str(tmp_path / "moved"), rows=5)["rows"] == 5
 
 
+@pytest.mark.slow
 def test_data_that_changed_is_told(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -27,13 +28,13 @@ def widened(folder: Path, manifest: Manifest, moved: str | None = None) -> nn.Mo
     Raises UserError if the base cannot be reached.
     """
     if manifest.trained == "everything":
-        return artifact.load_full(manifest, folder, CPU).float().eval()
+        return _in_float32(artifact.load_full(manifest, folder, CPU))
     base = artifact.load_base(manifest, folder, CPU, moved)
     if manifest.quantization is not None:
         plain = artifact.load_base(replace(manifest, quantization=None), folder, CPU, moved)
         _dequantise(base.model, plain.model)
         base = plain
-    base.model.float()
+    _in_float32(base.model)
     return artifact.with_trained(base, manifest, folder).requires_grad_(False).eval()
 
 
@@ -47,14 +48,20 @@ def merged(model: nn.Module) -> PreTrainedModel:
     place. Raises UserError if PEFT cannot merge it."""
     if not isinstance(model, PeftModel):
         return unwrapped(model)
-    method = str(model.peft_config[model.active_adapter].peft_type.value)
+    kind = model.peft_config[model.active_adapter].peft_type
     try:
         found: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     except Exception as error:  # PEFT's methods refuse in errors of many kinds
         raise_if_out_of_memory(error)
-        rule = f"PEFT could not merge the {method} adapter: {first_line(error)}"
+        rule = f"PEFT could not merge the {getattr(kind, 'value', kind)} adapter: {first_line(error)}"
         raise UserError.of("--to", f"needs merged weights, but {rule}; use --to onnx, or --to hub") from error
-    return found.requires_grad_(False).eval()
+    found.requires_grad_(False).train(False)
+    return found
+
+
+def _in_float32(model: nn.Module) -> nn.Module:
+    """Return the model itself, with all its weights in float32."""
+    return model.to(torch.float32).eval()
 
 
 def _dequantise(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
@@ -68,7 +75,8 @@ def _dequantise(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
     for name, layer in quantised.named_modules():
         if isinstance(layer, Linear4bit):
             target = plain.get_submodule(name)
-            weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()
+            packed: Any = layer.weight
+            weight = dequantize_4bit(packed.data, packed.quant_state).float()
             target.weight.data = weight.T.contiguous() if isinstance(target, Conv1D) else weight
             if layer.bias is not None:
                 target.bias.data = layer.bias.data.float()

@@ -69,8 +69,8 @@ class WordLogits(nn.Module):
         mask = torch.arange(ids.shape[-1]) < (lengths[:, None] + self.counts - 1)[:, :, None]
         places = (at - 1)[:, None].expand(-1, labels, -1)
         found = self._log_probabilities(ids.flatten(0, 1), mask.long().flatten(0, 1), places.flatten(0, 1))
-        scores = found.gather(2, words.flatten(0, 1)[:, :, None]).squeeze(2).unflatten(0, (rows, labels))
-        total = (scores * (steps < self.counts[:, None])).sum(2)
+        scores = found.gather(2, words.flatten(0, 1)[:, :, None]).view(rows, labels, longest)
+        total: Tensor = (scores * (steps < self.counts[:, None])).sum(2)
         return total / self.counts if self.mean else total
 
     def _log_probabilities(self, ids: Tensor, mask: Tensor, at: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from sweep.engine.metrics import Scores
+from sweep.errors import UserError
 from sweep.export import card, merged, onnx_file, plain, pooling
 from sweep.export.job import Job
 from sweep.export.record import Export
@@ -51,9 +54,10 @@ def write_merged(job: Job, folder: Path) -> Written:
 
 def write_onnx(job: Job, folder: Path) -> Written:
     """Write an ONNX file with its tokenizer, and read its logits with onnxruntime."""
-    model, same = job.widened()
+    unmerged, same = job.widened()
     tokenizer, manifest = job.scorer.tokenizer, job.manifest
-    model = prompted(plain.merged(model) if job.mergeable else model, manifest, tokenizer)
+    model = prompted(_merged_if_possible(job, unmerged), manifest, tokenizer)
+    del unmerged
     inputs = onnx_file.Inputs.of(tokenizer, model)
     onnx_file.write(model, inputs, folder, {
         "labels": manifest.labels.names, "task": manifest.labels.task, "thresholds": manifest.thresholds,
@@ -69,6 +73,17 @@ def write_onnx(job: Job, folder: Path) -> Written:
         use=f"onnxruntime.InferenceSession({str(Path(job.request.place) / onnx_file.FILE)!r})",
         write_card=lambda export: card.write_onnx(job, folder, export, inputs=inputs, prompt=prompt),
     )
+
+
+def _merged_if_possible(job: Job, model: nn.Module) -> nn.Module:
+    """Return the model with its adapter merged, or beside the weights where PEFT cannot merge
+    it."""
+    if not job.mergeable:
+        return model
+    try:
+        return plain.merged(model)
+    except UserError:  # in the middle of the layers
+        return job.widened()[0]
 
 
 def write_adapter(job: Job, folder: Path) -> Written:
