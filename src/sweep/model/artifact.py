@@ -46,7 +46,7 @@ from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.architecture import language_head
 from sweep.model.autocast import compute_under
-from sweep.model.base import BaseSpec
+from sweep.model.base import Base, BaseSpec
 from sweep.model.base_model_cache import pick_device
 from sweep.model.card import card
 from sweep.model.checkpoint import Checkpoint, locate
@@ -120,12 +120,13 @@ def load(
     folder = Path(folder)
     manifest = manifests.read(folder)
     place = pick_device(device)
-    model = (
-        _full(manifest, folder, place) if manifest.trained == "everything" else _on_base(manifest, folder, place, base)
-    )
+    if manifest.trained == "everything":
+        model: nn.Module = load_full(manifest, folder, place)
+    else:
+        model = with_trained(load_base(manifest, folder, place, base), manifest, folder)
     if manifest.base.pooling is not None:
         standard.mark(unwrapped(model), manifest.base.pooling)
-    tokenizer = _tokenizer(manifest, folder)
+    tokenizer = load_tokenizer(manifest, folder)
     if manifest.prompt is not None:
         prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
         model = WordScorer(model, unwrapped(model), prompt)
@@ -154,9 +155,9 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
         with quiet():
             inner.save_pretrained(folder, variant=standard.variant(pooling) if pooling else None)
     if pooling:
-        standard.save_configs(_plain_config(inner), inner, pooling, folder)
+        standard.save_configs(plain_config(inner), inner, pooling, folder)
     elif manifest.trained != "everything":
-        _plain_config(inner).save_pretrained(folder)
+        plain_config(inner).save_pretrained(folder)
 
 
 def _for_other_machines(file: Path, manifest: Manifest) -> None:
@@ -196,7 +197,8 @@ def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
     return (config.trainer.search_threshold,) * len(labels) if labels.task == "multi_label" else None
 
 
-def _tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a saved model, which truncates as the rows of the study were."""
     trusted = manifest.base.trust_remote_code
     config = standard.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
     found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=trusted)
@@ -211,7 +213,8 @@ def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedT
     return found
 
 
-def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
+def load_full(manifest: Manifest, folder: Path, device: Device) -> PreTrainedModel:
+    """Return a saved model whose weights were all trained."""
     pooling, trusted = manifest.base.pooling, manifest.base.trust_remote_code
     marked = pooling is not None and (folder / standard.ARCHITECTURE).is_file()
     with quiet():
@@ -229,16 +232,22 @@ def _full(manifest: Manifest, folder: Path, device: Device) -> nn.Module:
     return model
 
 
-def _on_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> nn.Module:
+def load_base(manifest: Manifest, folder: Path, device: Device, moved: str | None) -> Base:
+    """Return the base that the adapter or head of a saved model belongs to; `moved` is its present
+    location, if it has moved. Raises UserError if the base cannot be reached."""
     pinned = _at(manifest.base, folder, moved)
     causal = manifest.prompt is not None
     spec = BaseSpec(pinned, pinned.dtype, manifest.quantization, manifest.labels, manifest.pad_token_id, causal)
-    base = bases.load(spec, _reached(pinned), device)
+    return bases.load(spec, _reached(pinned), device)
+
+
+def with_trained(base: Base, manifest: Manifest, folder: Path) -> nn.Module:
+    """Return the base with the saved adapter and head; the base is changed in place."""
     widen(base.model, base.head)
     if manifest.trained != "head":
         with quiet():
-            config = _adapter_config(folder)
-            return PeftModel.from_pretrained(base.model, folder, config=config, torch_device=str(device))
+            config, device = _adapter_config(folder), str(base.model.device)
+            return PeftModel.from_pretrained(base.model, folder, config=config, torch_device=device)
     model = head_only(base.model, base.head)
     restore(model, load_file(folder / HEAD))
     return model
@@ -278,7 +287,7 @@ def _pinned(model: ModelConfig, inner: PreTrainedModel) -> ModelConfig:
     return model.model_copy(update={"path": path, "revision": commit, "dtype": dtype})
 
 
-def _plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
+def plain_config(inner: PreTrainedModel) -> PreTrainedConfig:
     """Return the config without its quantisation, which is of the base in memory and not of any
     file."""
     config = copy.deepcopy(inner.config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ from sweep.records.final import Refit
 from sweep.records.trial import Metrics
 
 FILE = "README.md"
-_POOLED = {
+POOLED = {
     "mean": "the mean of the last hidden states over a text's tokens",
     "cls": "the last hidden state of a text's first token",
     "last": "the last hidden state of a text's last token",
     "pooler": "what the base's own pooler makes of a text",
 }
-_VECTORS = {
+VECTORS = {
     "mean": "((hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).to(hidden.dtype)",
     "cls": "hidden[range(len(hidden)), mask.argmax(1)]",
     "last": "hidden[range(len(hidden)), mask.cumsum(1).argmax(1)]",
@@ -49,23 +50,40 @@ _SETTINGS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A section "Loading" in place of the usual one, as Markdown, the library that loads the
+    folder, and whether its pipeline does."""
+
+    library: str
+    pipeline: bool
+    text: str
+
+
 def card(
-    config: Config, manifest: Manifest, metrics: Metrics, refit: Refit | None = None, *, padding: str = "True"
+    config: Config,
+    manifest: Manifest,
+    metrics: Metrics,
+    refit: Refit | None = None,
+    *,
+    padding: str = "True",
+    loading: Loading | None = None,
 ) -> ModelCard:
     """Return the card of a model that is saved in a folder of its own, in which the card's code
     runs.
 
     `metrics` are named as in the records (`eval/accuracy`, …); with a `refit`, those of validation
     are of the model before it, and no results of this one. `padding` is the tokenizer's argument
-    as it is written in code. Nothing is asked of the network.
+    as it is written in code; `loading` is for a folder of another form. Nothing is asked of the
+    network.
     """
     of_trial = {name: value for name, value in metrics.items() if refit and name.startswith("eval/")}
     own = {name: value for name, value in metrics.items() if name not in of_trial}
     values = _values(config, manifest, padding)
     body = _environment().get_template("card.md.j2").render(
-        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit
+        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading
     )  # fmt: skip
-    return ModelCard(f"---\n{_data(config, manifest, own).to_yaml()}\n---\n\n{body.strip()}\n")
+    return ModelCard(f"---\n{_data(config, manifest, own, loading).to_yaml()}\n---\n\n{body.strip()}\n")
 
 
 def base_license(base: ModelConfig) -> str | None:
@@ -90,17 +108,20 @@ def base_license(base: ModelConfig) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _data(config: Config, manifest: Manifest, metrics: Metrics) -> ModelCardData:
+def _data(config: Config, manifest: Manifest, metrics: Metrics, loading: Loading | None) -> ModelCardData:
     """Return the metadata. A pipeline is named only where transformers' own loads the folder,
     which has to hold every weight, and scores alike."""
     pooled, adapted = manifest.base.pooling is not None, manifest.trained == "adapter"
+    library = "sweep" if pooled else "peft" if adapted else "transformers"
     alike = manifest.trained == "everything" and not pooled and not manifest.prompt
+    if loading is not None:
+        library, alike = loading.library, loading.pipeline
     results = _results(config, metrics)
     kinds = dict.fromkeys(result.metric_type for result in results if result.metric_type != "loss")
     return ModelCardData(
         base_model=config.model.path if manifest.base.revision else None,
         license=base_license(manifest.base),
-        library_name="sweep" if pooled else "peft" if adapted else "transformers",
+        library_name=library,
         pipeline_tag="text-classification" if alike else None,
         tags=["sweep"],
         metrics=list(kinds) or None,
@@ -155,8 +176,8 @@ def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
         "local_base": Path(base.path).is_absolute() and base.init == "pretrained" and manifest.trained != "everything",
         "auto_class": auto_class(causal=manifest.prompt is not None).__name__,
         "architecture": standard.ARCHITECTURE,
-        "pooled": _POOLED[kind] if kind else "",
-        "vector": _VECTORS[kind] if kind else "",
+        "pooled": POOLED[kind] if kind else "",
+        "vector": VECTORS[kind] if kind else "",
         "variant": standard.variant(kind) if kind else "",
         "suffix": standard.marked_type("", kind) if kind else "",
     }

@@ -57,7 +57,9 @@ def save_configs(config: PreTrainedConfig, model: PreTrainedModel, kind: Pooling
 
 def read_config(folder: Path, *, trust_remote_code: bool) -> PreTrainedConfig:
     """Return the config that transformers knows, of any saved model."""
-    found: PreTrainedConfig = AutoConfig.from_pretrained(config_file(folder), trust_remote_code=trust_remote_code)
+    file = config_file(folder)
+    place = file if file.name == ARCHITECTURE else folder  # which may hold code of its own
+    found: PreTrainedConfig = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     return found
 
 

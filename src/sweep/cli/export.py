@@ -1,0 +1,74 @@
+"""`sweep export RUN_DIR --to FORM PLACE`: the winner in a form that others load, checked against
+the study's own logits."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from importlib import import_module
+
+from sweep.cli.run_dir import add_winner, winner_of
+from sweep.errors import reported
+from sweep.export.request import Request, check
+
+_FORMS = ("merged", "onnx", "hub")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    asked = _parser().parse_args(argv)
+    with reported():
+        winner, request = winner_of(asked), _request(asked)
+        check(request, winner.record.config.prompt)
+        import_module("sweep.export.run").run(winner, request)  # needs torch
+
+
+def _request(asked: argparse.Namespace) -> Request:
+    return Request(
+        form=asked.to, place=asked.place, merged=asked.merged, custom_code=asked.custom_code, public=asked.public,
+        replace=asked.replace, rows=asked.rows, tolerance=asked.tolerance, base=asked.base, data=asked.data,
+    )  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sweep export",
+        description="Write the winner in a form that others load, and compare its logits on validation rows with those of "
+        "the study. Nothing is trained, and the run directory stays as it is.",
+    )
+    add_winner(parser)
+    parser.add_argument(
+        "--to", required=True, choices=_FORMS,
+        help="merged: a folder of transformers alone; onnx: a file for onnxruntime; hub: a repository of the Hugging Face Hub",
+    )  # fmt: skip
+    parser.add_argument("place", metavar="PLACE", help="a new or empty folder, or OWNER/NAME with --to hub")
+    parser.add_argument(
+        "--tolerance", type=_tolerance, metavar="X",
+        help="largest difference in logits, above which nothing is left behind; by default 0.0001 of the largest logit, "
+        "or 0.05 of it where the study computed in bfloat16",
+    )  # fmt: skip
+    parser.add_argument("--rows", type=_count, default=128, help="validation rows of the check (default %(default)s)")
+    parser.add_argument("--data", metavar="PATH", help="where the data set is now, if it has moved")
+    parser.add_argument("--base", metavar="PATH", help="where the pretrained base is now, if it has moved")
+    parser.add_argument("--custom-code", action="store_true",
+                        help="with merged weights: write a pooling that no class of transformers has as Python code, "
+                        "which it runs with trust_remote_code=True")  # fmt: skip
+    group = parser.add_argument_group("with --to hub")
+    group.add_argument("--merged", action="store_true", help="upload merged weights instead of the adapter")
+    group.add_argument("--public", action="store_true", help="make the repository public; it is private by default")
+    group.add_argument("--replace", action="store_true", help="replace the files that the repository holds")
+    return parser
+
+
+def _tolerance(text: str) -> float:
+    number = float(text)
+    if not (number >= 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"is {text}, but must be a number from 0 on")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is {number}, but must be at least 1")
+    return number
