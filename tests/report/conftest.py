@@ -315,9 +315,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Store:
     root = tmp_path_factory.mktemp("reported")
     trials = six_trials()
     made = build(root / "run", trials, ending=final(trials[1]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLCONFIGDIR", str(root / "matplotlib"))
-        write_report(made)
+    write_report(made)
     return made
 
 

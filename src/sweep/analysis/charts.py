@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
 from sweep.analysis.tested import guess
 from sweep.config.schema import Scalar
@@ -90,6 +91,14 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Importance:
+    """The importance of the searched keys for the objective, the largest first; they sum to 1."""
+
+    metric: str
+    shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Winner:
     """The winning trial and its retraining, each as (optimizer step, value): the logged training
     loss, and by metric the evaluations."""
@@ -104,16 +113,18 @@ class Winner:
 class Charts:
     search: Search | None
     curves: Curves | None
+    importance: Importance | None
     hyperparameters: Hyperparameters | None
     winner: Winner | None
     confusion: Confusion | None
 
 
-def charts(facts: Facts) -> Charts:
-    """Return the numbers of every figure."""
+def charts(facts: Facts, known: Known | None = None) -> Charts:
+    """Return the numbers of every figure; `known` is what each hyperparameter did."""
     return Charts(
         search=search(facts),
         curves=curves(facts),
+        importance=importance(facts, known) if known else None,
         hyperparameters=hyperparameters(facts),
         winner=winner(facts),
         confusion=confusion(facts.final, multi_label=facts.multi_label) if facts.final else None,
@@ -159,6 +170,14 @@ def hyperparameters(facts: Facts) -> Hyperparameters | None:
         for key in keys
     )
     return Hyperparameters(facts.metric, tuple(panels))
+
+
+def importance(facts: Facts, known: Known) -> Importance | None:
+    """Return the importance of each key that has one; None below two such keys."""
+    shares = [(facts.title(one.key), one.importance) for one in known.effects if one.importance is not None]
+    if len(shares) < 2:
+        return None
+    return Importance(facts.metric, tuple(sorted(shares, key=lambda pair: -pair[1])))
 
 
 def winner(facts: Facts) -> Winner | None:

@@ -3,6 +3,7 @@ the screen."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 from sweep.analysis.facts import read
 from sweep.analysis.summary import study_summary
 from sweep.config.schema import Config
-from sweep.errors import UserError
 from sweep.provenance import Fingerprint
 from sweep.records.store import Store
+from sweep.report.live import kept_current
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 from sweep.track.tracker import Ending, Tracker
@@ -20,16 +21,18 @@ from sweep.track.tracker import Ending, Tracker
 
 @contextmanager
 def published(store: Store, tracker: Tracker, config: Config) -> Iterator[None]:
-    """Report on what the body came to. A study without a winner has a report too; an interrupted
-    one goes on first."""
+    """Keep the report current while the body runs, and report on what it came to. A study without
+    a winner has a report too, and one that was interrupted says so."""
+    print(f"report: {store.root / 'report.html'}, written again while the study runs", file=sys.stderr)
     try:
-        yield
-    except UserError:
-        # The user needs the fault, and the report may still be empty.
-        with suppress(UserError):
-            write_report(store)
+        with kept_current(store.root):
+            yield
+    except Exception:
+        # The user needs this fault, whatever is wrong with the report.
+        with suppress(Exception):
+            write_report(store, running=False)
         raise
-    report = write_report(store)
+    report = write_report(store, running=False)
     # A finished command that is run again finds nothing new; one that was stopped here publishes
     # again.
     if (state := _state(store)) != store.published():
