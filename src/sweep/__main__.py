@@ -6,19 +6,17 @@ import sys
 from importlib import import_module
 
 from sweep.cli import library_warnings
+from sweep.config.commands import module_of
 from sweep.errors import reported
 from sweep.study import interrupts
-
-# The modules of `sweep NAME …`, which run without a search and without torch.
-_COMMANDS = {"compare": "sweep.cli.compare", "report": "sweep.report.__main__"}
 
 
 def main() -> None:
     with reported(), interrupts.as_one_error():
-        if name := _COMMANDS.get(next(iter(sys.argv[1:]), "")):
+        if name := module_of(sys.argv[1:]):
             with interrupts.at_once():
-                module = import_module(name)
-            module.main(sys.argv[2:])
+                command = import_module(name)
+            command.main(sys.argv[2:])
         else:
             _search(sys.argv[1:])
 

@@ -11,13 +11,13 @@ from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.analysis.tested import Tested, coded, recorded, weigh
 from sweep.config.metrics import proportion
 from sweep.config.schema import Config, StudyConfig, Task
-from sweep.errors import UserError
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.records.winner import read_lock
 from sweep.track.addresses import WANDB, without
 
 
@@ -181,18 +181,6 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
     )
-
-
-def read_lock(store: Store) -> Lock:
-    """Raises UserError where `store` is no run directory."""
-    if not store.root.is_dir():
-        raise UserError.of(str(store.root), "is no folder; give the run directory of a study, such as runs/quickstart")
-    lock = store.lock()
-    if lock is None:
-        inside = sorted(path.parent.name for path in store.root.glob("*/lock.json"))
-        hint = f"; below it there are: {', '.join(inside)}" if inside else ""
-        raise UserError.of(str(store.root), f"is no run directory: it has no lock.json{hint}")
-    return lock
 
 
 def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoint, ...]:

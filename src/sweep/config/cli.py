@@ -11,15 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.config.commands import listing
 from sweep.config.folders import conf_dir, sweeps_dir
 from sweep.errors import Fault, UserError
 
 _USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
-_COMMANDS = """\
-commands (each has its own --help; nothing is trained):
-  sweep report RUN_DIR             write the report of a run directory again; --json prints its numbers
-  sweep compare RUN_DIR RUN_DIR …  set finished runs side by side
-"""
 _EXAMPLES = """\
 examples:
   python -m sweep +experiment=quickstart tracker=mock           a first result: no GPU, no account
@@ -27,6 +23,7 @@ examples:
   python -m sweep +experiment=quickstart study.study_name=longer study.n_trials=20 optimizer.weight_decay=0
   python -m sweep +experiment=dialogpt_qlora --cfg job --resolve
   sweep report runs/quickstart --json                           the numbers of a report, for scripts
+  sweep predict runs/quickstart new.csv --out labelled.csv      the winner's labels for the rows of a file
 
 The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
 130 interrupted, 1 anything else."""
@@ -123,9 +120,15 @@ def _help_tail() -> str:
     lines = [f"  {group.name:<11} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups]
     spaces = ", ".join(sorted(file.stem for file in sweeps_dir().glob("*.yaml")))
     return "\n".join(
-        [_COMMANDS, "config groups (GROUP=NAME; an experiment is added: +experiment=NAME):", *lines,
-         "", f"search spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}", "", _EXAMPLES]
-    )  # fmt: skip
+        [
+            "commands (each has its own --help; nothing is trained):",
+            listing(),
+            "\nconfig groups (GROUP=NAME; an experiment is added: +experiment=NAME):",
+            *lines,
+            f"\nsearch spaces (study.space=NAME, or a path ending in .yaml):\n  {spaces}\n",
+            _EXAMPLES,
+        ]
+    )
 
 
 def _version() -> str:

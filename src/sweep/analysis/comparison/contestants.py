@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sweep.analysis.facts import read_lock
 from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
@@ -18,6 +17,7 @@ from sweep.records.final import FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Cost, Metrics, TrialRecord, total
+from sweep.records.winner import read_lock
 
 
 @dataclass(frozen=True, slots=True)
