@@ -315,7 +315,9 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Store:
     root = tmp_path_factory.mktemp("reported")
     trials = six_trials()
     made = build(root / "run", trials, ending=final(trials[1]))
-    write_report(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEP_CACHE", str(root / "cache"))
+        write_report(made)
     return made
 
 

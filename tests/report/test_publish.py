@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sweep.config.schema import Config
 from sweep.records.final import Confirmation
 from sweep.records.store import Store
+from sweep.report.pictures import Drawn
 from sweep.report.publish import published
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.tracker import Run
@@ -17,8 +19,9 @@ from .conftest import completed, config, confirmation, final, six_trials
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of a report, and does not matter here."""
-    monkeypatch.setattr("sweep.report.write.draw", lambda charts, folder: frozenset())
+    """Drawing takes most of the time of a report, and does not matter here; nor does watching."""
+    monkeypatch.setattr("sweep.report.write.draw", lambda figures, folder, known: Drawn())
+    monkeypatch.setattr("sweep.report.publish.kept_current", lambda root: nullcontext())
 
 
 @dataclass

@@ -45,7 +45,7 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The evaluations of a trial: finite values by metric, each as (epoch, value). `state` is
-    empty for a completed trial. `leads` is true for the winner, or the best trial so far."""
+    empty for a completed trial; one without a record is `running` or `unfinished`. `leads` is true for the winner, or the best trial so far."""
 
     number: int
     mark: str
@@ -149,14 +149,17 @@ def search(facts: Facts) -> Search | None:
 
 def curves(facts: Facts) -> Curves | None:
     """Return every trial's evaluations: the objective and, if it is another, the evaluation loss.
+    Trials without a record come last.
 
     None where no trial was evaluated, and for a single training run once it was retrained.
     """
     trials = [trial for trial in facts.trials if facts.points[trial.number]]
-    if not trials or (facts.alone and facts.final):
+    begun = {number: points for number, points in facts.begun.items() if points}
+    if not (trials or begun) or (facts.alone and facts.final):
         return None
     metrics = _metrics(facts)
-    return Curves(metrics, tuple(_curve(facts, trial, metrics) for trial in trials))
+    ended = [_curve(facts, trial, metrics) for trial in trials]
+    return Curves(metrics, (*ended, *(_unfinished(facts, number, points) for number, points in begun.items())))
 
 
 def hyperparameters(facts: Facts) -> Hyperparameters | None:
@@ -236,6 +239,12 @@ def _curve(facts: Facts, trial: TrialRecord, metrics: Sequence[str]) -> Curve:
         leads=trial is facts.winner,
         lines={name: _line(points, name, x="epoch") for name in metrics},
     )
+
+
+def _unfinished(facts: Facts, number: int, points: Sequence[Point]) -> Curve:
+    state = "running" if facts.running and number in facts.unfinished else "unfinished"
+    lines = {name: _line(points, name, x="epoch") for name in _metrics(facts)}
+    return Curve(number, mark="", state=state, leads=False, lines=lines)
 
 
 def _line(points: Sequence[Point], name: str, *, x: Literal["epoch", "step"]) -> Line:

@@ -24,7 +24,7 @@ from sweep.analysis.plain import plain
 from sweep.report.pictures import Drawn
 from sweep.report.plot import CONTAINER, Spec, complete
 
-_FOLD = re.compile(r'<details(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
+_FOLD = re.compile(r'<details(?: id="trial-\d+")?(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
 _SENTENCE = 50  # characters
 _STYLE = """
 :root { --ink: #1c2430; --soft: #5b6675; --line: #d9dee5; --back: #ffffff; --tint: #f4f6f9; --link: #0072b2; }
@@ -86,7 +86,7 @@ def page(markdown: str, *, title: str, drawn: Drawn | None = None, written: date
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8" />\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1" />\n'
-        f"{_AGAIN if written else ""}<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"{_AGAIN if written else ''}<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<nav>{menu}</nav>\n{body}{_scripts(environment['specs'], drawn.bundle, written)}</body>\n</html>\n"
     )
 

@@ -33,6 +33,8 @@
     location.reload();
   };
   if (specs.length) charts();
+  const named = location.hash && document.getElementById(location.hash.slice(1));
+  if (named && named.tagName === "DETAILS") named.open = true;
   const late = () => {
     const minutes = Math.round((Date.now() - written) / 60000);
     if (minutes < 15) return;
