@@ -38,7 +38,17 @@ def test_a_report_is_written_after_a_trial_and_not_more_often_than_every_thirty_
     store = make()
     watch, trials = Counting(store.root, began=0.0), six_trials()
     counts = []
-    for moment, trial in ((2, None), (9, None), (12, 0), (30, 1), (40, None), (69, None), (71, None), (80, 2), (102, None)):
+    for moment, trial in (
+        (2, None),
+        (9, None),
+        (12, 0),
+        (30, 1),
+        (40, None),
+        (69, None),
+        (71, None),
+        (80, 2),
+        (102, None),
+    ):
         clock[0] = moment
         if trial is not None:
             store.write_trial(trials[trial])

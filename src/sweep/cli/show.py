@@ -95,7 +95,7 @@ class _Server6(_Server):
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Print nothing for a request."""
 
 
@@ -111,7 +111,9 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
             return make_server(asked.host, port, answer, server_class=kind, handler_class=_Quiet)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise UserError.of("--host", f"is {asked.host}, which cannot be listened on: {error.strerror}") from None
+                raise UserError.of(
+                    "--host", f"is {asked.host}, which cannot be listened on: {error.strerror}"
+                ) from None
             reason = error.strerror
     shown = f"is {asked.port}" if asked.port is not None else f"is not given, and {ports[0]} to {ports[-1]} were tried"
     raise UserError.of("--port", f"{shown}: {reason}; name another one, or 0 for any that is free")

@@ -212,8 +212,12 @@ def _searched_axis(axis: Axis, title: str) -> Spec:
         return choices | {"scale": {"domain": list(axis.names)}}
     if axis.log and axis.low > 0:
         scale = {"type": "log", "domain": [axis.low / 1.2, axis.high * 1.2], "nice": False}
-        powers = [10.0**power for power in range(math.ceil(math.log10(axis.low)), math.floor(math.log10(axis.high)) + 1)]
-        ticks = {"values": powers, "format": "~g" if axis.low >= 1e-3 else ".0e"} if len(powers) > 1 else {"format": "~g"}
+        powers = [
+            10.0**power for power in range(math.ceil(math.log10(axis.low)), math.floor(math.log10(axis.high)) + 1)
+        ]
+        ticks = (
+            {"values": powers, "format": "~g" if axis.low >= 1e-3 else ".0e"} if len(powers) > 1 else {"format": "~g"}
+        )
         return {"field": "x", "type": "quantitative", "title": None, "scale": scale, "axis": ticks}
     room = 0.05 * (axis.high - axis.low) or 0.5
     found = number("x", title, whole=axis.whole, domain=[axis.low - room, axis.high + room], nice=False)

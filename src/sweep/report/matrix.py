@@ -27,9 +27,7 @@ def _square(matrix: Matrix) -> Spec:
     legend = {"title": "share of the true label's rows", "format": "%", "tickCount": 4, "gradientLength": 160}
     rows = _rows(matrix)
     numbered = [row for row in rows if row["count"] and (few or row["true"] != row["predicted"])]
-    return _grid(matrix, rows, numbered, cell=cell, size=size, legend=legend) | {
-        "title": "Confusion on the test split"
-    }
+    return _grid(matrix, rows, numbered, cell=cell, size=size, legend=legend) | {"title": "Confusion on the test split"}
 
 
 def _two_by_two(matrix: Matrix) -> Spec:
@@ -65,7 +63,12 @@ def _grid(matrix: Matrix, rows: list[Row], numbered: list[Row], *, cell: int, si
     scale = {"domain": [0, 1], "scheme": "blues"}
     colour = {"field": "share", "type": "quantitative", "scale": scale, "legend": legend}
     ink = {"condition": {"test": "datum.dark", "value": "white"}, "value": "black"}
-    tips = [tip("true", "true"), tip("predicted", "predicted"), tip("count", "rows", ",d"), tip("share", "share", ".1%")]
+    tips = [
+        tip("true", "true"),
+        tip("predicted", "predicted"),
+        tip("count", "rows", ",d"),
+        tip("share", "share", ".1%"),
+    ]
     count = {"field": "count", "type": "quantitative", "format": ",d"}
     return {
         "width": {"step": cell}, "height": {"step": cell},

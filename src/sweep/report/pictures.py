@@ -96,16 +96,17 @@ def _side_by_side(pictures: Sequence[str], columns: int) -> str:
     placed, top, right = [], 0.0, 0.0
     for first in range(0, len(pictures), columns):
         row, left = pictures[first : first + columns], 0.0
-        sizes = [size(picture) for picture in row]
+        sizes = [_size(picture) for picture in row]
         for picture, (width, _) in zip(row, sizes, strict=True):
             placed.append(picture.replace("<svg ", f'<svg x="{left:g}" y="{top:g}" ', 1))
             left += width + _GAP
         right, top = max(right, left - _GAP), top + max(height for _, height in sizes) + _GAP
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{right:g}" height="{top - _GAP:g}" viewBox="0 0 {right:g} {top - _GAP:g}">'
+    size = f'width="{right:g}" height="{top - _GAP:g}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {right:g} {top - _GAP:g}">'
     return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(placed)}</svg>\n'
 
 
-def size(picture: str) -> tuple[float, float]:
+def _size(picture: str) -> tuple[float, float]:
     """Return the width and height of an SVG in pixels."""
     found = _SIZE.search(picture)
     assert found is not None, "vl-convert gives every picture a size"

@@ -7,6 +7,7 @@ static picture, and the chart with tooltips in a page. The colours are those of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ HEIGHT = 230  # pixels of a panel's plot
 NARROW = 360  # pixels of a static panel, so that a phone shows its letters in their full size
 CONTAINER = "container"  # the width of a panel that fills its place
 _TOUCH = "touch"
+_TICKS = 8
 _TOUCHED = 350  # square pixels around a point that show its tooltip, enough for a finger
 _CONFIG: Spec = {
     "aria": False,  # a description of each mark would double the size of a page; its tables have the numbers
@@ -120,11 +122,19 @@ def number(field: str, title: str, *, whole: bool = False, zero: bool = False, *
     """Return the encoding of a number by position. `whole` numbers have no ticks between them;
     `scale` are options of Vega-Lite's scale."""
     axis: Spec = {"tickMinStep": 1, "format": "d"} if whole else {}
+    if whole and "domain" in scale:
+        axis["values"] = _whole_ticks(*scale["domain"])
     room: Spec = {} if zero or "domain" in scale else {"padding": 8}
     return {
         "field": field, "type": "quantitative", "title": title, "scale": {"zero": zero, **room, **scale},
         "axis": {"tickCount": 5, **axis},
     }  # fmt: skip
+
+
+def _whole_ticks(low: float, high: float) -> list[int]:
+    """Return up to eight whole numbers at equal distances: Vega would put ticks between them."""
+    first, last = math.ceil(low), math.floor(high)
+    return list(range(first, last + 1, max(1, math.ceil((last - first + 1) / _TICKS))))
 
 
 def tip(field: str, title: str, form: str | None = None) -> Spec:

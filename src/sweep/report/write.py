@@ -19,7 +19,6 @@ from sweep.report.figures import FIGURES, figures
 from sweep.report.page import page
 from sweep.report.pictures import draw
 
-
 _KNOWN = (*FIGURES, *(f"{PREFIX}-{name}" for name in COMPARED))
 
 

@@ -79,7 +79,9 @@ class TimeLeft:
         searching = to_do > 0 and any(one.search for one in self.running.values())
         took = self._elapsed() if searching else self.search_took
         left = took / far * to_do if to_do > 0 and far > 0 else 0.0
-        limits = [limit - self._elapsed() for limit in (self.study.timeout, self.study.budget.seconds) if limit is not None]
+        limits = [
+            limit - self._elapsed() for limit in (self.study.timeout, self.study.budget.seconds) if limit is not None
+        ]
         return max(min([left, *limits]), 0.0)
 
     def _after(self) -> float:

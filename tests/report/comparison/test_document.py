@@ -20,8 +20,8 @@ from sweep.report.comparison.document import document
 from sweep.report.comparison.figures import curves, figures
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
-from sweep.report.write import write_report
 from sweep.report.pictures import draw
+from sweep.report.write import write_report
 
 from ..conftest import evals, part
 from .conftest import answers, settings
