@@ -36,9 +36,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made
 
 
+def opened(store: Store, address: str | None = None) -> None:
+    show._storage(store, show._labels(store), address)
+
+
 @contextmanager
 def shown(store: Store, port: int = 0) -> Iterator[str]:
-    server = show._bound(store, show._storage(store, None), Namespace(host="127.0.0.1", port=port))
+    labels = show._labels(store)
+    server = show._bound(store, show._storage(store, labels, None), Namespace(host="127.0.0.1", port=port))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -96,21 +101,21 @@ def test_a_port_in_use_is_passed_over_unless_it_was_asked_for(store: Store, monk
 def test_without_the_extra_it_says_what_to_install(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.cli.show.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'sweep\[dashboard\]'"):
-        show._storage(store, None)
+        show._labels(store)
 
 
 def test_a_study_that_has_not_begun(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no study\.db"):
-        show._storage(build(tmp_path / "run"), None)
+        opened(build(tmp_path / "run"))
 
 
 def test_a_password_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     settings = config(storage="postgresql+psycopg://me:***@127.0.0.1:1/sweep")
     with pytest.raises(UserError) as caught:
-        show._storage(build(tmp_path / "run", settings=settings), None)
+        opened(build(tmp_path / "run", settings=settings))
     assert "set PGPASSWORD, or give --storage" in str(caught.value)
     with pytest.raises(UserError) as caught:
-        show._storage(Store(tmp_path / "run"), "postgresql+psycopg://me:hidden-one@127.0.0.1:1/sweep")
+        opened(Store(tmp_path / "run"), "postgresql+psycopg://me:hidden-one@127.0.0.1:1/sweep")
     assert "hidden-one" not in str(caught.value)
 
 

@@ -16,6 +16,9 @@ from sweep.study.storage import open_storage, without_mask
 
 
 class Labels:
+    def study_user_attributes(self) -> dict[str, Any]:
+        return {"report": "/report"}
+
     def study_attributes(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         return {"counted": len(trials)}
 
@@ -83,7 +86,9 @@ def test_labels_stand_beside_what_is_stored(file: Path) -> None:
     shown = opened(file)
     assert [trial.user_attrs["trial"] for trial in shown.get_all_trials(shown.study_id)] == ["trial 0", "trial 1"]
     assert shown.get_trial(shown.get_all_trials(shown.study_id)[1]._trial_id).user_attrs == {"trial": "trial 1"}
-    assert [one.system_attrs["counted"] for one in shown.get_all_studies()] == [2]
+    assert [(one.system_attrs["counted"], one.user_attrs) for one in shown.get_all_studies()] == [
+        (2, {"report": "/report"})
+    ]
     assert study.trials[0].user_attrs == {}
     closed(study)
 

@@ -19,6 +19,7 @@ from sweep.records.store import Store
 from sweep.records.winner import read_lock
 
 if TYPE_CHECKING:
+    from sweep.report.dashboard import ReportLabels
     from sweep.study.read_only_storage import ReadOnlyStorage
 
 HOST, PORT = "127.0.0.1", 8080
@@ -29,9 +30,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(argv)
     with reported():
         store = Store(asked.run_dir)
-        storage = _storage(store, asked.storage)
+        labels = _labels(store)
+        storage = _storage(store, labels, asked.storage)
         server = _bound(store, storage, asked)
-        _serve(server, storage.study_id)
+        labels.address = f"{_address(server)}/report"
+        _serve(server, f"{_address(server)}/dashboard/studies/{storage.study_id}", labels.address)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,25 +60,30 @@ def _port(text: str) -> int:
     return number
 
 
-def _storage(store: Store, address: str | None) -> ReadOnlyStorage:
-    """Return the study of a run directory, to be read.
-
-    Raises UserError where there is none, or the extra is missing.
-    """
-    config = read_lock(store).config
+def _labels(store: Store) -> ReportLabels:
+    """Return the names of a study's trials. Raises UserError where there is no run directory, or
+    the extra is missing."""
+    read_lock(store)
     if find_spec("optuna_dashboard") is None:
         rule = "needs optuna-dashboard, which is not installed: pip install 'sweep[dashboard]'"
         raise UserError.of("sweep show", rule)
     from sweep.report.dashboard import ReportLabels
+
+    return ReportLabels(store)
+
+
+def _storage(store: Store, labels: ReportLabels, address: str | None) -> ReadOnlyStorage:
+    """Return the study of a run directory, to be read. Raises UserError where it cannot be."""
     from sweep.study.read_only_storage import open_read_only
     from sweep.study.storage import own_address, own_file, without_mask
 
+    config = read_lock(store).config
     known = address or config.study.storage
     if known is None and not own_file(store).exists():
         raise UserError.of(str(store.root), "has no study.db: its study has not begun, or its storage was deleted")
     place = own_address(store) if known is None else without_mask(known)
     try:
-        return open_read_only(place, config.study.study_name, ReportLabels(store))
+        return open_read_only(place, config.study.study_name, labels)
     except UserError as error:
         if address is None and known is not None and MASK in known:
             hint = "lock.json keeps no password: set PGPASSWORD, or give --storage ADDRESS as for study.storage"
@@ -119,17 +127,18 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
     raise UserError.of("--port", f"{shown}: {reason}; name another one, or 0 for any that is free")
 
 
-def _serve(server: WSGIServer, study_id: int) -> None:
-    """Answer requests until Ctrl-C or SIGTERM, which end the command without an error."""
-    from sweep.report.dashboard import REPORT
-
+def _address(server: WSGIServer) -> str:
     host, port = server.server_address[:2]
-    name = f"[{host}]" if ":" in str(host) else host
-    address = f"http://{name}:{port}"
-    print(f"Dashboard  {address}/dashboard/studies/{study_id}")
-    print(f"Report     {address}{REPORT}")
+    return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+
+
+def _serve(server: WSGIServer, dashboard: str, report: str) -> None:
+    """Answer requests until Ctrl-C or SIGTERM, which end the command without an error."""
+    print(f"Dashboard  {dashboard}")
+    print(f"Report     {report}")
     print("Ctrl-C ends it. Nothing is written to the study.", flush=True)
-    if host not in (HOST, "::1", "localhost") and not str(host).startswith("127."):
+    host = str(server.server_address[0])
+    if host != "::1" and not host.startswith("127."):
         print("note: whoever reaches this address can read the study", file=sys.stderr)
     try:
         server.serve_forever()

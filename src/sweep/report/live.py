@@ -1,7 +1,7 @@
 """The report of a study that runs: written again after each trial, by a process of its own.
 
 The process watches the run directory, whatever launcher trains the trials, and starts
-`python -m sweep.report` at the lowest priority: drawing takes no time of the study's process and
+`python -m sweep.report` at a low priority: drawing takes no time of the study's process and
 none of its memory. It also outlives the study's process: one that is killed leaves a report that
 says so.
 
@@ -26,6 +26,7 @@ EVERY = 30.0  # seconds between the beginnings of two reports, at least
 SILENT = 300.0  # seconds after which a report is written again though no trial has ended
 _LOOK = 2.0  # seconds between two looks at the run directory
 _FREED = 20.0  # seconds that the lock of a killed study may still be held by its own workers
+_NICE = 10  # added to the priority: at 19 a busy machine leaves no time at all
 _DONE = b"."
 
 
@@ -142,7 +143,7 @@ def _held(root: Path) -> bool:
 def main(root: str, parent: int) -> None:
     """Watch a run directory until the process `parent` says on standard input that it is done, or
     has ended without a word."""
-    os.nice(19)
+    os.nice(_NICE)
     watch = Watch(Path(root))
     while os.getppid() == parent:
         if select.select([0], [], [], _LOOK)[0]:

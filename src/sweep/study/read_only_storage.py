@@ -25,8 +25,11 @@ _READ_ONLY = "-c default_transaction_read_only=on"  # libpq: the server then ref
 class Labels(Protocol):
     """What a dashboard shows of a study beside what the storage holds."""
 
+    def study_user_attributes(self) -> dict[str, Any]:
+        """Return attributes of the study, shown before its own."""
+
     def study_attributes(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """Return attributes of the study, under keys that the dashboard knows."""
+        """Return attributes of the study under keys that the dashboard knows."""
 
     def trial_attributes(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return attributes of a trial, shown before its own."""
@@ -48,12 +51,13 @@ class ReadOnlyStorage(BaseStorage):
     RefusedError."""
 
     def __init__(self, source: BaseStorage, study_name: str, labels: Labels) -> None:
-        self._source, self._labels = source, labels
+        self._source, self.labels = source, labels
         self.study_id = source.get_study_id_from_name(study_name)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         found = next(study for study in self._source.get_all_studies() if study._study_id == self.study_id)
         shown = copy(found)
+        shown.user_attrs = self.get_study_user_attrs(self.study_id)
         shown.system_attrs = self.get_study_system_attrs(self.study_id)
         return [shown]
 
@@ -67,11 +71,11 @@ class ReadOnlyStorage(BaseStorage):
         return self._source.get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._source.get_study_user_attrs(study_id)
+        return {**self.labels.study_user_attributes(), **self._source.get_study_user_attrs(study_id)}
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         trials = self._source.get_all_trials(study_id, deepcopy=False)
-        return {**self._labels.study_attributes(trials), **self._source.get_study_system_attrs(study_id)}
+        return {**self.labels.study_attributes(trials), **self._source.get_study_system_attrs(study_id)}
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._labelled(self._source.get_trial(trial_id))
@@ -84,7 +88,7 @@ class ReadOnlyStorage(BaseStorage):
 
     def _labelled(self, trial: FrozenTrial, *, whole: bool = True) -> FrozenTrial:
         shown = deepcopy(trial) if whole else copy(trial)
-        shown.user_attrs = {**self._labels.trial_attributes(trial), **trial.user_attrs}
+        shown.user_attrs = {**self.labels.trial_attributes(trial), **trial.user_attrs}
         return shown
 
     def remove_session(self) -> None:
