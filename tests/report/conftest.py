@@ -280,7 +280,7 @@ def words(store: Store) -> str:
 
 def part(name: str, facts: Facts, drawn: Set[str] = frozenset()) -> str:
     """One section of the report."""
-    return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn)
+    return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn, undrawn="", written=None)
 
 
 def sentences(template: str, macro: str, *values: object) -> list[str]:
