@@ -26,9 +26,9 @@ State = Literal["running", "interrupted", "finished"]
 @dataclass(frozen=True, slots=True)
 class Study:
     """`state` is `running` while a process trains the study, and else `interrupted` where its own
-    command would go on. `alone` says that one training run was wanted, without a search. `missing` names what the
-    study still lacks: `retraining`, `refit`, `predictions`. A part that the records do not allow
-    yet is None."""
+    command would go on. `alone` says that one training run was wanted, without a search.
+    `missing` names what the study still lacks: `retraining`, `refit`, `predictions`. A part that
+    the records do not allow yet is None."""
 
     schema_version: int
     name: str

@@ -1,7 +1,7 @@
 """Vega-Lite specs on standard input → SVG on standard output, with vl-convert.
 
-Run as a program of its own: the JavaScript engine within vl-convert ends the whole process where it
-is given too little memory, and keeps about 150 MB otherwise.
+Run as a program of its own: the JavaScript engine within vl-convert ends the whole process where
+it is given too little memory, and keeps about 150 MB otherwise.
 
 Input is a JSON object: `specs`, and `bundle`, true where the JavaScript of Vega is wanted too.
 Output is one: `pictures`, an SVG for each spec, and `bundle`, empty where it was not wanted.

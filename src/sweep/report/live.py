@@ -63,7 +63,7 @@ def _end(watcher: subprocess.Popen[bytes]) -> None:
 
 @dataclass(slots=True)
 class Watch:
-    """What is known of a run directory, and the process that writes its report."""
+    """Looks at a run directory, and starts the process that writes its report."""
 
     root: Path
     first: float = FIRST

@@ -63,8 +63,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A legend's entries by name, each with its colour, and a shape or dashes. `shown` is false for
-    the panels of a figure whose first panel has the legend."""
+    """A legend's entries by name, each with its colour, and a shape or dashes. `shown` is false
+    for the panels of a figure whose first panel has the legend."""
 
     colours: Mapping[str, str]
     shapes: Mapping[str, str]

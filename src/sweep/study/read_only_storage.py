@@ -23,7 +23,7 @@ _READ_ONLY = "-c default_transaction_read_only=on"  # libpq: the server then ref
 
 
 class Labels(Protocol):
-    """What a dashboard shows of a study beside what the storage holds."""
+    """Attributes that a dashboard shows beside those that the storage holds."""
 
     def study_user_attributes(self) -> dict[str, Any]:
         """Return attributes of the study, shown before its own."""
@@ -100,8 +100,7 @@ class ReadOnlyStorage(BaseStorage):
 
 
 def open_read_only(address: str, study_name: str, labels: Labels) -> ReadOnlyStorage:
-    """Return a study at an address. The database itself refuses to be written, as far as SQLite and
-    PostgreSQL can.
+    """Return a study at an address. SQLite and PostgreSQL themselves refuse to write then.
 
     Raises UserError where the storage cannot be read or does not hold the study.
     """

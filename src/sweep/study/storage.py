@@ -178,8 +178,10 @@ def storage_errors(config: StudyConfig) -> Iterator[None]:
 
 
 def without_mask(address: str) -> str:
-    """Return a recorded address without the mask in place of its password, so that the driver takes
-    the one of PGPASSWORD or of a password file."""
+    """Return a recorded address without the mask in place of its password.
+
+    The driver then takes the password of PGPASSWORD or of a password file.
+    """
     url = _parsed(address)
     if url is None or url.password != MASK:
         return address

@@ -28,7 +28,7 @@ class Training:
 
 @dataclass(slots=True)
 class TimeLeft:
-    """What this process has trained since its first training began. `groups` is the number of
+    """Counts what this process trains from its first training on. `groups` is the number of
     values that `study.compare_by` compares, 1 without it."""
 
     study: StudyConfig
