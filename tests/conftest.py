@@ -28,12 +28,25 @@ for _name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY"
     os.environ.pop(_name, None)
 
 
+@pytest.fixture(scope="session")
+def vega(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that keeps the JavaScript of Vega between tests: making it takes a second."""
+    return tmp_path_factory.mktemp("vega")
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SWEEP_CACHE", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "MPLCONFIGDIR"):
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vega: Path) -> Iterator[None]:
+    for name in ("SWEEP_CACHE", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
         folder = tmp_path / ".own" / name.lower()
         folder.mkdir(parents=True)
         monkeypatch.setenv(name, str(folder))
+    cache = tmp_path / ".own" / "sweep_cache"
+    for kept in vega.iterdir():
+        (cache / kept.name).hardlink_to(kept)
+    yield
+    for made in cache.glob("vega-*.js"):
+        if not (vega / made.name).exists():
+            (vega / made.name).hardlink_to(made)
 
 
 @pytest.fixture(scope="session")

@@ -280,7 +280,7 @@ def words(store: Store) -> str:
 
 def part(name: str, facts: Facts, drawn: Set[str] = frozenset()) -> str:
     """One section of the report."""
-    return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn)
+    return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn, undrawn="", written=None)
 
 
 def sentences(template: str, macro: str, *values: object) -> list[str]:
@@ -316,7 +316,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Store:
     trials = six_trials()
     made = build(root / "run", trials, ending=final(trials[1]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLCONFIGDIR", str(root / "matplotlib"))
+        patch.setenv("SWEEP_CACHE", str(root / "cache"))
         write_report(made)
     return made
 

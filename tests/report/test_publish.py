@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -9,6 +10,7 @@ from sweep.config.schema import Config
 from sweep.errors import Interrupted, UserError
 from sweep.records.final import Confirmation
 from sweep.records.store import Store
+from sweep.report.pictures import Drawn
 from sweep.report.publish import published
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.study_run import StudyRun
@@ -19,8 +21,9 @@ from .conftest import completed, config, confirmation, final, six_trials
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of a report, and does not matter here."""
-    monkeypatch.setattr("sweep.report.write.draw", lambda charts, folder: frozenset())
+    """Drawing takes most of the time of a report, and does not matter here; nor does watching."""
+    monkeypatch.setattr("sweep.report.write.draw", lambda figures, folder, known: Drawn())
+    monkeypatch.setattr("sweep.report.publish.kept_current", lambda root: nullcontext())
 
 
 @dataclass

@@ -144,9 +144,10 @@ def test_written_again_elsewhere_it_is_the_same_to_the_byte(store, reported):
 def test_html_is_one_well_formed_page_with_every_figure_inside(reported, text):
     page = (reported.root / "report.html").read_text()
     tree = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
-    images = [image.attrib["src"] for image in tree.iter("img")]
-    assert len(images) == len(list(reported.root.glob("figures/*.png"))) == text.count("](figures/")
-    assert all(source.startswith("data:image/png;base64,") for source in images)
+    figures = [part for part in tree.iter("span") if "figure" in part.attrib.get("class", "")]
+    assert len(figures) == len(list(reported.root.glob("figures/*.svg"))) == text.count("](figures/")
+    assert all(picture.tag.endswith("svg") for figure in figures for panel in figure for picture in panel)
+    assert "trial 1 (winner)" in "".join(figures[1].itertext())  # letters are letters, not outlines
     shown = "".join(tree.itertext())
     assert "Row 32: <b>where</b> is | my `refund_status`? Please & thanks, $5" in shown
     assert "other | <none>" in shown
@@ -312,14 +313,16 @@ def test_trials_that_report_no_evaluations_and_only_nan(make):
     text = words(make([silent, broken]))
     assert "No evaluation was reached." in text
     assert "eval/accuracy was not a finite number at evaluation 1." in text
-    assert "figures/search.png" not in text
+    assert "figures/search.svg" not in text
 
 
 def test_figures_that_no_longer_hold_are_removed(store):
     write_report(store)
+    (store.root / "figures" / "mine.svg").write_text("")
     (store.final_dir / "record.json").unlink()
     write_report(store)
-    assert not (store.root / "figures" / "confusion.png").exists()
+    assert not (store.root / "figures" / "confusion.svg").exists()
+    assert (store.root / "figures" / "mine.svg").exists()
 
 
 def test_minimised_loss_makes_the_lowest_score_the_best(make):
@@ -362,7 +365,7 @@ def test_a_study_without_a_finished_trial_reports_what_there_is(make):
     log_events(store, begun, begun.outcome.evals[:2])
     store.marks(1).begin()
     text = words(store)
-    assert "the end of trial 1, which is still running or was killed" in text
+    assert "the end of trial 1, which was killed" in text
     assert ["2", "120", "0.8833"] in [
         [row[0], row[1], row[4]] for row in rows(section(text, "The trials")) if len(row) > 4
     ]
@@ -387,8 +390,8 @@ def test_a_large_picture_scrolls_and_long_texts_keep_their_width(make, tmp_path)
     store = make([record], ending=final(record, labels), labels=labels)
     write_report(store)
     page = (store.root / "report.html").read_text()
-    assert page.count('<span class="scroll"><img class="large" alt="Confusion on the test split"') == 1
-    assert page.count('<img class="large"') == 1
+    assert page.count('<span class="figure fixed" role="group" aria-label="Confusion on the test split"') == 1
+    assert page.count('<span class="figure fixed"') == 1
     assert re.search(r'<td [^>]*class="long">Row ', page)
 
 

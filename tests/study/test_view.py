@@ -13,7 +13,7 @@ from sweep.study.view import View
 
 POINT = EvalPoint(1, 5, 0.125, {"eval/accuracy": 0.5, "eval/loss": 0.75})
 TRIAL = TrialPlan(2, {"optimizer.learning_rate": 0.00123456, "adapter": "lora"}, Config(), 10, "")
-BEST = TrialRecord(1, {}, Completed(POINT, (POINT,), Cost()), "", 10, "", "")
+BEST = TrialRecord(1, {"adapter.r": 16}, Completed(POINT, (POINT,), Cost()), "", 10, "", "")
 
 
 def printed(act: Callable[[View], None], *, terminal: bool = False) -> str:
@@ -69,7 +69,8 @@ def _two_of_four(view: View, clock: list[float]) -> None:
     view.count(1, 4, BEST, 0.5)
     view.standing()
     view.begin(trial(1), "trial 1")
-    clock[0] = 120.0
+    clock[0] = 90.0
+    view.step("trial 1", Step(10, 10, 2.0))
     view.ended("trial 1", "completed", "")
     view.count(2, 4, BEST, 0.5)
     view.begin(trial(2), "trial 2")
@@ -82,11 +83,21 @@ def test_the_time_left_of_the_search_and_the_memory_are_reported(
     monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("sweep.study.view.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    for module in ("view", "time_left"):
+        monkeypatch.setattr(f"sweep.study.{module}.time", SimpleNamespace(monotonic=lambda: clock[0]))
     text = printed(lambda view: _two_of_four(view, clock), terminal=terminal)
-    assert "about 2 min left" in text and "1.5 GiB in use" in text  # 1.5 trials in 120 s, 1.5 to go
+    # 1.5 trials in 90 s, 1.5 to go; the retraining has 10 steps of 6 s
+    assert "about 2 min left" in text and "memory 1.5 GiB" in text
     if not terminal:
-        assert "1/4 trials, best eval/accuracy 0.5000 (trial 1), 1.5 GiB in use" in text
+        assert "1/4 trials, best eval/accuracy 0.5000 (trial 1): r=16, memory 1.5 GiB" in text
+
+
+def test_the_memory_of_a_gpu_is_named_so() -> None:
+    def act(view: View) -> None:
+        view.memory, view.device = lambda: 2**30, "NVIDIA H100"
+        view.standing()
+
+    assert "device memory 1.0 GiB" in printed(act)
 
 
 def test_a_study_with_more_trials_than_are_wanted_now() -> None:
@@ -99,7 +110,7 @@ def test_a_study_with_more_trials_than_are_wanted_now() -> None:
 
 def test_a_terminal_shows_progress_and_the_best_so_far() -> None:
     text = printed(one, terminal=True)
-    for part in ("trials 1/4", "best eval/accuracy 0.5000 (trial 1)", "step 5/10", "epoch 1.0"):
+    for part in ("trials 1/4", "best eval/accuracy 0.5000 (trial 1)  r=16", "step 5/10", "epoch 1.0"):
         assert part in text
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
 from sweep.analysis.tested import guess
 from sweep.config.schema import Scalar
@@ -44,7 +45,8 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The evaluations of a trial: finite values by metric, each as (epoch, value). `state` is
-    empty for a completed trial. `leads` is true for the winner, or the best trial so far."""
+    empty for a completed trial; one without a record is `running` or `unfinished`. `leads` is true
+    for the winner, or the best trial so far."""
 
     number: int
     mark: str
@@ -90,6 +92,14 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Importance:
+    """The importance of the searched keys for the objective, the largest first; they sum to 1."""
+
+    metric: str
+    shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Winner:
     """The winning trial and its retraining, each as (optimizer step, value): the logged training
     loss, and by metric the evaluations."""
@@ -104,16 +114,18 @@ class Winner:
 class Charts:
     search: Search | None
     curves: Curves | None
+    importance: Importance | None
     hyperparameters: Hyperparameters | None
     winner: Winner | None
     confusion: Confusion | None
 
 
-def charts(facts: Facts) -> Charts:
-    """Return the numbers of every figure."""
+def charts(facts: Facts, known: Known | None = None) -> Charts:
+    """Return the numbers of every figure; `known` is what each hyperparameter did."""
     return Charts(
         search=search(facts),
         curves=curves(facts),
+        importance=importance(facts, known) if known else None,
         hyperparameters=hyperparameters(facts),
         winner=winner(facts),
         confusion=confusion(facts.final, multi_label=facts.multi_label) if facts.final else None,
@@ -138,14 +150,17 @@ def search(facts: Facts) -> Search | None:
 
 def curves(facts: Facts) -> Curves | None:
     """Return every trial's evaluations: the objective and, if it is another, the evaluation loss.
+    Trials without a record come last.
 
     None where no trial was evaluated, and for a single training run once it was retrained.
     """
     trials = [trial for trial in facts.trials if facts.points[trial.number]]
-    if not trials or (facts.alone and facts.final):
+    begun = {number: points for number, points in facts.begun.items() if points}
+    if not (trials or begun) or (facts.alone and facts.final):
         return None
     metrics = _metrics(facts)
-    return Curves(metrics, tuple(_curve(facts, trial, metrics) for trial in trials))
+    ended = [_curve(facts, trial, metrics) for trial in trials]
+    return Curves(metrics, (*ended, *(_unfinished(facts, number, points) for number, points in begun.items())))
 
 
 def hyperparameters(facts: Facts) -> Hyperparameters | None:
@@ -159,6 +174,14 @@ def hyperparameters(facts: Facts) -> Hyperparameters | None:
         for key in keys
     )
     return Hyperparameters(facts.metric, tuple(panels))
+
+
+def importance(facts: Facts, known: Known) -> Importance | None:
+    """Return the importance of each key that has one; None below two such keys."""
+    shares = [(facts.title(one.key), one.importance) for one in known.effects if one.importance is not None]
+    if len(shares) < 2:
+        return None
+    return Importance(facts.metric, tuple(sorted(shares, key=lambda pair: -pair[1])))
 
 
 def winner(facts: Facts) -> Winner | None:
@@ -217,6 +240,12 @@ def _curve(facts: Facts, trial: TrialRecord, metrics: Sequence[str]) -> Curve:
         leads=trial is facts.winner,
         lines={name: _line(points, name, x="epoch") for name in metrics},
     )
+
+
+def _unfinished(facts: Facts, number: int, points: Sequence[Point]) -> Curve:
+    state = "running" if facts.running and number in facts.unfinished else "unfinished"
+    lines = {name: _line(points, name, x="epoch") for name in _metrics(facts)}
+    return Curve(number, mark="", state=state, leads=False, lines=lines)
 
 
 def _line(points: Sequence[Point], name: str, *, x: Literal["epoch", "step"]) -> Line:

@@ -51,6 +51,7 @@ class Facts:
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
+    running: bool = False  # whether a process trains the study now
 
     @property
     def config(self) -> Config:
@@ -150,8 +151,12 @@ class Facts:
         return key if sum(other.rpartition(".")[2] == last for other in self.searched) > 1 else last
 
 
-def read(store: Store) -> Facts:
-    """Raises UserError where `store` is no run directory."""
+def read(store: Store, *, running: bool | None = None) -> Facts:
+    """Read the records of a run directory. `running` says whether its study is running; None finds
+    out whether a process holds the directory.
+
+    Raises UserError where `store` is no run directory.
+    """
     lock, trials = read_lock(store), tuple(store.trials())
     final, task = store.final(), lock.config.dataset.task
     predictions = read_predictions(store.final_dir / "predictions.csv", task)
@@ -174,6 +179,7 @@ def read(store: Store) -> Facts:
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
         used_up=read_spent(store.root),
+        running=store.in_use() if running is None else running,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
@@ -19,17 +20,20 @@ from sweep.records.final import Parameters
 from sweep.records.spent import Limited, Spent, limited
 
 SCHEMA_VERSION = 1
+State = Literal["running", "interrupted", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`alone` says that one training run was wanted, without a search. `missing` names what the
-    study still lacks: `retraining`, `refit`, `predictions`. A part that the records do not allow
-    yet is None."""
+    """`state` is `running` while a process trains the study, and else `interrupted` where its own
+    command would go on. `alone` says that one training run was wanted, without a search.
+    `missing` names what the study still lacks: `retraining`, `refit`, `predictions`. A part that
+    the records do not allow yet is None."""
 
     schema_version: int
     name: str
     run_dir: str
+    state: State
     metric: str
     direction: str
     alone: bool
@@ -61,6 +65,7 @@ def analyse(facts: Facts) -> Study:
         schema_version=SCHEMA_VERSION,
         name=facts.name,
         run_dir=str(facts.config.run_dir),
+        state=_state(facts),
         metric=facts.metric,
         direction=facts.study.direction,
         alone=facts.alone,
@@ -80,6 +85,15 @@ def analyse(facts: Facts) -> Study:
         published=published(facts),
         repeating=repeating(facts),
     )
+
+
+def _state(facts: Facts) -> State:
+    """Return whether the study runs, was interrupted, or has ended. One that ended before its last
+    trial, by `study.timeout` or `study.budget`, was tested and has no trial half done."""
+    if facts.running:
+        return "running"
+    lacks = "retraining" in _missing(facts) or "refit" in _missing(facts)
+    return "interrupted" if lacks or facts.unfinished or facts.put_away else "finished"
 
 
 def _missing(facts: Facts) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ a killed process or a failing disk left incomplete.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import tempfile
@@ -73,6 +74,7 @@ from sweep.records.trial import EvalPoint, Step, TrialRecord
 T = TypeVar("T")
 
 _RUN = "tracker_run"
+_LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
 _DAMAGED = "put it back from a copy, or name a new run_dir"
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
@@ -103,7 +105,7 @@ class Store:
 
         Raises UserError where another process holds it, or where it cannot be made or written to.
         """
-        lock = FileLock(self.root / ".held", timeout=0)
+        lock = FileLock(self.root / ".held", timeout=_LOOKED_AT)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -116,6 +118,17 @@ class Store:
             yield
         finally:
             lock.release()
+
+    def in_use(self) -> bool:
+        """Return whether a process holds the run directory (`held`), this one included."""
+        try:
+            with (self.root / ".held").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # there is no such file, or its file system knows no locks
+            return False
+        return False
 
     @property
     def scratch(self) -> Path:

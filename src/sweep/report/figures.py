@@ -1,202 +1,243 @@
-"""The figures of a study's report, drawn from the numbers in `sweep.analysis.charts`."""
+"""The figures of a study's report, made of the numbers in `sweep.analysis.charts`."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweep.analysis.charts import Axis, Charts, Curve, Curves, Ended, Hyperparameters, Line, Panel, Search, Winner
-from sweep.report.canvas import (
+from sweep.analysis.charts import (
+    Axis,
+    Charts,
+    Curve,
+    Curves,
+    Hyperparameters,
+    Importance,
+    Line,
+    Panel,
+    Search,
+    TrialScore,
+    Winner,
+)
+from sweep.config.objective import LOSS
+from sweep.report import plot, units
+from sweep.report.matrix import confusion
+from sweep.report.plot import (
     BLACK,
     BLUE,
     CYCLE,
     DASHES,
-    DPI,
     GREY,
     ORANGE,
-    STYLE,
     VERMILLION,
-    canvas,
-    label,
+    Figure,
+    Key,
+    Row,
+    Spec,
+    layer,
+    number,
+    tip,
+    touchable,
+    view,
 )
-from sweep.report.matrix import confusion
-from sweep.report.units import state
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+_OWN_COLOURS = 7  # trials up to which each curve has its own colour and entry in the legend
+_COLOURS = {"completed": BLUE, "pruned": ORANGE, "failed": VERMILLION}
+_SHAPES = {"completed": "circle", "pruned": "triangle-down", "failed": "square"}
+_CROSS = "M-1,-1L1,1M1,-1L-1,1"
+_RING: Spec = {"type": "point", "filled": False, "size": 190, "color": BLACK, "strokeWidth": 1.5}
+_SILENT, _BEST = "ended without a score", "best so far"
+_OTHERS = "other trials"
+_TRAINING, _RETRAINED = "training loss", ", retrained"
 
-_HOLLOW = {"color": ORANGE, "marker": "D", "markersize": 8, "linestyle": "none", "markerfacecolor": "none"}
-_OWN_COLOURS = 7  # trials up to which each curve has its own colour and label
 
-
-def draw(charts: Charts, folder: Path) -> frozenset[str]:
-    """Write every figure that there are numbers for as `folder`/NAME.png; return the names.
-
-    A figure of an earlier report that has no numbers now is removed.
-    """
-    import matplotlib
-
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = set()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a label in a script that Matplotlib's font lacks
-        for name, make in _FIGURES.items():
-            path, numbers = folder / f"{name}.png", getattr(charts, name)
-            if numbers is None:
-                path.unlink(missing_ok=True)
-                continue
-            make(numbers).savefig(path, dpi=DPI, metadata={"Software": None})
-            drawn.add(name)
-    return frozenset(drawn)
+def figures(found: Charts) -> dict[str, Figure]:
+    """Return every figure that there are numbers for, by its name."""
+    numbers = ((name, make, getattr(found, name)) for name, make in FIGURES.items())
+    return {name: make(values) for name, make, values in numbers if values is not None}
 
 
 def search(found: Search) -> Figure:
     """Return the score of each trial in the order they ran, with the best so far."""
-    figure = canvas(7.6, 3.6)
-    axes = figure.add_subplot()
-    for ended, (marker, colour) in _MARKERS.items():
-        group = [(one.number, one.value) for one in found.scored if one.ended == ended]
-        if group:
-            numbers, values = zip(*group, strict=True)
-            axes.scatter(numbers, values, marker=marker, s=55, color=colour, label=ended, zorder=3)
-    if found.silent:
-        ground = [0.02] * len(found.silent)
-        axes.scatter(found.silent, ground, marker="x", s=55, color=VERMILLION, transform=axes.get_xaxis_transform(),
-                     zorder=3, label="ended without a score", clip_on=False)  # fmt: skip
+    scored = [_row(one, x=one.number) for one in found.scored]
+    numbers = [one.number for one in found.scored] + list(found.silent)
+    x = number("x", "trial", whole=True, domain=[min(numbers) - 0.5, max(numbers) + 0.5], nice=False)
+    y, key = number("y", found.metric), _search_key(found)
+    tips = (tip("trial", "trial"), tip("y", found.metric, ".4f"), tip("what", "ended"))
+    colour, shape = key.colour(), key.shape()
+    marks = [layer({"type": "point", "filled": True, "size": 60}, x=x, y=y, color=colour, shape=shape)]
     if found.best_so_far:
-        steps = zip(*found.best_so_far, strict=True)
-        axes.step(*steps, where="post", color=BLACK, linewidth=1.2, label="best so far", zorder=2)
+        steps = [{"x": at, "y": best, "what": _BEST} for at, best in found.best_so_far]
+        line = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.2}
+        marks.insert(0, layer(line, steps, x=x, y=y, color=colour))
     if found.baseline is not None:
-        axes.axhline(found.baseline, color=GREY, linestyle="--", linewidth=1.2, label=found.guess, zorder=1)
-    axes.set(title="Score of each trial", xlabel="trial", ylabel=found.metric)
-    axes.locator_params(axis="x", integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return figure
+        rule = {"type": "rule", "strokeDash": [5, 4], "strokeWidth": 1.2}
+        guess, said = {"y": found.baseline, "what": found.guess}, [tip("what", "guess"), tip("y", found.metric, ".4f")]
+        marks.insert(0, layer(rule, [guess], y=y, color=colour, tooltip=said))
+    if found.silent:
+        lost = [{"x": at, "what": _SILENT, "trial": str(at)} for at in found.silent]
+        cross = {"type": "point", "size": 60, "yOffset": -8, "strokeWidth": 2}
+        said = [tip("trial", "trial"), tip("what", "ended")]
+        marks.append(layer(cross, lost, x=x, y={"value": "height"}, color=colour, shape=shape, tooltip=said))
+    return Figure((plot.Panel(view("Score of each trial", scored, [*marks, touchable(tips, x, y)])),))
 
 
 def curves(found: Curves) -> Figure:
     """Return every trial's course: the objective and, if it is another, the evaluation loss."""
-    figure = canvas(8.6, 3.6)
-    panels = figure.subplots(1, len(found.metrics), squeeze=False)[0]
-    styles = _curve_styles(found.trials)
-    for axes, name in zip(panels, found.metrics, strict=True):
-        for trial, style in zip(found.trials, styles, strict=True):
-            _line(axes, trial.lines[name], style)
-        axes.set(title=name, xlabel="epoch")
-        axes.locator_params(axis="x", integer=True)
-    handles, labels = panels[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside right center")
-    return figure
+    key = _curves_key(found.trials)
+    ordered = sorted(found.trials, key=lambda trial: trial.leads)  # the leading trial is drawn last
+    panels = []
+    for name in found.metrics:
+        rows = [_curve_row(trial, point, key) for trial in ordered for point in trial.lines[name]]
+        panels.append(plot.Panel(view(name, rows, _lines("epoch", name, key))))
+    return Figure(tuple(panels), columns=2)
 
 
 def hyperparameters(found: Hyperparameters) -> Figure:
     """Return the score against each searched value, the best trial marked."""
-    columns = min(3, len(found.panels))
-    rows = math.ceil(len(found.panels) / columns)
-    figure = canvas(2.9 * columns + 0.4, 2.6 * rows + 0.3)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, panel in zip(grid.flat, found.panels, strict=False):
-        _scatter(axes, panel)
-    for axes in list(grid.flat)[len(found.panels) :]:
-        axes.set_visible(False)
-    for row in grid:
-        row[0].set_ylabel(found.metric)
-    handles, labels = _legend(grid.flat)
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
-    return figure
+    ended = [one.ended for panel in found.panels for one in panel.scored]
+    panels = (_scatter(panel, found.metric, _ended_key(ended, shown=not at)) for at, panel in enumerate(found.panels))
+    return Figure(tuple(plot.Panel(one) for one in panels))
+
+
+def importance(found: Importance) -> Figure:
+    """Return a bar for the importance of each searched key, the largest first."""
+    rows = [{"key": name, "x": share} for name, share in found.shares]
+    names = [name for name, _ in found.shares]
+    y = {"field": "key", "type": "nominal", "sort": names, "title": None}
+    axis = number("x", "share of the score's variation", zero=True) | {"axis": {"format": "%", "tickCount": 5}}
+    tips = [tip("key", "hyperparameter"), tip("x", "importance", ".1%")]
+    bars = layer({"type": "bar", "color": BLUE}, rows, x=axis, y=y, tooltip=tips)
+    return Figure((plot.Panel({"title": f"Importance for {found.metric}", "height": {"step": 26}, **bars}),))
 
 
 def winner(found: Winner) -> Figure:
     """Return the winning trial and its retraining: losses and the objective by step."""
-    figure = canvas(8.6, 3.4)
-    losses, scores = figure.subplots(1, 2)
-    _line(losses, found.training_loss, {"color": GREY, "linewidth": 1.1, "label": "training loss"})
-    for axes, name, title in ((losses, "eval/loss", "Loss"), (scores, found.metric, found.metric)):
-        _line(axes, found.trial[name], {"color": BLUE, "marker": "o", "label": f"{name}, trial"})
-        _line(axes, found.retrained[name], _HOLLOW | {"label": f"{name}, retrained"})
-        axes.set(title=title, xlabel="optimizer step")
-        axes.legend()
-    return figure
+    panels = []
+    for title, name in {"Loss": LOSS, found.metric: found.metric}.items():
+        lines = {_TRAINING: found.training_loss} if name == LOSS else {}
+        lines |= {f"{name}, trial": found.trial[name], f"{name}{_RETRAINED}": found.retrained[name]}
+        panels.append(plot.Panel(_pair(lines, title)))
+    return Figure(tuple(panels), columns=2)
 
 
-_FIGURES: Mapping[str, Callable[[Any], Figure]] = {
+FIGURES: Mapping[str, Callable[[Any], Figure]] = {
     "search": search,
     "curves": curves,
+    "importance": importance,
     "hyperparameters": hyperparameters,
     "winner": winner,
     "confusion": confusion,
 }
-_MARKERS: Mapping[Ended, tuple[str, str]] = {
-    "completed": ("o", BLUE),
-    "pruned": ("v", ORANGE),
-    "failed": ("X", VERMILLION),
-}
 
 
-def _curve_styles(trials: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Return a style for each trial: own colours for a few, grey beside the best one for many."""
-    crowd = len(trials) > _OWN_COLOURS
-    first_other = next((place for place, trial in enumerate(trials) if not trial.leads), -1)
-    styles = []
-    for place, trial in enumerate(trials):
-        colour, title = CYCLE[place % len(CYCLE)], _curve_title(trial)
-        if crowd:
-            # Matplotlib leaves labels that begin with an underscore out of the legend.
-            other = "other trials" if place == first_other else "_"
-            colour, title = (BLUE, title) if trial.leads else (GREY, other)
-        dashes = "-" if crowd or trial.leads else DASHES[place % len(DASHES)]
-        style = {"color": colour, "label": title, "marker": "o", "markersize": 4, "zorder": 4 if trial.leads else 2}
-        styles.append(style | {"linewidth": 2.6 if trial.leads else 1.2, "linestyle": dashes})
-    return styles
+def _row(one: TrialScore, *, x: float | str) -> dict[str, str | float]:
+    title = f"{one.number} ({one.mark})" if one.mark else str(one.number)
+    return {"x": x, "y": one.value, "what": one.ended, "trial": title}
+
+
+def _search_key(found: Search) -> Key:
+    ended = {one.ended for one in found.scored}
+    colours, shapes = ({name: one for name, one in known.items() if name in ended} for known in (_COLOURS, _SHAPES))
+    for wanted, name, colour, shape in (
+        (found.silent, _SILENT, VERMILLION, _CROSS),
+        (found.best_so_far, _BEST, BLACK, "stroke"),
+        (found.baseline is not None, found.guess, GREY, "stroke"),
+    ):
+        if wanted:
+            colours[name], shapes[name] = colour, shape
+    return Key(colours, shapes, {}, columns=3)
+
+
+def _ended_key(ended: Sequence[str], *, shown: bool) -> Key:
+    colours, shapes = ({name: one for name, one in known.items() if name in ended} for known in (_COLOURS, _SHAPES))
+    return Key(colours, shapes, {}, columns=3, shown=shown)
+
+
+def _curves_key(trials: Sequence[Curve]) -> Key:
+    """Return own colours for a few trials, and for many grey ones behind the leading one."""
+    if len(trials) > _OWN_COLOURS:
+        leaders = [_curve_title(trial) for trial in trials if trial.leads]
+        colours = {_OTHERS: GREY} | dict.fromkeys(leaders, BLUE)
+        return Key(colours, {}, dict.fromkeys(colours, DASHES[0]))
+    titles = [_curve_title(trial) for trial in trials]
+    colours = {title: CYCLE[place % len(CYCLE)] for place, title in enumerate(titles)}
+    dashes = {title: DASHES[0 if trials[place].leads else place % len(DASHES)] for place, title in enumerate(titles)}
+    return Key(colours, {}, dashes)
 
 
 def _curve_title(trial: Curve) -> str:
     title = f"trial {trial.number}" + (f" ({trial.mark})" if trial.mark else "")
-    return f"{title}, {state(trial.state)}" if trial.state else title
+    return f"{title}, {units.state(trial.state)}" if trial.state else title
 
 
-def _line(axes: Axes, line: Line, style: Mapping[str, Any]) -> None:
-    if line:
-        axes.plot(*zip(*line, strict=True), **style)
+def _curve_row(trial: Curve, point: tuple[float, float], key: Key) -> Row:
+    title = _curve_title(trial)
+    what = title if title in key.colours else _OTHERS
+    return {"x": point[0], "y": point[1], "what": what, "trial": title, "wide": 2.6 if trial.leads else 1.2}
 
 
-def _scatter(axes: Axes, panel: Panel) -> None:
-    for ended, (marker, colour) in _MARKERS.items():
-        group = [(x, one) for x, one in zip(panel.places, panel.scored, strict=True) if one.ended == ended]
-        if group:
-            axes.scatter([x for x, _ in group], [one.value for _, one in group],
-                         marker=marker, s=38, color=colour, label=ended, zorder=3)  # fmt: skip
-        for x, one in group:
-            if one.mark:
-                axes.scatter([x], [one.value], marker="o", s=130, facecolors="none", edgecolors=BLACK,
-                             label=one.mark, zorder=4)  # fmt: skip
-    if panel.axis.names:
-        axes.set_xticks(range(len(panel.axis.names)), [label(name, 14) for name in panel.axis.names])
-        axes.set_xlim(-0.5, len(panel.axis.names) - 0.5)
-    else:
-        _numeric_axis(axes, panel.axis)
-    axes.set_xlabel(panel.title)
+def _lines(by: str, metric: str, key: Key) -> list[Spec]:
+    """Return layers with a line and its points for each `trial` of the rows."""
+    x, y = number("x", by), number("y", metric)
+    tips = (tip("trial", "curve"), tip("x", by, ",.4~r"), tip("y", metric, ".4f"))
+    each = {"field": "trial", "type": "nominal"}
+    wide = {"field": "wide", "type": "quantitative", "scale": None}
+    colour, dash = key.colour(), key.dash()
+    line = layer({"type": "line"}, x=x, y=y, color=colour, strokeDash=dash, detail=each, strokeWidth=wide)
+    points = layer({"type": "point", "filled": True, "size": 24}, x=x, y=y, color=colour)
+    return [line, points, touchable(tips, x, y)]
 
 
-def _numeric_axis(axes: Axes, axis: Axis) -> None:
-    """Make the axis as wide as its range, with some room at both ends."""
+def _scatter(panel: Panel, metric: str, key: Key) -> Spec:
+    x, y = _searched_axis(panel.axis, panel.title), number("y", metric)
+    rows = [
+        _row(one, x=place) | {"value": _value(panel.axis, place)}
+        for place, one in zip(panel.places, panel.scored, strict=True)
+    ]
+    tips = (tip("trial", "trial"), tip("value", panel.title), tip("y", metric, ".4f"), tip("what", "ended"))
+    points = layer({"type": "point", "filled": True, "size": 50}, x=x, y=y, color=key.colour(), shape=key.shape())
+    marked = [row for row, one in zip(rows, panel.scored, strict=True) if one.mark]
+    return view(panel.title, rows, [points, layer(_RING, marked, x=x, y=y), touchable(tips, x, y)])
+
+
+def _value(axis: Axis, place: float) -> str:
+    return axis.names[int(place)] if axis.names else units.value(place)
+
+
+def _searched_axis(axis: Axis, title: str) -> Spec:
+    """Return an axis as wide as its range, with some room at both ends."""
+    if axis.names:
+        choices = {"field": "value", "type": "nominal", "title": None, "axis": {"labelAngle": 0, "labelLimit": 90}}
+        return choices | {"scale": {"domain": list(axis.names)}}
     if axis.log and axis.low > 0:
-        axes.set_xscale("log")
-        axes.set_xlim(axis.low / 1.2, axis.high * 1.2)
-        return
-    axes.locator_params(axis="x", nbins=5, integer=axis.whole)
+        scale = {"type": "log", "domain": [axis.low / 1.2, axis.high * 1.2], "nice": False}
+        powers = [
+            10.0**power for power in range(math.ceil(math.log10(axis.low)), math.floor(math.log10(axis.high)) + 1)
+        ]
+        ticks = (
+            {"values": powers, "format": "~g" if axis.low >= 1e-3 else ".0e"} if len(powers) > 1 else {"format": "~g"}
+        )
+        return {"field": "x", "type": "quantitative", "title": None, "scale": scale, "axis": ticks}
     room = 0.05 * (axis.high - axis.low) or 0.5
-    axes.set_xlim(axis.low - room, axis.high + room)
+    found = number("x", title, whole=axis.whole, domain=[axis.low - room, axis.high + room], nice=False)
+    return found | {"title": None}
 
 
-def _legend(panels: Any) -> tuple[list[Any], list[str]]:
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, title in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(title, handle)
-    return list(found.values()), list(found)
+def _pair(lines: Mapping[str, Line], metric: str) -> Spec:
+    """Return a view with the lines of a trial, and hollow points for its retraining, which repeats
+    it."""
+    rows: list[Row] = [{"x": step, "y": value, "what": name} for name, line in lines.items() for step, value in line]
+    again = {name for name in lines if name.endswith(_RETRAINED)}
+    colours = {name: GREY if name == _TRAINING else ORANGE if name in again else BLUE for name in lines}
+    shapes = {name: "diamond" if name in again else "stroke" if name == _TRAINING else "circle" for name in lines}
+    key = Key(colours, shapes, {}, columns=1)
+    x, y = number("x", "optimizer step", whole=True), number("y", metric)
+    drawn = [row for row in rows if row["what"] not in again]
+    dotted = [row for row in rows if row["what"] != _TRAINING]
+    tips = (tip("what", "curve"), tip("x", "step", ",d"), tip("y", metric, ".4f"))
+    return view(metric, rows, [
+        layer({"type": "line"}, drawn, x=x, y=y, color=key.colour()),
+        layer({"type": "point", "filled": False, "size": 60}, dotted, x=x, y=y, color=key.colour(), shape=key.shape()),
+        touchable(tips, x, y),
+    ])  # fmt: skip

@@ -3,93 +3,77 @@ each label."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from sweep.analysis.confusion import Confusion, Matrix
-from sweep.report.canvas import canvas, label
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from sweep.errors import shortened
+from sweep.report.plot import Figure, Panel, Row, Spec, layer, tip
 
 _NUMBERED = 24  # labels up to which every cell carries its count
-_GLYPH = 0.62 / 72  # width of a letter in inches, for each point of its size
-_COLUMNS = 5
-_COLOURS = "Blues"
+_COLUMNS = 4
+_DARK = 0.55  # share from which a cell is so dark that its number is white
 
 
 def confusion(found: Confusion) -> Figure:
-    return _by_label(found.matrices) if found.multi_label else _square(found.matrices[0])
+    """Return one square matrix, or small ones in rows for a multi-label task."""
+    if found.multi_label:
+        return Figure(tuple(Panel(_two_by_two(matrix), fluid=False) for matrix in found.matrices), _COLUMNS)
+    return Figure((Panel(_square(found.matrices[0]), fluid=False),))
 
 
-def _square(matrix: Matrix) -> Figure:
+def _square(matrix: Matrix) -> Spec:
     """Return one matrix: rows are true labels, a cell's colour is its share of the row. Beyond 24
     labels only mistakes are numbered."""
-    number = len(matrix.counts)
-    cell, size = (0.4, 9.0) if number <= _NUMBERED else (0.155, 6.5)
-    names = [label(name) for name in matrix.labels]
-    figure, axes, bar = _frame(max(2.5, number * cell), margin=0.5 + max(map(len, names)) * size * _GLYPH)
-    image = axes.imshow(matrix.shares, cmap=_COLOURS, vmin=0, vmax=1)
-    axes.set_xticks(range(number), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(number), names, fontsize=size)
-    axes.grid(visible=False)
-    for row, (counts, shares) in enumerate(zip(matrix.counts, matrix.shares, strict=True)):
-        for column, (count, share) in enumerate(zip(counts, shares, strict=True)):
-            if count and (number <= _NUMBERED or row != column):
-                axes.text(column, row, f"{count}", ha="center", va="center", color=_ink(share), fontsize=size - 1)
-    axes.set(title="Confusion on the test split", xlabel="predicted", ylabel="true")
-    figure.colorbar(image, cax=bar, label="share of the true label's rows")
-    return figure
+    few = len(matrix.counts) <= _NUMBERED
+    cell, size = (34, 11) if few else (17, 10)
+    legend = {"title": "share of the true label's rows", "format": "%", "tickCount": 4, "gradientLength": 160}
+    rows = _rows(matrix)
+    numbered = [row for row in rows if row["count"] and (few or row["true"] != row["predicted"])]
+    return _grid(matrix, rows, numbered, cell=cell, size=size, legend=legend) | {"title": "Confusion on the test split"}
 
 
-def _frame(side: float, margin: float) -> tuple[Figure, Axes, Axes]:
-    """Return a figure with a square of `side` inches, a `margin` at its left and bottom for names,
-    and a colour bar.
-
-    The axes are placed by hand: Matplotlib's layout engine would draw the hundreds of texts of a
-    large matrix twice.
-    """
-    width, height = margin + side + 1.1, margin + side + 0.4
-    figure = canvas(width, height, layout=None)
-    axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
-    tall = min(side, 4.0)
-    bar = figure.add_axes(((margin + side + 0.2) / width, (margin + side - tall) / height, 0.15 / width, tall / height))
-    return figure, axes, bar
-
-
-def _by_label(matrices: Sequence[Matrix]) -> Figure:
-    columns = min(_COLUMNS, len(matrices))
-    rows = math.ceil(len(matrices) / columns)
-    figure = canvas(1.75 * columns + 0.3, 1.95 * rows + 0.3)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes, matrix in zip(panels.flat, matrices, strict=False):
-        _two_by_two(axes, matrix)
-    for axes in list(panels.flat)[len(matrices) :]:
-        axes.set_visible(False)
-    figure.supxlabel("predicted")
-    figure.supylabel("true")
-    return figure
+def _two_by_two(matrix: Matrix) -> Spec:
+    rows = _rows(matrix)
+    title = {"text": _title(matrix), "fontSize": 12, "limit": 170, "frame": "bounds"}
+    return _grid(matrix, rows, rows, cell=56, size=12, legend=None) | {"title": title}
 
 
 def _title(matrix: Matrix) -> str:
     """Return the label's name, with its threshold if it was tuned."""
     if matrix.threshold is None:
-        return label(matrix.name, 24)
-    return f"{label(matrix.name, 16)}, from {matrix.threshold:.2f}"
+        return shortened(matrix.name, 24)
+    return f"{shortened(matrix.name, 16)}, from {matrix.threshold:.2f}"
 
 
-def _two_by_two(axes: Axes, matrix: Matrix) -> None:
-    axes.imshow(matrix.shares, cmap=_COLOURS, vmin=0, vmax=1)
-    axes.set_title(_title(matrix), fontsize=8.5, loc="center")
-    axes.set_xticks([0, 1], matrix.labels, fontsize=8)
-    axes.set_yticks([0, 1], matrix.labels, fontsize=8)
-    axes.grid(visible=False)
-    for row, (counts, shares) in enumerate(zip(matrix.counts, matrix.shares, strict=True)):
-        for column, (count, share) in enumerate(zip(counts, shares, strict=True)):
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=_ink(share), fontsize=8.5)
+def _rows(matrix: Matrix) -> list[Row]:
+    """Return a row for each cell."""
+    return [
+        {"true": true, "predicted": predicted, "count": count, "share": share, "dark": share > _DARK}
+        for true, counts, shares in zip(matrix.labels, matrix.counts, matrix.shares, strict=True)
+        for predicted, count, share in zip(matrix.labels, counts, shares, strict=True)
+    ]
 
 
-def _ink(share: float) -> str:
-    return "white" if share > 0.55 else "black"
+def _grid(matrix: Matrix, rows: list[Row], numbered: list[Row], *, cell: int, size: int, legend: Spec | None) -> Spec:
+    """Return cells of `cell` pixels whose letters are `size` pixels high."""
+    labels = list(matrix.labels)
+    x, y = (
+        {"field": side, "type": "nominal", "sort": labels, "title": side,
+         "axis": {"labelFontSize": size, "labelAngle": angle, "ticks": False, "domain": False}}
+        for side, angle in (("predicted", -90 if legend else 0), ("true", 0))
+    )  # fmt: skip
+    scale = {"domain": [0, 1], "scheme": "blues"}
+    colour = {"field": "share", "type": "quantitative", "scale": scale, "legend": legend}
+    ink = {"condition": {"test": "datum.dark", "value": "white"}, "value": "black"}
+    tips = [
+        tip("true", "true"),
+        tip("predicted", "predicted"),
+        tip("count", "rows", ",d"),
+        tip("share", "share", ".1%"),
+    ]
+    count = {"field": "count", "type": "quantitative", "format": ",d"}
+    return {
+        "width": {"step": cell}, "height": {"step": cell},
+        "layer": [
+            layer({"type": "rect"}, rows, x=x, y=y, color=colour, tooltip=tips),
+            layer({"type": "text", "fontSize": size}, numbered, x=x, y=y, color=ink, text=count, tooltip=tips),
+        ],
+    }  # fmt: skip

@@ -3,6 +3,7 @@ the screen."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,7 @@ from sweep.provenance import Fingerprint
 from sweep.records.store import Store
 from sweep.report import review
 from sweep.report.dashboard import study_ending
+from sweep.report.live import kept_current
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 from sweep.track.study_run import StudyRun
@@ -20,22 +22,20 @@ from sweep.track.study_run import StudyRun
 
 @contextmanager
 def published(store: Store, study_run: StudyRun) -> Iterator[None]:
-    """Report on what the body came to. A study without a winner has a report too; an interrupted
-    one goes on first."""
+    """Keep the report current while the body runs, and report on what it came to. A study without
+    a winner has a report too, and one that was interrupted says so."""
+    print(f"report: {store.root / 'report.html'}, written again while the study runs", file=sys.stderr)
     try:
-        yield
-    except Interrupted:
-        raise
-    except UserError as error:
-        # The user needs the fault, and the report may still be empty.
-        with suppress(UserError):
-            write_report(store)
-        study_run.fail(scrub("; ".join(map(str, error.faults))))
-        raise
+        with kept_current(store.root):
+            yield
     except Exception as error:
-        study_run.fail(scrub(f"{type(error).__name__}: {first_line(error)}"))
+        # The user needs this fault, whatever is wrong with the report.
+        with suppress(Exception):
+            write_report(store, running=False)
+        if not isinstance(error, Interrupted):
+            study_run.fail(_fault(error))
         raise
-    report = write_report(store)
+    report = write_report(store, running=False)
     # A finished command that is run again finds nothing new; one that was stopped here publishes
     # again.
     if (state := _state(store)) != store.published() or study_run.is_open:
@@ -44,6 +44,13 @@ def published(store: Store, study_run: StudyRun) -> Iterator[None]:
         for line in review.at_end(store, study_run.config, study_run.tracker):
             print(line)
     print("\n".join(summary_lines(store)))
+
+
+def _fault(error: Exception) -> str:
+    """Return why a study has ended, without secrets."""
+    if isinstance(error, UserError):
+        return scrub("; ".join(map(str, error.faults)))
+    return scrub(f"{type(error).__name__}: {first_line(error)}")
 
 
 def _state(store: Store) -> str:

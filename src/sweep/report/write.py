@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep.analysis.charts import charts
@@ -11,29 +12,52 @@ from sweep.analysis.study import Study, analyse
 from sweep.config.secrets import scrub
 from sweep.records.disk import write_whole
 from sweep.records.store import Store
-from sweep.report.comparison.write import section
+from sweep.report.comparison.figures import FIGURES as COMPARED
+from sweep.report.comparison.write import PREFIX, section
 from sweep.report.environment import render
-from sweep.report.figures import draw
+from sweep.report.figures import FIGURES, figures
 from sweep.report.page import page
+from sweep.report.pictures import draw
+
+_KNOWN = (*FIGURES, *(f"{PREFIX}-{name}" for name in COMPARED))
 
 
-def write_report(store: Store) -> Path:
+def write_report(store: Store, *, running: bool | None = None) -> Path:
     """Write the report and return the path of report.md. An unfinished study has one too, which
     says what is missing.
 
-    Raises UserError where the folder is no run directory.
+    `running` says whether the study is running; None finds out whether a process holds the run
+    directory. Raises UserError where the folder is no run directory.
     """
-    facts = read(store)
-    drawn = draw(charts(facts), store.root / "figures")
-    markdown = document(analyse(facts), drawn, compared=section(store))
+    facts = read(store, running=running)
+    study, compared = analyse(facts), section(store)
+    made = figures(charts(facts, study.hyperparameters)) | dict(compared.figures)
+    drawn = draw(made, store.root / "figures", _KNOWN)
+    written = datetime.now(UTC) if study.state == "running" else None
+    text = compared.text(drawn.pictures)
+    markdown = document(study, drawn.pictures, compared=text, undrawn=drawn.fault, written=written)
     path = store.root / "report.md"
     write_whole(path, markdown)
-    html = page(markdown, title=facts.name, folder=store.root)
-    write_whole(store.root / "report.html", html)
+    write_whole(store.root / "report.html", page(markdown, title=title(study), drawn=drawn, written=written))
     return path
 
 
-def document(study: Study, drawn: Set[str], compared: str = "") -> str:
-    """Return the report as Markdown. `drawn` names the figures there are; `compared` is the
-    section on the choices of a group run."""
-    return scrub(render("study/report.md.j2", study=study, drawn=drawn, compared=compared)) + "\n"
+def title(study: Study) -> str:
+    """Return the title of the page, with the standing of a study that has not ended."""
+    counted = f"{study.progress.counted} of {study.progress.planned}"
+    return study.name if study.state == "finished" else f"{study.name}: {study.state}, {counted}"
+
+
+def document(
+    study: Study,
+    drawn: Collection[str],
+    *,
+    compared: str = "",
+    undrawn: str = "",
+    written: datetime | None = None,
+) -> str:
+    """Return the report as Markdown. `drawn` names the figures there are, `undrawn` is the reason
+    why there is none; `compared` is the section on the choices of a group run. `written` is the
+    time of a report that is going to be written again."""
+    values = {"study": study, "drawn": drawn, "compared": compared, "undrawn": undrawn, "written": written}
+    return scrub(render("study/report.md.j2", **values)) + "\n"

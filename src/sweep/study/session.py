@@ -93,12 +93,14 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
     """
     store, where = Store(Path(plan.config.run_dir)), launcher or Inline.of(plan)
     with store.held(), stop_on_signals() as stop:
-        view = View(plan.config.study, memory=where.memory_in_use)
+        device, key = where.facts().device_name, plan.config.study.compare_by
+        groups = len(plan.space.choices(key)) if key else 1
+        view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups)
         where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
-        _write_or_compare(store, _lock(plan, where.facts().device_name), view)
+        _write_or_compare(store, _lock(plan, device), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
             study_run = StudyRun(tracker, store, plan.config, len(plan.splits.train), plan.tokens_per_row)
             yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store), study_run)

@@ -46,7 +46,7 @@ def open_storage(address: str) -> RDBStorage:
     Raises one of `STORAGE_ERRORS`.
     """
     url = make_url(address)
-    storage = _created(address, _engine_options(url))
+    storage = _created(address, engine_options(url))
     if url.get_backend_name() == "sqlite":
 
         @event.listens_for(storage.engine, "connect")
@@ -78,7 +78,7 @@ def _exists_already(error: SQLAlchemyError) -> bool:
     return code in _EXIST_ALREADY or "already exists" in str(error)
 
 
-def _engine_options(url: URL) -> dict[str, Any]:
+def engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {}
     known = {name: value for name, value in _NETWORK.items() if name not in url.query}
@@ -95,7 +95,7 @@ def check_storage(address: str) -> None:
             if not folder.is_dir():
                 raise ValueError(f"there is no folder {folder}")
             return
-        engine = create_engine(url, **_engine_options(url))
+        engine = create_engine(url, **engine_options(url))
         try:
             engine.connect().close()
         finally:
@@ -175,3 +175,14 @@ def storage_errors(config: StudyConfig) -> Iterator[None]:
         rule = f"{name} holds a trial that another process has ended: {first_line(error)}"
         way_out = "One run directory at a time may use a study; name a new study.study_name"
         raise UserError.of("study.storage", f"{rule}. {way_out}") from error
+
+
+def without_mask(address: str) -> str:
+    """Return a recorded address without the mask in place of its password.
+
+    The driver then takes the password of PGPASSWORD or of a password file.
+    """
+    url = _parsed(address)
+    if url is None or url.password != MASK:
+        return address
+    return url._replace(password=None).render_as_string(hide_password=False)

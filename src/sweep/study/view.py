@@ -15,8 +15,8 @@ from rich.text import Text
 
 from sweep.config.schema import StudyConfig
 from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
+from sweep.study.time_left import TimeLeft, Training
 
-_ENOUGH = 0.1  # trials that must be done before the remaining time is estimated
 PLAIN_SECONDS = 15.0  # between two plain lines, at most
 
 
@@ -31,18 +31,21 @@ class View:
     study: StudyConfig
     console: Console = field(default_factory=lambda: Console(file=sys.stderr, highlight=False))
     memory: Callable[[], int] | None = None  # gives the bytes in use
+    device: str = "cpu"  # the name of the trials' device
+    groups: int = 1  # values that are compared (study.compare_by)
     _bar: Progress = field(init=False)
     _live: Live | None = field(init=False, default=None)
     _done: int = field(init=False, default=0)
     _wanted: int = field(init=False, default=0)
     _best: str = field(init=False, default="")
+    _values: str = field(init=False, default="")  # of the best trial
+    _left: TimeLeft = field(init=False)
     _last_line: float = field(init=False, default=0.0)
     _running: dict[str, TaskID] = field(init=False, default_factory=dict)
     _heading: str = field(init=False, default="")
-    _began: float | None = field(init=False, default=None)  # when the first training did
-    _at_first: int = field(init=False, default=0)  # trials that were done before it
 
     def __post_init__(self) -> None:
+        self._left = TimeLeft(self.study, self.groups)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(30), TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
             TextColumn("epoch {task.fields[epoch]:.1f}"), TimeRemainingColumn(), console=self.console,
@@ -68,6 +71,7 @@ class View:
         self._done, self._wanted = done, wanted
         if best is not None and value is not None:
             self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
+            self._values = _settings(best)
         self._refresh()
 
     def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, since: int | None = None) -> None:
@@ -76,10 +80,10 @@ class View:
         `again` is the number of a stopped trial whose point this trial retries; `since` is the
         step of the snapshot of a stopped training, 0 where it has none.
         """
-        if self._began is None:
-            self._began, self._at_first = time.monotonic(), self._done
-        self._running[title] = self._bar.add_task(title, total=trial.total_steps, epoch=0.0)
-        values = ", ".join(_setting(trial, key) for key in trial.params)
+        training = Training(since or 0, trial.total_steps, search=title == f"trial {trial.number}")
+        self._left.begin(title, training, self._done)
+        self._running[title] = self._bar.add_task(title, total=trial.total_steps, completed=since or 0, epoch=0.0)
+        values = _settings(trial)
         self._heading = title
         before = ""
         if since is not None:
@@ -92,6 +96,7 @@ class View:
 
     def step(self, title: str, step: Step) -> None:
         self._bar.update(self._running[title], completed=step.step, epoch=step.epoch)
+        self._left.step(title, step.step)
         self._refresh()
         if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
@@ -110,6 +115,7 @@ class View:
 
     def over(self, title: str) -> None:
         """Remove a training from the live block, without a line."""
+        self._left.over(title)
         if title in self._running:
             self._bar.remove_task(self._running.pop(title))
         if title != self._heading:
@@ -119,27 +125,16 @@ class View:
     def standing(self) -> None:
         """Print how far the study is; nothing in a terminal, where the live block shows it."""
         if self._live is None:
-            self.say(", ".join([f"{_trials(self._done, self._wanted)}", *self._facts()]))
+            best = [f"{self._best}: {self._values}" if self._values else self._best] if self._best else []
+            self.say(", ".join([f"{_trials(self._done, self._wanted)}", *best, *self._facts()]))
 
     def _facts(self) -> list[str]:
-        """Return the best score, the remaining time of the search and the memory in use, as far as
-        they are known."""
-        left = self._seconds_left()
-        memory = f"{self.memory() / 2**30:.1f} GiB in use" if self.memory else ""
-        return [fact for fact in (self._best, f"about {clock(left)} left" if left else "", memory) if fact]
-
-    def _seconds_left(self) -> float | None:
-        """Return the remaining seconds of the search, by the mean time of the trials so far; None
-        if too few were trained.
-
-        A running trial counts by its progress. Pruned trials count as well, as later ones will be
-        pruned too.
-        """
-        far = self._done - self._at_first + sum(task.percentage for task in self._bar.tasks) / 100
-        to_do = self._wanted - self._at_first - far
-        if self._began is None or far < _ENOUGH or to_do <= 0:
-            return None
-        return (time.monotonic() - self._began) / far * to_do
+        """Return the remaining time of the study and the memory in use, as far as they are
+        known."""
+        left = self._left.seconds(self._done, self._wanted)
+        place = "memory" if self.device == "cpu" else "device memory"
+        memory = f"{place} {self.memory() / 2**30:.1f} GiB" if self.memory else ""
+        return [fact for fact in (f"about {clock(left)} left" if left else "", memory) if fact]
 
     def _whose(self, title: str) -> str:
         """Return the start of a training's line: its title, or two spaces if it runs alone below
@@ -165,8 +160,10 @@ class View:
 
     def _block(self) -> Group:
         counted = f"trials {self._done}/{self._wanted}" if self._done <= self._wanted else f"trials {self._done}"
-        head = Text("  ".join([f"{self.study.study_name}  {counted}", *self._facts()]), style="bold")
-        return Group(head, self._bar)
+        lines = [Text("  ".join([f"{self.study.study_name}  {counted}", *self._facts()]), style="bold")]
+        if self._best:
+            lines.append(Text(f"{self._best}  {self._values}"))
+        return Group(*lines, self._bar)
 
 
 def _trials(done: int, wanted: int) -> str:
@@ -190,7 +187,12 @@ def _time_left(tasks: Sequence[Task]) -> str:
     return f", {max(known):.0f} s left" if known and len(known) == len(left) else ""
 
 
-def _setting(trial: TrialPlan, key: str) -> str:
+def _settings(trial: TrialPlan | TrialRecord) -> str:
+    """Return the values of a trial on one line."""
+    return ", ".join(_setting(trial, key) for key in trial.params)
+
+
+def _setting(trial: TrialPlan | TrialRecord, key: str) -> str:
     used = f" ({_short(trial.used[key])} used)" if key in trial.used else ""
     return f"{key.rpartition('.')[2]}={_short(trial.params[key])}{used}"
 

@@ -17,9 +17,10 @@ from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
 from sweep.records.trial import Cost
 from sweep.report.comparison.document import document
-from sweep.report.comparison.figures import curves, draw
+from sweep.report.comparison.figures import curves, figures
 from sweep.report.comparison.summary import rows, summary, summary_lines
 from sweep.report.comparison.write import section, write
+from sweep.report.pictures import draw
 from sweep.report.write import write_report
 
 from ..conftest import evals, part
@@ -178,7 +179,8 @@ def test_the_files_stand_alone_and_repeat_themselves(comparison, tmp_path):
     files = write(comparison, tmp_path / "out")
     first = [path.read_bytes() for path in files]
     assert [path.name for path in files] == ["compare.html", "compare.md", "comparison.json"]
-    assert re.findall(rb'src="(?!data:)', first[0]) == [] and first[0].count(b"data:image/png") == 3
+    page = re.sub(rb"(?s)<script>.*?</script>", b"", first[0])
+    assert re.findall(rb'(?:src|href)="(?![#])', page) == [] and page.count(b'<span class="figure"') == 3
     assert [path.read_bytes() for path in write(comparison, tmp_path / "out")] == first
     values = json.loads(first[2])
     assert values["ranking"] == ["good", "fair", "poor"]
@@ -195,13 +197,15 @@ def test_plain_values_and_the_tracked_summary_agree(comparison):
 
 def test_figures_are_drawn_for_a_run_that_was_never_evaluated_while_it_trained(three, tmp_path):
     rewrite(three[1], retrain_evals=())
-    assert draw(charts(compare(three, samples=100)), tmp_path, "x") == ("x-scores", "x-curves", "x-pareto")
-    assert (tmp_path / "x-curves.png").stat().st_size > 1000
+    made = figures(charts(compare(three, samples=100)), "x")
+    drawn = draw(made, tmp_path, made)
+    assert not drawn.fault and list(drawn.pictures) == ["x-scores", "x-curves", "x-pareto"]
+    assert "eval/accuracy by epoch" in (tmp_path / "x-curves.svg").read_text()
 
 
 def test_a_group_run_whose_methods_cannot_be_compared_has_a_report_all_the_same(group):
     (group.root / "methods" / "ia3" / "predictions.csv").unlink()
-    text = section(group)
+    text = section(group).text(())
     assert text.startswith("## Methods compared") and "is missing, but the run was tested on 60 rows" in text
 
 
@@ -209,17 +213,17 @@ def test_a_group_run_has_the_comparison_in_its_report(group, three):
     text = write_report(group).read_text()
     assert "## Methods compared" in text and "### Which differences are real" in text
     assert "**lora** has the best test/accuracy, 0.9833" in text
-    assert (group.root / "figures" / "methods-pareto.png").exists()
-    assert section(Store(three[0].root)) == ""
+    assert (group.root / "figures" / "methods-pareto.svg").exists()
+    assert section(Store(three[0].root)).text(()) == ""
 
 
 def test_curves_by_step_are_drawn_only_where_epochs_differ_in_steps(three):
-    assert [axes.get_title() for axes in curves(charts(compare(three, samples=100))).axes] == [
+    assert [panel.spec["title"] for panel in curves(charts(compare(three, samples=100))).panels] == [
         "eval/accuracy by epoch",
         "eval/loss by epoch",
     ]
     rewrite(three[0], retrain_evals=evals([0.5, 0.6], [1.0, 0.9], steps=30))
-    titles = [axes.get_title() for axes in curves(charts(compare(three, samples=100))).axes]
+    titles = [panel.spec["title"] for panel in curves(charts(compare(three, samples=100))).panels]
     assert titles == ["eval/accuracy by epoch", "eval/accuracy by step", "eval/loss by epoch"]
 
 

@@ -30,7 +30,6 @@ def _import_all() -> None:
     """Import everything, and do once what is kept: the parser's tables, the templates."""
     import gc
 
-    import matplotlib.pyplot  # noqa: F401
     import peft  # noqa: F401
     import transformers  # noqa: F401
     import wandb  # noqa: F401

@@ -73,7 +73,7 @@ class Series:
         self.faults += broken(whole, self.run_dir, storage=self.servers.storage)
 
     def _start(self) -> Started:
-        own = ("SWEEP_CACHE", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "MPLCONFIGDIR")
+        own = ("SWEEP_CACHE", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR")
         environment = {
             MARK: self._family.mark,
             **NO_TOKEN,

@@ -24,7 +24,7 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
     kept offline.
     """
     config = _config(comparison, folder.resolve().name, tracker)
-    pictures = sorted((folder / "figures").glob("compare-*.png"))
+    pictures = sorted((folder / "figures").glob("compare-*.svg"))
     about = Ending("completed", summary=summary(comparison), files=(*files, *pictures),
                    tables={"methods": rows(comparison)})  # fmt: skip
     with tracked(config, Store(folder), at_end=print) as opened:

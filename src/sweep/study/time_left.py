@@ -1,0 +1,100 @@
+"""An estimate of the time until a study ends: its search, and the trainings after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sweep.config.schema import StudyConfig
+
+_ENOUGH = 0.1  # trials that must be done before the remaining time is estimated
+
+
+@dataclass(slots=True)
+class Training:
+    """A training that runs. `search` is false for one after the search: a fresh seed, the
+    retraining, the refit."""
+
+    steps: int
+    total: int
+    search: bool
+
+    @property
+    def share(self) -> float:
+        """Return the share of its steps that are done."""
+        return self.steps / max(self.total, 1)
+
+
+@dataclass(slots=True)
+class TimeLeft:
+    """Counts what this process trains from its first training on. `groups` is the number of
+    values that `study.compare_by` compares, 1 without it."""
+
+    study: StudyConfig
+    groups: int = 1
+    began: float | None = None
+    search_took: float = 0.0  # seconds until its last trial ended
+    done_before: int = 0  # trials that had ended when the first training began
+    steps: int = 0
+    later: int = 0  # trainings after the search that have ended
+    longest: int = 0  # steps of the longest training
+    running: dict[str, Training] = field(default_factory=dict)
+
+    def begin(self, title: str, training: Training, done: int) -> None:
+        """Count a training that begins or goes on, when `done` trials have ended."""
+        if self.began is None:
+            self.began, self.done_before = time.monotonic(), done
+        self.running[title] = training
+        self.longest = max(self.longest, training.total)
+
+    def step(self, title: str, step: int) -> None:
+        """Count the steps of a training up to `step`."""
+        training = self.running[title]
+        self.steps += max(step - training.steps, 0)
+        training.steps = max(step, training.steps)
+
+    def over(self, title: str) -> None:
+        """Count the end of a training."""
+        if (training := self.running.pop(title, None)) is None:
+            return
+        if training.search:
+            self.search_took = self._elapsed()
+        else:
+            self.later += 1
+
+    def seconds(self, done: int, wanted: int) -> float | None:
+        """Return the seconds until the study ends, where `done` of the `wanted` trials have ended;
+        None if too little was trained to know.
+
+        A trial to come takes the mean time of the trials so far: later ones will be pruned too. A
+        training after the search takes its steps at the mean speed.
+        """
+        far = done - self.done_before + self._shares(search=True)
+        if self.began is None or (far < _ENOUGH and not self.later):
+            return None
+        return self._search(far, wanted - self.done_before - far) + self._after()
+
+    def _search(self, far: float, to_do: float) -> float:
+        searching = to_do > 0 and any(one.search for one in self.running.values())
+        took = self._elapsed() if searching else self.search_took
+        left = took / far * to_do if to_do > 0 and far > 0 else 0.0
+        limits = [
+            limit - self._elapsed() for limit in (self.study.timeout, self.study.budget.seconds) if limit is not None
+        ]
+        return max(min([left, *limits]), 0.0)
+
+    def _after(self) -> float:
+        """Return the seconds of the trainings after the search."""
+        study = self.study
+        seeds = study.confirm_top * study.confirm_seeds if study.confirm_seeds > 1 else 0
+        to_do = self.groups * (seeds + 1 + study.refit) - self.later - self._shares(search=False)
+        each = self._elapsed() / self.steps * self.longest if self.steps else 0.0
+        return max(to_do, 0.0) * each
+
+    def _shares(self, *, search: bool) -> float:
+        shares: Iterable[float] = (one.share for one in self.running.values() if one.search is search)
+        return sum(shares)
+
+    def _elapsed(self) -> float:
+        return 0.0 if self.began is None else time.monotonic() - self.began
