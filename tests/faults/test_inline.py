@@ -11,7 +11,7 @@ from support.faults.processes import Kind
 from support.faults.program import Processes
 from support.faults.series import killed
 from support.faults.size import KILLS_A_SERIES, seeds
-from support.faults.study import Study
+from support.faults.study import STUDIES, Study
 
 OWN = (Kind.COORDINATOR,)
 
@@ -23,11 +23,9 @@ def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", seeds(share=0.5))
+@pytest.mark.parametrize("seed", seeds(share=0.4))
 def test_many_kills(run: Run, seed: int) -> None:
-    studies = (Study(finals=True, more=("tracker=none",)), Study("lora"), Study("lora", finals=True))
-    study = studies[seed % len(studies)]
-    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=OWN)
+    series = run(STUDIES[seed % len(STUDIES)], seed=seed, count=KILLS_A_SERIES, targets=OWN)
     assert not series.faults, series.report()
 
 

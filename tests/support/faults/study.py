@@ -42,3 +42,11 @@ class Study:
     def trainings(self) -> int:
         """Return how many trainings have a record at the end."""
         return self.trials + (2 * 2 + 2 if self.finals else 1)
+
+
+# What the long tests kill, one after the other.
+STUDIES = (
+    Study(finals=True, more=("tracker=none",)),
+    Study("lora"),
+    Study("lora", finals=True),
+)
