@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from support.faults.invariants import broken
-from support.faults.journal import Place, Sent, lines, table, write_series
+from support.faults.journal import Journal, Place, Sent, lines, table
 from support.faults.kills import Moment, planned
 from support.faults.processes import Kind
 from support.faults.stages import Stage, stage
@@ -94,19 +94,19 @@ def test_each_harm_is_found(whole: Path, tmp_path: Path, harm: Callable[[Path], 
 
 def test_a_seed_plans_the_same_kills_in_the_order_of_their_moments() -> None:
     study, targets = Study(finals=True), [Kind.COORDINATOR, Kind.WORKER]
-    kills = planned(study, targets, seed=3, count=40)
-    assert kills == planned(study, targets, seed=3, count=40) != planned(study, targets, seed=4, count=40)
-    assert sum(kill.number is signal.SIGKILL for kill in kills) == 40
+    kills = planned(study, targets, seed=3, count=80)
+    assert kills == planned(study, targets, seed=3, count=80) != planned(study, targets, seed=4, count=80)
+    assert sum(kill.number is signal.SIGKILL for kill in kills) == 80
     assert {kill.target for kill in kills} == set(targets)
     assert {kill.moment for kill in kills} == set(Moment)
     done = [kill.done for kill in kills if kill.moment is Moment.TRAININGS]
-    assert done == sorted(done) and done[0] >= 0 and done[-1] == study.trainings
+    assert done == sorted(done) and done[0] >= 0 and done[-1] <= study.trainings
     starts = [index for index, kill in enumerate(kills) if kill.moment is Moment.START]
     assert all(index == 0 or kills[index - 1].ends_program for index in starts)
     assert all(kill.target is not Kind.WORKER for kill in kills if kill.moment is Moment.START)
 
 
-def test_the_stage_of_a_run_directory(whole: Path, tmp_path: Path) -> None:
+def test_the_stage_of_a_run_directory(tmp_path: Path) -> None:
     def found(*, opened: bool = True, readings: int = 0) -> Stage:
         return stage(tmp_path, opened=opened, readings=readings)
 
@@ -118,17 +118,21 @@ def test_the_stage_of_a_run_directory(whole: Path, tmp_path: Path) -> None:
         assert found() is expected
     (tmp_path / "test_readings.jsonl").write_text("{}\n")
     assert found() is Stage.READING and found(readings=1) is Stage.REFIT
-    assert stage(whole, opened=True, readings=0) is Stage.END
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "record.json").write_text("{}\n")
+    assert found() is Stage.END
 
 
 def test_the_journal_counts_kills_by_target_and_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
     place = Place(3, "lora", "mock", "local", "SQLite")
-    kills = [Sent("12:00:00", "worker", "SIGKILL", str(Stage.SEARCH), "…")] * 2
-    write_series(place, [*kills, Sent("12:00:01", "coordinator", "SIGTERM", str(Stage.END), "…")], starts=2,
-                 seconds=9.0, faults=["a process is left"])  # fmt: skip
-    write_series(replace(place, launcher="inline"), [Sent("12:00:02", "coordinator", "SIGKILL", str(Stage.READING), "…")],
-                 starts=1, seconds=1.0, faults=[])  # fmt: skip
+    first, other = Journal(place), Journal(replace(place, launcher="inline"))
+    for target, number, at in (("worker", "SIGKILL", Stage.SEARCH), ("worker", "SIGKILL", Stage.SEARCH),
+                               ("coordinator", "SIGTERM", Stage.END)):  # fmt: skip
+        first.write_sent(Sent("12:00:00", target, number, str(at), "…"))
+    other.write_sent(Sent("12:00:02", "coordinator", "SIGKILL", str(Stage.READING), "…"))
+    first.write_end(starts=2, seconds=9.0, faults=["a process is left"])
+    other.write_end(starts=1, seconds=1.0, faults=[])
     said = [line.split() for line in table(lines(tmp_path / "log")).splitlines()]
     assert said[1:4] == [["coordinator", "test", "reading", "1", "1"], ["worker", "search", "2", "2"],
                          ["SIGKILL", "1", "2", "3"]]  # fmt: skip

@@ -39,18 +39,27 @@ class Sent:
     detail: str
 
 
-def write_series(place: Place, sent: Sequence[Sent], *, starts: int, seconds: float, faults: Sequence[str]) -> None:
-    """Append the lines of a series that has ended, if `FAULTS_LOG` names a file."""
-    if not (name := os.environ.get(VARIABLE)):
-        return
-    own = asdict(place)
-    checked = "records, rows, Optuna's storage, final records, weights, files, processes, output"
-    ending = {
-        "starts": starts, "seconds": round(seconds), "faults": list(faults),
-        "checked": checked + (", runs on W&B" if place.tracker == "mock" else ""),
-    }  # fmt: skip
-    with Path(name).open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in (*({**own, **asdict(one)} for one in sent), own | ending))
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The lines of one series. Nothing is written unless `FAULTS_LOG` names a file."""
+
+    place: Place
+
+    def write_sent(self, sent: Sent) -> None:
+        """Write the line of a signal."""
+        self._write(asdict(sent))
+
+    def write_end(self, *, starts: int, seconds: float, faults: Sequence[str]) -> None:
+        """Write the line of the series, after its checks."""
+        checked = "records, rows, Optuna's storage, final records, weights, files, processes, output"
+        if self.place.tracker == "mock":
+            checked += ", runs on W&B"
+        self._write({"starts": starts, "seconds": round(seconds), "checked": checked, "faults": list(faults)})
+
+    def _write(self, line: Line) -> None:
+        if name := os.environ.get(VARIABLE):
+            with Path(name).open("a") as file:
+                file.write(json.dumps({**asdict(self.place), **line}) + "\n")
 
 
 def lines(path: Path) -> list[Line]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.faults.invariants import broken
-from support.faults.journal import Place, Sent, write_series
+from support.faults.journal import Journal, Place, Sent
 from support.faults.kills import Kill, Moment, planned, too_often
 from support.faults.processes import Family, Kind, send
 from support.faults.program import MARK, Started, Starter
@@ -38,6 +38,7 @@ class Series:
     starter: Starter
     seed: int
     servers: Servers = field(default_factory=NoServers)
+    journal: Journal | None = None
     said: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     delivered: list[Sent] = field(default_factory=list)
@@ -177,10 +178,15 @@ class Series:
                 break
         if there:
             self._hit.add(kill.target)
-            self.delivered.append(Sent(at, str(kill.target), kill.number.name, str(during), detail))
+            self._note(Sent(at, str(kill.target), kill.number.name, str(during), detail))
             if kill.number is signal.SIGKILL and kill.target is not Kind.DATABASE and during is not Stage.START:
                 self._killed.append(state)
         self._say(f"{during}: {detail}{'' if there else ': no such process'}")
+
+    def _note(self, sent: Sent) -> None:
+        self.delivered.append(sent)
+        if self.journal is not None:
+            self.journal.write_sent(sent)
 
     def _sent(self, kill: Kill, started: Started) -> bool:
         pids = [started.pid] if kill.target is Kind.COORDINATOR else self._family.of_kind(kill.target)
@@ -203,16 +209,6 @@ class Series:
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-600:] if self.log.exists() else ""
-
-    def place(self, study: Study) -> Place:
-        """Return where the series runs: by the last of the arguments with a key."""
-        given = dict(
-            argument.split("=", 1) for argument in (*self.arguments, *self.servers.arguments) if "=" in argument
-        )
-        return Place(
-            self.seed, str(study), given.get("tracker", "none"), given.get("launcher", "inline"),
-            "PostgreSQL" if self.servers.storage else "SQLite",
-        )  # fmt: skip
 
     def report(self) -> str:
         """Return what went wrong, with the seed and the kills that led to it."""
@@ -249,12 +245,18 @@ def killed(
     """Return the series of a study that was killed `count` times, has ended, and was compared with
     the uninterrupted run directory `whole`."""
     folder.mkdir(exist_ok=True)
-    series = Series(study.arguments(model, folder), folder, starter, seed, servers or NoServers())
-    try:
-        series.run(planned(study, targets, seed=seed, count=count))
-        series.compare(whole)
-    finally:
-        write_series(
-            series.place(study), series.delivered, starts=series.starts, seconds=series.seconds, faults=series.faults
-        )
+    used = servers or NoServers()
+    arguments = study.arguments(model, folder)
+    journal = Journal(_place(study, seed, (*arguments, *used.arguments), used))
+    series = Series(arguments, folder, starter, seed, used, journal)
+    series.run(planned(study, targets, seed=seed, count=count))
+    series.compare(whole)
+    journal.write_end(starts=series.starts, seconds=series.seconds, faults=series.faults)
     return series
+
+
+def _place(study: Study, seed: int, arguments: Sequence[str], servers: Servers) -> Place:
+    """Return where a series runs: by the last of the arguments with a key."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    launcher, tracker = given.get("launcher", "inline"), given.get("tracker", "none")
+    return Place(seed, str(study), tracker, launcher, "PostgreSQL" if servers.storage else "SQLite")
