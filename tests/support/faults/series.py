@@ -19,7 +19,7 @@ from support.faults.stages import Stage, ended_trainings, noted_readings, stage
 from support.faults.study import Study
 
 _HANG = 240.0  # seconds after which a start, or the end after SIGTERM, counts as hanging
-_POLL, _POLL_READING = 0.01, 0.001  # seconds between two looks at the run directory
+_POLL, _POLL_READING = 0.05, 0.002  # seconds between two looks at the run directory
 _ABSENT = 15.0  # seconds in which a process that is to be killed may come
 _RESTARTS = 6  # more starts than kills, since the loss of a server may end the program
 _STOPPED, _REFUSED = 130, 2  # exit codes: after SIGINT and SIGTERM; where something is wrong that the user sees to

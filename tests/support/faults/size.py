@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-KILLS_A_SERIES = 10
+KILLS_A_SERIES = 16
 
 
 def seeds(share: float) -> range:
