@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -52,7 +53,7 @@ class Series:
     _draw: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self._family = Family(f"{self.folder.name}-{self.seed}")
+        self._family = Family(f"{self.folder.name}-{self.seed}-{os.getpid()}")  # other tests may run beside these
         self._draw = random.Random(self.seed)
 
     @property
