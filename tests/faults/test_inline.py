@@ -16,6 +16,7 @@ from support.faults.study import STUDIES, Study
 OWN = (Kind.COORDINATOR,)
 
 
+@pytest.mark.slow  # half of it is one import of everything
 def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
     series = run(Study(trials=2, epochs=4, more=("tracker=none",)), seed=1, count=2, targets=OWN)
     assert series.delivered and not series.faults, series.report()

@@ -127,7 +127,8 @@ class Series:
         if "Traceback" in self._tail():
             return False
         ray = bool(self._hit & {Kind.WORKER, Kind.RAYLET, Kind.HEAD})
-        refused = code == _REFUSED and self._stage() is Stage.START
+        begun = any(self.run_dir.glob("trials/*"))  # before that, what does not answer may be named wrongly
+        refused = code == _REFUSED and (not begun or (ray and self._stage() is Stage.START))
         return (ray and code == 1) or (refused and (ray or Kind.DATABASE in self._hit))
 
     def _moment(self, started: Started, kill: Kill) -> bool:
