@@ -28,7 +28,8 @@ test-slow: install  ## the slow ones, and those that need ../shared/data
 	$(RUN) -m pytest $(AT_ONCE) -m slow
 
 test-faults: install  ## 200 kills of real studies (FAULTS_KILLS, FAULTS_SEED); with PostgreSQL and Slurm where installed
-	$(RUN) -m pytest -m faults tests/faults
+	rm -f .faults.jsonl
+	FAULTS_LOG=$(CURDIR)/.faults.jsonl $(RUN) -m pytest -m faults tests/faults
 
 check: install  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -3,6 +3,7 @@ series of kills."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from support.faults.journal import VARIABLE, lines, table
 from support.faults.program import Starter, forks
 from support.faults.series import Series, killed
 from support.faults.study import Study
@@ -65,3 +67,11 @@ def run(tmp_path: Path, model: Path, starter: Starter, whole: Whole) -> Run:
         )  # fmt: skip
 
     return series
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the kills of all series that the journal has."""
+    name = os.environ.get(VARIABLE)
+    if name and Path(name).exists():
+        terminalreporter.section(f"signals, one a line in {name}")
+        terminalreporter.write_line(table(lines(Path(name))))

@@ -11,11 +11,12 @@ from support.faults.processes import Kind
 from support.faults.program import Processes
 from support.faults.series import killed
 from support.faults.size import KILLS_A_SERIES, seeds
-from support.faults.study import Study
+from support.faults.study import STUDIES, Study
 
 OWN = (Kind.COORDINATOR,)
 
 
+@pytest.mark.slow  # half of it is one import of everything
 def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
     series = run(Study(trials=2, epochs=4, more=("tracker=none",)), seed=1, count=2, targets=OWN)
     assert series.delivered and not series.faults, series.report()
@@ -23,11 +24,9 @@ def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", seeds(share=0.5))
+@pytest.mark.parametrize("seed", seeds(share=0.4))
 def test_many_kills(run: Run, seed: int) -> None:
-    studies = (Study(finals=True, more=("tracker=none",)), Study("lora"), Study("lora", finals=True))
-    study = studies[seed % len(studies)]
-    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=OWN)
+    series = run(STUDIES[seed % len(STUDIES)], seed=seed, count=KILLS_A_SERIES, targets=OWN)
     assert not series.faults, series.report()
 
 

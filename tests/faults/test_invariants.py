@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
 from support.faults.invariants import broken
-from support.faults.kills import planned
+from support.faults.journal import Journal, Place, Sent, lines, table
+from support.faults.kills import Moment, planned
 from support.faults.processes import Kind
+from support.faults.stages import Stage, stage
 from support.faults.study import Study
 from support.studies import PLAIN, searched
 
@@ -90,8 +94,46 @@ def test_each_harm_is_found(whole: Path, tmp_path: Path, harm: Callable[[Path], 
 
 def test_a_seed_plans_the_same_kills_in_the_order_of_their_moments() -> None:
     study, targets = Study(finals=True), [Kind.COORDINATOR, Kind.WORKER]
-    kills = planned(study, targets, seed=3, count=40)
-    assert kills == planned(study, targets, seed=3, count=40) != planned(study, targets, seed=4, count=40)
-    assert [kill.done for kill in kills] == sorted(kill.done for kill in kills)
+    kills = planned(study, targets, seed=3, count=80)
+    assert kills == planned(study, targets, seed=3, count=80) != planned(study, targets, seed=4, count=80)
+    assert sum(kill.number is signal.SIGKILL for kill in kills) == 80
     assert {kill.target for kill in kills} == set(targets)
-    assert all(0 <= kill.done <= study.trainings and kill.delay > 0 for kill in kills)
+    assert {kill.moment for kill in kills} == set(Moment)
+    done = [kill.done for kill in kills if kill.moment is Moment.TRAININGS]
+    assert done == sorted(done) and done[0] >= 0 and done[-1] <= study.trainings
+    starts = [index for index, kill in enumerate(kills) if kill.moment is Moment.START]
+    assert all(index == 0 or kills[index - 1].ends_program for index in starts)
+    assert all(kill.target is not Kind.WORKER for kill in kills if kill.moment is Moment.START)
+
+
+def test_the_stage_of_a_run_directory(tmp_path: Path) -> None:
+    def found(*, opened: bool = True, readings: int = 0) -> Stage:
+        return stage(tmp_path, opened=opened, readings=readings)
+
+    assert found(opened=False) is Stage.START
+    assert found() is Stage.SEARCH
+    for name, expected in (("confirm-0001-1", Stage.CONFIRMATION), ("retrain-0001", Stage.RETRAINING),
+                           ("refit-0001", Stage.REFIT)):  # fmt: skip
+        (tmp_path / "unfinished" / name).mkdir(parents=True)
+        assert found() is expected
+    (tmp_path / "test_readings.jsonl").write_text("{}\n")
+    assert found() is Stage.READING and found(readings=1) is Stage.REFIT
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "record.json").write_text("{}\n")
+    assert found() is Stage.END
+
+
+def test_the_journal_counts_kills_by_target_and_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
+    place = Place(3, "lora", "mock", "local", "SQLite")
+    first, other = Journal(place), Journal(replace(place, launcher="inline"))
+    for target, number, at in (("worker", "SIGKILL", Stage.SEARCH), ("worker", "SIGKILL", Stage.SEARCH),
+                               ("coordinator", "SIGTERM", Stage.END)):  # fmt: skip
+        first.write_sent(Sent("12:00:00", target, number, str(at), "…"))
+    other.write_sent(Sent("12:00:02", "coordinator", "SIGKILL", str(Stage.READING), "…"))
+    first.write_end(starts=2, seconds=9.0, faults=["a process is left"])
+    other.write_end(starts=1, seconds=1.0, faults=[])
+    said = [line.split() for line in table(lines(tmp_path / "log")).splitlines()]
+    assert said[1:4] == [["coordinator", "test", "reading", "1", "1"], ["worker", "search", "2", "2"],
+                         ["SIGKILL", "1", "2", "3"]]  # fmt: skip
+    assert " ".join(said[4]) == "2 series with 3 starts, 1 other signals; in 1 series something did not hold"

@@ -10,7 +10,7 @@ from faults.conftest import Run
 from support.faults.processes import Kind
 from support.faults.servers import Database
 from support.faults.size import KILLS_A_SERIES, seeds
-from support.faults.study import Study
+from support.faults.study import STUDIES
 from support.postgres import Server, served
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
@@ -22,9 +22,9 @@ def server() -> Iterator[Server]:
         yield found
 
 
-@pytest.mark.parametrize("seed", seeds(share=0.1))
+@pytest.mark.parametrize("seed", seeds(share=0.15))
 def test_many_kills(run: Run, server: Server, seed: int) -> None:
-    study = Study(finals=bool(seed % 2), more=("tracker=none",))
+    study = STUDIES[(seed + 1) % len(STUDIES)]
     servers = Database(server, server.database())
     series = run(study, seed=seed, count=KILLS_A_SERIES, targets=(Kind.COORDINATOR, Kind.DATABASE), servers=servers)
     assert not series.faults, series.report()

@@ -112,6 +112,23 @@ def test_the_study_waits_for_a_server_that_is_away(
     assert said.count("does not answer: connection failed") == said.count("the storage answers again") == 1
 
 
+def test_a_study_that_goes_on_waits_for_a_server_that_is_away(
+    tmp_path: Path, postgres: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new study does not: its address may be wrong."""
+    options = ("study.pruner=none", "study.sampler=random", f"study.storage={postgres.database()}")
+    searched(tmp_path / "begun", *options, "study.n_trials=1")
+    back = threading.Timer(1.0, postgres.start)
+    postgres.stop()
+    with pytest.raises(UserError, match="study.storage: is postgresql.* but cannot be used: connection failed"):
+        searched(tmp_path / "new", *options, "study.n_trials=1")
+    back.start()
+    records = searched(tmp_path / "begun", *options, "study.n_trials=2")
+    back.join()
+    assert [record.state for record in records] == ["completed"] * 2
+    assert "does not answer: connection failed" in capsys.readouterr().err
+
+
 def test_a_server_that_never_comes_back_ends_the_study_with_everything_kept(
     tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

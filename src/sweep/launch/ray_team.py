@@ -32,6 +32,7 @@ _CALL = 5.0  # seconds between two calls to an idle worker: whether it still liv
 _SIGNS = {
     "node has died": "its node is gone", "low on memory": "its memory ran out",
     "has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
+    "is unavailable": "it does not answer any more",
 }  # fmt: skip
 
 Place = tuple[str, int]  # the id of a node, and a number

@@ -194,6 +194,10 @@ class Store:
         """Return the folder of a trial."""
         return self.root / "trials" / f"{number:04d}"
 
+    def has_begun(self) -> bool:
+        """Return whether a trial was begun."""
+        return any(self.root.glob("trials/*"))
+
     def events(self, number: int) -> list[Step | EvalPoint]:
         """Return the trial's rows in order. A last line that a crash cut off is left out."""
         return read_rows(self.trial_dir(number))

@@ -69,9 +69,9 @@ class OptunaStudy:
     ) -> OptunaStudy:
         """Return the study of this name in the storage; create it if there is none.
 
-        While the study runs, `say` tells the user that the storage does not answer; after `stop`
-        the study does not wait for it any more. Raises UserError if the storage cannot be reached,
-        or if the run directory holds records of another study.
+        `say` tells the user that the storage of a study that runs or goes on does not answer; after
+        `stop` the study does not wait for it any more. Raises UserError if the storage cannot be
+        reached, or if the run directory holds records of another study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # `Retries` tells of a server that is away
@@ -79,7 +79,9 @@ class OptunaStudy:
         name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
         retries = Retries(lambda error: f"{name} does not answer: {reason(error, address)}", say, stop or StopFlag())
         try:
-            storage = open_storage(address)
+            # The address of a new study may be wrong; the server of one that goes on restarts at most.
+            opening = partial(open_storage, address)
+            storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
             opened = cls(study, config, space, storage, retries)
             opened._write(lambda: claim(study, config.metric, store))

@@ -29,15 +29,30 @@ def main() -> None:
 def _import_all() -> None:
     """Import everything, and do once what is kept: the parser's tables, the templates."""
     import gc
+    import weakref
 
+    import alembic.command  # noqa: F401
+    import datasets  # noqa: F401
     import peft  # noqa: F401
+    import sklearn.metrics  # noqa: F401
     import transformers  # noqa: F401
     import wandb  # noqa: F401
 
+    import sweep.engine.packed.engine
+    import sweep.engine.trainer
+    import sweep.final.confirm
+    import sweep.launch.start
+    import sweep.report.publish
+    import sweep.study.prepare
+    import sweep.study.search
+    import sweep.study.session
+    import sweep.track.mock_tracker  # noqa: F401
     from sweep.config.compose import Composer
 
     Composer().compose(["+experiment=quickstart", "study.space=null", "adapter=head"])
     gc.freeze()  # a collection in a fork is not to copy the pages of all that
+    for folder in weakref.finalize._registry:  # type: ignore[attr-defined]
+        folder.atexit = False  # temporary folders of the modules are for all forks: no fork deletes them
 
 
 def _become(command: dict[str, Any]) -> None:

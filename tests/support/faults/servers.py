@@ -188,7 +188,9 @@ class RayCluster:
             f"--temp-dir={own}", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0",
             "--dashboard-agent-listen-port=0", "--disable-usage-stats",
         ]  # fmt: skip
-        environment = {**os.environ, **NO_TOKEN, MARK: self.mark, "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ, **NO_TOKEN, MARK: self.mark, "OMP_NUM_THREADS": "1", "SWEEP_CACHE": str(self.folder / "cache"),
+        }  # fmt: skip
         with (self.folder / f"node-{index}.log").open("ab") as log:
             node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.family.roots.add(node.pid)

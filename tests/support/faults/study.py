@@ -18,8 +18,8 @@ class Study:
 
     adapter: str = "head"
     finals: bool = False
-    trials: int = 4
-    epochs: int = 16
+    trials: int = 3
+    epochs: int = 6
     more: tuple[str, ...] = ("tracker=mock",)
 
     def __str__(self) -> str:
@@ -42,3 +42,7 @@ class Study:
     def trainings(self) -> int:
         """Return how many trainings have a record at the end."""
         return self.trials + (2 * 2 + 2 if self.finals else 1)
+
+
+# What the long tests kill, one after the other.
+STUDIES = (Study("lora", finals=True), Study(finals=True, more=("tracker=none",)))
