@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import alembic.util
 import pytest
 
 from support.postgres import Server, served
@@ -34,6 +38,13 @@ def vega(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("vega")
 
 
+def pytest_collection_finish() -> None:
+    """Take the libraries and tests that are loaded by now from the garbage collector: going through
+    them takes it longer than most tests, and trainings ask it to several times."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vega: Path) -> Iterator[None]:
     for name in ("SWEEP_CACHE", "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
@@ -47,6 +58,21 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vega: Path) -> 
     for made in cache.glob("vega-*.js"):
         if not (vega / made.name).exists():
             (vega / made.name).hardlink_to(made)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def revisions_read_once() -> Iterator[None]:
+    """Let Alembic read each script of Optuna's and MLflow's tables once: it reads all of them for
+    each storage that is opened, which takes longer than a study of toys."""
+    usual = alembic.util.load_python_file
+    known = cache(usual)
+
+    def load(folder: Any, name: str) -> Any:
+        return usual(folder, name) if name == "env.py" else known(folder, name)  # env.py runs the scripts
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(alembic.util, "load_python_file", load)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def plan(name: str, data: dict[str, Path], *overrides: str) -> Plan:
-    return make_plan([f"+experiment={name}", *local(name, data), *overrides])
+    return _made(f"+experiment={name}", *local(name, data), *overrides)
+
+
+@cache
+def _made(*arguments: str) -> Plan:
+    """Return the plan of a command line, made once: it takes up to a second, and several tests ask for it."""
+    return make_plan(arguments)
 
 
 def local(name: str, data: dict[str, Path]) -> list[str]:

@@ -41,9 +41,20 @@ def space(folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def ended(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a study that ended, for all tests: `finished` copies it."""
+    folder = tmp_path_factory.mktemp("ended")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SWEEP_CACHE", str(folder / "cache"))
+        assert run(patched, *arguments(model, folder), report=True) == 0
+    return folder
+
+
 @pytest.fixture
-def finished(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert run(monkeypatch, *arguments(model, tmp_path)) == 0
+def finished(ended: Path, tmp_path: Path) -> Path:
+    """Return a folder with a finished study of the test's own, in `run`."""
+    shutil.copytree(ended / "run", tmp_path / "run")
     return tmp_path
 
 
@@ -169,7 +180,7 @@ def test_diverging_trials_are_failures_of_their_points(
     weights["embeddings.word_embeddings.weight"].fill_(math.nan)
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     argv = arguments(broken, tmp_path, "study.space=null", "study.n_trials=2")
-    assert run(monkeypatch, *argv) == 2
+    assert run(monkeypatch, *argv, report=True) == 2
     assert "no trial completed" in capsys.readouterr().err
     assert [trial.state for trial in Store(tmp_path / "run").trials()] == ["diverged", "diverged"]
     assert "diverged" in (tmp_path / "run" / "report.md").read_text()

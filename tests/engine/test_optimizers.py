@@ -190,7 +190,7 @@ def test_a_whole_study_with_another_optimizer_and_schedule(tmp_path: Path, monke
         "trainer.num_train_epochs=1", "optimizer.name=lion_32bit", "optimizer.lr_scheduler_type=cosine_with_restarts",
         "+optimizer.lr_scheduler_kwargs.num_cycles=2", "study.space=null", "study.n_trials=1",
     ]  # fmt: skip
-    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, *arguments, report=True) == 0
     store = Store(tmp_path / "run")
     assert "num_cycles=2" in (store.root / "report.md").read_text()
     assert isinstance(store.trials()[0].outcome, Completed)

@@ -32,8 +32,8 @@ PLATEAU = {"patience": 0, "factor": 0.5, "threshold": 100.0, "threshold_mode": "
     ("sections", "steps"),
     [
         ({"trainer": {"train_sampling_strategy": "random"}}, (1, 5, 7)),  # an epoch has 5 steps
-        ({"trainer": BY_LENGTH}, (1, 5, 7)),
-        ({"trainer": {**BY_LENGTH, "gradient_accumulation_steps": 2, "num_train_epochs": 3}}, (1, 3, 4)),
+        ({"trainer": BY_LENGTH}, (5, 7)),
+        ({"trainer": {**BY_LENGTH, "gradient_accumulation_steps": 2}}, (1, 3, 4)),
         ({"trainer": {"bf16": True}}, (3,)),
         ({"trainer": {"early_stopping_patience": 1, "num_train_epochs": 8}}, (7,)),
         ({"trainer": {"gradient_checkpointing": True}}, (6,)),

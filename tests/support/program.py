@@ -12,14 +12,25 @@ from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Its exit code."""
-    monkeypatch.setattr("sys.argv", ["sweep", *arguments])
-    try:
-        main()
-    except SystemExit as done:
-        return int(done.code or 0)
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, report: bool = False) -> int:
+    """Return the exit code. Without `report` the report is a line: its figures take as long as all
+    trainings of a small study."""
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.argv", ["sweep", *arguments])
+        if not report:
+            patched.setattr("sweep.report.publish.write_report", _one_line)
+        try:
+            main()
+        except SystemExit as done:
+            return int(done.code or 0)
     return 0
+
+
+def _one_line(store: Store, **_: object) -> Path:
+    path = store.root / "report.md"
+    for file in (path, path.with_suffix(".html")):
+        file.write_text("a report\n")
+    return path
 
 
 def final(folder: Path) -> FinalRecord:

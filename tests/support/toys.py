@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,25 @@ class ToySession(Session):
 
 
 def plan(folder: Path, *overrides: str) -> Plan:
-    return make_plan(["+experiment=quickstart", "tracker=none", f"run_dir={folder / 'run'}", *overrides])
+    return _made(f"run_dir={folder / 'run'}", *overrides)
+
+
+def _made(*overrides: str) -> Plan:
+    return make_plan(["+experiment=quickstart", "tracker=none", *overrides])
+
+
+_remembered = lru_cache(maxsize=256)(_made)
 
 
 @contextmanager
 def session(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> Iterator[ToySession]:
-    made: Any = plan(folder, *overrides)
+    """Open a session whose run directory is `folder / "run"`.
+
+    Sessions with the same overrides share a plan, which takes a quarter of a second to make,
+    unless an override names a file, which may have changed.
+    """
+    own = any("/" in override for override in overrides)
+    made: Any = plan(folder, *overrides) if own else _remembered(*overrides)
     absent: Any = None
     store = Store(folder / "run")
     with store.held(), stop_on_signals() as stop:

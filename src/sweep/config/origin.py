@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sweep.config.compose import COMMAND_LINE, Composer
 from sweep.config.folders import conf_dir
@@ -50,10 +51,9 @@ class Origins:
         return ""
 
     def _sets(self, group: str, option: str, path: str) -> bool:
-        file = self.composer.file(group, option)
-        tree = OmegaConf.load(file) if file else None
+        tree: Any = self.composer.contents(group, option)
         for name in path.split("."):
             if not isinstance(tree, DictConfig) or name not in tree:
                 return False
-            tree = tree._get_node(name)  # type: ignore[assignment]
+            tree = tree._get_node(name)
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -38,9 +38,12 @@ _SECRET_NAME = re.compile(r"(?i)(?:^|_|^PG)(?:password|passwd|secret|credentials
 _SHORTEST = 12
 
 
-def scrub(text: str) -> str:
-    """Return `text` without passwords in addresses, known keys and secrets of the environment."""
-    for secret in _environment():
+def scrub(text: str, secrets: Sequence[str] | None = None) -> str:
+    """Return `text` without passwords in addresses, known keys and secrets of the environment.
+
+    `secrets` are those of the environment, if they were looked up before.
+    """
+    for secret in _environment() if secrets is None else secrets:
         text = text.replace(secret, MASK)
     text = _ADDRESS.sub(rf"\g<head>{MASK}", text)
     text = _ARGUMENT.sub(rf"\g<head>{MASK}", text)
@@ -49,13 +52,13 @@ def scrub(text: str) -> str:
     return _KNOWN_SHAPE.sub(MASK, text)
 
 
-def scrub_typed(text: str) -> str:
+def scrub_typed(text: str, secrets: Sequence[str] | None = None) -> str:
     """Return a text that the user typed, without secrets of any shape.
 
     40 hexadecimal digits count as a key, except where a commit stands (`revision=…`, `name@…`,
     `snapshots/…`). Diffs, locks and messages hold such digits of their own: use `scrub` there.
     """
-    return _HEX_KEY.sub(MASK, scrub(text))
+    return _HEX_KEY.sub(MASK, scrub(text, secrets))
 
 
 def _masked_option(found: re.Match[str]) -> str:
@@ -68,7 +71,7 @@ def _masked_option(found: re.Match[str]) -> str:
 
 def scrubbed(config: Config) -> dict[str, Any]:
     """Return the resolved config as plain nested values, without secrets."""
-    return _clean(config.model_dump(mode="json"))  # type: ignore[no-any-return]
+    return _clean(config.model_dump(mode="json"), _environment())  # type: ignore[no-any-return]
 
 
 def shown(config: Config) -> Config:
@@ -76,18 +79,18 @@ def shown(config: Config) -> Config:
     return Config.model_validate_json(json.dumps(scrubbed(config)))
 
 
-def _clean(value: Any, name: str = "") -> Any:
+def _clean(value: Any, secrets: Sequence[str], name: str = "") -> Any:
     match value:
         case dict():
-            return {key: _clean(item, key) for key, item in value.items()}
+            return {key: _clean(item, secrets, key) for key, item in value.items()}
         case list():
-            return [_clean(item, name) for item in value]
+            return [_clean(item, secrets, name) for item in value]
         case str() if value and _SECRET_NAME.search(name):
             return MASK
         case str() if _COMMIT_NAME.search(name):
-            return scrub(value)
+            return scrub(value, secrets)
         case str():
-            return scrub_typed(value)
+            return scrub_typed(value, secrets)
         case _:
             return value
 

@@ -147,6 +147,7 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
     inner, adapted, pooling = unwrapped(model), without_words(model), manifest.base.pooling
     (folder / standard.ARCHITECTURE).unlink(missing_ok=True)
     if isinstance(adapted, PeftModel):
+        vars(adapted)["create_or_update_model_card"] = _no_card
         adapted.save_pretrained(str(folder), save_embedding_layers=False)
         _for_other_machines(folder / ADAPTER_CONFIG, manifest)
     elif manifest.trained == "head":
@@ -158,6 +159,11 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
         standard.save_configs(plain_config(inner), inner, pooling, folder)
     elif manifest.trained != "everything":
         plain_config(inner).save_pretrained(folder)
+
+
+def _no_card(_folder: str) -> None:
+    """Write no card in place of PEFT, which takes longer for it than for small weights: `save`
+    writes its own."""
 
 
 def _for_other_machines(file: Path, manifest: Manifest) -> None:

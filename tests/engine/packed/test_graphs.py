@@ -69,7 +69,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def mixed(model: Path, **more: Any) -> list[TrialPlan]:
     """Return trials with different batches, ranks, targets and lengths; the last two join
     later."""
-    long, short = {"num_train_epochs": 3}, {"num_train_epochs": 1.4, "seed": 1}
+    long, short = {"num_train_epochs": 1.4}, {"num_train_epochs": 0.6, "seed": 1}
     return [
         steady_plan(model, 0, adapter={"r": 4}, trainer=short),
         steady_plan(model, 1, adapter={"r": 16, "lora_alpha": 8}, trainer={**short, "per_device_train_batch_size": 5}),

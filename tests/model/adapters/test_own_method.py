@@ -61,7 +61,7 @@ def test_the_recipe_trains_searches_and_reports(
 ) -> None:
     (command,) = re.findall(r"python -m sweep (.*study\.space=mine/space\.yaml.*)", RECIPE.read_text())
     typed = [word for word in shlex.split(command) if not word.startswith(("--config-dir", "mine", "+experiment"))]
-    assert run(monkeypatch, *arguments(*typed)) == 0, capsys.readouterr().err
+    assert run(monkeypatch, *arguments(*typed), report=True) == 0, capsys.readouterr().err
     store = Store(project / "run")
     methods = {trial.params["adapter"] for trial in store.trials()}
     assert methods == {"lora", "my_vera"}
