@@ -83,3 +83,9 @@ def test_the_end_of_an_order_wants_no_answer() -> None:
     assert port.exchange(Reply()) == (Done(),)
     port.exchange(Reply("not an answer", order=RunEngine()))
     assert port.order() == RunEngine() and port._answers.empty()
+
+
+def test_the_coordinator_says_how_long_steps_are_gathered() -> None:
+    port = Port(seconds=60.0)
+    assert port.exchange(Reply(gather=0.01)) == () and port.seconds == 0.01
+    assert port.exchange(Reply()) == () and port.seconds == 0.01

@@ -16,7 +16,7 @@ from support.toys import ToyEngine
 from sweep.engine.protocol import no_snapshot
 from sweep.errors import Interrupted
 from sweep.launch.launcher import Search
-from sweep.launch.remote_engine import RemoteEngine
+from sweep.launch.remote_engine import RemoteEngine, gathering
 from sweep.launch.team import Member
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
@@ -259,3 +259,7 @@ def test_a_study_without_a_trial_asks_no_worker_twice(plan: TrialPlan, team: Thr
         team.add(Slow())
     found.run(team)
     assert not found.ended and len(team.replies) <= 6
+
+
+def test_workers_gather_longer_the_more_there_are() -> None:
+    assert [gathering(workers) for workers in (1, 12, 50, 1000)] == [0.25, 0.25, 1.0, 2.0]

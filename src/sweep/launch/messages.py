@@ -127,7 +127,8 @@ class Reply:
     """The answer to the messages of a worker.
 
     `answer` is for the last of them. `verdicts` are those of trials to be ended. `more` says that
-    it makes sense to ask for a trial; `leave` that no trial is to go on.
+    it makes sense to ask for a trial; `leave` that no trial is to go on. `gather` changes the
+    seconds for which the worker gathers steps.
     """
 
     answer: Any = None
@@ -135,6 +136,7 @@ class Reply:
     more: bool = True
     leave: bool = False
     order: Order | None = None
+    gather: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ _AT_ONCE = (Asks, Evaluated, Ended, Files, Called, Done)  # the coordinator hear
 class Port:
     """One thread works and speaks (`tell`, `ask`), another carries its messages (`exchange`).
 
-    Steps are gathered for a quarter second: those with metrics are all kept, of the others only
-    the newest of each trial. What has to be answered is sent at once.
+    Steps are gathered for `seconds`: those with metrics are all kept, of the others only the newest
+    of each trial. What has to be answered is sent at once.
     """
 
     seconds: float = GATHERED
@@ -69,9 +69,10 @@ class Port:
 
     def exchange(self, reply: Reply) -> tuple[Message, ...]:
         """Pass on a reply. Return the messages since the last call: at once where one has to be
-        answered, else after a quarter second."""
+        answered, else after `seconds`."""
         self._verdicts, self._more = reply.verdicts, reply.more
         self.leaving = self.leaving or reply.leave
+        self.seconds = self.seconds if reply.gather is None else reply.gather
         if self._waits:
             self._waits = False
             self._answers.put(reply.answer)

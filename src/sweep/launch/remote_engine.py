@@ -26,6 +26,7 @@ from sweep.launch.messages import (
     Stepped,
     Warned,
 )
+from sweep.launch.port import GATHERED
 from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
 from sweep.launch.worker import unpack
@@ -42,6 +43,8 @@ from sweep.records.trial import (
     unfinished_cost,
 )
 
+_A_SECOND = 50.0  # batches that the coordinator takes from all workers: each costs it some milliseconds
+_LONGEST = 2.0  # seconds for which a worker gathers: a stop of the study reaches it with the next batch
 _TURN = 1.0  # seconds between two looks at the stop flag
 _GRACE = 20.0  # seconds for workers to hand back their trials after the connection is lost
 
@@ -178,7 +181,7 @@ class _Run:
                     self._done(hand, error, trace)
                     return
         more = not self._stops() and not self.dry and (not hand.load.refused or self._may_have(hand))
-        reply = Reply(answer, dict(hand.verdicts), more=more, leave=self._stops())
+        reply = Reply(answer, dict(hand.verdicts), more=more, leave=self._stops(), gather=gathering(len(self.hands)))
         self.engine.team.send(hand.member, reply)
 
     def _stepped(self, hand: _Hand, key: Key, step: Any) -> None:
@@ -284,3 +287,8 @@ class _Run:
         place = DeviceTime(member.facts.device_name, member.facts.host, member.name)
         cost = unfinished_cost(trial.plan.snapshot, place, trial.seconds)
         return Failed(reason, message, tuple(trial.evals), cost)
+
+
+def gathering(workers: int) -> float:
+    """Return the seconds for which each of so many workers gathers steps."""
+    return min(max(GATHERED, workers / _A_SECOND), _LONGEST)
