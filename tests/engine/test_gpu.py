@@ -153,7 +153,7 @@ def test_a_pack_with_graphs_goes_on_from_snapshots_bit_for_bit(
     at: int, data: TokenisedData, tmp_path: Path, played: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All trials stop in one pass, one of them in the middle of accumulation."""
-    monkeypatch.setattr("sweep.engine.packed.pack_step._UNHEARD", 0.0)
+    monkeypatch.setattr("sweep.engine.packed.pack_step.UNHEARD", 0.0)
     trials = pack(tiny("bert", tmp_path / "bert", dropout=0.1), "none")
     whole = packed(*trials, data=data, base_models=BaseModelCache("cuda"))
     first = packed(*trials, data=data, base_models=BaseModelCache("cuda"), judge=StopAll(at))

@@ -49,7 +49,6 @@ OnSnapshot = Callable[[Snapshot], None]
 logger = logging.getLogger(__name__)
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
-
 _COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
            "stopped_early", "trained_parameters", "flops_ahead")  # fmt: skip
 
@@ -178,12 +177,9 @@ class TrialState:
 
     def _take_snapshot(self, parts: Callable[[], Mapping[str, Any]]) -> None:
         began = time.monotonic()
+        own = {"trial": self.state_dict(), "made_by": made_by(self.settings)}
         try:
-            snapshot = encode(
-                {"trial": self.state_dict(), "made_by": made_by(self.settings), **parts()},
-                self.step,
-                seconds=self.clock.total(),
-            )
+            snapshot = encode({**own, **parts()}, self.step, seconds=self.clock.total())
         except NotSnapshottable as error:
             self.snapshots.stop(str(error))
             return

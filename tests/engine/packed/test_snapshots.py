@@ -44,7 +44,7 @@ OPTIMIZER_NAMES = [
 @pytest.fixture
 def asked_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study is asked after every batch, in training and in evaluations."""
-    monkeypatch.setattr("sweep.engine.packed.pack_step._UNHEARD", 0.0)
+    monkeypatch.setattr("sweep.engine.packed.pack_step.UNHEARD", 0.0)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_trial_goes_on_in_any_other_pack(
     """It goes on beside trials that were not there, on CPU shards, and alone; one is compared with
     a trial that was always alone."""
     trial, other = pair
-    monkeypatch.setattr("sweep.engine.packed.pack_step._UNHEARD", 0.0)
+    monkeypatch.setattr("sweep.engine.packed.pack_step.UNHEARD", 0.0)
     expected = packed(trial, data=data)
     first = packed(trial, other, data=data, judge=StopAll(at))
     away = gone_on(first, trial, other)[0]
