@@ -69,7 +69,7 @@ class Composed:
 
     @cached_property
     def _copied(self) -> bytes:
-        """Return the tree as bytes, of which a copy takes a sixth of the time of `copy.deepcopy`."""
+        """Return the tree as bytes: `copy.deepcopy` takes six times as long."""
         return pickle.dumps(self.tree)
 
     def updated(self, values: Mapping[str, Any]) -> Composed:
