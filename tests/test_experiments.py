@@ -15,11 +15,14 @@ from pyarrow import parquet
 from pydantic import BaseModel
 
 from support.published_figures import FIGURES, SETTINGS, STEPS
+from sweep.config.cli import read_arguments
 from sweep.config.compose import Composer
 from sweep.config.folders import conf_dir
 from sweep.config.parse import parse
 from sweep.config.schema import Config
+from sweep.plan.experiment import Experiment
 from sweep.plan.plan import Plan, make_plan
+from sweep.plan.space import fixed_values, load_space, searching
 from sweep.search.pruners import never_stopped
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
@@ -62,6 +65,14 @@ def plan(name: str, data: dict[str, Path], *overrides: str) -> Plan:
 def _made(*arguments: str) -> Plan:
     """Return the plan of a command line, made once: it takes up to a second, and several tests ask for it."""
     return make_plan(arguments)
+
+
+def searched(name: str, data: dict[str, Path], *overrides: str) -> Experiment:
+    """Return the experiment with its space, without the checks and notes of a plan."""
+    experiment, faults = Experiment.read(read_arguments([f"+experiment={name}", *local(name, data), *overrides]))
+    space, space_faults = load_space(experiment)
+    assert not faults and not space_faults
+    return searching(experiment, space, fixed_values(experiment, space))
 
 
 def local(name: str, data: dict[str, Path]) -> list[str]:
@@ -131,7 +142,7 @@ def test_the_first_trial_is_the_experiment_as_it_stands(name: str, data: dict[st
     assert made.config.study.n_trials == 1
     assert set(point) == {parameter.key for parameter in made.space if parameter.active(point)}
     assert {key: at(made.config, key) for key in point} == point
-    wider = plan(name, data, "study.n_trials=20")
+    wider = searched(name, data, "study.n_trials=20")
     assert wider.config.study.enqueue == (point,) and len(wider.space) == len(made.space)
 
 

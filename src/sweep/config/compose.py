@@ -69,7 +69,7 @@ class Composed:
 
     @cached_property
     def _copied(self) -> bytes:
-        """Return the tree as bytes: each trial gets a copy, which takes `copy.deepcopy` six times as long."""
+        """Return the tree as bytes: `copy.deepcopy` takes six times as long."""
         return pickle.dumps(self.tree)
 
     def updated(self, values: Mapping[str, Any]) -> Composed:
