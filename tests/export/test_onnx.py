@@ -22,6 +22,7 @@ from sweep.model import artifact
 
 from .conftest import ADAPTERS
 
+pytestmark = pytest.mark.timeout(600)  # tracing takes 10 s, and several times that on a busy machine
 TEXTS = [text for text, _ in ROWS]
 WORDS = {"balance": " money", "card": " my card", "fees": " new fee"}
 
