@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -118,8 +119,9 @@ def test_manifest(configure: Configure, labels: LabelSpace, tmp_path: Path) -> N
     [("gpt2", "lora"), ("distilbert", "ia3"), ("no_pooler", "head"), ("gpt2", "full"), ("gpt2", "qlora")],
 )
 def test_the_card_says_how_to_load(
-    model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    model: str, adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """Its code is run as it stands."""
     scores = trained(tmp_path, configure(model, adapter), labels, BaseModelCache("cpu"))
     text = (tmp_path / "README.md").read_text()
@@ -127,11 +129,36 @@ def test_the_card_says_how_to_load(
     with_sweep, without = text.split("```python\n")[1:]
     found: dict[str, Any] = {}
     exec(with_sweep.split("```")[0], found)
-    assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
-    assert found["scores"].sum().item() == pytest.approx(1)
+    loaded = found["model"]
+    assert torch.equal(logits(loaded.model, loaded.reader.tokenizer), scores)
+    (one,) = loaded.predict(["your text"])
+    assert capsys.readouterr().out == f"{one.label} {one.probability}\n" and sum(
+        one.probabilities.values()
+    ) == pytest.approx(1)
     found = {}
     exec(without.split("```")[0], found)
     assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
+
+
+def test_a_model_trained_under_autocast_computes_under_it(
+    configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does a copy of it, and the code of its card without sweep."""
+    config, base_models = configure("no_pooler", "lora", trainer={"bf16": True}), BaseModelCache("cpu")
+    plain = trained(tmp_path, config, labels, base_models)
+    model, tokenizer = load(tmp_path)
+    found = logits(model, tokenizer)
+    assert found.dtype == torch.float32 and not torch.equal(found, plain)
+    assert torch.equal(found, logits(copy.deepcopy(model), tokenizer))
+    assert not torch.is_autocast_enabled("cpu")
+    with pytest.raises(ValueError, match="exactly one of input_ids"):
+        model(no_such_argument=1)
+    assert not torch.is_autocast_enabled("cpu")
+    monkeypatch.chdir(tmp_path)
+    without: dict[str, Any] = {}
+    exec((tmp_path / "README.md").read_text().split("```python\n")[2].split("```")[0], without)
+    own = model(**tokenizer(["your text"], padding=True, truncation=True, return_tensors="pt")).logits
+    assert torch.equal(without["logits"], own)
 
 
 def test_texts_are_cut_where_those_of_the_study_were(
@@ -147,10 +174,12 @@ def test_texts_are_cut_where_those_of_the_study_were(
         expected = model.eval()(**rows).logits
     assert tokenizer.model_max_length > 3
     monkeypatch.chdir(tmp_path)
-    for code in (tmp_path / "README.md").read_text().split("```python\n")[1:]:
-        found: dict[str, Any] = {}
-        exec(code.split("```")[0].replace("your text", long), found)
-        assert torch.equal(found["logits"], expected)
+    with_sweep, without = (tmp_path / "README.md").read_text().split("```python\n")[1:]
+    found: dict[str, Any] = {}
+    exec(with_sweep.split("```")[0].replace("your text", long), found)
+    assert list(found["found"].probabilities.values()) == pytest.approx(expected.softmax(1)[0].tolist())
+    exec(without.split("```")[0].replace("your text", long), found)
+    assert torch.equal(found["logits"], expected)
 
 
 def test_the_card_names_what_was_done(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
@@ -230,7 +259,11 @@ def test_thresholds_are_kept_with_the_model(
     monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = {}
     exec(text.split("```python\n")[1].split("```")[0], found)
-    assert torch.equal(found["labels"], found["scores"] >= torch.tensor([0.1, 0.5, 0.9999]))
+    chances = found["found"].probabilities
+    applying = tuple(
+        name for name, least in zip(several.names, (0.1, 0.5, 0.9999), strict=True) if chances[name] >= least
+    )
+    assert found["model"].thresholds == (0.1, 0.5, 0.9999) and found["found"].label == applying
 
 
 def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, tmp_path: Path) -> None:

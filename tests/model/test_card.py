@@ -110,4 +110,4 @@ def test_code_for_a_quantised_base_compiles(tmp_path: Path) -> None:
     assert len(blocks) == 2
     for place, source in enumerate(blocks):
         compile(source, f"block {place}", "exec")
-    assert "bnb_4bit_use_double_quant=True" in blocks[1] and "thresholds" in blocks[0]
+    assert "bnb_4bit_use_double_quant=True" in blocks[1] and "sweep.load" in blocks[0]

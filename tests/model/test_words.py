@@ -228,7 +228,7 @@ def test_the_card_says_how_to_load(
     with_sweep, without = (part.split("```")[0] for part in text.split("```python\n")[1:])
     found: dict[str, Any] = {}
     exec(with_sweep, found)
-    assert found["logits"].shape == (1, 3) and found["scores"].sum().item() == pytest.approx(1)
+    assert len(found["found"].probabilities) == 3 and sum(found["found"].probabilities.values()) == pytest.approx(1)
     found = {}
     exec(without, found)
     assert torch.allclose(by_hand(found["model"], found["tokenizer"], SEVERAL, mean=False), expected, atol=1e-5)

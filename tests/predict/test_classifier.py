@@ -20,6 +20,7 @@ from sweep.engine.metrics import decide, probabilities
 from sweep.errors import UserError
 from sweep.model.artifact import load as load_model
 from sweep.model.manifest import read, write
+from sweep.predict.classifier import Room
 from sweep.records.store import Store
 
 from .conftest import LABELS, SEVERAL
@@ -121,8 +122,10 @@ def test_pairs(pairs: Path) -> None:
 
 def test_wrong_arguments(winner: Path) -> None:
     model = sweep.load(winner)
-    with pytest.raises(TypeError, match=r"for one text write predict\(\[text\]\)"):
+    with pytest.raises(TypeError, match=r"must be a list of texts, as in predict\(\[text\]\)"):
         model.predict("one text")
+    with pytest.raises(TypeError, match=r"texts\[1\] is nan, but must be a text"):
+        model.predict(iter(["a", float("nan")]))  # type: ignore[list-item]
     with pytest.raises(UserError, match="pairs: is given, but the model reads one text a row"):
         model.predict(["a"], ["b"])
     if not torch.cuda.is_available():
@@ -143,9 +146,12 @@ class Tight(nn.Module):
         return self.model(**batch)
 
 
-def test_a_batch_is_divided_where_memory_runs_out(winner: Path) -> None:
+def test_a_batch_is_divided_where_memory_runs_out(winner: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[torch.device] = []
+    monkeypatch.setattr("sweep.engine.memory.release", freed.append)  # it walks all objects of the process
     model = sweep.load(winner)
-    tight = replace(model, model=Tight(model.model, 2))
+    tight = replace(model, model=Tight(model.model, 2), room=Room())
     assert [one.label for one in tight.predict(TEXTS)] == [one.label for one in model.predict(TEXTS)]
+    assert (tight.room.rows, len(freed)) == (2, 1)  # later batches are not tried at four rows again
     with pytest.raises(UserError, match="out of memory for one row of 8 tokens"):
-        replace(model, model=Tight(model.model, 0)).predict(TEXTS)
+        replace(model, model=Tight(model.model, 0), room=Room()).predict(TEXTS)

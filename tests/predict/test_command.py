@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from pyarrow import parquet
 
 import sweep
 from sweep.cli.predict import main
+from sweep.errors import UserError
 from sweep.predict.classifier import Classifier
 
 TEXTS = ["my card", "a, b", "", "how do i change the pin of my card please", "fee"]
@@ -90,7 +93,7 @@ def test_formats(several: Path, tmp_path: Path) -> None:
     with pa.input_stream(str(tmp_path / "e.tsv.zst")) as file:
         (first, *_) = csv.DictReader(io.StringIO(file.read().decode()), delimiter="\t")
     assert first["more"] == '{"n": 1}' and first["e_label"] == "|".join(labels[0] or [])
-    assert sorted(path.name for path in tmp_path.glob("*.*")) == [
+    assert sorted(path.name for path in tmp_path.glob("[a-z].*")) == [
         "a.parquet", "b.parquet", "c.jsonl.gz", "d.parquet", "e.tsv.zst",
     ]  # fmt: skip
 
@@ -105,25 +108,26 @@ def test_pairs_are_found_by_their_columns(pairs: Path, tmp_path: Path, capsys: p
     assert "INPUT: is -, but the model reads two texts a row; give a file" in capsys.readouterr().err
 
 
-def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def piped(data: bytes) -> Iterator[None]:
+    """Put bytes on standard input."""
     reading, writing = os.pipe()
     os.write(writing, data)
     os.close(writing)
-    monkeypatch.setattr("sys.stdin", os.fdopen(reading))
+    with os.fdopen(reading) as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        yield
 
 
-def test_lines_of_standard_input(
-    winner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    piped("\ufeffmy card\r\n\nfee, caf\u00e9".encode(), monkeypatch)
-    main([str(winner), "-"])
+def test_lines_of_standard_input(winner: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with piped("\ufeffmy card\r\n\nfee, caf\u00e9".encode()):
+        main([str(winner), "-"])
     found = table(capsys.readouterr().out)
     assert [row["text"] for row in found] == ["my card", "", "fee, café"]
-    assert [row["label"] for row in found] == [
-        one.label or "" for one in sweep.load(winner).predict(["my card", "", "fee"])
-    ]
-    piped("my card\ncaf\u00e9\n".encode("cp1252"), monkeypatch)
-    assert ended(winner, "-") == 2
+    expected = sweep.load(winner).predict(["my card", "", "fee, café"])
+    assert [row["label"] for row in found] == [one.label or "" for one in expected]
+    with piped("my card\ncaf\u00e9\n".encode("cp1252")):
+        assert ended(winner, "-") == 2
     assert "standard input: cannot be read: it is not utf-8: byte 0xe9" in capsys.readouterr().err
 
 
@@ -203,8 +207,26 @@ def test_what_was_done_is_kept_when_the_user_stops(
     assert ended(winner, many(tmp_path), "--out", tmp_path / "out.csv") == 130
     assert sizes == [16, 32, 52]  # small windows first, so that rows come early
     kept = tmp_path / "out.unfinished.csv"
-    assert capsys.readouterr().err == f"sweep: stopped after 48 of 100 rows; they are in {kept}\n"
+    assert capsys.readouterr().err == f"sweep: stopped after 48 of 100 rows, which are in {kept}\n"
     assert not (tmp_path / "out.csv").exists() and len(table(kept.read_text())) == 48
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "--out: could not be written to (No space left on device)"),
+        (UserError.of("", "out of memory for one row of 8 tokens"), "out of memory for one row of 8 tokens"),
+    ],
+)
+def test_what_was_done_is_kept_after_a_fault(
+    winner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    error: Exception, said: str,
+) -> None:  # fmt: skip
+    failing(monkeypatch, lambda: error)
+    assert ended(winner, many(tmp_path), "--out", tmp_path / "out.jsonl.gz") == 2
+    kept = tmp_path / "out.unfinished.jsonl.gz"
+    assert f"  - {said}; done: 48 of 100 rows, which are in {kept}\n" in capsys.readouterr().err
+    assert len(gzip.decompress(kept.read_bytes()).splitlines()) == 48
 
 
 def test_a_reader_that_has_gone_ends_it_quietly(

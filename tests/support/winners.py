@@ -54,16 +54,17 @@ def finished(folder: Path, kind: str) -> Path:
     model, overrides = KINDS[kind]
     _write_data(folder / "data")
     space = folder / "space.yaml"
-    searched = "adapter: {choices: [lora, head]}\n" if kind == "compared" else ""
+    compared = kind == "compared"
+    searched = "adapter: {choices: [lora, head]}\n" if compared else ""
     space.write_text(f"{searched}optimizer.learning_rate: {{low: 1.0e-2, high: 3.0e-2, log: true}}\n")
     arguments = [
-        "model=custom", f"model.path={_MODELS[model](folder / 'model')}", "adapter=lora", "dataset=custom",
+        "model=custom", f"model.path={_MODELS[model](folder / 'model')}", "dataset=custom",
         f"dataset.path={folder / 'data'}", "dataset.max_length=12", "study.study_name=winner", f"study.space={space}",
         "study.n_trials=1", "study.pruner=none", f"run_dir={folder / 'run'}", "tracker=none", "trainer.num_train_epochs=2",
         "trainer.eval_strategy=epoch", "trainer.per_device_train_batch_size=8", "trainer.per_device_eval_batch_size=7",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["sweep", *arguments, *overrides])
+        patch.setattr("sys.argv", ["sweep", *arguments, *([] if compared else ["adapter=lora"]), *overrides])
         patch.setenv("SWEEP_CACHE", str(folder / "cache"))
         main()
     return folder / "run"

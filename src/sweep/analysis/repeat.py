@@ -29,7 +29,7 @@ def repeating(facts: Facts) -> Repeating:
     return Repeating(
         command=facts.lock.command,
         example=texts(paired=final.config.dataset.text_pair_column is not None) if final else None,
-        choice=str(final.params[key]) if final and key in final.params else None,
+        choice=str(final.params[key]) if final and key and key in final.params else None,
         packed=any(trial.outcome.cost.engine == "packed" for trial in facts.trials),
         confirmed=bool(facts.repeats),
         choices=len(facts.finals) > 1,

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -21,7 +21,7 @@ from sweep.data.endings import PARQUET, kind_of
 from sweep.data.raw import listed
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
-from sweep.errors import Fault, Interrupted, UserError, reported
+from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, stream_writer, unfinished
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sweep.predict.classifier import Classifier
 
 STDIN = "-"
-_MANIFEST = "sweep_model.json"  # of a saved model
+_MANIFEST = "sweep_model.json"  # of a saved model; sweep.model.manifest, which has the name too, imports torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,9 @@ class Job:
 
     @property
     def shape(self) -> Shape:
-        if self.source is None:
-            schema = pa.schema([(TEXT, pa.string())])
-            return Shape(schema.names, self.added.types, schema)
-        return Shape(self.source.schema.names, self.added.types, self.source.schema)
+        """Return the columns to write."""
+        schema = pa.schema([(TEXT, pa.string())]) if self.source is None else self.source.schema
+        return Shape(schema.names, self.added.types, schema)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,12 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         job = _job(asked, winner_of(asked))
         model = _loaded(job)
         tally = Tally(None if job.source is None else job.source.count)
-        try:
-            with interrupts.as_one_error():
-                _label(job, model, tally)
-        except KeyboardInterrupt:
-            raise Interrupted(f"stopped after {tally.words()}{_kept(job, tally)}") from None
-        print("\n".join(tally.report(job.out, _limit(model))), file=sys.stderr)
+        with _kept(job, tally), interrupts.as_one_error():
+            _label(job, model, tally)
+        print("\n".join(tally.report(job.out, model.reader.limit)), file=sys.stderr)
 
 
 def _job(asked: argparse.Namespace, winner: Winner) -> Job:
@@ -89,7 +85,7 @@ def _job(asked: argparse.Namespace, winner: Winner) -> Job:
     )
     source = None
     if asked.input == STDIN and not paired:
-        texts = (TEXT,)
+        texts, form = (TEXT,), replace(form, encoding=asked.encoding or TextFormat().encoding)
     elif asked.input == STDIN:
         faults.append(
             Fault("INPUT", f"is -, but the model reads two texts a row; give a file with {' and '.join(texts)}")
@@ -142,7 +138,7 @@ def _in_flags(fault: Fault) -> Fault:
 
 
 def _label(job: Job, model: Classifier, tally: Tally) -> None:
-    with _writer(job) as writer, shown(tally):
+    with _writer(job) as writer, shown(tally, beside_rows=job.out is None):
         rows = _windows(job, model)
         label_rows(model, rows, writer, tally, texts=job.texts, added=job.added, batch_size=job.batch_size)
 
@@ -181,12 +177,29 @@ def _open_pipe() -> Iterator[None]:
         raise SystemExit(0) from None
 
 
-def _kept(job: Job, tally: Tally) -> str:
-    return "" if job.out is None or not tally.rows else f"; they are in {unfinished(job.out)}"
+@contextmanager
+def _kept(job: Job, tally: Tally) -> Iterator[None]:
+    """Add to an error how many rows were done, and where they are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped after {_done(job, tally)}") from None
+    except UserError as error:
+        first, *others = error.faults
+        message = f"{first.message}; done: {_done(job, tally)}"
+        raise UserError([Fault(first.path, message, first.origin), *others]) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        failure = disk_failure(error)
+        if failure is None:
+            raise
+        raise UserError.of("--out", f"could not be written to ({failure}); done: {_done(job, tally)}") from None
 
 
-def _limit(model: Classifier) -> int:
-    return model.reader.limit
+def _done(job: Job, tally: Tally) -> str:
+    where = "" if job.out is None or not tally.rows else f", which are in {unfinished(job.out)}"
+    return f"{tally.words()}{where}"
 
 
 def _parser() -> argparse.ArgumentParser:

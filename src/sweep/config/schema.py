@@ -227,7 +227,7 @@ class TrainerConfig(Section):
 
     @property
     def autocast_type(self) -> AutocastType | None:
-        """Return the type of autocast, under which trials train and are evaluated; None without."""
+        """Return the type of autocast that trials train and are evaluated under, if any."""
         return "float16" if self.fp16 else "bfloat16" if self.in_bf16 else None
 
     def settled(self, *, bf16: bool) -> TrainerConfig:

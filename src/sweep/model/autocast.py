@@ -31,7 +31,7 @@ class _Autocast:
 
     def enter(self, model: nn.Module, _inputs: Any) -> None:
         context = torch.autocast(next(model.parameters()).device.type, self._dtype)
-        context.__enter__()
+        context.__enter__()  # type: ignore[no-untyped-call]
         self._open.append(context)
 
     def leave(self, _model: nn.Module, _inputs: Any, output: Any) -> Any:

@@ -172,9 +172,7 @@ def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
         "unmergeable": config.adapter.unmergeable(),
         "autocast": config.trainer.autocast_type if manifest.prompt is None else None,
         "texts": texts(paired=config.dataset.text_pair_column is not None),
-        "asked": batch(
-            paired=config.dataset.text_pair_column is not None, prompted=config.prompt is not None, padding=padding
-        ),
+        "asked": batch(paired=config.dataset.text_pair_column is not None, padding=padding),
         "local_base": Path(base.path).is_absolute() and base.init == "pretrained" and manifest.trained != "everything",
         "auto_class": auto_class(causal=manifest.prompt is not None).__name__,
         "architecture": standard.ARCHITECTURE,

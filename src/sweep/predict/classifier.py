@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +23,13 @@ BATCH_SIZE = 32  # rows in a forward pass, where nothing says how many
 _WINDOW = 64  # batches among which rows of like length are looked for
 
 
+@dataclass(slots=True)
+class Room:
+    """The most rows of a batch for which there is memory, as far as it is known."""
+
+    rows: int = sys.maxsize
+
+
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """A loaded model. `sweep.load` returns it.
@@ -37,6 +44,7 @@ class Classifier:
     thresholds: tuple[float, ...] | None
     paired: bool | None
     batch_size: int
+    room: Room = field(default_factory=Room)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -49,20 +57,22 @@ class Classifier:
         return _WINDOW
 
     def predict(
-        self, texts: Sequence[str | None], pairs: Sequence[str | None] | None = None, *, batch_size: int | None = None
+        self, texts: Iterable[str | None], pairs: Iterable[str | None] | None = None, *, batch_size: int | None = None
     ) -> list[Prediction]:
         """Return the prediction for each text, in their order.
 
         `pairs` are the second texts of a model that reads two. A text that is empty or that the
-        model cannot read has no label, and says why. Raises UserError where one text too few or
-        too many is given, and where even one row does not fit into memory.
+        model cannot read has no label, and says why. Raises UserError where `pairs` does not fit
+        to the model or the texts, and where not even one row fits into memory; TypeError for
+        values that are no texts.
         """
-        self._check(texts, pairs)
+        rows, others = _listed("texts", texts), None if pairs is None else _listed("pairs", pairs)
+        self._check(rows, others)
         size = batch_size or self.batch_size
         found: list[Prediction] = []
-        for start in range(0, len(texts), size * _WINDOW):
+        for start in range(0, len(rows), size * _WINDOW):
             part = slice(start, start + size * _WINDOW)
-            found += self._window(self.reader.read(texts[part], None if pairs is None else pairs[part]), size)
+            found += self._window(self.reader.read(rows[part], None if others is None else others[part]), size)
         return found
 
     def _window(self, rows: Sequence[Tokens | str], size: int) -> list[Prediction]:
@@ -73,17 +83,24 @@ class Classifier:
 
     def _scores(self, rows: Sequence[Tokens], size: int) -> Scores:
         """Return the scores, float32 or wider of shape (rows, labels). Batches have rows of like
-        length, the longest first, as in `sweep.engine.evaluation.predict`."""
+        length, the longest first, as in `sweep.engine.evaluation.predict`; they stay smaller once
+        memory ran out."""
         found: Scores = np.zeros((len(rows), len(self.space)), dtype=np.float32)
-        order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
-        for batch in _batches(order, size):
-            found[batch] = self._forward([rows[row] for row in batch]).numpy()
+        rest = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+        while rest:
+            batch = rest[: min(size, self.room.rows)]
+            scores = self._forward([rows[row] for row in batch])
+            if scores is None:
+                self.room.rows = len(batch) // 2
+            else:
+                found[batch], rest = scores.numpy(), rest[len(batch) :]
         return found
 
-    def _forward(self, rows: Sequence[Tokens]) -> Tensor:
-        """Return the scores of a batch, which is divided where memory runs out."""
+    def _forward(self, rows: Sequence[Tokens]) -> Tensor | None:
+        """Return the scores of a batch; None where memory ran out. Raises UserError where a single
+        row does not fit."""
+        device = next(self.model.parameters()).device
         try:
-            device = next(self.model.parameters()).device
             batch = padder(self.reader.tokenizer)([row.columns for row in rows])
             with torch.no_grad():
                 logits = self.model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
@@ -92,16 +109,14 @@ class Classifier:
             if not memory.out_of_memory(error):
                 raise
             message = first_line(error)
-        memory.release(device)
+        memory.release(device)  # out of the handler, whose traceback keeps tensors alive
         if len(rows) == 1:
-            rule = f"out of memory for one row of {len(rows[0]):,} tokens ({message}); take a device with more"
-            raise UserError.of("", rule)
-        half = len(rows) // 2
-        return torch.cat([self._forward(rows[:half]), self._forward(rows[half:])])
+            raise UserError.of(
+                "", f"out of memory for one row of {len(rows[0]):,} tokens ({message}); take a device with more"
+            )
+        return None
 
     def _check(self, texts: Sequence[str | None], pairs: Sequence[str | None] | None) -> None:
-        if isinstance(texts, str) or isinstance(pairs, str):
-            raise TypeError("predict takes a list of texts; for one text write predict([text])")
         if pairs is None and self.paired:
             raise UserError.of("pairs", "is missing: the model reads two texts a row, as in predict(texts, pairs)")
         if pairs is not None and self.paired is False:
@@ -110,7 +125,12 @@ class Classifier:
             raise UserError.of("pairs", f"has {len(pairs)} texts, but texts has {len(texts)}; each row needs both")
 
 
-def _batches(order: Sequence[int], size: int) -> Iterator[list[int]]:
-    rest = iter(order)
-    while batch := list(islice(rest, size)):
-        yield batch
+def _listed(name: str, texts: Iterable[str | None]) -> list[str | None]:
+    """Return the texts. Raises TypeError where one is no text."""
+    if isinstance(texts, str):
+        raise TypeError(f"{name} is one text, but must be a list of texts, as in predict([text])")
+    found = list(texts)
+    for index, text in enumerate(found):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name}[{index}] is {text!r:.40}, but must be a text, or None for a row without one")
+    return found

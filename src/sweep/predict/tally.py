@@ -75,10 +75,10 @@ class Tally:
 
 
 @contextmanager
-def shown(tally: Tally) -> Iterator[None]:
-    """Show the progress of the tally on standard error, where that is a terminal and standard
-    output is none."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def shown(tally: Tally, *, beside_rows: bool) -> Iterator[None]:
+    """Show the progress of the tally on standard error, where that is a terminal; not where rows
+    are written to the same one (`beside_rows`)."""
+    if not sys.stderr.isatty() or (beside_rows and sys.stdout.isatty()):
         yield
         return
     from rich.console import Console
