@@ -81,12 +81,11 @@ def _dequantise(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
     The layers of GPT-2 keep their weights as (in, out), those in 4 bits as (out, in).
     """
     from bitsandbytes.functional import dequantize_4bit
-    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
     for name, layer in quantised.named_modules():
-        if isinstance(layer, Linear4bit):
+        packed: Any = getattr(layer, "weight", None)
+        if getattr(packed, "quant_state", None) is not None:
             target = plain.get_submodule(name)
-            packed: Any = layer.weight
             weight = dequantize_4bit(packed.data, packed.quant_state).float()
             target.weight.data = weight.T.contiguous() if isinstance(target, Conv1D) else weight
             if layer.bias is not None:
