@@ -84,9 +84,10 @@ def _dequantise(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
 
     for name, layer in quantised.named_modules():
         packed: Any = getattr(layer, "weight", None)
+        bias: Any = getattr(layer, "bias", None)
         if getattr(packed, "quant_state", None) is not None:
             target = plain.get_submodule(name)
             weight = dequantize_4bit(packed.data, packed.quant_state).float()
             target.weight.data = weight.T.contiguous() if isinstance(target, Conv1D) else weight
-            if layer.bias is not None:
-                target.bias.data = layer.bias.data.float()
+            if bias is not None:
+                target.bias.data = bias.data.float()
