@@ -102,6 +102,7 @@ def test_each_architecture_is_merged(model: str, folders: dict[str, Path], tmp_p
     assert found["same"]["difference"] < 1e-5 and found["study"]["changed"] == []
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert not [name for name in names if name.startswith("adapter")]
+    assert len({file.stat().st_mode for file in (tmp_path / "out").iterdir()}) == 1
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "export.json"} <= names
 
 
@@ -110,6 +111,18 @@ def test_each_kind_of_training_is_merged(adapter: str, folders: dict[str, Path],
     found = exported(winner(tmp_path, folders["gpt2"], ADAPTERS[adapter]), tmp_path / "out")
     assert found["same"]["difference"] < 1e-5
     assert found["study"]["precision"] == ("bfloat16" if adapter == "qlora" else "float32")
+
+
+def test_a_head_of_several_layers_is_merged(folders: dict[str, Path], tmp_path: Path) -> None:
+    found = exported(winner(tmp_path, folders["roberta"], ADAPTERS["ia3"]), tmp_path / "out")
+    assert found["same"]["difference"] < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["HRA", "OFT", "BOFT", "LOHA", "VERA", "FOURIERFT", "LN_TUNING", "RANDLORA", "OSF"])
+def test_other_methods_of_peft_are_merged(method: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    found = exported(winner(tmp_path, folders["roberta"], {"method": "peft", "peft_type": method}), tmp_path / "out")
+    assert found["same"]["difference"] < found["same"]["tolerance"]
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from sweep.model import artifact
 
 from .conftest import ADAPTERS
 
+pytestmark = pytest.mark.timeout(600)  # tracing takes 10 s, and several times that on a busy machine
 TEXTS = [text for text, _ in ROWS]
 WORDS = {"balance": " money", "card": " my card", "fees": " new fee"}
 
@@ -91,7 +92,8 @@ def test_the_code_of_the_card_runs(folders: dict[str, Path], tmp_path: Path, mon
 @pytest.mark.slow
 def test_an_adapter_that_cannot_be_merged_is_exported_as_it_is(folders: dict[str, Path], tmp_path: Path) -> None:
     lily = {"method": "peft", "peft_type": "LILY", "options": {"r": 2}}
-    assert exported(winner(tmp_path, folders["bert"], lily), tmp_path / "out")["same"]["difference"] < 1e-5
+    found = exported(winner(tmp_path, folders["bert"], lily), tmp_path / "out")
+    assert found["same"]["difference"] <= found["same"]["tolerance"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -49,6 +50,7 @@ def merged(model: nn.Module) -> PreTrainedModel:
     if not isinstance(model, PeftModel):
         return unwrapped(model)
     kind = model.peft_config[model.active_adapter].peft_type
+    _unwrap_head(model)
     try:
         found: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     except Exception as error:  # PEFT's methods refuse in errors of many kinds
@@ -57,6 +59,15 @@ def merged(model: nn.Module) -> PreTrainedModel:
         raise UserError.of("--to", f"needs merged weights, but {rule}; use --to onnx, or --to hub") from error
     found.requires_grad_(False).train(False)
     return found
+
+
+def _unwrap_head(model: PeftModel) -> None:
+    """Put the trained head in the place of PEFT's wrapper: most of its methods can unwrap a single
+    layer, but not a head of several."""
+    inner = unwrapped(model)
+    for name, module in list(inner.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            inner.set_submodule(name, module.modules_to_save[model.active_adapter])
 
 
 def _in_float32(model: nn.Module) -> nn.Module:
@@ -70,13 +81,13 @@ def _dequantise(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
     The layers of GPT-2 keep their weights as (in, out), those in 4 bits as (out, in).
     """
     from bitsandbytes.functional import dequantize_4bit
-    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
     for name, layer in quantised.named_modules():
-        if isinstance(layer, Linear4bit):
+        packed: Any = getattr(layer, "weight", None)
+        bias: Any = getattr(layer, "bias", None)
+        if getattr(packed, "quant_state", None) is not None:
             target = plain.get_submodule(name)
-            packed: Any = layer.weight
             weight = dequantize_4bit(packed.data, packed.quant_state).float()
             target.weight.data = weight.T.contiguous() if isinstance(target, Conv1D) else weight
-            if layer.bias is not None:
-                target.bias.data = layer.bias.data.float()
+            if bias is not None:
+                target.bias.data = bias.data.float()

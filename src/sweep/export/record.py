@@ -22,7 +22,7 @@ _SHOWN = 60  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was exported, and how far its logits are from others on the rows of the check.
+    """The record of an export: its form, and the distance of its logits from others.
 
     `study` compares with the winner as the study computed it, in `study.precision`; `same` with
     its unmerged weights in float32. `thresholds` are those from which each label of a multi-label

@@ -14,6 +14,7 @@ from sweep.export.destination import filled
 from sweep.export.job import Job
 from sweep.export.request import Request
 from sweep.export.writers import WRITERS
+from sweep.model import artifact
 from sweep.model import manifest as manifests
 from sweep.model.manifest import Manifest
 from sweep.records.winner import Winner
@@ -37,6 +38,7 @@ def run(winner: Winner, request: Request) -> None:
             require(one, given=request.tolerance is not None)
         record.write(export, folder)
         written.write_card(export)
+        artifact.open_to_others(folder, record.FILE)
         address = _uploaded(job, folder) if request.form == "hub" else ""
     print("\n".join(record.lines(export, job.sample)))
     print(f"Exported  {address or request.place}")

@@ -104,7 +104,7 @@ def save(
     padding = "'max_length'" if padded_in_full(tokenizer) else "True"
     made = card(shown(config), manifest, metrics or {}, refit, padding=padding)
     (folder / "README.md").write_text(str(made), encoding="utf-8")
-    _open_to_others(folder)
+    open_to_others(folder, manifests.FILE)
 
 
 def load(
@@ -177,12 +177,12 @@ def _for_other_machines(file: Path, manifest: Manifest) -> None:
     file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
-def _open_to_others(folder: Path) -> None:
-    """Give every file the mode of the user's umask: safetensors makes its files readable by their
-    owner alone."""
+def open_to_others(folder: Path, like: str) -> None:
+    """Give every file of a folder the mode of the one called `like`, which has that of the user's
+    umask: safetensors makes its files readable by their owner alone."""
     for file in folder.iterdir():
         if file.is_file() and not file.is_symlink():
-            shutil.copymode(folder / manifests.FILE, file)
+            shutil.copymode(folder / like, file)
 
 
 @contextmanager
