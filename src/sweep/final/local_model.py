@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -216,7 +215,7 @@ class LocalModel:
             ) from None
 
 
-def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Training, Callable[[Snapshot], object]]:
+def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Training, Callable[[Snapshot], None]]:
     """Return the training with the snapshot that is kept here, and what takes its further ones.
     The retraining before a refit is recorded, and its snapshot is deleted."""
     if training.kept is None:
@@ -226,4 +225,8 @@ def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Trainin
         for other in kept.keys():  # noqa: SIM118  # no mapping
             if other.startswith(RETRAIN):
                 kept.drop(other)
-    return replace(training, plan=replace(training.plan, snapshot=kept.read(key))), partial(kept.write, key)
+
+    def keep(snapshot: Snapshot) -> None:
+        kept.write(key, snapshot)
+
+    return replace(training, plan=replace(training.plan, snapshot=kept.read(key))), keep

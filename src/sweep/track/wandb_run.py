@@ -105,7 +105,7 @@ class WandbRun:
         return sum(path.stat().st_size for path in files) / _UPLOAD
 
     def log(self, step: int, metrics: Metrics) -> None:
-        row = {self.axis: step, **metrics}
+        row: dict[str, float] = {self.axis: step, **metrics}
         if self.attempt("took no more rows", lambda: self._run.log(row)):
             self._kept.append(row)
             self.rows += 1

@@ -273,7 +273,7 @@ class WandbTracker:
         if run.process == self._restarts:
             return None
         run.process = self._restarts
-        config, offline = run.client.config.as_dict(), run.offline
+        config, offline = dict(run.client.config), run.offline
         settings = self._settings(run.name, run.job_type, online=not offline)
         settings.run_id, settings.resume = run.id, None if offline else "allow"
         if not offline:
