@@ -67,15 +67,16 @@ def search(found: Search) -> Figure:
     colour, shape = key.colour(), key.shape()
     marks = [layer({"type": "point", "filled": True, "size": 60}, x=x, y=y, color=colour, shape=shape)]
     if found.best_so_far:
-        steps = [{"x": at, "y": best, "what": _BEST} for at, best in found.best_so_far]
+        steps: list[Row] = [{"x": at, "y": best, "what": _BEST} for at, best in found.best_so_far]
         line = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.2}
         marks.insert(0, layer(line, steps, x=x, y=y, color=colour))
     if found.baseline is not None:
         rule = {"type": "rule", "strokeDash": [5, 4], "strokeWidth": 1.2}
-        guess, said = {"y": found.baseline, "what": found.guess}, [tip("what", "guess"), tip("y", found.metric, ".4f")]
+        guess: Row = {"y": found.baseline, "what": found.guess}
+        said = [tip("what", "guess"), tip("y", found.metric, ".4f")]
         marks.insert(0, layer(rule, [guess], y=y, color=colour, tooltip=said))
     if found.silent:
-        lost = [{"x": at, "what": _SILENT, "trial": str(at)} for at in found.silent]
+        lost: list[Row] = [{"x": at, "what": _SILENT, "trial": str(at)} for at in found.silent]
         cross = {"type": "point", "size": 60, "yOffset": -8, "strokeWidth": 2}
         said = [tip("trial", "trial"), tip("what", "ended")]
         marks.append(layer(cross, lost, x=x, y={"value": "height"}, color=colour, shape=shape, tooltip=said))
@@ -102,7 +103,7 @@ def hyperparameters(found: Hyperparameters) -> Figure:
 
 def importance(found: Importance) -> Figure:
     """Return a bar for the importance of each searched key, the largest first."""
-    rows = [{"key": name, "x": share} for name, share in found.shares]
+    rows: list[Row] = [{"key": name, "x": share} for name, share in found.shares]
     names = [name for name, _ in found.shares]
     y = {"field": "key", "type": "nominal", "sort": names, "title": None}
     axis = number("x", "share of the score's variation", zero=True) | {"axis": {"format": "%", "tickCount": 5}}

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
@@ -105,7 +106,7 @@ def _refusal(start: StartResponse) -> Iterable[bytes]:
 
 def _report(store: Store, start: StartResponse) -> Iterable[bytes]:
     path = store.root / "report.html"
-    found = path.read_bytes() if path.exists() else _NO_REPORT.format(run_dir=store.root).encode()
+    found = path.read_bytes() if path.exists() else _NO_REPORT.format(run_dir=escape(str(store.root))).encode()
     start("200 OK", [
         ("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", _POLICY), ("Cache-Control", "no-store"),
     ])  # fmt: skip

@@ -96,7 +96,12 @@ def _scripts(specs: Sequence[Spec], bundle: str, written: datetime | None) -> st
     moment = "null" if written is None else str(round(1000 * written.timestamp()))
     values = f"const refresh = {REFRESH}, written = {moment}, specs = {_inert(json.dumps(specs, allow_nan=False))};"
     wanted = ([bundle] if specs else []) + ([values, _SCRIPT] if specs or written else [])
-    return "".join(f"<script>/*<![CDATA[*/\n{code}\n/*]]>*/</script>\n" for code in wanted)
+    return "".join(f"<script>\n{_unclosed(code)}\n</script>\n" for code in wanted)
+
+
+def _unclosed(code: str) -> str:
+    """Return JavaScript in which no string ends the script that holds it."""
+    return code.replace("</script", "<\\/script")
 
 
 def _inert(code: str) -> str:

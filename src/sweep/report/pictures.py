@@ -58,22 +58,26 @@ def _drawn(figures: Mapping[str, Figure]) -> Drawn:
     kept = cache_dir() / f"vega-{metadata.version('vl-convert-python')}.js"
     bundle = kept.read_text() if kept.exists() else ""
     try:
-        answer = _asked(specs, bundle=not bundle)
+        pictures, made = _asked(specs, bundle=not bundle)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return Drawn(fault=shortened(first_line(error), 200))
     if not bundle:
-        bundle = answer["bundle"]
+        bundle = made
         write_whole(kept, bundle, sync=False)
-    found, start = {}, 0
+    found: dict[str, list[str]] = {}
+    start = 0
     for name, figure in figures.items():
-        own = answer["pictures"][start : start + len(figure.panels)]
+        own = pictures[start : start + len(figure.panels)]
         found[name] = [_own_ids(picture, f"{name}-{place}-") for place, picture in enumerate(own)]
         start += len(figure.panels)
     return Drawn(figures, found, bundle)
 
 
-def _asked(specs: Sequence[Spec], *, bundle: bool) -> dict[str, object]:
-    """Return the answer of `draw_panels`. Raises OSError, SubprocessError or ValueError."""
+def _asked(specs: Sequence[Spec], *, bundle: bool) -> tuple[list[str], str]:
+    """Return the pictures and the bundle of `draw_panels`.
+
+    Raises OSError, SubprocessError or ValueError.
+    """
     done = subprocess.run(
         [sys.executable, "-I", draw_panels.__file__],
         input=json.dumps({"specs": specs, "bundle": bundle}, allow_nan=False),
@@ -82,7 +86,8 @@ def _asked(specs: Sequence[Spec], *, bundle: bool) -> dict[str, object]:
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise subprocess.SubprocessError(said[-1] if said else f"exit code {done.returncode}")
-    return dict(json.loads(done.stdout))
+    answer = json.loads(done.stdout)
+    return list(answer["pictures"]), str(answer["bundle"])
 
 
 def _own_ids(picture: str, prefix: str) -> str:

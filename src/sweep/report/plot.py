@@ -81,8 +81,10 @@ class Key:
         return self._encoding(list(self.shapes), list(self.shapes.values()))
 
     def dash(self) -> Spec:
-        """Return the encoding of the field `what` as dashes."""
-        return self._encoding(list(self.dashes), list(self.dashes.values()))
+        """Return the encoding of the field `what` as dashes. Beside shapes, the legend shows those
+        alone."""
+        legend: Spec = {"legend": None} if self.shapes else {}
+        return self._encoding(list(self.dashes), list(self.dashes.values())) | legend
 
     def _encoding(self, names: Sequence[str], values: Sequence[Any]) -> Spec:
         lines: Spec = {"symbolType": "stroke", "symbolSize": 250} if self.dashes and not self.shapes else {}
@@ -94,7 +96,7 @@ def complete(panel: Panel, *, width: int | str) -> Spec:
     """Return the whole Vega-Lite spec of a panel. A fluid one is `width` pixels wide in all, or
     with CONTAINER as wide as its place, and has tooltips."""
     size: Spec = {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}} if panel.fluid else {}
-    spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "config": _CONFIG, **size, **panel.spec}
+    spec: Spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "config": _CONFIG, **size, **panel.spec}
     if width != CONTAINER and "layer" in spec:
         spec["layer"] = [one for one in spec["layer"] if one.get("name") != _TOUCH]  # a picture has no tooltip
     return spec

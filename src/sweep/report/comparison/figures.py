@@ -71,7 +71,7 @@ def _curves(found: Charts, panel: charts.Curves, key: Key) -> Spec:
     rows: list[Row] = [
         {"x": at, "y": value, "what": found.names[one.place]} for one in panel.series for at, value in one.points
     ]
-    best = [{"x": one.best[0], "y": one.best[1], "what": found.names[one.place]} for one in panel.series]
+    best: list[Row] = [{"x": one.best[0], "y": one.best[1], "what": found.names[one.place]} for one in panel.series]
     x, y = number("x", _AXES[panel.by], whole=panel.by == "step"), number("y", panel.metric)
     tips = (tip("what", "method"), tip("x", _AXES[panel.by], ",.4~r"), tip("y", panel.metric, ".4f"))
     outlined = {"type": "point", "filled": True, "size": 110, "stroke": BLACK, "strokeWidth": 1.5}
