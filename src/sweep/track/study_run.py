@@ -73,7 +73,8 @@ class StudyRun:
         self.write()
 
     def begin(self, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, rows: int | None = None) -> None:
-        """Note a training that begins or goes on, on so many `rows`; None is the training split."""
+        """Note a training that begins or goes on, on so many `rows`; None is the training
+        split."""
         self.open()
         rows = self.rows if rows is None else rows
         self._standing.begin(plan, job_type, rows=rows, tokens=self.tokens(plan.config))
