@@ -43,6 +43,11 @@ def test_all_faults_come_at_once_and_each_value_falls_back_to_its_default() -> N
     assert found["adapter.lora_dropout"] == "is 1.5, but must be less than 1"
 
 
+def test_an_unknown_alert_is_refused_with_the_choices() -> None:
+    found = faults_of({"tracker": {"alerts": ["fail", "best"]}})["tracker.alerts"]
+    assert found == "is \"fail\", but must be 'end', 'failures' or 'best' (element 0) (did you mean failures?)"
+
+
 @pytest.mark.parametrize("key", ["train_split", "label_column", "label_names"])
 def test_a_list_of_names_holds_one_at_least(key: str) -> None:
     assert "at least 1 item" in faults_of({"dataset": {key: []}})[f"dataset.{key}"]

@@ -11,11 +11,13 @@ import pytest
 
 pytest.importorskip("mlflow")
 
+from sweep.records.events import read_rows
 from sweep.records.store import Store
 from sweep.track.faults import tracker_faults
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _name, _sqlite
 from sweep.track.open import open_tracker
-from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
+from sweep.track.study_run import StudyRun
+from sweep.track.tracker import Chart, Ending, JobType, cut_trial, trial_ending
 
 
 @pytest.fixture(scope="session")
@@ -175,3 +177,26 @@ def test_a_store_in_a_run_directory_of_any_name(make_config, make_trial, train, 
     assert tracker.client.get_experiment(tracker.experiment).name == "tiny"
     assert not list(tmp_path.glob("*%25*")) and not (folder / "mlflow" / ".new").exists()
     assert "mlflow ui --backend-store-uri 'sqlite+pysqlite:///" in tracker.close()[1]
+
+
+def test_the_studys_run_has_rows_while_it_runs_and_goes_on_after_a_kill(make_config, make_trial, store, tracked):
+    first = tracked()
+    begun = StudyRun(first, store, make_config(), rows=100)
+    begun.open()
+    begun.write()
+    lost = first.open(make_trial(make_config()))
+    tracker = tracked()
+    assert tracker.left_open(lost.address)
+    run = StudyRun(tracker, store, make_config(), rows=100)
+    run.open()
+    assert tracker.left_open(lost.address), "it may still go on"
+    bars = Chart("study/importance", "Importance", "bars", [{"key": "a", "importance": 0.5}])
+    run.finish(Ending("completed", summary={"study/best_trial": 7}, charts=(bars,)))
+    study = runs(tracker)["study"]
+    assert steps(tracker, study, "study/trials_ended") == [
+        row.step for row in read_rows(store.study_dir) if row.metrics
+    ]
+    assert (study.info.status, study.data.metrics["study/best_trial"]) == ("FINISHED", 7)
+    assert not tracker.left_open(lost.address) and runs(tracker)["0000"].info.status == "KILLED"
+    found = [file.path for file in tracker.client.list_artifacts(study.info.run_id, "study")]
+    assert found == ["study/importance.csv"]

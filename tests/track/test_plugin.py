@@ -13,13 +13,15 @@ from sweep.config.origin import Origins
 from sweep.config.parse import parse
 from sweep.config.schema import Config
 from sweep.errors import UserError
+from sweep.records.events import read_rows
 from sweep.track.addresses import WANDB, own_address
 from sweep.track.faults import tracker_faults
 from sweep.track.mode import described
 from sweep.track.null import NullTracker
 from sweep.track.open import open_tracker
 from sweep.track.patience import NeverStopped
-from sweep.track.tracker import CutRun, Ending, JobType
+from sweep.track.study_run import StudyRun
+from sweep.track.tracker import Chart, CutRun, Ending, JobType
 
 TARGET = "keeping_plugins.KeepingTracker"
 
@@ -213,3 +215,19 @@ def test_the_recipe_of_the_guide(make_config, make_trial, train, run_dir, said, 
     _, closing = play(config, run_dir, make_trial, train, said)
     assert said == [] and closing == (f"5 rows in {run_dir / 'all.csv'}",)
     assert "trial-0,4,eval/accuracy,0.7" in (run_dir / "all.csv").read_text()
+
+
+def test_a_tracker_without_alerts_and_without_resuming_gets_the_studys_run_as_well(
+    run_dir, store, make_config, said, plugins
+):
+    config = make_config("kept", tags=(), finish_timeout=60.0, target=TARGET)
+    for _ in range(2):
+        tracker = open_tracker(config, run_dir, say=said.append)
+        run = StudyRun(tracker, store, config, rows=10)
+        run.finish(Ending("completed", charts=(Chart("c", "C", "bars", [{"key": "a", "share": 1.0}]),)))
+        tracker.close()
+    first, second = plugins.KeepingTracker.made
+    kept = [(row.step, row.metrics) for row in read_rows(store.study_dir)]
+    assert first.rows == kept[:2] and second.rows == kept[:5] and len(kept) == 6
+    assert first.endings == second.endings == ["completed"]
+    assert said == ["kept cannot go on with the run of a stopped study: it gets a new run with all rows."]

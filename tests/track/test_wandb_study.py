@@ -241,7 +241,7 @@ def test_a_server_that_is_away_gets_it_whole_later(logged_in, make_config, store
 def test_alerts_of_the_wanted_kinds_are_sent(logged_in, make_config, store, run_dir, said):
     config = make_config(alerts=("end", "failures"))
     tracker = open_tracker(config, run_dir, say=said.append)
-    run = tracker.open_study(config)
+    run: Any = tracker.open_study(config)
     for kind in ("best", "failures", "end"):
         run.alert(Alert(kind, f"tiny: {kind}", "with hf_abcdefghijklmnopqrstuvwxyz", "WARN", quiet=60))
     run.finish(Ending("completed"))

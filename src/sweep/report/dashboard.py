@@ -60,7 +60,7 @@ def _mistake(row: Prediction, columns: Sequence[str], *, several: bool) -> Row:
     labels = (", ".join(row.label), ", ".join(row.predicted))
     return {
         "row": row.index,
-        **{name: scrub(shortened(text, _CUT)) for name, text in texts.items()},
+        **{name: shortened(scrub(text), _CUT) for name, text in texts.items()},
         **dict(zip(names, labels, strict=True)),
         "confidence": row.confidence,
     }
@@ -70,7 +70,7 @@ def _charts(facts: Facts) -> Iterator[Chart]:
     found = hyperparameters(facts)
     if found and found.importance_known:
         known = [(one.key, one.importance) for one in found.effects if one.importance is not None]
-        bars = [{"key": key, "importance": share} for key, share in sorted(known, key=lambda one: -one[1])]
+        bars: list[Row] = [{"key": key, "importance": share} for key, share in sorted(known, key=lambda one: -one[1])]
         if bars:
             yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)
     counts = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
@@ -80,7 +80,7 @@ def _charts(facts: Facts) -> Iterator[Chart]:
 
 
 def _matrix(matrix: Matrix) -> Chart:
-    rows = [
+    rows: list[Row] = [
         {"true": true, "predicted": predicted, "rows": rows}
         for true, counts in zip(matrix.labels, matrix.counts, strict=True)
         for predicted, rows in zip(matrix.labels, counts, strict=True)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sweep.config.schema import StudyConfig
 from sweep.errors import shortened
@@ -15,6 +16,7 @@ from sweep.track.tracker import Alert
 # Seconds in which trials that fail for one reason cause one alert.
 QUIET = 3600.0
 
+_ERRORS = (FailureReason.CRASHED, FailureReason.DISK_FAILED)
 _LONGEST_NAME, _LONGEST_TEXT = 36, 1000
 
 
@@ -48,7 +50,7 @@ class Alerts:
         more = self._unsent.pop(reason, 0)
         since = f" {more} others have failed so since the last alert." if more else ""
         self._sent[reason] = now
-        level = "ERROR" if reason in (FailureReason.CRASHED, FailureReason.DISK_FAILED) else "WARN"
+        level: Literal["WARN", "ERROR"] = "ERROR" if reason in _ERRORS else "WARN"
         text = shortened(f"Trial {number} failed: {outcome.message or reason}.{since}", _LONGEST_TEXT)
         self.send(Alert("failures", self._title(f"trials fail, {reason}"), text, level, QUIET))
 

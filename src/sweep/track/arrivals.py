@@ -84,8 +84,9 @@ def _counted(runs: Sequence[ReceivedRun]) -> str:
     kinds = Counter(run.job_type for run in runs)
     trials = _count(kinds[JobType.TRIAL], "trial run")
     always = (JobType.FINAL, JobType.STUDY)
+    rows = sum(len(run.rows) for run in runs if run.job_type != JobType.STUDY)  # those come by time
     others = ", ".join(f"{kinds[kind]} {kind}" for kind in JobType if kind in always or kinds[kind] and kind != "trial")
-    return f"{trials}, {others}, {_count(sum(len(run.rows) for run in runs), 'row')}"
+    return f"{trials}, {others}, {_count(rows, 'row')}"
 
 
 def _missing_runs(runs: Sequence[ReceivedRun], expected: Mapping[str, str]) -> Iterator[str]:

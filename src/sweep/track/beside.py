@@ -23,7 +23,7 @@ from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import labelled, own_address
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker
+from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker, send_alert
 
 # Additional seconds for the first call, in which the tracker imports its client and creates its
 # tables.
@@ -223,10 +223,7 @@ class BesideRun:
         self._owner.run_task("log a row", lambda: None if self._lost else self._run.log(step, row), self._lose)
 
     def alert(self, alert: Alert) -> None:
-        """Queue an alert. A user's run may lack the method."""
-        send = getattr(self._run, "alert", None)
-        if send is not None:
-            self._owner.run_task("send an alert", lambda: send(alert), lambda: None)
+        self._owner.run_task("send an alert", lambda: send_alert(self._run, alert), lambda: None)
 
     def finish(self, ending: Ending) -> None:
         self._owner.attach(ending)

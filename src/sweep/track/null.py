@@ -6,16 +6,13 @@ from collections.abc import Mapping
 
 from sweep.config.schema import Config
 from sweep.records.trial import Metrics, TrialPlan
-from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, StoppedRun
+from sweep.track.tracker import CutRun, Ending, JobType, Run, StoppedRun
 
 
 class NullRun:
     address = ""
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Do nothing."""
-
-    def alert(self, alert: Alert) -> None:
         """Do nothing."""
 
     def finish(self, ending: Ending) -> None:

@@ -12,7 +12,19 @@ from sweep.errors import first_line
 from sweep.records.trial import Metrics, TrialPlan
 from sweep.track.addresses import joined, labelled
 from sweep.track.null import NullRun, NullTracker
-from sweep.track.tracker import Alert, CutRun, Ending, JobType, Run, Say, StoppedRun, Tracker, go_on, go_on_with_study
+from sweep.track.tracker import (
+    Alert,
+    CutRun,
+    Ending,
+    JobType,
+    Run,
+    Say,
+    StoppedRun,
+    Tracker,
+    go_on,
+    go_on_with_study,
+    send_alert,
+)
 
 T = TypeVar("T")
 
@@ -104,7 +116,7 @@ class _SeveralRuns:
         self._each(lambda run: run.log(step, metrics))
 
     def alert(self, alert: Alert) -> None:
-        self._each(lambda run: run.alert(alert))
+        self._each(lambda run: send_alert(run, alert))
 
     def finish(self, ending: Ending) -> None:
         self._each(lambda run: run.finish(ending))

@@ -15,7 +15,7 @@ from sweep.records.store import Store
 from sweep.records.trial import Failed, Step, TrialPlan, TrialRecord
 from sweep.track.alerts import Alerts
 from sweep.track.standing import DEVICE_HOURS, Standing, of_records
-from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on_with_study
+from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on_with_study, send_alert
 
 # Seconds between two rows: a sixtieth of the time so far, within these limits.
 _SHORTEST, _LONGEST, _SHARE = 1.0, 30.0, 1 / 60
@@ -138,7 +138,7 @@ class StudyRun:
 
     def _send(self, alert: Alert) -> None:
         if self._run is not None:
-            self._run.alert(alert)
+            send_alert(self._run, alert)
 
     def _keep(self, row: Step) -> bool:
         """Write a row to the run directory. Return False where the disk does not take it."""

@@ -174,7 +174,10 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
 
 
 class Run(Protocol):
-    """A run of a tracker. `address` is the place where it is shown: a URL, a folder, or empty."""
+    """A run of a tracker. `address` is the place where it is shown: a URL, a folder, or empty.
+
+    A tracker with alerts has also `alert(alert)`, for the study's run: `send_alert` calls it.
+    """
 
     @property
     def address(self) -> str: ...
@@ -182,9 +185,6 @@ class Run(Protocol):
     def log(self, step: int, metrics: Metrics) -> None:
         """Log a row of metrics at the optimizer step `step`; in the run of a study, at that
         second."""
-
-    def alert(self, alert: Alert) -> None:
-        """Send an alert of the study's run, where the user wants alerts of its kind."""
 
     def finish(self, ending: Ending) -> None: ...
 
@@ -232,12 +232,20 @@ def go_on(tracker: Tracker, trial: TrialPlan, stopped: StoppedRun) -> Run:
 
 def go_on_with_study(tracker: Tracker, config: Config, stopped: StoppedRun) -> Run:
     """Return the study's own run, opened again; where that cannot be done, or where there was
-    none, a new run with the rows so far."""
+    none, a new run with the rows so far. A row without metrics is logged too, since it counts."""
     run = tracker.resume_study(config, stopped) if stopped.address else None
     if run is None:
         run = tracker.open_study(config)
-        log_events(run, stopped.events)
+        for event in stopped.events:
+            run.log(event.step, event.metrics)
     return run
+
+
+def send_alert(run: Run, alert: Alert) -> None:
+    """Send an alert of the study's run, where its tracker has alerts."""
+    send = getattr(run, "alert", None)
+    if send is not None:
+        send(alert)
 
 
 def log_events(run: Run, events: Sequence[Step | EvalPoint]) -> None:
