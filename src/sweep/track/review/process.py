@@ -41,7 +41,7 @@ def written(review: Review, account: Account, base_url: str, *, seconds: float) 
     try:
         done = subprocess.run(command, input=asked, capture_output=True, env=environment, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return Written(fault=f"the server did not answer within {seconds:.0f} s")
+        return Written(fault=f"it took more than {seconds:.0f} s")
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         return Written(fault=first_line(said[-1]) if said else f"the client ended with code {done.returncode}")

@@ -78,7 +78,7 @@ class _Writing:
 
         def linked() -> str:
             model = self._api.artifact(f"{self._entity}/{review.project}/{review.model}:best")
-            return str(model.link(review.linked_to, aliases=list(review.aliases)).url)
+            return str(model.link(review.linked_to, aliases=list(review.aliases)).qualified_name)
 
         self._attempt("registry", linked)
 
