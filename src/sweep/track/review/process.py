@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from pydantic import TypeAdapter
 
-from sweep.errors import first_line
+from sweep.config.secrets import scrub
 from sweep.track.credentials import Account
 from sweep.track.review.content import Review, Written
 
@@ -44,5 +44,5 @@ def written(review: Review, account: Account, base_url: str, *, seconds: float) 
         return Written(fault=f"it took more than {seconds:.0f} s")
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        return Written(fault=first_line(said[-1]) if said else f"the client ended with code {done.returncode}")
+        return Written(fault=scrub(said[-1]) if said else f"the client ended with code {done.returncode}")
     return TypeAdapter(Written).validate_json(done.stdout.splitlines()[-1])
