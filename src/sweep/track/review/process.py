@@ -1,7 +1,7 @@
 """A review in a process of its own.
 
-`wandb_workspaces` takes the server and the account from the environment alone, prints, and waits as
-long as its client waits. None of that reaches the study.
+`wandb_workspaces` takes the server and the account from the environment alone, prints, and waits
+as long as its client waits. None of that reaches the study.
 """
 
 from __future__ import annotations

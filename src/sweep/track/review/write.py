@@ -41,7 +41,8 @@ def write(review: Review) -> Written:
 
 
 class _Writing:
-    """What was written so far. A part that the server refuses is noted, and the others go on."""
+    """Writes one part after the other. A part that the server refuses is noted, and the others go
+    on."""
 
     def __init__(self, api: wandb.Api, review: Review, entity: str) -> None:
         self._api = api
