@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -117,7 +120,6 @@ def test_the_place_of_the_sweep_does_not_stay_in_the_environment(logged_in, lock
     tracker = open_tracker(locked, run_dir)
     tracker.open(make_trial(locked)).finish(Ending("completed"))
     tracker.close()
-    import os
 
     assert (os.environ["WANDB_ENTITY"], "WANDB_PROJECT" in os.environ) == ("mine", False)
 
@@ -203,3 +205,26 @@ def test_ids_are_kept_by_place(tmp_path, make_config):
     assert (one.read(), other.read()) == ({"sweep": "s", "view": "v"}, {"sweep": "t"})
     (tmp_path / FILE).write_text("[")
     assert one.read() == {}
+
+
+def test_the_ids_on_a_mock_server_do_not_depend_on_its_port(tmp_path, make_config):
+    mock = make_config("mock", project="p").tracker
+    DashboardIds.of(tmp_path, "http://127.0.0.1:1", mock).note({"view": "v"})
+    assert DashboardIds.of(tmp_path, "http://127.0.0.1:2", mock).read() == {"view": "v"}
+
+
+@pytest.mark.slow
+def test_an_offline_run_that_is_synced_uses_its_data_and_joins_the_sweep(logged_in, locked, make_trial, run_dir, said):
+    """The server takes the first run and not the second, which is synced later."""
+    tracker = open_tracker(locked, run_dir, say=said.append)
+    tracker.open(make_trial(locked)).finish(Ending("completed"))
+    logged_in.faults.add(Fault.error(400, match="UpsertBucket"))
+    offline = tracker.open(make_trial(locked, 1))
+    assert "offline-run-" in offline.address
+    offline.finish(Ending("completed"))
+    tracker.close()
+    subprocess.run([sys.executable, "-m", "wandb", "sync", offline.address], check=True, capture_output=True)
+    (sweep,) = api_of(logged_in).project("intents", "mock").sweeps()
+    assert sorted(run.name for run in sweep.runs) == ["tiny-0000", "tiny-0001"]
+    synced = next(run for run in sweep.runs if run.name == "tiny-0001")
+    assert [one.name for one in synced.used_artifacts()] == ["rows.csv-data:v0"]

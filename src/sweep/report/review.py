@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.config.schema import Config, TrackerConfig
-from sweep.config.secrets import scrub
+from sweep.config.secrets import scrub, scrub_typed
 from sweep.records.store import Store
 from sweep.report.environment import render
 from sweep.track.credentials import Account
@@ -57,7 +57,7 @@ def review_of(store: Store, tracker: TrackerConfig, ids: DashboardIds) -> Review
     space = lock.space if lock else {}
     with_model = facts.final is not None and tracker.registry
     return Review(
-        study=study.study_name,
+        study=scrub_typed(study.study_name),
         project=tracker.project or "",
         entity=tracker.entity or "",
         metric=study.metric,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweep.config.schema import StudyConfig
+from sweep.config.secrets import scrub, scrub_typed
 
 
 def config_path(key: str) -> str:
@@ -19,7 +20,7 @@ def config_path(key: str) -> str:
 
 
 def score_of(study: StudyConfig) -> str:
-    """Return the name of a trial's score in the summary of its run: that of its best evaluation."""
+    """Return the name of a trial's score, that of its best evaluation, in its run's summary."""
     return f"best/{study.metric}"
 
 
@@ -28,7 +29,7 @@ def sweep_config(study: StudyConfig, space: Mapping[str, Any]) -> dict[str, Any]
     (`Space.plain`)."""
     return {
         "method": "custom",
-        "name": study.study_name,
+        "name": scrub_typed(study.study_name),
         "description": f"Optuna chooses the values (sampler {study.sampler}, pruner {study.pruner}).",
         "metric": {"name": score_of(study), "goal": study.direction},
         "parameters": _nested({config_path(key): _parameter(domain) for key, domain in space.items()}),
@@ -50,7 +51,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _parameter(domain: Mapping[str, Any]) -> dict[str, Any]:
     """Return a range or choices as the parameter of a sweep."""
     if "choices" in domain:
-        return {"values": list(domain["choices"])}
+        return {"values": [scrub(value) if isinstance(value, str) else value for value in domain["choices"]]}
     low, high, step = domain["low"], domain["high"], domain.get("step")
     whole = all(isinstance(value, int) for value in (low, high, step or 0))
     bounds = {"min": low, "max": high} if whole else {"min": float(low), "max": float(high)}

@@ -14,7 +14,7 @@ from sweep.track.wandb_names import safe_name
 from sweep.track.wandb_run import WandbRun, error_text
 
 # Seconds for the data of a run to arrive before the run ends.
-_IN_TIME = 5.0
+_IN_TIME = 15.0
 _HUB_DATASET = "https://huggingface.co/datasets"
 
 

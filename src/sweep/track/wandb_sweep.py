@@ -17,7 +17,7 @@ from sweep.track.wandb_server import WandbServer
 
 KIND = "sweep"
 # Seconds for an answer of the server.
-_ANSWER = 5
+_ANSWER = 15
 # The client writes the place of a sweep here, for agents that the process may start.
 _PLACE = ("WANDB_ENTITY", "WANDB_PROJECT")
 
@@ -45,8 +45,14 @@ class StudySweep:
         if self._id:
             settings.sweep_id = self._id
 
+    def join_offline(self, settings: wandb.Settings) -> None:
+        """Put a run that is about to start offline into the sweep, where there is one: the server
+        may have gone away in the middle of the study."""
+        if known := self._id or (self._config and self._ids.read().get(KIND)):
+            settings.sweep_id = known
+
     def finish(self) -> None:
-        """Mark the sweep as finished. A server that cannot costs nothing: the runs show as much."""
+        """Mark the sweep as finished. A server that cannot do that costs nothing."""
         if self._id:
             with suppress(Exception):
                 set_state(self._api(), self._id, "FINISHED")
@@ -104,8 +110,7 @@ def public_api(base_url: str, api_key: str | None, tracker: TrackerConfig) -> wa
 
 
 def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | None = None) -> str:
-    """Make a sweep in the project of `api`, and return its id. The runs with the ids `earlier` join
-    it.
+    """Make a sweep in the project of `api`, and return its id. Runs with the ids `earlier` join it.
 
     `wandb.sweep` would print to the terminal, and takes the account from the environment alone.
     """

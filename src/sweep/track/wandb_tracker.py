@@ -258,8 +258,11 @@ class WandbTracker:
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
     ) -> wandb.Run | None:
         """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
-        prepare = self._sweep.join if job_type is JobType.TRIAL else None
-        return self.connection.init(online, config, prepare=prepare) or self.connection.init_offline(offline, config)
+        of_trial = job_type is JobType.TRIAL
+        run = self.connection.init(online, config, prepare=self._sweep.join if of_trial else None)
+        if run is None and of_trial:
+            self._sweep.join_offline(offline)
+        return run or self.connection.init_offline(offline, config)
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
