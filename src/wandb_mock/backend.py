@@ -1,5 +1,5 @@
-"""The state of the server: runs, artifacts, sweeps, views, links and alerts, in memory and, as they
-arrive, in a folder."""
+"""The state of the server: runs, artifacts, sweeps, views, links and alerts, in memory and, as
+they arrive, in a folder."""
 
 from __future__ import annotations
 

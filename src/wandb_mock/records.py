@@ -1,5 +1,5 @@
-"""Runs, artifacts, their links, sweeps, views and alerts as the server keeps them. Their fields can
-be written as JSON and read back."""
+"""Runs, artifacts, their links, sweeps, views and alerts as the server keeps them. Their fields
+can be written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ class Link:
 
 @dataclass
 class Alert:
-    """What a run has alerted its user to."""
+    """A message of a run to its user."""
 
     run: RunKey
     title: str

@@ -73,15 +73,21 @@ def test_a_study_run_that_a_stop_came_into_is_reported_again(store: Store) -> No
 
 
 @dataclass
+class KeptRun(NullRun):
+    endings: list[Ending]
+
+    def finish(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+
+@dataclass
 class Kept(NullTracker):
     """Keeps the endings of the study's runs."""
 
     endings: list[Ending] = field(default_factory=list)
 
     def open_study(self, config: Config) -> Run:  # noqa: ARG002
-        run = NullRun()
-        run.finish = self.endings.append  # type: ignore[method-assign]
-        return run
+        return KeptRun(self.endings)
 
 
 @pytest.mark.parametrize(

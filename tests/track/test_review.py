@@ -133,3 +133,15 @@ def test_any_name_of_a_study_is_filtered_by(studied: MockServer, name: str) -> N
 
     spec = workspace(replace(REVIEW, study=name), "mock")._to_model().spec
     assert spec.section.run_sets[0].filters["filters"][0]["value"] == name
+
+
+def test_the_model_of_a_synced_study_is_linked(studied: MockServer, make_config, make_trial, run_dir, tmp_path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("w")
+    config = make_config(project="intents")
+    tracker = open_tracker(config, run_dir)
+    tracker.open(make_trial(config), JobType.REFIT).finish(Ending("completed", artifact=tmp_path / "model"))
+    tracker.close()
+    review = replace(REVIEW, model="tiny-model", linked_to="wandb-registry-models/tiny", aliases=("tiny",))
+    written = write(review)
+    assert (written.addresses["registry"], written.notes) == ("mock-organization/wandb-registry-models/tiny:v0", ())

@@ -207,6 +207,12 @@ def test_ids_are_kept_by_place(tmp_path, make_config):
     assert one.read() == {}
 
 
+def test_the_ids_on_a_mock_server_do_not_depend_on_its_port(tmp_path, make_config):
+    mock = make_config("mock", project="p").tracker
+    DashboardIds.of(tmp_path, "http://127.0.0.1:1", mock).note({"view": "v"})
+    assert DashboardIds.of(tmp_path, "http://127.0.0.1:2", mock).read() == {"view": "v"}
+
+
 @pytest.mark.slow
 def test_an_offline_run_that_is_synced_uses_its_data_and_joins_the_sweep(logged_in, locked, make_trial, run_dir, said):
     """The server takes the first run and not the second, which is synced later."""

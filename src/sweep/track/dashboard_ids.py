@@ -24,8 +24,9 @@ class DashboardIds:
     @classmethod
     def of(cls, root: Path, base_url: str, tracker: TrackerConfig) -> DashboardIds:
         """Return the ids of a run directory on the server at `base_url`, in the project of
-        `tracker`."""
-        place = "/".join((base_url, tracker.entity or "", tracker.project or ""))
+        `tracker`. The mock server of a study has another port each time."""
+        server = "mock" if tracker.name == "mock" else base_url
+        place = "/".join((server, tracker.entity or "", tracker.project or ""))
         return cls(root / FILE, place)
 
     def read(self) -> dict[str, str]:

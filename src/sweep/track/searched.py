@@ -20,7 +20,7 @@ def config_path(key: str) -> str:
 
 
 def score_of(study: StudyConfig) -> str:
-    """Return the name of a trial's score in the summary of its run: that of its best evaluation."""
+    """Return the name of a trial's score, that of its best evaluation, in its run's summary."""
     return f"best/{study.metric}"
 
 

@@ -78,7 +78,7 @@ def model_aliases(study: StudyConfig) -> list[str]:
 
 
 def registry_path(study: StudyConfig, registry: str) -> str:
-    """Return the path of the collection that `tracker.registry` names: `REGISTRY`, whose collection
-    is named after the study, or `REGISTRY/COLLECTION`."""
+    """Return the path of the collection that `tracker.registry` names: `REGISTRY/COLLECTION`, or
+    `REGISTRY` for a collection with the study's name."""
     name, _, collection = registry.partition("/")
     return f"wandb-registry-{name}/{collection or safe_name(study.study_name)}"

@@ -102,7 +102,7 @@ class WandbServer:
     def init(
         self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "", *, prepare: Prepare | None = None
     ) -> wandb.Run | None:
-        """Start a run on the server. `prepare` is given the settings as soon as the server answers.
+        """Start a run on the server. `prepare` gets the settings as soon as the server answers.
 
         None if the server is not asked now, or does not accept the run. `trouble` is the start of
         a line on a run that it does not accept; without it the server counts as away.

@@ -52,7 +52,7 @@ class StudySweep:
             settings.sweep_id = known
 
     def finish(self) -> None:
-        """Mark the sweep as finished. A server that cannot costs nothing: the runs show as much."""
+        """Mark the sweep as finished. A server that cannot do that costs nothing."""
         if self._id:
             with suppress(Exception):
                 set_state(self._api(), self._id, "FINISHED")
@@ -110,8 +110,7 @@ def public_api(base_url: str, api_key: str | None, tracker: TrackerConfig) -> wa
 
 
 def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | None = None) -> str:
-    """Make a sweep in the project of `api`, and return its id. The runs with the ids `earlier` join
-    it.
+    """Make a sweep in the project of `api`, and return its id. Runs with the ids `earlier` join it.
 
     `wandb.sweep` would print to the terminal, and takes the account from the environment alone.
     """

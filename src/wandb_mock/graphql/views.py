@@ -12,8 +12,8 @@ from wandb_mock.records import View
 
 
 def _upsert_view(call: Call) -> JSON:
-    """Make a view, or change the one with the given id. Raises LookupError where there is none, and
-    ValueError where the spec is no JSON object."""
+    """Make a view, or change the one with the given id. Raises LookupError where there is none,
+    and ValueError where the spec is no JSON object."""
     given = call.variables
     if not isinstance(json.loads(given.get("spec") or "{}"), dict):
         raise ValueError("the spec is not an object")

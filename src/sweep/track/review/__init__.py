@@ -1,2 +1,2 @@
-"""The review of a study on W&B: a saved workspace view, a report, and the sweep of a study that was
-synced later. `wandb-workspaces` writes them in a process of its own."""
+"""The review of a study on W&B: a saved workspace view, a report, and the sweep of a study that
+was synced later. `wandb-workspaces` writes them in a process of its own."""

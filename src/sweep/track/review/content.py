@@ -23,7 +23,8 @@ class Review:
     `entity` empty is the default one of the account. `score` is a trial's score in the summary of
     its run. `conclusions` is Markdown. `sweep` is the config of the study's sweep, empty where it
     has none. `ids` are those of an earlier review (`DashboardIds`). `model`, `linked_to` and
-    `aliases` are of the winner's model and of the registry that it is linked to; empty without one.
+    `aliases` are of the winner's model and of the registry to which it is linked; empty without
+    one.
     """
 
     study: str
@@ -43,8 +44,9 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The addresses of what was written, by name; `ids` for the next review; `notes` name each part
-    that the server refused. `fault` says why nothing could be written."""
+    """The result of a review: the addresses of what was written, by name, and `ids` for the next
+    review. `notes` name each part that the server refused. `fault` says why nothing could be
+    written."""
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)

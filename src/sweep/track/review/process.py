@@ -1,7 +1,7 @@
 """A review in a process of its own.
 
-`wandb_workspaces` takes the server and the account from the environment alone, prints, and waits as
-long as its client waits. None of that reaches the study.
+`wandb_workspaces` takes the server and the account from the environment alone, prints, and waits
+as long as its client waits. None of that reaches the study.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from pydantic import TypeAdapter
 
-from sweep.errors import first_line
+from sweep.config.secrets import scrub
 from sweep.track.credentials import Account
 from sweep.track.review.content import Review, Written
 
@@ -41,8 +41,8 @@ def written(review: Review, account: Account, base_url: str, *, seconds: float) 
     try:
         done = subprocess.run(command, input=asked, capture_output=True, env=environment, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return Written(fault=f"the server did not answer within {seconds:.0f} s")
+        return Written(fault=f"it took more than {seconds:.0f} s")
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        return Written(fault=first_line(said[-1]) if said else f"the client ended with code {done.returncode}")
+        return Written(fault=scrub(said[-1]) if said else f"the client ended with code {done.returncode}")
     return TypeAdapter(Written).validate_json(done.stdout.splitlines()[-1])

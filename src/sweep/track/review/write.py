@@ -41,7 +41,8 @@ def write(review: Review) -> Written:
 
 
 class _Writing:
-    """What was written so far. A part that the server refuses is noted, and the others go on."""
+    """Writes one part after the other. A part that the server refuses is noted, and the others go
+    on."""
 
     def __init__(self, api: wandb.Api, review: Review, entity: str) -> None:
         self._api = api
@@ -78,7 +79,7 @@ class _Writing:
 
         def linked() -> str:
             model = self._api.artifact(f"{self._entity}/{review.project}/{review.model}:best")
-            return str(model.link(review.linked_to, aliases=list(review.aliases)).url)
+            return str(model.link(review.linked_to, aliases=list(review.aliases)).qualified_name)
 
         self._attempt("registry", linked)
 
