@@ -110,7 +110,7 @@ def public_api(base_url: str, api_key: str | None, tracker: TrackerConfig) -> wa
 
 
 def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | None = None) -> str:
-    """Make a sweep in the project of `api`, and return its id. Runs with the ids `earlier` join it.
+    """Make a sweep in the project of `api`, and return its id. The runs `earlier`, by id, join it.
 
     `wandb.sweep` would print to the terminal, and takes the account from the environment alone.
     """
