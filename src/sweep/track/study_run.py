@@ -59,8 +59,7 @@ class StudyRun:
             return
         rows = [row for row in mended_rows(self.store.study_dir) if isinstance(row, Step)]
         self._last = rows[-1].step if rows else -1
-        self._first, self._began = self._last + 1, self.clock()
-        self._written = self._began
+        self._first = self._last + 1
         trials, waiting = self.store.trials(), self._standing.waiting
         spent = [sum(trial.outcome.cost.seconds for trial in trials)]
         spent += [noted.device_seconds] if (noted := read_spent(self.store.root)) else []
@@ -68,12 +67,14 @@ class StudyRun:
         self._standing = replace(of_records(self.config.study, trials, max(spent)), waiting=waiting)
         stopped = StoppedRun(JobType.STUDY, self.store.study_address(), rows)
         self._run = go_on_with_study(self.tracker, self.config, stopped)
+        self._began = self._written = self.clock()
         with suppress(OSError):
             self.store.note_study_address(self._run.address)
         self.write()
 
     def begin(self, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, rows: int | None = None) -> None:
-        """Note a training that begins or goes on, on so many `rows`; None is the training split."""
+        """Note a training that begins or goes on, on so many `rows`; None is the training
+        split."""
         self.open()
         rows = self.rows if rows is None else rows
         self._standing.begin(plan, job_type, rows=rows, tokens=self.tokens(plan.config))

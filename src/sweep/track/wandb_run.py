@@ -101,7 +101,8 @@ class WandbRun:
             self.rows += 1
 
     def alert(self, alert: Alert) -> None:
-        """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no row."""
+        """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no
+        row."""
         if alert.kind not in self._owner.config.tracker.alerts or self._lost:
             return
         try:
