@@ -12,6 +12,7 @@ import wandb
 
 from sweep.config.schema import TrackerConfig
 from sweep.track.dashboard_ids import DashboardIds
+from sweep.track.patience import LONGER
 from sweep.track.wandb_run import error_text
 from sweep.track.wandb_server import WandbServer
 
@@ -71,7 +72,8 @@ class StudySweep:
                 done.set()
 
         Thread(target=work, daemon=True, name="the study's sweep").start()
-        if not self._server.patience.wait(done, self._server.patience.usual):
+        # Once in a study, and the client loads a part of itself for it.
+        if not self._server.patience.wait(done, self._server.patience.usual + LONGER):
             self._tell("it does not answer in time")
         return found[0] if found else ""
 
