@@ -12,6 +12,7 @@ import wandb
 
 from sweep.config.schema import TrackerConfig
 from sweep.track.dashboard_ids import DashboardIds
+from sweep.track.patience import LONGER
 from sweep.track.wandb_run import error_text
 from sweep.track.wandb_server import WandbServer
 
@@ -71,7 +72,8 @@ class StudySweep:
                 done.set()
 
         Thread(target=work, daemon=True, name="the study's sweep").start()
-        if not self._server.patience.wait(done, self._server.patience.usual):
+        # Once in a study, and the client loads a part of itself for it.
+        if not self._server.patience.wait(done, self._server.patience.usual + LONGER):
             self._tell("it does not answer in time")
         return found[0] if found else ""
 
@@ -110,7 +112,7 @@ def public_api(base_url: str, api_key: str | None, tracker: TrackerConfig) -> wa
 
 
 def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | None = None) -> str:
-    """Make a sweep in the project of `api`, and return its id. Runs with the ids `earlier` join it.
+    """Make a sweep in the project of `api`, and return its id. The runs `earlier`, by id, join it.
 
     `wandb.sweep` would print to the terminal, and takes the account from the environment alone.
     """
