@@ -141,12 +141,14 @@ class RayCluster:
         """Start the head, then the other nodes."""
         self.nodes = [self._node("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", index=0)]
         until = time.monotonic() + _UP
-        while time.monotonic() < until:
-            with socket.socket() as one:
-                if one.connect_ex((f"127.0.0.{self.first}", self.port)) == 0:
-                    break
+        while not self.answers() and time.monotonic() < until:
             time.sleep(0.2)
         self.nodes += [self.join(index) for index in range(1, self.count + 1)]
+
+    def answers(self) -> bool:
+        """Return whether the head can be reached."""
+        with socket.socket() as one:
+            return one.connect_ex((f"127.0.0.{self.first}", self.port)) == 0
 
     def join(self, index: int) -> subprocess.Popen[bytes]:
         """Start a node that joins the head."""
