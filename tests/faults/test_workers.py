@@ -30,9 +30,7 @@ def nodes() -> Iterator[RayCluster]:
 def cluster(nodes: RayCluster) -> RayCluster:
     """A head and two nodes at 127.0.0.22, 127.0.0.23 and 127.0.0.24, whatever the test before has
     left of them."""
-    if not nodes.answers():
-        nodes.stop()
-        nodes.start()
+    nodes.mend()
     return nodes
 
 
