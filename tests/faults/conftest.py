@@ -50,7 +50,7 @@ def whole(starter: Starter, model: Path, tmp_path_factory: pytest.TempPathFactor
         folder = tmp_path_factory.mktemp("whole")
         series = Series(study.arguments(model, folder), folder, starter, seed=0)
         series.run([])
-        assert not series.faults, series.report()
+        assert series.starts == 1 and not series.faults, series.report()
         return series.run_dir
 
     return ended

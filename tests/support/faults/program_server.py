@@ -28,6 +28,7 @@ def main() -> None:
 
 def _import_all() -> None:
     """Import everything, and do once what is kept: the parser's tables, the templates."""
+    import atexit
     import gc
     import weakref
 
@@ -51,8 +52,11 @@ def _import_all() -> None:
 
     Composer().compose(["+experiment=quickstart", "study.space=null", "adapter=head"])
     gc.freeze()  # a collection in a fork is not to copy the pages of all that
+    # Temporary folders of the imported modules are for all forks: none deletes them when it ends.
     for folder in weakref.finalize._registry:  # type: ignore[attr-defined]
-        folder.atexit = False  # temporary folders of the modules are for all forks: no fork deletes them
+        folder.atexit = False
+    atexit._clear()
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
 
 
 def _become(command: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from support.faults.program import MARK
 NO_TOKEN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 _RAY = Path(sys.executable).with_name("ray")
+_STARTED = b"Ray runtime started"
 _UP = 120.0  # seconds until a server counts as not coming up
 _OUTAGE = (0.0, 3.0)  # seconds that a killed server is away
 
@@ -139,14 +140,34 @@ class RayCluster:
 
     def start(self) -> None:
         """Start the head, then the other nodes."""
-        self.nodes = [self._node("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", index=0)]
-        until = time.monotonic() + _UP
-        while time.monotonic() < until:
-            with socket.socket() as one:
-                if one.connect_ex((f"127.0.0.{self.first}", self.port)) == 0:
-                    break
-            time.sleep(0.2)
+        self.nodes = [self._started_head()]
         self.nodes += [self.join(index) for index in range(1, self.count + 1)]
+
+    def _started_head(self) -> subprocess.Popen[bytes]:
+        """Return the head when it is up. On a busy machine Ray gives up a start after 30 s."""
+        until, log = time.monotonic() + _UP, self.folder / "node-0.log"
+        while time.monotonic() < until:
+            before = log.stat().st_size if log.exists() else 0
+            head = self._node("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", index=0)
+            while head.poll() is None and time.monotonic() < until:
+                if _STARTED in log.read_bytes()[before:]:
+                    return head
+                time.sleep(0.2)
+        raise TimeoutError(log.read_text(errors="replace")[-2000:])
+
+    def mend(self) -> None:
+        """Start what has ended by itself."""
+        if not self.answers():
+            self.stop()
+            self.start()
+        for index in range(1, len(self.nodes)):
+            if self.nodes[index].poll() is not None:
+                self.nodes[index] = self.join(index)
+
+    def answers(self) -> bool:
+        """Return whether the head can be reached."""
+        with socket.socket() as one:
+            return one.connect_ex((f"127.0.0.{self.first}", self.port)) == 0
 
     def join(self, index: int) -> subprocess.Popen[bytes]:
         """Start a node that joins the head."""
