@@ -85,7 +85,7 @@ class StudySweep:
             return ""
         api = self._api()
         try:
-            state = api.sweep(_path(api, known)).state
+            state = api.sweep(_path(api, known)).state  # type: ignore[no-untyped-call]
         except (ValueError, wandb.errors.CommError):
             return ""
         if state.upper() == "FINISHED":
@@ -99,7 +99,8 @@ class StudySweep:
         return made
 
     def _api(self) -> wandb.Api:
-        return public_api(self._server.base_url, self._server.account and self._server.account.api_key, self._tracker)
+        account = self._server.account
+        return public_api(self._server.base_url, account.api_key if account else None, self._tracker)
 
     def _tell(self, reason: str) -> None:
         self._server.tell(f"W&B at {self._server.base_url} takes no sweep ({reason}): the study has no Sweeps page.")

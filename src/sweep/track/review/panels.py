@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import wandb_workspaces.reports.v2 as wr
 
@@ -28,7 +29,7 @@ def sections(review: Review) -> Panels:
 
 
 def _best_so_far(review: Review) -> Sequence[wr.interface.PanelTypes]:
-    best = "max" if review.maximize else "min"
+    best: Literal["max", "min"] = "max" if review.maximize else "min"
     return [
         _of_study("Best score so far", ["study/best_score"]),
         wr.ScalarChart(title=f"Best {review.metric}", metric=wr.SummaryMetric(review.score), groupby_aggfunc=best),
@@ -66,7 +67,9 @@ def _searched(review: Review) -> Sequence[wr.interface.PanelTypes]:
 
 
 def _states() -> Sequence[wr.interface.PanelTypes]:
-    states = [f"study/trials_{state}" for state in ("running", "completed", "pruned", "failed", "put_away")]
+    states: list[wr.interface.MetricType] = [
+        f"study/trials_{state}" for state in ("running", "completed", "pruned", "failed", "put_away")
+    ]
     return [
         _of_study("Trials by state", states),
         wr.BarPlot(title="Trials by state, now", metrics=states),
@@ -94,8 +97,8 @@ def _system() -> Sequence[wr.interface.PanelTypes]:
         "GPU (%)": ["system/gpu.0.gpu"],
         "GPU memory (%)": ["system/gpu.0.memoryAllocated"],
     }
-    return [wr.LinePlot(title=title, x="RelativeTime(Wall)", y=metrics) for title, metrics in names.items()]
+    return [wr.LinePlot(title=title, x="RelativeTime(Wall)", y=list(metrics)) for title, metrics in names.items()]
 
 
-def _of_study(title: str, metrics: Sequence[str]) -> wr.LinePlot:
+def _of_study(title: str, metrics: Sequence[wr.interface.MetricType]) -> wr.LinePlot:
     return wr.LinePlot(title=title, x=STUDY_TIME, y=list(metrics), title_x="seconds of the study")

@@ -42,5 +42,5 @@ def _placed(panels: Sequence[wr.interface.PanelTypes]) -> list[wr.interface.Pane
     """Return the panels side by side, three in a row of 24 columns."""
     placed = list(panels)
     for index, panel in enumerate(placed):
-        panel.layout = wr.Layout(x=index % 3 * 8, y=index // 3 * 6, w=8, h=6)
+        panel.layout = wr.Layout(x=index % 3 * 8, y=index // 3 * 6, w=8, h=6)  # type: ignore[union-attr]
     return placed

@@ -25,7 +25,7 @@ def write(review: Review) -> Written:
     place = {"project": review.project, "entity": review.entity}
     try:
         api = wandb.Api(overrides={name: one for name, one in place.items() if one})
-        entity = review.entity or api.default_entity
+        entity = review.entity or str(api.default_entity)
         home = f"{entity}/{review.project}"
         runs = list(api.runs(home, filters={"group": review.study}))
     except Exception as error:  # of the client: no key, a key that is rejected, no such project
@@ -67,7 +67,7 @@ class _Writing:
         def made() -> str:
             sweep_id = known or make_sweep(self._api, dict(self._review.sweep), earlier=list(trials))
             self._ids[KIND] = sweep_id
-            return str(self._api.sweep(f"{self._entity}/{self._review.project}/{sweep_id}").url)
+            return str(self._api.sweep(f"{self._entity}/{self._review.project}/{sweep_id}").url)  # type: ignore[no-untyped-call]
 
         self._attempt("sweep", made)
 
@@ -85,7 +85,7 @@ class _Writing:
 
     def view(self) -> None:
         def saved() -> str:
-            view = self._again(lambda review: workspace(review, self._entity).save())
+            view = self._again(lambda review: workspace(review, self._entity).save())  # type: ignore[no-untyped-call]
             self._ids |= ids_of(view)
             return str(view.url)
 
