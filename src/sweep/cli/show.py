@@ -128,8 +128,8 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
 
 
 def _address(server: WSGIServer) -> str:
-    host, port = server.server_address[:2]
-    return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+    host, port = str(server.server_address[0]), server.server_address[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _serve(server: WSGIServer, dashboard: str, report: str) -> None:

@@ -33,8 +33,8 @@ _AT_ONCE = (Asks, Evaluated, Ended, Files, Called, Done)  # the coordinator hear
 class Port:
     """One thread works and speaks (`tell`, `ask`), another carries its messages (`exchange`).
 
-    Steps are gathered for `seconds`: those with metrics are all kept, of the others only the newest
-    of each trial. What has to be answered is sent at once.
+    Steps are gathered for `seconds`: those with metrics are all kept, of the others only the
+    newest of each trial. What has to be answered is sent at once.
     """
 
     seconds: float = GATHERED

@@ -42,8 +42,8 @@ from sweep.report.plot import (
 )
 
 _OWN_COLOURS = 7  # trials up to which each curve has its own colour and entry in the legend
-_COLOURS = {"completed": BLUE, "pruned": ORANGE, "failed": VERMILLION}
-_SHAPES = {"completed": "circle", "pruned": "triangle-down", "failed": "square"}
+_COLOURS: Mapping[str, str] = {"completed": BLUE, "pruned": ORANGE, "failed": VERMILLION}
+_SHAPES: Mapping[str, str] = {"completed": "circle", "pruned": "triangle-down", "failed": "square"}
 _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 _RING: Spec = {"type": "point", "filled": False, "size": 190, "color": BLACK, "strokeWidth": 1.5}
 _SILENT, _BEST = "ended without a score", "best so far"
@@ -138,7 +138,7 @@ def _row(one: TrialScore, *, x: float | str) -> dict[str, str | float]:
 
 
 def _search_key(found: Search) -> Key:
-    ended = {one.ended for one in found.scored}
+    ended: set[str] = {one.ended for one in found.scored}
     colours, shapes = ({name: one for name, one in known.items() if name in ended} for known in (_COLOURS, _SHAPES))
     for wanted, name, colour, shape in (
         (found.silent, _SILENT, VERMILLION, _CROSS),

@@ -87,7 +87,7 @@ class ReportLabels:
 
 def application(storage: ReadOnlyStorage, store: Store) -> WSGIApplication:
     """Return the dashboard on `storage` with the study's report at /report."""
-    dashboard = wsgi(storage)
+    dashboard: WSGIApplication = wsgi(storage)
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in _READING:

@@ -57,8 +57,8 @@ class EndedTrials:
         return next(iter(ranked(self.records, self.objective)), None)
 
     def groups(self, records: Iterable[TrialRecord] | None = None) -> dict[Scalar, list[TrialRecord]]:
-        """Return the completed trials among `records` (all by default), best first, by the value of
-        `compare_by`; without it all are under None."""
+        """Return the completed trials among `records` (all by default), best first, by the value
+        of `compare_by`; without it all are under None."""
         groups: dict[Scalar, list[TrialRecord]] = {}
         for record in ranked(self.records if records is None else records, self.objective):
             groups.setdefault(self._value(record.params), []).append(record)

@@ -69,9 +69,9 @@ class OptunaStudy:
     ) -> OptunaStudy:
         """Return the study of this name in the storage; create it if there is none.
 
-        `say` tells the user that the storage of a study that runs or goes on does not answer; after
-        `stop` the study does not wait for it any more. Raises UserError if the storage cannot be
-        reached, or if the run directory holds records of another study.
+        `say` tells the user that the storage of a study that runs or goes on does not answer;
+        after `stop` the study does not wait for it any more. Raises UserError if the storage
+        cannot be reached, or if the run directory holds records of another study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # `Retries` tells of a server that is away

@@ -28,8 +28,8 @@ class WandbServer:
 
     `root` is the run directory. `account` None keeps all runs offline. `away` says that the user
     was told so of the server. `restart` starts a new process of the client where the former one is
-    gone, and returns whether it did. Before its first run, and after a failure, the server is probed
-    before it gets the next run.
+    gone, and returns whether it did. Before its first run, and after a failure, the server is
+    probed before it gets the next run.
     """
 
     def __init__(self, root: Path, base_url: str, account: Account | None, *, say: Say, patience: Patience) -> None:
