@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import wandb
 
+from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Step, TrialPlan
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
 from sweep.track.open import open_tracker
@@ -96,6 +97,29 @@ def test_a_run_that_was_put_away_shows_it_until_it_goes_on(logged_in, make_confi
     assert (got.summary["state"], got.summary["optuna/state"], got.exit_code) == ("pruned", "PRUNED", 0)
     tracker.close()
     assert said == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "offline"])
+def test_a_run_that_was_killed_before_its_address_was_noted_is_the_same_run(
+    logged_in, make_config, make_trial, run_dir, said, mode
+):
+    config = make_config(mode=mode)
+    first = open_tracker(config, run_dir)
+    lost, noted = first.open(make_trial(config)), first.open(make_trial(config, 1))
+    Store(run_dir).note_run(1, noted.address)
+    die(first)
+    tracker = open_tracker(config, run_dir, say=said.append)
+    run, other = tracker.open(make_trial(config)), tracker.open(make_trial(config, 1))
+    assert (run.id, said) == (lost.id, []) and other.id != noted.id
+    for one in (run, other):
+        log(one, ROWS)
+        one.finish(Ending("completed"))
+    tracker.close()
+    if mode == "offline":
+        assert len(list((run_dir / "wandb").glob(f"offline-run-*-{lost.id}*"))) == 1
+        return
+    runs = {got.id: rows_of(got) for got in logged_in.backend.runs.values()}
+    assert runs == {lost.id: ALL, noted.id: [], other.id: ALL}
 
 
 def test_the_end_of_the_tracker_puts_open_runs_away(logged_in, make_config, make_trial, run_dir):

@@ -18,6 +18,7 @@ from sweep.track.open import open_tracker
 from sweep.track.searched import config_path, sweep_config
 from sweep.track.tracker import Ending, JobType, trial_ending
 from sweep.track.wandb_names import model_aliases, registry_path
+from sweep.track.wandb_run import WandbRun
 from wandb_mock.faults import Fault
 
 from .conftest import received
@@ -66,6 +67,7 @@ def test_parameters_in_the_words_of_wandb():
 def test_the_trials_are_a_sweep_with_our_own_ids_and_group(logged_in, locked, make_trial, run_dir, said):
     tracker = open_tracker(locked, run_dir, say=said.append)
     trial = tracker.open(make_trial(locked))
+    assert isinstance(trial, WandbRun)
     trial.finish(Ending("completed"))
     tracker.open(make_trial(locked), JobType.FINAL).finish(Ending("completed"))
     tracker.open_study(locked).finish(Ending("completed"))

@@ -226,6 +226,13 @@ class Store:
         path = self.study_dir / _RUN
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def noted_runs(self) -> frozenset[str]:
+        """Return the addresses of all runs that were noted before their records were written."""
+        paths = (
+            path for pattern in ("study", "trials/*", "unfinished/*") for path in self.root.glob(f"{pattern}/{_RUN}")
+        )
+        return frozenset(path.read_text(errors="replace") for path in paths)
+
     def marks(self, number: int) -> Marks:
         """Return the marks of a trial that is trained, or was stopped."""
         return Marks(self.trial_dir(number), cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}")

@@ -42,7 +42,16 @@ def new_id(name: str) -> str:
 
     The client names the folder of a run by its id alone.
     """
-    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:_LONGEST_ID]}-{token_hex(4)}"
+    return f"{_as_id(name)}-{token_hex(4)}"
+
+
+def id_pattern(name: str) -> str:
+    """Return a regular expression for the ids that `new_id` makes of a name."""
+    return re.escape(_as_id(name)) + "-[0-9a-f]{8}"
+
+
+def _as_id(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:_LONGEST_ID]
 
 
 def id_at(address: str) -> str:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from sweep.records.trial import TrialPlan
 from sweep.track.credentials import Account
 from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
+from sweep.track.open_runs import OpenRuns
 from sweep.track.patience import STOPPED, Patience
 from sweep.track.searched import sweep_config
 from sweep.track.service import Service, abandon, gone
@@ -62,7 +62,7 @@ class WandbTracker:
         self._notes = scrub_typed(notes) if (notes := os.environ.get("WANDB_NOTES")) else None
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
-        self._left_open = {mark.name for mark in self._root.glob(".open_runs/*")}
+        self._open_runs = OpenRuns(self._root)
         self._service = Service.set_up(self._root / "wandb")
         self._restarts = 0  # of the client's process
         self._restarting = threading.Lock()
@@ -104,19 +104,15 @@ class WandbTracker:
         run = self._init(online, offline, config, stopped.job_type)
         if run is None:
             return NullRun()
-        self._left_open.discard(run_id)
-        resumed = self._started(run, stopped.job_type, {**summary, "state": "running"})
-        for folder in (self._root / "wandb").glob(f"offline-run-*-{run_id}"):
-            if folder.resolve() != resumed.folder.resolve():
-                shutil.rmtree(folder, ignore_errors=True)
-        return resumed
+        self._open_runs.take_up(run_id)
+        return self._started(run, stopped.job_type, {**summary, "state": "running"})
 
     def _described(self, trial: TrialPlan) -> dict[str, Any]:
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
         return {**scrubbed(trial.config), "trial": about, "params": clean(trial.params)}
 
     def left_open(self, address: str) -> bool:
-        return id_at(address) in self._left_open
+        return id_at(address) in self._open_runs.left
 
     def complete(self, cut: CutRun) -> bool:
         """Send the missing rows and the end of a run.
@@ -134,9 +130,9 @@ class WandbTracker:
         run = self.connection.init(settings, {}, f"{what} cannot be gone on with")
         if run is None:
             if not self.connection.away:
-                self._forget_open(run_id)
+                self._open_runs.forget(run_id)
             return False
-        self._left_open.discard(run_id)
+        self._open_runs.take_up(run_id)
         resumed = self._started(run, cut.job_type, {})
         log_events(resumed, [event for event in cut.events if event.metrics][run.starting_step :])
         resumed.finish(cut.ending)
@@ -219,12 +215,13 @@ class WandbTracker:
     def ended(self, run: WandbRun) -> None:
         if run.put_away:
             return  # its mark says that it goes on, or is completed by the next process
-        self._forget_open(run.id)
+        self._open_runs.forget(run.id)
         if run.concludes:
             self._sweep.finish()
-            if not run.offline:  # the runs that have a record are completed by now
-                for run_id in tuple(self._left_open):
-                    self._forget_open(run_id)
+            # The runs that have a record are completed by now, where the server is there.
+            for run_id in tuple(self._open_runs.left):
+                if not run.offline or self._offline_folders(run_id):
+                    self._open_runs.forget(run_id)
 
     def wait_for(self, run: WandbRun) -> None:
         if run.offline:
@@ -232,27 +229,27 @@ class WandbTracker:
         else:
             self.connection.wait_for(run)
 
-    def _open_mark(self, run_id: str) -> Path:
-        """Return the file that exists while a run on a server has no end."""
-        return self._root / ".open_runs" / run_id
-
-    def _forget_open(self, run_id: str) -> None:
-        self._left_open.discard(run_id)
-        with suppress(OSError):
-            self._open_mark(run_id).unlink(missing_ok=True)
-
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
+        """Return a new run, or one that an earlier process had opened when it was killed, but not
+        noted yet. Its id is kept before it starts."""
         online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
+        if begun := self._open_runs.begun(scrub_typed(name)):
+            online.resume = "allow"
+        online.run_id = offline.run_id = begun or online.run_id
+        self._open_runs.mark(str(online.run_id))
         run = self._init(online, offline, config, job_type)
-        return NullRun() if run is None else self._started(run, job_type, summary)
+        if run is None:
+            self._open_runs.forget(str(online.run_id))
+            return NullRun()
+        return self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
         started = WandbRun(run, self, job_type, process=self._restarts)
         self.runs.append(started)
-        if not started.offline:
-            with suppress(OSError):  # without a mark the run is not gone on with after a kill
-                self._open_mark(started.id).parent.mkdir(exist_ok=True)
-                self._open_mark(started.id).touch()
+        self._open_runs.mark(started.id)
+        for folder in self._offline_folders(started.id):
+            if folder.resolve() != started.folder.resolve():
+                shutil.rmtree(folder, ignore_errors=True)
         started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
         if job_type is not JobType.COMPARE:
             self._lineage.use_data(started)
@@ -296,6 +293,9 @@ class WandbTracker:
                 self._service = self._service.renewed(self._root / "wandb")
                 self._restarts += 1
         return found
+
+    def _offline_folders(self, run_id: str) -> list[Path]:
+        return list((self._root / "wandb").glob(f"offline-run-*-{run_id}"))
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
