@@ -17,6 +17,7 @@ from sweep.track.open import open_tracker
 from sweep.track.service import abandon
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
 from sweep.track.tracker import PUT_AWAY, Ending, JobType, Run, StoppedRun, Tracker, go_on
+from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
 from wandb_mock.records import Run as Received
@@ -34,6 +35,12 @@ def log(run: Run, rows: list[Step | EvalPoint]) -> None:
 
 def stopped(run: Run, rows: list[Step | EvalPoint]) -> StoppedRun:
     return StoppedRun(JobType.TRIAL, run.address, rows)
+
+
+def opened(tracker: Tracker, trial: TrialPlan) -> WandbRun:
+    run = tracker.open(trial)
+    assert isinstance(run, WandbRun)
+    return run
 
 
 def die(tracker: WandbTracker) -> None:
@@ -105,11 +112,11 @@ def test_a_run_that_was_killed_before_its_address_was_noted_is_the_same_run(
 ):
     config = make_config(mode=mode)
     first = open_tracker(config, run_dir)
-    lost, noted = first.open(make_trial(config)), first.open(make_trial(config, 1))
+    lost, noted = (opened(first, make_trial(config, number)) for number in (0, 1))
     Store(run_dir).note_run(1, noted.address)
     die(first)
     tracker = open_tracker(config, run_dir, say=said.append)
-    run, other = tracker.open(make_trial(config)), tracker.open(make_trial(config, 1))
+    run, other = (opened(tracker, make_trial(config, number)) for number in (0, 1))
     assert (run.id, said) == (lost.id, []) and other.id != noted.id
     for one in (run, other):
         log(one, ROWS)
