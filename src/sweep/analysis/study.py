@@ -92,7 +92,8 @@ def _state(facts: Facts) -> State:
     trial, by `study.timeout` or `study.budget`, was tested and has no trial half done."""
     if facts.running:
         return "running"
-    lacks = "retraining" in _missing(facts) or "refit" in _missing(facts)
+    without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)
+    lacks = not without_winner and ("retraining" in _missing(facts) or "refit" in _missing(facts))
     return "interrupted" if lacks or facts.unfinished or facts.put_away else "finished"
 
 

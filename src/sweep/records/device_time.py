@@ -35,7 +35,8 @@ def with_present(before: Iterable[DeviceTime], place: DeviceTime, total: float) 
     snapshot, and what is left was spent at `place`."""
     before = tuple(before)
     left = max(total - sum(one.seconds for one in before), 0.0)
-    return added([*before, replace(place, seconds=left)], one_training=True)
+    present = [replace(place, seconds=left)] if left or not before else []
+    return added([*before, *present], one_training=True)
 
 
 def added(times: Iterable[DeviceTime], *, one_training: bool = False) -> tuple[DeviceTime, ...]:

@@ -55,9 +55,11 @@ class Snapshot:
 
     @property
     def devices(self) -> tuple[DeviceTime, ...]:
-        """Return these seconds by device; empty in snapshots of earlier versions. Raises
-        BrokenSnapshotError."""
-        return tuple(DeviceTime(**one) for one in json.loads(self.metadata.get(DEVICES, "[]")))
+        """Return these seconds by device; empty in snapshots of other versions."""
+        try:
+            return tuple(DeviceTime(**one) for one in json.loads(self.metadata.get(DEVICES, "[]")))
+        except (TypeError, ValueError):
+            return ()
 
     @property
     def state(self) -> Any:

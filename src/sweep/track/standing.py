@@ -20,14 +20,14 @@ _Key = tuple[JobType, int, int]  # job type, number and seed
 
 @dataclass(slots=True)
 class _Training:
-    """A training that runs, on so many `rows` of a mean length in `tokens`. `epoch` is None until
-    a resumed training says where it goes on."""
+    """A training that runs, on so many `rows` of a mean length in `tokens`. `epoch` and
+    `seconds` are None until a resumed training says where it goes on."""
 
     job_type: JobType
     rows: int
     tokens: float | None
     epoch: float | None
-    seconds: float
+    seconds: float | None
     stepped: bool = False
 
 
@@ -49,6 +49,8 @@ class Standing:
     def begin(self, plan: TrialPlan, job_type: JobType, *, rows: int, tokens: float | None) -> None:
         """Note a training that begins, or goes on from a snapshot."""
         epoch, seconds = (0.0, 0.0) if plan.snapshot is None else (None, plan.snapshot.seconds)
+        if plan.config.adapter.trains == "everything":  # its snapshot may be with a worker
+            epoch = seconds = None
         self._running[job_type, *plan.key] = _Training(job_type, rows, tokens, epoch, seconds)
         self._tokens_known = self._tokens_known and tokens is not None
 
@@ -112,8 +114,9 @@ class Standing:
         return {**found, "study/tokens_per_second": tokens / seconds} if self._tokens_known else found
 
     def _spend(self, training: _Training, seconds: float) -> None:
-        self.device_seconds += max(seconds - training.seconds, 0.0)
-        training.seconds = max(seconds, training.seconds)
+        before = seconds if training.seconds is None else training.seconds
+        self.device_seconds += max(seconds - before, 0.0)
+        training.seconds = max(seconds, before)
 
 
 def of_records(study: StudyConfig, trials: Sequence[TrialRecord], device_seconds: float) -> Standing:
