@@ -42,7 +42,7 @@ def test_the_comparison_is_a_run_in_the_project_of_the_first(two, tmp_path, caps
     assert got.summary["best"] == "lora" and got.summary["lora/test/accuracy"] == pytest.approx(59 / 60)
     assert got.config["compared"]["ia3"]["adapter"]["method"] == "lora"
     assert got.summary["methods"]["nrows"] == 2
-    assert {"compare.md", "compare.html", "comparison.json", "compare-curves.png"} <= set(
+    assert {"compare.md", "compare.html", "comparison.json", "compare-curves.svg"} <= set(
         map(str, backend.run_files(got))
     )
 

@@ -117,7 +117,7 @@ def test_cost_adds_up(text):
 def test_commands_to_repeat(reported, text):
     for record in reported.trials():
         assert record.command in text
-    assert "load('runs/toy/final/model')" in text
+    assert "sweep.load('runs/toy')" in text
     assert "python -m sweep.report runs/toy" in text
 
 

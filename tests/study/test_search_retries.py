@@ -19,7 +19,7 @@ def test_a_recorded_trial_is_ended_in_the_storage(tmp_path: Path) -> None:
         record = search(opened)[0]
         study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
         asked = study.ask()
-        opened.store.write_trial(TrialRecord(asked.number, {}, record.outcome, "", 3, "", ""))
+        opened.ended.write(TrialRecord(asked.number, {}, record.outcome, "", 3, "", ""))
         assert [found.number for found in search(opened)] == [0, 1]
     assert study.trials[1].value == study.trials[0].value
 

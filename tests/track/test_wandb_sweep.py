@@ -177,11 +177,13 @@ def test_the_winner_has_its_aliases_and_its_place_in_the_registry(
 
 
 def test_a_registry_that_refuses_costs_one_line(logged_in, make_config, make_trial, run_dir, tmp_path, said):
-    (tmp_path / "weights").write_text("w")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("w")
     logged_in.faults.add(Fault.error(403, times=100, match="LinkArtifact"))
     config = make_config(registry="models/intents")
     tracker = open_tracker(config, run_dir, say=said.append)
-    tracker.open(make_trial(config), JobType.FINAL).finish(Ending("completed", artifact=tmp_path))
+    tracker.open(make_trial(config), JobType.FINAL).finish(Ending("completed", artifact=model))
     closing = tracker.close()
     assert len(said) == 1 and "cannot link the model to the registry models/intents" in said[0]
     assert "1 final" in closing[0]

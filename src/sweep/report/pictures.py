@@ -16,9 +16,9 @@ from sweep.analysis.plain import plain
 from sweep.config.folders import cache_dir
 from sweep.errors import first_line, shortened
 from sweep.records.disk import write_whole
-from sweep.report import draw_panels
 from sweep.report.plot import NARROW, Figure, Spec, complete
 
+_PROGRAM = Path(__file__).with_name("draw_panels.py")
 _PATIENCE = 300.0  # seconds
 _SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 _ID = re.compile(r'(?<= id=")|(?<=url\(#)')
@@ -74,12 +74,12 @@ def _drawn(figures: Mapping[str, Figure]) -> Drawn:
 
 
 def _asked(specs: Sequence[Spec], *, bundle: bool) -> tuple[list[str], str]:
-    """Return the pictures and the bundle of `draw_panels`.
+    """Return the pictures and the bundle of `sweep.report.draw_panels`.
 
     Raises OSError, SubprocessError or ValueError.
     """
     done = subprocess.run(
-        [sys.executable, "-I", draw_panels.__file__],
+        [sys.executable, "-I", str(_PROGRAM)],
         input=json.dumps({"specs": specs, "bundle": bundle}, allow_nan=False),
         capture_output=True, text=True, timeout=_PATIENCE, check=False,
     )  # fmt: skip
