@@ -48,8 +48,11 @@ class Standing:
 
     def begin(self, plan: TrialPlan, job_type: JobType, *, rows: int, tokens: float | None) -> None:
         """Note a training that begins, or goes on from a snapshot."""
-        epoch, seconds = (0.0, 0.0) if plan.snapshot is None else (None, plan.snapshot.seconds)
-        if plan.config.adapter.trains == "everything":  # its snapshot may be with a worker
+        epoch: float | None = 0.0
+        seconds: float | None = 0.0
+        if plan.snapshot is not None:
+            epoch, seconds = None, plan.snapshot.seconds
+        elif plan.config.adapter.trains == "everything":  # its snapshot may be with a worker
             epoch = seconds = None
         self._running[job_type, *plan.key] = _Training(job_type, rows, tokens, epoch, seconds)
         self._tokens_known = self._tokens_known and tokens is not None
