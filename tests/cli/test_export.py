@@ -62,7 +62,9 @@ def test_a_difference_beyond_the_tolerance_ends_with_exit_code_2(
         (["--to", "merged"], "required: PLACE"),
         (["out", "--to", "gguf"], "invalid choice: 'gguf'"),
         (["out", "--to", "onnx", "--tolerance", "-1"], "must be a number from 0 on"),
-        (["out", "--to", "onnx", "--rows", "0"], "must be at least 1"),
+        (["out", "--to", "onnx", "--rows", "0"], "--rows: is 0, but must be a whole number from 1 on"),
+        (["out", "--to", "onnx", "--rows", "x"], "--rows: is 'x', but must be a whole number from 1 on"),
+        (["out", "--to", "onnx", "--tolerance", "x"], "--tolerance: is 'x', but must be a number from 0 on"),
     ],
 )
 def test_arguments_are_checked_first(
