@@ -52,7 +52,7 @@ def test_a_difference_beyond_the_tolerance_ends_with_exit_code_2(
 ) -> None:
     asked = ["--to", "merged", str(tmp_path / "out"), "--tolerance", "1e-9"]
     assert run(monkeypatch, "export", str(one.store.root), *asked) == 2
-    assert "--tolerance: is 1e-09, but a logit differs by" in capsys.readouterr().err
+    assert "--tolerance: is 1e-09, but a logit differs from that of the study by" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,4 +126,21 @@ def test_what_cannot_be_traced_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.onnx, "export", export)
     monkeypatch.setattr(onnx_file, "unwrapped", lambda model: model)
     with pytest.raises(UserError, match="--to: is onnx, but PyTorch cannot write a toy as ONNX: an op is unknown"):
+        onnx_file.write(Refuses(), Inputs(("input_ids",), None), tmp_path, {})
+
+
+class Full:
+    """A traced program that finds no room on the disk."""
+
+    def __init__(self) -> None:
+        self.model = SimpleNamespace(metadata_props={})
+
+    def save(self, path: Path, *, external_data: bool) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def test_a_full_disk_is_no_fault_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Full())
+    monkeypatch.setattr(onnx_file, "traceable", lambda model, names: model)
+    with pytest.raises(OSError, match="No space left on device"):
         onnx_file.write(Refuses(), Inputs(("input_ids",), None), tmp_path, {})

@@ -71,7 +71,8 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
     """Write model.onnx; weights beyond 1.9 GB go to a file beside it. `facts` become the file's
     metadata, as JSON.
 
-    Raises UserError if the architecture cannot be traced.
+    Raises UserError if the architecture cannot be traced, and OSError if the file cannot be
+    written.
     """
     large = sum(weight.nbytes for weight in model.parameters()) > _LARGEST
     try:
@@ -88,11 +89,12 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
             )
             assert program is not None, "it is None without dynamo alone"
             program.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
-            program.save(folder / FILE, external_data=large)
     except Exception as error:  # each architecture fails in its own way
         raise_if_out_of_memory(error)
         rule = f"PyTorch cannot write a {unwrapped(model).config.model_type} as ONNX: {first_line(_root(error))}"
         raise UserError.of("--to", f"is onnx, but {rule}") from error
+    with _silent():
+        program.save(folder / FILE, external_data=large)
 
 
 def scores(folder: Path, rows: Rows, inputs: Inputs, size: int, prompt: Prompt | None) -> Scores:
