@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from support.random_winners import ROWS, winner
 from sweep.errors import UserError
@@ -144,3 +144,18 @@ def test_a_full_disk_is_no_fault_of_the_model(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(onnx_file, "traceable", lambda model, names: model)
     with pytest.raises(OSError, match="No space left on device"):
         onnx_file.write(Refuses(), Inputs(("input_ids",), None), tmp_path, {})
+
+
+def test_a_folder_asks_for_no_python_code(folders: dict[str, Path], tmp_path: Path) -> None:
+    config = AutoConfig.from_pretrained(folders["bert"])
+    config.auto_map = {"AutoConfig": "own.OwnConfig"}
+    onnx_file.write_config(config, tmp_path)
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
+
+
+def test_a_tokenizer_with_python_code_of_its_own_is_refused(folders: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folders["bert"])
+    onnx_file.refuse_code(tokenizer)
+    tokenizer.__class__ = type("Own", (type(tokenizer),), {"__module__": "transformers_modules.own"})
+    with pytest.raises(UserError, match="the tokenizer runs Python code of its own .*; use --to hub without --merged"):
+        onnx_file.refuse_code(tokenizer)

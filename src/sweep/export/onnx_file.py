@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from sweep.data.prompt import Prompt
 from sweep.data.splits import Rows
@@ -97,12 +98,28 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
         program.save(folder / FILE, external_data=large)
 
 
+def refuse_code(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise UserError for a tokenizer with Python code of its own, by which nobody could load it
+    from the folder without trusting it."""
+    if type(tokenizer).__module__.partition(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME:
+        rule = "the tokenizer runs Python code of its own (model.trust_remote_code), which the folder has not"
+        raise UserError.of("--to", f"is onnx, but {rule}; use --to hub without --merged")
+
+
+def write_config(config: PreTrainedConfig, folder: Path) -> None:
+    """Write the config, by which transformers finds the tokenizer. It names no Python code of the
+    model, which transformers would ask about: the ONNX file needs none."""
+    vars(config).pop("auto_map", None)
+    config._auto_class = None
+    config.save_pretrained(folder)
+
+
 def scores(folder: Path, rows: Rows, inputs: Inputs, size: int, prompt: Prompt | None) -> Scores:
     """Return the logits, (rows, labels), that onnxruntime computes on the CPU from the folder
     alone: of a batch of one row, and of batches of `size` rows."""
     import onnxruntime
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
     starts = [0, *range(1, len(rows), size)]
     parts = []

@@ -25,8 +25,9 @@ class Export:
     """The record of an export: its form, and the distance of its logits from others.
 
     `study` compares with the winner as the study computed it, in `study.precision`; `same` with
-    its unmerged weights in float32, and is None for an adapter. `thresholds` are those from which each label of a multi-label
-    task applies. `form` is adapter, merged or onnx; `opset` is that of an ONNX file.
+    its unmerged weights in float32, and is None for an adapter. `thresholds` are those from which
+    each label of a multi-label task applies. `form` is adapter, merged or onnx; `opset` is that of
+    an ONNX file.
     """
 
     form: str

@@ -56,12 +56,11 @@ def _check_weights(winner: Winner, request: Request, manifest: Manifest) -> None
     """Raise UserError where the weights cannot be merged into a plain folder."""
     if request.weights != "merged":
         return
-    other = "use --to onnx, or --to hub without --merged"
     if manifest.trained == "adapter" and (reason := plain.unmergeable(winner.record.config.adapter)):
-        raise UserError.of("--to", f"needs merged weights, but {reason}; {other}")
+        raise UserError.of("--to", f"needs merged weights, but {reason}; use --to onnx, or --to hub without --merged")
     if manifest.base.trust_remote_code:
         rule = "the base runs Python code of its own (model.trust_remote_code), which a plain folder has not"
-        raise UserError.of("--to", f"needs a plain folder, but {rule}; {other}")
+        raise UserError.of("--to", f"needs a plain folder, but {rule}; use --to hub without --merged")
 
 
 @contextmanager

@@ -54,8 +54,9 @@ def write_merged(job: Job, folder: Path) -> Written:
 
 def write_onnx(job: Job, folder: Path) -> Written:
     """Write an ONNX file with its tokenizer, and read its logits with onnxruntime."""
-    unmerged, same = job.widened()
     tokenizer, manifest = job.scorer.tokenizer, job.manifest
+    onnx_file.refuse_code(tokenizer)
+    unmerged, same = job.widened()
     model = prompted(_merged_if_possible(job, unmerged), manifest, tokenizer)
     del unmerged
     inputs = onnx_file.Inputs.of(tokenizer, model)
@@ -64,7 +65,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         "max_length": manifest.max_length,
     })  # fmt: skip
     tokenizer.save_pretrained(folder)
-    artifact.plain_config(unwrapped(model)).save_pretrained(folder)
+    onnx_file.write_config(artifact.plain_config(unwrapped(model)), folder)
     prompt = prompt_of(model)
     del model  # before onnxruntime loads the same weights
     return Written(
