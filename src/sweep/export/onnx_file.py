@@ -110,7 +110,7 @@ def write_config(config: PreTrainedConfig, folder: Path) -> None:
     """Write the config, by which transformers finds the tokenizer. It names no Python code of the
     model, which transformers would ask about: the ONNX file needs none."""
     vars(config).pop("auto_map", None)
-    config._auto_class = None
+    vars(config)["_auto_class"] = None  # else its code is copied
     config.save_pretrained(folder)
 
 
