@@ -74,8 +74,8 @@ def require(comparison: Comparison, *, others: str, given: bool) -> None:
     if comparison.held:
         return
     share = f", which is {RATES[comparison.precision]:g} of the largest logit, for {comparison.precision}"
-    rule = f"is {comparison.tolerance:.3g}{'' if given else share}, but a logit differs from {others} by {comparison.difference:.3g}"
-    rule += f", on row {comparison.row} of validation, and {changes(comparison)}"
+    rule = f"is {comparison.tolerance:.3g}{'' if given else share}, but a logit differs from {others}"
+    rule += f" by {comparison.difference:.3g}, on row {comparison.row} of validation, and {changes(comparison)}"
     raise UserError.of("--tolerance", f"{rule}; nothing was left behind")
 
 

@@ -62,7 +62,7 @@ def _fill(fresh: Path, folder: Path) -> None:
         for one in fresh.iterdir():
             moved.append(folder / one.name)
             shutil.move(one, moved[-1])
-    except OSError:
+    except BaseException:
         for one in moved:
             if one.is_dir():
                 shutil.rmtree(one)
