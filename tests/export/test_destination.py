@@ -70,7 +70,10 @@ def test_a_mount_gets_the_files(known: bool, tmp_path: Path, monkeypatch: pytest
 def test_files_that_came_meanwhile_stay(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(Path, "is_mount", lambda path: known)
-    with pytest.raises(UserError, match="out: cannot be filled: Directory not empty"), filled(tmp_path / "out") as folder:
+    with (
+        pytest.raises(UserError, match="out: cannot be filled: Directory not empty"),
+        filled(tmp_path / "out") as folder,
+    ):
         (folder / "config.json").write_text("{}")
         (tmp_path / "out" / "mine.txt").write_text("mine")
     assert [file.name for file in tmp_path.rglob("*")] == ["out", "mine.txt"]

@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metric", action="append", default=[], metavar="NAME",
                         help="such as f1_macro, the first one ranks; repeatable; by default the objective and the "
                         "task's main ones")  # fmt: skip
-    parser.add_argument("--samples", type=whole(100, 1_000_000), default=SAMPLES, help="bootstrap resamples (default %(default)s)")
+    parser.add_argument(
+        "--samples", type=whole(100, 1_000_000), default=SAMPLES, help="bootstrap resamples (default %(default)s)"
+    )
     parser.add_argument("--seed", type=whole(0), default=SEED, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--tracker", choices=_TRACKERS, help="by default that of the first run")
     return parser

@@ -250,9 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=whole(1, 65_536), metavar="N",
                         help="rows in a forward pass; by default that of the study's evaluations")  # fmt: skip
     parser.add_argument("--base", metavar="PATH", help="where the base model is now, if it has moved")
-    parser.add_argument(
-        "--encoding", type=encoding, metavar="NAME", help="of text files; by default that of the study"
-    )
+    parser.add_argument("--encoding", type=encoding, metavar="NAME", help="of text files; by default that of the study")
     parser.add_argument("--delimiter", type=delimiter, metavar="CHARACTER", help="of delimited files; by default that of the "
                         "study, or found in the header")  # fmt: skip
     parser.add_argument(
