@@ -76,4 +76,5 @@ def test_files_that_came_meanwhile_stay(known: bool, tmp_path: Path, monkeypatch
     ):
         (folder / "config.json").write_text("{}")
         (tmp_path / "out" / "mine.txt").write_text("mine")
-    assert [file.name for file in tmp_path.rglob("*")] == ["out", "mine.txt"]
+    assert [file.name for file in (tmp_path / "out").rglob("*")] == ["mine.txt"]
+    assert not [*tmp_path.glob(".out.*")]

@@ -135,7 +135,7 @@ class Full:
     def __init__(self) -> None:
         self.model = SimpleNamespace(metadata_props={})
 
-    def save(self, path: Path, *, external_data: bool) -> None:
+    def save(self, path: Path, **_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 

@@ -115,12 +115,13 @@ def _form(asked: argparse.Namespace, data: DatasetConfig) -> TextFormat:
 def _idle_faults(asked: argparse.Namespace) -> Iterator[Fault]:
     """Yield a fault for each option that would change nothing for an input of this kind."""
     kind = None if asked.input == STDIN else kind_of(Path(asked.input))
+    idle = ["delimiter", "quoting"]
     if asked.input == STDIN:
-        what, idle = "texts on standard input", ("text_column", "delimiter", "quoting")
+        what, idle = "texts on standard input", ["text_column", *idle]
     elif kind is not None and kind.ending == PARQUET:
-        what, idle = "a Parquet file", ("encoding", "delimiter", "quoting")
+        what, idle = "a Parquet file", ["encoding", *idle]
     elif kind is not None and kind.ending in JSON:
-        what, idle = "a file of JSON", ("delimiter", "quoting")
+        what = "a file of JSON"
     else:
         return
     for name in idle:
