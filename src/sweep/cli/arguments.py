@@ -47,7 +47,10 @@ def decimal(least: int, most: int | None = None) -> Callable[[str], float]:
 
 
 def encoding(text: str) -> str:
-    """Return the name that Python has for an encoding. Raises ArgumentTypeError where it has none."""
+    """Return the name that Python has for an encoding.
+
+    Raises ArgumentTypeError where it has none.
+    """
     try:
         return codecs.lookup(text).name
     except LookupError:

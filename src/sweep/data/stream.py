@@ -176,8 +176,8 @@ def _refuse_twice(columns: Sequence[str]) -> None:
 
 
 def _cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the cells of each row. An empty line is a row where the
-    header has one column, and none otherwise.
+    """Yield the number of the first line and the cells of each row. An empty line is a row where
+    the header has one column, and none otherwise.
 
     Raises ValueError for a quote that is never closed.
     """

@@ -88,8 +88,8 @@ def _merged_if_possible(job: Job, model: nn.Module) -> nn.Module:
 
 
 def write_adapter(job: Job, folder: Path) -> Written:
-    """Copy the saved model, and read the logits of the copy as the study computes them; its card is
-    that of the winner."""
+    """Copy the saved model, and read the logits of the copy as the study computes them; its card
+    is that of the winner."""
     shutil.copytree(job.winner.model, folder, dirs_exist_ok=True)
     model, _ = artifact.load(folder, base=job.request.base)
     scores, base = job.scorer.study(model), job.manifest.base

@@ -84,8 +84,8 @@ class Classifier:
         return [next(answers) if isinstance(row, Tokens) else Prediction(None, None, problem=row) for row in rows]
 
     def _scores(self, rows: Sequence[Tokens], size: int) -> Scores:
-        """Return the scores, float32 of shape (rows, labels). Batches have rows of like length, the
-        longest first, as in `sweep.engine.evaluation.predict`; they stay smaller once memory
+        """Return the scores, float32 of shape (rows, labels). Batches have rows of like length,
+        the longest first, as in `sweep.engine.evaluation.predict`; they stay smaller once memory
         ran out."""
         found: Scores = np.zeros((len(rows), len(self.space)), dtype=np.float32)
         rest = sorted(range(len(rows)), key=lambda row: -len(rows[row]))

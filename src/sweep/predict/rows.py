@@ -68,8 +68,8 @@ def opened(path: Path, form: TextFormat) -> Stream:
 
 
 def quoted(path: Path, study: DatasetConfig) -> bool:
-    """Return whether the fields of a file are in double quotes where need be: as in the study for a
-    file of the ending that its own files have, or where these are not at hand; else True."""
+    """Return whether the fields of a file are in double quotes where need be: as in the study for
+    a file of the ending that its own files have, or where these are not at hand; else True."""
     if study.quoting:
         return True
     own, kind = Path(study.path).expanduser(), kind_of(path)
