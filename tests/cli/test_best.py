@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import replace
 
@@ -58,3 +59,11 @@ def test_overrides_are_typed_behind_the_program(tmp_path, capsys):
         trial.config.optimizer, trial.config.trainer, trial.config.adapter,
     )  # fmt: skip
     assert (again.study.n_trials, again.study.space, again.run_dir) == (1, None, "runs/quickstart-trial-1")
+
+
+def test_a_score_that_is_no_number_is_null(tmp_path, capsys):
+    trials = six_trials()
+    ending = final(trials[1])
+    store = build(tmp_path / "run", trials, ending=replace(ending, test={**ending.test, "test/mcc": math.nan}))
+    main([str(store.root), "--json"])
+    assert json.loads(capsys.readouterr().out)["scores"]["test/mcc"] is None

@@ -52,7 +52,7 @@ def test_a_difference_beyond_the_tolerance_ends_with_exit_code_2(
 ) -> None:
     asked = ["--to", "merged", str(tmp_path / "out"), "--tolerance", "1e-9"]
     assert run(monkeypatch, "export", str(one.store.root), *asked) == 2
-    assert "--tolerance: is 1e-09, but a logit differs by" in capsys.readouterr().err
+    assert "--tolerance: is 1e-09, but a logit differs from that of the study by" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -62,7 +62,9 @@ def test_a_difference_beyond_the_tolerance_ends_with_exit_code_2(
         (["--to", "merged"], "required: PLACE"),
         (["out", "--to", "gguf"], "invalid choice: 'gguf'"),
         (["out", "--to", "onnx", "--tolerance", "-1"], "must be a number from 0 on"),
-        (["out", "--to", "onnx", "--rows", "0"], "must be at least 1"),
+        (["out", "--to", "onnx", "--rows", "0"], "--rows: is 0, but must be a whole number from 1 on"),
+        (["out", "--to", "onnx", "--rows", "x"], "--rows: is 'x', but must be a whole number from 1 on"),
+        (["out", "--to", "onnx", "--tolerance", "x"], "--tolerance: is 'x', but must be a number from 0 on"),
     ],
 )
 def test_arguments_are_checked_first(

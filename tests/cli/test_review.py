@@ -61,7 +61,7 @@ def test_a_study_of_the_mock_server_that_still_runs_is_refused(tmp_path, capsys)
 
 
 def test_the_time_limit_is_checked(tmp_path, capsys):
-    assert "must be from 1 to 86400" in refusal([str(tmp_path), "--timeout", "0"], capsys)
+    assert "must be a number from 1 to 86400" in refusal([str(tmp_path), "--timeout", "0"], capsys)
 
 
 @pytest.mark.slow

@@ -113,6 +113,12 @@ def test_encodings_delimiters_and_quotes(tmp_path: Path) -> None:
     assert read(latin)[0].column("text") == ["é"]
 
 
+def test_an_empty_line_is_a_row_of_a_single_column(tmp_path: Path) -> None:
+    windows = read(stream(tmp_path / "a.csv", "\ntext\na\n\nb\r\n\r\n"), 3)
+    assert [(window.first, window.column("text")) for window in windows] == [(1, ["a", "", "b"]), (4, [""])]
+    assert read(stream(tmp_path / "b.csv", "text,n\na,1\n\nb,2\n"))[0].column("text") == ["a", "b"]
+
+
 def test_a_row_may_be_very_long(tmp_path: Path) -> None:
     long = "word " * 2**20
     windows = read(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -38,3 +39,42 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"), filled(tmp_path / "file" / "model"):
         raise AssertionError("there is no such folder")
+
+
+def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with filled(tmp_path / "link") as folder:
+        (folder / "config.json").write_text("{}")
+    assert (tmp_path / "link").is_symlink() and [file.name for file in (tmp_path / "disk").iterdir()] == ["config.json"]
+
+
+def busy(self: Path, target: Path) -> None:
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_mount_gets_the_files(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mount").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: known)
+    monkeypatch.setattr(Path, "replace", busy)
+    with filled(tmp_path / "mount") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "config.json").write_text("{}")
+        assert (tmp_path / "mount" in folder.parents) == known
+    assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.json")] == ["mount/inner/config.json"]
+    assert [file.name for file in (tmp_path / "mount").iterdir()] == ["inner"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_files_that_came_meanwhile_stay(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: known)
+    with (
+        pytest.raises(UserError, match="out: cannot be filled: Directory not empty"),
+        filled(tmp_path / "out") as folder,
+    ):
+        (folder / "config.json").write_text("{}")
+        (tmp_path / "out" / "mine.txt").write_text("mine")
+    assert [file.name for file in (tmp_path / "out").rglob("*")] == ["mine.txt"]
+    assert not [*tmp_path.glob(".out.*")]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,10 @@ import pytest
 from support.hub_server import TOKEN, Hub, served
 from support.random_winners import winner
 from sweep.errors import UserError
-from sweep.export.hub import check_repository, upload
+from sweep.export.hub import check_repository, refusals, upload
 from sweep.export.request import Request
 from sweep.export.run import run
+from sweep.model.manifest import read, write
 
 from .conftest import ADAPTERS
 
@@ -36,13 +40,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def test_the_adapter_is_uploaded_with_its_card(
     hub: Hub, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = winner(tmp_path, folders["bert"], ADAPTERS["lora"])
+    one = winner(tmp_path, folders["bert"], ADAPTERS["lora"], trainer={"bf16": True})
+    write(replace(read(one.model), autocast=None), one.model)  # as in folders of older versions
     run(one, Request("hub", NAME))
     assert hub.private == {NAME: True} and hub.messages == ["adapter weights of study, trial 1"]
     files = hub.files[NAME]
     assert {"README.md", "adapter_model.safetensors", "adapter_config.json", "export.json"} <= files.keys()
     assert files["adapter_model.safetensors"] == (one.model / "adapter_model.safetensors").read_bytes()
-    assert json.loads(files["export.json"])["study"]["difference"] == 0
+    export = json.loads(files["export.json"])
+    assert (export["study"]["difference"], export["same"]) == (0, None)
     assert f"Exported  {hub.address}/{NAME}" in capsys.readouterr().out
 
 
@@ -77,3 +83,11 @@ def test_a_hub_that_is_away(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="the hub cannot be reached"):
         check_repository(NAME, replace=False)
+
+
+def test_an_error_of_the_disk_is_not_one_of_the_hub() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left on device"), refusals(NAME):
+        raise full
+    with pytest.raises(RuntimeError), refusals(NAME):
+        raise RuntimeError("a large file") from full

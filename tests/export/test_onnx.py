@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from support.random_winners import ROWS, winner
 from sweep.errors import UserError
@@ -124,3 +127,35 @@ def test_what_cannot_be_traced_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(onnx_file, "unwrapped", lambda model: model)
     with pytest.raises(UserError, match="--to: is onnx, but PyTorch cannot write a toy as ONNX: an op is unknown"):
         onnx_file.write(Refuses(), Inputs(("input_ids",), None), tmp_path, {})
+
+
+class Full:
+    """A traced program that finds no room on the disk."""
+
+    def __init__(self) -> None:
+        self.model = SimpleNamespace(metadata_props={})
+
+    def save(self, path: Path, **_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def test_a_full_disk_is_no_fault_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Full())
+    monkeypatch.setattr(onnx_file, "traceable", lambda model, names: model)
+    with pytest.raises(OSError, match="No space left on device"):
+        onnx_file.write(Refuses(), Inputs(("input_ids",), None), tmp_path, {})
+
+
+def test_a_folder_asks_for_no_python_code(folders: dict[str, Path], tmp_path: Path) -> None:
+    config = AutoConfig.from_pretrained(folders["bert"])
+    vars(config)["auto_map"] = {"AutoConfig": "own.OwnConfig"}
+    onnx_file.write_config(config, tmp_path)
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
+
+
+def test_a_tokenizer_with_python_code_of_its_own_is_refused(folders: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folders["bert"])
+    onnx_file.refuse_code(tokenizer)
+    tokenizer.__class__ = type("Own", (type(tokenizer),), {"__module__": "transformers_modules.own"})
+    with pytest.raises(UserError, match="the tokenizer runs Python code of its own .*; use --to hub without --merged"):
+        onnx_file.refuse_code(tokenizer)

@@ -126,6 +126,9 @@ def test_wrong_arguments(winner: Path) -> None:
         model.predict("one text")
     with pytest.raises(TypeError, match=r"texts\[1\] is nan, but must be a text"):
         model.predict(iter(["a", float("nan")]))  # type: ignore[list-item]
+    for size in (0, -1):
+        with pytest.raises(UserError, match=f"batch_size: is {size}, but must be a whole number from 1 on"):
+            model.predict(["a"], batch_size=size)
     with pytest.raises(UserError, match="pairs: is given, but the model reads one text a row"):
         model.predict(["a"], ["b"])
     if not torch.cuda.is_available():

@@ -146,6 +146,8 @@ def test_lines_of_standard_input(winner: Path, capsys: pytest.CaptureFixture[str
         ("a.csv", "text\na\n", ["--out", "b.xml"], "--out: is b.xml, whose ending names no format"),
         ("a.csv", "text\na\n", ["--out", "no/b.csv"], "--out: is no/b.csv, but no is no folder"),
         ("a.csv", "text\na\n", ["--out", "{input}"], "--out: is .*a.csv, which is INPUT itself"),
+        ("a.unfinished.csv", "text\na\n", ["--out", "a.csv"], "--out: is a.csv, whose rows are kept in a.unfinished.csv until"),
+        ("a.jsonl", '{"text": "a"}\n', ["--delimiter", ";"], "--delimiter: has no effect on a file of JSON; leave it out"),
         ("a.csv", "text\na\n", ["--text-pair-column", "b"], "--text-pair-column: is b, but the model reads one text"),
         ("a.jsonl", '{"text": "a", "n": 1}\n{"text": "a", "n": []}\n', ["--out", "b.parquet"], "--out: .* are in n; write"),
         ("", "", [], "INPUT: is .*, but there is no such file"),
@@ -169,6 +171,23 @@ def test_a_fault_is_told_before_a_model_is_loaded(
 def test_all_faults_are_told_at_once(winner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(winner, tmp_path / "no.csv", "--out", tmp_path / "a.xml", "--top", "9") == 2
     assert capsys.readouterr().err.startswith("sweep: 3 things to mend:")
+
+
+def test_options_that_would_change_nothing_are_refused(
+    winner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(winner, "-", "--text-column", "body", "--delimiter", ";", "--quoting", "off") == 2
+    said = capsys.readouterr().err
+    for flag in ("--text-column", "--delimiter", "--quoting"):
+        assert f"{flag}: has no effect on texts on standard input; leave it out" in said
+    assert ended(winner, tmp_path / "no.parquet", "--encoding", "cp1252") == 2
+    assert "--encoding: has no effect on a Parquet file; leave it out" in capsys.readouterr().err
+
+
+def test_quoting_may_be_switched_off(winner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.tsv").write_text('text\tn\n"a card\t1\n')
+    main([str(winner), str(tmp_path / "a.tsv"), "--quoting", "off"])
+    assert [row["text"] for row in table(capsys.readouterr().out)] == ['"a card']
 
 
 def test_a_run_directory_without_its_model_says_so(

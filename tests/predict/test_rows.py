@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.schema import DatasetConfig
 from sweep.data.stream import TextFormat
 from sweep.errors import UserError
-from sweep.predict.rows import checked, growing, lines, opened
+from sweep.predict.rows import checked, growing, lines, opened, quoted
 
 TEXT = (("--text-column", "text"),)
 
@@ -60,3 +61,11 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(UserError, match="INPUT: is .*a.csv, which is not read"):
         opened(tmp_path / "a.csv", TextFormat())
+
+
+def test_quoting_is_that_of_the_study_for_files_like_its_own(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("text\n")
+    unquoted = DatasetConfig(path=str(tmp_path), quoting=False)
+    assert [quoted(tmp_path / name, unquoted) for name in ("a.tsv", "a.tsv.gz", "a.csv")] == [False, False, True]
+    assert not quoted(tmp_path / "a.csv", DatasetConfig(path=str(tmp_path / "moved"), quoting=False))
+    assert quoted(tmp_path / "a.tsv", DatasetConfig(path=str(tmp_path)))

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sweep.analysis.plain import plain
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.config.overrides import quoted
 from sweep.errors import reported
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if asked.overrides:
             print(shlex.join(overrides(winner)))
         elif asked.json:
-            print(json.dumps(values(winner), indent=2, ensure_ascii=False, allow_nan=False))
+            print(json.dumps(plain(values(winner)), indent=2, ensure_ascii=False, allow_nan=False))
         else:
             print("\n".join(_lines(winner)))
 

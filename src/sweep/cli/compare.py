@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sweep.analysis.comparison.comparison import SAMPLES, SEED, Comparison, compare
 from sweep.analysis.comparison.contestants import Entry
+from sweep.cli.arguments import whole
 from sweep.errors import Fault, UserError, reported
 from sweep.report.comparison.publish import publish
 from sweep.report.comparison.summary import summary_lines
@@ -42,8 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metric", action="append", default=[], metavar="NAME",
                         help="such as f1_macro, the first one ranks; repeatable; by default the objective and the "
                         "task's main ones")  # fmt: skip
-    parser.add_argument("--samples", type=_samples, default=SAMPLES, help="bootstrap resamples (default %(default)s)")
-    parser.add_argument("--seed", type=_seed, default=SEED, help="of the bootstrap (default %(default)s)")
+    parser.add_argument(
+        "--samples", type=whole(100, 1_000_000), default=SAMPLES, help="bootstrap resamples (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=whole(0), default=SEED, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--tracker", choices=_TRACKERS, help="by default that of the first run")
     return parser
 
@@ -80,17 +83,3 @@ def _out_faults(folder: Path | None) -> list[Fault]:
     except OSError as error:
         return [Fault("--out", f"is {folder}, but it cannot be made: {error.strerror or error}")]
     return []
-
-
-def _samples(text: str) -> int:
-    number = int(text)
-    if not 100 <= number <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"is {number}, but must be from 100 to 1000000")
-    return number
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"is {number}, but must not be negative")
-    return number

@@ -4,10 +4,10 @@ the study's own logits."""
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from importlib import import_module
 
+from sweep.cli.arguments import decimal, whole
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.errors import reported
 from sweep.export.request import Request, check
@@ -43,11 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("place", metavar="PLACE", help="a new or empty folder, or OWNER/NAME with --to hub")
     parser.add_argument(
-        "--tolerance", type=_tolerance, metavar="X",
-        help="largest difference in logits, above which nothing is left behind; by default 0.0001 of the largest logit, "
-        "or 0.05 of it where the study computed in bfloat16",
+        "--tolerance", type=decimal(0), metavar="X",
+        help="largest difference in logits, above which nothing is left behind; by default 0.0001 of the largest logit, or "
+        "0.01 of it where the study computed in float16, and 0.05 in bfloat16",
     )  # fmt: skip
-    parser.add_argument("--rows", type=_count, default=128, help="validation rows of the check (default %(default)s)")
+    parser.add_argument("--rows", type=whole(1), default=128, help="validation rows of the check (default %(default)s)")
     parser.add_argument("--data", metavar="PATH", help="where the data set is now, if it has moved")
     parser.add_argument("--base", metavar="PATH", help="where the pretrained base is now, if it has moved")
     parser.add_argument("--custom-code", action="store_true",
@@ -58,17 +58,3 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--public", action="store_true", help="make the repository public; it is private by default")
     group.add_argument("--replace", action="store_true", help="replace the files that the repository holds")
     return parser
-
-
-def _tolerance(text: str) -> float:
-    number = float(text)
-    if not (number >= 0 and math.isfinite(number)):
-        raise argparse.ArgumentTypeError(f"is {text}, but must be a number from 0 on")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"is {number}, but must be at least 1")
-    return number

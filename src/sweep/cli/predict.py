@@ -4,20 +4,21 @@ standard input."""
 from __future__ import annotations
 
 import argparse
-import codecs
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import pyarrow as pa
 
+from sweep.cli.arguments import delimiter, encoding, whole
 from sweep.cli.run_dir import add_winner, winner_of
-from sweep.data.endings import PARQUET, kind_of
+from sweep.config.schema import DatasetConfig
+from sweep.data.endings import JSON, PARQUET, kind_of
 from sweep.data.raw import listed
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
@@ -25,16 +26,15 @@ from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, stream_writer, unfinished
-from sweep.predict.rows import TEXT, Checked, checked, growing, lines, opened, windows
+from sweep.predict.rows import TEXT, Checked, checked, growing, lines, opened, quoted, windows
 from sweep.predict.tally import Tally, shown
-from sweep.records.winner import Winner
+from sweep.records.winner import MANIFEST, Winner
 from sweep.study import interrupts
 
 if TYPE_CHECKING:
     from sweep.predict.classifier import Classifier
 
 STDIN = "-"
-_MANIFEST = "sweep_model.json"  # of a saved model; sweep.model.manifest, which has the name too, imports torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +73,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _job(asked: argparse.Namespace, winner: Winner) -> Job:
     """Return the checked job. Raises UserError with all faults of the arguments and the input."""
     config = winner.record.config
-    faults = list(_model_faults(winner))
+    faults = [*_model_faults(winner), *_idle_faults(asked)]
     flags = ("--text-column", "--text-pair-column")
     named = (asked.text_column or config.dataset.text_column, asked.text_pair_column or config.dataset.text_pair_column)
     paired = config.dataset.text_pair_column is not None
     if asked.text_pair_column is not None and not paired:
         faults.append(Fault(flags[1], f"is {asked.text_pair_column}, but the model reads one text a row; leave it out"))
     texts = tuple(name for name in (named if paired else named[:1]) if name is not None)
-    form = TextFormat(
-        asked.encoding or config.dataset.encoding, asked.delimiter or config.dataset.delimiter, config.dataset.quoting
-    )
-    source = None
+    form, source = _form(asked, config.dataset), None
     if asked.input == STDIN and not paired:
-        texts, form = (TEXT,), replace(form, encoding=asked.encoding or TextFormat().encoding)
+        texts = (TEXT,)
     elif asked.input == STDIN:
         faults.append(
             Fault("INPUT", f"is -, but the model reads two texts a row; give a file with {' and '.join(texts)}")
@@ -107,9 +104,34 @@ def _job(asked: argparse.Namespace, winner: Winner) -> Job:
     return Job(winner, texts, source, added, asked.out, form, asked.device, asked.base, size)
 
 
+def _form(asked: argparse.Namespace, data: DatasetConfig) -> TextFormat:
+    """Return the form of the input: as asked for, else that of the study, else the usual one."""
+    if asked.input == STDIN:
+        return TextFormat(asked.encoding or TextFormat().encoding)
+    quoting = quoted(Path(asked.input), data) if asked.quoting is None else asked.quoting == "on"
+    return TextFormat(asked.encoding or data.encoding, asked.delimiter or data.delimiter, quoting)
+
+
+def _idle_faults(asked: argparse.Namespace) -> Iterator[Fault]:
+    """Yield a fault for each option that would change nothing for an input of this kind."""
+    kind = None if asked.input == STDIN else kind_of(Path(asked.input))
+    idle = ["delimiter", "quoting"]
+    if asked.input == STDIN:
+        what, idle = "texts on standard input", ["text_column", *idle]
+    elif kind is not None and kind.ending == PARQUET:
+        what, idle = "a Parquet file", ["encoding", *idle]
+    elif kind is not None and kind.ending in JSON:
+        what = "a file of JSON"
+    else:
+        return
+    for name in idle:
+        if getattr(asked, name) is not None:
+            yield Fault(f"--{name.replace('_', '-')}", f"has no effect on {what}; leave it out")
+
+
 def _model_faults(winner: Winner) -> Iterator[Fault]:
-    if not (winner.model / _MANIFEST).is_file():
-        yield Fault(str(winner.model), f"holds no saved model: it lacks {_MANIFEST}; put it back from a copy")
+    if not (winner.model / MANIFEST).is_file():
+        yield Fault(str(winner.model), f"holds no saved model: it lacks {MANIFEST}; put it back from a copy")
 
 
 def _parquet_faults(out: Path, source: Checked | None) -> Iterator[Fault]:
@@ -222,37 +244,19 @@ def _parser() -> argparse.ArgumentParser:
     columns.add_argument("--text-pair-column", metavar="NAME", help="of the second text; by default that of the study")
     columns.add_argument("--all", action="store_true", help="add probability_NAME for each label")
     columns.add_argument(
-        "--top", type=_count, default=0, metavar="K", help="add label_1, probability_1, … of the K likeliest"
+        "--top", type=whole(1, 65_536), default=0, metavar="K", help="add label_1, probability_1, … of the K likeliest"
     )
     columns.add_argument("--prefix", default="", metavar="TEXT", help="before the name of each added column")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default %(default)s)")
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="rows in a forward pass; by default that of the study's "
-                        "evaluations")  # fmt: skip
+    parser.add_argument("--batch-size", type=whole(1, 65_536), metavar="N",
+                        help="rows in a forward pass; by default that of the study's evaluations")  # fmt: skip
     parser.add_argument("--base", metavar="PATH", help="where the base model is now, if it has moved")
-    parser.add_argument(
-        "--encoding", type=_encoding, metavar="NAME", help="of text files; by default that of the study"
-    )
-    parser.add_argument("--delimiter", type=_delimiter, metavar="CHARACTER", help="of delimited files; by default that of the "
+    parser.add_argument("--encoding", type=encoding, metavar="NAME", help="of text files; by default that of the study")
+    parser.add_argument("--delimiter", type=delimiter, metavar="CHARACTER", help="of delimited files; by default that of the "
                         "study, or found in the header")  # fmt: skip
+    parser.add_argument(
+        "--quoting", choices=("on", "off"),
+        help="whether fields of delimited files are in double quotes where need be; by default as in the study for files of "
+        "the ending that its own have, and on for others",
+    )  # fmt: skip
     return parser
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65_536:
-        raise argparse.ArgumentTypeError(f"is {number}, but must be from 1 to 65536")
-    return number
-
-
-def _encoding(text: str) -> str:
-    try:
-        return codecs.lookup(text).name
-    except LookupError:
-        raise argparse.ArgumentTypeError(f"is {text}, which is no encoding that Python knows, such as cp1252") from None
-
-
-def _delimiter(text: str) -> str:
-    found = {"tab": "\t", "\\t": "\t"}.get(text, text)
-    if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}, but must be one character, or tab")
-    return found

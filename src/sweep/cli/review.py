@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from sweep.cli.arguments import decimal
 from sweep.cli.run_dir import add_run_dir
 from sweep.config.schema import TrackerConfig
 from sweep.errors import UserError, reported
@@ -75,14 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_run_dir(parser)
     parser.add_argument(
-        "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
+        "--timeout", type=decimal(1, 86_400), default=SECONDS, metavar="SECONDS",
         help="the most that the server may take (default %(default)s)",
     )  # fmt: skip
     return parser
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"is {text}, but must be from 1 to 86400")
-    return seconds

@@ -12,6 +12,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from sweep.cli.arguments import whole
 from sweep.cli.run_dir import add_run_dir
 from sweep.config.secrets import MASK
 from sweep.errors import UserError, reported
@@ -46,18 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     add_run_dir(parser)
     parser.add_argument("--host", default=HOST, metavar="ADDRESS",
                         help="address to listen on (default %(default)s: this machine alone)")  # fmt: skip
-    parser.add_argument("--port", type=_port, metavar="NUMBER",
+    parser.add_argument("--port", type=whole(0, 65_535), metavar="NUMBER",
                         help=f"port to listen on (default {PORT}, or the next free one)")  # fmt: skip
     parser.add_argument("--storage", metavar="ADDRESS",
                         help="address of the study's storage, where lock.json has it without its password")  # fmt: skip
     return parser
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 65536:
-        raise argparse.ArgumentTypeError(f"is {number}, but must be from 0 to 65535")
-    return number
 
 
 def _labels(store: Store) -> ReportLabels:

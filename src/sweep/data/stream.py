@@ -176,7 +176,8 @@ def _refuse_twice(columns: Sequence[str]) -> None:
 
 
 def _cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the cells of each row; empty lines are none.
+    """Yield the number of the first line and the cells of each row. An empty line is a row where
+    the header has one column, and none otherwise.
 
     Raises ValueError for a quote that is never closed.
     """
@@ -189,12 +190,13 @@ def _cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[t
         ended = True
 
     reader = csv.reader(until_end(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
-    start = 1
+    start, width = 1, 0
     for row in reader:
         if ended:  # the reader asked for another line in the middle of this row
             raise ValueError(f"a quote is opened in line {start} or behind it, and never closed")
-        if row:
-            yield start, row
+        if row or width == 1:
+            yield start, row or [""]
+        width = width or len(row)
         start = reader.line_num + 1
 
 

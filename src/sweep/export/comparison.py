@@ -68,14 +68,14 @@ def compare(
     return Comparison(precision, float(worst.max()), indices[int(worst.argmax())], allowed, changed)
 
 
-def require(comparison: Comparison, *, given: bool) -> None:
-    """Raise UserError where the difference is not tolerated; `given` says that the user set the
-    tolerance."""
+def require(comparison: Comparison, *, others: str, given: bool) -> None:
+    """Raise UserError where the difference is not tolerated. `others` names the logits that those
+    of the export are compared with; `given` says that the user set the tolerance."""
     if comparison.held:
         return
     share = f", which is {RATES[comparison.precision]:g} of the largest logit, for {comparison.precision}"
-    rule = f"is {comparison.tolerance:.3g}{'' if given else share}, but a logit differs by {comparison.difference:.3g}"
-    rule += f", on row {comparison.row} of validation, and {changes(comparison)}"
+    rule = f"is {comparison.tolerance:.3g}{'' if given else share}, but a logit differs from {others}"
+    rule += f" by {comparison.difference:.3g}, on row {comparison.row} of validation, and {changes(comparison)}"
     raise UserError.of("--tolerance", f"{rule}; nothing was left behind")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,24 +12,64 @@ from pathlib import Path
 
 from sweep.errors import UserError
 
+_CANNOT_BE_REPLACED = (errno.EBUSY, errno.EXDEV)  # a mount that is_mount does not know, such as a bind mount
+
 
 @contextmanager
 def filled(folder: Path) -> Iterator[Path]:
     """Yield a new folder, which takes the place of `folder` when the context ends without an
     error, and is deleted otherwise. `folder` is absent or empty.
 
-    Raises UserError where no folder can be made there.
+    An empty folder that cannot be replaced, such as a mount, stays and gets the files. Raises
+    UserError where no folder can be made there.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # of a link to a folder, which stays
+    fixed = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
+    home = folder if fixed else folder.parent
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        home.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=home))
         fresh = beside / folder.name
         fresh.mkdir()  # with the mode of the user's umask
     except OSError as error:
-        raise UserError.of(str(folder), f"cannot be made: {error.strerror or error}") from None
+        raise _unfit(folder, "made", error) from None
     try:
         yield fresh
-        fresh.replace(folder)  # an empty folder may be in its place
+        try:
+            move = _fill if fixed else _replace
+            move(fresh, folder)
+        except OSError as error:
+            raise _unfit(folder, "filled", error) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    try:
+        fresh.replace(folder)  # an empty folder may be in its place
+    except OSError as error:
+        if error.errno not in _CANNOT_BE_REPLACED:
+            raise
+        _fill(fresh, folder)
+
+
+def _fill(fresh: Path, folder: Path) -> None:
+    """Move all files to `folder`, or none. Raises OSError where it has files of others by now."""
+    if any(one != fresh.parent for one in folder.iterdir()):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+    moved: list[Path] = []
+    try:
+        for one in fresh.iterdir():
+            moved.append(folder / one.name)
+            shutil.move(one, moved[-1])
+    except BaseException:
+        for one in moved:
+            if one.is_dir():
+                shutil.rmtree(one)
+            else:
+                one.unlink(missing_ok=True)
+        raise
+
+
+def _unfit(folder: Path, what: str, error: OSError) -> UserError:
+    return UserError.of(str(folder), f"cannot be {what}: {error.strerror or error}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweep.errors import Fault, UserError, first_line
+from sweep.errors import Fault, UserError, disk_failure, first_line
 
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
@@ -27,7 +27,7 @@ def check_repository(name: str, *, replace: bool) -> None:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with _refusals(name):
+    with refusals(name):
         there = api.list_repo_files(name) if api.repo_exists(name) else []
     files = [file for file in there if file != ".gitattributes"]
     if files and not replace:
@@ -45,15 +45,15 @@ def upload(folder: Path, name: str, *, public: bool, message: str) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with _refusals(name):
+    with refusals(name):
         api.create_repo(name, private=not public, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message=message, delete_patterns="*")
     return f"{api.endpoint}/{name}"
 
 
 @contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    """Raise what the hub or the network says as UserError."""
+def refusals(name: str) -> Iterator[None]:
+    """Raise what the hub or the network says as UserError; an error of a disk stays as it is."""
 
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
@@ -66,7 +66,11 @@ def _refusals(name: str) -> Iterator[None]:
         advice = f"; {_LOG_IN}" if status in (401, 403) else ""
         raise UserError.of("--to", f"is hub {name}, but the hub refused it ({status}): {said}{advice}") from None
     except (NetworkError, OfflineModeIsEnabled, OSError) as error:
+        if disk_failure(error) is not None:
+            raise
         raise UserError.of("--to", f"is hub {name}, but the hub cannot be reached: {first_line(error)}") from None
     except RuntimeError as error:  # of a large file, whose cause is one of the above
+        if disk_failure(error) is not None:
+            raise
         cause = first_line(error.__cause__ or error)
         raise UserError.of("--to", f"is hub {name}, but a file could not be uploaded: {cause}") from error

@@ -51,9 +51,9 @@ class Job:
         model = plain.widened(self.winner.model, self.manifest, self.request.base)
         return model, self.scorer.plain(prompted(model, self.manifest, self.scorer.tokenizer))
 
-    def compared(self, scores: Scores, same: Scores) -> Export:
+    def compared(self, scores: Scores, same: Scores | None) -> Export:
         """Return the record of an export with these logits, (rows, labels); `same` are those of
-        the unmerged weights in float32."""
+        the unmerged weights in float32, None where the export holds these."""
         record, manifest = self.winner.record, self.manifest
         return Export(
             form=self.request.weights,
@@ -67,7 +67,7 @@ class Job:
             rows=len(self.sample.rows),
             validation_rows=self.sample.total,
             study=self._compared(self._study(), scores, precision(self.scorer.settings, manifest)),
-            same=self._compared(same, scores, "float32"),
+            same=None if same is None else self._compared(same, scores, "float32"),
             note=self.sample.note,
             opset=onnx_file.OPSET if self.request.weights == "onnx" else None,
         )

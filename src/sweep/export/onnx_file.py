@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from sweep.data.prompt import Prompt
 from sweep.data.splits import Rows
@@ -71,7 +72,8 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
     """Write model.onnx; weights beyond 1.9 GB go to a file beside it. `facts` become the file's
     metadata, as JSON.
 
-    Raises UserError if the architecture cannot be traced.
+    Raises UserError if the architecture cannot be traced, and OSError if the file cannot be
+    written.
     """
     large = sum(weight.nbytes for weight in model.parameters()) > _LARGEST
     try:
@@ -88,11 +90,28 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
             )
             assert program is not None, "it is None without dynamo alone"
             program.model.metadata_props.update({name: json.dumps(value) for name, value in facts.items()})
-            program.save(folder / FILE, external_data=large)
     except Exception as error:  # each architecture fails in its own way
         raise_if_out_of_memory(error)
         rule = f"PyTorch cannot write a {unwrapped(model).config.model_type} as ONNX: {first_line(_root(error))}"
         raise UserError.of("--to", f"is onnx, but {rule}") from error
+    with _silent():
+        program.save(folder / FILE, external_data=large)
+
+
+def refuse_code(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise UserError for a tokenizer with Python code of its own, by which nobody could load it
+    from the folder without trusting it."""
+    if type(tokenizer).__module__.partition(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME:
+        rule = "the tokenizer runs Python code of its own (model.trust_remote_code), which the folder has not"
+        raise UserError.of("--to", f"is onnx, but {rule}; use --to hub without --merged")
+
+
+def write_config(config: PreTrainedConfig, folder: Path) -> None:
+    """Write the config, by which transformers finds the tokenizer. It names no Python code of the
+    model, which transformers would ask about: the ONNX file needs none."""
+    vars(config).pop("auto_map", None)
+    vars(config)["_auto_class"] = None  # else its code is copied
+    config.save_pretrained(folder)
 
 
 def scores(folder: Path, rows: Rows, inputs: Inputs, size: int, prompt: Prompt | None) -> Scores:
@@ -100,7 +119,7 @@ def scores(folder: Path, rows: Rows, inputs: Inputs, size: int, prompt: Prompt |
     alone: of a batch of one row, and of batches of `size` rows."""
     import onnxruntime
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
     starts = [0, *range(1, len(rows), size)]
     parts = []

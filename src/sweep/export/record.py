@@ -25,8 +25,9 @@ class Export:
     """The record of an export: its form, and the distance of its logits from others.
 
     `study` compares with the winner as the study computed it, in `study.precision`; `same` with
-    its unmerged weights in float32. `thresholds` are those from which each label of a multi-label
-    task applies. `form` is adapter, merged or onnx; `opset` is that of an ONNX file.
+    its unmerged weights in float32, and is None for an adapter. `thresholds` are those from which
+    each label of a multi-label task applies. `form` is adapter, merged or onnx; `opset` is that of
+    an ONNX file.
     """
 
     form: str
@@ -40,7 +41,7 @@ class Export:
     rows: int
     validation_rows: int
     study: Comparison
-    same: Comparison
+    same: Comparison | None
     note: str = ""
     opset: int | None = None
 
@@ -60,7 +61,7 @@ def lines(export: Export, sample: CheckRows) -> Iterator[str]:
     )
     if export.note:
         yield f"          {export.note}"
-    if study.precision != "float32" and export.form != "adapter":
+    if study.precision != "float32" and export.same is not None:
         yield (
             f"          the study computed in {study.precision}, the export computes in float32; from the same weights in float32 "
             f"its logits differ by at most {export.same.difference:.2g}, {changes(export.same)}"

@@ -12,6 +12,7 @@ from sweep.export import hub, plain, record
 from sweep.export.comparison import require
 from sweep.export.destination import filled
 from sweep.export.job import Job
+from sweep.export.record import Export
 from sweep.export.request import Request
 from sweep.export.writers import WRITERS
 from sweep.model import artifact
@@ -34,8 +35,7 @@ def run(winner: Winner, request: Request) -> None:
     with _target(request) as folder:
         written = WRITERS[request.weights](job, folder)
         export = job.compared(written.scores, written.same)
-        for one in (export.study, export.same):
-            require(one, given=request.tolerance is not None)
+        _require(export, given=request.tolerance is not None)
         record.write(export, folder)
         written.write_card(export)
         artifact.open_to_others(folder, record.FILE)
@@ -45,16 +45,22 @@ def run(winner: Winner, request: Request) -> None:
     print(f"Use       {written.use}", flush=True)
 
 
+def _require(export: Export, *, given: bool) -> None:
+    """Raise UserError where logits differ by more than is tolerated."""
+    require(export.study, others="that of the study", given=given)
+    if export.same is not None:
+        require(export.same, others="that of the same weights in float32", given=given)
+
+
 def _check_weights(winner: Winner, request: Request, manifest: Manifest) -> None:
     """Raise UserError where the weights cannot be merged into a plain folder."""
     if request.weights != "merged":
         return
-    other = "use --to onnx, or --to hub without --merged"
     if manifest.trained == "adapter" and (reason := plain.unmergeable(winner.record.config.adapter)):
-        raise UserError.of("--to", f"needs merged weights, but {reason}; {other}")
+        raise UserError.of("--to", f"needs merged weights, but {reason}; use --to onnx, or --to hub without --merged")
     if manifest.base.trust_remote_code:
         rule = "the base runs Python code of its own (model.trust_remote_code), which a plain folder has not"
-        raise UserError.of("--to", f"needs a plain folder, but {rule}; {other}")
+        raise UserError.of("--to", f"needs a plain folder, but {rule}; use --to hub without --merged")
 
 
 @contextmanager

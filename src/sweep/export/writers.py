@@ -22,11 +22,11 @@ from sweep.model.account import unwrapped
 @dataclass(frozen=True, slots=True)
 class Written:
     """The files of an export: the logits that were computed from them, (rows, labels), those of
-    the unmerged weights in float32, what the user types to use them, and how to write their
-    card."""
+    the unmerged weights in float32 (None where the files hold those weights), what the user types
+    to use them, and how to write their card."""
 
     scores: Scores
-    same: Scores
+    same: Scores | None
     use: str
     write_card: Callable[[Export], None]
 
@@ -54,8 +54,9 @@ def write_merged(job: Job, folder: Path) -> Written:
 
 def write_onnx(job: Job, folder: Path) -> Written:
     """Write an ONNX file with its tokenizer, and read its logits with onnxruntime."""
-    unmerged, same = job.widened()
     tokenizer, manifest = job.scorer.tokenizer, job.manifest
+    onnx_file.refuse_code(tokenizer)
+    unmerged, same = job.widened()
     model = prompted(_merged_if_possible(job, unmerged), manifest, tokenizer)
     del unmerged
     inputs = onnx_file.Inputs.of(tokenizer, model)
@@ -64,7 +65,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
         "max_length": manifest.max_length,
     })  # fmt: skip
     tokenizer.save_pretrained(folder)
-    artifact.plain_config(unwrapped(model)).save_pretrained(folder)
+    onnx_file.write_config(artifact.plain_config(unwrapped(model)), folder)
     prompt = prompt_of(model)
     del model  # before onnxruntime loads the same weights
     return Written(
@@ -87,15 +88,16 @@ def _merged_if_possible(job: Job, model: nn.Module) -> nn.Module:
 
 
 def write_adapter(job: Job, folder: Path) -> Written:
-    """Copy the saved model, and read the logits of the copy; its card is that of the winner."""
+    """Copy the saved model, and read the logits of the copy as the study computes them; its card
+    is that of the winner."""
     shutil.copytree(job.winner.model, folder, dirs_exist_ok=True)
     model, _ = artifact.load(folder, base=job.request.base)
-    scores, base = job.scorer.plain(model), job.manifest.base
+    scores, base = job.scorer.study(model), job.manifest.base
     local = job.manifest.trained != "everything" and base.init == "pretrained" and Path(base.path).is_absolute()
     use = "the code of its card, README.md"
     if local:
         use += "; others do not have its base, a folder of this machine: --merged uploads the weights of both"
-    return Written(scores, scores, use, write_card=lambda _: None)
+    return Written(scores, None, use, write_card=lambda _: None)
 
 
 WRITERS: Mapping[str, Callable[[Job, Path], Written]] = {

@@ -15,8 +15,9 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base import Quantization
 from sweep.records.migrations import NewerVersionError, migrated, stamped
+from sweep.records.winner import MANIFEST
 
-FILE = "sweep_model.json"
+FILE = MANIFEST
 
 
 @dataclass(frozen=True, slots=True)

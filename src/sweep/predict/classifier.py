@@ -63,12 +63,14 @@ class Classifier:
 
         `pairs` are the second texts of a model that reads two. A text that is empty or that the
         model cannot read has no label, and says why. Raises UserError where `pairs` does not fit
-        to the model or the texts, and where not even one row fits into memory; TypeError for
-        values that are no texts.
+        to the model or the texts, where `batch_size` is below 1, and where not even one row fits
+        into memory; TypeError for values that are no texts.
         """
         rows, others = _listed("texts", texts), None if pairs is None else _listed("pairs", pairs)
         self._check(rows, others)
-        size = batch_size or self.batch_size
+        size = self.batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise UserError.of("batch_size", f"is {size}, but must be a whole number from 1 on")
         found: list[Prediction] = []
         for start in range(0, len(rows), size * _WINDOW):
             part = slice(start, start + size * _WINDOW)
@@ -82,9 +84,9 @@ class Classifier:
         return [next(answers) if isinstance(row, Tokens) else Prediction(None, None, problem=row) for row in rows]
 
     def _scores(self, rows: Sequence[Tokens], size: int) -> Scores:
-        """Return the scores, float32 or wider of shape (rows, labels). Batches have rows of like
-        length, the longest first, as in `sweep.engine.evaluation.predict`; they stay smaller once
-        memory ran out."""
+        """Return the scores, float32 of shape (rows, labels). Batches have rows of like length,
+        the longest first, as in `sweep.engine.evaluation.predict`; they stay smaller once memory
+        ran out."""
         found: Scores = np.zeros((len(rows), len(self.space)), dtype=np.float32)
         rest = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
         while rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,16 @@ class Added:
     @property
     def types(self) -> Mapping[str, pa.DataType]:
         """Return the columns with their types, in order."""
-        found: dict[str, pa.DataType] = {LABEL: pa.list_(pa.string()) if self.several else pa.string()}
-        found[PROBABILITY] = pa.float64()
+        return dict(self._columns())
+
+    def _columns(self) -> Iterator[tuple[str, pa.DataType]]:
+        yield f"{self.prefix}{LABEL}", pa.list_(pa.string()) if self.several else pa.string()
+        yield f"{self.prefix}{PROBABILITY}", pa.float64()
         for rank in range(1, self.top + 1):
-            found |= {f"{LABEL}_{rank}": pa.string(), f"{PROBABILITY}_{rank}": pa.float64()}
-        if self.every:
-            found |= {f"{PROBABILITY}_{name}": pa.float64() for name in self.labels}
-        return {f"{self.prefix}{name}": kind for name, kind in found.items()}
+            yield f"{self.prefix}{LABEL}_{rank}", pa.string()
+            yield f"{self.prefix}{PROBABILITY}_{rank}", pa.float64()
+        for name in self.labels if self.every else ():
+            yield f"{self.prefix}{PROBABILITY}_{name}", pa.float64()
 
     def values(self, prediction: Prediction) -> dict[str, Any]:
         """Return the values of the columns; None for a text without a prediction."""
@@ -56,6 +60,10 @@ class Added:
         """Yield the faults of the columns, for rows that have the columns `there` already."""
         if self.top > len(self.labels):
             yield Fault("--top", f"is {self.top}, but the model has {len(self.labels)} labels")
+        counted = Counter(name for name, _ in self._columns())
+        if twice := [name for name, count in counted.items() if count > 1]:
+            rule = f"is {self.top}, but --all has columns of these names too, for labels: {listed(twice)}"
+            yield Fault("--top", f"{rule}; leave one of the two options out")
         if taken := [name for name in self.types if name in there]:
             rule = f"would replace {listed(taken)}, which the input has already"
             yield Fault("--prefix", f"is {self.prefix!r}, but {rule}; choose another, as in --prefix predicted_")

@@ -55,10 +55,17 @@ def out_faults(out: Path, given: Path | None) -> Iterator[Fault]:
         yield Fault(
             "--out", f"is {out}, but {'that' if out.is_dir() else out.parent} is {'a' if out.is_dir() else 'no'} folder"
         )
-    elif given is not None and out.exists() and given.exists() and out.samefile(given):
+    elif given is not None and _same(out, given):
         yield Fault("--out", f"is {out}, which is INPUT itself; name another file")
+    elif given is not None and _same(unfinished(out), given):
+        rule = f"whose rows are kept in {unfinished(out)} until all are there, and that is INPUT"
+        yield Fault("--out", f"is {out}, {rule}; name another file")
     elif not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         yield Fault("--out", f"is {out}, which cannot be written to")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def unfinished(out: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
+from sweep.config.schema import DatasetConfig
 from sweep.data.encoding import undecodable
 from sweep.data.endings import DELIMITERS, KNOWN, kind_of, reason_unread
 from sweep.data.json_rows import Row
@@ -64,6 +65,17 @@ def opened(path: Path, form: TextFormat) -> Stream:
         return open_stream(path, kind, form)
     except (pa.ArrowException, csv.Error, ValueError, OSError) as error:
         raise _unread(path, error) from None
+
+
+def quoted(path: Path, study: DatasetConfig) -> bool:
+    """Return whether the fields of a file are in double quotes where need be: as in the study for
+    a file of the ending that its own files have, or where these are not at hand; else True."""
+    if study.quoting:
+        return True
+    own, kind = Path(study.path).expanduser(), kind_of(path)
+    kinds = map(kind_of, own.iterdir() if own.is_dir() else [own])
+    endings = {one.ending for one in kinds if one is not None}
+    return kind is not None and bool(endings) and kind.ending not in endings
 
 
 def windows(stream: Stream, sizes: Iterator[int]) -> Iterator[Window]:

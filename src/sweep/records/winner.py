@@ -12,6 +12,7 @@ from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed
 
+MANIFEST = "sweep_model.json"  # in the folder of a saved model; sweep.model.manifest reads it
 _EXAMPLE = "give the run directory of a study, such as runs/quickstart"
 
 
