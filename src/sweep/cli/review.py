@@ -4,8 +4,9 @@ time."""
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sweep.cli.run_dir import add_run_dir
 from sweep.config.schema import TrackerConfig
@@ -15,6 +16,7 @@ from sweep.records.winner import read_lock
 from sweep.track.credentials import Account, read_client
 from sweep.track.mock_settings import FOLDER
 from sweep.track.mode import account_trouble
+from sweep.track.review.content import Written
 from sweep.track.review.process import MISSING, installed
 
 SECONDS = 120
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with _server(store, tracker) as (account, base_url):
             found = write_review(store, tracker, account, base_url, seconds=asked.timeout)
         if found.fault:
-            raise UserError.of("sweep review", _fault(found.fault, base_url, store))
+            raise UserError.of("sweep review", _fault(found, base_url, store, tracker))
         print("\n".join(lines(found)))
 
 
@@ -60,12 +62,13 @@ def _server(store: Store, tracker: TrackerConfig) -> Iterator[tuple[Account, str
     yield client.account, client.base_url
 
 
-def _fault(fault: str, base_url: str, store: Store) -> str:
+def _fault(found: Written, base_url: str, store: Store, tracker: TrackerConfig) -> str:
     where = base_url or "W&B"
-    if " has no run of the study" not in fault:
-        return f"failed at {where}: {fault}"
-    folder = store.root / "wandb"
-    return f"finds nothing at {where}: {fault}; upload it first: wandb sync {folder}/offline-run-*"
+    if not found.never_arrived:
+        return f"failed at {where}: {found.fault}"
+    folder = shlex.quote(str(store.root / "wandb"))
+    upload = "" if tracker.name == "mock" else f"; upload it first: wandb sync {folder}/offline-run-*"
+    return f"finds nothing at {where}: {found.fault}{upload}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"is {text}, but must be from 1 to 86400")
-    return seconds
+    with suppress(ValueError):
+        if 1 <= (seconds := float(text)) <= 86_400:
+            return seconds
+    raise argparse.ArgumentTypeError(f"is {text}, but must be a number from 1 to 86400")
