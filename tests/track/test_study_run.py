@@ -274,3 +274,15 @@ def test_an_error_that_ends_the_study_is_told(study_run, tracker):
     (alert,), (ending,) = tracker.run.alerts, tracker.run.endings
     assert (alert.kind, alert.level, alert.title) == ("end", "ERROR", "tiny: stopped by an error")
     assert (ending.state, ending.code) == ("failed", 1) and not study_run.is_open
+
+
+def test_a_process_without_a_tracker_keeps_the_address_of_the_run(study_run, tracker, store):
+    study_run.open()
+    StudyRun(NullTracker(), store, study_run.config, rows=100).open()
+    assert store.study_address() == "kept/study"
+
+
+def test_an_alert_holds_no_secret(study_run, tracker):
+    study_run.open()
+    study_run.fail("no answer from postgresql://me:Passw0rd!@db/x")
+    assert "postgresql://me:***@db/x" in tracker.run.alerts[-1].text

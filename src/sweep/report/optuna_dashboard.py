@@ -36,8 +36,8 @@ _NO_REPORT = "<!DOCTYPE html><title>No report yet</title><p>There is no report.h
 class ReportLabels:
     """Names a study's trials as its report does, and links to it.
 
-    `marks` are the winner's and the best trial's, `ends`
-    the states of all trials that have a record. Both are read again after five seconds.
+    `marks` are the winner's and the best trial's, `ends` the states of all trials that have a
+    record. Both are read again after five seconds.
     """
 
     store: Store

@@ -109,8 +109,7 @@ def at_end(store: Store, config: Config, tracker: Tracker) -> Iterator[str]:
     later = f"sweep review {shlex.quote(str(store.root))}"
     connection = _connection(tracker)
     if connection is None:  # WANDB_MODE=disabled, say
-        source = find_mode(settings, read_client()).source
-        yield f"W&B: no workspace and report, since W&B is disabled ({source}); to write them later: {later}"
+        yield f"W&B: no workspace and report, since W&B is disabled ({find_mode(settings, read_client()).source})"
         return
     if connection.account is None:
         yield f"W&B: no workspace and report of a study that is kept offline; after `wandb sync`: {later}"

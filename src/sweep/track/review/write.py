@@ -76,7 +76,7 @@ class _Writing:
         self._attempt("sweep", made)
 
     def link(self) -> None:
-        """Link the winner's model to its registry, where no run has done so."""
+        """Link the winner's model to its registry. A link that a run has made stays the same."""
         review = self._review
         if not review.linked_to or not review.model:
             return
