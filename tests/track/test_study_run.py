@@ -27,7 +27,7 @@ from sweep.records.trial import (
 )
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.study_run import StudyRun
-from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun
+from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun, trial_rows
 
 
 @dataclass
@@ -286,3 +286,9 @@ def test_an_alert_holds_no_secret(study_run, tracker):
     study_run.open()
     study_run.fail("no answer from postgresql://me:Passw0rd!@db/x")
     assert "postgresql://me:***@db/x" in tracker.run.alerts[-1].text
+
+
+def test_the_table_of_trials_holds_no_secret(make_config, make_trial):
+    config = make_config()
+    trial = replace(record(make_trial(config), completed(0.5)), params={"model.path": "https://me:Passw0rd!@hub/x"})
+    assert trial_rows([trial], config.study)[0]["model.path"] == "https://me:***@hub/x"

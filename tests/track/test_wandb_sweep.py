@@ -134,6 +134,7 @@ def test_every_run_uses_the_data_by_its_fingerprint(logged_in, locked, make_tria
     api = api_of(logged_in)
     (data,) = api.artifact_versions("dataset", "mock/intents/rows.csv-data")
     assert (data.metadata["fingerprint"], data.metadata["rows/train"]) == ("f1", 20)
+    assert data.metadata["source"] == "rows.csv", "without its folder"
     assert [entry.ref for entry in data.manifest.entries.values()] == ["sweep-data:f1"]
     assert sorted(run.name for run in data.used_by()) == ["tiny-0000", "tiny-0001"]
     assert said == []
