@@ -131,7 +131,9 @@ def test_a_signal_ends_it_without_an_error(store: Store, number: signal.Signals)
         assert started.wait(60) == 0 and started.stderr.read() == ""
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "box"), ("::", "box"), ("::1", "[::1]")])
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "box"), ("::", "box"), ("::1", "[::1]")]
+)
 def test_the_address_is_one_that_a_browser_can_open(host, shown, monkeypatch):
     monkeypatch.setattr("sweep.cli.show.socket.gethostname", lambda: "box")
     assert show._address(SimpleNamespace(server_address=(host, 8080))) == f"http://{shown}:8080"

@@ -108,8 +108,10 @@ def at_end(store: Store, config: Config, tracker: Tracker) -> Iterator[str]:
         return
     later = f"sweep review {shlex.quote(str(store.root))}"
     connection = _connection(tracker)
-    if connection is None:  # WANDB_MODE=disabled, say
-        yield f"W&B: no workspace and report, since W&B is disabled ({find_mode(settings, read_client()).source})"
+    if connection is None:
+        mode = find_mode(settings, read_client())
+        reason = f"W&B is disabled ({mode.source})" if mode.name == "disabled" else "the tracker failed"
+        yield f"W&B: no workspace and report, since {reason}"
         return
     if connection.account is None:
         yield f"W&B: no workspace and report of a study that is kept offline; after `wandb sync`: {later}"

@@ -31,9 +31,7 @@ def installed() -> bool:
     return find_spec("wandb_workspaces") is not None
 
 
-def written(
-    review: Review, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None
-) -> Written:
+def written(review: Review, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None) -> Written:
     """Write a review with an account, within a time limit; `stop` ends it at once. A failure is the
     `fault` of the answer."""
     if not installed():
