@@ -295,6 +295,6 @@ def test_the_former_command_names_the_new_one():
 
 
 def test_nothing_is_asked_of_no_tracker(make_config):
-    faults = tracker_faults(make_config("none", review=True, alerts=["end"], registry="models"))
+    faults = tracker_faults(make_config("none", review=True, alerts=("end",), registry="models"))
     assert [fault.path for fault in faults] == ["tracker.review", "tracker.alerts", "tracker.registry"]
     assert 'is ["end"], but tracker none sends nothing' in faults[1].message

@@ -82,7 +82,9 @@ def review_of(store: Store, tracker: TrackerConfig, ids: DashboardIds) -> Review
         score=score_of(study),
         maximize=study.objective.maximize,
         searched=tuple(SearchedKey(key, config_path(key), bool(domain.get("log"))) for key, domain in space.items()),
-        conclusions=scrub(render("study/review.md.j2", study=analyse(facts), drawn=frozenset())),
+        conclusions=scrub(
+            render("study/review.md.j2", study=analyse(facts), drawn=frozenset(), undrawn="", written=None)
+        ),
         sweep=sweep_config(study, space) if space and tracker.sweep else {},
         ids=ids.read(),
         model=model_name(study) if with_model else "",

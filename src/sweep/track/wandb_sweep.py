@@ -17,6 +17,8 @@ from sweep.track.wandb_run import error_text
 from sweep.track.wandb_server import WandbServer
 
 KIND = "sweep"
+# In the error of the client for a sweep that the server does not have.
+_GONE = "Could not find sweep"
 # Seconds for an answer of the server.
 _ANSWER = 15
 # The client writes the place of a sweep here, for agents that the process may start.
@@ -105,7 +107,9 @@ class StudySweep:
         api = self._api()
         try:
             state = api.sweep(_path(api, known)).state  # type: ignore[no-untyped-call]
-        except ValueError:  # of the client, where the server answers that it has none
+        except (ValueError, wandb.errors.CommError) as error:
+            if _GONE not in str(error):  # the server fails: another sweep would be a second one
+                raise
             return ""
         if state.upper() == "FINISHED":
             set_state(api, known, "RUNNING")
