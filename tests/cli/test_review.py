@@ -10,6 +10,8 @@ from sweep.cli.review import main
 from sweep.config.schema import TrackerConfig
 from sweep.records.store import Store
 from sweep.track.mock_settings import FOLDER
+from sweep.track.review import process
+from sweep.track.review.content import Written
 from sweep.track.review.process import written
 from wandb_mock import MockServer
 
@@ -71,7 +73,8 @@ def test_a_review_of_the_mock_server_end_to_end(tmp_path, capsys, monkeypatch):
 
     store = store_of(tmp_path / "run", name="mock", project="intents")
     study = store.lock().config.study.study_name
-    assert "upload it first: wandb sync" in refusal([str(store.root)], capsys)
+    said = refusal([str(store.root)], capsys)
+    assert "finds nothing at" in said and "wandb sync" not in said, "the mock server has no offline runs"
     with MockServer(store.root / FOLDER) as server:
         settings = wandb.Settings(base_url=server.url, api_key=server.api_key, x_disable_stats=True, console="off")
         wandb.init(project="intents", group=study, job_type="trial", settings=settings).finish()
@@ -95,3 +98,21 @@ def test_a_server_that_does_not_answer_in_time_is_a_fault(tmp_path):
     found = review_of(store, TrackerConfig(project="p"), DashboardIds.of(store.root, "", TrackerConfig()))
     away = Account("http://127.0.0.1:9", "k" * 40)
     assert written(found, away, away.base_url, seconds=0.05).fault == "it took more than 0 s"
+
+
+def test_a_stop_ends_a_review_at_once(tmp_path):
+    from sweep.report.review import review_of
+    from sweep.track.credentials import Account
+    from sweep.track.dashboard_ids import DashboardIds
+    from sweep.track.patience import NeverStopped
+
+    store = store_of(tmp_path / "run")
+    found = review_of(store, TrackerConfig(project="p"), DashboardIds.of(store.root, "", TrackerConfig()))
+    away = Account("http://127.0.0.1:9", "k" * 40)
+    stopped = NeverStopped(raised=True)
+    assert written(found, away, away.base_url, seconds=60, stop=stopped).fault == "the command was stopped"
+
+
+@pytest.mark.parametrize("output", [b"", b"no answer\n", b'{"addresses": 3}\n'])
+def test_an_answer_that_cannot_be_read_is_a_fault(output):
+    assert process._read(output, b"", 0) == Written(fault="the answer of the client cannot be read")

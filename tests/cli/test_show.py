@@ -12,6 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -128,3 +129,17 @@ def test_a_signal_ends_it_without_an_error(store: Store, number: signal.Signals)
         assert started.stdout.readline().startswith("Dashboard  http://127.0.0.1:")
         os.kill(started.pid, number)
         assert started.wait(60) == 0 and started.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "box"), ("::", "box"), ("::1", "[::1]")]
+)
+def test_the_address_is_one_that_a_browser_can_open(host, shown, monkeypatch):
+    monkeypatch.setattr("sweep.cli.show.socket.gethostname", lambda: "box")
+    assert show._address(SimpleNamespace(server_address=(host, 8080))) == f"http://{shown}:8080"
+
+
+def test_a_port_that_is_no_number_is_refused(store, capsys):
+    with pytest.raises(SystemExit):
+        show.main([str(store.root), "--port", "eighty"])
+    assert "is eighty, but must be a number from 0 to 65535" in capsys.readouterr().err

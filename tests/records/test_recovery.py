@@ -41,7 +41,10 @@ def test_a_record_that_cannot_be_read_is_set_aside(tmp_path: Path, damage: bytes
 def test_files_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_trial(record(3))
-    for name in ("lock.json.tmp", "trials/0003/record.json.tmp", "wandb-mock/runs/x.partial", ".scratch/sweep-x/big"):
+    for name in (
+        "lock.json.7.tmp", "trials/0003/record.json.8.tmp", "study/tracker_run.9.tmp", "figures/a.svg.9.tmp",
+        "wandb-mock/runs/x.partial", ".scratch/sweep-x/big",
+    ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("half")
     assert recover(store) == []

@@ -97,12 +97,12 @@ def test_rows_are_on_the_disk_before_a_snapshot_is(
     assert synced == []
     monkeypatch.setattr(module, "SYNC_EVERY", 0.0)
     snapshots.write(trial_key(3), toy_snapshot(1, 10, []), events_path(tmp_path))
-    assert synced == ["events.jsonl", "trial-0003.safetensors.tmp", "snapshots"]
+    assert synced == ["events.jsonl", f"trial-0003.safetensors.{os.getpid()}.tmp", "snapshots"]
 
 
 def test_half_a_snapshot_is_deleted_by_the_next_process(snapshots: Snapshots, tmp_path: Path) -> None:
     snapshots.write(trial_key(3), toy_snapshot(1, 10, []))
-    (tmp_path / "snapshots" / "trial-0003.safetensors.tmp").write_bytes(b"half")
+    (tmp_path / "snapshots" / "trial-0003.safetensors.123.tmp").write_bytes(b"half")
     assert recover(Store(tmp_path)) == []
     assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["trial-0003.safetensors"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -120,3 +121,10 @@ def test_a_killed_study_leaves_a_report_that_says_so(make):
 def test_the_program_needs_nothing_but_the_standard_library():
     code = f"import runpy; runpy.run_path({live.__file__!r})"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
+def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live, "_ENDS", 0.01)
+    watcher = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, start_new_session=True)
+    live._end(watcher)
+    assert watcher.returncode == -signal.SIGKILL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,7 +82,10 @@ def test_at_the_end_only_where_it_is_wanted(finished: Store) -> None:
     assert list(review.at_end(finished, tracked(TrackerConfig()), NullTracker())) == []
 
 
-def test_at_the_end_of_an_offline_study_a_line_says_what_to_type(finished: Store) -> None:
+def test_at_the_end_of_an_offline_study_a_line_says_what_to_type(
+    finished: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review, "_connection", lambda _: SimpleNamespace(account=None))
     (line,) = review.at_end(finished, tracked(TrackerConfig(review=True)), NullTracker())
     assert line.endswith(f"after `wandb sync`: sweep review {finished.root}")
 
@@ -107,3 +111,36 @@ def test_refused_parts_are_told(finished: Store, answered: Callable[[Written], N
     answered(Written({"workspace": "http://a/w"}, {}, ("no report: HTTP 400",)))
     found = review.write_review(finished, WANDB, Account("http://a"), "http://a", seconds=1)
     assert list(review.lines(found)) == ["Workspace http://a/w", "W&B: no report: HTTP 400"]
+
+
+def test_at_the_end_of_a_study_whose_tracker_is_disabled(finished: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    (line,) = review.at_end(finished, tracked(TrackerConfig(review=True)), NullTracker())
+    assert line == "W&B: no workspace and report, since W&B is disabled (WANDB_MODE)"
+
+
+def test_ids_that_cannot_be_kept_cost_one_line(finished: Store, answered: Callable[[Written], None]) -> None:
+    (finished.root / ".dashboard.json").mkdir()
+    answered(Written({"report": "http://a/report"}, {"report": "r1"}))
+    found = review.write_review(finished, WANDB, Account("http://a"), "http://a", seconds=1)
+    address, note = review.lines(found)
+    assert address.endswith("http://a/report") and "their ids cannot be kept (" in note
+
+
+def test_a_client_that_names_no_server_has_the_ids_of_the_public_one(tmp_path: Path) -> None:
+    DashboardIds.of(tmp_path, "https://api.wandb.ai/", WANDB).note({"report": "r1"})
+    assert DashboardIds.of(tmp_path, "", WANDB).read() == {"report": "r1"}
+
+
+def test_a_review_is_written_where_the_run_of_the_study_is(finished: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Review] = []
+
+    def answer(given: Review, *_: object, **__: object) -> Written:
+        asked.append(given)
+        return Written()
+
+    monkeypatch.setattr("sweep.report.review.written", answer)
+    for address in ("https://wandb.ai/lab/old%20one/runs/toy-study-1", "run/wandb/offline-run-20250101_120000-toy"):
+        finished.note_study_address(address)
+        review.write_review(finished, WANDB, Account("http://a"), "", seconds=1)
+    assert [(one.entity, one.project) for one in asked] == [("lab", "old one"), ("team", "intents")]

@@ -69,3 +69,20 @@ def test_steps_before_a_stop_were_not_trained_by_this_process(clock):
     clock[0] += 4
     left.step("trial 3", 10)
     assert left.steps == 2
+
+
+def test_the_head_start_of_a_trial_that_was_taken_up_says_nothing_of_the_speed(clock):
+    left = TimeLeft(study())
+    left.begin("trial 3", Training(8, 10, search=True), done=3)
+    clock[0] += 4  # 2 s a step, 20 s a trial
+    left.step("trial 3", 10)
+    left.over("trial 3")
+    assert left.seconds(4, 5) == pytest.approx(20 + 20)
+
+
+def test_what_is_left_of_a_budget_ends_the_search_earlier(clock):
+    left = TimeLeft(study(budget={"seconds": 1000}), in_budget=60)
+    train(left, "trial 0", 10)
+    train(left, "trial 1", 0)
+    clock[0] += 40
+    assert left.seconds(1, 100) == pytest.approx(20 + 40)

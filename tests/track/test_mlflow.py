@@ -200,3 +200,14 @@ def test_the_studys_run_has_rows_while_it_runs_and_goes_on_after_a_kill(make_con
     assert not tracker.left_open(lost.address) and runs(tracker)["0000"].info.status == "KILLED"
     found = [file.path for file in tracker.client.list_artifacts(study.info.run_id, "study")]
     assert found == ["study/importance.csv"]
+
+
+def test_a_studys_run_whose_address_was_lost_takes_no_row_twice(make_config, store, tracked):
+    begun = StudyRun(tracked(), store, make_config(), rows=100)
+    begun.open()
+    begun.write()
+    (store.study_dir / "tracker_run").unlink()
+    tracker = tracked()
+    StudyRun(tracker, store, make_config(), rows=100).open()
+    found = steps(tracker, runs(tracker)["study"], "study/trials_ended")
+    assert found == [row.step for row in read_rows(store.study_dir)]

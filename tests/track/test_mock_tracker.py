@@ -292,3 +292,9 @@ def test_the_body_s_own_error_comes_first(make_config, make_trial, train, store,
 def test_the_former_command_names_the_new_one():
     done = subprocess.run([sys.executable, "-m", "sweep.track.mock", "x"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.endswith("python -m wandb_mock FOLDER\n")
+
+
+def test_nothing_is_asked_of_no_tracker(make_config):
+    faults = tracker_faults(make_config("none", review=True, alerts=("end",), registry="models"))
+    assert [fault.path for fault in faults] == ["tracker.review", "tracker.alerts", "tracker.registry"]
+    assert 'is ["end"], but tracker none sends nothing' in faults[1].message

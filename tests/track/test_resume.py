@@ -325,4 +325,4 @@ def test_offline_runs_go_on_in_a_new_process_of_the_client(server, make_config, 
     assert len(list((run_dir / "wandb").glob("offline-run-*"))) == 1
     sync(server, run_dir)
     (got,) = server.backend.runs.values()
-    assert rows_of(got) == ALL and got.summary["best/step"] == 3
+    assert rows_of(got) == ALL and got.summary["best/step"] == 3 and "optuna/number" in got.summary

@@ -124,7 +124,9 @@ def test_a_server_without_views_is_a_fault(studied: MockServer) -> None:
 
 
 def test_a_study_that_never_arrived_is_a_fault(studied: MockServer) -> None:
-    assert write(replace(REVIEW, study="other")) == Written(fault="mock/intents has no run of the study other")
+    assert write(replace(REVIEW, study="other")) == Written(
+        fault="mock/intents has no run of the study other", never_arrived=True
+    )
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "quoted" one', "back\\slash", "ünïcode"])

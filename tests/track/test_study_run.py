@@ -27,7 +27,7 @@ from sweep.records.trial import (
 )
 from sweep.track.null import NullRun, NullTracker
 from sweep.track.study_run import StudyRun
-from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun
+from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun, trial_rows
 
 
 @dataclass
@@ -274,3 +274,21 @@ def test_an_error_that_ends_the_study_is_told(study_run, tracker):
     (alert,), (ending,) = tracker.run.alerts, tracker.run.endings
     assert (alert.kind, alert.level, alert.title) == ("end", "ERROR", "tiny: stopped by an error")
     assert (ending.state, ending.code) == ("failed", 1) and not study_run.is_open
+
+
+def test_a_process_without_a_tracker_keeps_the_address_of_the_run(study_run, tracker, store):
+    study_run.open()
+    StudyRun(NullTracker(), store, study_run.config, rows=100).open()
+    assert store.study_address() == "kept/study"
+
+
+def test_an_alert_holds_no_secret(study_run, tracker):
+    study_run.open()
+    study_run.fail("no answer from postgresql://me:Passw0rd!@db/x")
+    assert "postgresql://me:***@db/x" in tracker.run.alerts[-1].text
+
+
+def test_the_table_of_trials_holds_no_secret(make_config, make_trial):
+    config = make_config()
+    trial = replace(record(make_trial(config), completed(0.5)), params={"model.path": "https://me:Passw0rd!@hub/x"})
+    assert trial_rows([trial], config.study)[0]["model.path"] == "https://me:***@hub/x"

@@ -134,6 +134,7 @@ def test_every_run_uses_the_data_by_its_fingerprint(logged_in, locked, make_tria
     api = api_of(logged_in)
     (data,) = api.artifact_versions("dataset", "mock/intents/rows.csv-data")
     assert (data.metadata["fingerprint"], data.metadata["rows/train"]) == ("f1", 20)
+    assert data.metadata["source"] == "rows.csv", "without its folder"
     assert [entry.ref for entry in data.manifest.entries.values()] == ["sweep-data:f1"]
     assert sorted(run.name for run in data.used_by()) == ["tiny-0000", "tiny-0001"]
     assert said == []
@@ -232,3 +233,25 @@ def test_an_offline_run_that_is_synced_uses_its_data_and_joins_the_sweep(logged_
     assert sorted(run.name for run in sweep.runs) == ["tiny-0000", "tiny-0001"]
     synced = next(run for run in sweep.runs if run.name == "tiny-0001")
     assert [one.name for one in synced.used_artifacts()] == ["rows.csv-data:v0"]
+
+
+def test_a_process_that_opens_no_trial_ends_the_sweep_too(logged_in, locked, make_trial, run_dir):
+    first = open_tracker(locked, run_dir)
+    first.open(make_trial(locked)).finish(Ending("completed"))
+    first.close()
+    second = open_tracker(locked, run_dir)
+    second.open_study(locked).finish(Ending("completed"))
+    second.close()
+    (sweep,) = api_of(logged_in).project("intents", "mock").sweeps()
+    assert sweep.state == "FINISHED"
+
+
+def test_a_server_that_fails_makes_no_second_sweep(logged_in, locked, make_trial, run_dir, said):
+    first = open_tracker(locked, run_dir)
+    first.open(make_trial(locked)).finish(Ending("completed"))
+    first.close()
+    logged_in.faults.add(Fault.error(400, times=100, match="graphql Sweep"))
+    second = open_tracker(locked, run_dir, say=said.append)
+    second.open(make_trial(locked, 1)).finish(Ending("completed"))
+    second.close()
+    assert len(logged_in.backend.sweeps) == 1

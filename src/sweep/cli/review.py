@@ -4,6 +4,7 @@ time."""
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from sweep.records.winner import read_lock
 from sweep.track.credentials import Account, read_client
 from sweep.track.mock_settings import FOLDER
 from sweep.track.mode import account_trouble
+from sweep.track.review.content import Written
 from sweep.track.review.process import MISSING, installed
 
 SECONDS = 120
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with _server(store, tracker) as (account, base_url):
             found = write_review(store, tracker, account, base_url, seconds=asked.timeout)
         if found.fault:
-            raise UserError.of("sweep review", _fault(found.fault, base_url, store))
+            raise UserError.of("sweep review", _fault(found, base_url, store, tracker))
         print("\n".join(lines(found)))
 
 
@@ -61,12 +63,13 @@ def _server(store: Store, tracker: TrackerConfig) -> Iterator[tuple[Account, str
     yield client.account, client.base_url
 
 
-def _fault(fault: str, base_url: str, store: Store) -> str:
+def _fault(found: Written, base_url: str, store: Store, tracker: TrackerConfig) -> str:
     where = base_url or "W&B"
-    if " has no run of the study" not in fault:
-        return f"failed at {where}: {fault}"
-    folder = store.root / "wandb"
-    return f"finds nothing at {where}: {fault}; upload it first: wandb sync {folder}/offline-run-*"
+    if not found.never_arrived:
+        return f"failed at {where}: {found.fault}"
+    folder = shlex.quote(str(store.root / "wandb"))
+    upload = "" if tracker.name == "mock" else f"; upload it first: wandb sync {folder}/offline-run-*"
+    return f"finds nothing at {where}: {found.fault}{upload}"
 
 
 def _parser() -> argparse.ArgumentParser:

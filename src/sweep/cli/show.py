@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels = _labels(store)
         storage = _storage(store, labels, asked.storage)
         server = _bound(store, storage, asked)
-        labels.address = f"{_address(server)}/report"
-        _serve(server, f"{_address(server)}/dashboard/studies/{storage.study_id}", labels.address)
+        address = _address(server)
+        _serve(server, f"{address}/dashboard/studies/{storage.study_id}", f"{address}/report")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def _storage(store: Store, labels: ReportLabels, address: str | None) -> ReadOnl
         raise UserError.of(str(store.root), "has no study.db: its study has not begun, or its storage was deleted")
     place = own_address(store) if known is None else without_mask(known)
     try:
-        return open_read_only(place, config.study.study_name, labels)
+        return open_read_only(place, config.study.study_name, labels, in_use=store.in_use)
     except UserError as error:
         if address is None and known is not None and MASK in known:
             hint = "lock.json keeps no password: set PGPASSWORD, or give --storage ADDRESS as for study.storage"
@@ -122,7 +122,11 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
 
 
 def _address(server: WSGIServer) -> str:
+    """Return the address to type in a browser: one that listens on every address of the machine is
+    reached by the machine's name."""
     host, port = str(server.server_address[0]), server.server_address[1]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

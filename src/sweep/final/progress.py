@@ -62,7 +62,9 @@ class Progress:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def note_run(self, address: str) -> None:
-        write_whole(self.folder / "tracker_run", address)
+        """Write the address of the tracker's run; nothing where the tracker has none."""
+        if address:
+            write_whole(self.folder / "tracker_run", address)
 
     def begin(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan with the snapshot to go on from, if there is one."""

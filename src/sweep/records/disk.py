@@ -13,10 +13,11 @@ from sweep.errors import naming
 def write_whole(path: Path, data: str | bytes, *, sync: bool = True) -> None:
     """Replace the file at `path`, and make its folder. The content is on the disk when this
     returns; without `sync` the operating system has it, which a killed process does not change.
+    Two processes may write the same file: each has a temporary file of its own.
 
     Raises OSError that names `path`; the old file is then still there.
     """
-    scratch = path.with_name(path.name + ".tmp")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -19,7 +19,8 @@ from sweep.records.store import RECORDS, Store
 # `.old` beside them.
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
 _HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
-                 "snapshots/*.tmp", "unfinished/*/*.tmp", "wandb-mock/**/*.partial")  # fmt: skip
+                 "snapshots/*.tmp", "unfinished/*/*.tmp", "study/*.tmp", "figures/*.tmp",
+                 "wandb-mock/**/*.partial")  # fmt: skip
 _DAY = 24 * 3600.0
 
 

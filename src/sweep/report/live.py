@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ EVERY = 30.0  # seconds between the beginnings of two reports, at least
 SILENT = 300.0  # seconds after which a report is written again though no trial has ended
 _LOOK = 2.0  # seconds between two looks at the run directory
 _FREED = 20.0  # seconds that the lock of a killed study may still be held by its own workers
+_ENDS = 5.0  # seconds for the process to end after a word
 _NICE = 10  # added to the priority: at 19 a busy machine leaves no time at all
 _DONE = b"."
 
@@ -57,8 +59,12 @@ def kept_current(root: Path) -> Iterator[None]:
 
 
 def _end(watcher: subprocess.Popen[bytes]) -> None:
-    with suppress(OSError):  # it was killed
-        watcher.communicate(_DONE)
+    """End the process, and all that it started."""
+    with suppress(OSError, subprocess.TimeoutExpired):  # it was killed, or does not answer
+        watcher.communicate(_DONE, timeout=_ENDS)
+    with suppress(OSError):
+        os.killpg(watcher.pid, signal.SIGKILL)
+    watcher.wait()
 
 
 @dataclass(slots=True)

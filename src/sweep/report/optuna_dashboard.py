@@ -36,12 +36,11 @@ _NO_REPORT = "<!DOCTYPE html><title>No report yet</title><p>There is no report.h
 class ReportLabels:
     """Names a study's trials as its report does, and links to it.
 
-    `address` is where the report is served. `marks` are the winner's and the best trial's, `ends`
-    the states of all trials that have a record. Both are read again after five seconds.
+    `marks` are the winner's and the best trial's, `ends` the states of all trials that have a
+    record. Both are read again after five seconds.
     """
 
     store: Store
-    address: str = REPORT
     metric: str = field(init=False)
     marks: Mapping[int, str] = field(default_factory=dict)
     ends: Mapping[int, str] = field(default_factory=dict)
@@ -51,8 +50,8 @@ class ReportLabels:
         self.metric = read_lock(self.store).config.study.metric
 
     def study_user_attributes(self) -> dict[str, Any]:
-        """Return the address of the report."""
-        return {"report": self.address}
+        """Return the path of the report: the browser knows by which name the machine is reached."""
+        return {"report": REPORT}
 
     def study_attributes(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Return the name of the objective, and notes with links to the report."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -63,7 +64,8 @@ def _drawn(figures: Mapping[str, Figure]) -> Drawn:
         return Drawn(fault=shortened(first_line(error), 200))
     if not bundle:
         bundle = made
-        write_whole(kept, bundle, sync=False)
+        with suppress(OSError):  # the next report asks for it again
+            write_whole(kept, bundle, sync=False)
     found: dict[str, list[str]] = {}
     start = 0
     for name, figure in figures.items():

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.config.schema import Config, TrackerConfig
 from sweep.config.secrets import scrub, scrub_typed
+from sweep.errors import first_line
 from sweep.records.store import Store
 from sweep.report.environment import render
-from sweep.track.credentials import Account
+from sweep.track.credentials import Account, read_client
 from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.environment import resolved
-from sweep.track.mode import each
+from sweep.track.mode import each, find_mode
+from sweep.track.patience import Stop
 from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.process import written
 from sweep.track.searched import config_path, score_of, sweep_config
 from sweep.track.several import SeveralTrackers
 from sweep.track.tracker import Tracker
-from sweep.track.wandb_names import model_aliases, model_name, registry_path
+from sweep.track.wandb_names import model_aliases, model_name, place_at, registry_path
 
 if TYPE_CHECKING:
     from sweep.track.wandb_server import WandbServer
@@ -38,16 +41,31 @@ def wandb_tracker(config: Config) -> TrackerConfig | None:
     return found and resolved(found)
 
 
-def write_review(store: Store, tracker: TrackerConfig, account: Account, base_url: str, *, seconds: float) -> Written:
+def write_review(
+    store: Store, tracker: TrackerConfig, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None
+) -> Written:
     """Write or renew the view and the report of a study, and note their ids in the run directory.
+    `stop` ends it at once.
 
     Raises UserError where the folder is no run directory.
     """
+    tracker = _placed(store, tracker)
     ids = DashboardIds.of(store.root.resolve(), base_url, tracker)
-    found = written(review_of(store, tracker, ids), account, base_url, seconds=seconds)
-    if found.ids:
-        ids.note(found.ids)
+    found = written(review_of(store, tracker, ids), account, base_url, seconds=seconds, stop=stop)
+    try:
+        if found.ids:
+            ids.note(found.ids)
+    except OSError as error:
+        lost = f"their ids cannot be kept ({first_line(error)}), and the next review makes new ones"
+        return replace(found, notes=(*found.notes, lost))
     return found
+
+
+def _placed(store: Store, tracker: TrackerConfig) -> TrackerConfig:
+    """Return the settings with the entity and the project in which the study's run is, where it is
+    on a server: the environment may have changed since."""
+    place = place_at(store.study_address())
+    return tracker if place is None else tracker.model_copy(update={"entity": place[0], "project": place[1]})
 
 
 def review_of(store: Store, tracker: TrackerConfig, ids: DashboardIds) -> Review:
@@ -92,10 +110,17 @@ def at_end(store: Store, config: Config, tracker: Tracker) -> Iterator[str]:
         return
     later = f"sweep review {shlex.quote(str(store.root))}"
     connection = _connection(tracker)
-    if connection is None or connection.account is None:
+    if connection is None:
+        mode = find_mode(settings, read_client())
+        reason = f"W&B is disabled ({mode.source})" if mode.name == "disabled" else "the tracker failed"
+        yield f"W&B: no workspace and report, since {reason}"
+        return
+    if connection.account is None:
         yield f"W&B: no workspace and report of a study that is kept offline; after `wandb sync`: {later}"
         return
-    found = write_review(store, settings, connection.account, connection.base_url, seconds=_AT_END)
+    found = write_review(
+        store, settings, connection.account, connection.base_url, seconds=_AT_END, stop=connection.patience.stop
+    )
     yield from lines(found)
     if found.fault:
         yield f"W&B: no workspace and report ({found.fault}); to write them later: {later}"

@@ -76,6 +76,12 @@ class Budget:
             write_spent(self.store.root, self.spent)
 
     @property
+    def seconds_left(self) -> float | None:
+        """Return the wall-clock seconds that the search may still take; None without a limit."""
+        limit = self.limits.seconds
+        return None if limit is None else max(limit - self.spent.seconds, 0.0)
+
+    @property
     def used_up(self) -> tuple[str, ...]:
         """Return the keys of the limits that are used up."""
         return tuple(one.key for one in limited(self.limits, self.spent) if not one.left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -99,14 +99,17 @@ class ReadOnlyStorage(BaseStorage):
     set_trial_user_attr = set_trial_system_attr = _refuse
 
 
-def open_read_only(address: str, study_name: str, labels: Labels) -> ReadOnlyStorage:
-    """Return a study at an address. SQLite and PostgreSQL themselves refuse to write then.
+def open_read_only(
+    address: str, study_name: str, labels: Labels, *, in_use: Callable[[], bool] = lambda: False
+) -> ReadOnlyStorage:
+    """Return a study at an address. SQLite and PostgreSQL themselves refuse to write then. `in_use`
+    returns whether the study runs.
 
     Raises UserError where the storage cannot be read or does not hold the study.
     """
     try:
         url = make_url(address)
-        options = _sqlite(Path(url.database or "")) if url.get_backend_name() == "sqlite" else _server(url)
+        options = _sqlite(Path(url.database or ""), in_use) if url.get_backend_name() == "sqlite" else _server(url)
         plain = address.replace("{", "{{").replace("}", "}}")  # Optuna takes an address for a template
         source = RDBStorage(plain, engine_kwargs=options, skip_table_creation=True)
         return ReadOnlyStorage(source, study_name, labels)
@@ -117,20 +120,30 @@ def open_read_only(address: str, study_name: str, labels: Labels) -> ReadOnlySto
         raise unusable(address, error) from None
 
 
-def _sqlite(file: Path) -> dict[str, Any]:
+def _sqlite(file: Path, in_use: Callable[[], bool]) -> dict[str, Any]:
     """Return options by which each transaction opens the file anew.
 
-    A database in use has a log beside it, which readers share. Without one no process has it open,
-    and SQLite would make a log to read it: `immutable` keeps the folder as it is. A connection
+    A database in use has a log beside it, which readers share. Where there is none and no study
+    runs, SQLite would make a log to read it: `immutable` keeps the folder as it is. A connection
     that stays open would keep the study from merging its log at its end.
     """
 
     def connect() -> sqlite3.Connection:
-        alone = "" if file.with_name(f"{file.name}-wal").exists() else "&immutable=1"
-        uri = f"file:{quote(str(file.absolute()))}?mode=ro{alone}"
+        alone = not file.with_name(f"{file.name}-wal").exists() and _keeps_log(file) and not in_use()
+        uri = f"file:{quote(str(file.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
         return sqlite3.connect(uri, uri=True, timeout=_LONGEST_WAIT, check_same_thread=False)
 
     return {"creator": connect, "poolclass": NullPool}
+
+
+def _keeps_log(file: Path) -> bool:
+    """Return whether the header of a database says that it is written by way of a log (WAL), by
+    https://www.sqlite.org/fileformat.html."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(20)[18:20] == b"\x02\x02"
+    except OSError:
+        return False  # SQLite says what is wrong
 
 
 def _server(url: URL) -> dict[str, Any]:

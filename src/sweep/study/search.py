@@ -110,6 +110,7 @@ class _Loop:
         return not self.session.stop.raised and in_time and self.limits.allow(begun=bool(self.waiting)) and self.wanted
 
     def run(self, engine: Engine) -> None:
+        self.session.view.limited(self.limits.budget.seconds_left)
         self._show_count()
         self.session.study_run.waiting(len(self.waiting))
         self.session.study_run.open()
@@ -167,7 +168,8 @@ class _Loop:
 
     def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, log: RowLog) -> None:
         store, number = self.session.store, plan.number
-        store.note_run(number, run.address)
+        if run.address:  # a process without a tracker keeps the address of the one before
+            store.note_run(number, run.address)
         place = self.optuna_study.place(number)
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()

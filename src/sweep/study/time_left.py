@@ -40,12 +40,16 @@ class TimeLeft:
     later: int = 0  # trainings after the search that have ended
     longest: int = 0  # steps of the longest training
     running: dict[str, Training] = field(default_factory=dict)
+    head_starts: dict[str, float] = field(default_factory=dict)  # shares that trials had when they were taken up
+    in_budget: float | None = None  # seconds of the search that a budget left when the first training began
 
     def begin(self, title: str, training: Training, done: int) -> None:
         """Count a training that begins or goes on, when `done` trials have ended."""
         if self.began is None:
             self.began, self.done_before = time.monotonic(), done
         self.running[title] = training
+        if training.search:
+            self.head_starts.setdefault(title, training.share)
         self.longest = max(self.longest, training.total)
 
     def step(self, title: str, step: int) -> None:
@@ -70,18 +74,17 @@ class TimeLeft:
         A trial to come takes the mean time of the trials so far: later ones will be pruned too. A
         training after the search takes its steps at the mean speed.
         """
-        far = done - self.done_before + self._shares(search=True)
+        under_way = self._shares(search=True)
+        far = done - self.done_before + under_way - sum(self.head_starts.values())
         if self.began is None or (far < _ENOUGH and not self.later):
             return None
-        return self._search(far, wanted - self.done_before - far) + self._after()
+        return self._search(far, wanted - done - under_way) + self._after()
 
     def _search(self, far: float, to_do: float) -> float:
         searching = to_do > 0 and any(one.search for one in self.running.values())
         took = self._elapsed() if searching else self.search_took
         left = took / far * to_do if to_do > 0 and far > 0 else 0.0
-        limits = [
-            limit - self._elapsed() for limit in (self.study.timeout, self.study.budget.seconds) if limit is not None
-        ]
+        limits = [limit - self._elapsed() for limit in (self.study.timeout, self.in_budget) if limit is not None]
         return max(min([left, *limits]), 0.0)
 
     def _after(self) -> float:

@@ -67,6 +67,10 @@ class View:
         """Print a line that stays, above the live block."""
         self.console.print(text, markup=False, soft_wrap=True)
 
+    def limited(self, seconds: float | None) -> None:
+        """Take into account the seconds that a budget leaves to the search; None for no limit."""
+        self._left.in_budget = seconds
+
     def count(self, done: int, wanted: int, best: TrialRecord | None, value: float | None) -> None:
         self._done, self._wanted = done, wanted
         if best is not None and value is not None:

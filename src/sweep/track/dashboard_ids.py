@@ -12,6 +12,7 @@ from sweep.config.schema import TrackerConfig
 from sweep.records.disk import write_whole
 
 FILE = ".dashboard.json"
+_PUBLIC = "https://api.wandb.ai"  # the server of a client that names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class DashboardIds:
     @classmethod
     def of(cls, root: Path, base_url: str, tracker: TrackerConfig) -> DashboardIds:
         """Return the ids of a run directory on the server at `base_url`, in the project of
-        `tracker`. The mock server of a study has another port each time."""
-        server = "mock" if tracker.name == "mock" else base_url
+        `tracker`. The mock server of a study has another port each time. An empty
+        `base_url` is the public server."""
+        server = "mock" if tracker.name == "mock" else (base_url or _PUBLIC).rstrip("/")
         place = "/".join((server, tracker.entity or "", tracker.project or ""))
         return cls(root / FILE, place)
 

@@ -91,7 +91,9 @@ def _faults(config: Config) -> list[Fault]:
     unknown = list(_key_faults(tracker, _BUILT_IN[tracker.name]))
     if tracker.review and not installed():
         unknown.append(Fault("tracker.review", f"is true, but {MISSING}"))
-    if tracker.name == "none" or tracker.mode == "disabled":
+    if tracker.name == "none":
+        return unknown + list(_idle_faults(tracker))
+    if tracker.mode == "disabled":
         return unknown
     faults = unknown + list(_name_faults(tracker, resolved(tracker)))
     if tracker.name == "mock":
@@ -117,6 +119,15 @@ def _key_faults(tracker: TrackerConfig, own: type[Section]) -> Iterator[Fault]:
         own.model_validate(tracker.model_extra or {})
     except ValidationError as error:
         yield from setting_faults(error, tracker, (*TrackerConfig.model_fields, *own.model_fields))
+
+
+def _idle_faults(tracker: TrackerConfig) -> Iterator[Fault]:
+    """Yield the keys that ask tracker `none` for something."""
+    asked = {"review": tracker.review, "alerts": tracker.alerts, "registry": tracker.registry}
+    for key, value in asked.items():
+        if value:
+            rule = f"is {json.dumps(value)}, but tracker none sends nothing; leave it out, or name another tracker"
+            yield Fault(f"tracker.{key}", rule)
 
 
 def _name_faults(given: TrackerConfig, tracker: TrackerConfig) -> list[Fault]:

@@ -42,6 +42,7 @@ _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }  # fmt: skip
+_IN_EACH_ROW = "study/trials_ended"  # a metric of every row of a study
 _AT_ONCE = 100  # parameters of one request; the limit of metrics is 1,000
 _MOST_RUNS = 50_000  # the most runs that a search returns
 _LONGEST = 6000  # characters of a parameter's value
@@ -134,6 +135,7 @@ class MlflowTracker:
             self.client.update_run(known[0], status="RUNNING")
             self._left_open.discard(known[0])
             run = MlflowRun(self, known[0], JobType.STUDY)
+            run.know_rows()
             self._runs.append(run)
         else:
             run = self._start("study", JobType.STUDY, {})
@@ -217,6 +219,7 @@ class MlflowRun:
         self._client = owner.client
         self._ended = False
         self._last_step = 0
+        self._known: set[int] = set()  # seconds whose rows an earlier process logged
 
     @property
     def address(self) -> str:
@@ -230,7 +233,15 @@ class MlflowRun:
         for start in range(0, len(entries), _AT_ONCE):
             self._client.log_batch(self.id, params=entries[start : start + _AT_ONCE])
 
+    def know_rows(self) -> None:
+        """Leave out the rows that the run of a study has already, when they are logged again."""
+        self._known = self._steps([_IN_EACH_ROW])[_IN_EACH_ROW]
+
     def log(self, step: int, metrics: Metrics) -> None:
+        if step not in self._known:
+            self._send(step, metrics)
+
+    def _send(self, step: int, metrics: Metrics) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -250,7 +261,7 @@ class MlflowRun:
         self._ended = True
         summary = ending.summary or {}
         step = self._last_step if self.job_type is JobType.STUDY else 0
-        self.log(step, {name: value for name, value in summary.items() if not isinstance(value, str)})
+        self._send(step, {name: value for name, value in summary.items() if not isinstance(value, str)})
         texts = {name: scrub(value) for name, value in summary.items() if isinstance(value, str)}
         for name, text in ({"sweep.state": ending.state} | texts).items():
             self._client.set_tag(self.id, _name(name), text[:_LONGEST])
@@ -264,7 +275,7 @@ class MlflowRun:
         """Log the rows that the run lacks."""
         there = self._steps({name for event in events for name in event.metrics})
         for event in events:
-            self.log(
+            self._send(
                 event.step, {name: value for name, value in event.metrics.items() if event.step not in there[name]}
             )
 

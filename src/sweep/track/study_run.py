@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sweep.config.schema import Config
+from sweep.config.secrets import scrub
 from sweep.records.events import append_row, mended_rows
 from sweep.records.spent import read_spent
 from sweep.records.store import Store
@@ -68,8 +69,9 @@ class StudyRun:
         stopped = StoppedRun(JobType.STUDY, self.store.study_address(), rows)
         self._run = go_on_with_study(self.tracker, self.config, stopped)
         self._began = self._written = self.clock()
-        with suppress(OSError):
-            self.store.note_study_address(self._run.address)
+        if address := self._run.address:  # a process without a tracker keeps the address of the one before
+            with suppress(OSError):
+                self.store.note_study_address(address)
         self.write()
 
     def begin(self, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, rows: int | None = None) -> None:
@@ -139,7 +141,7 @@ class StudyRun:
 
     def _send(self, alert: Alert) -> None:
         if self._run is not None:
-            send_alert(self._run, alert)
+            send_alert(self._run, replace(alert, title=scrub(alert.title), text=scrub(alert.text)))
 
     def _keep(self, row: Step) -> bool:
         """Write a row to the run directory. Return False where the disk does not take it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
+from sweep.config.secrets import scrub
 from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
 
 # A function that shows the user one line.
@@ -163,14 +164,18 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """Return a row for each trial: number, state, searched values, and the score and epoch of its
-    best evaluation."""
+    """Return a row for each trial: number, state, searched values without secrets, and the score and
+    epoch of its best evaluation."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
-        rows.append({"number": trial.number, "state": trial.state, **trial.params, **score})
+        rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score})
     return rows
+
+
+def _clean(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name: scrub(value) if isinstance(value, str) else value for name, value in params.items()}
 
 
 class Run(Protocol):

@@ -8,13 +8,14 @@ from typing import Any
 
 import wandb
 
+from sweep.config.secrets import scrub
 from sweep.provenance import DataState
 from sweep.track.tracker import Say
 from sweep.track.wandb_names import safe_name
 from sweep.track.wandb_run import WandbRun, error_text
 
-# Seconds for the data of a run to arrive before the run ends.
-_IN_TIME = 15.0
+# Seconds for the data of a run to arrive before the run ends, within the usual time of an end.
+_IN_TIME = 2.0
 _HUB_DATASET = "https://huggingface.co/datasets"
 
 
@@ -32,14 +33,16 @@ class Lineage:
         self._made: wandb.Artifact | None = None
         self._under_way: dict[str, Thread] = {}
 
-    def use_data(self, run: WandbRun) -> None:
-        """Begin to declare the data as an input of a run."""
+    def use_data(self, run: WandbRun, client: wandb.Run | None = None) -> None:
+        """Begin to declare the data as an input of a run, whose `client` is another one where it
+        is opened again."""
+        client = client or run.client
         if self._off:
             return
         if run.offline:
-            self._attempt(run, lambda: self._use_offline(run.client))
+            self._attempt(run, lambda: self._use_offline(client))
             return
-        work = Thread(target=self._attempt, args=(run, lambda: self._use(run.client)), daemon=True)
+        work = Thread(target=self._attempt, args=(run, lambda: self._use(client)), daemon=True)
         self._under_way[run.id] = work
         work.start()
 
@@ -82,7 +85,9 @@ def data_artifact(data: DataState) -> wandb.Artifact:
     """Return the rows of a study as an artifact that refers to them by their fingerprint: the same
     rows are the same version."""
     rows = {f"rows/{split}": count for split, count in data.rows.items()}
-    about = {"fingerprint": data.fingerprint, "source": data.source, "revision": data.revision, **rows}
+    # The folders of this machine are nobody else's business.
+    source = scrub(data.source if data.revision else PurePath(data.source).name)
+    about = {"fingerprint": data.fingerprint, "source": source, "revision": data.revision, **rows}
     artifact = wandb.Artifact(data_name(data), type="dataset", metadata={**about, "labels": len(data.label_names)})
     artifact.add_reference(_address(data), name="rows", checksum=False)
     return artifact
@@ -90,12 +95,12 @@ def data_artifact(data: DataState) -> wandb.Artifact:
 
 def data_name(data: DataState) -> str:
     """Return the name of the data's artifact, after the last part of where it comes from."""
-    return f"{safe_name(PurePath(data.source).name) or 'rows'}-data"
+    return f"{safe_name(scrub(PurePath(data.source).name)) or 'rows'}-data"
 
 
 def _address(data: DataState) -> str:
     """Return an address that ends with the fingerprint; that of the hub where the rows are from
     there."""
     if data.revision:
-        return f"{_HUB_DATASET}/{data.source}/tree/{data.revision}#{data.fingerprint}"
+        return f"{_HUB_DATASET}/{scrub(data.source)}/tree/{data.revision}#{data.fingerprint}"
     return f"sweep-data:{data.fingerprint}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
+from urllib.parse import unquote
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.records.trial import TrialPlan
@@ -59,6 +60,14 @@ def id_at(address: str) -> str:
     server."""
     _, there, run_id = own_address(address, WANDB).rpartition("/runs/")
     return run_id if there and re.fullmatch(r"[\w.-]+", run_id) else ""
+
+
+def place_at(address: str) -> tuple[str, str] | None:
+    """Return the entity and the project of the run at an address; None if the address is not that
+    of a run on a server."""
+    home, there, _ = own_address(address, WANDB).rpartition("/runs/")
+    parts = home.split("/")
+    return (unquote(parts[-2]), unquote(parts[-1])) if there and len(parts) > 4 else None  # 4: of https://HOST/…
 
 
 def offline_id(address: str) -> str:

@@ -61,10 +61,15 @@ class WandbRun:
     for good. `closed`: nothing more will be sent.
     """
 
-    def __init__(self, run: wandb.Run, owner: Owner, job_type: JobType, *, process: int = 0) -> None:
-        """`process` is the number of restarts of the client's process before this run."""
+    def __init__(
+        self, run: wandb.Run, owner: Owner, job_type: JobType, *, process: int = 0,
+        first_summary: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """`process` is the number of restarts of the client's process before this run;
+        `first_summary` is that of the run at its start."""
         self._run = self.client = run
         self.process = process
+        self.first_summary = first_summary or {}
         self._owner = owner
         self._kept: list[Mapping[str, float]] = []  # the rows since `_first`, which a new process may need
         self._first = run.starting_step

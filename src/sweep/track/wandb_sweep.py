@@ -17,6 +17,8 @@ from sweep.track.wandb_run import error_text
 from sweep.track.wandb_server import WandbServer
 
 KIND = "sweep"
+# In the error of the client for a sweep that the server does not have.
+_GONE = "Could not find sweep"
 # Seconds for an answer of the server.
 _ANSWER = 15
 # The client writes the place of a sweep here, for agents that the process may start.
@@ -38,6 +40,8 @@ class StudySweep:
         self._ids = ids
         self._server = server
         self._id: str | None = None if config else ""
+        self._finished = Event()  # clear while the end of the sweep is on its way
+        self._finished.set()
 
     def join(self, settings: wandb.Settings) -> None:
         """Put a run that is about to start on the server into the sweep."""
@@ -49,14 +53,31 @@ class StudySweep:
     def join_offline(self, settings: wandb.Settings) -> None:
         """Put a run that is about to start offline into the sweep, where there is one: the server
         may have gone away in the middle of the study."""
-        if known := self._id or (self._config and self._ids.read().get(KIND)):
+        if known := self._known:
             settings.sweep_id = known
 
     def finish(self) -> None:
-        """Mark the sweep as finished. A server that cannot do that costs nothing."""
-        if self._id:
+        """Begin to mark the sweep as finished, also where an earlier process made it. A server
+        that cannot do that costs nothing."""
+        if (known := self._known) and self._server.account is not None:
+            self._finished.clear()
+            Thread(target=self._finish, args=(known,), daemon=True, name="the end of the sweep").start()
+
+    def settle(self) -> None:
+        """Wait for what `finish` began, for the usual time of a working server."""
+        self._server.patience.wait(self._finished, self._server.patience.usual)
+
+    @property
+    def _known(self) -> str:
+        """Return the id of the sweep, which an earlier process may have made; empty without one."""
+        return self._id or (self._ids.read().get(KIND, "") if self._config else "")
+
+    def _finish(self, known: str) -> None:
+        try:
             with suppress(Exception):
-                set_state(self._api(), self._id, "FINISHED")
+                set_state(self._api(), known, "FINISHED")
+        finally:
+            self._finished.set()
 
     def _opened(self) -> str:
         """Return the id of the sweep; empty where there is none in time."""
@@ -86,7 +107,9 @@ class StudySweep:
         api = self._api()
         try:
             state = api.sweep(_path(api, known)).state  # type: ignore[no-untyped-call]
-        except (ValueError, wandb.errors.CommError):
+        except (ValueError, wandb.errors.CommError) as error:
+            if _GONE not in str(error):  # the server fails: another sweep would be a second one
+                raise
             return ""
         if state.upper() == "FINISHED":
             set_state(api, known, "RUNNING")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,7 @@ class WandbTracker:
         end = time.monotonic() + (STOPPED if patience.stop.raised else in_time)
         for run in pending:
             patience.wait(run.closed, end - time.monotonic())
+        self._sweep.settle()
 
     def tell(self, line: str) -> None:
         self.connection.tell(line)
@@ -244,7 +246,7 @@ class WandbTracker:
         return self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
-        started = WandbRun(run, self, job_type, process=self._restarts)
+        started = WandbRun(run, self, job_type, process=self._restarts, first_summary=summary)
         self.runs.append(started)
         self._open_runs.mark(started.id)
         for folder in self._offline_folders(started.id):
@@ -277,11 +279,22 @@ class WandbTracker:
             return self.connection.init(
                 settings, config, f"{run.name} cannot go on after the end of the client's process"
             )
+        if run.job_type is JobType.TRIAL:
+            self._sweep.join_offline(settings)
         made = self.connection.init_offline(settings, config)
         if made is not None:
-            _define_axis(made, run.axis)
+            self._describe_again(made, run)
             shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
         return made
+
+    def _describe_again(self, made: wandb.Run, run: WandbRun) -> None:
+        """Give an offline run of a new process of the client what it had before its first row."""
+        _prepare(made, run.axis, run.first_summary)
+        if run.job_type is not JobType.COMPARE:
+            self._lineage.use_data(run, made)
+        if run.job_type is JobType.STUDY and (lock := self._lock()) is not None:
+            with suppress(Exception):  # see `WandbRun.attempt`
+                save_metadata(made, lock)
 
     def _restart_if_gone(self) -> bool:
         """Start a new process of the client where the former one was killed or crashed: without

@@ -46,9 +46,10 @@ class Review:
 class Written:
     """The result of a review: the addresses of what was written, by name, and `ids` for the next
     review. `notes` name each part that the server refused. `fault` says why nothing could be
-    written."""
+    written; `never_arrived` that the server has no run of the study."""
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     fault: str = ""
+    never_arrived: bool = False

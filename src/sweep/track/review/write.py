@@ -3,6 +3,7 @@ environment."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -19,6 +20,9 @@ from sweep.track.wandb_sweep import KIND, make_sweep
 
 T = TypeVar("T")
 
+# The words of a server that does not know an id.
+_GONE = re.compile(r"(?i)not found|could not find|no such|does not exist|unknown id|\b404\b")
+
 
 def write(review: Review) -> Written:
     """Write everything that the server takes, and return what there is now."""
@@ -31,7 +35,7 @@ def write(review: Review) -> Written:
     except Exception as error:  # of the client: no key, a key that is rejected, no such project
         return Written(fault=_reason(error))
     if not runs:
-        return Written(fault=f"{home} has no run of the study {review.study}")
+        return Written(fault=f"{home} has no run of the study {review.study}", never_arrived=True)
     writing = _Writing(api, review, entity)
     writing.sweep({run.id: run.sweep_name or "" for run in runs if run.job_type == JobType.TRIAL})
     writing.link()
@@ -72,7 +76,7 @@ class _Writing:
         self._attempt("sweep", made)
 
     def link(self) -> None:
-        """Link the winner's model to its registry, where no run has done so."""
+        """Link the winner's model to its registry. A link that a run has made stays the same."""
         review = self._review
         if not review.linked_to or not review.model:
             return
@@ -85,7 +89,7 @@ class _Writing:
 
     def view(self) -> None:
         def saved() -> str:
-            view = self._again(lambda review: workspace(review, self._entity).save())  # type: ignore[no-untyped-call]
+            view = self._again(("view", "view_id"), lambda review: workspace(review, self._entity).save())  # type: ignore[no-untyped-call]
             self._ids |= ids_of(view)
             return str(view.url)
 
@@ -93,20 +97,22 @@ class _Writing:
 
     def report(self) -> None:
         def saved() -> str:
-            made = self._again(lambda review: report(review, self._entity).save())
+            made = self._again(("report",), lambda review: report(review, self._entity).save())
             self._ids["report"] = made.id
             return str(made.url)
 
         self._attempt("report", saved)
 
-    def _again(self, save: Callable[[Review], T]) -> T:
-        """Save over the earlier one; where the server has it no more, save a new one."""
+    def _again(self, kinds: tuple[str, ...], save: Callable[[Review], T]) -> T:
+        """Save over the earlier one, whose ids are of `kinds`; where the server has it no more,
+        save a new one."""
+        ids = self._review.ids
         try:
             return save(self._review)
-        except Exception:
-            if not self._review.ids.keys() & {"view_id", "report"}:
+        except Exception as error:
+            if not ids.keys() & set(kinds) or not _GONE.search(str(error)):
                 raise
-            return save(replace(self._review, ids={}))
+            return save(replace(self._review, ids={kind: one for kind, one in ids.items() if kind not in kinds}))
 
     def _attempt(self, what: str, action: Callable[[], str]) -> None:
         """Note the address of one part, or why there is none."""
