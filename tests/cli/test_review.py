@@ -73,10 +73,12 @@ def test_a_review_of_the_mock_server_end_to_end(tmp_path, capsys, monkeypatch):
 
     store = store_of(tmp_path / "run", name="mock", project="intents")
     study = store.lock().config.study.study_name
-    said = refusal([str(store.root)], capsys)
-    assert "finds nothing at" in said and "wandb sync" not in said, "the mock server has no offline runs"
+    refused = refusal([str(store.root)], capsys)
+    assert "finds nothing at" in refused and "wandb sync" not in refused, "the mock server has no offline runs"
     with MockServer(store.root / FOLDER) as server:
-        settings = wandb.Settings(base_url=server.url, api_key=server.api_key, x_disable_stats=True, console="off")
+        settings = wandb.Settings(
+            mode="online", base_url=server.url, api_key=server.api_key, x_disable_stats=True, console="off"
+        )
         wandb.init(project="intents", group=study, job_type="trial", settings=settings).finish()
     main([str(store.root)])
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

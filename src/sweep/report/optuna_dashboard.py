@@ -50,7 +50,7 @@ class ReportLabels:
         self.metric = read_lock(self.store).config.study.metric
 
     def study_user_attributes(self) -> dict[str, Any]:
-        """Return the path of the report: the browser knows by which name the machine is reached."""
+        """Return the path of the report, on the server that the browser has reached."""
         return {"report": REPORT}
 
     def study_attributes(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class ReadOnlyStorage(BaseStorage):
 def open_read_only(
     address: str, study_name: str, labels: Labels, *, in_use: Callable[[], bool] = lambda: False
 ) -> ReadOnlyStorage:
-    """Return a study at an address. SQLite and PostgreSQL themselves refuse to write then. `in_use`
-    returns whether the study runs.
+    """Return a study at an address. SQLite and PostgreSQL themselves refuse to write then.
+    `in_use` returns whether the study runs.
 
     Raises UserError where the storage cannot be read or does not hold the study.
     """

@@ -164,8 +164,8 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """Return a row for each trial: number, state, searched values without secrets, and the score and
-    epoch of its best evaluation."""
+    """Return a row for each trial: number, state, searched values without secrets, and the score
+    and epoch of its best evaluation."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)

@@ -69,7 +69,7 @@ class StudySweep:
 
     @property
     def _known(self) -> str:
-        """Return the id of the sweep, which an earlier process may have made; empty without one."""
+        """Return the id of the sweep that this process or an earlier one made; empty without."""
         return self._id or (self._ids.read().get(KIND, "") if self._config else "")
 
     def _finish(self, known: str) -> None:

@@ -20,6 +20,8 @@ from sweep.track.wandb_sweep import KIND, make_sweep
 
 T = TypeVar("T")
 
+# In the error of the client for a project that nothing was sent to.
+_NO_PROJECT = "Could not find project"
 # The words of a server that does not know an id.
 _GONE = re.compile(r"(?i)not found|could not find|no such|does not exist|unknown id|\b404\b")
 
@@ -33,7 +35,7 @@ def write(review: Review) -> Written:
         home = f"{entity}/{review.project}"
         runs = list(api.runs(home, filters={"group": review.study}))
     except Exception as error:  # of the client: no key, a key that is rejected, no such project
-        return Written(fault=_reason(error))
+        return Written(fault=_reason(error), never_arrived=_NO_PROJECT in str(error))
     if not runs:
         return Written(fault=f"{home} has no run of the study {review.study}", never_arrived=True)
     writing = _Writing(api, review, entity)
