@@ -69,8 +69,6 @@ def _searched(review: Review) -> Sequence[wr.interface.PanelTypes]:
 def _states() -> Sequence[wr.interface.PanelTypes]:
     names = ("running", "completed", "pruned", "failed", "put_away")
     states: list[wr.interface.MetricType] = [f"study/trials_{name}" for name in names]
-        f"study/trials_{state}" for state in ("running", "completed", "pruned", "failed", "put_away")
-    ]
     return [
         _of_study("Trials by state", states),
         wr.BarPlot(title="Trials by state, now", metrics=states),
