@@ -67,9 +67,8 @@ def _searched(review: Review) -> Sequence[wr.interface.PanelTypes]:
 
 
 def _states() -> Sequence[wr.interface.PanelTypes]:
-    states: list[wr.interface.MetricType] = [
-        f"study/trials_{state}" for state in ("running", "completed", "pruned", "failed", "put_away")
-    ]
+    names = ("running", "completed", "pruned", "failed", "put_away")
+    states: list[wr.interface.MetricType] = [f"study/trials_{name}" for name in names]
     return [
         _of_study("Trials by state", states),
         wr.BarPlot(title="Trials by state, now", metrics=states),
