@@ -142,4 +142,4 @@ def test_the_address_is_one_that_a_browser_can_open(host, shown, monkeypatch):
 def test_a_port_that_is_no_number_is_refused(store, capsys):
     with pytest.raises(SystemExit):
         show.main([str(store.root), "--port", "eighty"])
-    assert "is eighty, but must be a number from 0 to 65535" in capsys.readouterr().err
+    assert "is 'eighty', but must be a whole number from 0 to 65535" in capsys.readouterr().err
