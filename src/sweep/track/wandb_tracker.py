@@ -233,17 +233,23 @@ class WandbTracker:
 
     def _start(self, name: str, job_type: JobType, config: dict[str, Any], summary: dict[str, Any]) -> Run:
         """Return a new run, or one that an earlier process had opened when it was killed, but not
-        noted yet. Its id is kept before it starts."""
+        noted yet. Ids are kept before it starts: one for the server and one for offline, since the
+        client starts no second run with the id of one that failed to start."""
         online, offline = (self._settings(name, job_type, online=there) for there in (True, False))
         if begun := self._open_runs.begun(scrub_typed(name)):
-            online.resume = "allow"
-        online.run_id = offline.run_id = begun or online.run_id
-        self._open_runs.mark(str(online.run_id))
+            if self._offline_folders(begun):
+                offline.run_id = begun
+            else:
+                online.run_id, online.resume = begun, "allow"
+        ids = {str(settings.run_id) for settings in (online, offline)}
+        for run_id in ids:
+            self._open_runs.mark(run_id)
         run = self._init(online, offline, config, job_type)
-        if run is None:
-            self._open_runs.forget(str(online.run_id))
-            return NullRun()
-        return self._started(run, job_type, summary)
+        for run_id in ids - {run.id if run else ""}:
+            self._open_runs.forget(run_id)
+            for folder in self._offline_folders(run_id):  # of a run that was killed before its first row
+                shutil.rmtree(folder, ignore_errors=True)
+        return NullRun() if run is None else self._started(run, job_type, summary)
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
         started = WandbRun(run, self, job_type, process=self._restarts, first_summary=summary)
