@@ -198,7 +198,7 @@ class WandbRun:
             self._run.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
             if not self.offline and (refused := refused_alert(self.folder)):
-                self._owner.tell(f"W&B took no alert of {self.name}: {scrub(refused)}")
+                self._owner.tell(f"W&B took no alert of {self.name}: {scrub(' '.join(refused.split()))}")
             self.refused = bool(reason)
             self.arrived = not self._lost and not self.offline and not self.refused
             if reason:
