@@ -17,6 +17,7 @@ from sweep.provenance import Fingerprint
 from sweep.records.disk import write_whole
 from sweep.records.events import events_path, read_rows
 from sweep.records.row_log import Row, RowLog
+from sweep.records.run_address import note_address, noted_address
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
@@ -58,13 +59,11 @@ class Progress:
     @property
     def address(self) -> str:
         """Return the address of the tracker's run; empty before it was opened."""
-        path = self.folder / "tracker_run"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return noted_address(self.folder)
 
     def note_run(self, address: str) -> None:
         """Write the address of the tracker's run; nothing where the tracker has none."""
-        if address:
-            write_whole(self.folder / "tracker_run", address)
+        note_address(self.folder, address)
 
     def begin(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan with the snapshot to go on from, if there is one."""

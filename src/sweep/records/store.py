@@ -69,11 +69,11 @@ from sweep.records.migrations import (
     version_of,
 )
 from sweep.records.readings import count_readings, noted_reading
+from sweep.records.run_address import note_address, noted_address
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 
 T = TypeVar("T")
 
-_RUN = "tracker_run"
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
 _DAMAGED = "put it back from a copy, or name a new run_dir"
 _LOCK = TypeAdapter(Lock)
@@ -203,14 +203,12 @@ class Store:
         return read_rows(self.trial_dir(number))
 
     def note_run(self, number: int, address: str) -> None:
-        """Write the address of the trial's run, for the case that the process dies before the
-        record is written."""
-        write_whole(self._run_path(number), address)
+        """Write the address of the trial's run (`records.run_address`)."""
+        note_address(self.trial_dir(number), address)
 
     def run_address(self, number: int) -> str:
         """Return the address that `note_run` wrote; empty where there is none."""
-        path = self._run_path(number)
-        return path.read_text(errors="replace") if path.exists() else ""
+        return noted_address(self.trial_dir(number))
 
     @property
     def study_dir(self) -> Path:
@@ -219,26 +217,20 @@ class Store:
 
     def note_study_address(self, address: str) -> None:
         """Write the address of the study's own run."""
-        write_whole(self.study_dir / _RUN, address)
+        note_address(self.study_dir, address)
 
     def study_address(self) -> str:
         """Return the address that `note_study_address` wrote; empty where there is none."""
-        path = self.study_dir / _RUN
-        return path.read_text(errors="replace") if path.exists() else ""
+        return noted_address(self.study_dir)
 
     def noted_runs(self) -> frozenset[str]:
         """Return the addresses of all runs that were noted before their records were written."""
-        paths = (
-            path for pattern in ("study", "trials/*", "unfinished/*") for path in self.root.glob(f"{pattern}/{_RUN}")
-        )
-        return frozenset(path.read_text(errors="replace") for path in paths)
+        folders = (folder for pattern in ("study", "trials/*", "unfinished/*") for folder in self.root.glob(pattern))
+        return frozenset(map(noted_address, folders)) - {""}
 
     def marks(self, number: int) -> Marks:
         """Return the marks of a trial that is trained, or was stopped."""
         return Marks(self.trial_dir(number), cache_dir() / "disk_failed" / f"{self.known_identity()}-{number:04d}")
-
-    def _run_path(self, number: int) -> Path:
-        return self.trial_dir(number) / _RUN
 
     def final_events(self, folder: Path | None = None) -> list[Step | EvalPoint]:
         """Return the rows of the winner's retraining, or of the retraining in another folder."""

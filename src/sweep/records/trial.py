@@ -266,6 +266,12 @@ class TrialPlan:
         return self.number, self.config.trainer.seed
 
     @property
+    def kept_on_worker(self) -> bool:
+        """Return whether its snapshots stay on the disk of the worker that trains it, if one does:
+        those of all weights are several times as large as the model."""
+        return self.config.adapter.trains == "everything"
+
+    @property
     def settings(self) -> TrainSettings:
         """Return the values of `config` that an engine needs."""
         return TrainSettings.of(self.config)

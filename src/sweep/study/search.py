@@ -168,8 +168,7 @@ class _Loop:
 
     def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, log: RowLog) -> None:
         store, number = self.session.store, plan.number
-        if run.address:  # a process without a tracker keeps the address of the one before
-            store.note_run(number, run.address)
+        store.note_run(number, run.address)
         place = self.optuna_study.place(number)
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()

@@ -69,9 +69,8 @@ class StudyRun:
         stopped = StoppedRun(JobType.STUDY, self.store.study_address(), rows)
         self._run = go_on_with_study(self.tracker, self.config, stopped)
         self._began = self._written = self.clock()
-        if address := self._run.address:  # a process without a tracker keeps the address of the one before
-            with suppress(OSError):
-                self.store.note_study_address(address)
+        with suppress(OSError):
+            self.store.note_study_address(self._run.address)
         self.write()
 
     def begin(self, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, rows: int | None = None) -> None:
