@@ -23,7 +23,6 @@ os.environ |= {
     "WANDB_MODE": "offline",
     "WANDB_SILENT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MPLBACKEND": "agg",
     "OMP_NUM_THREADS": "1",  # the matrices here are too small to be worth sharing out
     "GOMP_SPINCOUNT": "1000",
     "MKL_CBWR": "AUTO,STRICT",  # else the last bit of a product depends on where in memory its factors lie

@@ -13,13 +13,12 @@ import pytest
 
 from support.hub_server import TOKEN, Hub, served
 from support.random_winners import winner
+from support.tiny import ADAPTERS
 from sweep.errors import UserError
 from sweep.export.hub import check_repository, refusals, upload
 from sweep.export.request import Request
 from sweep.export.run import run
 from sweep.model.manifest import read, write
-
-from .conftest import ADAPTERS
 
 # huggingface_hub gives its HTTP client raw bytes in the older of two ways
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -15,12 +15,11 @@ from transformers import AutoModelForSequenceClassification, pipeline
 
 from support.architectures import save_architecture, word_tokenizer
 from support.random_winners import LABELS, ROWS, winner
+from support.tiny import ADAPTERS
 from sweep.errors import UserError
 from sweep.export.request import Request
 from sweep.export.run import run
 from sweep.model import artifact
-
-from .conftest import ADAPTERS
 
 ALONE = """
 import json

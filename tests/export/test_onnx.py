@@ -16,14 +16,13 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from support.random_winners import ROWS, winner
+from support.tiny import ADAPTERS
 from sweep.errors import UserError
 from sweep.export import onnx_file
 from sweep.export.onnx_file import Inputs
 from sweep.export.request import Request
 from sweep.export.run import run
 from sweep.model import artifact
-
-from .conftest import ADAPTERS
 
 pytestmark = pytest.mark.timeout(600)  # tracing takes 10 s, and several times that on a busy machine
 TEXTS = [text for text, _ in ROWS]

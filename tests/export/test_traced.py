@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from support.random_winners import ROWS, winner
+from support.tiny import ADAPTERS
 from sweep.export.scores import prompt_of
 from sweep.export.traced import traceable
 from sweep.model import artifact
-
-from .conftest import ADAPTERS
 
 ONE_TOKEN = {"balance": " money", "card": " card", "fees": " fee"}
 SEVERAL = {"balance": " money", "card": " my card", "fees": " new exchange fee"}

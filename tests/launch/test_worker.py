@@ -12,7 +12,7 @@ import pytest
 
 from support import toys
 from sweep.errors import Fault, UserError
-from sweep.launch.kept_snapshots import kept_here, kept_key, kept_snapshots
+from sweep.launch.kept_snapshots import kept_key, kept_snapshots
 from sweep.launch.worker import packed, picklable, unpack
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import TrialPlan
@@ -62,7 +62,7 @@ def test_snapshots_of_a_training_of_all_weights_stay_on_the_machine(
 ) -> None:
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
     kept, key = kept_snapshots("study"), kept_key(plan)
-    assert kept_here(plan) and kept.read(key) is None
+    assert plan.kept_on_worker and kept.read(key) is None
     kept.write(key, snapshot(4))
     assert kept.read(key) is not None
     assert kept_snapshots("other").read(key) is None and kept.read(kept_key(replace(plan, number=4))) is None

@@ -10,29 +10,15 @@ from typing import Any
 import pytest
 
 from support import tiny
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config
 from sweep.data.labels import LabelSpace
-
-ADAPTERS: dict[str, dict[str, Any]] = {
-    "lora": {"method": "lora"},
-    "qlora": {"method": "lora", "quantization": "nf4"},
-    "ia3": {"method": "ia3"},
-    "head": {"method": "head"},
-    "full": {"method": "full"},
-}
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    return {
-        "gpt2": tiny.tiny_gpt2(root / "gpt2"),
-        "llama": tiny.tiny_llama(root / "llama"),
-        "bert": tiny.tiny_bert(root / "bert"),
-        "distilbert": tiny.tiny_distilbert(root / "distilbert"),
-        "roberta": tiny.tiny_roberta(root / "roberta"),
-        "no_pooler": tiny.tiny_bert(root / "no_pooler", pooler=False),
-    }
+    return {**tiny.all_models(root), "no_pooler": tiny.tiny_bert(root / "no_pooler", pooler=False)}
 
 
 @pytest.fixture(scope="session")

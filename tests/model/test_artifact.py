@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from support.passes import logits, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -29,8 +30,6 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.manifest import base_name
 from sweep.records.final import Refit
 from sweep.records.trial import Cost
-
-from .conftest import ADAPTERS
 
 Configure = Callable[..., Config]
 CHANNELS = [("gpt2", adapter) for adapter in ADAPTERS] + [

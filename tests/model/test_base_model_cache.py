@@ -14,14 +14,13 @@ from transformers import DataCollatorWithPadding, GPT2ForSequenceClassification,
 
 import sweep.model.base_model_cache as bench_module
 from support.passes import LABELS, TEXTS, assert_same, batch, first_loss, logits, tensors, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
-
-from .conftest import ADAPTERS
 
 Configure = Callable[..., Config]
 QUANTIZED = [name for name, adapter in ADAPTERS.items() if adapter.get("quantization")]

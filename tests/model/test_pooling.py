@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from support.passes import TEXTS, batch, first_loss, logits, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config, PoolingKind
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -25,8 +26,6 @@ from sweep.model.features import HeadModel, states
 from sweep.model.pooling import BY_KIND, PaddedStates, Pooling, pooling_of, remove
 from sweep.model.preflight import preflight
 from sweep.model.replica import replica
-
-from .conftest import ADAPTERS
 
 Configure = Callable[..., Config]
 KINDS: list[tuple[str, PoolingKind]] = [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -21,8 +22,6 @@ from sweep.model.account import count
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.records.final import Parameters
-
-from .conftest import ADAPTERS
 
 Configure = Callable[..., Config]
 MODELS = ["gpt2", "llama", "bert", "distilbert", "no_pooler"]

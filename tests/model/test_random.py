@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from support.passes import logits, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config, ModelConfig, ShrinkConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -22,8 +23,6 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint, hub_faults, model_faults
 from sweep.model.tokenizer import load_tokenizer
-
-from .conftest import ADAPTERS
 
 SHRUNK = {"layers": 2, "width": 64, "heads": 4, "vocabulary": 300}
 FAMILIES = ["gpt2", "gemma_2b", "gte_qwen_7b", "distilbert", "phi2", "minilm", "smollm2_135m"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from support.passes import assert_same, logits, tensors, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -22,8 +23,6 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
 from sweep.model.source import fingerprint, hub_faults, idle, model_faults
 from sweep.plan.checks import check
-
-from .conftest import ADAPTERS
 
 SMALL = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 300}
 FAMILIES = {"gpt2": {}, "distilbert": {}, "minilm": {"path": ""}, "gemma_2b": {}, "gte_qwen_7b": {}, "phi2": {}}

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from support.passes import assert_same, logits, tensors, train
+from support.tiny import ADAPTERS
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import UntrainedState, restore, trainable_state
-
-from .conftest import ADAPTERS
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -4,6 +4,7 @@ tokenizer each."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -26,6 +27,13 @@ WORDS = """
     the a my card money bank account lost stolen top up transfer pin change how do i is not was to of in for please help
     why when where what can cannot new old pay payment cash refund fee charge rate exchange
 """
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {"method": "lora"},
+    "qlora": {"method": "lora", "quantization": "nf4"},
+    "ia3": {"method": "ia3"},
+    "head": {"method": "head"},
+    "full": {"method": "full"},
+}
 LIMIT = 64  # positions of every model
 WIDTH = 32
 
@@ -81,6 +89,14 @@ def tiny_roberta(folder: Path) -> Path:
         bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id,
     )  # fmt: skip
     return _save(folder, lambda: RobertaModel(config, add_pooling_layer=False), tokenizer)
+
+
+def all_models(root: Path) -> dict[str, Path]:
+    """One folder of each architecture."""
+    made = {
+        "gpt2": tiny_gpt2, "llama": tiny_llama, "bert": tiny_bert, "distilbert": tiny_distilbert, "roberta": tiny_roberta,
+    }  # fmt: skip
+    return {name: make(root / name) for name, make in made.items()}
 
 
 def _save(folder: Path, build: object, tokenizer: PreTrainedTokenizerFast) -> Path:

@@ -178,10 +178,9 @@ def hyperparameters(facts: Facts) -> Hyperparameters | None:
 
 def importance(facts: Facts, known: Known) -> Importance | None:
     """Return the importance of each key that has one; None below two such keys."""
-    shares = [(facts.title(one.key), one.importance) for one in known.effects if one.importance is not None]
-    if len(shares) < 2:
+    if len(known.shares) < 2:
         return None
-    return Importance(facts.metric, tuple(sorted(shares, key=lambda pair: -pair[1])))
+    return Importance(facts.metric, tuple((facts.title(key), share) for key, share in known.shares))
 
 
 def winner(facts: Facts) -> Winner | None:

@@ -89,6 +89,12 @@ class Hyperparameters:
     related: tuple[Related, ...]
     edges: tuple[Edge, ...]
 
+    @property
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """Return the keys that have an importance with it, the largest first."""
+        known = [(one.key, one.importance) for one in self.effects if one.importance is not None]
+        return tuple(sorted(known, key=lambda pair: -pair[1]))
+
 
 def hyperparameters(facts: Facts) -> Hyperparameters | None:
     """Return what each searched key did; None where nothing was searched, or only one trial was

@@ -6,44 +6,25 @@ import codecs
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return a converter for whole numbers from `least` to `most`, or without an upper end.
-
-    The converter raises ArgumentTypeError for any other text.
-    """
-    rule = f"must be a whole number {_range(least, most)}"
-
-    def converted(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise ArgumentTypeError(f"is {text!r}, but {rule}") from None
-        if number < least or (most is not None and number > most):
-            raise ArgumentTypeError(f"is {number}, but {rule}")
-        return number
-
-    return converted
-
-
-def decimal(least: int, most: int | None = None) -> Callable[[str], float]:
-    """Return a converter for finite numbers from `least` to `most`, or without an upper end.
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Return a converter for whole numbers from `least` to `most`.
 
     The converter raises ArgumentTypeError for any other text.
     """
-    rule = f"must be a number {_range(least, most)}"
+    return _between(int, "a whole number", least, most)
 
-    def converted(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            raise ArgumentTypeError(f"is {text!r}, but {rule}") from None
-        if not math.isfinite(number) or number < least or (most is not None and number > most):
-            raise ArgumentTypeError(f"is {text}, but {rule}")
-        return number
 
-    return converted
+def decimal(least: int, most: float = math.inf) -> Callable[[str], float]:
+    """Return a converter for finite numbers from `least` to `most`.
+
+    The converter raises ArgumentTypeError for any other text.
+    """
+    return _between(float, "a number", least, most)
 
 
 def encoding(text: str) -> str:
@@ -66,5 +47,16 @@ def delimiter(text: str) -> str:
     return found
 
 
-def _range(least: int, most: int | None) -> str:
-    return f"from {least} {'on' if most is None else f'to {most}'}"
+def _between(parse: Callable[[str], N], kind: str, least: int, most: float) -> Callable[[str], N]:
+    rule = f"must be {kind} from {least} {'on' if most == math.inf else f'to {most}'}"
+
+    def converted(text: str) -> N:
+        try:
+            number = parse(text)
+        except ValueError:
+            raise ArgumentTypeError(f"is {text!r}, but {rule}") from None
+        if not least <= number <= most or number == math.inf:
+            raise ArgumentTypeError(f"is {text}, but {rule}")
+        return number
+
+    return converted

@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, Command] = {
     "compare": Command("RUN_DIR RUN_DIR …", "set finished runs side by side"),
     "best": Command("RUN_DIR", "print the winner's values, scores and folder, for scripts too"),
     "predict": Command("RUN_DIR INPUT", "label the rows of a file, or the lines of standard input, with the winner"),
-    "export": Command("RUN_DIR --to FORM DIR", "write the winner in a form that others load"),
+    "export": Command("RUN_DIR --to FORM PLACE", "write the winner in a form that others load"),
     "show": Command("RUN_DIR", "open optuna-dashboard on a study"),
     "review": Command("RUN_DIR", "write a workspace and a report on W&B for a study"),
 }

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,8 @@ _CONVERT = {
     ".ndjson": "JSON lines: rename it to .jsonl",
     " ".join(COMPRESSED): "compressed, but not named after what is inside, as in train.csv.gz",
 }
-_DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-_OPEN: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+# Functions like `open`, by the ending of the compression that Python itself knows.
+OPENERS: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _REASONS = {ending: reason for endings, reason in _CONVERT.items() for ending in endings.split()}
 
 
@@ -83,7 +83,7 @@ def open_bytes(path: Path, codec: str) -> Iterator[BinaryIO]:
             with pa.input_stream(str(path), compression="zstd") as stream:
                 yield cast(BinaryIO, stream)
         else:
-            with _OPEN.get(codec, open)(path, "rb") as file:
+            with OPENERS.get(codec, open)(path, "rb") as file:
                 yield cast(BinaryIO, file)
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise _damaged(codec, error) from None
@@ -101,12 +101,5 @@ def read_bytes(path: Path, codec: str) -> bytes:
 
     Raises ValueError if the compressed file is damaged.
     """
-    if not codec:
-        return path.read_bytes()
-    try:
-        if codec == ".zst":
-            with pa.input_stream(str(path), compression="zstd") as stream:
-                return bytes(stream.read())
-        return _DECOMPRESS[codec](path.read_bytes())
-    except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
-        raise _damaged(codec, error) from None
+    with open_bytes(path, codec) as file:
+        return file.read()

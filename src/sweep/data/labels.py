@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sweep.config.schema import Task
 
@@ -29,6 +30,18 @@ class LabelSpace:
     def problem_type(self) -> str:
         """Return the value that transformers expects in `config.problem_type`."""
         return "single_label_classification" if self.task == "single_label" else "multi_label_classification"
+
+    def decided(self, row: Any) -> str | tuple[str, ...]:
+        """Return the name of a row's label, for multi-label those of all labels that apply. `row`
+        is a `Label`, or the same as an array."""
+        if self.task == "single_label":
+            return self.names[int(row)]
+        return tuple(name for name, on in zip(self.names, row, strict=True) if on)
+
+    def cell(self, row: Any) -> str:
+        """Return `decided` as one cell, several names as `joined`."""
+        found = self.decided(row)
+        return found if isinstance(found, str) else joined(found)
 
 
 def joined(names: Iterable[str]) -> str:

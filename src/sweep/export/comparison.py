@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.data.labels import LabelSpace, applying, joined
+from sweep.data.labels import LabelSpace
 from sweep.engine.metrics import Scores, decide
 from sweep.errors import UserError
 
@@ -87,6 +87,4 @@ def changes(comparison: Comparison) -> str:
 
 def _decisions(scores: Scores, labels: LabelSpace, thresholds: Sequence[float] | None) -> list[str]:
     decided = decide(labels.task, scores, 0.5 if thresholds is None else thresholds)
-    if labels.task == "single_label":
-        return [labels.names[int(one)] for one in decided]
-    return [joined(labels.names[index] for index in applying(tuple(map(int, row)))) for row in decided]
+    return [labels.cell(row) for row in decided]

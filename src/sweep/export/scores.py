@@ -77,6 +77,6 @@ def precision(settings: TrainSettings, manifest: Manifest) -> str:
     found: list[str] = [manifest.base.dtype]
     if manifest.quantization is not None:
         found.append(manifest.quantization.compute_dtype)
-    if settings.trainer.in_bf16 or settings.trainer.fp16:
-        found.append("float16" if settings.trainer.fp16 else "bfloat16")
+    if settings.trainer.autocast_type is not None:
+        found.append(settings.trainer.autocast_type)
     return max(found, key=lambda name: torch.finfo(getattr(torch, name)).eps)

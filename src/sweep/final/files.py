@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from sweep.data.labels import LabelSpace, joined
-from sweep.engine.metrics import Labels, certainty, probabilities
+from sweep.data.labels import LabelSpace
+from sweep.engine.metrics import certainty, probabilities
 from sweep.final.reading import Reading
 from sweep.records.final import FinalRecord
 
@@ -28,14 +28,8 @@ def write_predictions(path: Path, reading: Reading, labels: LabelSpace) -> None:
             ["index", "text", *(["text_pair"] if rows.pairs else []), "label", "predicted", "confidence", "loss"]
         )
         for index, text in enumerate(texts):
-            named = (_names(predictions.labels[index], labels), _names(decided[index], labels))
+            named = (labels.cell(predictions.labels[index]), labels.cell(decided[index]))
             writer.writerow([index, *text, *named, f"{sure[index]:.6f}", f"{reading.losses[index]:.9g}"])
-
-
-def _names(value: Labels, labels: LabelSpace) -> str:
-    if labels.task == "single_label":
-        return labels.names[int(value)]
-    return joined(name for name, on in zip(labels.names, value, strict=True) if on)
 
 
 def write_confusion(path: Path, record: FinalRecord) -> None:

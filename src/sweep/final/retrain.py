@@ -14,7 +14,6 @@ from sweep.errors import ADVICE, Interrupted, UserError
 from sweep.final.final_model import FinalModel
 from sweep.final.local_model import Training, TrainingEnd
 from sweep.final.watch import Watch
-from sweep.launch.kept_snapshots import kept_here
 from sweep.launch.lost import WorkerLostError
 from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan
 from sweep.study.session import Session
@@ -44,7 +43,7 @@ def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     Raises Interrupted after Ctrl-C, WorkerLostError where the worker was told to end, and
     UserError if the training fails or memory runs out.
     """
-    stays = not model.shares_disk and kept_here(training.plan)
+    stays = not model.shares_disk and training.plan.kept_on_worker
     kept = watch.kept_on_worker if stays else None
     end = model.train(replace(training, plan=watch.resumed(training.plan), kept=kept), watch)
     watch.over(end.cost.seconds)

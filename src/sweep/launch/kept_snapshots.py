@@ -33,11 +33,6 @@ class Kept:
         return kept_snapshots(self.study)
 
 
-def kept_here(plan: TrialPlan) -> bool:
-    """Return whether the snapshots of a trial stay with its worker."""
-    return plan.config.adapter.trains == "everything"
-
-
 def kept_key(plan: TrialPlan) -> str:
     """Return the key of a training of the search or of the confirmation among `kept_snapshots`."""
     number, seed = plan.key

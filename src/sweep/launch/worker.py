@@ -18,7 +18,7 @@ from typing import Any
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import first_line
-from sweep.launch.kept_snapshots import kept_here, kept_key, kept_snapshots
+from sweep.launch.kept_snapshots import kept_key, kept_snapshots
 from sweep.launch.messages import (
     Answer,
     Batch,
@@ -120,7 +120,7 @@ class Worker:
 
     def _next(self) -> TrialPlan | None:
         plan: TrialPlan | None = self.port.next_trial()
-        if plan is not None and plan.snapshot is None and kept_here(plan):
+        if plan is not None and plan.snapshot is None and plan.kept_on_worker:
             return replace(plan, snapshot=self._kept.read(kept_key(plan)))
         return plan
 
@@ -133,7 +133,7 @@ class Worker:
         return self.port.verdict(plan.key) if verdict is Verdict.CONTINUE else verdict
 
     def _saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
-        if kept_here(plan):
+        if plan.kept_on_worker:
             self._kept.write(kept_key(plan), snapshot)
         else:
             self.port.tell(Saved(plan.key, self.put(snapshot.data)))
@@ -143,7 +143,7 @@ class Worker:
         if self.port.ask(Ended(key, self._explained(outcome))):
             self.port.ask(Files(key, self.put(packed(folder))))
         shutil.rmtree(folder, ignore_errors=True)
-        if kept_here(plan) and not (isinstance(outcome, Failed) and outcome.reason.retried):
+        if plan.kept_on_worker and not (isinstance(outcome, Failed) and outcome.reason.retried):
             self._kept.drop(kept_key(plan))
 
     def _explained(self, outcome: Outcome) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.data.labels import LabelSpace
-from sweep.engine.metrics import Labels, Probabilities, Scores, certainty, decide, probabilities
+from sweep.engine.metrics import Probabilities, Scores, certainty, decide, probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,10 @@ def predictions(
     chances = probabilities(labels.task, scores)
     sure = certainty(labels.task, chances, decided)
     return [
-        Prediction(_named(labels, decided[row]), float(sure[row]), _by_name(labels, chances[row]), one)
+        Prediction(labels.decided(decided[row]), float(sure[row]), _by_name(labels, chances[row]), one)
         for row, one in enumerate(cut)
     ]
 
 
 def _by_name(labels: LabelSpace, chances: Probabilities) -> dict[str, float]:
     return dict(zip(labels.names, chances.tolist(), strict=True))
-
-
-def _named(labels: LabelSpace, decided: Labels) -> str | tuple[str, ...]:
-    if labels.task == "single_label":
-        return labels.names[int(decided)]
-    return tuple(name for name, on in zip(labels.names, decided, strict=True) if on)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import bz2
 import csv
-import gzip
 import io
 import json
-import lzma
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ from typing import IO, Any, Protocol, TextIO, cast
 
 import pyarrow as pa
 
-from sweep.data.endings import DELIMITERS, JSON, KNOWN, PARQUET, Kind, kind_of
+from sweep.data.endings import DELIMITERS, JSON, KNOWN, OPENERS, PARQUET, Kind, kind_of
 from sweep.data.labels import joined
 from sweep.data.stream import TableWindow, Window
 from sweep.errors import Fault, UserError, first_line
@@ -26,7 +23,6 @@ from sweep.errors import Fault, UserError, first_line
 Cells = Sequence[Mapping[str, Any]]  # the added columns of each row of a window
 
 _ERRORS = "backslashreplace"  # a lone surrogate becomes its escape, which JSON knows
-_OPEN: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 class Writer(Protocol):
@@ -111,7 +107,7 @@ def _compressed(path: Path, codec: str) -> Iterator[IO[bytes]]:
         with pa.output_stream(str(path), compression="zstd") as stream:
             yield cast(IO[bytes], stream)
     else:
-        with _OPEN.get(codec, open)(path, "wb") as file:
+        with OPENERS.get(codec, open)(path, "wb") as file:
             yield cast(IO[bytes], file)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sweep.analysis.confusion import Matrix, confusion
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import failures
-from sweep.analysis.hyperparameters import Effect, hyperparameters
+from sweep.analysis.hyperparameters import Effect, Hyperparameters, hyperparameters
 from sweep.analysis.predictions import Prediction
 from sweep.analysis.summary import study_summary
 from sweep.config.schema import Scalar
@@ -28,20 +28,21 @@ _MATRICES = 12
 def study_ending(facts: Facts, report: Path) -> Ending:
     """Return the end of a study's run. It holds no text of the data that the report does not
     hold."""
+    searched = hyperparameters(facts)
     return Ending(
         "completed",
         summary=study_summary(facts),
         files=(report, report.with_suffix(".html")),
         trials=facts.trials,
-        tables={name: rows for name, rows in _tables(facts) if rows},
-        charts=tuple(_charts(facts)),
+        tables={name: rows for name, rows in _tables(facts, searched) if rows},
+        charts=tuple(_charts(facts, searched)),
         page=report.with_suffix(".html"),
     )
 
 
-def _tables(facts: Facts) -> Iterator[tuple[str, Sequence[Row]]]:
-    if found := hyperparameters(facts):
-        yield "importance", [_effect(one) for one in found.effects]
+def _tables(facts: Facts, searched: Hyperparameters | None) -> Iterator[tuple[str, Sequence[Row]]]:
+    if searched:
+        yield "importance", [_effect(one) for one in searched.effects]
     if wrong := failures(facts):
         several = facts.multi_label
         yield "mistakes", [_mistake(row, wrong.columns, several=several) for row in wrong.surest[:_MISTAKES]]
@@ -66,13 +67,10 @@ def _mistake(row: Prediction, columns: Sequence[str], *, several: bool) -> Row:
     }
 
 
-def _charts(facts: Facts) -> Iterator[Chart]:
-    found = hyperparameters(facts)
-    if found and found.importance_known:
-        known = [(one.key, one.importance) for one in found.effects if one.importance is not None]
-        bars: list[Row] = [{"key": key, "importance": share} for key, share in sorted(known, key=lambda one: -one[1])]
-        if bars:
-            yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)
+def _charts(facts: Facts, searched: Hyperparameters | None) -> Iterator[Chart]:
+    bars: list[Row] = [{"key": key, "importance": share} for key, share in (searched.shares if searched else ())]
+    if bars:
+        yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)
     counts = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
     for matrix in counts.matrices[:_MATRICES] if counts else ():
         if len(matrix.labels) <= _LABELS:

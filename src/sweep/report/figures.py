@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sweep.analysis.charts import (
@@ -138,8 +139,8 @@ def _row(one: TrialScore, *, x: float | str) -> dict[str, str | float]:
 
 
 def _search_key(found: Search) -> Key:
-    ended: set[str] = {one.ended for one in found.scored}
-    colours, shapes = ({name: one for name, one in known.items() if name in ended} for known in (_COLOURS, _SHAPES))
+    key = _ended_key([one.ended for one in found.scored], shown=True)
+    colours, shapes = dict(key.colours), dict(key.shapes)
     for wanted, name, colour, shape in (
         (found.silent, _SILENT, VERMILLION, _CROSS),
         (found.best_so_far, _BEST, BLACK, "stroke"),
@@ -147,7 +148,7 @@ def _search_key(found: Search) -> Key:
     ):
         if wanted:
             colours[name], shapes[name] = colour, shape
-    return Key(colours, shapes, {}, columns=3)
+    return replace(key, colours=colours, shapes=shapes)
 
 
 def _ended_key(ended: Sequence[str], *, shown: bool) -> Key:

@@ -48,12 +48,9 @@ class Standing:
 
     def begin(self, plan: TrialPlan, job_type: JobType, *, rows: int, tokens: float | None) -> None:
         """Note a training that begins, or goes on from a snapshot."""
-        epoch: float | None = 0.0
-        seconds: float | None = 0.0
-        if plan.snapshot is not None:
-            epoch, seconds = None, plan.snapshot.seconds
-        elif plan.config.adapter.trains == "everything":  # its snapshot may be with a worker
-            epoch = seconds = None
+        new = plan.snapshot is None and not plan.kept_on_worker  # a worker may have its snapshot
+        epoch = 0.0 if new else None
+        seconds = epoch if plan.snapshot is None else plan.snapshot.seconds
         self._running[job_type, *plan.key] = _Training(job_type, rows, tokens, epoch, seconds)
         self._tokens_known = self._tokens_known and tokens is not None
 

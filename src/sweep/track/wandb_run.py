@@ -67,7 +67,7 @@ class WandbRun:
     ) -> None:  # fmt: skip
         """`process` is the number of restarts of the client's process before this run;
         `first_summary` is that of the run at its start."""
-        self._run = self.client = run
+        self.client = run
         self.process = process
         self.first_summary = first_summary or {}
         self._owner = owner
@@ -100,7 +100,7 @@ class WandbRun:
 
     @property
     def address(self) -> str:
-        return self._run.url or str(self.folder)
+        return self.client.url or str(self.folder)
 
     @property
     def upload(self) -> float:
@@ -111,7 +111,7 @@ class WandbRun:
 
     def log(self, step: int, metrics: Metrics) -> None:
         row: dict[str, float] = {self.axis: step, **metrics}
-        if self.attempt("took no more rows", lambda: self._run.log(row)):
+        if self.attempt("took no more rows", lambda: self.client.log(row)):
             self._kept.append(row)
             self.rows += 1
 
@@ -121,7 +121,7 @@ class WandbRun:
         if alert.kind not in self._owner.config.tracker.alerts or self._lost:
             return
         try:
-            self._run.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
+            self.client.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
         except Exception as error:  # see `attempt`
             self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
 
@@ -156,25 +156,25 @@ class WandbRun:
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:
-            self._run.mark_preempting()
+            self.client.mark_preempting()
             if self.job_type is JobType.TRIAL:
-                self._run.summary["optuna/state"] = "RUNNING"
+                self.client.summary["optuna/state"] = "RUNNING"
         elif self.job_type is JobType.TRIAL:
             kind = () if ending.code == 0 else ("failed",)
-            self._run.tags = (*(self._run.tags or ()), ending.state, *kind)
-            self._run.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")
-        self._run.summary.update({"state": ending.state, **clean(ending.summary or {})})
+            self.client.tags = (*(self.client.tags or ()), ending.state, *kind)
+            self.client.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")
+        self.client.summary.update({"state": ending.state, **clean(ending.summary or {})})
 
     def _attach(self, ending: Ending) -> None:
         for path in ending.files:
-            self._run.save(str(path), base_path=str(path.parent), policy="now")
+            self.client.save(str(path), base_path=str(path.parent), policy="now")
         if media := media_of(ending, self._owner.config):
-            self._run.log(media)
+            self.client.log(media)
         if ending.artifact is not None:
             self._attach_model(ending.artifact)
 
     def _attach_model(self, folder: Path) -> None:
-        artifact = log_model(self._run, folder, self._owner.config)
+        artifact = log_model(self.client, folder, self._owner.config)
         if self.offline:
             return
         try:
@@ -195,7 +195,7 @@ class WandbRun:
         """Return False where the end is to be sent to a new process, unless it was the `last`
         try."""
         try:
-            self._run.finish(exit_code=exit_code)
+            self.client.finish(exit_code=exit_code)
             reason = "" if self.offline else given_up(self.folder)
             if not self.offline and (refused := refused_alert(self.folder)):
                 self._owner.tell(f"W&B took no alert of {self.name}: {scrub(' '.join(refused.split()))}")
@@ -238,7 +238,7 @@ class WandbRun:
         try:
             if (client := self._owner.reopened(self)) is None:
                 return False
-            self._run = self.client = client
+            self.client = client
             self.folder = Path(client.settings.sync_dir)
             for row in self._kept[max(client.starting_step - self._first, 0) :]:
                 client.log(dict(row))

@@ -8,10 +8,8 @@ from typing import Literal
 import wandb_workspaces.reports.v2 as wr
 
 from sweep.track.review.content import Review
-from sweep.track.tracker import STEP
-
-# The x axis of what the run of the study logs.
-STUDY_TIME = "study/seconds"
+from sweep.track.standing import DEVICE_HOURS
+from sweep.track.tracker import SECONDS, STEP
 
 Panels = Mapping[str, Sequence[wr.interface.PanelTypes]]
 
@@ -78,7 +76,7 @@ def _states() -> Sequence[wr.interface.PanelTypes]:
 
 def _cost(review: Review) -> Sequence[wr.interface.PanelTypes]:
     return [
-        _of_study("Device-hours", ["study/device_hours"]),
+        _of_study("Device-hours", [DEVICE_HOURS]),
         _of_study("Rows and tokens a second", ["study/rows_per_second", "study/tokens_per_second"]),
         wr.ScatterPlot(
             title=f"{review.metric} by seconds",
@@ -100,4 +98,4 @@ def _system() -> Sequence[wr.interface.PanelTypes]:
 
 
 def _of_study(title: str, metrics: Sequence[wr.interface.MetricType]) -> wr.LinePlot:
-    return wr.LinePlot(title=title, x=STUDY_TIME, y=list(metrics), title_x="seconds of the study")
+    return wr.LinePlot(title=title, x=SECONDS, y=list(metrics), title_x="seconds of the study")
