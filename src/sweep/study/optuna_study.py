@@ -31,7 +31,7 @@ from sweep.study.owner import claim
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
-from sweep.study.transactions import OrderedStudy, forget_trials, transaction
+from sweep.study.transactions import OrderedStudy, forget_trials, in_order, transaction
 from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
 
 T = TypeVar("T")
@@ -178,14 +178,15 @@ class OptunaStudy:
     def _asked(self) -> list[FrozenTrial]:
         """Return the trials that ended or are running, one for each point: without those that are
         retried."""
-        return [trial for trial in self._trials(states=_BEGUN) if RETRIED not in trial.user_attrs]
+        return _points_of(self._trials())
 
     def _prepared(self) -> tuple[int, BaseSampler]:
         """Return the place of the next point, and the sampler for it."""
         key = self.config.compare_by
         value = None if key is None else self._next_value(key)
-        waiting = self.study.waiting()
-        points = [*self._asked(), *(trial for trial in waiting if PLACE in trial.user_attrs)]
+        trials = self._trials()  # read once: each question to the storage takes milliseconds
+        waiting = in_order(trials)
+        points = [*_points_of(trials), *(trial for trial in waiting if PLACE in trial.user_attrs)]
         place = waiting[0].user_attrs.get(PLACE) if waiting else None
         if place is None:
             place = _free_place(points)
@@ -311,6 +312,10 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
         study_name=config.study_name, storage=KnownTrials(storage), direction=config.direction, load_if_exists=True
     )
     return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
+
+
+def _points_of(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state is not TrialState.WAITING and RETRIED not in trial.user_attrs]
 
 
 def _free_place(points: list[FrozenTrial]) -> int:

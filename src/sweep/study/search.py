@@ -34,6 +34,7 @@ from sweep.records.trial import (
     unfinished_cost,
 )
 from sweep.search.report_steps import ReportSteps
+from sweep.search.samplers import PLACE
 from sweep.study.attributes import STOPPED_AT
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
@@ -169,7 +170,7 @@ class _Loop:
     def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, log: RowLog) -> None:
         store, number = self.session.store, plan.number
         store.note_run(number, run.address)
-        place = self.optuna_study.place(number)
+        place = stopped.trial.user_attrs.get(PLACE)
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
 
