@@ -167,6 +167,8 @@ class _Run:
                     trial = hand.trials[key]
                     trial.evals.append(point)
                     answer = self.on_eval(trial.plan, point)
+                    if self.dry:  # a paused trial may be promoted now
+                        self._look_again()
                 case Saved():
                     self._saved(hand, message)
                 case Asks():
