@@ -245,6 +245,8 @@ class _Run:
         trial = hand.trials.pop(key)
         hand.verdicts.pop(key, None)
         hand.load.ended()
+        if self.points is not None and isinstance(outcome, Failed) and outcome.again:
+            self.points += 1  # it may go on
         self._look_again()
         self.on_end(trial.plan, outcome)
 

@@ -48,7 +48,8 @@ class EvalPoint:
 
 class Verdict(StrEnum):
     """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
-    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end. The
+    study puts a trial away to pause it, too."""
 
     CONTINUE = "continue"
     PRUNE = "prune"

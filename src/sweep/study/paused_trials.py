@@ -11,7 +11,7 @@ from sweep.records.trial import TrialRecord
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import Stopped
 from sweep.study.session import Session
-from sweep.track.tracker import PAUSED, JobType, StoppedRun, go_on, trial_ending
+from sweep.track.tracker import PAUSED, JobType, Run, StoppedRun, go_on, trial_ending
 
 # Runs of paused trials that stay open on the trackers: opening one again takes time, and each open
 # one takes memory and a connection.
@@ -60,7 +60,7 @@ class PausedTrials:
             return None
         number = self.optuna_study.promoted(new=new)
         self._unchanged = number is None
-        if number is None:
+        if number is None or number not in self._paused:  # a worker has not ended it yet
             return None
         stopped = self._paused.pop(number)
         self.optuna_study.go_on(stopped.trial)
@@ -72,13 +72,14 @@ class PausedTrials:
         for number, stopped in sorted(self._paused.items()):
             paused = self.session.store.pause(number)
             assert paused is not None, "a paused trial has a record"
-            record = replace(paused, finished=now())
+            run = stopped.run or self._opened_again(stopped, paused)
+            record = replace(paused, finished=now(), tracker_run=run.address)
             self.session.ended.write(record)
             del self._paused[number]
             self.optuna_study.tell(stopped.trial, record.outcome)
             self.snapshots.drop(trial_key(number))
             self.session.ended.keep_best_only()
-            self._end_run(stopped, record)
+            run.finish(trial_ending(record, self.session.plan.config.study))
             yield record
 
     def finish_runs(self) -> None:
@@ -91,10 +92,9 @@ class PausedTrials:
         stopped.run.finish(PAUSED)
         self._paused[stopped.number] = replace(stopped, run=None)
 
-    def _end_run(self, stopped: Stopped, record: TrialRecord) -> None:
+    def _opened_again(self, stopped: Stopped, record: TrialRecord) -> Run:
         session, number = self.session, stopped.number
-        run = stopped.run
-        if run is None:
-            plan, rows = session.plan.trial(number, stopped.params), session.store.events(number)
-            run = go_on(session.tracker, plan, StoppedRun(JobType.TRIAL, record.tracker_run, rows))
-        run.finish(trial_ending(record, session.plan.config.study))
+        plan, rows = session.plan.trial(number, stopped.params), session.store.events(number)
+        run = go_on(session.tracker, plan, StoppedRun(JobType.TRIAL, record.tracker_run, rows))
+        session.store.note_run(number, run.address)
+        return run

@@ -160,7 +160,7 @@ class _Loop:
         stopped = Stopped(trial, params, now())
         if (plan := self._planned(stopped)) is not None:
             self._run(stopped, plan, self.session.tracker.open(plan), self._log(plan))
-            self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
+            self.session.view.begin(plan, _title(plan), again=self.session.ended.stopped_at(plan.params))
         return plan
 
     def _take_up(self, stopped: Stopped, *, promoted: bool = False) -> TrialPlan | None:
@@ -195,14 +195,6 @@ class _Loop:
         place = self.optuna_study.place(number)
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
-
-    def _stopped_before(self, plan: TrialPlan) -> int | None:
-        """Return the number of the last trial that was stopped at the same point, or None."""
-        stopped = [
-            record.number for record in self.session.ended.records
-            if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
-        ]  # fmt: skip
-        return max(stopped, default=None)
 
     def _infeasible(self, stopped: Stopped, error: UserError) -> None:
         """Record a point whose values break a rule together.
@@ -279,7 +271,10 @@ class _Loop:
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
-        self._put_away(running, "lost", f"{lost.message}; it goes on")
+        if running.pausing:  # it goes on from an earlier snapshot when it is promoted
+            self._pause(running, replace(lost, evals=tuple(running.log.evals)))
+        else:
+            self._put_away(running, "lost", f"{lost.message}; it goes on")
 
     def _pause(self, running: RunningTrial, stopped: Failed) -> None:
         """Let a trial wait, which has its snapshot, until the pruner promotes it."""
