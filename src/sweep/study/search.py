@@ -123,7 +123,7 @@ class _Loop:
         self.session.study_run.open()
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
-            if self.wants_more() and not self.lacks_points:
+            if self.wants_more() and not (self.waiting or self.lacks_points):
                 self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
@@ -281,6 +281,7 @@ class _Loop:
         pruned = Pruned(stopped.evals, stopped.cost)
         record = replace(running.record(pruned), pauses=running.promotions + 1)
         del self.running[record.number]
+        self.limits.failures.ended(record.number, pruned)
         self.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
