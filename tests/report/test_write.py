@@ -233,10 +233,11 @@ def test_paused_trials_are_named_and_counted(make):
     store.marks(4).clear()
     text = words(store)
     assert "1 trial is paused and may go on with the same command; the retraining of the winner" in text
-    assert "Trial 4, paused" in text and "1 paused" in "\n".join(summary_lines(store))
+    assert "Trial 4, paused" in text and "1 paused now" in "\n".join(summary_lines(store))
     assert (
         "The pruner paused 3 trials, of which 2 were promoted later and 1 ended as pruned, and 1 is paused now." in text
     )
+    assert "; 3 were paused: 2 promoted, 1 ended as pruned, 1 paused now" in text
     assert "Paused after evaluation 1" in text and "did not promote it before the study ended" in text
     assert (progress := analyse(read(store)).progress).paused == (4,) and progress.put_away == ()
 
