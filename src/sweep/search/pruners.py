@@ -14,6 +14,7 @@ from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
 from sweep.search.experimental import experimental_allowed
 from sweep.search.guard import GuardedPruner
+from sweep.search.promotion import PromotingPruner
 from sweep.search.racing import FINALISTS, RacingPruner
 
 _PRUNERS: Mapping[str, type[BasePruner]] = {
@@ -61,6 +62,11 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
         if is_own(study.pruner):
             return GuardedPruner.made(study.pruner, options, study.seed)
         return pruner_class(study.pruner)(**options)
+
+
+def promotes(study: StudyConfig) -> bool:
+    """Return whether the study's pruner pauses trials and promotes them."""
+    return not is_own(study.pruner) and issubclass(_PRUNERS[study.pruner], PromotingPruner)
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:

@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
-from sweep.search.racing import WARMUP
+from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
 # A user attribute of a trial that took another course after a stop: the report step up to which its
@@ -40,9 +40,9 @@ def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
     return found
 
 
-def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
-    """Return whether the pruner stops the trial for the score that it reported at `step`; never
-    during warmup (not `warm`).
+def is_stopped(trial: Trial, step: int, *, warm: bool, pruner: BasePruner | None = None) -> bool:
+    """Return whether the study's pruner, or another one, stops the trial for the score that it
+    reported at `step`; never during warmup (not `warm`).
 
     The pruner is asked during warmup too. Successive halving and hyperband record the rungs that a
     trial has passed when they are asked; asked later, they would rank it there by its first score
@@ -50,13 +50,29 @@ def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
     """
     if not warm:
         trial.set_user_attr(WARMUP, step)
-    return trial.should_prune() and warm
+    return (pruner or trial.study.pruner).prune(trial.study, trial._get_latest_trial()) and warm
+
+
+def decision(trial: Trial, step: int, *, warm: bool, stopping: BasePruner | None = None) -> Decision:
+    """Return whether the trial goes on, pauses or stops for the score that it reported at `step`.
+
+    A promoting pruner knows the warmup from the trial's attributes. Any other one stops for good,
+    never during warmup (`is_stopped`); so does `stopping`, which decides on a trial that cannot be
+    paused.
+    """
+    study, pruner = trial.study, trial.study.pruner
+    if stopping is not None or not (isinstance(pruner, OwnPruner) and pruner.promotes):
+        return Decision.STOP if is_stopped(trial, step, warm=warm, pruner=stopping) else Decision.GO_ON
+    if not warm:
+        trial.set_user_attr(WARMUP, step)
+    return pruner.decide(study, trial._get_latest_trial())
 
 
 class OwnSampler(BaseSampler):
-    """A sampler that shows `inner` only the trials with one value of `key`."""
+    """A sampler that shows `inner` a paused trial as a pruned one: it has scores, and may never
+    complete. With a `key` it shows only the trials with one value of it."""
 
-    def __init__(self, inner: BaseSampler, key: str, value: Scalar) -> None:
+    def __init__(self, inner: BaseSampler, key: str | None, value: Scalar) -> None:
         self._inner, self._key, self._value = inner, key, value
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -79,7 +95,8 @@ class OwnSampler(BaseSampler):
         self._inner.after_trial(self._own(study), trial, state, values)
 
     def _own(self, study: Study) -> Study:
-        return _PartOf(study, lambda trial: value_of(trial, self._key) == self._value)
+        key = self._key
+        return _PausedAsPruned(study, lambda trial: key is None or value_of(trial, key) == self._value)
 
 
 def valid_scores(trial: FrozenTrial) -> FrozenTrial:
@@ -92,19 +109,46 @@ def valid_scores(trial: FrozenTrial) -> FrozenTrial:
     return found
 
 
-class OwnPruner(BasePruner):
+class OwnPruner(PromotingPruner):
     """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
     with a `key`, trials with another value of it."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        def shown(other: FrozenTrial) -> bool:
-            same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
-            return same and RETRIED not in other.user_attrs
+    @property
+    def promotes(self) -> bool:
+        return isinstance(self._inner, PromotingPruner)
 
-        return self._inner.prune(_PartOf(study, shown), valid_scores(trial))
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        return self._inner.prune(self._like(study, trial), valid_scores(trial))
+
+    def decide(self, study: Study, trial: FrozenTrial) -> Decision:
+        own = self._like(study, trial)
+        if isinstance(self._inner, PromotingPruner):
+            return self._inner.decide(own, valid_scores(trial))
+        return Decision.STOP if self._inner.prune(own, valid_scores(trial)) else Decision.GO_ON
+
+    def promote(self, study: Study, *, new: bool) -> int | None:
+        """Return the paused trial that goes on, of the first group that has one: groups are in the
+        order of their first paused trials."""
+        if not isinstance(self._inner, PromotingPruner):
+            return None
+        paused = [trial for trial in study.get_trials(deepcopy=False) if is_paused(trial)]
+        firsts = {self._value(trial): trial for trial in reversed(paused)}
+        for trial in sorted(firsts.values(), key=lambda trial: trial.number):
+            number = self._inner.promote(self._like(study, trial), new=new)
+            if number is not None:
+                return number
+        return None
+
+    def _like(self, study: Study, trial: FrozenTrial) -> Study:
+        """Return the study with only the trials that `trial` is compared with."""
+        value = self._value(trial)
+        return _PartOf(study, lambda other: self._value(other) == value and RETRIED not in other.user_attrs)
+
+    def _value(self, trial: FrozenTrial) -> Scalar:
+        return None if self._key is None else value_of(trial, self._key)
 
 
 class _PartOf(Study):
@@ -122,3 +166,21 @@ class _PartOf(Study):
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
         return [valid_scores(trial) for trial in trials if self._shown(trial)]
+
+
+class _PausedAsPruned(_PartOf):
+    """A part of a study in which paused trials are pruned ones."""
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = map(_pruned_if_paused, super()._get_trials(deepcopy, None, use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def _pruned_if_paused(trial: FrozenTrial) -> FrozenTrial:
+    if not is_paused(trial):
+        return trial
+    found = copy(trial)
+    found.state = TrialState.PRUNED
+    return found
