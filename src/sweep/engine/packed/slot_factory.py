@@ -74,8 +74,8 @@ class SlotFactory:
             best = Best.of(model, tokenizer, plan.config, labels, self.best_dir(plan))
             state = TrialState.of(
                 settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
-                labels=labels.names, report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
-                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot),
+                report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
+                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot), labels=labels.names,
             )  # fmt: skip
             resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
             if resumed is None:
