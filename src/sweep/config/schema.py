@@ -374,8 +374,9 @@ class StudyConfig(Section):
 
     @property
     def objective(self) -> Objective:
-        """Return the first metric, which scores trials, and its direction."""
-        return Objective(self.metric, maximize=self.direction == "maximize")
+        """Return the first metric, which scores trials, and its direction; with it, how a second
+        one counts."""
+        return Objective(self.metric, self.direction == "maximize", second=self.second, within=self.choose_within)
 
     @property
     def second(self) -> Objective | None:
@@ -386,6 +387,11 @@ class StudyConfig(Section):
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective, or both."""
         return (self.objective, self.second) if self.second else (self.objective,)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Return the direction of each objective."""
+        return tuple("maximize" if one.maximize else "minimize" for one in self.objectives)
 
 
 class TrackerConfig(Section):

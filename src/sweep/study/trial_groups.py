@@ -50,7 +50,8 @@ def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
     """
     if not warm:
         trial.set_user_attr(WARMUP, step)
-    return trial.should_prune() and warm
+    # `Trial.should_prune` asks the same, but refuses where there are two objectives.
+    return trial.study.pruner.prune(trial.study, trial._get_latest_trial()) and warm
 
 
 def decision(trial: Trial, step: int, *, warm: bool) -> Decision:

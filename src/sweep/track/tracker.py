@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +11,17 @@ from typing import Literal, Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    Metrics,
+    Outcome,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    outcome_value,
+)
 
 # A function that shows the user one line.
 Say = Callable[[str], None]
@@ -152,6 +163,8 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}
     if isinstance(outcome, Completed):
         summary["optuna/value"] = outcome.best.metrics[study.metric]
+        if study.second:
+            summary["optuna/second_value"] = outcome_value(outcome, study.second)
     if isinstance(outcome, Failed):
         summary["failure"] = outcome.message
     return Ending(record.state, summary=summary)
@@ -170,6 +183,9 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
+        if study.second and best:
+            value = outcome_value(trial.outcome, study.second)
+            score |= {study.second.metric: None if math.isnan(value) else value}
         rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score})
     return rows
 
