@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 
 # The column that holds a row's step: the optimizer step of a training, and the seconds for which
 # the study has run in the rows of its own run.
+SECOND_VALUE = "optuna/second_value"  # in the summary of a trial's run: the value of a second objective
 STEP, SECONDS = "train/global_step", "study/seconds"
 
 
@@ -58,7 +59,7 @@ class Chart:
 
     name: str
     title: str
-    kind: Literal["bars", "confusion"]
+    kind: Literal["bars", "points", "confusion"]
     rows: Sequence[Mapping[str, Scalar]]
 
 
@@ -164,7 +165,7 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     if isinstance(outcome, Completed):
         summary["optuna/value"] = outcome.best.metrics[study.metric]
         if study.second:
-            summary["optuna/second_value"] = outcome_value(outcome, study.second)
+            summary[SECOND_VALUE] = outcome_value(outcome, study.second)
     if isinstance(outcome, Failed):
         summary["failure"] = outcome.message
     return Ending(record.state, summary=summary)
