@@ -37,7 +37,7 @@ def test_a_list_of_two_metrics_makes_two_objectives(tmp_path: Path) -> None:
         (["study.choose_within=0.1"], "study.choose_within", "counts only with two objectives"),
         (["study.second_direction=minimize"], "study.second_direction", "there is no study.second_metric"),
         (["study.metric=eval/log_loss"], "study.direction", "type study.direction=minimize"),
-        (["study.metric=eval/auroc"], "study.metric", "did you mean eval/auroc_"),
+        (["study.metric=eval/auroc_makro"], "study.metric", "did you mean eval/auroc_macro?"),
         (["dataset.metrics=[auroc]"], "dataset.metrics", "or the dotted path of a metric of your own"),
         (["dataset.metrics=[ece,ece]"], "dataset.metrics", "there is a metric ece already; name it once"),
     ],

@@ -12,6 +12,7 @@ from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.tested import guess
+from sweep.config.measured import MEASURED
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 
@@ -152,7 +153,7 @@ def search(facts: Facts) -> Search | None:
 
 
 def curves(facts: Facts) -> Curves | None:
-    """Return every trial's evaluations: the objective and, if it is another, the evaluation loss.
+    """Return every trial's evaluations: the objectives and, if it is another, the evaluation loss.
     Trials without a record come last.
 
     None where no trial was evaluated, and for a single training run once it was retrained.
@@ -202,7 +203,8 @@ def winner(facts: Facts) -> Winner | None:
 
 
 def _metrics(facts: Facts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([facts.metric, "eval/loss"]))
+    sought = [one.metric for one in facts.study.objectives if one.metric not in MEASURED]
+    return tuple(dict.fromkeys([*sought, "eval/loss"]))
 
 
 def _scored(facts: Facts) -> tuple[TrialScore, ...]:

@@ -186,9 +186,10 @@ def progress(facts: Facts) -> Progress:
 
 
 def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
-    """Return short names of the recorded metrics that summaries show: the objective first, then
+    """Return short names of the recorded metrics that summaries show: the objectives first, then
     the task's main ones."""
-    names = dict.fromkeys([facts.metric.removeprefix("eval/"), *_SHOWN[facts.config.dataset.task]])
+    sought = [one.metric.removeprefix("eval/") for one in facts.study.objectives]
+    names = dict.fromkeys([*sought, *_SHOWN[facts.config.dataset.task]])
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
     return tuple(name for name in names if name in recorded)
 

@@ -79,7 +79,15 @@ def environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         autoescape=False,
     )
-    jinja.filters |= {"md": escape, "metric": metric, "code": code, "block": block, "row": row, "cell": cell, "plain": plain}
+    jinja.filters |= {
+        "md": escape,
+        "metric": metric,
+        "code": code,
+        "block": block,
+        "row": row,
+        "cell": cell,
+        "plain": plain,
+    }
     return jinja
 
 

@@ -14,7 +14,8 @@ import torch
 from omegaconf import OmegaConf
 
 from sweep.config.folders import token_cache
-from sweep.config.schema import Config
+from sweep.config.measured import DEVICE_BYTES
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub, scrubbed
 from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
@@ -56,7 +57,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     configs = _distinct(plan.corners)
     counted, faults = _counted(configs, plan.splits.labels, torch.device(there.facts.device))
     found = where.ask(examine, counted, plan.corners)
-    machine = [*there.faults, *found.machine]
+    machine = [*there.faults, *found.machine, *unmeasured(plan.config.study, there.facts.device)]
     notes += found.notes
     faults += found.optimizers
     dry = plan.config.study.dry_run
@@ -131,6 +132,14 @@ def _settled(plan: Plan, facts: Facts) -> tuple[Plan, list[str]]:
         bf16 = began
     plan = plan.settled(bf16=bf16)
     return plan, [f"trainer.bf16 is auto: on, for {why}"] if plan.config.trainer.in_bf16 else []
+
+
+def unmeasured(study: StudyConfig, device: str) -> list[Fault]:
+    """Return a fault for an objective that is not measured on this kind of device."""
+    if study.second_metric != DEVICE_BYTES or device != "cpu":
+        return []
+    rule = f"is {DEVICE_BYTES}, but trials train on the CPU here, whose memory is cost/peak_host_bytes"
+    return [Fault("study.second_metric", rule)]
 
 
 def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), lines: Sequence[str] = ()) -> str:
