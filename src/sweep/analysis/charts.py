@@ -47,7 +47,7 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The evaluations of a trial: finite values by metric, each as (epoch, value). `state` is
-    empty for a completed trial; one without a record is `running` or `unfinished`. `leads` is true
+    empty for a completed trial; one without a record is `running`, `paused` or `unfinished`. `leads` is true
     for the winner, or the best trial so far."""
 
     number: int
@@ -248,6 +248,7 @@ def _curve(facts: Facts, trial: TrialRecord, metrics: Sequence[str]) -> Curve:
 
 def _unfinished(facts: Facts, number: int, points: Sequence[Point]) -> Curve:
     state = "running" if facts.running and number in facts.unfinished else "unfinished"
+    state = "paused" if number in facts.paused else state
     lines = {name: _line(points, name, x="epoch") for name in _metrics(facts)}
     return Curve(number, mark="", state=state, leads=False, lines=lines)
 

@@ -58,7 +58,8 @@ class EvalPoint:
 
 class Verdict(StrEnum):
     """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
-    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end. The
+    study puts a trial away to pause it, too."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
@@ -298,7 +299,8 @@ class TrialRecord:
 
     Times are ISO 8601 in UTC; `tracker_run` is the address or the name of a run; `params` and
     `used` are those of the plan; `place` is the place of the point in the order of the study,
-    which a retried point keeps (None in older records).
+    which a retried point keeps (None in older records). The pruner paused the trial `pauses`
+    times and promoted it `promotions` times: one pause more than promotions ended it.
     """
 
     number: int
@@ -311,6 +313,8 @@ class TrialRecord:
     tracker_run: str = ""
     used: Mapping[str, Scalar] = field(default_factory=dict)
     place: int | None = None
+    pauses: int = 0
+    promotions: int = 0
 
     @property
     def rank(self) -> tuple[int, int]:

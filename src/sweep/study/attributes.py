@@ -20,6 +20,7 @@ _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the 
 # that it had reached when it was lost last.
 LOSSES, LOST_AT = "losses", "lost_at_step"
 STOPPED_AT = "stopped_at"  # the report step at which the pruner stopped the trial
+PROMOTIONS = "promotions"  # how often a paused trial was promoted
 _LONGEST = 1000  # characters of a message in a column of a dashboard
 
 

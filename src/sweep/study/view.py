@@ -78,8 +78,16 @@ class View:
             self._values = _settings(best)
         self._refresh()
 
-    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, since: int | None = None) -> None:
-        """Show a training that begins, or goes on.
+    def begin(
+        self,
+        trial: TrialPlan,
+        title: str,
+        *,
+        again: int | None = None,
+        since: int | None = None,
+        promoted: bool = False,
+    ) -> None:
+        """Show a training that begins, or goes on, as the pruner has `promoted` it.
 
         `again` is the number of a stopped trial whose point this trial retries; `since` is the
         step of the snapshot of a stopped training, 0 where it has none.
@@ -91,7 +99,8 @@ class View:
         self._heading = title
         before = ""
         if since is not None:
-            before = f"taken up, with a snapshot after step {since}" if since else "taken up without a snapshot"
+            how = "promoted" if promoted else "taken up"
+            before = f"{how}, with a snapshot after step {since}" if since else f"{how} without a snapshot"
         elif again is not None:
             before = f"trial {again} was stopped, and its point is tried again"
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")

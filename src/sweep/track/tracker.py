@@ -45,7 +45,7 @@ class JobType(StrEnum):
 
 # W&B shows a run as failed by its exit code alone. Each failure has its own code; the shell's code
 # if it has one.
-_EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
+_EXIT_CODES = {"completed": 0, "pruned": 0, "paused": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
                "interrupted": 130}  # fmt: skip
 
 
@@ -117,6 +117,8 @@ class Alert:
 
 # The ending of a run whose training was stopped and goes on later.
 PUT_AWAY = Ending("interrupted", resumable=True)
+# The ending of the run of a trial that the pruner has paused, until it is promoted.
+PAUSED = Ending("paused", resumable=True)
 
 
 @dataclass(frozen=True, slots=True)
