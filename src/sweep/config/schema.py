@@ -18,6 +18,7 @@ from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.launcher import LauncherConfig
+from sweep.config.limits import Limits
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
 from sweep.config.published import PublishedConfig
@@ -273,6 +274,7 @@ class StudyConfig(Section):
     )
     metric: str = Field("eval/accuracy", description="of the validation split")
     direction: Literal["maximize", "minimize"] = "maximize"
+    limits: Limits = Field({}, description="upper limits of every trial by name, such as {predict.latency_ms: 5}")
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )
