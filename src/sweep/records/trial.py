@@ -48,13 +48,15 @@ class EvalPoint:
 
 class Verdict(StrEnum):
     """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
-    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end. An
+    engine gives itself the verdict that a trial is infeasible (`TrialPlan.limits`)."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
     INTERRUPT = "interrupt"
     PUT_AWAY = "put_away"
     TIME_OUT = "time_out"
+    INFEASIBLE = "infeasible"
 
 
 class FailureReason(StrEnum):
