@@ -75,7 +75,7 @@ def test_a_limit_on_parameters_is_known_before_the_training(tmp_path: Path, monk
     space.write_text("adapter.r: {choices: [2, 4, 8, 16]}\n")
     engine = ToyEngine()
     records = searched(
-        tmp_path, f"study.space={space}", "adapter=lora", "study.limits.parameters.trained=5e3", "study.n_trials=14",
+        tmp_path, f"study.space={space}", "adapter=lora", "+study.limits.parameters.trained=5e3", "study.n_trials=14",
         *PLAIN, engine=engine,
     )  # fmt: skip
     assert {trial.params["adapter.r"] for trial in engine.trained} == {2, 4}

@@ -65,7 +65,9 @@ def flat(found: Any) -> Any:
     for key, value in found.items():
         name = key.replace("/", ".", 1) if isinstance(key, str) and "." not in key else key
         inner = flat(value)
-        limits |= {f"{name}.{rest}": one for rest, one in inner.items()} if isinstance(value, Mapping) else {name: inner}
+        limits |= (
+            {f"{name}.{rest}": one for rest, one in inner.items()} if isinstance(value, Mapping) else {name: inner}
+        )
     return limits
 
 

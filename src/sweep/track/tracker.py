@@ -147,7 +147,7 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     """
     outcome = record.outcome
     cost = outcome.cost
-    summary = {name.replace(".", "/", 1): value for name, value in record.measured.items()} | cost.account
+    summary = cost.account | _limited(record)
     if best := best_evaluation(outcome, study):
         summary |= {"best/step": best.step, "best/epoch": best.epoch}
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}
@@ -171,9 +171,16 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
-        limited = {name.replace(".", "/", 1): value for name, value in trial.measured.items()}
-        rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score, **limited})
+        values = {**_clean(trial.params), **score, **_limited(trial)}
+        rows.append({"number": trial.number, "state": trial.state, **values})
     return rows
+
+
+def _limited(trial: TrialRecord) -> dict[str, float]:
+    """Return the values that `study.limits` is about, as `KIND/NAME`; metrics have rows of their
+    own."""
+    found = {name: value for name, value in trial.measured.items() if not name.startswith("eval.")}
+    return {name.replace(".", "/", 1): value for name, value in found.items()}
 
 
 def _clean(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
