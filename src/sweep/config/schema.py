@@ -19,6 +19,7 @@ from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
 from sweep.config.launcher import LauncherConfig
+from sweep.config.limits import Limits
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
@@ -274,6 +275,7 @@ class StudyConfig(StudyObjectives):
     trial_timeout: Seconds | None = Field(
         None, description="seconds of training after which a trial is stopped and counts as failed"
     )
+    limits: Limits = Field({}, description="upper limits of every trial by name, such as {predict.latency_ms: 5}")
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )
