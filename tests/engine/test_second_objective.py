@@ -15,7 +15,7 @@ from sweep.engine.second_objective import undefined
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Completed, EvalPoint, TrialPlan
 
-METRICS = ["mcc", "ece", "auroc_macro", "log_loss", "f1/fees"]
+METRICS = ("mcc", "ece", "auroc_macro", "log_loss", "f1/fees")
 SHORT = {"num_train_epochs": 1, "save_best": False, "save_newest": False}
 
 

@@ -13,6 +13,9 @@ Direction = Literal["maximize", "minimize"]
 
 
 class StudyObjectives(Section):
+    """The objectives of a study. `metric` is the first one, which scores trials and by which their
+    best evaluations are kept."""
+
     metric: Annotated[str, BeforeValidator(no_list)] = Field(
         "eval/accuracy",
         description="of the validation split; a list of two sets second_metric too: [eval/f1_macro,cost/seconds]",
