@@ -99,8 +99,8 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
 
 
 def _order_of_two(objective: Objective, leaders: Iterable[tuple[TrialRecord, Confirmation | None]]) -> list[int]:
-    """Return the numbers of the trials in the order of two objectives. The first one's value is the
-    mean over fresh seeds if there are any."""
+    """Return the numbers of the trials in the order of two objectives. The first one's value is
+    the mean over fresh seeds if there are any."""
     second = objective.second
     assert second is not None
 
