@@ -10,7 +10,9 @@ from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
+from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.tested import guess
+from sweep.config.measured import MEASURED
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 
@@ -113,6 +115,7 @@ class Winner:
 @dataclass(frozen=True, slots=True)
 class Charts:
     search: Search | None
+    pareto: ParetoSet | None
     curves: Curves | None
     importance: Importance | None
     hyperparameters: Hyperparameters | None
@@ -124,6 +127,7 @@ def charts(facts: Facts, known: Known | None = None) -> Charts:
     """Return the numbers of every figure; `known` is what each hyperparameter did."""
     return Charts(
         search=search(facts),
+        pareto=pareto(facts),
         curves=curves(facts),
         importance=importance(facts, known) if known else None,
         hyperparameters=hyperparameters(facts),
@@ -149,7 +153,7 @@ def search(facts: Facts) -> Search | None:
 
 
 def curves(facts: Facts) -> Curves | None:
-    """Return every trial's evaluations: the objective and, if it is another, the evaluation loss.
+    """Return every trial's evaluations: the objectives and, if it is another, the evaluation loss.
     Trials without a record come last.
 
     None where no trial was evaluated, and for a single training run once it was retrained.
@@ -199,7 +203,8 @@ def winner(facts: Facts) -> Winner | None:
 
 
 def _metrics(facts: Facts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([facts.metric, "eval/loss"]))
+    sought = [one.metric for one in facts.study.objectives if one.metric not in MEASURED]
+    return tuple(dict.fromkeys([*sought, "eval/loss"]))
 
 
 def _scored(facts: Facts) -> tuple[TrialScore, ...]:

@@ -17,13 +17,15 @@ from pydantic_core import PydanticCustomError
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
+from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
 from sweep.config.launcher import LauncherConfig
+from sweep.config.limits import Limits
 from sweep.config.names import OptimizerName, ScheduleName
-from sweep.config.objective import Objective
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
+from sweep.config.study_objectives import StudyObjectives
 
 Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
@@ -45,14 +47,9 @@ def _known_encoding(name: str) -> str:
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
-def _dotted(path: str) -> str:
-    parts = path.split(".")
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise PydanticCustomError("dotted", "be the dotted path of your own, such as mypackage.MyClass")
-    return path
+DottedPath = Annotated[str, AfterValidator(dotted)]
 
-
-DottedPath = Annotated[str, AfterValidator(_dotted)]
+ExtraMetric = Annotated[str, AfterValidator(extra_or_dotted)]
 
 Task = Literal["single_label", "multi_label"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
@@ -114,7 +111,9 @@ class DatasetConfig(Section):
     name: str | None = Field(None, description="configuration of a hub data set; local files have none")
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
-    metrics: tuple[DottedPath, ...] = Field((), description="of your own, computed beside those of the task")
+    metrics: tuple[ExtraMetric, ...] = Field(
+        (), description="computed beside those of the task: auroc_macro, ece, f1/LABEL, …, or dotted paths of your own"
+    )
     text_column: str = "text"
     text_pair_column: str | None = None
     label_column: str | Names = Field(
@@ -162,6 +161,11 @@ class DatasetConfig(Section):
         "or what the header has in its place",
     )
     quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Return the dotted paths of the metrics of the user's own."""
+        return tuple(name for name in self.metrics if not is_extra(name))
 
 
 class OptimizerConfig(Section):
@@ -260,7 +264,7 @@ class EngineConfig(Section):
     )
 
 
-class StudyConfig(Section):
+class StudyConfig(StudyObjectives):
     study_name: str = "study"
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
@@ -271,8 +275,7 @@ class StudyConfig(Section):
     trial_timeout: Seconds | None = Field(
         None, description="seconds of training after which a trial is stopped and counts as failed"
     )
-    metric: str = Field("eval/accuracy", description="of the validation split")
-    direction: Literal["maximize", "minimize"] = "maximize"
+    limits: Limits = Field({}, description="upper limits of every trial by name, such as {predict.latency_ms: 5}")
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )
@@ -330,11 +333,6 @@ class StudyConfig(Section):
         learns.
         """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
-
-    @property
-    def objective(self) -> Objective:
-        """Return the metric and its direction."""
-        return Objective(self.metric, maximize=self.direction == "maximize")
 
 
 class TrackerConfig(Section):

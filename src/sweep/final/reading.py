@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+from sweep.config.extra_metrics import is_extra
+from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Config, Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.extra_metrics import Evaluated, extra_values
 from sweep.engine.metrics import Labels, decide, score
 from sweep.engine.thresholds import tuned
 from sweep.errors import UserError
@@ -65,9 +68,9 @@ def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
         return Decisions(None)
     if config.trainer.decision_threshold != "tuned":
         return Decisions((config.trainer.search_threshold,) * len(labels))
-    predictions, own = model.validation(), config.dataset.metrics
+    predictions, own = model.validation(), recorded_metrics(config)
     found = tuned(predictions.scores, predictions.labels)
-    return Decisions(found, tuned=True, validation=measure(labels.task, predictions, "eval", found, own=own))
+    return Decisions(found, tuned=True, validation=_measured(labels, predictions, "eval", found, own))
 
 
 def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
@@ -78,7 +81,7 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, own = locked.open(), config.dataset.metrics
+    rows, own = locked.open(), recorded_metrics(config)
     predictions, before = model.test(rows)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
@@ -86,11 +89,17 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, predictions, words=config.prompt is not None),
-        metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
-        untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
+        metrics=_measured(labels, predictions, "test", decided.cuts, own),
+        untuned=_measured(labels, predictions, "test", 0.5, own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before,
     )
+
+
+def _measured(
+    labels: LabelSpace, predictions: Predictions, prefix: str, cuts: float | Sequence[float], own: Sequence[str]
+) -> Metrics:
+    return measure(labels.task, predictions, prefix, cuts, own=own, labels=labels.names)
 
 
 def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[np.float64]:
@@ -110,13 +119,17 @@ def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
     return tuple(count / len(train) for count in label_rows(labels, train))
 
 
-def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:
+def baselines(splits: Splits, test: Rows, recorded: Sequence[str] = ()) -> Mapping[str, float]:
     """Return the scores of the zero-rule classifier on validation and test: it always predicts the
-    most frequent label of train."""
+    most frequent label of train. Of the metrics `recorded` beside the task's, those of decisions
+    are among them: this classifier has no probabilities."""
     found: dict[str, float] = {}
+    extra, labels = [name for name in recorded if is_extra(name)], splits.labels
     for prefix, rows in (("eval", splits.validation), ("test", test)):
         predicted = np.asarray(baseline(splits.train, rows, splits.labels), dtype=np.int64)
-        scores = score(splits.labels.task, predicted, np.asarray(rows.labels, dtype=np.int64))
+        truth = np.asarray(rows.labels, dtype=np.int64)
+        scores = score(labels.task, predicted, truth)
+        scores |= extra_values(extra, Evaluated(labels.task, labels.names, truth, predicted))
         found |= {f"{prefix}/{name}": value for name, value in scores.items()}
     return found
 

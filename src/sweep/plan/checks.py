@@ -14,13 +14,15 @@ from urllib.parse import parse_qsl, unquote
 from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
-from sweep.config.metrics import BY_TASK, objectives
-from sweep.config.objective import LOSS
+from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, label_of
+from sweep.config.limits import limit_names
+from sweep.config.metrics import evaluated
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
+from sweep.plan.objectives import first_objective, second_objective
 from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -31,25 +33,22 @@ def check(config: Config) -> list[Fault]:
     return [Fault(path, rule) for one in CHECKS for path, rule in one(config)]
 
 
-def _metric(config: Config) -> Iterator[tuple[str, str]]:
-    study, allowed = config.study, objectives(config.dataset)
-    if study.metric not in allowed:
-        name, task = study.metric, config.dataset.task
-        own = "" if config.dataset.metrics else "; dataset.metrics adds functions of your own"
-        rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}{own}"
-        yield (
-            "study.metric",
-            "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
-        )
-    elif _of_task(config) and (lower := study.metric == LOSS) != (study.direction == "minimize"):
-        better, direction = ("lower", "minimize") if lower else ("higher", "maximize")
-        rule = f"is {study.direction}, but {study.metric} is better when {better}; type study.direction={direction}"
-        yield "study.direction", rule
+def _extra_metrics(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield a fault for each extra metric that the task does not have."""
+    allowed = EXTRA_BY_TASK[config.dataset.task]
+    for name in config.dataset.metrics:
+        if is_extra(name) and not label_of(name) and name not in allowed:
+            rule = f"names {name}, but of the extra metrics a {config.dataset.task} task has: {', '.join(allowed)}"
+            yield "dataset.metrics", f"{rule}, {LABEL_F1}LABEL"
 
 
-def _of_task(config: Config) -> bool:
-    """Return whether the objective is one of the task's metrics, and none of the user's own."""
-    return config.study.metric.removeprefix("eval/") in BY_TASK[config.dataset.task]
+def _limits(config: Config) -> Iterator[tuple[str, str]]:
+    allowed = limit_names(evaluated(config))
+    for name in config.study.limits:
+        if name.startswith("test."):
+            yield "study.limits", f"names {name}, which is of the test split, which no choice may look at; use eval.…"
+        elif name not in allowed:
+            yield "study.limits", f"names {name}, but may name: {', '.join(allowed)}{closest(name, allowed)}"
 
 
 def _own_metrics(config: Config) -> Iterator[tuple[str, str]]:
@@ -289,6 +288,9 @@ CHECKS: tuple[Check, ...] = (
     _engine,
     _launcher,
     _own_metrics,
-    _metric,
+    _extra_metrics,
+    first_objective,
+    second_objective,
+    _limits,
     _study,
 )

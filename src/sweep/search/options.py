@@ -26,6 +26,7 @@ from sweep.config.space import Space
 from sweep.errors import UserError, closest, first_line
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, pruner_class
+from sweep.search.ranks import report
 from sweep.search.samplers import sampler, sampler_class
 
 SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
@@ -185,22 +186,23 @@ def _draw(study: StudyConfig, space: Space) -> None:
     """
     options = {**study.sampler_options, **({"n_startup_trials": 1} if study.sampler in ("tpe", "gp", "cmaes") else {})}
     soon = study.model_copy(update={"sampler_options": options})
-    asked = optuna.create_study(storage=InMemoryStorage(), direction=study.direction)
+    asked = optuna.create_study(storage=InMemoryStorage(), directions=study.directions)
     ranges: dict[str, BaseDistribution] = {parameter.key: distribution(parameter) for parameter in space}
     for number in range(1 if study.sampler == "gp" else _DRAWN):
         asked.sampler = sampler(soon, space, number)
-        asked.tell(asked.ask(ranges), float(number))
+        asked.tell(asked.ask(ranges), [float(number), *(-float(number) for _ in study.directions[1:])])
 
 
 def _judge(study: StudyConfig) -> None:
     """Report trials to the pruner, each worse than the one before it."""
-    judged = optuna.create_study(storage=InMemoryStorage(), direction="minimize", pruner=pruner(study))
+    directions = ["minimize" for _ in study.directions]
+    judged = optuna.create_study(storage=InMemoryStorage(), directions=directions, pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()
         for step in _STEPS:
-            trial.report(float(number), step)
-            trial.should_prune()
-        judged.tell(trial, float(number))
+            report(trial, [float(number) for _ in directions], step)
+            judged.pruner.prune(judged, trial._get_latest_trial())
+        judged.tell(trial, [float(number) for _ in directions])
 
 
 def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:

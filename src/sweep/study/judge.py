@@ -52,7 +52,7 @@ class Judge:
             return Decision.STOP if stopped else Decision.GO_ON
         running.reported = step
         return self.optuna_study.report(
-            running.trial, point.metrics[config.study.metric], step,
+            running.trial, [point.value(one) for one in config.study.objectives], step,
             schedule=self.report_steps.nearest(config.trainer, plan.total_steps),
             judged=point.step < plan.total_steps,
             warm=point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps),

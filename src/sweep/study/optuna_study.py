@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
+from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
@@ -20,11 +21,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Failed, Outcome, Pruned
+from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
+from sweep.search.constraints import constrain
 from sweep.search.distributions import distribution
 from sweep.search.promotion import PAUSED_AT, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
+from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
+from sweep.search.scoreless import ScorelessSampler
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
@@ -87,7 +91,7 @@ class OptunaStudy:
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
             opened = cls(study, config, space, storage, retries, stopping=_own_pruner(config, space))
-            opened._write(lambda: claim(study, config.metric, store))
+            opened._write(lambda: claim(study, [one.metric for one in config.objectives], store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
         except STORAGE_ERRORS as error:
@@ -123,7 +127,8 @@ class OptunaStudy:
         return trial, chosen
 
     def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
-        place, self.study.sampler = self._prepared()
+        place, made = self._prepared()
+        self.study.sampler = ScorelessSampler(made) if self.config.second else made
         trial = self.study.ask()
         if trial.user_attrs.get(PLACE) != place:
             trial.set_user_attr(PLACE, place)
@@ -217,13 +222,24 @@ class OptunaStudy:
         taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.choices(key), key=lambda value: taken[value])
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """Record how the trial ended. A point that is to be retried is enqueued with its place."""
+    def constrain(self, trial: Trial, values: Mapping[str, float]) -> None:
+        """Write constraint values of a running trial, from which samplers learn: above 0 a
+        constraint is broken."""
+        if values:
+            self._write(lambda: constrain(self.study._storage, trial._trial_id, values))
+
+    def tell(self, trial: Trial, outcome: Outcome, constraints: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Record how the trial ended, with its `constraints`. A point that is to be retried is
+        enqueued with its place."""
 
         def told() -> bool | None:
             return True if self.storage.get_trial(trial._trial_id).state.is_finished() else None
 
-        self._write(lambda: self._end(trial, outcome), already=told)
+        def ended() -> bool:
+            constrain(self.study._storage, trial._trial_id, constraints)
+            return self._end(trial, outcome)
+
+        self._write(ended, already=told)
         if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
 
@@ -231,8 +247,8 @@ class OptunaStudy:
         for name, value in attributes(outcome).items():
             trial.set_user_attr(name, value)
         match outcome:
-            case Completed(best=best):
-                self.study.tell(trial, best.metrics[self.config.metric])
+            case Completed():
+                self.study.tell(trial, [outcome_value(outcome, objective) for objective in self.config.objectives])
             case Pruned():
                 self.study.tell(trial, state=TrialState.PRUNED)
             case Failed(again=again):
@@ -263,7 +279,7 @@ class OptunaStudy:
     def report(
         self,
         trial: Trial,
-        score: float,
+        scores: Sequence[float],
         step: int,
         *,
         schedule: int | None = None,
@@ -271,8 +287,8 @@ class OptunaStudy:
         warm: bool,
         savable: bool = True,
     ) -> Decision:
-        """Report a score at a report step. Return what the pruner decides on the trial for it,
-        where the score is to be `judged` (`trial_groups.decision`).
+        """Report the score of each objective at a report step. Return what the pruner decides on
+        the trial for it, where the score is to be `judged` (`trial_groups.decision`).
 
         `schedule` is the report step of the trial's last evaluation. A trial that is not `savable`
         is not paused: it goes on, or is stopped for good. Score and decision are one transaction:
@@ -280,13 +296,12 @@ class OptunaStudy:
         """
 
         def reported() -> Decision:
-            scores = trial._cached_frozen_trial.intermediate_values
-            if max(scores, default=0) > step or SCORED_TO in trial.user_attrs:
+            known = trial._cached_frozen_trial.intermediate_values
+            if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
-            scores.pop(step, None)  # Optuna keeps the first score
             if self.promotes and schedule is not None and SCHEDULE not in trial.user_attrs:
                 trial.set_user_attr(SCHEDULE, schedule)
-            trial.report(score, step)
+            report(trial, scores, step)
             if not judged:
                 return Decision.GO_ON
             decided = decision(trial, step, warm=warm, stopping=None if savable else self.stopping)
@@ -350,7 +365,7 @@ class OptunaStudy:
 
 def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedStudy:
     made = optuna.create_study(
-        study_name=config.study_name, storage=KnownTrials(storage), direction=config.direction, load_if_exists=True
+        study_name=config.study_name, storage=KnownTrials(storage), directions=config.directions, load_if_exists=True
     )
     return OrderedStudy.of(made, _own_pruner(config, space))
 

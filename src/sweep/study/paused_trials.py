@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from sweep.provenance import now
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import TrialRecord
+from sweep.study.feasibility import Feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import Stopped
 from sweep.study.session import Session
@@ -77,7 +78,8 @@ class PausedTrials:
             record = replace(paused, finished=now(), tracker_run=run.address)
             self.session.ended.write(record)
             del self._paused[number]
-            self.optuna_study.tell(stopped.trial, record.outcome)
+            values = Feasibility.of(self.session.plan).constraints(record)
+            self.optuna_study.tell(stopped.trial, record.outcome, values)
             self.snapshots.drop(trial_key(number))
             self.session.ended.keep_best_only()
             run.finish(trial_ending(record, self.session.plan.config.study))

@@ -28,6 +28,7 @@ from sweep.records.trial import (
 )
 from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
+from sweep.study.feasibility import Feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.running import Stopped
@@ -56,7 +57,9 @@ class Recovery:
         for trial, _ in running:
             if trial.number in records:
                 store.forget_pause(trial.number)
-                self.optuna_study.tell(trial, records[trial.number].outcome)
+                record = records[trial.number]
+                values = Feasibility.of(session.plan).constraints(record)
+                self.optuna_study.tell(trial, record.outcome, values)
         left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
         killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
         found = [(stopped, frozen) for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]

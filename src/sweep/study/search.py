@@ -34,6 +34,7 @@ from sweep.records.trial import (
 )
 from sweep.search.promotion import Decision
 from sweep.search.samplers import PLACE
+from sweep.study.feasibility import Feasibility
 from sweep.study.judge import Judge
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
@@ -83,12 +84,14 @@ class _Loop:
     judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
+    feasibility: Feasibility = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots)
         self.judge = Judge.of(self.session.plan, self.optuna_study)
+        self.feasibility = Feasibility.of(self.session.plan)
 
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
@@ -182,10 +185,15 @@ class _Loop:
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
-            return self.session.plan.trial(stopped.number, stopped.params)
+            plan = self.session.plan.trial(stopped.number, stopped.params)
         except UserError as error:
-            self._infeasible(stopped, error)
+            message = "; ".join(map(str, error.faults))
+            self._infeasible(stopped, Failed(FailureReason.INFEASIBLE, message, (), Cost()))
             return None
+        if (beyond := self.feasibility.before(plan)) is not None:
+            self._infeasible(stopped, beyond, plan)
+            return None
+        return replace(plan, limits=self.feasibility.limits)
 
     def _log(self, plan: TrialPlan) -> RowLog:
         return RowLog.of(self.session.store.trial_dir(plan.number))
@@ -197,15 +205,18 @@ class _Loop:
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
 
-    def _infeasible(self, stopped: Stopped, error: UserError) -> None:
-        """Record a point whose values break a rule together.
+    def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
+        """Record a point that is not trained: its values break a rule together, or its `plan` is
+        beyond a limit.
 
         The trial counts, as it says something about the point.
         """
-        failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
+        if plan is not None:
+            record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
+                             measured=self.feasibility.measured(plan.config, failed))  # fmt: skip
         self.session.ended.write(record)
-        self.optuna_study.tell(stopped.trial, failed)
+        self.optuna_study.tell(stopped.trial, failed, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(stopped.number))
         if stopped.run is not None:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
@@ -250,6 +261,7 @@ class _Loop:
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running[plan.number]
         self.paused.changed()
+        outcome = self.feasibility.judged(plan, outcome)
         self.limits.ended(plan, outcome)
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED) if running.pausing:
@@ -280,13 +292,13 @@ class _Loop:
     def _pause(self, running: RunningTrial, stopped: Failed) -> None:
         """Let a trial wait, which has its snapshot, until the pruner promotes it."""
         pruned = Pruned(stopped.evals, stopped.cost)
-        record = replace(running.record(pruned), pauses=running.promotions + 1)
+        record = replace(self._record(running, pruned), pauses=running.promotions + 1)
         del self.running[record.number]
         self.limits.failures.ended(record.number, pruned)
         self.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
-        self.session.view.ended(_title(running.plan), "paused", self._detail(pruned))
+        self.session.view.closed(_title(running.plan), "paused", pruned)
 
     def _end_paused(self) -> None:
         """End the paused trials as pruned: the study has all its trials, and the pruner promotes
@@ -294,7 +306,7 @@ class _Loop:
         for record in self.paused.end():
             self._count_stopped()
             self.session.study_run.ended(record)
-            self.session.view.ended(f"trial {record.number}", record.state, self._detail(record.outcome))
+            self.session.view.closed(f"trial {record.number}", record.state, record.outcome)
             self._show_count()
 
     def _put_away(self, running: RunningTrial, state: str, detail: str) -> None:
@@ -314,19 +326,23 @@ class _Loop:
         running.run.finish(trial_ending(record, plan.config.study))
         self.session.study_run.over(plan, seconds=record.outcome.cost.seconds)
         self.session.study_run.ended(record)
-        self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
+        self.session.view.closed(_title(plan), record.state, record.outcome)
         self._show_count()
         self.session.view.standing()
 
     def _settled(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         """Write the record, then end the trial in Optuna: if the process dies in between,
         `recover` ends it from the record."""
-        record = running.record(outcome)
+        record = self._record(running, outcome)
         self.session.ended.write(record)
         del self.running[running.plan.number]
-        self.optuna_study.tell(running.trial, outcome)
+        self.optuna_study.tell(running.trial, outcome, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(record.number))
         return record
+
+    def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
+        measured = self.feasibility.measured(running.plan.config, outcome)
+        return replace(running.record(outcome), measured=measured)
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
@@ -335,16 +351,6 @@ class _Loop:
         if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT
         return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
-
-    def _detail(self, outcome: Outcome) -> str:
-        metric = self.session.plan.config.study.metric
-        match outcome:
-            case Completed(best=best):
-                return f"{metric} {best.metrics[metric]:.4f} at epoch {best.epoch:g}"
-            case Pruned(evals=evals):
-                return f"{metric} {evals[-1].metrics[metric]:.4f} at epoch {evals[-1].epoch:g}" if evals else ""
-            case Failed(message=message):
-                return message
 
     def _show_count(self) -> None:
         best = self.session.ended.best()

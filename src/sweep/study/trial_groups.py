@@ -18,6 +18,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
+from sweep.records.trial import FailureReason
+from sweep.search.constraints import OUTCOME
 from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
@@ -50,6 +52,7 @@ def is_stopped(trial: Trial, step: int, *, warm: bool, pruner: BasePruner | None
     """
     if not warm:
         trial.set_user_attr(WARMUP, step)
+    # `Trial.should_prune` asks the same, but refuses where there are two objectives.
     return (pruner or trial.study.pruner).prune(trial.study, trial._get_latest_trial()) and warm
 
 
@@ -110,8 +113,9 @@ def valid_scores(trial: FrozenTrial) -> FrozenTrial:
 
 
 class OwnPruner(PromotingPruner):
-    """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
-    with a `key`, trials with another value of it."""
+    """A pruner that hides retried trials from `inner`, infeasible ones, scores that are not valid
+    any more and, with a `key`, trials with another value of it. A trial beyond a limit would stop
+    others that it must not win against."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
@@ -145,7 +149,12 @@ class OwnPruner(PromotingPruner):
     def _like(self, study: Study, trial: FrozenTrial) -> Study:
         """Return the study with only the trials that `trial` is compared with."""
         value = self._value(trial)
-        return _PartOf(study, lambda other: self._value(other) == value and RETRIED not in other.user_attrs)
+
+        def shown(other: FrozenTrial) -> bool:
+            infeasible = other.user_attrs.get(OUTCOME) == FailureReason.INFEASIBLE
+            return self._value(other) == value and not infeasible and RETRIED not in other.user_attrs
+
+        return _PartOf(study, shown)
 
     def _value(self, trial: FrozenTrial) -> Scalar:
         return None if self._key is None else value_of(trial, self._key)

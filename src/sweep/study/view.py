@@ -14,7 +14,17 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRem
 from rich.text import Text
 
 from sweep.config.schema import StudyConfig
-from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    Outcome,
+    Pruned,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    outcome_value,
+)
 from sweep.study.time_left import TimeLeft, Training
 
 PLAIN_SECONDS = 15.0  # between two plain lines, at most
@@ -126,6 +136,10 @@ class View:
         self.over(title)
         self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
 
+    def closed(self, title: str, state: str, outcome: Outcome) -> None:
+        """Show how a trial ended, with its scores or the reason of its failure."""
+        self.ended(title, state, _result(outcome, self.study))
+
     def over(self, title: str) -> None:
         """Remove a training from the live block, without a line."""
         self._left.over(title)
@@ -212,3 +226,16 @@ def _setting(trial: TrialPlan | TrialRecord, key: str) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _result(outcome: Outcome, study: StudyConfig) -> str:
+    """Return what the line of a trial that has ended says beside its state."""
+    metric, second = study.metric, study.second
+    match outcome:
+        case Completed(best=best):
+            also = "" if second is None else f", {second.metric} {outcome_value(outcome, second):.4g}"
+            return f"{metric} {best.metrics[metric]:.4f} at epoch {best.epoch:g}{also}"
+        case Pruned(evals=evals):
+            return f"{metric} {evals[-1].metrics[metric]:.4f} at epoch {evals[-1].epoch:g}" if evals else ""
+        case Failed(message=message):
+            return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,13 +11,24 @@ from typing import Literal, Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    Metrics,
+    Outcome,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    outcome_value,
+)
 
 # A function that shows the user one line.
 Say = Callable[[str], None]
 
 # The column that holds a row's step: the optimizer step of a training, and the seconds for which
 # the study has run in the rows of its own run.
+SECOND_VALUE = "optuna/second_value"  # in the summary of a trial's run: the value of a second objective
 STEP, SECONDS = "train/global_step", "study/seconds"
 
 
@@ -33,8 +45,8 @@ class JobType(StrEnum):
 
 # W&B shows a run as failed by its exit code alone. Each failure has its own code; the shell's code
 # if it has one.
-_EXIT_CODES = {"completed": 0, "pruned": 0, "paused": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
-               "interrupted": 130}  # fmt: skip
+_EXIT_CODES = {"completed": 0, "pruned": 0, "paused": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "infeasible": 5,
+               "timed_out": 124, "interrupted": 130}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class Chart:
 
     name: str
     title: str
-    kind: Literal["bars", "confusion"]
+    kind: Literal["bars", "points", "confusion"]
     rows: Sequence[Mapping[str, Scalar]]
 
 
@@ -144,16 +156,19 @@ def cut_trial(record: TrialRecord, events: Sequence[Step | EvalPoint], study: St
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     """Return the ending of a trial's run.
 
-    The best evaluation goes under `best/…`, where the last row cannot overwrite it.
+    The best evaluation goes under `best/…`, where the last row cannot overwrite it; values that
+    `study.limits` is about under their names, such as `predict/latency_ms`.
     """
     outcome = record.outcome
     cost = outcome.cost
-    summary = cost.account
+    summary = cost.account | _limited(record)
     if best := best_evaluation(outcome, study):
         summary |= {"best/step": best.step, "best/epoch": best.epoch}
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}
     if isinstance(outcome, Completed):
         summary["optuna/value"] = outcome.best.metrics[study.metric]
+        if study.second:
+            summary[SECOND_VALUE] = outcome_value(outcome, study.second)
     if isinstance(outcome, Failed):
         summary["failure"] = outcome.message
     return Ending(record.state, summary=summary)
@@ -166,14 +181,25 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """Return a row for each trial: number, state, searched values without secrets, and the score
-    and epoch of its best evaluation."""
+    """Return a row for each trial: number, state, searched values without secrets, the score and
+    epoch of its best evaluation, and the values that `study.limits` is about."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
-        rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score})
+        if study.second and best:
+            value = outcome_value(trial.outcome, study.second)
+            score |= {study.second.metric: None if math.isnan(value) else value}
+        values = {**_clean(trial.params), **score, **_limited(trial)}
+        rows.append({"number": trial.number, "state": trial.state, **values})
     return rows
+
+
+def _limited(trial: TrialRecord) -> dict[str, float]:
+    """Return the values that `study.limits` is about, as `KIND/NAME`; metrics have rows of their
+    own."""
+    found = {name: value for name, value in trial.measured.items() if not name.startswith("eval.")}
+    return {name.replace(".", "/", 1): value for name, value in found.items()}
 
 
 def _clean(params: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -45,6 +45,9 @@ def _chart(chart: Chart) -> CustomChart:
     if chart.kind == "bars":
         label, value = columns
         return wandb.plot.bar(_table(chart.rows), label, value, title=chart.title)
+    if chart.kind == "points":
+        x, y = columns
+        return wandb.plot.scatter(_table(chart.rows), x, y, title=chart.title)
     names = ("Actual", "Predicted", "nPredictions")
     table = wandb.Table(columns=list(names), data=[list(row.values()) for row in chart.rows])
     fields = {name: name for name in names}
