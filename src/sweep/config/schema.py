@@ -18,6 +18,7 @@ from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.launcher import LauncherConfig
+from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
 from sweep.config.published import PublishedConfig
@@ -188,7 +189,7 @@ class OptimizerConfig(Section):
     )
 
 
-class TrainerConfig(Section):
+class TrainerConfig(LossConfig):
     per_device_train_batch_size: Batch = 8
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3

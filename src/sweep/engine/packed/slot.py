@@ -13,7 +13,7 @@ from sweep.config.settings import TrainSettings
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
-from sweep.engine.loss import mean_loss, summed, wide
+from sweep.engine.loss import TrainingLoss, mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps, StepBatches, StepTaken
 from sweep.engine.packed.adapters import WeightGrad
 from sweep.engine.packed.batch import Row
@@ -45,6 +45,7 @@ class Slot:
     best: Best
     clock: SharedClock
     resources: ExitStack
+    training_loss: TrainingLoss
     sample: Callable[[], tuple[list[Row], Tensor]]
     pending: list[list[int]] = field(default_factory=list)  # batches left of the present optimizer step
     epoch: float = 0.0  # at the end of that step
@@ -104,8 +105,7 @@ class Slot:
         """Return the part of the present batch in the loss of its optimizer step. `vectors` enter
         the head, (rows, width), and `rows` are the numbers of the rows."""
         scores = wide(self.adapters.head(vectors))
-        labels, smoothing = self.train.labels[rows], self.settings.trainer.label_smoothing_factor
-        return summed(self.settings.task, scores, labels, smoothing=smoothing) / self.items
+        return self.training_loss.summed(scores, self.train.labels[rows]) / self.items
 
     def learn(self, gradients: Sequence[WeightGrad]) -> StepTaken | None:
         """Add the gradients of the present batch and, if it is the last of its optimizer step,

@@ -20,6 +20,7 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
+from sweep.engine.loss import TrainingLoss
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
@@ -94,7 +95,8 @@ class SlotFactory:
                 )
             state.on_train_begin()
             sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
-            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample)
+            loss = TrainingLoss.of(settings, train.dataset, labels, base_models.device)
+            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, loss, sample)
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)
