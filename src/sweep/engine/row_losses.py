@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit, log_softmax
 
 from sweep.config.schema import Task
-from sweep.engine.metrics import Labels, Scores
+from sweep.engine.metrics import Labels
+
+Floats = NDArray[np.floating[Any]]
 
 
-def row_losses(task: Task, scores: Scores, labels: Labels, *, words: bool = False) -> NDArray[np.float64]:
+def row_losses(task: Task, scores: Floats, labels: Labels, *, words: bool = False) -> NDArray[np.float64]:
     """Return the loss of each row, (rows,), whose mean `sweep.engine.loss.mean_loss` is.
 
     With `words`, scores are log-probabilities of label words.

@@ -13,14 +13,28 @@ from sweep.model.account import unwrapped, without_words
 from sweep.model.words import WordScorer
 
 
-def traceable(model: nn.Module, names: tuple[str, ...]) -> nn.Module:
+def traceable(model: nn.Module, names: tuple[str, ...], temperature: float | None = None) -> nn.Module:
     """Return a module that takes the inputs called `names` in this order, each int64 of shape
-    (rows, tokens), and returns the logits, float32 of shape (rows, labels).
+    (rows, tokens), and returns the logits, float32 of shape (rows, labels), divided by
+    `temperature`.
 
     Rows are padded on the right where label words are scored.
     """
     made = WordLogits(model) if isinstance(model, WordScorer) else HeadLogits(model, names)
-    return made.requires_grad_(False).eval()
+    found = made if temperature is None else CalibratedLogits(made, temperature)
+    return found.requires_grad_(False).eval()
+
+
+class CalibratedLogits(nn.Module):
+    """The logits of another module, divided by a temperature."""
+
+    def __init__(self, made: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.made, self.temperature = made, temperature
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.made(*inputs)
+        return logits / self.temperature
 
 
 class HeadLogits(nn.Module):
