@@ -8,8 +8,8 @@ import pytest
 from sweep.analysis import observations
 from sweep.analysis.facts import Point, read
 from sweep.analysis.trials import trials as analysed
-from sweep.config.metrics import objectives
-from sweep.config.schema import DatasetConfig
+from sweep.config.metrics import evaluated
+from sweep.config.schema import Config, DatasetConfig
 from sweep.records.trial import Failed, FailureReason, Pruned
 
 from .conftest import completed, cost, evals, part, sentences, six_trials, trial
@@ -40,7 +40,7 @@ def agreement(first, again):
         sentences(
             "observations",
             "agreement",
-            observations.agreement(first, again, objectives(DatasetConfig(path="data/toy"))),
+            observations.agreement(first, again, evaluated(Config(dataset=DatasetConfig(path="data/toy")))),
         )
     )
 

@@ -191,7 +191,7 @@ def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
 def every_metric(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
     """Return short names of all recorded metrics of the task, in its order."""
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
-    return tuple(name for name in metric_names(facts.config.dataset) if name in recorded)
+    return tuple(name for name in metric_names(facts.config) if name in recorded)
 
 
 def evaluations(facts: Facts, points: Sequence[Point]) -> Evaluations:

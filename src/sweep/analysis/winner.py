@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit, movement
 from sweep.analysis.trials import Evaluations, evaluations
-from sweep.config.metrics import objectives
+from sweep.config.metrics import evaluated
 from sweep.config.schema import Scalar
 from sweep.records.final import FinalRecord, Refit
 from sweep.records.trial import Cost, EvalPoint
@@ -124,7 +124,7 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
         cost=final.cost,
         metrics=names,
         side_by_side=_side_by_side(names, trial, again),
-        agreement=agreement(trial, again, objectives(facts.config.dataset)),
+        agreement=agreement(trial, again, evaluated(facts.config)),
         packed_trial=packed and final.cost.engine != "packed",
         as_packed=final.as_packed,
         evaluations=evaluations(facts, again),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.config.custom_code import OwnCodeError, as_user_error, load
+from sweep.config.extra_metrics import is_extra
 from sweep.config.metrics import BY_TASK, short_name
 from sweep.config.schema import DatasetConfig
 from sweep.errors import Fault, UserError, shortened
@@ -44,8 +45,11 @@ def metric_faults(dataset: DatasetConfig) -> Iterator[tuple[str, str]]:
     for path in dataset.metrics:
         name = short_name(path)
         if name in taken:
-            yield KEY, f"names {path}, but there is a metric {name} already; give the function another name"
+            way_out = "name it once" if is_extra(path) else "give the function another name"
+            yield KEY, f"names {path}, but there is a metric {name} already; {way_out}"
         taken.add(name)
+        if is_extra(path):
+            continue
         try:
             if rule := _call_rule(path):
                 yield KEY, rule
@@ -63,7 +67,7 @@ def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) 
     chances = np.random.default_rng(0).dirichlet(np.ones(count), len(rows))
     decided = chances.argmax(axis=1) if dataset.task == "single_label" else (chances > 1 / count).astype(np.int64)
     faults: list[Fault] = []
-    for path in dataset.metrics:
+    for path in dataset.own_metrics:
         try:
             own_values([path], rows, decided, chances)
         except UserError as error:

@@ -1,11 +1,16 @@
-"""The order of evaluations by the study's metric."""
+"""The order of evaluations by the study's metric, and the values that a study may have two of."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from sweep.config.extra_metrics import lower_is_better, short
+from sweep.config.measured import MEASURED
 
 T = TypeVar("T")
 LOSS = "eval/loss"  # decides between evaluations with the same value of the metric
@@ -29,11 +34,9 @@ class Objective:
     def lower(self, name: str) -> bool:
         """Return whether less is better of a metric, with its split (`test/accuracy`) or without.
 
-        The study's direction says so for its own metric, on every split. Of the others less is
-        better for the loss alone.
+        The study's direction says so for its own metric, on every split.
         """
-        short = name.rpartition("/")[2]
-        return not self.maximize if short == self.metric.rpartition("/")[2] else short == "loss"
+        return not self.maximize if short(name) == short(self.metric) else lower_is_better(name)
 
     def better(self, new: Mapping[str, float], over: Mapping[str, float]) -> bool:
         """Return whether `new` ranks above `over`: by the metric, then by the lower loss."""
@@ -67,3 +70,37 @@ class Objective:
         """
         usable = [item for item in items if math.isfinite(self.of(metrics(item)))]
         return sorted(usable, key=lambda item: (*self.key(metrics(item)), size(item)))
+
+
+def second_objective(metric: str, direction: str | None) -> Objective:
+    """Return a second objective. Without a direction it is the one that is known of the metric;
+    less is better of a measured value."""
+    lower = direction == "minimize" if direction else metric in MEASURED or lower_is_better(metric)
+    return Objective(metric, maximize=not lower)
+
+
+_SECOND = {"metric": "second_metric", "direction": "second_direction"}
+
+
+def two_objectives(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a study with a list of one or two metrics, or directions, as two keys.
+
+    A list that cannot be taken so stays, and `no_list` refuses it.
+    """
+    found = dict(values)
+    for key, second in _SECOND.items():
+        given = found.get(key)
+        if isinstance(given, list | tuple) and 1 <= len(given) <= 2 and found.get(second) in (None, given[-1]):
+            found[key], *rest = given
+            found |= {second: rest[0]} if rest else {}
+    return found
+
+
+def no_list(value: Any) -> Any:
+    """Return the value of `study.metric` or `study.direction`. Raises PydanticCustomError for a
+    list that `two_objectives` left."""
+    if isinstance(value, list | tuple):
+        raise PydanticCustomError(
+            "objectives", "be one value or a list of two, and no list where study.second_… has another value"
+        )
+    return value

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
+from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra
 from sweep.config.launcher import LauncherConfig
 from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
-from sweep.config.objective import Objective
+from sweep.config.objective import Objective, no_list, second_objective, two_objectives
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
@@ -55,10 +56,25 @@ def _dotted(path: str) -> str:
 
 DottedPath = Annotated[str, AfterValidator(_dotted)]
 
+
+def _known_metric(name: str) -> str:
+    if is_extra(name):
+        return name
+    try:
+        return _dotted(name)
+    except PydanticCustomError:
+        names = ", ".join(EXTRA_BY_TASK["single_label"])
+        rule = f"be one of {names} and {LABEL_F1}LABEL, or the dotted path of a metric of your own"
+        raise PydanticCustomError("metric", "{rule}", {"rule": rule}) from None
+
+
+ExtraMetric = Annotated[str, AfterValidator(_known_metric)]
+
 Task = Literal["single_label", "multi_label"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
 AutocastType = Literal["bfloat16", "float16"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
+Direction = Literal["maximize", "minimize"]
 PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
 
 
@@ -115,7 +131,9 @@ class DatasetConfig(Section):
     name: str | None = Field(None, description="configuration of a hub data set; local files have none")
     revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
     task: Task = "single_label"
-    metrics: tuple[DottedPath, ...] = Field((), description="of your own, computed beside those of the task")
+    metrics: tuple[ExtraMetric, ...] = Field(
+        (), description="computed beside those of the task: auroc_macro, ece, f1/LABEL, …, or dotted paths of your own"
+    )
     text_column: str = "text"
     text_pair_column: str | None = None
     label_column: str | Names = Field(
@@ -163,6 +181,11 @@ class DatasetConfig(Section):
         "or what the header has in its place",
     )
     quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Return the dotted paths of the metrics of the user's own."""
+        return tuple(name for name in self.metrics if not is_extra(name))
 
 
 class OptimizerConfig(Section):
@@ -272,8 +295,20 @@ class StudyConfig(Section):
     trial_timeout: Seconds | None = Field(
         None, description="seconds of training after which a trial is stopped and counts as failed"
     )
-    metric: str = Field("eval/accuracy", description="of the validation split")
-    direction: Literal["maximize", "minimize"] = "maximize"
+    metric: Annotated[str, BeforeValidator(no_list)] = Field(
+        "eval/accuracy",
+        description="of the validation split; a list of two sets second_metric too: [eval/f1_macro,cost/seconds]",
+    )
+    direction: Annotated[Direction, BeforeValidator(no_list)] = "maximize"
+    second_metric: str | None = Field(
+        None, description="a second objective: another metric, or a measured value such as cost/seconds"
+    )
+    second_direction: Direction | None = Field(None, description="null: as is known of every metric but your own")
+    choose_within: NonNegative = Field(
+        0.0,
+        description="with two objectives: the winner is the best in the second one among the trials that are at most this much "
+        "worse in the first one than the best",
+    )
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )
@@ -332,10 +367,26 @@ class StudyConfig(Section):
         """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _split_objectives(cls, values: Any) -> Any:
+        """Take a list of two as the values of two keys."""
+        return two_objectives(values) if isinstance(values, dict) else values
+
     @property
     def objective(self) -> Objective:
-        """Return the metric and its direction."""
+        """Return the first metric, which scores trials, and its direction."""
         return Objective(self.metric, maximize=self.direction == "maximize")
+
+    @property
+    def second(self) -> Objective | None:
+        """Return the second objective; None where there is one objective."""
+        return second_objective(self.second_metric, self.second_direction) if self.second_metric else None
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the one objective, or both."""
+        return (self.objective, self.second) if self.second else (self.objective,)
 
 
 class TrackerConfig(Section):

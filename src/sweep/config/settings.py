@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sweep.config.adapter import AdapterConfig
+from sweep.config.metrics import recorded_metrics
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, ModelConfig, OptimizerConfig, PromptConfig, Task, TrainerConfig
 
@@ -27,7 +28,7 @@ class TrainSettings:
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     objective: Objective
-    metrics: tuple[str, ...] = ()  # dotted paths of the user's own
+    metrics: tuple[str, ...] = ()  # beside those of the task: `sweep.config.metrics.recorded_metrics`
     snapshot_every: float | None = None  # seconds; None takes no snapshots
 
     @classmethod
@@ -43,7 +44,7 @@ class TrainSettings:
             optimizer=config.optimizer,
             trainer=config.trainer,
             objective=config.study.objective,
-            metrics=config.dataset.metrics,
+            metrics=recorded_metrics(config),
             snapshot_every=_snapshot_every(config),
         )
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sweep.config.custom_metrics import own_values
-from sweep.config.metrics import BY_TASK
+from sweep.config.extra_metrics import is_extra
+from sweep.config.metrics import BY_TASK, short_name
 from sweep.config.schema import Task
+from sweep.engine.extra_metrics import Evaluated, extra_values
 from sweep.engine.loss import MeanLoss, wide
 from sweep.engine.metrics import Labels, Scores, decide, probabilities, score
 
@@ -85,19 +87,24 @@ def measure(
     thresholds: float | Sequence[float] = 0.5,
     *,
     own: Sequence[str],
+    labels: Sequence[str] = (),
 ) -> dict[str, float]:
     """Return every metric of the task, the loss with them, named `prefix/…` in the order of
-    `sweep.config.metrics`, and then those of `own`, the dotted paths of the user's metrics.
+    `sweep.config.metrics`, and then those of `own`: extra metrics, and dotted paths of the user's.
 
-    `thresholds` are for multi-label: one for all labels, or one each. Raises UserError where a
-    metric of the user's own cannot be computed.
+    `thresholds` are for multi-label: one for all labels, or one each. `labels` are the names of
+    the labels, for the metrics of one label. Raises UserError where a metric of the user's own
+    cannot be computed.
     """
     truth = predictions.labels
     decided = decide(task, predictions.scores, thresholds)
     measured = {"loss": predictions.loss, **score(task, decided, truth)}
     found = {name: measured[name] for name in BY_TASK[task]}
     if own:
-        found |= own_values(own, truth, decided, probabilities(task, predictions.scores))
+        chances = probabilities(task, predictions.scores)
+        extra = extra_values([name for name in own if is_extra(name)], Evaluated(task, labels, truth, decided, chances))
+        custom = own_values([path for path in own if not is_extra(path)], truth, decided, chances)
+        found |= {name: (extra | custom)[name] for name in map(short_name, own)}
     return {f"{prefix}/{name}": value for name, value in found.items()}
 
 

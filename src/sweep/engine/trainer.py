@@ -151,7 +151,7 @@ def trained(
 
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
-            trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
+            trained_parameters=trained_parameters(model), labels=labels.names, stop_after=None if evaluated else trial.total_steps,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)

@@ -76,6 +76,7 @@ class TrialState:
     due: frozenset[int] = frozenset()
     keeper: WeightKeeper = field(default_factory=KeepsNothing)
     trained_parameters: int = 0
+    labels: tuple[str, ...] = ()  # the names of the labels
     report_snapshot: OnSnapshot = lambda _: None
     snapshots: SnapshotTimer = field(default_factory=never)
 
@@ -109,6 +110,7 @@ class TrialState:
         report_eval: OnEval,
         keeper: WeightKeeper | None = None,
         trained_parameters: int = 0,
+        labels: tuple[str, ...] = (),
         stop_after: int | None = None,
         report_snapshot: OnSnapshot = lambda _: None,
         snapshot_at_end: bool = False,
@@ -124,6 +126,7 @@ class TrialState:
             due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
             keeper=keeper or KeepsNothing(),
             trained_parameters=trained_parameters,
+            labels=labels,
             report_snapshot=report_snapshot,
             snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
@@ -289,7 +292,8 @@ class TrialState:
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
             threshold = settings.trainer.search_threshold
-            metrics = measure(settings.task, found, "eval", threshold, own=settings.metrics) if found.finite else {}
+            extra = {"own": settings.metrics, "labels": self.labels}
+            metrics = measure(settings.task, found, "eval", threshold, **extra) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss)
             return

@@ -34,6 +34,7 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
     ):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
         found = {
-            prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics) for prefix, rows in splits.items()
+            prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics, labels=labels.names)
+            for prefix, rows in splits.items()
         }
     return {name: value for metrics in found.values() for name, value in metrics.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.config.steps import total_steps
@@ -218,7 +219,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
         trial_best=one.record.best, retrain_best=again.best,
         trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
         test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
-        baseline=baselines(splits, reading.rows), train_shares=shares(splits.train, splits.labels),
+        baseline=baselines(splits, reading.rows, recorded_metrics(config)), train_shares=shares(splits.train, splits.labels),
         cost=again.cost, parameters=kept.model.parameters(),
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+from sweep.config.extra_metrics import is_extra
+from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Config, Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.extra_metrics import Evaluated, extra_values
 from sweep.engine.metrics import Labels, decide, score
 from sweep.engine.reliability import reliability
 from sweep.engine.row_losses import row_losses
@@ -77,8 +80,8 @@ def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
         predictions = calibrated(task, predictions, fitted.temperature, words=config.prompt is not None)
     if not tunes:
         return Decisions(fixed, calibration=fitted)
-    found, own = tuned(predictions.scores, predictions.labels), config.dataset.metrics
-    validation = measure(task, predictions, "eval", found, own=own)
+    found, own = tuned(predictions.scores, predictions.labels), recorded_metrics(config)
+    validation = _measured(labels, predictions, "eval", found, own)
     return Decisions(found, tuned=True, validation=validation, calibration=fitted)
 
 
@@ -90,7 +93,7 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, own, words = locked.open(), config.dataset.metrics, config.prompt is not None
+    rows, own, words = locked.open(), recorded_metrics(config), config.prompt is not None
     raw, before = model.test(rows)
     predictions, fitted = raw, decided.calibration
     if fitted is not None:
@@ -102,8 +105,8 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, (raw if words else predictions).scores, raw.labels, words=words),
-        metrics=measure(labels.task, predictions, "test", decided.cuts, own=own),
-        untuned=measure(labels.task, predictions, "test", own=own) if decided.tuned else {},
+        metrics=_measured(labels, predictions, "test", decided.cuts, own),
+        untuned=_measured(labels, predictions, "test", 0.5, own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before,
         calibration=fitted,
@@ -116,18 +119,28 @@ def _tested(task: Task, fitted: Calibration, raw: Predictions, found: Prediction
     return replace(fitted, test_before=before, test_after=after)
 
 
+def _measured(
+    labels: LabelSpace, predictions: Predictions, prefix: str, cuts: float | Sequence[float], own: Sequence[str]
+) -> Metrics:
+    return measure(labels.task, predictions, prefix, cuts, own=own, labels=labels.names)
+
+
 def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
     """Return the share of train rows that have each label."""
     return tuple(count / len(train) for count in label_rows(labels, train))
 
 
-def baselines(splits: Splits, test: Rows) -> Mapping[str, float]:
+def baselines(splits: Splits, test: Rows, recorded: Sequence[str] = ()) -> Mapping[str, float]:
     """Return the scores of the zero-rule classifier on validation and test: it always predicts the
-    most frequent label of train."""
+    most frequent label of train. Of the metrics `recorded` beside the task's, those of decisions
+    are among them: this classifier has no probabilities."""
     found: dict[str, float] = {}
+    extra, labels = [name for name in recorded if is_extra(name)], splits.labels
     for prefix, rows in (("eval", splits.validation), ("test", test)):
         predicted = np.asarray(baseline(splits.train, rows, splits.labels), dtype=np.int64)
-        scores = score(splits.labels.task, predicted, np.asarray(rows.labels, dtype=np.int64))
+        truth = np.asarray(rows.labels, dtype=np.int64)
+        scores = score(labels.task, predicted, truth)
+        scores |= extra_values(extra, Evaluated(labels.task, labels.names, truth, predicted))
         found |= {f"{prefix}/{name}": value for name, value in scores.items()}
     return found
 

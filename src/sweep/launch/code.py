@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 def own_names(configs: Iterable[Config]) -> list[str]:
     """Return the dotted paths of the user's own code that trials run: metrics and adapters."""
-    names = dict.fromkeys(name for config in configs for name in (*config.dataset.metrics, config.adapter.method))
+    names = dict.fromkeys(name for config in configs for name in (*config.dataset.own_metrics, config.adapter.method))
     return [name for name in names if is_own(name)]
 
 

@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, unquote
 from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
-from sweep.config.metrics import BY_TASK, objectives
-from sweep.config.objective import LOSS
+from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, label_of
+from sweep.config.metrics import known_direction, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
-from sweep.config.schema import Config, StudyConfig
+from sweep.config.schema import Config, DatasetConfig, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
@@ -32,24 +32,37 @@ def check(config: Config) -> list[Fault]:
 
 
 def _metric(config: Config) -> Iterator[tuple[str, str]]:
-    study, allowed = config.study, objectives(config.dataset)
-    if study.metric not in allowed:
-        name, task = study.metric, config.dataset.task
-        own = "" if config.dataset.metrics else "; dataset.metrics adds functions of your own"
-        rule = f"is {name}, but a {task} task has: {', '.join(allowed)}{closest(name, allowed)}{own}"
-        yield (
-            "study.metric",
-            "is of the test split, which no choice may look at; use eval/…" if name.startswith("test/") else rule,
-        )
-    elif _of_task(config) and (lower := study.metric == LOSS) != (study.direction == "minimize"):
-        better, direction = ("lower", "minimize") if lower else ("higher", "maximize")
-        rule = f"is {study.direction}, but {study.metric} is better when {better}; type study.direction={direction}"
-        yield "study.direction", rule
+    study, dataset = config.study, config.dataset
+    if rule := metric_rule(dataset, study.metric):
+        yield "study.metric", rule
+    elif (better := known_direction(dataset, study.metric)) not in (None, study.direction):
+        yield "study.direction", direction_rule(study.metric, study.direction, "study.direction", str(better))
 
 
-def _of_task(config: Config) -> bool:
-    """Return whether the objective is one of the task's metrics, and none of the user's own."""
-    return config.study.metric.removeprefix("eval/") in BY_TASK[config.dataset.task]
+def metric_rule(dataset: DatasetConfig, name: str) -> str:
+    """Return the rule that a metric of `study.metric` breaks; empty where it breaks none."""
+    allowed = objectives(dataset)
+    if name in allowed[:-1] or label_of(name.removeprefix("eval/")):
+        return ""
+    if name.startswith("test/"):
+        return "is of the test split, which no choice may look at; use eval/…"
+    own = "" if dataset.own_metrics else "; dataset.metrics adds functions of your own"
+    return f"is {name}, but a {dataset.task} task has: {', '.join(allowed)}{closest(name, allowed)}{own}"
+
+
+def direction_rule(metric: str, direction: str, key: str, better: str) -> str:
+    """Return the rule that a direction breaks where the metric is known to have the other one."""
+    side = "lower" if better == "minimize" else "higher"
+    return f"is {direction}, but {metric} is better when {side}; type {key}={better}"
+
+
+def _extra_metrics(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield a fault for each extra metric that the task does not have."""
+    allowed = EXTRA_BY_TASK[config.dataset.task]
+    for name in config.dataset.metrics:
+        if is_extra(name) and not label_of(name) and name not in allowed:
+            rule = f"names {name}, but of the extra metrics a {config.dataset.task} task has: {', '.join(allowed)}"
+            yield "dataset.metrics", f"{rule}, {LABEL_F1}LABEL"
 
 
 def _own_metrics(config: Config) -> Iterator[tuple[str, str]]:
@@ -287,6 +300,7 @@ CHECKS: tuple[Check, ...] = (
     _engine,
     _launcher,
     _own_metrics,
+    _extra_metrics,
     _metric,
     _study,
 )

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from sweep.config.custom_metrics import trial_faults
+from sweep.config.extra_metrics import label_of
 from sweep.config.schema import Config, DatasetConfig
 from sweep.data.labels import LabelSpace
-from sweep.data.splits import Splits, load_splits
+from sweep.data.splits import Splits, label_rows, load_splits
 from sweep.data.template import word_faults
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest, shortened
 from sweep.plan.experiment import Experiment
 from sweep.plan.faults import FaultList
 
+_SHOWN = 400  # characters of label names in a message
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -48,3 +50,23 @@ def own_metric_faults(dataset: DatasetConfig, splits: Splits) -> list[Fault]:
     """Return the faults of the user's own metrics, each tried on labels of the validation rows."""
     labels = np.asarray(splits.validation.labels, dtype=np.int64)
     return trial_faults(dataset, labels, len(splits.labels))
+
+
+def label_metric_faults(config: Config, splits: Splits) -> list[Fault]:
+    """Return the faults of the metrics of one label: a label that the data do not have, and an
+    objective whose label no validation row has."""
+    study, names = config.study, splits.labels.names
+    counts = dict(zip(names, label_rows(splits.labels, splits.validation), strict=True))
+    asked = [("dataset.metrics", name, label_of(name)) for name in config.dataset.metrics]
+    for key, metric in (("study.metric", study.metric), ("study.second_metric", study.second_metric or "")):
+        asked.append((key, metric, label_of(metric.removeprefix("eval/"))))
+    faults = []
+    for key, metric, label in asked:
+        if label is None:
+            continue
+        if label not in counts:
+            rule = f"names {metric}, but there is no label {label!r}{closest(label, names)}"
+            faults.append(Fault(key, f"{rule}; the labels are: {shortened(', '.join(names), _SHOWN)}"))
+        elif not counts[label] and key != "dataset.metrics":
+            faults.append(Fault(key, f"is {metric}, but no validation row has the label {label!r}, so it is always 0"))
+    return faults

@@ -97,7 +97,7 @@ def doubtful_direction(config: Config) -> Iterator[str]:
     """Yield a note where a metric of the user's own is maximised, and its name says that lower is
     better. A metric of the task in the wrong direction is a fault."""
     study, dataset = config.study, config.dataset
-    own = study.metric.removeprefix("eval/") in map(short_name, dataset.metrics)
+    own = study.metric.removeprefix("eval/") in map(short_name, dataset.own_metrics)
     if own and study.direction == "maximize" and _LOWER_IS_BETTER.search(study.metric):
         yield (
             f"study.direction is maximize, but {study.metric} has the name of a metric that is better when lower; "

@@ -36,7 +36,7 @@ def identity(
     return (
         flat
         | {f"space {key}": entry for key, entry in space.items()}
-        | {f"code of {path}": (code or {}).get(path) for path in config.dataset.metrics}
+        | {f"code of {path}": (code or {}).get(path) for path in config.dataset.own_metrics}
         | {"data fingerprint": data, "model fingerprint": model}
     )
 

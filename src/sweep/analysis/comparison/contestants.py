@@ -53,7 +53,7 @@ class Contestant:
     def own_objective(self) -> str | None:
         """Return the state of the code behind an objective of the user's own; None for a metric of
         the task."""
-        study, metrics = self.lock.config.study, self.lock.config.dataset.metrics
+        study, metrics = self.lock.config.study, self.lock.config.dataset.own_metrics
         paths = [path for path in metrics if short_name(path) == study.metric.removeprefix("eval/")]
         return self.lock.versions.get(paths[0]) if paths else None
 

@@ -9,7 +9,7 @@ from typing import Literal
 from sweep.analysis.comparison.columns import Better, Column, known
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.analysis.tested import MAJORITY
-from sweep.config.metrics import BY_TASK, short_name
+from sweep.config.metrics import BY_TASK, known_direction, metric_names
 
 _SHOWN = {
     "single_label": ("f1_micro", "f1_macro", "accuracy"),
@@ -84,14 +84,19 @@ def fresh_seeds(comparison: Comparison) -> tuple[FreshSeeds, ...]:
 
 
 def _names(comparison: Comparison) -> tuple[str, ...]:
-    own = [short_name(path) for one in comparison.contestants for path in one.lock.config.dataset.metrics]
-    return tuple(dict.fromkeys(["loss", *_SHOWN[comparison.task], *comparison.metrics, *own]))
+    extra = [
+        name
+        for one in comparison.contestants
+        for name in metric_names(one.lock.config)
+        if name not in BY_TASK[comparison.task]
+    ]
+    return tuple(dict.fromkeys(["loss", *_SHOWN[comparison.task], *comparison.metrics, *extra]))
 
 
 def _better(comparison: Comparison, name: str) -> Better:
     """Return the direction of a metric; of the user's own only the objective's is known."""
-    objective = comparison.objective
-    if name not in BY_TASK[comparison.task] and objective.metric != f"eval/{name}":
+    objective, datasets = comparison.objective, [one.lock.config.dataset for one in comparison.contestants]
+    if objective.metric != f"eval/{name}" and any(known_direction(one, name) is None for one in datasets):
         return ""
     return "lower" if objective.lower(name) else "higher"
 

@@ -76,7 +76,7 @@ class SlotFactory:
             state = TrialState.of(
                 settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
                 report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
-                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot),
+                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot), labels=labels.names,
             )  # fmt: skip
             resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
             if resumed is None:
