@@ -12,7 +12,8 @@ from transformers.trainer_pt_utils import LabelSmoother
 from sweep.config.schema import Config, Task
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
-from sweep.engine.loss import TrainingLoss, mean_loss, summed, summed_over_words, training_loss
+from sweep.engine.loss import mean_loss, summed, summed_over_words
+from sweep.engine.training_loss import TrainingLoss, training_loss
 
 SCORES = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 ONE = torch.tensor([0, 3, 1, 1, 2, 0])

@@ -28,10 +28,11 @@ from sweep.engine import memory
 from sweep.engine.arguments import autocast
 from sweep.engine.best import Best
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
-from sweep.engine.loss import TrainingLoss, mean_loss, wide
+from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
 from sweep.engine.snapshot import ENGINE
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.engine.warning import warn_once
 from sweep.errors import first_line

@@ -24,12 +24,13 @@ from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
-from sweep.engine.loss import TrainingLoss, mean_loss, training_loss
+from sweep.engine.loss import mean_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
 from sweep.engine.snapshot import ENGINE, opened, suited
 from sweep.engine.snapshottable import unsaved
+from sweep.engine.training_loss import TrainingLoss, training_loss
 from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped

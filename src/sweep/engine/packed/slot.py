@@ -13,7 +13,7 @@ from sweep.config.settings import TrainSettings
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
-from sweep.engine.loss import TrainingLoss, mean_loss, wide
+from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps, StepBatches, StepTaken
 from sweep.engine.packed.adapters import WeightGrad
 from sweep.engine.packed.batch import Row
@@ -21,6 +21,7 @@ from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.table import Table
 from sweep.engine.snapshot import ENGINE
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import TrialState
 from sweep.model.account import unwrapped
 from sweep.model.state import restore, trainable_weights

@@ -20,7 +20,6 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
-from sweep.engine.loss import TrainingLoss
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
@@ -28,6 +27,7 @@ from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
 from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.snapshot import opened, suited
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
