@@ -22,6 +22,7 @@ from sweep.analysis.charts import (
 )
 from sweep.config.objective import LOSS
 from sweep.report import plot, units
+from sweep.report.calibration import calibration
 from sweep.report.matrix import confusion
 from sweep.report.plot import (
     BLACK,
@@ -130,6 +131,7 @@ FIGURES: Mapping[str, Callable[[Any], Figure]] = {
     "hyperparameters": hyperparameters,
     "winner": winner,
     "confusion": confusion,
+    "calibration": calibration,
 }
 
 

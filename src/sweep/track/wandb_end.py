@@ -45,6 +45,9 @@ def _chart(chart: Chart) -> CustomChart:
     if chart.kind == "bars":
         label, value = columns
         return wandb.plot.bar(_table(chart.rows), label, value, title=chart.title)
+    if chart.kind == "lines":
+        x, y, name = columns
+        return wandb.plot.line(_table(chart.rows), x, y, stroke=name, title=chart.title)
     names = ("Actual", "Predicted", "nPredictions")
     table = wandb.Table(columns=list(names), data=[list(row.values()) for row in chart.rows])
     fields = {name: name for name in names}
