@@ -11,6 +11,7 @@ from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
+from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.tested import guess
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
@@ -114,6 +115,7 @@ class Winner:
 @dataclass(frozen=True, slots=True)
 class Charts:
     search: Search | None
+    pareto: ParetoSet | None
     curves: Curves | None
     importance: Importance | None
     hyperparameters: Hyperparameters | None
@@ -126,6 +128,7 @@ def charts(facts: Facts, known: Known | None = None) -> Charts:
     """Return the numbers of every figure; `known` is what each hyperparameter did."""
     return Charts(
         search=search(facts),
+        pareto=pareto(facts),
         curves=curves(facts),
         importance=importance(facts, known) if known else None,
         hyperparameters=hyperparameters(facts),

@@ -75,4 +75,6 @@ def _apart(held: Confirmation) -> Apart | None:
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
     order = {record.number: place for place, record in enumerate(ranked(facts.trials, facts.study.objective))}
     by_rank = sorted(held.candidates, key=lambda candidate: order.get(candidate.number, len(order)))
+    if facts.study.second:  # whose order is not that of the scores
+        return by_rank[0]
     return (max if facts.maximize else min)(by_rank, key=lambda candidate: candidate.trial_score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep.analysis.facts import Facts
+from sweep.analysis.pareto import pareto
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Completed, Failed, Pruned
 
@@ -25,11 +26,22 @@ def study_summary(facts: Facts) -> Summary:
     found["study/best_trial"] = final.number if final else best.number if best else -1
     found |= {f"params/{key}": chosen if chosen is not None else "null" for key, chosen in params.items()}
     found |= dict(point.metrics) if point else {}
+    found |= _two_objectives(facts)
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
         found["final/test_rows"] = final.test_rows
         found |= {**_account(final), **_refitted(final), **_calibrated(final), **_chosen(final)}
     return found
+
+
+def _two_objectives(facts: Facts) -> Summary:
+    """Return the second objective with the winner's value, and the number of trials in the Pareto
+    set; empty with one objective."""
+    held = pareto(facts)
+    if held is None:
+        return {}
+    found: Summary = {"study/second_metric": held.second, "study/pareto_trials": len(held.kept)}
+    return found | ({"study/second_value": held.lead.second} if held.lead else {})
 
 
 def _account(final: FinalRecord) -> Summary:

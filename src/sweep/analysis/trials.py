@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -46,13 +47,15 @@ class Trial:
     """`mark` sets a trial apart: `winner`, `best so far`, `best in the search`, or empty. `leads`
     is true for the winner, or the best trial so far. `state` is `completed`, `pruned`, or the
     reason of a failure. `used` holds the values that the trial had room for where they are not
-    those of `params`. `seconds` is None for a trial that was lost or never began."""
+    those of `params`. `second` is the value of a second objective, of a completed trial. `seconds`
+    is None for a trial that was lost or never began."""
 
     number: int
     mark: str
     leads: bool
     state: str
     score: float | None
+    second: float | None
     epoch: float | None
     seconds: float | None
     params: Mapping[str, Scalar]
@@ -92,7 +95,8 @@ class Spread:
 @dataclass(frozen=True, slots=True)
 class Tie:
     """Trials that share the best score, and what the winner was chosen by: its `eval/loss`, the
-    number of `parameters` it trains, or its `place`, being the earliest. `value` is the winner's.
+    number of `parameters` it trains, its `place`, being the earliest, or a second objective, of
+    which it has the `lowest` or the highest. `value` is the winner's.
     """
 
     trials: tuple[int, ...]
@@ -100,6 +104,7 @@ class Tie:
     winner: int
     by: str
     value: float | None
+    lowest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         leads=trial is facts.winner,
         state=trial.state,
         score=facts.score(trial),
+        second=_second(facts, trial),
         epoch=best.epoch if best else None,
         seconds=None if cost == Cost() else cost.seconds,
         params=trial.params,
@@ -227,6 +233,11 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
     )
 
 
+def _second(facts: Facts, trial: TrialRecord) -> float | None:
+    value = math.nan if facts.study.second is None else trial.value(facts.study.second)
+    return None if math.isnan(value) else value
+
+
 def _spread(facts: Facts) -> Spread | None:
     """Return the spread; None below three completed trials."""
     values = sorted(value for trial in facts.completed if finite(value := facts.score(trial)))
@@ -237,7 +248,7 @@ def _spread(facts: Facts) -> Spread | None:
 
 def _lead(facts: Facts) -> Lead | None:
     top, second = _top_two(facts)
-    if top is None or second is None or top == second:
+    if top is None or second is None or top == second or facts.study.choose_within:
         return None
     gap, rows = abs(top - second), facts.lock.data.rows.get("validation", 0)
     if facts.metric != f"eval/{facts.proportion}" or not rows:
@@ -248,13 +259,16 @@ def _lead(facts: Facts) -> Lead | None:
 
 def _tie(facts: Facts) -> Tie | None:
     (top, second), best = _top_two(facts), facts.best
-    if best is None or top is None or top != second:
+    if best is None or top is None or top != second or facts.study.choose_within:
         return None
     equal = [trial for trial in facts.completed if facts.score(trial) == top]
     runner_up = ranked([trial for trial in equal if trial is not best], facts.study.objective)[0]
     losses = [best_metrics(trial).get(LOSS) for trial in (best, runner_up)]
     sizes = [trial.outcome.cost.trained_parameters for trial in (best, runner_up)]
     numbers = tuple(trial.number for trial in equal)
+    other = facts.study.second
+    if other is not None and best.value(other) != runner_up.value(other):
+        return Tie(numbers, top, best.number, other.metric, best.value(other), lowest=not other.maximize)
     if losses[0] != losses[1]:
         return Tie(numbers, top, best.number, LOSS, losses[0])
     if sizes[0] != sizes[1]:

@@ -13,6 +13,7 @@ from sweep.cli.run_dir import add_winner, winner_of
 from sweep.config.overrides import quoted
 from sweep.errors import reported
 from sweep.records.winner import Winner
+from sweep.report.units import objective
 
 _PROGRAM = ("python", "-m", "sweep")  # which every recorded command begins with
 
@@ -48,6 +49,7 @@ def values(winner: Winner) -> dict[str, Any]:
         "params": dict(record.params),
         "scores": _scores(winner),
         "objective": winner.lock.config.study.metric,
+        "second_objective": _second(winner),
         "labels": list(record.label_names),
         "thresholds": None if record.thresholds is None else list(record.thresholds),
         "refit": record.refit is not None,
@@ -55,6 +57,16 @@ def values(winner: Winner) -> dict[str, Any]:
         "model": str(winner.model.absolute()),
         "overrides": overrides(winner),
     }
+
+
+def _second(winner: Winner) -> dict[str, Any] | None:
+    """Return the name of a second objective and its value for the trial that won; None for one
+    objective."""
+    second = winner.lock.config.study.second
+    if second is None:
+        return None
+    trial = next((one for one in winner.store.trials() if one.number == winner.record.number), None)
+    return {"metric": second.metric, "value": None if trial is None else trial.value(second)}
 
 
 def _scores(winner: Winner) -> dict[str, float]:
@@ -70,6 +82,8 @@ def _lines(winner: Winner) -> Iterator[str]:
         yield f"          {key}={quoted(value)}"
     for index, (name, value) in enumerate(_scores(winner).items()):
         yield f"{'' if index else 'Scores':<10}{name:<24} {value:.4f}"
+    if (second := _second(winner)) and second["value"] is not None and second["metric"] not in _scores(winner):
+        yield f"{'':<10}{second['metric']:<24} {objective(second['value'])} (of the trial)"
     if record.refit is not None:
         yield "          (eval/… of the same values trained on the train rows alone; the model was refitted on both)"
     yield f"Model     {winner.model}"

@@ -11,7 +11,6 @@ MEASURED: Mapping[str, str] = {
     "cost/seconds": "seconds of the trial, or its share of the time of trials that train at once",
     "cost/train_seconds": "seconds of training",
     "cost/eval_seconds": "seconds of evaluation",
-    "cost/flops": "floating-point operations, as the Trainer estimates them",
     "cost/peak_host_bytes": "most memory of the process",
     "cost/peak_device_bytes": "most memory on the GPU",
     "parameters/trained": "weights that are trained",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
@@ -13,15 +13,22 @@ from sweep.config.extra_metrics import lower_is_better, short
 from sweep.config.measured import MEASURED
 
 T = TypeVar("T")
+_ROUNDING = 1e-12  # of the difference of two scores
 LOSS = "eval/loss"  # decides between evaluations with the same value of the metric
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The metric that decides, and its direction. `metric` is a name such as `eval/accuracy`."""
+    """The metric that decides, and its direction. `metric` is a name such as `eval/accuracy`.
+
+    With a `second` objective the best of several items is the best in that one among those that
+    are at most `within` worse in the metric than the best of all.
+    """
 
     metric: str
     maximize: bool
+    second: Objective | None = field(default=None, compare=False)
+    within: float = field(default=0.0, compare=False)
 
     def of(self, metrics: Mapping[str, float]) -> float:
         """Return the value of the metric, or NaN where it was not measured."""
@@ -70,6 +77,24 @@ class Objective:
         """
         usable = [item for item in items if math.isfinite(self.of(metrics(item)))]
         return sorted(usable, key=lambda item: (*self.key(metrics(item)), size(item)))
+
+    def loss_of(self, value: float) -> float:
+        """Return a value as a number of which less is better; infinite where it is no number."""
+        return math.inf if math.isnan(value) else -self.gain(value, 0.0)
+
+    def chosen_first(self, items: Iterable[T], first: Callable[[T], float], second: Callable[[T], float]) -> list[T]:
+        """Return the items in the order of both objectives: those within reach of the best in the
+        first one by the second one, then the others by the first one and the second one.
+
+        Items that are equal in both stay as they were given.
+        """
+        if self.second is None:
+            return list(items)
+        other = self.second
+        found = sorted(items, key=lambda item: (self.loss_of(first(item)), other.loss_of(second(item))))
+        most = self.loss_of(first(found[0])) + self.within + _ROUNDING if found else 0.0
+        near = [item for item in found if self.loss_of(first(item)) <= most]
+        return [*sorted(near, key=lambda item: other.loss_of(second(item))), *found[len(near) :]]
 
 
 def second_objective(metric: str, direction: str | None) -> Objective:

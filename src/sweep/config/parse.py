@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import METHOD, WHOLE_RULE, AdapterConfig
+from sweep.config.objective import two_objectives
 from sweep.config.schema import Config
 from sweep.config.section import Section
 from sweep.errors import Fault, UserError, closest
@@ -37,6 +38,8 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
     set a key. Raises UserError where no default can replace a faulty value.
     """
     left = copy.deepcopy(dict(tree))
+    if isinstance(study := left.get("study"), Mapping):
+        left["study"] = two_objectives(study)
     faults = [Fault(fault.path, fault.message, origin(fault.path)) for fault in _foreign(left, "")]
     for fault in faults:
         _remove(left, fault.path.split("[")[0])

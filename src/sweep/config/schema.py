@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
 from sweep.config import adapter as adapters
@@ -21,7 +21,7 @@ from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra
 from sweep.config.launcher import LauncherConfig
 from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
-from sweep.config.objective import Objective, no_list, second_objective, two_objectives
+from sweep.config.objective import Objective, no_list, second_objective
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
@@ -367,16 +367,11 @@ class StudyConfig(Section):
         """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _split_objectives(cls, values: Any) -> Any:
-        """Take a list of two as the values of two keys."""
-        return two_objectives(values) if isinstance(values, dict) else values
-
     @property
     def objective(self) -> Objective:
-        """Return the first metric, which scores trials, and its direction."""
-        return Objective(self.metric, maximize=self.direction == "maximize")
+        """Return the first metric, which scores trials, and its direction; with it, how a second
+        one counts."""
+        return Objective(self.metric, self.direction == "maximize", second=self.second, within=self.choose_within)
 
     @property
     def second(self) -> Objective | None:
@@ -387,6 +382,11 @@ class StudyConfig(Section):
     def objectives(self) -> tuple[Objective, ...]:
         """Return the one objective, or both."""
         return (self.objective, self.second) if self.second else (self.objective,)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Return the direction of each objective."""
+        return tuple("maximize" if one.maximize else "minimize" for one in self.objectives)
 
 
 class TrackerConfig(Section):

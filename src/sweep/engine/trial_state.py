@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sweep.config.measured import MEASURED
 from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
@@ -311,7 +312,7 @@ class TrialState:
         Among evaluations with equal scores the one with the lowest loss is the best, and the
         earliest if the losses are equal too. Patience counts gains of the score alone.
         """
-        point = EvalPoint(index=len(self.evals) + 1, step=step, epoch=epoch, metrics=metrics)
+        point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, self._measured())
         self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
@@ -322,6 +323,15 @@ class TrialState:
         if best:
             self.best = point
         return best
+
+    def _measured(self) -> Metrics:
+        """Return the second objective up to now where it is a measured value; else nothing."""
+        second = self.settings.objective.second
+        if second is None or second.metric not in MEASURED:
+            return {}
+        device = torch.device("cpu") if self.unlogged is None else self.unlogged.device
+        now = self.cost(device, engine="", train_seconds=self.clock.training(), flops=0.0, train_loss=None)
+        return {second.metric: now.value(second.metric)}
 
     def mean_loss(self) -> float | None:
         """Return the training loss, mean over steps; None before the first step."""
@@ -365,6 +375,10 @@ class TrialState:
         objective = self.settings.objective
         if not math.isfinite(objective.of(self.best.metrics)):  # a metric of the user's own may be undefined
             message = f"{objective.metric} is no finite number in any evaluation"
+            return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
+        second = objective.second
+        if second is not None and second.metric not in MEASURED and not math.isfinite(second.of(self.best.metrics)):
+            message = f"{second.metric} is no finite number in the best evaluation"
             return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 

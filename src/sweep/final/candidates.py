@@ -9,7 +9,7 @@ effect of initialisation, data order and dropout alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -43,8 +43,9 @@ def compared(ranked: Sequence[TrialRecord], repeats: dict[int, list[Repeat]], ob
     given by trial number."""
     found = [_candidate(record, repeats[record.number], objective) for record in ranked]
     first = found[0]
+    records = {record.number: record for record in ranked}
     return Confirmation(
-        candidates=tuple(sorted(found, key=lambda one: _sort_key(one, objective))),
+        candidates=_in_order(found, records, objective),
         optimism=None if first.mean is None else objective.gain(first.trial_score, first.mean),
         cost=total([repeat.cost for group in repeats.values() for repeat in group]),
     )
@@ -71,6 +72,24 @@ def _candidate(record: TrialRecord, repeats: Sequence[Repeat], objective: Object
         interval=interval(scores),
         failed=len(repeats) - len(scores),
     )
+
+
+def _in_order(
+    found: Sequence[Candidate], records: Mapping[int, TrialRecord], objective: Objective
+) -> tuple[Candidate, ...]:
+    """Return the candidates, best first. With a second objective those that no seed failed are
+    ordered by their means in the first one and their trials' values of the second one."""
+    order = sorted(found, key=lambda one: _sort_key(one, objective))
+    second = objective.second
+    if second is None:
+        return tuple(order)
+    whole = [one for one in order if not one.failed and one.mean is not None]
+    first = objective.chosen_first(
+        whole,
+        lambda one: math.nan if one.mean is None else one.mean,
+        lambda one: records[one.number].value(second),
+    )
+    return (*first, *(one for one in order if one not in whole))
 
 
 def _ranking_line(found: Confirmation, searched: int, objective: Objective) -> str:

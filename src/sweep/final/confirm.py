@@ -4,9 +4,10 @@ on the test split."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.final.candidates import confirmed
@@ -76,6 +77,7 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
     order of the points.
     """
     objective = session.plan.config.study.objective
+    order = _order_of_two(objective, leaders.values()) if objective.second else None
 
     def sort_key(choice: Scalar) -> tuple[bool, float, float, int, tuple[int, int]]:
         record, confirmation = leaders[choice]
@@ -83,10 +85,27 @@ def _winner(session: Session, leaders: Mapping[Scalar, tuple[TrialRecord, Confir
         first = confirmation.candidates[0] if confirmation else None
         score = first.mean if first else objective.of(record.best.metrics)
         failed = first is not None and (first.failed > 0 or score is None)
+        if order is not None:
+            return failed, order.index(record.number), 0.0, 0, record.rank
         loss, size = objective.key(record.best.metrics)[1], record.outcome.cost.trained_parameters
         return failed, -objective.gain(score or 0.0, 0.0), loss, size, record.rank
 
     return min(leaders, key=sort_key)
+
+
+def _order_of_two(objective: Objective, leaders: Iterable[tuple[TrialRecord, Confirmation | None]]) -> list[int]:
+    """Return the numbers of the trials in the order of two objectives. The first one's value is the
+    mean over fresh seeds if there are any."""
+    second = objective.second
+    assert second is not None
+
+    def first_value(leader: tuple[TrialRecord, Confirmation | None]) -> float:
+        record, confirmation = leader
+        mean = confirmation.candidates[0].mean if confirmation else None
+        return record.value(objective) if mean is None else mean
+
+    in_order = objective.chosen_first(leaders, first_value, lambda leader: leader[0].value(second))
+    return [record.number for record, _ in in_order]
 
 
 def _say_missing(session: Session, groups: Mapping[Scalar, object]) -> None:

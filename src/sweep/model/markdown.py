@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from sweep.config.extra_metrics import label_of, short
+
 _SPECIAL = re.compile(r"[\\`*_\[\]|~$]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _NUMBER = re.compile(r"(\*\*)?([+-]?\d|–|nan|[+-]?inf)")
@@ -21,6 +23,12 @@ def escape(text: str, limit: int | None = None) -> str:
     if limit is not None and len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
     return _SPECIAL.sub(r"\\\g<0>", line.translate(_ENTITIES))
+
+
+def metric(name: str) -> str:
+    """Return the name of a metric as Markdown: the label in that of one label's F1 is a foreign
+    text."""
+    return escape(name) if label_of(short(name)) else name
 
 
 def code(text: str) -> str:
@@ -71,7 +79,15 @@ def environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         autoescape=False,
     )
-    jinja.filters |= {"md": escape, "code": code, "block": block, "row": row, "cell": cell, "plain": plain}
+    jinja.filters |= {
+        "md": escape,
+        "metric": metric,
+        "code": code,
+        "block": block,
+        "row": row,
+        "cell": cell,
+        "plain": plain,
+    }
     return jinja
 
 

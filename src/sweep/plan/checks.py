@@ -15,12 +15,12 @@ from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, label_of
-from sweep.config.metrics import known_direction, objectives
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
-from sweep.config.schema import Config, DatasetConfig, StudyConfig
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
-from sweep.errors import Fault, closest
+from sweep.errors import Fault
+from sweep.plan.objectives import first_objective, second_objective
 from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -29,31 +29,6 @@ Check = Callable[[Config], Iterator[tuple[str, str]]]
 def check(config: Config) -> list[Fault]:
     """Return the faults of one composed config."""
     return [Fault(path, rule) for one in CHECKS for path, rule in one(config)]
-
-
-def _metric(config: Config) -> Iterator[tuple[str, str]]:
-    study, dataset = config.study, config.dataset
-    if rule := metric_rule(dataset, study.metric):
-        yield "study.metric", rule
-    elif (better := known_direction(dataset, study.metric)) not in (None, study.direction):
-        yield "study.direction", direction_rule(study.metric, study.direction, "study.direction", str(better))
-
-
-def metric_rule(dataset: DatasetConfig, name: str) -> str:
-    """Return the rule that a metric of `study.metric` breaks; empty where it breaks none."""
-    allowed = objectives(dataset)
-    if name in allowed[:-1] or label_of(name.removeprefix("eval/")):
-        return ""
-    if name.startswith("test/"):
-        return "is of the test split, which no choice may look at; use eval/…"
-    own = "" if dataset.own_metrics else "; dataset.metrics adds functions of your own"
-    return f"is {name}, but a {dataset.task} task has: {', '.join(allowed)}{closest(name, allowed)}{own}"
-
-
-def direction_rule(metric: str, direction: str, key: str, better: str) -> str:
-    """Return the rule that a direction breaks where the metric is known to have the other one."""
-    side = "lower" if better == "minimize" else "higher"
-    return f"is {direction}, but {metric} is better when {side}; type {key}={better}"
 
 
 def _extra_metrics(config: Config) -> Iterator[tuple[str, str]]:
@@ -301,6 +276,7 @@ CHECKS: tuple[Check, ...] = (
     _launcher,
     _own_metrics,
     _extra_metrics,
-    _metric,
+    first_objective,
+    second_objective,
     _study,
 )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Discriminator
+from pydantic import Discriminator, Field
 
+from sweep.config.measured import MEASURED
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.settings import TrainSettings
@@ -38,12 +39,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class EvalPoint:
-    """One evaluation on the validation split. `index` counts from 1; metric names are `eval/…`."""
+    """One evaluation on the validation split. `index` counts from 1; metric names are `eval/…`.
+
+    `measured` are values of the trial up to here, `cost/…`, as far as the study searches for one;
+    they are in no record.
+    """
 
     index: int
     step: int
     epoch: float
     metrics: Metrics
+    measured: Annotated[Metrics, Field(exclude=True)] = field(default_factory=dict, compare=False)
+
+    def value(self, objective: Objective) -> float:
+        """Return the value of an objective up to here; NaN where it was not measured."""
+        return objective.of(self.measured if objective.metric in MEASURED else self.metrics)
 
 
 class Verdict(StrEnum):
@@ -132,6 +142,11 @@ class Cost:
             "device_hours": self.device_hours,
         }
         return {f"cost/{name}": value for name, value in found.items() if value is not None}
+
+    def value(self, name: str) -> float:
+        """Return a measured value by its name in `sweep.config.measured`."""
+        group, _, key = name.partition("/")
+        return float(self.trained_parameters if group == "parameters" else getattr(self, key))
 
     @property
     def samples_per_second(self) -> float | None:
@@ -308,6 +323,11 @@ class TrialRecord:
         """Return the evaluation that is the trial's score; None if it did not complete."""
         return self.outcome.best if isinstance(self.outcome, Completed) else None
 
+    def value(self, objective: Objective) -> float:
+        """Return the value of an objective; NaN if the trial did not complete. It is that of the
+        best evaluation, or of the whole trial for a measured value."""
+        return outcome_value(self.outcome, objective)
+
     @property
     def state(self) -> str:
         """Return completed, pruned, or the reason of a failure."""
@@ -326,10 +346,23 @@ def best_metrics(record: TrialRecord) -> Metrics:
 
 
 def ranked(records: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """Return the completed trials, best first.
+    """Return the completed trials, best first; with two objectives as `Objective` orders them.
 
     Equal scores are ordered by `eval/loss`, then by the number of trained parameters, then by
     which point was asked for first; a retried point keeps its place in that order.
     """
     in_order = sorted(records, key=lambda record: record.rank)
-    return objective.ranked(in_order, best_metrics, lambda record: record.outcome.cost.trained_parameters)
+    found = objective.ranked(in_order, best_metrics, lambda record: record.outcome.cost.trained_parameters)
+    second = objective.second
+    if second is None:
+        return found
+    return objective.chosen_first(found, lambda one: one.value(objective), lambda one: one.value(second))
+
+
+def outcome_value(outcome: Outcome, objective: Objective) -> float:
+    """Return the value of an objective for a trial with this outcome, as `TrialRecord.value`."""
+    if not isinstance(outcome, Completed):
+        return math.nan
+    if objective.metric in MEASURED:
+        return outcome.cost.value(objective.metric)
+    return objective.of(outcome.best.metrics)

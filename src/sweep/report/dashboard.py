@@ -10,6 +10,7 @@ from sweep.analysis.confusion import Matrix, confusion
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import failures
 from sweep.analysis.hyperparameters import Effect, Hyperparameters, hyperparameters
+from sweep.analysis.pareto import Member, ParetoSet, pareto
 from sweep.analysis.predictions import Prediction
 from sweep.analysis.summary import study_summary
 from sweep.config.schema import Scalar
@@ -42,6 +43,8 @@ def study_ending(facts: Facts, report: Path) -> Ending:
 
 
 def _tables(facts: Facts, searched: Hyperparameters | None) -> Iterator[tuple[str, Sequence[Row]]]:
+    if two := pareto(facts):
+        yield "pareto", [_member(one, two) for one in two.kept]
     if searched:
         yield "importance", [_effect(one) for one in searched.effects]
     if (known := calibrated(facts)) and known.levels:
@@ -53,6 +56,11 @@ def _tables(facts: Facts, searched: Hyperparameters | None) -> Iterator[tuple[st
 
 def _level(one: Abstention) -> Row:
     return {"confidence": one.confidence, "answered": one.answered, "coverage": one.coverage, "accuracy": one.accuracy}
+
+
+def _member(one: Member, found: ParetoSet) -> Row:
+    params = {key: scrub(value) if isinstance(value, str) else value for key, value in one.params.items()}
+    return {"number": one.number, found.first: one.first, found.second: one.second, "mark": one.mark, **params}
 
 
 def _effect(one: Effect) -> Row:
@@ -75,6 +83,9 @@ def _mistake(row: Prediction, columns: Sequence[str], *, several: bool) -> Row:
 
 
 def _charts(facts: Facts, searched: Hyperparameters | None) -> Iterator[Chart]:
+    if two := pareto(facts):
+        spots: list[Row] = [{two.second: one.second, two.first: one.first} for one in two.trials]
+        yield Chart("study/pareto", f"{two.first} against {two.second}", "points", spots)
     bars: list[Row] = [{"key": key, "importance": share} for key, share in (searched.shares if searched else ())]
     if bars:
         yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)

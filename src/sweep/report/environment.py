@@ -55,6 +55,7 @@ def environment() -> Environment:
         "state": units.state,
         "decimals": units.decimals,
         "score": units.score,
+        "objective": units.objective,
         "signed": units.signed,
         "share": units.share,
         "count": units.count,

@@ -20,6 +20,7 @@ from sweep.analysis.charts import (
     TrialScore,
     Winner,
 )
+from sweep.analysis.pareto import ParetoSet
 from sweep.config.objective import LOSS
 from sweep.report import plot, units
 from sweep.report.calibration import calibration
@@ -50,6 +51,7 @@ _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 _RING: Spec = {"type": "point", "filled": False, "size": 190, "color": BLACK, "strokeWidth": 1.5}
 _SILENT, _BEST = "ended without a score", "best so far"
 _OTHERS = "other trials"
+_KEPT, _DOMINATED = "in the Pareto set", "dominated"
 _TRAINING, _RETRAINED = "training loss", ", retrained"
 
 
@@ -83,6 +85,31 @@ def search(found: Search) -> Figure:
         said = [tip("trial", "trial"), tip("what", "ended")]
         marks.append(layer(cross, lost, x=x, y={"value": "height"}, color=colour, shape=shape, tooltip=said))
     return Figure((plot.Panel(view("Score of each trial", scored, [*marks, touchable(tips, x, y)])),))
+
+
+def pareto(found: ParetoSet) -> Figure:
+    """Return the first objective against the second one, the Pareto set joined by a line."""
+    rows = [
+        {"x": one.second, "y": one.first, "what": _KEPT if one.kept else _DOMINATED,
+         "trial": f"{one.number} ({one.mark})" if one.mark else str(one.number)}
+        for one in found.trials
+    ]  # fmt: skip
+    x, y = number("x", found.second), number("y", found.first)
+    key = Key({_KEPT: BLUE, _DOMINATED: GREY}, {_KEPT: "circle", _DOMINATED: "triangle-down"}, {})
+    line: list[Row] = [{"x": one.second, "y": one.first} for one in sorted(found.kept, key=lambda one: one.second)]
+    tips = (
+        tip("trial", "trial"),
+        tip("x", found.second, ",.4~g"),
+        tip("y", found.first, ".4f"),
+        tip("what", "trial is"),
+    )
+    leading = [row for row, one in zip(rows, found.trials, strict=True) if one.leads]
+    return Figure((plot.Panel(view("Two objectives", rows, [
+        layer({"type": "line", "color": GREY, "strokeDash": [5, 4], "strokeWidth": 1.2}, line, x=x, y=y),
+        layer({"type": "point", "filled": True, "size": 60}, x=x, y=y, color=key.colour(), shape=key.shape()),
+        layer(_RING, leading, x=x, y=y),
+        touchable(tips, x, y),
+    ])),))  # fmt: skip
 
 
 def curves(found: Curves) -> Figure:
@@ -126,6 +153,7 @@ def winner(found: Winner) -> Figure:
 
 FIGURES: Mapping[str, Callable[[Any], Figure]] = {
     "search": search,
+    "pareto": pareto,
     "curves": curves,
     "importance": importance,
     "hyperparameters": hyperparameters,

@@ -41,22 +41,22 @@ class ReportLabels:
     """
 
     store: Store
-    metric: str = field(init=False)
+    metrics: list[str] = field(init=False)
     marks: Mapping[int, str] = field(default_factory=dict)
     ends: Mapping[int, str] = field(default_factory=dict)
     _read: float | None = None
 
     def __post_init__(self) -> None:
-        self.metric = read_lock(self.store).config.study.metric
+        self.metrics = [one.metric for one in read_lock(self.store).config.study.objectives]
 
     def study_user_attributes(self) -> dict[str, Any]:
         """Return the path of the report, on the server that the browser has reached."""
         return {"report": REPORT}
 
     def study_attributes(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """Return the name of the objective, and notes with links to the report."""
+        """Return the name of each objective, and notes with links to the report."""
         self._refresh()
-        found: dict[str, Any] = {_METRICS: [self.metric]}
+        found: dict[str, Any] = {_METRICS: self.metrics}
         found |= _note(None, f"Read only: {self.store.root}. [**The report**]({REPORT}) has the results in words.")
         for trial in trials:
             if trial.number in self.ends:

@@ -23,7 +23,7 @@ from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.process import written
 from sweep.track.searched import config_path, score_of, sweep_config
 from sweep.track.several import SeveralTrackers
-from sweep.track.tracker import Tracker
+from sweep.track.tracker import SECOND_VALUE, Tracker
 from sweep.track.wandb_names import model_aliases, model_name, place_at, registry_path
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def review_of(store: Store, tracker: TrackerConfig, ids: DashboardIds) -> Review
         model=model_name(study) if with_model else "",
         linked_to=registry_path(study, tracker.registry) if tracker.registry else "",
         aliases=tuple(model_aliases(study)[1:]),
+        second=study.second_metric or "",
+        second_score=SECOND_VALUE,
     )
 
 

@@ -15,6 +15,11 @@ def score(value: float | None, digits: int = 4) -> str:
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
+def objective(value: float) -> str:
+    """Return the value of an objective: four decimals of a score, four digits of a cost."""
+    return score(value) if abs(value) < 100 else f"{value:,.0f}" if abs(value) < 1e7 else f"{value:.3e}"
+
+
 def signed(value: float | None, digits: int = 4) -> str:
     """Return the number with its sign; a difference that rounds to zero but is not zero shows its
     magnitude."""

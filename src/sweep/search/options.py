@@ -185,11 +185,11 @@ def _draw(study: StudyConfig, space: Space) -> None:
     """
     options = {**study.sampler_options, **({"n_startup_trials": 1} if study.sampler in ("tpe", "gp", "cmaes") else {})}
     soon = study.model_copy(update={"sampler_options": options})
-    asked = optuna.create_study(storage=InMemoryStorage(), direction=study.direction)
+    asked = optuna.create_study(storage=InMemoryStorage(), directions=study.directions)
     ranges: dict[str, BaseDistribution] = {parameter.key: distribution(parameter) for parameter in space}
     for number in range(1 if study.sampler == "gp" else _DRAWN):
         asked.sampler = sampler(soon, space, number)
-        asked.tell(asked.ask(ranges), float(number))
+        asked.tell(asked.ask(ranges), [float(number), *(-float(number) for _ in study.directions[1:])])
 
 
 def _judge(study: StudyConfig) -> None:

@@ -14,7 +14,9 @@ from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
 from sweep.search.experimental import experimental_allowed
 from sweep.search.guard import GuardedPruner
+from sweep.search.promotion import PromotingPruner
 from sweep.search.racing import FINALISTS, RacingPruner
+from sweep.search.ranks import RankedPruner
 
 _PRUNERS: Mapping[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner, "racing": RacingPruner,
@@ -35,6 +37,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 # (`benchmarks/five_knobs.py`), racing that kept half missed the best score by more than one
 # validation row in 0 to 5 % of the draws; racing that kept three trials missed it in 12 to 15 %.
 _FEW = 10
+OF_TWO_OBJECTIVES = ("racing", "none")  # the pruners for studies of two objectives
 
 
 def pruner_class(name: str) -> Callable[..., BasePruner]:
@@ -60,7 +63,8 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
     with experimental_allowed():
         if is_own(study.pruner):
             return GuardedPruner.made(study.pruner, options, study.seed)
-        return pruner_class(study.pruner)(**options)
+        made = pruner_class(study.pruner)(**options)
+        return RankedPruner(made) if study.second and isinstance(made, PromotingPruner) else made
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:

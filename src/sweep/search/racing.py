@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from math import isnan
 
-from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
+
 FINALISTS = 3
-WARMUP = "warmup"  # a user attribute of a trial: the last step at which it was scored within its warmup
 
 
-class RacingPruner(BasePruner):
+class RacingPruner(PromotingPruner):
     """Stops a trial that is not among the best at a rung that it has passed.
 
     Rungs are at `min_resource` and at twice, four times, eight times that, in report steps. Of n
@@ -46,7 +46,25 @@ class RacingPruner(BasePruner):
         self._reduction_factor = reduction_factor
         self.finalists = finalists
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+    def decide(self, study: Study, trial: FrozenTrial) -> Decision:
+        return Decision.PAUSE if self._is_behind(study, trial) else Decision.GO_ON
+
+    def promote(self, study: Study, *, new: bool) -> int | None:
+        """Return the paused trial that got furthest, the best of equals, where no other trial is
+        left to complete."""
+        trials = study.get_trials(deepcopy=False)
+        if new or any(_may_complete(trial) for trial in trials):
+            return None
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        paused = [trial for trial in trials if is_paused(trial) and trial.last_step is not None]
+        found = max(
+            paused,
+            key=lambda one: (one.last_step, sign * one.intermediate_values[one.last_step], -one.number),
+            default=None,
+        )
+        return None if found is None else found.number
+
+    def _is_behind(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
         if step is None or step < self._min_resource:
             return False
@@ -64,6 +82,10 @@ class RacingPruner(BasePruner):
                 return True
             rung, kept = rung * 2, kept / 2
         return False
+
+
+def _may_complete(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE or (trial.state is TrialState.RUNNING and not is_paused(trial))
 
 
 def _better(trial: FrozenTrial, others: list[FrozenTrial], rung: int, sign: int) -> int:

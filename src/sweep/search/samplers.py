@@ -31,6 +31,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "gp": {"n_startup_trials": 4, "warn_independent_sampling": False},
     "cmaes": {"warn_independent_sampling": False},
 }
+OF_ONE_OBJECTIVE = ("cmaes",)  # Optuna's CMA-ES refuses studies of two
 # A trial's user attribute: the number of points that the study had asked for when it first asked
 # for this one.
 PLACE = "place"

@@ -75,8 +75,9 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], me
 
 def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], metric: str) -> EvalPoint:
     """Return the evaluation that has the trial's score, or one made from the user attributes."""
-    same = [point for point in evals if point.metrics.get(metric) == trial.value]
+    assert trial.values, "a completed trial has a score"
+    score = trial.values[0]  # of the first of two objectives
+    same = [point for point in evals if point.metrics.get(metric) == score]
     if same:
         return same[0]
-    assert trial.value is not None, "a completed trial has a score"
-    return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), {metric: trial.value})
+    return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), {metric: score})

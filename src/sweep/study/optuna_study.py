@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
@@ -20,10 +20,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Failed, Outcome, Pruned
+from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
+from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
+from sweep.search.scoreless import ScorelessSampler
 from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
@@ -84,7 +86,7 @@ class OptunaStudy:
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
             opened = cls(study, config, space, storage, retries)
-            opened._write(lambda: claim(study, config.metric, store))
+            opened._write(lambda: claim(study, [one.metric for one in config.objectives], store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
         except STORAGE_ERRORS as error:
@@ -120,7 +122,8 @@ class OptunaStudy:
         return trial, chosen
 
     def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
-        place, self.study.sampler = self._prepared()
+        place, made = self._prepared()
+        self.study.sampler = ScorelessSampler(made) if self.config.second else made
         trial = self.study.ask()
         if trial.user_attrs.get(PLACE) != place:
             trial.set_user_attr(PLACE, place)
@@ -226,8 +229,8 @@ class OptunaStudy:
         for name, value in attributes(outcome).items():
             trial.set_user_attr(name, value)
         match outcome:
-            case Completed(best=best):
-                self.study.tell(trial, best.metrics[self.config.metric])
+            case Completed():
+                self.study.tell(trial, [outcome_value(outcome, objective) for objective in self.config.objectives])
             case Pruned():
                 self.study.tell(trial, state=TrialState.PRUNED)
             case Failed(again=again):
@@ -255,8 +258,8 @@ class OptunaStudy:
         """Return whether each parameter that is active with these values has one."""
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
-    def report(self, trial: Trial, score: float, step: int, *, judged: bool, warm: bool) -> bool:
-        """Report a score at a report step. Return whether the pruner stops the trial for it, which
+    def report(self, trial: Trial, scores: Sequence[float], step: int, *, judged: bool, warm: bool) -> bool:
+        """Report the score of each objective at a report step. Return whether the pruner stops the trial for it, which
         is asked where the score is to be `judged` (`trial_groups.is_stopped`).
 
         Score and verdict are one transaction: a score that a killed process has reported has its
@@ -264,11 +267,10 @@ class OptunaStudy:
         """
 
         def reported() -> bool:
-            scores = trial._cached_frozen_trial.intermediate_values
-            if max(scores, default=0) > step or SCORED_TO in trial.user_attrs:
+            known = trial._cached_frozen_trial.intermediate_values
+            if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
-            scores.pop(step, None)  # Optuna keeps the first score
-            trial.report(score, step)
+            report(trial, scores, step)
             stopped = judged and is_stopped(trial, step, warm=warm)
             if stopped:
                 trial.set_user_attr(STOPPED_AT, step)
@@ -308,7 +310,7 @@ class OptunaStudy:
 
 def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedStudy:
     made = optuna.create_study(
-        study_name=config.study_name, storage=KnownTrials(storage), direction=config.direction, load_if_exists=True
+        study_name=config.study_name, storage=KnownTrials(storage), directions=config.directions, load_if_exists=True
     )
     return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
 

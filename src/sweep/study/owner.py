@@ -24,7 +24,7 @@ _EXPERIMENT = "experiment"
 _OWNER, _FOLDER, _HOST, _OPENED = "run_directory_id", "run_directory", "host", "opened_by"
 
 
-def claim(study: Study, metric: str, store: Store) -> None:
+def claim(study: Study, metrics: list[str], store: Store) -> None:
     """Record that the study belongs to this run directory, and describe it. Call this within one
     transaction.
 
@@ -32,7 +32,7 @@ def claim(study: Study, metric: str, store: Store) -> None:
     """
     _take_ownership(study, store)
     _refuse_another_study(study, store)
-    _describe(study, metric, store.lock())
+    _describe(study, metrics, store.lock())
 
 
 def _take_ownership(study: Study, store: Store) -> None:
@@ -87,8 +87,8 @@ def _refuse_another_study(study: Study, store: Store) -> None:
         )
 
 
-def _describe(study: Study, metric: str, lock: Lock | None) -> None:
-    """Write the name of the score and facts of the study as attributes, for `optuna-dashboard`."""
+def _describe(study: Study, metrics: list[str], lock: Lock | None) -> None:
+    """Write the names of the scores and facts of the study as attributes, for `optuna-dashboard`."""
     shown = {} if lock is None else {
         "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
         "versions": dict(lock.versions), "commit": lock.git.commit,
@@ -97,10 +97,10 @@ def _describe(study: Study, metric: str, lock: Lock | None) -> None:
     for name, value in shown.items():
         if value and known.get(name) != value:
             study.set_user_attr(name, value)
-    if study.metric_names != [metric]:
+    if study.metric_names != metrics:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([metric])
+            study.set_metric_names(metrics)
 
 
 def known_experiment(config: StudyConfig, store: Store) -> str:

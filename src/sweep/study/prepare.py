@@ -145,6 +145,8 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     space = [
         f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
     ]
+    objectives = zip(config.study.directions, config.study.objectives, strict=True)
+    wanted = " and ".join(f"{direction} {one.metric}" for direction, one in objectives)
     end = "dry run: nothing was trained, and nothing written outside the cache"
     return "\n".join([
         *(f"note: {note}" for note in notes), *([""] if notes else []),
@@ -152,8 +154,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         "",
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
         *_unpacked(plan),
-        f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
-        f"{config.study.direction} {config.study.metric}",
+        f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, {wanted}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
         *_afterwards(plan),
         *_example(config, splits),

@@ -235,9 +235,8 @@ class _Loop:
         running.reported = step
         warm = point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
         judged = point.step < plan.total_steps
-        return self.optuna_study.report(
-            running.trial, point.metrics[config.study.metric], step, judged=judged, warm=warm
-        )
+        scores = [point.value(objective) for objective in config.study.objectives]
+        return self.optuna_study.report(running.trial, scores, step, judged=judged, warm=warm)
 
     def _snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         events = events_path(self.session.store.trial_dir(plan.number))

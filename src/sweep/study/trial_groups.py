@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
-from sweep.search.racing import WARMUP
+from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
 # A user attribute of a trial that took another course after a stop: the report step up to which its
@@ -50,7 +50,22 @@ def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
     """
     if not warm:
         trial.set_user_attr(WARMUP, step)
-    return trial.should_prune() and warm
+    # `Trial.should_prune` asks the same, but refuses where there are two objectives.
+    return trial.study.pruner.prune(trial.study, trial._get_latest_trial()) and warm
+
+
+def decision(trial: Trial, step: int, *, warm: bool) -> Decision:
+    """Return whether the trial goes on, pauses or stops for the score that it reported at `step`.
+
+    A promoting pruner knows the warmup from the trial's attributes. Any other one stops for good,
+    never during warmup (`is_stopped`).
+    """
+    pruner, study = trial.study.pruner, trial.study
+    if not (isinstance(pruner, OwnPruner) and pruner.promotes):
+        return Decision.STOP if is_stopped(trial, step, warm=warm) else Decision.GO_ON
+    if not warm:
+        trial.set_user_attr(WARMUP, step)
+    return pruner.decide(study, trial._get_latest_trial())
 
 
 class OwnSampler(BaseSampler):
@@ -92,19 +107,46 @@ def valid_scores(trial: FrozenTrial) -> FrozenTrial:
     return found
 
 
-class OwnPruner(BasePruner):
+class OwnPruner(PromotingPruner):
     """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
     with a `key`, trials with another value of it."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        def shown(other: FrozenTrial) -> bool:
-            same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
-            return same and RETRIED not in other.user_attrs
+    @property
+    def promotes(self) -> bool:
+        return isinstance(self._inner, PromotingPruner)
 
-        return self._inner.prune(_PartOf(study, shown), valid_scores(trial))
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        return self._inner.prune(self._like(study, trial), valid_scores(trial))
+
+    def decide(self, study: Study, trial: FrozenTrial) -> Decision:
+        own = self._like(study, trial)
+        if isinstance(self._inner, PromotingPruner):
+            return self._inner.decide(own, valid_scores(trial))
+        return Decision.STOP if self._inner.prune(own, valid_scores(trial)) else Decision.GO_ON
+
+    def promote(self, study: Study, *, new: bool) -> int | None:
+        """Return the paused trial that goes on, of the first group that has one: groups are in the
+        order of their first paused trials."""
+        if not isinstance(self._inner, PromotingPruner):
+            return None
+        paused = [trial for trial in study.get_trials(deepcopy=False) if is_paused(trial)]
+        firsts = {self._value(trial): trial for trial in reversed(paused)}
+        for trial in sorted(firsts.values(), key=lambda trial: trial.number):
+            number = self._inner.promote(self._like(study, trial), new=new)
+            if number is not None:
+                return number
+        return None
+
+    def _like(self, study: Study, trial: FrozenTrial) -> Study:
+        """Return the study with only the trials that `trial` is compared with."""
+        value = self._value(trial)
+        return _PartOf(study, lambda other: self._value(other) == value and RETRIED not in other.user_attrs)
+
+    def _value(self, trial: FrozenTrial) -> Scalar:
+        return None if self._key is None else value_of(trial, self._key)
 
 
 class _PartOf(Study):

@@ -42,6 +42,7 @@ class Standing:
     best: TrialRecord | None = None
     _states: Counter[str] = field(default_factory=Counter)  # of the trials that have ended
     _running: dict[_Key, _Training] = field(default_factory=dict)
+    _completed: list[TrialRecord] = field(default_factory=list)  # with two objectives
     _rows: float = 0.0  # trained since the last `metrics`
     _tokens: float = 0.0
     _tokens_known: bool = True
@@ -73,8 +74,10 @@ class Standing:
     def ended(self, record: TrialRecord) -> bool:
         """Count a trial that has ended. Return whether it is the best so far."""
         self._states[record.state] += 1
-        leader = next(iter(ranked([*([self.best] if self.best else []), record], self.study.objective)), None)
-        leads = leader is record
+        known = self._completed if self.study.second else [self.best] if self.best else []
+        leads = next(iter(ranked([*known, record], self.study.objective)), None) is record
+        if self.study.second and record.best is not None:  # the choice among all is not that among two
+            self._completed.append(record)
         self.best = record if leads else self.best
         return leads
 

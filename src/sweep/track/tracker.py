@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,13 +11,24 @@ from typing import Literal, Protocol
 
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.records.trial import Completed, EvalPoint, Failed, Metrics, Outcome, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    Metrics,
+    Outcome,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    outcome_value,
+)
 
 # A function that shows the user one line.
 Say = Callable[[str], None]
 
 # The column that holds a row's step: the optimizer step of a training, and the seconds for which
 # the study has run in the rows of its own run.
+SECOND_VALUE = "optuna/second_value"  # in the summary of a trial's run: the value of a second objective
 STEP, SECONDS = "train/global_step", "study/seconds"
 
 
@@ -47,7 +59,7 @@ class Chart:
 
     name: str
     title: str
-    kind: Literal["bars", "lines", "confusion"]
+    kind: Literal["bars", "points", "lines", "confusion"]
     rows: Sequence[Mapping[str, Scalar]]
 
 
@@ -152,6 +164,8 @@ def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}
     if isinstance(outcome, Completed):
         summary["optuna/value"] = outcome.best.metrics[study.metric]
+        if study.second:
+            summary[SECOND_VALUE] = outcome_value(outcome, study.second)
     if isinstance(outcome, Failed):
         summary["failure"] = outcome.message
     return Ending(record.state, summary=summary)
@@ -170,6 +184,9 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
+        if study.second and best:
+            value = outcome_value(trial.outcome, study.second)
+            score |= {study.second.metric: None if math.isnan(value) else value}
         rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score})
     return rows
 

@@ -48,6 +48,9 @@ def _chart(chart: Chart) -> CustomChart:
     if chart.kind == "lines":
         x, y, name = columns
         return wandb.plot.line(_table(chart.rows), x, y, stroke=name, title=chart.title)
+    if chart.kind == "points":
+        x, y = columns
+        return wandb.plot.scatter(_table(chart.rows), x, y, title=chart.title)
     names = ("Actual", "Predicted", "nPredictions")
     table = wandb.Table(columns=list(names), data=[list(row.values()) for row in chart.rows])
     fields = {name: name for name in names}

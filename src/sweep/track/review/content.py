@@ -40,6 +40,8 @@ class Review:
     model: str = ""
     linked_to: str = ""
     aliases: tuple[str, ...] = ()
+    second: str = ""  # a second objective
+    second_score: str = ""  # and its value in the summary of a trial's run
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,15 @@ def _best_so_far(review: Review) -> Sequence[wr.interface.PanelTypes]:
             x=wr.SummaryMetric("optuna/number"), y=wr.SummaryMetric(review.score),
             running_ymax=review.maximize, running_ymin=not review.maximize,
         ),
+        *_two_objectives(review),
     ]  # fmt: skip
+
+
+def _two_objectives(review: Review) -> Sequence[wr.interface.PanelTypes]:
+    if not review.second:
+        return []
+    x, y = wr.SummaryMetric(review.second_score), wr.SummaryMetric(review.score)
+    return [wr.ScatterPlot(title=f"{review.metric} against {review.second}", x=x, y=y)]
 
 
 def _curves(review: Review) -> Sequence[wr.interface.PanelTypes]:
