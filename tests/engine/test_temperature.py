@@ -55,7 +55,7 @@ def test_calibration_improves_what_was_too_sure_and_says_by_how_much() -> None:
     assert found.after.loss < found.before.loss
     assert found.before.loss == pytest.approx(row_losses("single_label", scores, labels).mean())
     fitted = row_losses("single_label", scores / found.temperature, labels).mean()
-    assert fitted < found.after.loss == pytest.approx(fitted, abs=1e-3)  # each row by a fit without it
+    assert fitted < found.after.loss == pytest.approx(fitted, abs=5e-3)  # each row by a fit without it
 
 
 def test_few_rows_are_judged_by_their_own_fit() -> None:

@@ -12,8 +12,8 @@ from sweep.records.final import FinalRecord
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """The decisions about one label on the test split; `train_rows` are its rows in train, None where
-    they are not known."""
+    """The decisions about one label on the test split; `train_rows` counts its rows in train, and is
+    None where they are not known."""
 
     name: str
     true_positives: int

@@ -13,9 +13,9 @@ from sweep.records.calibration import Bin, Reliability
 
 
 def reliability(task: Task, scores: Scores, labels: Labels) -> Reliability:
-    """Return the agreement of the probabilities that follow from `scores`, (rows, labels), with the
-    `labels`: of the likeliest label of each row with whether it is right; for multi-label of each
-    label of each row with whether it applies."""
+    """Return the agreement of the probabilities that follow from `scores`, (rows, labels): of the
+    likeliest label of each row with whether it is right; for multi-label of each label of each row
+    with whether it applies."""
     chances = probabilities(task, scores)
     if task == "single_label":
         found = calibration_bins(chances.max(axis=1), np.asarray(chances.argmax(axis=1) == labels))

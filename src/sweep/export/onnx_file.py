@@ -23,7 +23,7 @@ from sweep.data.splits import Rows
 from sweep.data.tokenise import padded_in_full
 from sweep.engine.metrics import Scores
 from sweep.errors import UserError, first_line, raise_if_out_of_memory
-from sweep.export.traced import traceable
+from sweep.export.traced import calibrated, traceable
 from sweep.model.account import unwrapped
 from sweep.model.words import WordScorer
 
@@ -81,7 +81,7 @@ def write(
     try:
         with _silent(), torch.no_grad():
             program = torch.onnx.export(
-                traceable(model, inputs.names, temperature),
+                calibrated(traceable(model, inputs.names), temperature),
                 tuple(inputs.example().values()),
                 dynamo=True,
                 opset_version=OPSET,

@@ -11,7 +11,7 @@ from sweep.model.manifest import Manifest
 
 
 def put_into_head(model: PreTrainedModel, manifest: Manifest) -> None:
-    """Divide the last layer of the head by the winner's temperature, so that the model's logits are
+    """Divide the last layer of the head by the winner's temperature, so that its logits are
     calibrated; a winner without one stays as it is.
 
     Raises UserError where the head does not end in a linear layer.

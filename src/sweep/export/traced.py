@@ -13,16 +13,20 @@ from sweep.model.account import unwrapped, without_words
 from sweep.model.words import WordScorer
 
 
-def traceable(model: nn.Module, names: tuple[str, ...], temperature: float | None = None) -> nn.Module:
+def traceable(model: nn.Module, names: tuple[str, ...]) -> nn.Module:
     """Return a module that takes the inputs called `names` in this order, each int64 of shape
-    (rows, tokens), and returns the logits, float32 of shape (rows, labels), divided by
-    `temperature`.
+    (rows, tokens), and returns the logits, float32 of shape (rows, labels).
 
     Rows are padded on the right where label words are scored.
     """
     made = WordLogits(model) if isinstance(model, WordScorer) else HeadLogits(model, names)
-    found = made if temperature is None else CalibratedLogits(made, temperature)
-    return found.requires_grad_(False).eval()
+    return made.requires_grad_(False).eval()
+
+
+def calibrated(logits: nn.Module, temperature: float | None) -> nn.Module:
+    """Return a module that divides the logits of another one by a temperature; the other one
+    itself without a temperature."""
+    return logits if temperature is None else CalibratedLogits(logits, temperature).eval()
 
 
 class CalibratedLogits(nn.Module):

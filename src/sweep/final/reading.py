@@ -67,8 +67,8 @@ class Reading:
 
 
 def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
-    """Return the temperature and the thresholds, which are fitted to the validation rows alone, the
-    thresholds to calibrated probabilities, before the test split is opened."""
+    """Return the temperature and the thresholds, which are fitted to the validation rows alone,
+    the thresholds to calibrated probabilities, before the test split is opened."""
     labels, trainer = session.plan.splits.labels, config.trainer
     task, tunes = labels.task, labels.task == "multi_label" and trainer.decision_threshold == "tuned"
     fixed = None if task == "single_label" else (trainer.search_threshold,) * len(labels)

@@ -1,4 +1,4 @@
-"""How well probabilities agree with what happened, and the temperature that was fitted to them."""
+"""The record of a calibration: a temperature, and the agreement of probabilities with the truth."""
 
 from __future__ import annotations
 
