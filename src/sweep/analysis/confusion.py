@@ -12,8 +12,8 @@ from sweep.records.final import FinalRecord
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """The decisions about one label on the test split; `train_rows` counts its rows in train, and is
-    None where they are not known."""
+    """The decisions about one label on the test split; `train_rows` counts its rows in train, None
+    where they are not known."""
 
     name: str
     true_positives: int
@@ -96,7 +96,7 @@ def confusion(final: FinalRecord, *, multi_label: bool) -> Confusion | None:
 def label_scores(final: FinalRecord, *, multi_label: bool, train_rows: Sequence[int] = ()) -> tuple[LabelScore, ...]:
     """Return the scores of each label, in label order; `train_rows` counts those of each. A label
     that is neither true nor predicted anywhere scores 0, as in scikit-learn."""
-    known = train_rows or [None] * len(final.label_names)
+    known: Sequence[int | None] = train_rows or [None] * len(final.label_names)
     if multi_label:
         each = zip(final.label_names, final.confusion, known, strict=True)
         return tuple(LabelScore(name, tp, fp, fn, seen) for name, (_, fp, fn, tp), seen in each)

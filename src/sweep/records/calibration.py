@@ -1,4 +1,4 @@
-"""The record of a calibration: a temperature, and the agreement of probabilities with the truth."""
+"""The record of a calibration: a temperature, and the fit of probabilities before and after."""
 
 from __future__ import annotations
 

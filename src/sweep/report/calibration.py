@@ -8,7 +8,7 @@ from sweep.records.calibration import Reliability
 from sweep.report.plot import BLUE, GREY, ORANGE, Figure, Key, Panel, Row, Spec, layer, number, tip, touchable, view
 
 _BEFORE, _AFTER, _FIT = "before", "calibrated", "as it should be"
-_WHOLE = {"domain": [0, 1]}
+_WHOLE = [0, 1]
 
 
 def calibration(found: Calibrated) -> Figure:
@@ -26,7 +26,7 @@ def calibration(found: Calibrated) -> Figure:
 
 
 def _reliability(title: str, before: Reliability, after: Reliability) -> Spec:
-    rows = [
+    rows: list[Row] = [
         {"x": one.probability, "y": one.share, "what": what, "count": one.count}
         for what, found in ((_BEFORE, before), (_AFTER, after))
         for one in found.bins
@@ -34,7 +34,7 @@ def _reliability(title: str, before: Reliability, after: Reliability) -> Spec:
     diagonal: list[Row] = [{"x": end, "y": end, "what": _FIT} for end in (0, 1)]
     colours = {_BEFORE: ORANGE, _AFTER: BLUE, _FIT: GREY}
     key = Key(colours, {_BEFORE: "diamond", _AFTER: "circle", _FIT: "stroke"}, {}, columns=3)
-    x, y = number("x", "mean probability of a bin", **_WHOLE), number("y", "share that is true", **_WHOLE)
+    x, y = number("x", "mean probability of a bin", domain=_WHOLE), number("y", "share that is true", domain=_WHOLE)
     tips = [tip("what", "scores"), tip("x", "probability", ".3f"), tip("y", "true", ".3f"), tip("count", "n", ",d")]
     line = {"type": "line", "strokeDash": [5, 4], "strokeWidth": 1.2}
     return view(title, rows, [
@@ -47,7 +47,7 @@ def _reliability(title: str, before: Reliability, after: Reliability) -> Spec:
 
 def _abstention(found: Calibrated) -> Spec:
     rows: list[Row] = [{"x": coverage, "y": accuracy} for coverage, accuracy in found.curve]
-    x, y = number("x", "share of test rows answered", **_WHOLE), number("y", "share of them that is right")
+    x, y = number("x", "share of test rows answered", domain=_WHOLE), number("y", "share of them that is right")
     tips = [tip("x", "answered", ".1%"), tip("y", "right", ".4f")]
     line = {"type": "line", "interpolate": "step-after", "color": BLUE}
     return view("Accuracy with abstention", rows, [layer(line, x=x, y=y), touchable(tips, x, y)])
