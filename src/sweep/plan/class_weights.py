@@ -17,6 +17,8 @@ _NAMED = 5  # labels in a message
 
 def class_weight_faults(corners: Sequence[Config], splits: Splits) -> list[Fault]:
     """Return the faults of each config's weights and logit adjustment, once each."""
+    if all(config.trainer.plain_loss for config in corners):
+        return []
     counts, rows = label_rows(splits.labels, splits.train), len(splits.train)
     several = splits.labels.task == "multi_label"
     names = zip(splits.labels.names, counts, strict=True)
