@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sweep.analysis.data import Data, data
 from sweep.analysis.facts import Facts
+from sweep.config.loss import LossConfig
 from sweep.config.schema import ModelConfig, Scalar
 from sweep.config.secrets import scrubbed
 
@@ -20,7 +21,10 @@ _OPTIMIZER = (
 _TRAINER = (
     "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
     "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing", "train_sampling_strategy",
+    "class_weights", "focal_gamma", "logit_adjustment_tau", "calibration",
 )  # fmt: skip
+
+_LOSS = LossConfig.model_fields  # at their defaults they say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> Settings:
             continue
         if f"{group}.{name}" in facts.searched:
             found.append(Setting(name, None))
-        elif setting is not None:
+        elif setting is not None and not (name in _LOSS and setting == _LOSS[name].default):
             found.append(Setting(name, setting))
     return Settings(searched=False, values=tuple(found))
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.analysis.tested import Tested, coded, recorded, weigh
+from sweep.config.loss import LossConfig
 from sweep.config.metrics import proportion
-from sweep.config.schema import Config, StudyConfig, Task
+from sweep.config.schema import Config, Scalar, StudyConfig, Task
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import UnfinishedState
@@ -123,6 +124,13 @@ class Facts:
     def alone(self) -> bool:
         """Return whether the study is one training, without a search."""
         return len(self.trials) == 1 and self.study.n_trials == 1
+
+    def plain_loss(self, params: Mapping[str, Scalar]) -> bool:
+        """Return whether a trial at `params` trained with a loss that weighs all rows and labels
+        alike, so that it compares with `eval/loss`."""
+        trainer, plain = self.config.trainer, LossConfig()
+        keys = ("class_weights", "focal_gamma", "logit_adjustment_tau")
+        return all(params.get(f"trainer.{key}", getattr(trainer, key)) == getattr(plain, key) for key in keys)
 
     def mark(self, trial: TrialRecord) -> str:
         """Return the mark of a trial: empty, `winner`, `best so far` or `best in the search`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sweep.analysis.calibration import Calibrated, calibrated
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
@@ -52,6 +53,7 @@ class Study:
     hyperparameters: Hyperparameters | None
     selection: Selection | None
     generalisation: Generalisation | None
+    calibration: Calibrated | None
     cost: Spending | None
     budget: tuple[Limited, ...]
     published: Published | None
@@ -86,6 +88,7 @@ def analyse(facts: Facts) -> Study:
         hyperparameters=hyperparameters(facts),
         selection=selection(facts),
         generalisation=generalisation(facts),
+        calibration=calibrated(facts),
         cost=spending(facts),
         budget=limited(facts.study.budget, facts.used_up or Spent()),
         published=published(facts),

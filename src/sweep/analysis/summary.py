@@ -30,7 +30,7 @@ def study_summary(facts: Facts) -> Summary:
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
         found["final/test_rows"] = final.test_rows
-        found |= {**_account(final), **_refitted(final), **_chosen(final)}
+        found |= {**_account(final), **_refitted(final), **_calibrated(final), **_chosen(final)}
     return found
 
 
@@ -68,6 +68,20 @@ def _refitted(final: FinalRecord) -> Summary:
     found: Summary = {f"refit/{name}": getattr(refit, name) for name in ("rows", "steps")}
     found["refit/seconds"] = refit.cost.seconds
     return found | ({} if refit.cost.train_loss is None else {"refit/train_loss": refit.cost.train_loss})
+
+
+def _calibrated(final: FinalRecord) -> Summary:
+    """Return the temperature, and the expected calibration error before and after; empty without a
+    calibration."""
+    known = final.calibration
+    if known is None:
+        return {}
+    sides = {
+        "validation_before": known.before, "validation_after": known.after, "test_before": known.test_before,
+        "test_after": known.test_after,
+    }  # fmt: skip
+    found: Summary = {f"calibration/ece_{name}": side.ece for name, side in sides.items() if side is not None}
+    return {"calibration/temperature": known.temperature, **found}
 
 
 def _chosen(final: FinalRecord) -> Summary:

@@ -239,7 +239,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         evaluations=evaluations(facts, points),
         ending=ending(trial, points),
         movement=movement(points, facts.metric, maximize=facts.maximize, ended=ended),
-        fit=fit(points),
+        fit=fit(points, comparable=facts.plain_loss(trial.params)),
         tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
     )

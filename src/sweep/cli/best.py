@@ -52,6 +52,7 @@ def values(winner: Winner) -> dict[str, Any]:
         "second_objective": _second(winner),
         "labels": list(record.label_names),
         "thresholds": None if record.thresholds is None else list(record.thresholds),
+        "temperature": None if record.calibration is None else record.calibration.temperature,
         "refit": record.refit is not None,
         "run_dir": str(winner.store.root.absolute()),
         "model": str(winner.model.absolute()),

@@ -20,6 +20,7 @@ from sweep.config.budget import BudgetConfig
 from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
 from sweep.config.launcher import LauncherConfig
 from sweep.config.limits import Limits
+from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
@@ -192,7 +193,7 @@ class OptimizerConfig(Section):
     )
 
 
-class TrainerConfig(Section):
+class TrainerConfig(LossConfig):
     per_device_train_batch_size: Batch = 8
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3

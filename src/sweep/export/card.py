@@ -49,6 +49,7 @@ def _rendered(file: str, job: Job, export: Export, **values: object) -> str:
     return _environment().get_template(file).render(
         values, study=export.study, rows=export.rows, max_length=job.manifest.max_length,
         multi_label=labels.task == "multi_label", labels=labels.names, thresholds=job.manifest.thresholds or (),
+        calibrated=job.manifest.temperature is not None,
     )  # fmt: skip
 
 

@@ -204,14 +204,14 @@ def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, mod
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
-        as_packed=_packed(one),
+        as_packed=_packed(one), calibration=decided.calibration,
     )  # fmt: skip
 
 
 def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> FinalRecord:
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
-    decided = Decisions(again.thresholds, tuned=bool(again.tuned), validation=again.tuned)
+    decided = Decisions(again.thresholds, bool(again.tuned), again.tuned, again.calibration)
     readings = noted.note()
     reading = read_test(session, config, kept.model, decided)
     record = FinalRecord(
@@ -224,14 +224,15 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
-        refit=kept.refit, as_packed=again.as_packed,
+        refit=kept.refit, as_packed=again.as_packed, calibration=reading.calibration,
     )  # fmt: skip
 
     def write(folder: Path) -> None:
         write_predictions(folder / "predictions.csv", reading, splits.labels)
         write_confusion(folder / "confusion.csv", record)
         metrics = {**again.best.metrics, **record.test}
-        kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit))
+        temperature = None if again.calibration is None else again.calibration.temperature
+        kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit, temperature))
         session.store.write_final(record, kept.rows, folder, kept.refit_rows)
 
     # The folder is replaced as a whole, so that no file of an earlier winner remains.

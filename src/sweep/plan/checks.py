@@ -197,12 +197,10 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
     if config.model.pooling is not None:
         rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
         yield "model.pooling", rule
-    if config.trainer.label_smoothing_factor > 0:
-        factor = f"is {config.trainer.label_smoothing_factor:g}"
-        yield (
-            "trainer.label_smoothing_factor",
-            f"{factor}, but with a prompt the loss is of the true label's words alone; use 0",
-        )
+    for name in ("label_smoothing_factor", "focal_gamma", "logit_adjustment_tau"):
+        if (value := getattr(config.trainer, name)) > 0:
+            rule = f"is {value:g}, but with a prompt the loss is of the true label's words alone; use 0"
+            yield f"trainer.{name}", rule
 
 
 def _dataset(config: Config) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     searched = study.n_trials > len(study.enqueue)
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
+    yield from weighed_twice(config, space)
     yield from not_learnt(study, space)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
@@ -104,6 +105,18 @@ def doubtful_direction(config: Config) -> Iterator[str]:
             f"study.direction is maximize, but {study.metric} has the name of a metric that is better when lower; "
             "if it is one, type study.direction=minimize"
         )
+
+
+def weighed_twice(config: Config, space: Space) -> Iterator[str]:
+    """Yield a note where rare labels are made up for in two ways at once."""
+    trainer, keys = config.trainer, ("trainer.class_weights", "trainer.logit_adjustment_tau")
+    if (
+        trainer.class_weights == "balanced"
+        and trainer.logit_adjustment_tau > 0
+        and not any(key in space for key in keys)
+    ):
+        rule = f"trainer.class_weights is balanced and trainer.logit_adjustment_tau is {trainer.logit_adjustment_tau:g}"
+        yield f"{rule}: each makes up for rare labels by itself, and both together for more than that; use one of them"
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:

@@ -17,6 +17,7 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits
 from sweep.errors import Fault, UserError
 from sweep.plan.checks import check
+from sweep.plan.class_weights import class_weight_faults
 from sweep.plan.data import label_metric_faults, label_word_faults, load_data, own_metric_faults
 from sweep.plan.experiment import Experiment, settled
 from sweep.plan.length_checks import length_faults
@@ -118,6 +119,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     if not faults.concern("trainer.", "optimizer."):
         faults.add_new(length_faults(config, space, lengths))
     faults.add_new(label_word_faults(corners, splits.labels))
+    faults.add_new(class_weight_faults(corners, splits))
     faults.add_new(own_metric_faults(config.dataset, splits))
     faults.add_new(label_metric_faults(config, splits))
     if not faults:

@@ -28,6 +28,7 @@ from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
 from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.snapshot import opened, suited
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
@@ -100,7 +101,10 @@ class SlotFactory:
                 )
             state.on_train_begin()
             sample = partial(_sample, train, held_out, model, collate, settings)
-            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, watch)
+            loss = TrainingLoss.of(settings, train.dataset, labels, base_models.device)
+            slot = Slot(
+                plan, settings, adapters, train, held_out, steps, state, best, clock, resources, loss, sample, watch
+            )
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)
