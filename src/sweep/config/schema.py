@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
+from sweep.config.batch import Batch, BatchConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.launcher import LauncherConfig
 from sweep.config.names import OptimizerName, ScheduleName
@@ -25,7 +26,6 @@ from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 
-Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Samples = Count | Share | None
@@ -188,11 +188,9 @@ class OptimizerConfig(Section):
     )
 
 
-class TrainerConfig(Section):
-    per_device_train_batch_size: Batch = 8
+class TrainerConfig(BatchConfig):
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
-    gradient_accumulation_steps: Batch = 1
     max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = Field(1.0, description="0 does not clip")
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
         "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"

@@ -21,6 +21,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
+from sweep.plan.whole_batch import split_rules
 from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -286,6 +287,7 @@ CHECKS: tuple[Check, ...] = (
     _ignored,
     _reach,
     _precision,
+    split_rules,
     _engine,
     _launcher,
     _own_metrics,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from omegaconf import OmegaConf
 
@@ -24,7 +25,8 @@ from sweep.plan.lengths import TrialLengths
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
-from sweep.records.trial import TrialPlan
+from sweep.plan.whole_batch import recorded_split
+from sweep.records.trial import TrialPlan, TrialRecord
 
 Check = Callable[[Config], Sequence[Fault]]
 
@@ -73,13 +75,18 @@ class Plan:
         """Return the mean number of tokens of a training row; None where it is not known."""
         return self.lengths.get(tokenised_by(config))
 
-    def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
+    def trial(self, number: int, params: Mapping[str, Scalar], *, batch: int | None = None) -> TrialPlan:
         """Return the trial at `params`, composed as if the user had typed their values.
 
-        A searched warmup is cut to the trial's length. Raises UserError if the values break a rule
-        together.
+        A searched warmup is cut to the trial's length. `batch` is the number of rows in a batch
+        where the effective batch is divided. Raises UserError if the values break a rule together.
         """
-        return self.experiment.trial(number, params, rows=len(self.splits.train))
+        return self.experiment.trial(number, params, rows=len(self.splits.train), batch=batch)
+
+    def again(self, record: TrialRecord, changed: Mapping[str, Scalar] = MappingProxyType({})) -> TrialPlan:
+        """Return the trial of a record, with the batches that it was trained in. `changed` are
+        values in place of its own."""
+        return self.trial(record.number, {**record.params, **changed}, batch=recorded_split(record.used))
 
 
 def tokenised_by(config: Config) -> str:
