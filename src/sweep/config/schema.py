@@ -256,6 +256,10 @@ class EngineConfig(Section):
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="bytes that a trial may need on its device; null is what the machine, a cgroup and ulimit allow",
+    )
 
 
 class StudyConfig(Section):

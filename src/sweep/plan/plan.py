@@ -22,6 +22,7 @@ from sweep.plan.data import label_word_faults, load_data, own_metric_faults
 from sweep.plan.experiment import Experiment, settled
 from sweep.plan.length_checks import length_faults
 from sweep.plan.lengths import TrialLengths
+from sweep.plan.needs import Needs
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
@@ -37,7 +38,8 @@ class Plan:
 
     `corners` are the config as it stands, then with each end of each searched range; `notes` are
     advice for the user. `lengths` has the mean length of a training row in tokens, by the values
-    that it depends on (`tokenised_by`), once the rows were tokenised.
+    that it depends on (`tokenised_by`), once the rows were tokenised. `needs` is empty until the
+    models were counted.
     """
 
     experiment: Experiment
@@ -45,6 +47,7 @@ class Plan:
     splits: Splits
     notes: tuple[str, ...] = ()
     lengths: Mapping[str, float] = field(default_factory=dict)
+    needs: Needs = Needs()
 
     @property
     def config(self) -> Config:

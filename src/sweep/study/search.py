@@ -35,6 +35,7 @@ from sweep.records.trial import (
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
+from sweep.study.forecasts import Forecasts
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
@@ -59,6 +60,7 @@ def search(session: Session) -> list[TrialRecord]:
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
+                loop.forecasts = Forecasts.open(session)
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
@@ -81,6 +83,7 @@ class _Loop:
     report_steps: ReportSteps = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
+    forecasts: Forecasts = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
@@ -158,7 +161,7 @@ class _Loop:
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
-            return self.session.plan.trial(stopped.number, stopped.params)
+            return self.forecasts.fitted(self.session.plan.trial(stopped.number, stopped.params))
         except UserError as error:
             self._infeasible(stopped, error)
             return None
