@@ -72,7 +72,7 @@ def table(folder: Path) -> list[str]:
     """Write rows of equal length. Return the override that reads them."""
     words = ("printer network password ticket laptop reset access mail screen update " * (WORDS // 10)).strip()
     for name, count in (("train", ROWS), ("validation", HELD_OUT), ("test", HELD_OUT)):
-        lines = [f"{words},{('one', 'two')[number % 2]}" for number in range(count)]
+        lines = [f"{words[number % 60 :]},{('one', 'two')[number % 2]}" for number in range(count)]
         (folder / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
     return [f"dataset.path={folder}", "dataset.validation_ratio=null"]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sweep.config.schema import Config
+from sweep.provenance import Fingerprint
 from sweep.records.final import Parameters
 
 
@@ -19,14 +20,18 @@ class Needs:
 
 
 def built_by(config: Config) -> str:
-    """Return the values that the model of a training and its optimizer depend on."""
-    return repr((kind(config), config.adapter, config.optimizer.name))
+    """Return a fingerprint of the values that a training's model and optimizer depend on."""
+    return _named((kind(config), config.adapter, config.optimizer.name))
 
 
 def kind(config: Config) -> str:
-    """Return the values that the size of a training pass depends on most."""
+    """Return a fingerprint of the values that the size of a training pass depends on most."""
     trainer = config.trainer
-    return repr((
+    return _named((
         config.model, config.adapter.method, config.prompt, config.dataset.max_length, trainer.in_bf16, trainer.fp16,
         trainer.gradient_checkpointing,
     ))  # fmt: skip
+
+
+def _named(values: tuple[object, ...]) -> str:
+    return Fingerprint().add(repr(values)).hex()

@@ -21,7 +21,8 @@ from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
 
 _STEPS = 2  # the second one has the optimizer's state beside activations
-_ROWS, _EVALUATED = 3, 6  # of the larger batches
+_ROWS, _EVALUATED = 3, 6  # of the larger batches; more are evaluated where that is quick
+_QUICK = 1e12  # floating-point operations
 
 
 def look(workspace: Workspace) -> MemoryFacts:
@@ -46,14 +47,17 @@ def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]]) 
 
 
 def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tuple[Footprint | None, int]:
-    """Return the footprint, and the bytes that are held without a training."""
+    """Return the footprint, and the bytes that are held without a training. An evaluation's memory
+    shows only where it is more than that of a training batch of one row."""
     device = workspace.base_models.device
     try:
         row, tokens = _longest(workspace, config)
         with workspace.base_models.model(TrialPlan(0, {}, config, 1, "").settings, workspace.splits.labels):
             pass  # the base is loaded, and kept
         resident = memory.in_use(device)
-        sizes = ((1, 1), (_ROWS, 1), (1, _EVALUATED))
+        quick = int(_QUICK / (2 * account.total * tokens))
+        most = max(_EVALUATED, min(quick, config.trainer.per_device_eval_batch_size))
+        sizes = ((1, 1), (_ROWS, 1), (1, most))
         runs = [_small(workspace, config, row, *size) for size in sizes]
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
@@ -62,7 +66,7 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     if any(run is None for run in runs):
         return None, resident
     (one, engine), (more, _), (evaluated, _) = (run for run in runs if run is not None)
-    of_row, of_evaluated = max(more - one, 0) / (_ROWS - 1), max(evaluated - one, 0) / (_EVALUATED - 1)
+    of_row, of_evaluated = max(more - one, 0) / (_ROWS - 1), max(evaluated - one, 0) / (most - 1)
     return Footprint(
         built_by(config), kind(config), tokens, account.trainable, fixed=max(one - int(of_row), 0), row=of_row,
         eval_first=one if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
@@ -80,7 +84,7 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
 
 
 def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int) -> tuple[int, str] | None:
-    """Train on copies of a row. Return the most bytes that tensors took, and the engine; None
+    """Train on copies of a row (`_repeated`). Return the most bytes that tensors took, and the engine; None
     where the training failed."""
     ended: list[Outcome] = []
     trial = TrialPlan(0, {}, _short(config, rows, evaluated), _STEPS, "")
@@ -114,11 +118,16 @@ def _short(config: Config, rows: int, evaluated: int) -> Config:
 
 
 def _copies(splits: Splits, row: int, rows: int, held_out: int) -> Splits:
+    """Return a data set of copies of a row."""
     return replace(
         splits, train=_repeated(splits.train, row, rows), validation=_repeated(splits.train, row, held_out), test=None
     )
 
 
 def _repeated(rows: Rows, row: int, times: int) -> Rows:
+    """Return copies of a row, every second one with its words in reverse order: a pack is compared
+    with the model's own logits, and equal rows would tell nothing."""
+    text = rows.texts[row]
+    texts = (text, " ".join(reversed(text.split())))
     pairs = None if rows.pairs is None else (rows.pairs[row],) * times
-    return Rows((rows.texts[row],) * times, pairs, (rows.labels[row],) * times)
+    return Rows(tuple(texts[number % 2] for number in range(times)), pairs, (rows.labels[row],) * times)

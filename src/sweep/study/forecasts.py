@@ -65,7 +65,7 @@ class Forecast:
     def least(self) -> int:
         """Return the bytes that the training needs at least, as far as predictions are known to be
         wrong."""
-        return self.resident + int(LOWER * (self.fixed + self.batch))
+        return int(LOWER * self.bytes)
 
 
 @dataclass(slots=True)
