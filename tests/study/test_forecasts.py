@@ -16,8 +16,10 @@ from sweep.plan.needs import Needs, built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
+from sweep.records.trial import Completed, Failed, FailureReason
 from sweep.study.footprints import measure
 from sweep.study.forecasts import DoesNotFitError, Forecasts
+from sweep.study.search import search
 
 MIB = 2**20
 ACCOUNT = Parameters(10**6, 10**4, 4 * 10**6)
@@ -38,11 +40,13 @@ def plan(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return replace(made, needs=needs)
 
 
-def forecasts(plan: Plan, limit: float, *, row: float = MIB, fixed: int = 2 * MIB, packed: bool = False) -> Forecasts:
+def forecasts(
+    plan: Plan, limit: float, *, row: float = MIB, fixed: int = 2 * MIB, evaluated: float = 0.0, packed: bool = False
+) -> Forecasts:
     """Return forecasts on a device with so many bytes, of which 10 MiB are held without a
     training."""
     footprint = Footprint(
-        built_by(plan.config), kind(plan.config), 20, ACCOUNT.trainable, fixed, row, fixed, row / 8, packed
+        built_by(plan.config), kind(plan.config), 20, ACCOUNT.trainable, fixed, row, fixed, evaluated, packed
     )
     facts = MemoryFacts("cpu", int(limit), int(limit), 10 * MIB, "this machine has", (footprint,))
     return Forecasts(plan, facts, dict(plan.needs.accounts))
@@ -73,7 +77,18 @@ def test_a_trial_that_fits_in_no_way_is_refused_with_the_figure(plan: Plan) -> N
     (fault,) = caught.value.faults
     assert fault.path == EFFECTIVE and "is 16, which needs about" in fault.message
     assert "this machine has 0.01 GiB" in fault.message and "dataset.max_length" in fault.message
-    assert caught.value.excess == pytest.approx(32 / 11 - 1, abs=0.1)
+    assert caught.value.excess == pytest.approx(32 / 11 - 1)
+
+
+def test_what_is_to_change_is_named(plan: Plan) -> None:
+    for known, key in (
+        (forecasts(plan, 16 * MIB, evaluated=MIB), "trainer.per_device_eval_batch_size"),
+        (forecasts(plan, 16 * MIB, fixed=20 * MIB), "adapter.r"),
+        (forecasts(plan, 8 * MIB), "model.path"),
+    ):
+        with pytest.raises(DoesNotFitError) as caught:
+            known.fitted(plan.trial(0, {EFFECTIVE: 16}))
+        assert [fault.path for fault in caught.value.faults] == [key]
 
 
 def test_a_batch_that_is_not_to_be_divided_is_refused(plan: Plan) -> None:
@@ -112,6 +127,7 @@ def test_figures_are_kept_with_the_study(plan: Plan, tmp_path: Path) -> None:
     assert read_memory(tmp_path) == facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["packed", "trainer"])
 def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_path: Path, engine: str) -> None:
     settings = plan.config.engine.model_copy(update={"name": engine, "memory_limit": 1e9})
@@ -122,3 +138,31 @@ def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_p
     assert (facts.limit, facts.source) == (10**9, "engine.memory_limit allows") and facts.resident > MIB
     assert footprint.packed is (engine == "packed") and footprint.tokens > 2
     assert footprint.row > 0 and footprint.fixed > 0
+
+
+def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_path: Path) -> None:
+    points = f"study.enqueue=[{{{EFFECTIVE}:16}},{{{EFFECTIVE}:48}}]"
+    space = space_file(tmp_path, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
+    small = replace(plan.needs, longest={tokenised_by(plan.config): (20,) * 60})
+    with toys.session(
+        tmp_path, f"model.path={plan.config.model.path}", space, points, "study.n_trials=2", *SMALL
+    ) as opened:
+        session = replace(opened, plan=replace(opened.plan, needs=small))
+        facts = forecasts(plan, 40 * MIB).facts
+        assert facts is not None
+        write_memory(session.store.root, facts)
+        whole, split = search(session)
+        assert not whole.used and split.used == {PER_DEVICE: 24, ACCUMULATION: 2}
+        assert session.plan.again(split).config.trainer.per_device_train_batch_size == 24
+        assert f"{PER_DEVICE}=24" in split.command and isinstance(split.outcome, Completed)
+
+
+def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Path) -> None:
+    with toys.session(tmp_path, f"model.path={plan.config.model.path}", "study.n_trials=1", *SMALL) as opened:
+        session = replace(opened, plan=replace(opened.plan, needs=plan.needs))
+        facts = forecasts(plan, 8 * MIB).facts
+        assert facts is not None
+        write_memory(session.store.root, facts)
+        (refused,) = search(session)
+        assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
+        assert "needs about 0.02 GiB" in refused.outcome.message and not opened.toy.trained

@@ -35,9 +35,9 @@ class Footprint:
     eval_row: float
     packed: bool
 
-    def peak(self, rows: float, evaluated: float) -> float:
-        """Return the bytes of a training in batches of so many rows of `tokens` tokens."""
-        return max(self.fixed + self.row * rows, self.eval_first + self.eval_row * max(evaluated - 1, 0))
+    def evaluation(self, rows: float) -> float:
+        """Return the bytes beyond `fixed` that an evaluation of so many rows at once takes."""
+        return max(self.eval_first + self.eval_row * max(rows - 1, 0) - self.fixed, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class MemoryFacts:
     """What there is on the device of the trials, in bytes, and what their trainings take.
 
     `limit` is all that they may come to hold, and `source` says by whom; `usable` is what was free
-    when the study began, with what the process held. `resident` is held without any training: the
+    when the study began, with what the process held. `asked` is the `engine.memory_limit` that these
+    figures go by. `resident` is held without any training: the
     frozen base, and on the host the process itself.
     """
 
@@ -54,6 +55,7 @@ class MemoryFacts:
     usable: int
     resident: int
     source: str
+    asked: float | None = None
     footprints: tuple[Footprint, ...] = ()
 
 

@@ -30,9 +30,10 @@ def look(workspace: Workspace) -> MemoryFacts:
     device = workspace.base_models.device
     limit, free, held = memory.capacity(device), memory.free(device), memory.in_use(device)
     source = "the GPU has" if device.type == "cuda" else host_limit().source
-    if (given := workspace.config.engine.memory_limit) is not None and given < limit:
-        limit, source = int(given), "engine.memory_limit allows"
-    return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source)
+    asked = workspace.config.engine.memory_limit
+    if asked is not None and asked < limit:
+        limit, source = int(asked), "engine.memory_limit allows"
+    return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source, asked)
 
 
 def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]]) -> MemoryFacts:

@@ -8,7 +8,7 @@ once, before the first trial (`sweep.study.footprints`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sweep.config.batch import EFFECTIVE, PER_DEVICE, divisors
 from sweep.config.optimizers import OPTIMIZERS
@@ -34,6 +34,8 @@ _MOST_MEASURED = 8  # configs
 _MEGABATCH = 50  # batches that `group_by_length` sorts together
 _GIB = 2**30
 
+EVALUATED = "trainer.per_device_eval_batch_size"
+
 
 class DoesNotFitError(UserError):
     """A trial needs more memory than there is. `excess` is the part by which it does."""
@@ -50,16 +52,17 @@ class DoesNotFitError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The bytes that a training needs: `resident` without it, `fixed` whatever its batch, and
-    `batch` for its rows."""
+    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and the
+    larger one of `batch` for a training batch and `evaluation` for one of an evaluation."""
 
     resident: int
     fixed: int
     batch: int
+    evaluation: int = 0
 
     @property
     def bytes(self) -> int:
-        return self.resident + self.fixed + self.batch
+        return self.resident + self.fixed + max(self.batch, self.evaluation)
 
     @property
     def least(self) -> int:
@@ -84,12 +87,13 @@ class Forecasts:
         if not accounts:
             return cls(plan, None)
         kept = read_memory(session.store.root)
-        found = cls(plan, session.launcher.ask(look) if kept is None else kept, accounts)
-        if kept is None:
-            if near := list(found.near()):
-                found.facts = session.launcher.ask(measure, near)
-            assert found.facts is not None
-            write_memory(session.store.root, found.facts)
+        if kept is not None and kept.asked == plan.config.engine.memory_limit:
+            return cls(plan, kept, accounts)
+        found = cls(plan, session.launcher.ask(look), accounts)
+        if near := list(found.near()):
+            found.facts = session.launcher.ask(measure, near)
+        assert found.facts is not None
+        write_memory(session.store.root, found.facts)
         return found
 
     def near(self) -> Iterator[tuple[Config, Parameters]]:
@@ -120,8 +124,9 @@ class Forecasts:
         for size, forecast in found.items():
             if forecast.bytes <= (1 - SPARE) * facts.usable:
                 return self._in_batches(trial, size)
-        if found[sizes[-1]].least > facts.limit:
-            raise _does_not_fit(config, found[sizes[-1]], facts, sizes[-1])
+        if (least := found[sizes[-1]]).least > facts.limit:
+            single = self.forecast(config, 1) or least
+            raise _does_not_fit(config, least, single, facts)
         return self._in_batches(trial, sizes[-1])
 
     def _in_batches(self, trial: TrialPlan, rows: int) -> TrialPlan:
@@ -142,8 +147,8 @@ class Forecasts:
         evaluated = config.trainer.per_device_eval_batch_size
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
-        peak = footprint.peak(full, min(evaluated, len(self.plan.splits.validation)))
-        return Forecast(self.facts.resident, fixed, max(int(peak) - footprint.fixed, 0))
+        evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
+        return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation))
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
         """Return how many of the longest row have as many tokens as the rows of the largest batch,
@@ -213,31 +218,34 @@ def _bytes_of_token(config: Config, length: int) -> float | None:
     return 8.0 * (layers + 1) * (16 * width + 4 * int(inner) + 3 * int(heads) * length) + words
 
 
-def _does_not_fit(config: Config, forecast: Forecast, facts: MemoryFacts, rows: int) -> DoesNotFitError:
-    """Return the error of a trial that fits in no way. It names what takes most of the memory."""
+def _does_not_fit(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> DoesNotFitError:
+    """Return the error of a trial that fits in no way. It names what to change: `single` is the
+    forecast of batches of one row."""
     figure = (
-        f"needs about {_gib(forecast.bytes)}, and at least {_gib(forecast.least)}, by small trainings that were measured: "
-        f"{_gib(forecast.batch)} for a batch of {rows}, {_gib(forecast.fixed)} for trained weights and optimizer, "
-        f"{_gib(forecast.resident)} for the base and the process; {facts.source} {_gib(facts.limit)}"
+        f"needs about {_gib(forecast.bytes)}, and at least {_gib(forecast.least)}, by small trainings that were measured "
+        f"(training batch {_gib(forecast.batch)}, evaluation {_gib(forecast.evaluation)}, trained weights and optimizer "
+        f"{_gib(forecast.fixed)}, base and process {_gib(forecast.resident)}), but {facts.source} {_gib(facts.limit)}"
     )
-    path, value, remedy = "model.path", config.model.path or config.model.config, "a smaller model, or adapter=qlora"
-    if forecast.batch >= max(forecast.fixed, forecast.resident):
-        path, value, remedy = _smaller_batch(config, rows)
-    elif forecast.fixed >= forecast.resident and (rank := getattr(config.adapter, "r", None)) is not None:
-        path, value, remedy = "adapter.r", rank, "a smaller rank"
+    path, value, remedy = _to_change(config, forecast, single, facts)
     return DoesNotFitError.by(path, f"is {value}, which {figure}; use {remedy}", forecast.bytes / facts.limit - 1)
 
 
-def _smaller_batch(config: Config, rows: int) -> tuple[str, int, str]:
-    """Return the key and the value of a batch that is too large, and what to use instead."""
-    trainer = config.trainer
-    less = "a smaller dataset.max_length"
+def _to_change(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> tuple[str, object, str]:
+    """Return the key that takes too much memory, its value, and what to use instead."""
+    trainer, less = config.trainer, "a smaller dataset.max_length"
     if not trainer.gradient_checkpointing:
         less += " or trainer.gradient_checkpointing=true"
-    if trainer.effective_batch_size is not None:
-        return EFFECTIVE, trainer.effective_batch_size, less
-    divided = f"{EFFECTIVE}={trainer.step_rows}, which is divided as memory allows"
-    return PER_DEVICE, rows, f"{divided}, or {less}"
+    if forecast.evaluation > forecast.batch and replace(forecast, evaluation=0).least <= facts.limit:
+        return EVALUATED, trainer.per_device_eval_batch_size, "a smaller one"
+    if trainer.effective_batch_size is None and single.least <= facts.limit:
+        divided = f"{EFFECTIVE}={trainer.step_rows}, which is divided as memory allows"
+        return PER_DEVICE, trainer.per_device_train_batch_size, f"{divided}, or {less}"
+    if forecast.batch > max(forecast.fixed, forecast.resident):
+        keys = (PER_DEVICE, trainer.per_device_train_batch_size), (EFFECTIVE, trainer.effective_batch_size)
+        return *keys[trainer.effective_batch_size is not None], less
+    if forecast.fixed > forecast.resident and (rank := getattr(config.adapter, "r", None)) is not None:
+        return "adapter.r", rank, "a smaller rank"
+    return "model.path", config.model.path or config.model.config, "a smaller model, or adapter=qlora"
 
 
 def _gib(octets: int) -> str:
