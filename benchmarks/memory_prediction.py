@@ -74,7 +74,7 @@ def table(folder: Path) -> list[str]:
     for name, count in (("train", ROWS), ("validation", HELD_OUT), ("test", HELD_OUT)):
         lines = [f"{words[number % 60 :]},{('one', 'two')[number % 2]}" for number in range(count)]
         (folder / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
-    return [f"dataset.path={folder}", "dataset.validation_ratio=null"]
+    return [f"dataset.path={folder}"]
 
 
 def one(number: int, folder: Path) -> dict[str, int]:

@@ -33,7 +33,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("engine", "adapter", "trained_by"),
-    [("trainer", "lora", "trainer"), ("packed", "lora", "packed"), ("auto", "head", "frozen")],
+    [
+        ("packed", "lora", "packed"),
+        pytest.param("trainer", "lora", "trainer", marks=pytest.mark.slow),
+        pytest.param("auto", "head", "frozen", marks=pytest.mark.slow),
+    ],
 )
 def test_scores_do_not_depend_on_the_split(
     model: Path, tmp_path: Path, engine: str, adapter: str, trained_by: str

@@ -48,7 +48,7 @@ def forecasts(
     footprint = Footprint(
         built_by(plan.config), kind(plan.config), 20, ACCOUNT.trainable, fixed, row, fixed, evaluated, packed
     )
-    facts = MemoryFacts("cpu", int(limit), int(limit), 10 * MIB, "this machine has", (footprint,))
+    facts = MemoryFacts("cpu", int(limit), int(limit), 10 * MIB, "this machine has", footprints=(footprint,))
     return Forecasts(plan, facts, dict(plan.needs.accounts))
 
 
