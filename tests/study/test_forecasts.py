@@ -112,6 +112,13 @@ def test_the_rows_of_a_pack_count_with_their_own_tokens(plan: Plan) -> None:
     assert padded.batch == 8 * MIB and packed.batch == int(4.5 * MIB)
 
 
+def test_the_trials_of_a_pack_share_the_memory(plan: Plan) -> None:
+    known = forecasts(plan, 60 * MIB, packed=True)
+    assert known.facts is not None and split(known, 48) == (24, 2)
+    known.facts = replace(known.facts, at_once=2)
+    assert split(known, 48) == (16, 3)
+
+
 def test_without_figures_each_trial_fits(plan: Plan) -> None:
     trial = plan.trial(0, {EFFECTIVE: 48})
     assert Forecasts(plan, None).fitted(trial) is trial

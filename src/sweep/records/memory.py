@@ -46,7 +46,7 @@ class MemoryFacts:
 
     `limit` is all that they may come to hold, and `source` says by whom; `usable` is what was free
     when the study began, with what the process held. `asked` is the `engine.memory_limit` that these
-    figures go by. `resident` is held without any training: the
+    figures go by, `at_once` the trials of a pack that share the memory. `resident` is held without any training: the
     frozen base, and on the host the process itself.
     """
 
@@ -56,6 +56,7 @@ class MemoryFacts:
     resident: int
     source: str
     asked: float | None = None
+    at_once: int = 1
     footprints: tuple[Footprint, ...] = ()
 
 

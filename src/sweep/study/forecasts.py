@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from sweep.config.batch import EFFECTIVE, PER_DEVICE, divisors
 from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
@@ -63,6 +65,10 @@ class Forecast:
     @property
     def bytes(self) -> int:
         return self.resident + self.fixed + max(self.batch, self.evaluation)
+
+    def together(self, trials: int) -> int:
+        """Return the bytes that so many trainings like this one need on one base."""
+        return self.resident + trials * (self.bytes - self.resident)
 
     @property
     def least(self) -> int:
@@ -121,8 +127,9 @@ class Forecasts:
         found = {size: forecast for size in sizes if (forecast := self.forecast(config, size)) is not None}
         if not found:
             return trial
+        at_once = facts.at_once if self._is_packed(config) else 1
         for size, forecast in found.items():
-            if forecast.bytes <= (1 - SPARE) * facts.usable:
+            if forecast.together(at_once) <= (1 - SPARE) * facts.usable:
                 return self._in_batches(trial, size)
         if (least := found[sizes[-1]]).least > facts.limit:
             single = self.forecast(config, 1) or least
@@ -170,14 +177,22 @@ class Forecasts:
         exact = [one for one in of_kind if one.built_by == built_by(config)]
         return max(exact or of_kind, key=lambda one: one.row, default=None)
 
+    def _is_packed(self, config: Config) -> bool:
+        footprint = self._footprint(config)
+        return footprint is not None and footprint.packed
+
     def _account(self, config: Config) -> Parameters | None:
         name = built_by(config)
         if name not in self.accounts:
             try:
-                self.accounts[name] = preflight(TrainSettings.of(config), self.plan.splits.labels)
+                self.accounts[name] = preflight(TrainSettings.of(config), self.plan.splits.labels, self._device)
             except UserError:  # told where the trial begins
                 return None
         return self.accounts[name]
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu" if self.facts is None or self.facts.device == "cpu" else "cuda")
 
     def _is_far(self, config: Config, account: Parameters, rows: int) -> bool:
         """Return whether the trial needs far less than there is, by a bound that is too high."""
