@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sweep.analysis.data import Data, data
 from sweep.analysis.facts import Facts
+from sweep.config.batch import EFFECTIVE, SPLIT
 from sweep.config.loss import LossConfig
 from sweep.config.schema import ModelConfig, Scalar
 from sweep.config.secrets import scrubbed
@@ -19,9 +20,9 @@ _OPTIMIZER = (
     "lr_scheduler_kwargs",
 )  # fmt: skip
 _TRAINER = (
-    "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
-    "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing", "train_sampling_strategy",
-    "class_weights", "focal_gamma", "logit_adjustment_tau", "calibration",
+    "effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+    "max_grad_norm", "eval_strategy", "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing",
+    "train_sampling_strategy", "class_weights", "focal_gamma", "logit_adjustment_tau", "calibration",
 )  # fmt: skip
 
 _LOSS = LossConfig.model_fields  # at their defaults they say nothing
@@ -197,8 +198,11 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> Settings:
     if group in facts.searched:
         return Settings(searched=True)
     section, found = getattr(facts.config, group), []
+    follows = SPLIT if EFFECTIVE in facts.searched or facts.config.trainer.effective_batch_size else ()
     for name in names:
         setting = getattr(section, name)
+        if f"{group}.{name}" in follows:
+            continue
         if (name == "compute_dtype" and not _quantised(facts)) or (name == "head_init" and facts.config.prompt):
             continue
         if f"{group}.{name}" in facts.searched:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
+from sweep.config.batch import Batch, BatchConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
 from sweep.config.launcher import LauncherConfig
@@ -28,7 +29,6 @@ from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 from sweep.config.study_objectives import StudyObjectives
 
-Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Samples = Count | Share | None
@@ -193,11 +193,9 @@ class OptimizerConfig(Section):
     )
 
 
-class TrainerConfig(LossConfig):
-    per_device_train_batch_size: Batch = 8
+class TrainerConfig(BatchConfig, LossConfig):
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
-    gradient_accumulation_steps: Batch = 1
     max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = Field(1.0, description="0 does not clip")
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
         "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"
@@ -262,6 +260,10 @@ class EngineConfig(Section):
     slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
+    )
+    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="bytes that a trial may need on its device; null is what the machine, a cgroup and ulimit allow",
     )
 
 

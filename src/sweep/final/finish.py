@@ -97,7 +97,7 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
         session.view.say(f"trial {known.number} was {done} and tested already; the test split is not read again")
         _complete_runs(session, one, known)
         return
-    plan = session.plan.trial(one.record.number, one.record.params)
+    plan = session.plan.again(one.record)
     if refit:
         again = _retrained_before(session, one, known) or _retrain_and_keep(session, one, plan)
         _refit_and_test(session, one, plan, again, together)

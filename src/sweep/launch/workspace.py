@@ -57,14 +57,14 @@ class Workspace:
         """Return the tokenised train and validation rows."""
         return TokenisedData(self.splits, token_cache())
 
-    def engine(self, best_dir: Callable[[TrialPlan], Path | None]) -> Engine:
+    def engine(self, best_dir: Callable[[TrialPlan], Path | None], data: TokenisedData | None = None) -> Engine:
         """Return a new engine of the kind that the config names. `best_dir` gives the folder of a
-        trial's best adapter; None keeps none."""
-        config = self.config.engine
+        trial's best adapter; None keeps none. `data` are other rows than those of the study."""
+        config, data = self.config.engine, data or self.data
         if config.name == "trainer":
-            return OneByOne(self.base_models, self.data, best_dir)
+            return OneByOne(self.base_models, data, best_dir)
         return Packed(
-            self.base_models, self.data, best_dir, config.slots,
+            self.base_models, data, best_dir, config.slots,
             most=self.config.study.at_once, announce=config.name == "packed",
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
 from sweep.plan.objectives import first_objective, second_objective
+from sweep.plan.whole_batch import split_rules
 from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -283,6 +284,7 @@ CHECKS: tuple[Check, ...] = (
     _ignored,
     _reach,
     _precision,
+    split_rules,
     _engine,
     _launcher,
     _own_metrics,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from omegaconf import OmegaConf
 
@@ -22,10 +23,12 @@ from sweep.plan.data import label_metric_faults, label_word_faults, load_data, o
 from sweep.plan.experiment import Experiment, settled
 from sweep.plan.length_checks import length_faults
 from sweep.plan.lengths import TrialLengths
+from sweep.plan.needs import Needs
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
-from sweep.records.trial import TrialPlan
+from sweep.plan.whole_batch import recorded_split
+from sweep.records.trial import TrialPlan, TrialRecord
 
 Check = Callable[[Config], Sequence[Fault]]
 
@@ -36,7 +39,8 @@ class Plan:
 
     `corners` are the config as it stands, then with each end of each searched range; `notes` are
     advice for the user. `lengths` has the mean length of a training row in tokens, by the values
-    that it depends on (`tokenised_by`), once the rows were tokenised.
+    that it depends on (`tokenised_by`), once the rows were tokenised. `needs` is empty until the
+    models were counted.
     """
 
     experiment: Experiment
@@ -44,6 +48,7 @@ class Plan:
     splits: Splits
     notes: tuple[str, ...] = ()
     lengths: Mapping[str, float] = field(default_factory=dict)
+    needs: Needs = Needs()
 
     @property
     def config(self) -> Config:
@@ -74,13 +79,18 @@ class Plan:
         """Return the mean number of tokens of a training row; None where it is not known."""
         return self.lengths.get(tokenised_by(config))
 
-    def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
+    def trial(self, number: int, params: Mapping[str, Scalar], *, batch: int | None = None) -> TrialPlan:
         """Return the trial at `params`, composed as if the user had typed their values.
 
-        A searched warmup is cut to the trial's length. Raises UserError if the values break a rule
-        together.
+        A searched warmup is cut to the trial's length. `batch` is the number of rows in a batch
+        where the effective batch is divided. Raises UserError if the values break a rule together.
         """
-        return self.experiment.trial(number, params, rows=len(self.splits.train))
+        return self.experiment.trial(number, params, rows=len(self.splits.train), batch=batch)
+
+    def again(self, record: TrialRecord, changed: Mapping[str, Scalar] = MappingProxyType({})) -> TrialPlan:
+        """Return the trial of a record, with the batches that it was trained in. `changed` are
+        values in place of its own."""
+        return self.trial(record.number, {**record.params, **changed}, batch=recorded_split(record.used))
 
 
 def tokenised_by(config: Config) -> str:

@@ -35,6 +35,7 @@ from sweep.model.preflight import preflight
 from sweep.model.rows import Looked
 from sweep.model.rows import look as look_at
 from sweep.model.source import idle
+from sweep.plan.needs import Needs, built_by
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.store import Store
@@ -84,7 +85,11 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()})
+    needs = Needs(
+        {built_by(config): account for config, account in counted if account is not None},
+        {tokens: one.longest for tokens, one in looked.items()},
+    )
+    return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()}, needs=needs)
 
 
 def _counted(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from optuna.exceptions import StorageInternalError
 
 from sweep.engine.protocol import Engine
-from sweep.errors import Interrupted, UserError, disk_failure
+from sweep.errors import Interrupted, disk_failure
 from sweep.provenance import now
 from sweep.records.device_time import DeviceTime
 from sweep.records.events import events_path
@@ -20,7 +20,6 @@ from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import (
     Completed,
-    Cost,
     EvalPoint,
     Failed,
     FailureReason,
@@ -35,10 +34,12 @@ from sweep.records.trial import (
 from sweep.search.promotion import Decision
 from sweep.search.samplers import PLACE
 from sweep.study.feasibility import Feasibility
+from sweep.study.forecasts import Forecasts
 from sweep.study.judge import Judge
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
+from sweep.study.planner import Planner, Untrainable
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
@@ -61,6 +62,7 @@ def search(session: Session) -> list[TrialRecord]:
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
+                loop.planner = Planner(session.plan, Forecasts.open(session), loop.feasibility)
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
@@ -85,6 +87,7 @@ class _Loop:
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
     feasibility: Feasibility = field(init=False)
+    planner: Planner = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
@@ -184,16 +187,11 @@ class _Loop:
         return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
-        try:
-            plan = self.session.plan.trial(stopped.number, stopped.params)
-        except UserError as error:
-            message = "; ".join(map(str, error.faults))
-            self._infeasible(stopped, Failed(FailureReason.INFEASIBLE, message, (), Cost()))
+        found = self.planner.trial(stopped.number, stopped.params)
+        if isinstance(found, Untrainable):
+            self._infeasible(stopped, found.failed, found.plan)
             return None
-        if (beyond := self.feasibility.before(plan)) is not None:
-            self._infeasible(stopped, beyond, plan)
-            return None
-        return replace(plan, limits=self.feasibility.limits)
+        return found
 
     def _log(self, plan: TrialPlan) -> RowLog:
         return RowLog.of(self.session.store.trial_dir(plan.number))
@@ -206,11 +204,8 @@ class _Loop:
         store.marks(number).begin()
 
     def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
-        """Record a point that is not trained: its values break a rule together, or its `plan` is
-        beyond a limit.
-
-        The trial counts, as it says something about the point.
-        """
+        """Record a point that is not trained. The trial counts, as it says something about the
+        point."""
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         if plan is not None:
             record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
