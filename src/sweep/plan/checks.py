@@ -21,6 +21,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
+from sweep.plan.division_checks import division_rules
 from sweep.search.options import option_faults
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
@@ -278,6 +279,7 @@ def in_memory(address: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     _model,
     _dataset,
+    division_rules,
     _thresholds,
     _confirmed,
     _adapter,
