@@ -98,7 +98,7 @@ def _state(facts: Facts) -> State:
 
 
 def _missing(facts: Facts) -> tuple[str, ...]:
-    final, wanted = facts.final, bool(facts.study.refit)
+    final, wanted = facts.final, facts.config.refits
     lacks = {
         "retraining": final is None,
         "refit": wanted and (final is None or final.refit is None),

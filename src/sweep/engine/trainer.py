@@ -132,7 +132,7 @@ def trained(
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
     """
-    settings, device = trial.settings, base_models.device
+    settings, device, whole, data = trial.settings, base_models.device, len(data.splits.train), data.of_fold(trial.fold)
     clock = Clock(place=place_of(trial, device))
     memory.reset_peaks(device)
     tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
@@ -152,7 +152,7 @@ def trained(
         state = TrialState.of(
             settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
-            report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
+            report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end, evaluated_as=whole if evaluated else None,
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
         if reason := unsaved(settings, model):

@@ -246,7 +246,8 @@ class TrialPlan:
 
     `params` are the searched values; `used` are the values that the config has in their place,
     because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there. `host` and `worker` are those that train it, as in `Cost`.
+    training goes on from there. `host` and `worker` are those that train it, as in `Cost`. `fold`
+    is the fold that is trained, from 1; 0 for a whole trial.
     """
 
     number: int
@@ -258,6 +259,7 @@ class TrialPlan:
     snapshot: Snapshot | None = None
     host: str = ""
     worker: str = ""
+    fold: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
