@@ -8,6 +8,7 @@ from typing import Literal
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
+from sweep.analysis.folds import Folds, folds
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
 from sweep.analysis.published import Published, published
@@ -52,6 +53,7 @@ class Study:
     budget: tuple[Limited, ...]
     published: Published | None
     repeating: Repeating
+    folds: Folds | None = None
 
     @property
     def tested(self) -> bool:
@@ -84,6 +86,7 @@ def analyse(facts: Facts) -> Study:
         budget=limited(facts.study.budget, facts.used_up or Spent()),
         published=published(facts),
         repeating=repeating(facts),
+        folds=folds(facts),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.folds import spread
 from sweep.analysis.inference import standard_error
 from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
@@ -46,7 +47,8 @@ class Trial:
     """`mark` sets a trial apart: `winner`, `best so far`, `best in the search`, or empty. `leads`
     is true for the winner, or the best trial so far. `state` is `completed`, `pruned`, or the
     reason of a failure. `used` holds the values that the trial had room for where they are not
-    those of `params`. `seconds` is None for a trial that was lost or never began."""
+    those of `params`. `seconds` is None for a trial that was lost or never began. `sd` is the
+    standard deviation of the score over folds, if there are any."""
 
     number: int
     mark: str
@@ -63,6 +65,7 @@ class Trial:
     fit: Fit
     tracker_run: str
     command: str
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         fit=fit(points),
         tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
+        sd=spread(best.metrics, facts.metric) if best else None,
     )
 
 

@@ -60,7 +60,7 @@ def values(winner: Winner) -> dict[str, Any]:
 def _scores(winner: Winner) -> dict[str, float]:
     """Return the scores of validation, at tuned thresholds where there are some, and of test."""
     record = winner.record
-    return {**record.retrain_best.metrics, **record.tuned, **record.test}
+    return {**record.validation, **record.tuned, **record.test}
 
 
 def _lines(winner: Winner) -> Iterator[str]:
@@ -70,7 +70,9 @@ def _lines(winner: Winner) -> Iterator[str]:
         yield f"          {key}={quoted(value)}"
     for index, (name, value) in enumerate(_scores(winner).items()):
         yield f"{'' if index else 'Scores':<10}{name:<24} {value:.4f}"
-    if record.refit is not None:
+    if folds := record.config.dataset.folds:
+        yield f"          (eval/… are means over {folds} folds; the model was trained on all train rows)"
+    elif record.refit is not None:
         yield "          (eval/… of the same values trained on the train rows alone; the model was refitted on both)"
     yield f"Model     {winner.model}"
 
