@@ -88,6 +88,12 @@ class DataState:
     notes: tuple[str, ...] = ()
     division: Division = Division()
 
+    @property
+    def scored(self) -> int:
+        """Return the number of rows that score a trial: those of validation, or of all folds."""
+        folds = self.division.folds
+        return sum(scored for _, scored in folds) if folds else self.rows.get("validation", 0)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelState:

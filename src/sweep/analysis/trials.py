@@ -243,7 +243,7 @@ def _lead(facts: Facts) -> Lead | None:
     top, second = _top_two(facts)
     if top is None or second is None or top == second:
         return None
-    gap, rows = abs(top - second), facts.lock.data.rows.get("validation", 0)
+    gap, rows = abs(top - second), facts.lock.data.scored
     if facts.metric != f"eval/{facts.proportion}" or not rows:
         return Lead(gap, second, None, rows, within=False)
     error = standard_error(top, rows)
