@@ -33,6 +33,7 @@ from sweep.records.trial import (
     TrialPlan,
     Verdict,
     total,
+    unfinished_cost,
 )
 
 logger = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ class FoldedTrial:
             self.stop = verdict
 
     def _cost(self) -> Cost:
-        costs = [member.cost for member in self.members]
+        costs = [_cost_of(member) for member in self.members]
         losses = [cost.train_loss for cost in costs if cost.train_loss is not None]
         return replace(
             total(costs),
@@ -283,6 +284,13 @@ def _member_plan(plan: TrialPlan, fold: int) -> TrialPlan:
         update={"early_stopping_patience": None, "early_stopping_threshold": 0.0, "save_best": False}
     )
     return replace(plan, config=plan.config.model_copy(update={"trainer": trainer}), fold=fold, snapshot=None)
+
+
+def _cost_of(member: Member) -> Cost:
+    """Return what a member took up to now. One that waits since an earlier process has a snapshot
+    alone to tell it."""
+    known = member.cost != Cost() or member.snapshot is None
+    return member.cost if known else unfinished_cost(member.snapshot, DeviceTime(), member.seconds)
 
 
 def _devices(member: Member) -> Sequence[DeviceTime]:
