@@ -89,7 +89,7 @@ def generalisation(facts: Facts) -> Generalisation | None:
 
 def _beside_validation(facts: Facts, final: FinalRecord) -> BesideValidation | None:
     name = facts.proportion
-    metrics = final.tuned or final.retrain_best.metrics
+    metrics = final.tuned or final.validation
     test, validation = final.test.get(f"test/{name}"), metrics.get(f"eval/{name}")
     if test is None or validation is None:
         return None

@@ -9,6 +9,7 @@ from sweep.analysis.calibration import Calibrated, calibrated
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
+from sweep.analysis.folds import Folds, folds
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
 from sweep.analysis.limits import Limits, limits
@@ -58,6 +59,7 @@ class Study:
     budget: tuple[Limited, ...]
     published: Published | None
     repeating: Repeating
+    folds: Folds | None = None
 
     @property
     def tested(self) -> bool:
@@ -93,6 +95,7 @@ def analyse(facts: Facts) -> Study:
         budget=limited(facts.study.budget, facts.used_up or Spent()),
         published=published(facts),
         repeating=repeating(facts),
+        folds=folds(facts),
     )
 
 
@@ -107,7 +110,7 @@ def _state(facts: Facts) -> State:
 
 
 def _missing(facts: Facts) -> tuple[str, ...]:
-    final, wanted = facts.final, bool(facts.study.refit)
+    final, wanted = facts.final, facts.config.refits
     lacks = {
         "retraining": final is None,
         "refit": wanted and (final is None or final.refit is None),

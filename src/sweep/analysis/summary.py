@@ -22,10 +22,10 @@ def study_summary(facts: Facts) -> Summary:
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}
-    point = final.retrain_best if final else facts.best_eval(best) if best else None
+    point = facts.best_eval(best) if best and not final else None
     found["study/best_trial"] = final.number if final else best.number if best else -1
     found |= {f"params/{key}": chosen if chosen is not None else "null" for key, chosen in params.items()}
-    found |= dict(point.metrics) if point else {}
+    found |= final.validation if final else point.metrics if point else {}
     found |= _two_objectives(facts)
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}

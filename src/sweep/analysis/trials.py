@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.folds import spread
 from sweep.analysis.inference import standard_error
 from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
@@ -48,7 +49,8 @@ class Trial:
     is true for the winner, or the best trial so far. `state` is `completed`, `pruned`, or the
     reason of a failure. `used` holds the values that the trial had room for where they are not
     those of `params`. `second` is the value of a second objective, of a completed trial. `seconds`
-    is None for a trial that was lost or never began."""
+    is None for a trial that was lost or never began. `sd` is the standard deviation of the score
+    over folds, if there are any."""
 
     number: int
     mark: str
@@ -66,6 +68,7 @@ class Trial:
     fit: Fit
     tracker_run: str
     command: str
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         fit=fit(points, comparable=facts.plain_loss(trial.params)),
         tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
+        sd=spread(best.metrics, facts.metric) if best else None,
     )
 
 
@@ -262,7 +266,7 @@ def _lead(facts: Facts) -> Lead | None:
     top, second = _top_two(facts)
     if top is None or second is None or top == second or facts.study.choose_within:
         return None
-    gap, rows = abs(top - second), facts.lock.data.rows.get("validation", 0)
+    gap, rows = abs(top - second), facts.lock.data.scored
     if facts.metric != f"eval/{facts.proportion}" or not rows:
         return Lead(gap, second, None, rows, within=False)
     error = standard_error(top, rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.folds import first_fold
 from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit, movement
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.metrics import evaluated
@@ -115,8 +116,11 @@ def overtaken(facts: Facts) -> Overtaken | None:
 
 
 def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
-    trial, again = tuple(Point(found, None) for found in final.trial_evals), facts.retrained
-    names = tuple(dict.fromkeys(["eval/loss", facts.metric]))
+    again, folded = facts.retrained, facts.config.dataset.folds is not None
+    trial = (
+        first_fold(final.trial_evals, facts.metric) if folded else tuple(Point(one, None) for one in final.trial_evals)
+    )
+    names = (facts.metric,) if folded else tuple(dict.fromkeys(["eval/loss", facts.metric]))
     packed = facts.winner is not None and facts.winner.outcome.cost.engine == "packed"
     return Retraining(
         params=final.params,

@@ -134,7 +134,7 @@ def trained(
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
     """
-    settings, device = trial.settings, base_models.device
+    settings, device, whole, data = trial.settings, base_models.device, len(data.splits.train), data.of_fold(trial.fold)
     clock = Clock(place=place_of(trial, device))
     memory.reset_peaks(device)
     tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
@@ -156,7 +156,7 @@ def trained(
             settings, clock, rows=len(rows), keeper=best,
             report_step=watch.reporting(on_step), report_eval=watch.evaluated(on_eval),
             trained_parameters=trained_parameters(model), labels=labels.names,
-            stop_after=None if evaluated else trial.total_steps,
+            stop_after=None if evaluated else trial.total_steps, evaluated_as=whole if evaluated else None,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)

@@ -83,7 +83,8 @@ def card(
     own = {name: value for name, value in metrics.items() if name not in of_trial}
     values = _values(config, manifest, padding)
     body = _environment().get_template("card.md.j2").render(
-        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading
+        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading,
+        folds=config.dataset.folds,
     )  # fmt: skip
     return ModelCard(f"---\n{_data(config, manifest, own, loading).to_yaml()}\n---\n\n{body.strip()}\n")
 

@@ -22,6 +22,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
+from sweep.plan.division_checks import division_rules
 from sweep.plan.objectives import first_objective, second_objective
 from sweep.plan.whole_batch import split_rules
 from sweep.search.options import option_faults
@@ -276,6 +277,7 @@ def in_memory(address: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     _model,
     _dataset,
+    division_rules,
     _thresholds,
     _confirmed,
     _adapter,

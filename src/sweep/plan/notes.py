@@ -88,6 +88,16 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
             cut,
             f"dataset.validation_split is {dataset.validation_split}, so that nothing is cut off train",
         )
+    if dataset.folds is not None:
+        yield (
+            (),
+            ("dataset.validation_ratio",),
+            f"dataset.folds is {dataset.folds}, and each row of train is scored once",
+        )
+        keys = ("study.refit", "trainer.save_best")
+        yield (), keys, f"dataset.folds is {dataset.folds}: the winner is trained on all rows, and that model is kept"
+    if dataset.time_column is not None:
+        yield (), ("dataset.stratify",), f"dataset.time_column is {dataset.time_column}: the newest rows are held out"
     if dataset.label_columns:
         yield (), ("dataset.label_column",), "dataset.label_columns names the columns of the labels"
     if config.tracker.name == "none":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sweep.config.metrics import means_alone
 from sweep.config.schema import Config, Scalar
 from sweep.records.calibration import Calibration
 from sweep.records.trial import (
@@ -171,6 +172,13 @@ class FinalRecord:
     train_shares: tuple[float, ...] = ()
     as_packed: bool = False
     calibration: Calibration | None = None
+
+    @property
+    def validation(self) -> Metrics:
+        """Return the validation scores that chose the winner's epoch: those of the retraining, or
+        with folds, of which the retraining repeats the first, the trial's means."""
+        folds = self.config.dataset.folds is not None
+        return means_alone(self.trial_best.metrics) if folds else self.retrain_best.metrics
 
     @property
     def retraining(self) -> RetrainRecord:

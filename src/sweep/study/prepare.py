@@ -172,6 +172,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         *_unpacked(plan),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, {wanted}",
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
+        *_divided(plan),
         *_afterwards(plan),
         *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
@@ -211,6 +212,22 @@ def _never_broken(config: Config, device: str) -> list[str]:
     return [f"study.limits names {DEVICE_BYTES}, which is 0 on the {device}: no trial breaks it; use {HOST_BYTES}"]
 
 
+def _divided(plan: Plan) -> list[str]:
+    """Return lines on the way in which rows are held out, where that is not at random."""
+    found, lines = plan.splits.state.division, []
+    if found.by == "group":
+        counts = ", ".join(f"{role} {count:,}" for role, count in found.groups.items())
+        lines.append(f"groups of {found.column}: {counts}")
+    if found.by == "time":
+        lines.append(f"{found.column}: " + ", ".join(f"{role} {a} to {b}" for role, (a, b) in found.ranges.items()))
+    if found.folds:
+        least, most = min(found.folds), max(found.folds)
+        lines.append(
+            f"folds: {len(found.folds)}, each trained on {_span(sorted({least[0], most[0]}))} rows; a trial's score is their mean"
+        )
+    return lines
+
+
 def _afterwards(plan: Plan) -> list[str]:
     """Return lines on the trainings after the search."""
     study = plan.config.study
@@ -226,12 +243,11 @@ def _afterwards(plan: Plan) -> list[str]:
             f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} of each of the {best} best trials)"
         )
     lines.append(f"retrained at the end: {kinds}, each with its own seed")
-    if study.refit:
+    if plan.config.refits:
         rows = len(plan.splits.merged.train)
         most = max(total_steps(rows, corner.trainer) for corner in plan.corners)
-        lines.append(
-            f"refitted at the end: {kinds}, on {rows:,} train and validation rows, up to {most:,} steps; tested and kept"
-        )
+        which = "train rows" if plan.splits.folds else "train and validation rows"
+        lines.append(f"refitted at the end: {kinds}, on {rows:,} {which}, up to {most:,} steps; tested and kept")
     return lines
 
 
