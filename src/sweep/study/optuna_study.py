@@ -22,7 +22,7 @@ from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
 from sweep.search.distributions import distribution
-from sweep.search.promotion import PAUSED_AT, SCHEDULE, Decision, is_paused
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
@@ -266,6 +266,8 @@ class OptunaStudy:
         step: int,
         *,
         schedule: int | None = None,
+        progress: float | None = None,
+        loss: float | None = None,
         judged: bool,
         warm: bool,
         savable: bool = True,
@@ -273,9 +275,10 @@ class OptunaStudy:
         """Report a score at a report step. Return what the pruner decides on the trial for it,
         where the score is to be `judged` (`trial_groups.decision`).
 
-        `schedule` is the report step of the trial's last evaluation. A trial that is not `savable`
-        is not paused: it goes on, or is stopped for good. Score and decision are one transaction:
-        a score that a killed process has reported has its decision.
+        `schedule` is the report step of the trial's last evaluation, `progress` that of its
+        schedule, and `loss` the loss by which trials may be compared. A trial that is not
+        `savable` is not paused: it goes on, or is stopped for good. Score and decision are one
+        transaction: a score that a killed process has reported has its decision.
         """
 
         def reported() -> Decision:
@@ -285,6 +288,9 @@ class OptunaStudy:
             scores.pop(step, None)  # Optuna keeps the first score
             if self.promotes and schedule is not None and SCHEDULE not in trial.user_attrs:
                 trial.set_user_attr(SCHEDULE, schedule)
+            if self.promotes and progress is not None:
+                known = trial.user_attrs.get(EVALUATIONS, {})
+                trial.set_user_attr(EVALUATIONS, {**known, str(step): [progress, loss]})
             trial.report(score, step)
             if not judged:
                 return Decision.GO_ON
