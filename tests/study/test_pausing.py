@@ -168,6 +168,18 @@ def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys
     assert len(searched(tmp_path, *OPTIONS)) == 5
 
 
+def test_after_a_timeout_paused_trials_go_on_until_one_has_completed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = searched(tmp_path / "a", *OPTIONS, "study.timeout=0.001", engine=ToyEngine())
+    assert records == [] and "trials are" not in capsys.readouterr().err
+    stop_study(tmp_path / "b", at(3, 1, interrupt()), Interrupted)
+    records = searched(tmp_path / "b", *OPTIONS, "study.timeout=0.001")
+    assert [record.state for record in records] == ["completed"]
+    assert "3 trials are paused. The same command goes on" in capsys.readouterr().err
+    assert len(searched(tmp_path / "b", *OPTIONS)) == 5
+
+
 def test_the_output_names_pauses_and_promotions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     searched(tmp_path, *OPTIONS)
     said = capsys.readouterr().err
@@ -230,7 +242,7 @@ class Keeping(NullTracker):
         return run
 
 
-@pytest.mark.parametrize("most", [0, 2, 8])
+@pytest.mark.parametrize("most", [0, 2, 32])
 def test_the_runs_of_the_trials_paused_last_stay_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
