@@ -45,8 +45,7 @@ class OptunaStudy:
     """A study, and the search space and settings by which points are asked for.
 
     `counting` holds the numbers of the trials that count towards `n_trials`: all that ended and
-    are not retried. `given` holds the numbers of all trials that were asked for. `stopping` is the
-    pruner of trials that cannot be paused.
+    are not retried. `given` holds the numbers of all trials that were asked for.
 
     Every read and write is repeated while the storage does not answer (`Retries`).
     """
@@ -58,7 +57,6 @@ class OptunaStudy:
     retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
-    stopping: OwnPruner | None = None
 
     @classmethod
     def open(
@@ -86,7 +84,7 @@ class OptunaStudy:
             opening = partial(open_storage, address)
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
-            opened = cls(study, config, space, storage, retries, stopping=_own_pruner(config, space))
+            opened = cls(study, config, space, storage, retries)
             opened._write(lambda: claim(study, config.metric, store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
@@ -294,7 +292,7 @@ class OptunaStudy:
             trial.report(score, step)
             if not judged:
                 return Decision.GO_ON
-            decided = decision(trial, step, warm=warm, stopping=None if savable else self.stopping)
+            decided = decision(trial, step, warm=warm, savable=savable)
             if decided is not Decision.GO_ON:
                 trial.set_user_attr(STOPPED_AT if decided is Decision.STOP else PAUSED_AT, step)
             return decided
@@ -357,11 +355,7 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
     made = optuna.create_study(
         study_name=config.study_name, storage=KnownTrials(storage), direction=config.direction, load_if_exists=True
     )
-    return OrderedStudy.of(made, _own_pruner(config, space))
-
-
-def _own_pruner(config: StudyConfig, space: Space) -> OwnPruner:
-    return OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by)
+    return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
 
 
 def _free_place(points: list[FrozenTrial]) -> int:
