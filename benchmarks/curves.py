@@ -14,11 +14,14 @@ from typing import Any
 from benchmarks.table import RESULTS
 from sweep.config.schema import Scalar
 from sweep.config.space import Space, load
+from sweep.config.steps import warmup_steps
 from sweep.provenance import machine, now, package_versions
 from sweep.records.trial import Completed
+from sweep.search.progress import progress
 
 SPACES = Path(__file__).parent / "spaces"
 EVALUATION = 1 / 3  # of what training the same rows costs
+_FINE = 1000  # a report step in parts, where optimizer steps are not recorded
 _METRIC, _WARMUP = "eval/accuracy", "optimizer.warmup_steps"
 _GROUPS = {"adapter": ("lora", "ia3")}
 
@@ -26,19 +29,32 @@ _GROUPS = {"adapter": ("lora", "ia3")}
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The learning curve of one point: its score at each evaluation, and the seconds of training
-    and evaluation. `at` are the report steps of its evaluations; empty takes those of the
-    table."""
+    and evaluation. `at` are the report steps of its evaluations; empty takes those of the table.
+    `losses` and `steps`, the optimizer steps of the evaluations, may be empty: not recorded."""
 
     params: Mapping[str, Scalar]
     scores: tuple[float, ...]
     seconds: float = 0.0
     at: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
 
     @property
     def warmup_share(self) -> float:
-        """Return the share of its steps that are warmup. The spaces of all tables search the
-        warmup as a share, if at all."""
-        return float(self.params.get(_WARMUP, 0.0))
+        """Return the share of its steps that are warmup. Without recorded steps the warmup is a
+        share in the search space, if it is searched at all."""
+        warmup = float(self.params.get(_WARMUP, 0.0))
+        return warmup_steps(self.steps[-1], warmup) / self.steps[-1] if self.steps else warmup
+
+    def progress(self, place: int, length: int, at: int) -> float:
+        """Return the progress of its linear schedule at an evaluation: the one at `place`, at the
+        report step `at` of `length`."""
+        if self.steps:
+            warmup = warmup_steps(self.steps[-1], float(self.params.get(_WARMUP, 0.0)))
+            return progress(self.steps[place], total=self.steps[-1], warmup=warmup, schedule="linear")
+        return progress(
+            at * _FINE, total=length * _FINE, warmup=round(self.warmup_share * length * _FINE), schedule="linear"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +228,7 @@ def _curve(params: Mapping[str, Scalar], outcome: Completed) -> Curve:
 
 
 def _entry(curve: Curve) -> dict[str, Any]:
-    return {name: value for name, value in asdict(curve).items() if name != "at"}
+    return {name: value for name, value in asdict(curve).items() if name in ("params", "scores", "seconds")}
 
 
 def _write(table: Table) -> None:

@@ -65,7 +65,10 @@ def read() -> Table:
 
 def _curve(params: dict[str, float], evals: Sequence[Sequence[float]]) -> Curve:
     at = tuple(nearest(Fraction(epoch) / UNIT) for epoch, *_ in evals)
-    return Curve(params, tuple(accuracy for _, _, accuracy, _ in evals), at=at)
+    return Curve(
+        params, tuple(score for _, _, score, _ in evals), at=at, losses=tuple(loss for *_, loss in evals),
+        steps=tuple(int(step) for _, step, *_ in evals),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

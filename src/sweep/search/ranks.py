@@ -53,6 +53,10 @@ class RankedPruner(PromotingPruner):
     def promote(self, study: Study, *, new: bool) -> int | None:
         return self.inner.promote(_RankedStudy(study), new=new)
 
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        ranked = _RankedStudy(study, trial)
+        return self.inner.prune(ranked, ranked.trial(trial.number))
+
 
 class _RankedStudy(Study):
     """A study of two objectives as one that maximises the negative rank. `newest` replaces the

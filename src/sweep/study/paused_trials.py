@@ -14,9 +14,9 @@ from sweep.study.running import Stopped
 from sweep.study.session import Session
 from sweep.track.tracker import PAUSED, JobType, Run, StoppedRun, go_on, trial_ending
 
-# Runs of paused trials that stay open on the trackers: opening one again takes time, and each open
-# one takes memory and a connection.
-_OPEN = 8
+# Runs of paused trials that stay open on the trackers, as many as of trials that train at once on a
+# GPU: opening one again takes time, and each open one takes memory and a connection.
+_OPEN = 32
 
 
 @dataclass(slots=True)

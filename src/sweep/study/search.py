@@ -3,7 +3,6 @@ output."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -82,7 +81,6 @@ class _Loop:
     running: dict[int, RunningTrial] = field(default_factory=dict)
     waiting: list[Stopped] = field(default_factory=list)  # put away until they go on, by number
     paused: PausedTrials = field(init=False)
-    began: float = field(default_factory=time.monotonic)
     judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
@@ -118,9 +116,10 @@ class _Loop:
         return self.optuna_study.counted + begun < self.optuna_study.wanted
 
     def wants_more(self) -> bool:
-        timeout = self.session.plan.config.study.timeout
-        in_time = timeout is None or time.monotonic() - self.began < timeout
+        """Return whether a free slot may get a trial. After `study.timeout` paused trials go on,
+        one after the other, until one has completed."""
         begun = bool(self.waiting or self.paused)
+        in_time = self.limits.in_time or (begun and not self.running and self.session.ended.best() is None)
         return not self.session.stop.raised and in_time and self.limits.allow(begun=begun) and self.wanted
 
     def run(self, engine: Engine) -> None:
@@ -146,7 +145,7 @@ class _Loop:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes, or
         a new one. None where there is none at present."""
         while self.wants_more():
-            new = self.lacks_points and self.limits.allow(begun=False)
+            new = self.lacks_points and self.limits.in_time and self.limits.allow(begun=False)
             if self.waiting:
                 plan = self._take_up(self.waiting.pop(0))
             elif (promoted := self.paused.promoted(new=new)) is not None:
