@@ -1,5 +1,5 @@
-"""Whether trials keep the limits of the study: the values that are measured, and the outcomes and
-constraint values that follow from them."""
+"""Judges whether trials keep the limits of the study: from the values that were measured follow
+outcomes and constraint values."""
 
 from __future__ import annotations
 
