@@ -39,7 +39,7 @@ def calibration_bins(confidence: NDArray[np.float64], right: NDArray[np.bool_], 
         return np.asarray(np.bincount(place, weights=values, minlength=bins)[held] / rows[held])
 
     low = np.flatnonzero(held) / bins
-    return CalibrationBins(low, rows[held], mean(confidence), mean(right.astype(np.float64)))
+    return CalibrationBins(low, rows[held].astype(np.int64), mean(confidence), mean(right.astype(np.float64)))
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> float:

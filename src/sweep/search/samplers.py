@@ -17,6 +17,7 @@ from sweep.provenance import Fingerprint
 from sweep.search.constraints import LearningSampler, Lesson
 from sweep.search.experimental import experimental_allowed
 from sweep.search.guard import GuardedSampler
+from sweep.search.scoreless import ScorelessSampler
 
 _SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler", "random": "RandomSampler",
@@ -124,7 +125,8 @@ def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None
     The arguments and errors are those of `plain_sampler`.
     """
     made, lesson = plain_sampler(study, space, asked, own), _LESSONS.get(study.sampler, "both")
-    return made if lesson is None else LearningSampler(made, lesson)
+    found = made if lesson is None else LearningSampler(made, lesson)
+    return ScorelessSampler(found) if study.second else found
 
 
 def plain_sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:

@@ -28,7 +28,6 @@ from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision, i
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
-from sweep.search.scoreless import ScorelessSampler
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
@@ -125,8 +124,7 @@ class OptunaStudy:
         return trial, chosen
 
     def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
-        place, made = self._prepared()
-        self.study.sampler = ScorelessSampler(made) if self.config.second else made
+        place, self.study.sampler = self._prepared()
         trial = self.study.ask()
         if trial.user_attrs.get(PLACE) != place:
             trial.set_user_attr(PLACE, place)
