@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import build, emotions, final, six_trials
+from report.conftest import build, config, emotions, final, six_trials
 from support.plans import QUICK
 from sweep.cli.best import main
 from sweep.plan.plan import make_plan
@@ -75,3 +75,13 @@ def test_a_score_that_is_no_number_is_null(tmp_path, capsys):
     store = build(tmp_path / "run", trials, ending=replace(ending, test={**ending.test, "test/mcc": math.nan}))
     main([str(store.root), "--json"])
     assert json.loads(capsys.readouterr().out)["scores"]["test/mcc"] is None
+
+
+def test_a_second_objective_has_the_value_of_the_trial(tmp_path, capsys):
+    trials = six_trials()
+    settings = config(second_metric="cost/seconds")
+    root = build(tmp_path / "run", trials, settings=settings, ending=final(trials[1])).root
+    main([str(root)])
+    assert "          cost/seconds             24.0000 (of the trial)" in capsys.readouterr().out.splitlines()
+    main([str(root), "--json"])
+    assert json.loads(capsys.readouterr().out)["second_objective"] == {"metric": "cost/seconds", "value": 24.0}

@@ -144,3 +144,8 @@ def test_a_review_is_written_where_the_run_of_the_study_is(finished: Store, monk
         finished.note_study_address(address)
         review.write_review(finished, WANDB, Account("http://a"), "", seconds=1)
     assert [(one.entity, one.project) for one in asked] == [("lab", "old one"), ("team", "intents")]
+
+
+def test_a_second_objective_is_drawn_against_the_first(tmp_path: Path) -> None:
+    found = reviewed(build(tmp_path / "run", six_trials(), settings=config(second_metric="cost/seconds")))
+    assert (found.second, found.second_score) == ("cost/seconds", "optuna/second_value")

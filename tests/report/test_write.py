@@ -16,7 +16,7 @@ from sweep.errors import UserError
 from sweep.model.adapters.lora import LoraConfig
 from sweep.records.events import append_row
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, Failed, FailureReason, Step
+from sweep.records.trial import Completed, Cost, Failed, FailureReason, Pruned, Step
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 
@@ -222,6 +222,21 @@ def test_trials_that_are_put_away_are_said_to_go_on(make):
     assert "4 trials of 6; 2 trials are put away and go on with the same command; the retraining of the winner" in text
     assert "Trial 4, put away" in text and "2 put away" in "\n".join(summary_lines(store))
     assert analyse(read(store)).progress.put_away == (2, 4)
+
+
+def test_paused_trials_are_named_and_counted(make):
+    first, second, *_ = six_trials()
+    store = make([replace(first, pauses=1, promotions=1), second])
+    append_row(evals([0.2], [2.0])[0], store.trial_dir(4))
+    store.write_pause(replace(second, number=4, outcome=Pruned(evals([0.2], [2.0]), Cost()), pauses=2, promotions=1))
+    store.marks(4).clear()
+    text = words(store)
+    assert "1 trial is paused and may go on with the same command; the retraining of the winner" in text
+    assert "Trial 4, paused" in text and "1 paused" in "\n".join(summary_lines(store))
+    assert (
+        "The pruner paused 2 trials, of which 2 were promoted later and 0 ended as pruned, and 1 is paused now." in text
+    )
+    assert (progress := analyse(read(store)).progress).paused == (4,) and progress.put_away == ()
 
 
 def test_when_every_trial_failed(make):

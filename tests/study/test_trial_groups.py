@@ -155,10 +155,10 @@ def test_scores_of_a_course_that_was_left_are_not_judged(tmp_path: Path) -> None
         study.study.pruner = OwnPruner(Seeing(), None)
         (left, _), (other, _) = study.ask(), study.ask()
         for step, score in ((1, 0.5), (2, 0.6), (3, 0.9), (2, 0.4)):
-            study.report(left, score, step, judged=True, warm=True)
+            study.report(left, [score], step, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {}}
-        study.report(other, 0.7, 3, judged=True, warm=True)
+        study.report(other, [0.7], 3, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {3: 0.7}}
-        study.report(left, 0.3, 3, judged=True, warm=True)
+        study.report(left, [0.3], 3, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4, 3: 0.3}, 1: {3: 0.7}}
         study.close()

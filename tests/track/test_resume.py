@@ -16,7 +16,7 @@ from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
 from sweep.track.open import open_tracker
 from sweep.track.service import abandon
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
-from sweep.track.tracker import PUT_AWAY, Ending, JobType, Run, StoppedRun, Tracker, go_on
+from sweep.track.tracker import PAUSED, PUT_AWAY, Ending, JobType, Run, StoppedRun, Tracker, go_on
 from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
@@ -104,6 +104,29 @@ def test_a_run_that_was_put_away_shows_it_until_it_goes_on(logged_in, make_confi
     assert (got.summary["state"], got.summary["optuna/state"], got.exit_code) == ("pruned", "PRUNED", 0)
     tracker.close()
     assert said == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "offline"])
+def test_the_run_of_a_paused_trial_goes_on_in_the_same_process(logged_in, make_config, make_trial, run_dir, said, mode):
+    config = make_config(mode=mode)
+    tracker = open_tracker(config, run_dir, say=said.append)
+    run = tracker.open(make_trial(config))
+    for count in (2, 4):
+        log(run, ROWS[count - 2 : count])
+        run.finish(PAUSED)
+        if mode == "auto":
+            (got,) = logged_in.backend.runs.values()
+            assert (got.state, got.summary["state"], got.summary["optuna/state"]) == ("finished", "paused", "RUNNING")
+        run = go_on(tracker, make_trial(config), stopped(run, ROWS[:count]))
+    log(run, ROWS[4:])
+    run.finish(Ending("completed"))
+    assert f"1 trial run, {len(ROWS)} rows" in tracker.close()[0] and said == []
+    if mode == "offline":
+        (folder,) = (run_dir / "wandb").glob("offline-run-*")
+        assert str(folder) == run.address
+        sync(logged_in, run_dir)
+    (got,) = logged_in.backend.runs.values()
+    assert rows_of(got) == ALL and got.summary["state"] == "completed"
 
 
 @pytest.mark.parametrize("mode", ["auto", "offline"])

@@ -113,7 +113,7 @@ def end(study_run: StudyRun, plan: TrialPlan, outcome: Outcome) -> None:
 def test_a_row_has_the_trials_by_state_the_best_score_and_the_speed(study_run, tracker, clock, make_config, make_trial):
     plans = [make_trial(make_config(), number) for number in range(4)]
     study_run.open()
-    study_run.waiting(2)
+    study_run.stopped(waiting=2, paused=1)
     for plan in plans[:2]:
         study_run.begin(plan)
     clock.now += 5
@@ -123,7 +123,8 @@ def test_a_row_has_the_trials_by_state_the_best_score_and_the_speed(study_run, t
     (_, first), (second, running), (last, more) = tracker.run.rows
     assert first["study/trials_running"] == first["study/trials_ended"] == 0 and "study/best_score" not in first
     assert second == 5 and running == {
-        "study/trials_running": 2, "study/trials_put_away": 2, "study/trials_ended": 0, "study/trials_completed": 0,
+        "study/trials_running": 2, "study/trials_put_away": 2, "study/trials_paused": 1,
+        "study/trials_ended": 0, "study/trials_completed": 0,
         "study/trials_pruned": 0, "study/trials_failed": 0, "study/slots_in_use": 1, "study/device_hours": 4 / 3600,
         "study/rows_per_second": 10.0, "study/tokens_per_second": 80.0,
     }  # fmt: skip

@@ -13,6 +13,7 @@ from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.tested import guess
+from sweep.config.measured import MEASURED
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord
 
@@ -47,7 +48,7 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The evaluations of a trial: finite values by metric, each as (epoch, value). `state` is
-    empty for a completed trial; one without a record is `running` or `unfinished`. `leads` is true
+    empty for a completed trial; one without a record is `running`, `paused` or `unfinished`. `leads` is true
     for the winner, or the best trial so far."""
 
     number: int
@@ -155,7 +156,7 @@ def search(facts: Facts) -> Search | None:
 
 
 def curves(facts: Facts) -> Curves | None:
-    """Return every trial's evaluations: the objective and, if it is another, the evaluation loss.
+    """Return every trial's evaluations: the objectives and, if it is another, the evaluation loss.
     Trials without a record come last.
 
     None where no trial was evaluated, and for a single training run once it was retrained.
@@ -205,7 +206,8 @@ def winner(facts: Facts) -> Winner | None:
 
 
 def _metrics(facts: Facts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([facts.metric, "eval/loss"]))
+    sought = [one.metric for one in facts.study.objectives if one.metric not in MEASURED]
+    return tuple(dict.fromkeys([*sought, "eval/loss"]))
 
 
 def _scored(facts: Facts) -> tuple[TrialScore, ...]:
@@ -249,6 +251,7 @@ def _curve(facts: Facts, trial: TrialRecord, metrics: Sequence[str]) -> Curve:
 
 def _unfinished(facts: Facts, number: int, points: Sequence[Point]) -> Curve:
     state = "running" if facts.running and number in facts.unfinished else "unfinished"
+    state = "paused" if number in facts.paused else state
     lines = {name: _line(points, name, x="epoch") for name in _metrics(facts)}
     return Curve(number, mark="", state=state, leads=False, lines=lines)
 

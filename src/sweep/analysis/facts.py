@@ -37,7 +37,8 @@ class Point:
 class Facts:
     """The records of a run directory, with what follows from them directly. `points` are the
     evaluations of each trial, `training` its logged steps. Trials without a record were
-    `put_away`, or are `unfinished`: running, or killed; `begun` has their evaluations."""
+    `put_away`, are `paused`, or are `unfinished`: running, or killed; `begun` has their
+    evaluations."""
 
     lock: Lock
     trials: tuple[TrialRecord, ...]
@@ -52,6 +53,8 @@ class Facts:
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
+    paused: tuple[int, ...] = ()
+    promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
 
     @property
@@ -172,13 +175,15 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
     training = {number: _logged(rows) for number, rows in events.items()}
     points = {trial.number: _points(_evals(trial, events[trial.number]), training[trial.number]) for trial in trials}
     begun = _begun_trials(store, events)
-    put_away = tuple(number for number in begun if store.marks(number).state() is not UnfinishedState.KILLED)
+    paused = {record.number: record for record in store.paused_trials()}
+    stopped = (number for number in begun if store.marks(number).state() is not UnfinishedState.KILLED)
+    put_away = tuple(number for number in stopped if number not in paused)
     return Facts(
         lock=lock,
         trials=trials,
         training=training,
         points=points,
-        unfinished=tuple(number for number in begun if number not in put_away),
+        unfinished=tuple(number for number in begun if number not in put_away and number not in paused),
         final=final,
         finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
@@ -186,6 +191,8 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         tested=read_tested(task, final, predictions) if final else None,
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
+        paused=tuple(paused),
+        promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
     )

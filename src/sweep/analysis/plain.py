@@ -12,10 +12,10 @@ from sweep.config.secrets import scrub
 
 def plain(value: object) -> Any:
     """Return the value as mappings, lists, texts, numbers, booleans and None: a dataclass by the
-    names of its fields, and a number that is not finite as None, since JSON has none. Texts are
-    without secrets, as `scrub` leaves them."""
+    names of the fields that it is compared by, and a number that is not finite as None, since JSON
+    has none. Texts are without secrets, as `scrub` leaves them."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.compare}
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, str):

@@ -11,6 +11,7 @@ from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
+from sweep.analysis.limits import Limits, limits
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.published import Published, published
 from sweep.analysis.repeat import Repeating, repeating
@@ -48,6 +49,7 @@ class Study:
     parameters: Parameters | None
     trials: Trials
     pareto: ParetoSet | None
+    limits: Limits | None
     hyperparameters: Hyperparameters | None
     selection: Selection | None
     generalisation: Generalisation | None
@@ -82,6 +84,7 @@ def analyse(facts: Facts) -> Study:
         parameters=facts.final.parameters if facts.final else None,
         trials=trials(facts),
         pareto=pareto(facts),
+        limits=limits(facts),
         hyperparameters=hyperparameters(facts),
         selection=selection(facts),
         generalisation=generalisation(facts),

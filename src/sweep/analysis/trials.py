@@ -137,7 +137,10 @@ class Trials:
 class Progress:
     """The number of trials by their end. Trials that were `stopped` and are tried again do not
     count; `reasons` counts the failures. `left` are still to run; of these, `unfinished` are
-    running or were killed, and `put_away` go on with the study's own command.
+    running or were killed, `put_away` go on with the study's own command, and `paused` may.
+
+    The pruner `ever_paused` so many trials, and promoted `promoted` of them at least once;
+    `ended_paused` ended as pruned while they were paused.
     """
 
     planned: int
@@ -150,6 +153,10 @@ class Progress:
     left: int
     unfinished: tuple[int, ...]
     put_away: tuple[int, ...]
+    paused: tuple[int, ...] = ()
+    ever_paused: int = 0
+    promoted: int = 0
+    ended_paused: int = 0
 
 
 def trials(facts: Facts) -> Trials:
@@ -182,13 +189,18 @@ def progress(facts: Facts) -> Progress:
         left=max(0, facts.study.n_trials - len(counted)),
         unfinished=facts.unfinished,
         put_away=facts.put_away,
+        paused=facts.paused,
+        ever_paused=len(facts.promotions),
+        promoted=sum(count > 0 for count in facts.promotions.values()),
+        ended_paused=sum(trial.pauses > trial.promotions for trial in facts.trials),
     )
 
 
 def shown_metrics(facts: Facts, found: Sequence[Metrics]) -> tuple[str, ...]:
-    """Return short names of the recorded metrics that summaries show: the objective first, then
+    """Return short names of the recorded metrics that summaries show: the objectives first, then
     the task's main ones."""
-    names = dict.fromkeys([facts.metric.removeprefix("eval/"), *_SHOWN[facts.config.dataset.task]])
+    sought = [one.metric.removeprefix("eval/") for one in facts.study.objectives]
+    names = dict.fromkeys([*sought, *_SHOWN[facts.config.dataset.task]])
     recorded = {name.partition("/")[2] for metrics in found for name in metrics}
     return tuple(name for name in names if name in recorded)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic_core import PydanticCustomError
+
 LABEL_F1 = "f1/"  # before the name of a label
 OF_PROBABILITIES = ("auroc_macro", "auroc_micro", "average_precision_macro", "average_precision_micro", "log_loss",
                     "brier", "ece")  # fmt: skip
@@ -38,3 +40,22 @@ def is_extra(name: str) -> bool:
 def lower_is_better(name: str) -> bool:
     """Return whether less is better of a metric that is none of the user's own."""
     return short(name) in _LOWER
+
+
+def dotted(path: str) -> str:
+    """Return a dotted path. Raises PydanticCustomError for another text."""
+    parts = path.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise PydanticCustomError("dotted", "be the dotted path of your own, such as mypackage.MyClass")
+    return path
+
+
+def extra_or_dotted(name: str) -> str:
+    """Return an entry of `dataset.metrics`. Raises PydanticCustomError for one that is neither an
+    extra metric nor a dotted path."""
+    try:
+        return name if is_extra(name) else dotted(name)
+    except PydanticCustomError:
+        names = ", ".join(EXTRA_BY_TASK["single_label"])
+        rule = f"be one of {names} and {LABEL_F1}LABEL, or the dotted path of a metric of your own"
+        raise PydanticCustomError("metric", "{rule}", {"rule": rule}) from None

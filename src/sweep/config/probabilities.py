@@ -30,7 +30,7 @@ class CalibrationBins:
 
 
 def calibration_bins(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> CalibrationBins:
-    """Return the bins of decisions, (rows,) each: their confidence, and whether they were right."""
+    """Return the bins of decisions by their confidence, (rows,), and whether each was right."""
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     rows = np.bincount(place, minlength=bins)
     held = rows > 0
@@ -39,7 +39,7 @@ def calibration_bins(confidence: NDArray[np.float64], right: NDArray[np.bool_], 
         return np.asarray(np.bincount(place, weights=values, minlength=bins)[held] / rows[held])
 
     low = np.flatnonzero(held) / bins
-    return CalibrationBins(low, rows[held], mean(confidence), mean(right.astype(np.float64)))
+    return CalibrationBins(low, rows[held].astype(np.int64), mean(confidence), mean(right.astype(np.float64)))
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> float:

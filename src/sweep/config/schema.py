@@ -17,15 +17,16 @@ from pydantic_core import PydanticCustomError
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
 from sweep.config.budget import BudgetConfig
-from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra
+from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
 from sweep.config.launcher import LauncherConfig
+from sweep.config.limits import Limits
 from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
-from sweep.config.objective import Objective, no_list, second_objective
 from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
+from sweep.config.study_objectives import StudyObjectives
 
 Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
@@ -47,34 +48,14 @@ def _known_encoding(name: str) -> str:
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
-def _dotted(path: str) -> str:
-    parts = path.split(".")
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise PydanticCustomError("dotted", "be the dotted path of your own, such as mypackage.MyClass")
-    return path
+DottedPath = Annotated[str, AfterValidator(dotted)]
 
-
-DottedPath = Annotated[str, AfterValidator(_dotted)]
-
-
-def _known_metric(name: str) -> str:
-    if is_extra(name):
-        return name
-    try:
-        return _dotted(name)
-    except PydanticCustomError:
-        names = ", ".join(EXTRA_BY_TASK["single_label"])
-        rule = f"be one of {names} and {LABEL_F1}LABEL, or the dotted path of a metric of your own"
-        raise PydanticCustomError("metric", "{rule}", {"rule": rule}) from None
-
-
-ExtraMetric = Annotated[str, AfterValidator(_known_metric)]
+ExtraMetric = Annotated[str, AfterValidator(extra_or_dotted)]
 
 Task = Literal["single_label", "multi_label"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
 AutocastType = Literal["bfloat16", "float16"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
-Direction = Literal["maximize", "minimize"]
 PrunerName = Literal["none", "median", "racing", "successive_halving", "hyperband", "percentile", "patient"]
 
 
@@ -284,7 +265,7 @@ class EngineConfig(Section):
     )
 
 
-class StudyConfig(Section):
+class StudyConfig(StudyObjectives):
     study_name: str = "study"
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
@@ -295,20 +276,7 @@ class StudyConfig(Section):
     trial_timeout: Seconds | None = Field(
         None, description="seconds of training after which a trial is stopped and counts as failed"
     )
-    metric: Annotated[str, BeforeValidator(no_list)] = Field(
-        "eval/accuracy",
-        description="of the validation split; a list of two sets second_metric too: [eval/f1_macro,cost/seconds]",
-    )
-    direction: Annotated[Direction, BeforeValidator(no_list)] = "maximize"
-    second_metric: str | None = Field(
-        None, description="a second objective: another metric, or a measured value such as cost/seconds"
-    )
-    second_direction: Direction | None = Field(None, description="null: as is known of every metric but your own")
-    choose_within: NonNegative = Field(
-        0.0,
-        description="with two objectives: the winner is the best in the second one among the trials that are at most this much "
-        "worse in the first one than the best",
-    )
+    limits: Limits = Field({}, description="upper limits of every trial by name, such as {predict.latency_ms: 5}")
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )
@@ -366,27 +334,6 @@ class StudyConfig(Section):
         learns.
         """
         return None if self.sampler in ("qmc", "random", "grid") else max(2, self.n_trials // 4)
-
-    @property
-    def objective(self) -> Objective:
-        """Return the first metric, which scores trials, and its direction; with it, how a second
-        one counts."""
-        return Objective(self.metric, self.direction == "maximize", second=self.second, within=self.choose_within)
-
-    @property
-    def second(self) -> Objective | None:
-        """Return the second objective; None where there is one objective."""
-        return second_objective(self.second_metric, self.second_direction) if self.second_metric else None
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the one objective, or both."""
-        return (self.objective, self.second) if self.second else (self.objective,)
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """Return the direction of each objective."""
-        return tuple("maximize" if one.maximize else "minimize" for one in self.objectives)
 
 
 class TrackerConfig(Section):

@@ -83,7 +83,7 @@ def _balanced_accuracy(rows: Evaluated) -> float:
 
 
 def _auroc(rows: Evaluated, chances: Probabilities) -> float:
-    """Return the mean over labels that some rows have and others lack, of each against the rest."""
+    """Return the mean over labels that some rows have and others lack, each against the rest."""
     return _mean_over_labels(rows.marks, chances, roc_auc_score, lambda marks: bool(marks.any() and not marks.all()))
 
 

@@ -1,5 +1,4 @@
-"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended. It
-knows no training loop.
+"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended.
 
 The Trainer's callback (`sweep.engine.callback`), the loop over cached features
 (`sweep.engine.cached_head`) and the packed engine (`sweep.engine.packed`) all drive it by the same
@@ -18,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sweep.config.measured import MEASURED
 from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.second_objective import measured_so_far, undefined
 from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
@@ -122,12 +121,10 @@ class TrialState:
         steps = total_steps(rows, settings.trainer)
         return cls(
             settings, clock, report_step, report_eval,
-            schedule_steps=steps,
-            last_step=steps if stop_after is None else stop_after,
+            schedule_steps=steps, last_step=steps if stop_after is None else stop_after,
             due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
             keeper=keeper or KeepsNothing(),
-            trained_parameters=trained_parameters,
-            labels=labels,
+            trained_parameters=trained_parameters, labels=labels,
             report_snapshot=report_snapshot,
             snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
@@ -240,6 +237,8 @@ class TrialState:
                 self._leave_if_saved()
             case Verdict.TIME_OUT:
                 self.fail(FailureReason.TIMED_OUT, f"out of time after step {self.step}")
+            case Verdict.INFEASIBLE:
+                self.fail(FailureReason.INFEASIBLE, f"beyond a limit of the study after step {self.step}")
 
     def fail(self, reason: FailureReason, message: str) -> None:
         """Note why the trial failed; the first failure is the one that counts."""
@@ -292,9 +291,8 @@ class TrialState:
         settings = self.settings
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
-            threshold = settings.trainer.search_threshold
-            extra = {"own": settings.metrics, "labels": self.labels}
-            metrics = measure(settings.task, found, "eval", threshold, **extra) if found.finite else {}
+            cut, own = settings.trainer.search_threshold, settings.metrics
+            metrics = measure(settings.task, found, "eval", cut, own=own, labels=self.labels) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss)
             return
@@ -312,7 +310,7 @@ class TrialState:
         Among evaluations with equal scores the one with the lowest loss is the best, and the
         earliest if the losses are equal too. Patience counts gains of the score alone.
         """
-        point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, self._measured())
+        point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, measured_so_far(self))
         self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
@@ -323,15 +321,6 @@ class TrialState:
         if best:
             self.best = point
         return best
-
-    def _measured(self) -> Metrics:
-        """Return the second objective up to now where it is a measured value; else nothing."""
-        second = self.settings.objective.second
-        if second is None or second.metric not in MEASURED:
-            return {}
-        device = torch.device("cpu") if self.unlogged is None else self.unlogged.device
-        now = self.cost(device, engine="", train_seconds=self.clock.training(), flops=0.0, train_loss=None)
-        return {second.metric: now.value(second.metric)}
 
     def mean_loss(self) -> float | None:
         """Return the training loss, mean over steps; None before the first step."""
@@ -372,13 +361,7 @@ class TrialState:
         if self.verdict is Verdict.PRUNE:
             return Pruned(evals=evals, cost=cost)
         assert self.best is not None, "the last step is always evaluated"
-        objective = self.settings.objective
-        if not math.isfinite(objective.of(self.best.metrics)):  # a metric of the user's own may be undefined
-            message = f"{objective.metric} is no finite number in any evaluation"
-            return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
-        second = objective.second
-        if second is not None and second.metric not in MEASURED and not math.isfinite(second.of(self.best.metrics)):
-            message = f"{second.metric} is no finite number in the best evaluation"
+        if message := undefined(self.settings.objective, self.best.metrics):
             return Failed(FailureReason.DIVERGED, message, evals=evals, cost=cost)
         return Completed(best=self.best, evals=evals, cost=cost, stopped_early=self.stopped_early)
 

@@ -167,6 +167,8 @@ class _Run:
                     trial = hand.trials[key]
                     trial.evals.append(point)
                     answer = self.on_eval(trial.plan, point)
+                    if self.dry:  # a paused trial may be promoted now
+                        self._look_again()
                 case Saved():
                     self._saved(hand, message)
                 case Asks():
@@ -243,6 +245,8 @@ class _Run:
         trial = hand.trials.pop(key)
         hand.verdicts.pop(key, None)
         hand.load.ended()
+        if self.points is not None and isinstance(outcome, Failed) and outcome.again:
+            self.points += 1  # it may go on
         self._look_again()
         self.on_end(trial.plan, outcome)
 

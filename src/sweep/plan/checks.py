@@ -15,11 +15,13 @@ from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
 from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, label_of
+from sweep.config.limits import limit_names
+from sweep.config.metrics import evaluated
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
 from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
-from sweep.errors import Fault
+from sweep.errors import Fault, closest
 from sweep.plan.objectives import first_objective, second_objective
 from sweep.search.options import option_faults
 
@@ -38,6 +40,15 @@ def _extra_metrics(config: Config) -> Iterator[tuple[str, str]]:
         if is_extra(name) and not label_of(name) and name not in allowed:
             rule = f"names {name}, but of the extra metrics a {config.dataset.task} task has: {', '.join(allowed)}"
             yield "dataset.metrics", f"{rule}, {LABEL_F1}LABEL"
+
+
+def _limits(config: Config) -> Iterator[tuple[str, str]]:
+    allowed = limit_names(evaluated(config))
+    for name in config.study.limits:
+        if name.startswith("test."):
+            yield "study.limits", f"names {name}, which is of the test split, which no choice may look at; use eval.…"
+        elif name not in allowed:
+            yield "study.limits", f"names {name}, but may name: {', '.join(allowed)}{closest(name, allowed)}"
 
 
 def _own_metrics(config: Config) -> Iterator[tuple[str, str]]:
@@ -278,5 +289,6 @@ CHECKS: tuple[Check, ...] = (
     _extra_metrics,
     first_objective,
     second_objective,
+    _limits,
     _study,
 )

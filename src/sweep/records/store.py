@@ -8,6 +8,7 @@ trials/0003/running      exists while the trial is trained; found later, it show
 study/                   rows and address of the study's own run, as those of a trial
 snapshots/trial-0003.safetensors
                          where a training goes on after a stop (`sweep.records.snapshots`)
+trials/0003/paused.json  while the trial is paused: the record that it gets unless it is promoted
 trials/0003/record.json  written once, when the trial has ended
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone,
                          or of the best trial of each value that `study.compare_by` compares
@@ -41,15 +42,13 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Scalar
@@ -60,22 +59,12 @@ from sweep.records.events import append_row, read_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import Marks
-from sweep.records.migrations import (
-    SCHEMA_VERSION,
-    NewerVersionError,
-    SchemaVersionError,
-    migrated,
-    stamped,
-    version_of,
-)
 from sweep.records.readings import count_readings, noted_reading
+from sweep.records.record_file import read_record, write_record
 from sweep.records.run_address import note_address, noted_address
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 
-T = TypeVar("T")
-
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
-_DAMAGED = "put it back from a copy, or name a new run_dir"
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -86,6 +75,7 @@ _RETRAIN = TypeAdapter(RetrainRecord)
 RECORDS: Mapping[str, str] = {
     "lock.json": "experiment", "trials/*/record.json": "number", "confirm/*.json": "number",
     "retrained/*/record.json": "number", "final/record.json": "number", "methods/*/record.json": "number",
+    "trials/*/paused.json": "number",
 }  # fmt: skip
 
 
@@ -184,11 +174,11 @@ class Store:
 
     def lock(self) -> Lock | None:
         """Return the lock of the study."""
-        return _read(_LOCK, self.root / "lock.json")
+        return read_record(_LOCK, self.root / "lock.json")
 
     def write_lock(self, lock: Lock) -> None:
         """Write or replace the lock of the study."""
-        _write(_LOCK, lock, self.root / "lock.json")
+        write_record(_LOCK, lock, self.root / "lock.json")
 
     def trial_dir(self, number: int) -> Path:
         """Return the folder of a trial."""
@@ -238,13 +228,38 @@ class Store:
 
     def write_trial(self, record: TrialRecord) -> None:
         """Write the record of a trial that has ended, and delete its marks."""
-        _write(_TRIAL, record, self.trial_dir(record.number) / "record.json")
+        write_record(_TRIAL, record, self.trial_dir(record.number) / "record.json")
         self.marks(record.number).clear()
+        self.forget_pause(record.number)
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""
-        found = (_read(_TRIAL, path) for path in sorted(self.root.glob("trials/*/record.json")))
+        found = (read_record(_TRIAL, path) for path in sorted(self.root.glob("trials/*/record.json")))
         return [record for record in found if record is not None]
+
+    def write_pause(self, record: TrialRecord) -> None:
+        """Write the record that a paused trial gets unless it is promoted, and delete its
+        marks."""
+        write_record(_TRIAL, record, self._pause_path(record.number))
+        self.marks(record.number).clear()
+
+    def pause(self, number: int) -> TrialRecord | None:
+        """Return the record that a paused trial gets unless it is promoted."""
+        return read_record(_TRIAL, self._pause_path(number))
+
+    def forget_pause(self, number: int) -> None:
+        """Delete the record of the pause of a trial that goes on or has ended."""
+        with suppress(OSError):  # where a trial has a record too, that one counts
+            self._pause_path(number).unlink(missing_ok=True)
+
+    def paused_trials(self) -> list[TrialRecord]:
+        """Return the records that the paused trials get unless they are promoted, by number."""
+        folders = (path.parent for path in sorted(self.root.glob("trials/*/paused.json")))
+        found = (self.pause(int(folder.name)) for folder in folders if not (folder / "record.json").exists())
+        return [record for record in found if record is not None]
+
+    def _pause_path(self, number: int) -> Path:
+        return self.trial_dir(number) / "paused.json"
 
     def drop_best(self, number: int) -> None:
         """Delete the saved adapters of a trial that is not the study's best."""
@@ -281,11 +296,11 @@ class Store:
 
     def repeat(self, number: int, index: int) -> Repeat | None:
         """Return the record of the `index`-th training of trial `number` with a fresh seed."""
-        return _read(_REPEAT, self.repeat_path(number, index))
+        return read_record(_REPEAT, self.repeat_path(number, index))
 
     def write_repeat(self, repeat: Repeat, index: int) -> None:
         """Write the record of the `index`-th training of a trial with a fresh seed."""
-        _write(_REPEAT, repeat, self.repeat_path(repeat.number, index))
+        write_record(_REPEAT, repeat, self.repeat_path(repeat.number, index))
 
     def retrain_dir(self, number: int) -> Path:
         """Return the folder of the retraining that precedes the refit of trial `number`."""
@@ -293,7 +308,7 @@ class Store:
 
     def retraining(self, number: int) -> RetrainRecord | None:
         """Return the record of the retraining that precedes the refit of trial `number`."""
-        return _read(_RETRAIN, self.retrain_dir(number) / "record.json")
+        return read_record(_RETRAIN, self.retrain_dir(number) / "record.json")
 
     def write_retraining(self, record: RetrainRecord, events: Sequence[Step | EvalPoint]) -> None:
         """Write the rows and the record of a retraining, and delete an earlier one.
@@ -304,7 +319,7 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         for event in events:
             append_row(event, folder)
-        _write(_RETRAIN, record, folder / "record.json")
+        write_record(_RETRAIN, record, folder / "record.json")
 
     def choice_dir(self, choice: Scalar) -> Path:
         """Return the folder of the retrained best trial of a compared value that did not win."""
@@ -334,59 +349,20 @@ class Store:
             append_row(event, target)
         for event in refit:
             append_row(event, refit_dir(target))
-        _write(_FINAL, record, target / "record.json")
+        write_record(_FINAL, record, target / "record.json")
 
     def final(self, folder: Path | None = None) -> FinalRecord | None:
         """Return the record of the winner, or the final record in another folder."""
-        return _read(_FINAL, (folder or self.final_dir) / "record.json")
+        return read_record(_FINAL, (folder or self.final_dir) / "record.json")
 
     def finals(self) -> dict[Path, FinalRecord]:
         """Return the final records by their folders: of the winner, and of the other compared
         values in `methods/`."""
         folders = (self.final_dir, *sorted(path.parent for path in self.root.glob("methods/*/record.json")))
-        found = {folder: _read(_FINAL, folder / "record.json") for folder in folders}
+        found = {folder: read_record(_FINAL, folder / "record.json") for folder in folders}
         return {folder: record for folder, record in found.items() if record is not None}
 
 
 def refit_dir(final: Path) -> Path:
     """Return the folder of a refit's rows, inside that of its final record."""
     return final / "refit"
-
-
-def _write(adapter: TypeAdapter[T], value: T, path: Path) -> None:
-    write_whole(path, json.dumps(stamped(adapter.dump_python(value, mode="json")), indent=2) + "\n")
-
-
-def _read(adapter: TypeAdapter[T], path: Path) -> T | None:
-    """Return the record in a file, brought up to the present version; None where there is no file.
-
-    Raises UserError for a file that was damaged, or that a newer version wrote.
-    """
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    try:
-        return adapter.validate_json(_of_present_version(content))
-    except NewerVersionError as error:
-        raise UserError.of(str(path), f"{error}, or name a new run_dir") from None
-    except SchemaVersionError as error:
-        raise UserError.of(str(path), f"{error}; {_DAMAGED}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its start"
-        rule = f"cannot be read: {first['msg']} at {where}. It was damaged, or another version wrote it"
-        raise UserError.of(str(path), f"{rule}; {_DAMAGED}") from None
-
-
-def _of_present_version(content: bytes) -> bytes:
-    """Return the JSON of a record of the present version.
-
-    Raises SchemaVersionError; what is no object stays as it is.
-    """
-    try:
-        found = from_json(content)
-    except ValueError:
-        return content
-    if not isinstance(found, dict) or version_of(found) == SCHEMA_VERSION:
-        return content
-    return json.dumps(migrated(found)).encode()

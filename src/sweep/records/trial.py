@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from sweep.config.measured import MEASURED
+from sweep.config.measured import MEASURED, limit_name
 from sweep.config.objective import Objective
 from sweep.config.schema import Config, Scalar
 from sweep.config.settings import TrainSettings
@@ -58,13 +58,16 @@ class EvalPoint:
 
 class Verdict(StrEnum):
     """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
-    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end. The
+    study puts a trial away to pause it, too. An engine gives itself the verdict that a trial is
+    infeasible (`TrialPlan.limits`)."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
     INTERRUPT = "interrupt"
     PUT_AWAY = "put_away"
     TIME_OUT = "time_out"
+    INFEASIBLE = "infeasible"
 
 
 class FailureReason(StrEnum):
@@ -77,7 +80,7 @@ class FailureReason(StrEnum):
     LOST = "lost"  # the process died; retried on resuming, a limited number of times
     DISK_FAILED = "disk_failed"  # full, over quota, read-only or broken; retried on resuming
     CRASHED = "crashed"  # a bug or a broken setup: stops the study; retried on resuming
-    INFEASIBLE = "infeasible"  # each value is valid, but together they break a rule
+    INFEASIBLE = "infeasible"  # beyond a limit of the study, or values that break a rule together
 
     @property
     def retried(self) -> bool:
@@ -86,6 +89,11 @@ class FailureReason(StrEnum):
         return self in (
             FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.DISK_FAILED, FailureReason.CRASHED
         )  # fmt: skip
+
+    @property
+    def teaches(self) -> bool:
+        """Return whether the failure is the point's own, so that samplers learn from it."""
+        return not self.retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,8 @@ class Cost:
     Trainer's estimate; memory is in bytes; `device` is the name of the accelerator, or cpu.
 
     `device`, `host` and `worker` are those where the training ended; `devices` divides `seconds`
-    among all that trained it, and is empty in older records.
+    among all that trained it, and is empty in older records. `measured` holds what an engine
+    measures for `study.limits` alone, by the limit's name.
     """
 
     seconds: float = 0.0
@@ -116,6 +125,7 @@ class Cost:
     host: str = ""  # of the worker; empty where the study's own process trained
     worker: str = ""  # its name
     devices: tuple[DeviceTime, ...] = ()
+    measured: Metrics = field(default_factory=dict)
 
     @property
     def on_devices(self) -> tuple[DeviceTime, ...]:
@@ -144,9 +154,12 @@ class Cost:
         return {f"cost/{name}": value for name, value in found.items() if value is not None}
 
     def value(self, name: str) -> float:
-        """Return a measured value by its name in `sweep.config.measured`."""
+        """Return a measured value by its name in `sweep.config.measured`; NaN where it was not
+        measured. One that was measured for a limit is the trial's own, also in a pack."""
+        if (own := self.measured.get(limit_name(name))) is not None:
+            return own
         group, _, key = name.partition("/")
-        return float(self.trained_parameters if group == "parameters" else getattr(self, key))
+        return float(self.trained_parameters if group == "parameters" else getattr(self, key, math.nan))
 
     @property
     def samples_per_second(self) -> float | None:
@@ -234,7 +247,8 @@ class Failed:
 
     `alone`: it was lost while no other trial was running; `together`: so many trials were lost at
     once, this one included. `given_up`: its point is not retried, although the reason says nothing
-    about the point.
+    about the point. `excess` are the broken constraints of an infeasible trial, by name, as shares
+    of their limits; it is empty where values break a rule together.
     """
 
     reason: FailureReason
@@ -245,6 +259,7 @@ class Failed:
     alone: bool = False
     given_up: bool = False
     together: int = 1
+    excess: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def again(self) -> bool:
@@ -261,7 +276,9 @@ class TrialPlan:
 
     `params` are the searched values; `used` are the values that the config has in their place,
     because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there. `host` and `worker` are those that train it, as in `Cost`.
+    training goes on from there. `host` and `worker` are those that train it, as in `Cost`. The
+    engine ends a trial that is beyond one of the `limits`, as soon as it knows; a training after
+    the search has none.
     """
 
     number: int
@@ -273,12 +290,21 @@ class TrialPlan:
     snapshot: Snapshot | None = None
     host: str = ""
     worker: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[int, int]:
         """Return the number and the seed: they tell trainings apart that run at once, of which
         several may be of one trial."""
         return self.number, self.config.trainer.seed
+
+    @property
+    def watched(self) -> Mapping[str, float]:
+        """Return the limits of the trial. A measured value that is its second objective has an
+        infinite one, so that it is measured."""
+        second = self.config.study.second_metric
+        wanted = {limit_name(second): math.inf} if second in MEASURED else {}
+        return {**wanted, **self.limits}
 
     @property
     def kept_on_worker(self) -> bool:
@@ -298,7 +324,9 @@ class TrialRecord:
 
     Times are ISO 8601 in UTC; `tracker_run` is the address or the name of a run; `params` and
     `used` are those of the plan; `place` is the place of the point in the order of the study,
-    which a retried point keeps (None in older records).
+    which a retried point keeps (None in older records). The pruner paused the trial `pauses`
+    times and promoted it `promotions` times: one pause more than promotions ended it. `measured`
+    are the values that `study.limits` is about, by name, as far as they are known.
     """
 
     number: int
@@ -311,6 +339,9 @@ class TrialRecord:
     tracker_run: str = ""
     used: Mapping[str, Scalar] = field(default_factory=dict)
     place: int | None = None
+    pauses: int = 0
+    promotions: int = 0
+    measured: Metrics = field(default_factory=dict)
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -89,7 +89,7 @@ def search(found: Search) -> Figure:
 
 def pareto(found: ParetoSet) -> Figure:
     """Return the first objective against the second one, the Pareto set joined by a line."""
-    rows = [
+    rows: list[Row] = [
         {"x": one.second, "y": one.first, "what": _KEPT if one.kept else _DOMINATED,
          "trial": f"{one.number} ({one.mark})" if one.mark else str(one.number)}
         for one in found.trials

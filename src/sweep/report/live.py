@@ -102,11 +102,13 @@ class Watch:
             )  # fmt: skip
 
     def standing(self) -> object:
-        """Return what changes when a trial or a later training begins or ends."""
+        """Return what changes when a trial or a later training begins or ends, and when a trial is
+        paused or promoted."""
         trials = _names(self.root / "trials")
         self.ended |= {name for name in trials - self.ended if (self.root / "trials" / name / "record.json").exists()}
+        paused = {name for name in trials - self.ended if (self.root / "trials" / name / "paused.json").exists()}
         later = [_names(self.root / name) for name in ("confirm", "retrained", "methods", "unfinished", "final")]
-        return len(trials), len(self.ended), later
+        return len(trials), len(self.ended), paused, later
 
     def stop(self) -> None:
         """End the process that writes the report, if there is one."""

@@ -36,8 +36,8 @@ _NO_REPORT = "<!DOCTYPE html><title>No report yet</title><p>There is no report.h
 class ReportLabels:
     """Names a study's trials as its report does, and links to it.
 
-    `marks` are the winner's and the best trial's, `ends` the states of all trials that have a
-    record. Both are read again after five seconds.
+    `marks` are the winner's, the best trial's and those of paused trials, `ends` the states of
+    these and of all trials that have a record. Both are read again after five seconds.
     """
 
     store: Store
@@ -79,9 +79,10 @@ class ReportLabels:
         self._read = time.monotonic()
         records, final = self.store.trials(), self.store.final()
         best = next(iter(ranked(records, read_lock(self.store).config.study.objective)), None)
+        paused = {record.number: "paused" for record in self.store.paused_trials()}
         marks = {} if best is None else {best.number: "best in the search" if final else "best so far"}
-        self.marks = marks | ({final.number: "winner"} if final else {})
-        self.ends = {record.number: state(record.state) for record in records}
+        self.marks = paused | marks | ({final.number: "winner"} if final else {})
+        self.ends = paused | {record.number: state(record.state) for record in records}
 
 
 def application(storage: ReadOnlyStorage, store: Store) -> WSGIApplication:

@@ -26,6 +26,7 @@ from sweep.config.space import Space
 from sweep.errors import UserError, closest, first_line
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, pruner_class
+from sweep.search.ranks import report
 from sweep.search.samplers import sampler, sampler_class
 
 SAMPLER, PRUNER = "study.sampler_options", "study.pruner_options"
@@ -194,13 +195,14 @@ def _draw(study: StudyConfig, space: Space) -> None:
 
 def _judge(study: StudyConfig) -> None:
     """Report trials to the pruner, each worse than the one before it."""
-    judged = optuna.create_study(storage=InMemoryStorage(), direction="minimize", pruner=pruner(study))
+    directions = ["minimize" for _ in study.directions]
+    judged = optuna.create_study(storage=InMemoryStorage(), directions=directions, pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()
         for step in _STEPS:
-            trial.report(float(number), step)
-            trial.should_prune()
-        judged.tell(trial, float(number))
+            report(trial, [float(number) for _ in directions], step)
+            judged.pruner.prune(judged, trial._get_latest_trial())
+        judged.tell(trial, [float(number) for _ in directions])
 
 
 def _refused(path: str, use: Callable[[], object]) -> Iterator[tuple[str, str]]:

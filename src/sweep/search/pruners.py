@@ -67,6 +67,11 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
         return RankedPruner(made) if study.second and isinstance(made, PromotingPruner) else made
 
 
+def promotes(study: StudyConfig) -> bool:
+    """Return whether the study's pruner pauses trials and promotes them."""
+    return not is_own(study.pruner) and issubclass(_PRUNERS[study.pruner], PromotingPruner)
+
+
 def trials_of_each(study: StudyConfig, space: Space) -> int:
     """Return how many trials the pruner compares with each other.
 

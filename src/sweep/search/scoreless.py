@@ -1,7 +1,7 @@
 """A sampler of two objectives, which sees no scores of report steps.
 
-Optuna's TPE ranks pruned trials by these scores, and cannot where there are two objectives; without
-them it takes pruned trials for worse than those that completed.
+Optuna's TPE ranks pruned trials by these scores, and cannot where there are two objectives.
+Without them it takes pruned trials for worse than those that completed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.plan.plan import Plan
 from sweep.records.store import Store
-from sweep.records.trial import Outcome, TrialPlan, TrialRecord, ranked
+from sweep.records.trial import Failed, Outcome, TrialPlan, TrialRecord, ranked
 
 
 @dataclass(slots=True)
@@ -69,6 +69,15 @@ class EndedTrials:
         same compared value."""
         record = TrialRecord(trial.number, trial.params, outcome, trial.command, trial.total_steps, "", "")
         return self.groups([*self.records, record])[self._value(trial.params)][0] is record
+
+    def stopped_at(self, params: Mapping[str, Scalar]) -> int | None:
+        """Return the number of the last trial that was stopped at a point and is retried, or
+        None."""
+        stopped = [
+            record.number for record in self.records
+            if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == params
+        ]  # fmt: skip
+        return max(stopped, default=None)
 
     def keep_best_only(self) -> None:
         """Delete the saved adapters of all trials but the best one, or the best one of each

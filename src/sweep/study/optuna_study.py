@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
+from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
@@ -21,12 +22,13 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
+from sweep.search.constraints import constrain
 from sweep.search.distributions import distribution
+from sweep.search.promotion import PAUSED_AT, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
-from sweep.search.scoreless import ScorelessSampler
-from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
+from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
@@ -34,7 +36,7 @@ from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
 from sweep.study.transactions import OrderedStudy, forget_trials, transaction
-from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, fixed_values, is_stopped, value_of
+from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, decision, fixed_values, value_of
 
 T = TypeVar("T")
 
@@ -46,7 +48,8 @@ class OptunaStudy:
     """A study, and the search space and settings by which points are asked for.
 
     `counting` holds the numbers of the trials that count towards `n_trials`: all that ended and
-    are not retried. `given` holds the numbers of all trials that were asked for.
+    are not retried. `given` holds the numbers of all trials that were asked for. `stopping` is the
+    pruner of trials that cannot be paused.
 
     Every read and write is repeated while the storage does not answer (`Retries`).
     """
@@ -58,6 +61,7 @@ class OptunaStudy:
     retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
+    stopping: OwnPruner | None = None
 
     @classmethod
     def open(
@@ -85,7 +89,7 @@ class OptunaStudy:
             opening = partial(open_storage, address)
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
-            opened = cls(study, config, space, storage, retries)
+            opened = cls(study, config, space, storage, retries, stopping=_own_pruner(config, space))
             opened._write(lambda: claim(study, [one.metric for one in config.objectives], store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
@@ -122,8 +126,7 @@ class OptunaStudy:
         return trial, chosen
 
     def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
-        place, made = self._prepared()
-        self.study.sampler = ScorelessSampler(made) if self.config.second else made
+        place, self.study.sampler = self._prepared()
         trial = self.study.ask()
         if trial.user_attrs.get(PLACE) != place:
             trial.set_user_attr(PLACE, place)
@@ -193,7 +196,8 @@ class OptunaStudy:
         if place is None:
             place = _free_place(points)
         if key is None:
-            return place, sampler(self.config, self.space, place)
+            made = sampler(self.config, self.space, place)
+            return place, OwnSampler(made, None, None) if any(map(is_paused, points)) else made
         before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
         own = sum(value_of(point, key) == value for point in before)
         return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
@@ -215,13 +219,24 @@ class OptunaStudy:
         taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.choices(key), key=lambda value: taken[value])
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """Record how the trial ended. A point that is to be retried is enqueued with its place."""
+    def constrain(self, trial: Trial, values: Mapping[str, float]) -> None:
+        """Write constraint values of a running trial, from which samplers learn: above 0 a
+        constraint is broken."""
+        if values:
+            self._write(lambda: constrain(self.study._storage, trial._trial_id, values))
+
+    def tell(self, trial: Trial, outcome: Outcome, constraints: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Record how the trial ended, with its `constraints`. A point that is to be retried is
+        enqueued with its place."""
 
         def told() -> bool | None:
             return True if self.storage.get_trial(trial._trial_id).state.is_finished() else None
 
-        self._write(lambda: self._end(trial, outcome), already=told)
+        def ended() -> bool:
+            constrain(self.study._storage, trial._trial_id, constraints)
+            return self._end(trial, outcome)
+
+        self._write(ended, already=told)
         if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
 
@@ -258,25 +273,62 @@ class OptunaStudy:
         """Return whether each parameter that is active with these values has one."""
         return all(parameter.key in values for parameter in self.space if parameter.active(values))
 
-    def report(self, trial: Trial, scores: Sequence[float], step: int, *, judged: bool, warm: bool) -> bool:
-        """Report the score of each objective at a report step. Return whether the pruner stops the trial for it, which
-        is asked where the score is to be `judged` (`trial_groups.is_stopped`).
+    def report(
+        self,
+        trial: Trial,
+        scores: Sequence[float],
+        step: int,
+        *,
+        schedule: int | None = None,
+        judged: bool,
+        warm: bool,
+        savable: bool = True,
+    ) -> Decision:
+        """Report the score of each objective at a report step. Return what the pruner decides on
+        the trial for it, where the score is to be `judged` (`trial_groups.decision`).
 
-        Score and verdict are one transaction: a score that a killed process has reported has its
-        verdict.
+        `schedule` is the report step of the trial's last evaluation. A trial that is not `savable`
+        is not paused: it goes on, or is stopped for good. Score and decision are one transaction:
+        a score that a killed process has reported has its decision.
         """
 
-        def reported() -> bool:
+        def reported() -> Decision:
             known = trial._cached_frozen_trial.intermediate_values
             if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
+            if self.promotes and schedule is not None and SCHEDULE not in trial.user_attrs:
+                trial.set_user_attr(SCHEDULE, schedule)
             report(trial, scores, step)
-            stopped = judged and is_stopped(trial, step, warm=warm)
-            if stopped:
-                trial.set_user_attr(STOPPED_AT, step)
-            return stopped
+            if not judged:
+                return Decision.GO_ON
+            decided = decision(trial, step, warm=warm, stopping=None if savable else self.stopping)
+            if decided is not Decision.GO_ON:
+                trial.set_user_attr(STOPPED_AT if decided is Decision.STOP else PAUSED_AT, step)
+            return decided
 
         return self._write(reported)
+
+    @property
+    def promotes(self) -> bool:
+        """Return whether the pruner pauses trials and promotes them."""
+        return isinstance(self.study.pruner, OwnPruner) and self.study.pruner.promotes
+
+    def promoted(self, *, new: bool) -> int | None:
+        """Return the number of the paused trial that the pruner promotes in a free slot, or None:
+        a `new` point is asked for where the study lacks one."""
+        own = self.study.pruner
+        return self.retries.run(lambda: own.promote(self.study, new=new)) if isinstance(own, OwnPruner) else None
+
+    def go_on(self, trial: Trial, *, promoted: bool = True) -> None:
+        """Note that a paused trial goes on: as the pruner has `promoted` it, or because it could
+        not be paused."""
+        count = trial.user_attrs.get(PROMOTIONS, 0) + promoted
+
+        def noted() -> None:
+            trial.set_user_attr(PAUSED_AT, 0)
+            trial.set_user_attr(PROMOTIONS, count)
+
+        self._write(noted)
 
     def lost(self, trial: Trial, step: int, *, together: int) -> bool:
         """Count that a trial was lost after `step`, with so many trials at once. Return whether
@@ -312,7 +364,11 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
     made = optuna.create_study(
         study_name=config.study_name, storage=KnownTrials(storage), directions=config.directions, load_if_exists=True
     )
-    return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
+    return OrderedStudy.of(made, _own_pruner(config, space))
+
+
+def _own_pruner(config: StudyConfig, space: Space) -> OwnPruner:
+    return OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by)
 
 
 def _free_place(points: list[FrozenTrial]) -> int:

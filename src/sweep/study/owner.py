@@ -88,7 +88,7 @@ def _refuse_another_study(study: Study, store: Store) -> None:
 
 
 def _describe(study: Study, metrics: list[str], lock: Lock | None) -> None:
-    """Write the names of the scores and facts of the study as attributes, for `optuna-dashboard`."""
+    """Write the names of the scores and facts of the study as attributes for optuna-dashboard."""
     shown = {} if lock is None else {
         "title": lock.config.title, "command": lock.command, "model": lock.config.model.path, "dataset": lock.config.dataset.path,
         "versions": dict(lock.versions), "commit": lock.git.commit,

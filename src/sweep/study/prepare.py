@@ -14,7 +14,9 @@ import torch
 from omegaconf import OmegaConf
 
 from sweep.config.folders import token_cache
-from sweep.config.schema import Config
+from sweep.config.limits import DEVICE_BYTES, HOST_BYTES
+from sweep.config.measured import DEVICE_PEAK
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub, scrubbed
 from sweep.config.settings import TrainSettings
 from sweep.config.steps import evaluation_steps, total_steps
@@ -56,7 +58,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     configs = _distinct(plan.corners)
     counted, faults = _counted(configs, plan.splits.labels, torch.device(there.facts.device))
     found = where.ask(examine, counted, plan.corners)
-    machine = [*there.faults, *found.machine]
+    machine = [*there.faults, *found.machine, *unmeasured(plan.config.study, there.facts.device)]
     notes += found.notes
     faults += found.optimizers
     dry = plan.config.study.dry_run
@@ -70,6 +72,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         *plan.splits.warnings,
         *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
+        *_never_broken(plan.config, there.facts.device),
         *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
         *dict.fromkeys(note for one in looked.values() for note in one.notes),
     ]
@@ -133,6 +136,14 @@ def _settled(plan: Plan, facts: Facts) -> tuple[Plan, list[str]]:
     return plan, [f"trainer.bf16 is auto: on, for {why}"] if plan.config.trainer.in_bf16 else []
 
 
+def unmeasured(study: StudyConfig, device: str) -> list[Fault]:
+    """Return a fault for an objective that is not measured on this kind of device."""
+    if study.second_metric != DEVICE_PEAK or device != "cpu":
+        return []
+    rule = f"is {DEVICE_PEAK}, but trials train on the CPU here, whose memory is cost/peak_host_bytes"
+    return [Fault("study.second_metric", rule)]
+
+
 def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), lines: Sequence[str] = ()) -> str:
     """Return the text of a dry run.
 
@@ -186,6 +197,13 @@ def _never_packed(plan: Plan) -> list[str]:
         f"model.path is {path}, and {why}: its trials cannot be packed, and the Trainer trains them one at a time"
         for path, why in reasons.items() if why
     ]  # fmt: skip
+
+
+def _never_broken(config: Config, device: str) -> list[str]:
+    """Return a note on a limit that no trial on this device can break."""
+    if torch.device(device).type == "cuda" or DEVICE_BYTES not in config.study.limits:
+        return []
+    return [f"study.limits names {DEVICE_BYTES}, which is 0 on the {device}: no trial breaks it; use {HOST_BYTES}"]
 
 
 def _afterwards(plan: Plan) -> list[str]:

@@ -12,11 +12,25 @@ from optuna.trial import FrozenTrial, Trial
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.provenance import now, utc
+from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
 from sweep.records.snapshots import Snapshots, trial_key
-from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialRecord
-from sweep.study.attributes import recovered_outcome
+from sweep.records.trial import (
+    Cost,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    Pruned,
+    Step,
+    TrialRecord,
+    unfinished_cost,
+)
+from sweep.search.promotion import is_paused
+from sweep.study.attributes import PROMOTIONS, recovered_outcome
+from sweep.study.feasibility import Feasibility
 from sweep.study.optuna_study import OptunaStudy
+from sweep.study.paused_trials import PausedTrials
 from sweep.study.running import Stopped
 from sweep.study.session import Session
 from sweep.track.tracker import cut_trial
@@ -29,10 +43,11 @@ class Recovery:
     session: Session
     optuna_study: OptunaStudy
     snapshots: Snapshots
+    paused: PausedTrials
 
     def run(self) -> list[Stopped]:
         """Make the records, the storage, the snapshots and the dashboard agree. Return the trials
-        that go on, by number."""
+        that go on, by number; `paused` takes in those that the pruner has paused."""
         store, session = self.session.store, self.session
         records = {record.number: record for record in session.ended.records}
         for ended in self.optuna_study.ended():
@@ -41,10 +56,20 @@ class Recovery:
         running = list(self.optuna_study.left_running())
         for trial, _ in running:
             if trial.number in records:
-                self.optuna_study.tell(trial, records[trial.number].outcome)
+                store.forget_pause(trial.number)
+                record = records[trial.number]
+                values = Feasibility.of(session.plan).constraints(record)
+                self.optuna_study.tell(trial, record.outcome, values)
         left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
         killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
-        waiting = [stopped for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
+        found = [(stopped, frozen) for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
+        waiting: list[Stopped] = []
+        for stopped, frozen in found:
+            if is_paused(frozen):
+                self.paused.recover(stopped, store.pause(stopped.number) or self._paused_record(stopped, frozen))
+            else:
+                store.forget_pause(stopped.number)
+                waiting.append(stopped)
         session.ended.keep_best_only()
         for record in session.ended.records:
             self.snapshots.drop(trial_key(record.number))
@@ -68,6 +93,20 @@ class Recovery:
                 self._lose(trial, frozen, f"the process ended before the trial did; {GIVEN_UP}", alone=killed == 1)
                 return None
         return Stopped(trial, frozen.params, utc(frozen.datetime_start))
+
+    def _paused_record(self, stopped: Stopped, frozen: FrozenTrial) -> TrialRecord:
+        """Return the record that a paused trial gets unless it is promoted, made of its events and
+        its snapshot: the process was killed before it was written."""
+        store, number = self.session.store, stopped.number
+        events, promotions = store.events(number), frozen.user_attrs.get(PROMOTIONS, 0)
+        cost = unfinished_cost(self.snapshots.read(trial_key(number)), DeviceTime(), 0.0)
+        pruned = Pruned(tuple(event for event in events if isinstance(event, EvalPoint)), cost)
+        plan = self.session.plan.trial(number, stopped.params)
+        return replace(
+            unplanned(self.optuna_study, number, stopped.params, pruned, stopped.started),
+            command=plan.command, total_steps=plan.total_steps, used=plan.used, tracker_run=store.run_address(number),
+            pauses=promotions + 1, promotions=promotions,
+        )  # fmt: skip
 
     def _lose(self, trial: Trial, frozen: FrozenTrial, message: str, *, alone: bool | None = None) -> None:
         """Record a trial as lost: given up, or where `alone` is None, to be asked for again."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from optuna.exceptions import StorageInternalError
 
-from sweep.config.steps import warmup_steps
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.provenance import now
@@ -33,10 +32,12 @@ from sweep.records.trial import (
     Verdict,
     unfinished_cost,
 )
-from sweep.search.report_steps import ReportSteps
-from sweep.study.attributes import STOPPED_AT
+from sweep.search.promotion import Decision
+from sweep.study.feasibility import Feasibility
+from sweep.study.judge import Judge
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
+from sweep.study.paused_trials import PausedTrials
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
@@ -65,7 +66,7 @@ def search(session: Session) -> list[TrialRecord]:
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
             loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
             if shelved := loop.shelved():
-                session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
+                view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.ended.records
 
 
@@ -77,56 +78,81 @@ class _Loop:
     optuna_study: OptunaStudy
     running: dict[int, RunningTrial] = field(default_factory=dict)
     waiting: list[Stopped] = field(default_factory=list)  # put away until they go on, by number
+    paused: PausedTrials = field(init=False)
     began: float = field(default_factory=time.monotonic)
-    report_steps: ReportSteps = field(init=False)
+    judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
+    feasibility: Feasibility = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
-        plan = self.session.plan
-        trainers = [corner.trainer for corner in plan.corners]
-        self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
+        self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots)
+        self.judge = Judge.of(self.session.plan, self.optuna_study)
+        self.feasibility = Feasibility.of(self.session.plan)
 
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
-        wait to go on."""
-        self.waiting = Recovery(self.session, self.optuna_study, self.snapshots).run()
+        wait to go on, or are paused."""
+        self.waiting = Recovery(self.session, self.optuna_study, self.snapshots, self.paused).run()
 
     def shelved(self) -> str:
-        """Return the number of trials that wait to go on, in words."""
-        count = len(self.waiting)
-        return f"; {count} trial{' is' if count == 1 else 's are'} put away" if count else ""
+        """Return the numbers of trials that wait to go on and that are paused, in words."""
+        counts = ((len(self.waiting), "put away"), (len(self.paused), "paused"))
+        return "".join(f"; {count} trial{' is' if count == 1 else 's are'} {state}" for count, state in counts if count)
 
     @property
     def wanted(self) -> bool:
-        """Return whether the study lacks trials."""
+        """Return whether the study lacks trials that have ended or are running."""
         return self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
+
+    @property
+    def lacks_points(self) -> bool:
+        """Return whether there are fewer trials than wanted, those that go on later included."""
+        begun = len(self.running) + len(self.waiting) + len(self.paused)
+        return self.optuna_study.counted + begun < self.optuna_study.wanted
 
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
         in_time = timeout is None or time.monotonic() - self.began < timeout
-        return not self.session.stop.raised and in_time and self.limits.allow(begun=bool(self.waiting)) and self.wanted
+        begun = bool(self.waiting or self.paused)
+        return not self.session.stop.raised and in_time and self.limits.allow(begun=begun) and self.wanted
 
     def run(self, engine: Engine) -> None:
         self.session.view.limited(self.limits.budget.seconds_left)
         self._show_count()
-        self.session.study_run.waiting(len(self.waiting))
+        self._count_stopped()
         self.session.study_run.open()
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
+            if self.wants_more() and not self.lacks_points:
+                self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
+            self.paused.finish_runs()
             for stopped in self.waiting:
                 if stopped.run is not None:
                     stopped.run.finish(PUT_AWAY)
 
+    def _count_stopped(self) -> None:
+        self.session.study_run.stopped(waiting=len(self.waiting), paused=len(self.paused))
+
     def _next(self) -> TrialPlan | None:
+        """Return the trial for a free slot: one that was put away, one that the pruner promotes, or
+        a new one. None where there is none at present."""
         while self.wants_more():
-            plan = self._take_up(self.waiting.pop(0)) if self.waiting else self._begin()
+            new = self.lacks_points and self.limits.allow(begun=False)
+            if self.waiting:
+                plan = self._take_up(self.waiting.pop(0))
+            elif (promoted := self.paused.promoted(new=new)) is not None:
+                plan = self._take_up(promoted, promoted=True)
+            elif new:
+                plan = self._begin()
+            else:
+                return None
             if plan is not None:
-                self.session.study_run.waiting(len(self.waiting))
+                self._count_stopped()
                 self.session.study_run.begin(plan)
                 return plan
         return None
@@ -137,10 +163,10 @@ class _Loop:
         stopped = Stopped(trial, params, now())
         if (plan := self._planned(stopped)) is not None:
             self._run(stopped, plan, self.session.tracker.open(plan), self._log(plan))
-            self.session.view.begin(plan, _title(plan), again=self._stopped_before(plan))
+            self.session.view.begin(plan, _title(plan), again=self.session.ended.stopped_at(plan.params))
         return plan
 
-    def _take_up(self, stopped: Stopped) -> TrialPlan | None:
+    def _take_up(self, stopped: Stopped, *, promoted: bool = False) -> TrialPlan | None:
         """Return the plan of a trial that goes on: from its snapshot, or without one from the
         beginning."""
         store, number = self.session.store, stopped.number
@@ -153,15 +179,20 @@ class _Loop:
         )
         plan = replace(plan, snapshot=snapshot)
         self._run(stopped, plan, run, log)
-        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0)
+        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0, promoted=promoted)
         return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
-            return self.session.plan.trial(stopped.number, stopped.params)
+            plan = self.session.plan.trial(stopped.number, stopped.params)
         except UserError as error:
-            self._infeasible(stopped, error)
+            message = "; ".join(map(str, error.faults))
+            self._infeasible(stopped, Failed(FailureReason.INFEASIBLE, message, (), Cost()))
             return None
+        if (beyond := self.feasibility.before(plan)) is not None:
+            self._infeasible(stopped, beyond, plan)
+            return None
+        return replace(plan, limits=self.feasibility.limits)
 
     def _log(self, plan: TrialPlan) -> RowLog:
         return RowLog.of(self.session.store.trial_dir(plan.number))
@@ -173,23 +204,18 @@ class _Loop:
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
 
-    def _stopped_before(self, plan: TrialPlan) -> int | None:
-        """Return the number of the last trial that was stopped at the same point, or None."""
-        stopped = [
-            record.number for record in self.session.ended.records
-            if isinstance(record.outcome, Failed) and record.outcome.reason.retried and record.params == plan.params
-        ]  # fmt: skip
-        return max(stopped, default=None)
-
-    def _infeasible(self, stopped: Stopped, error: UserError) -> None:
-        """Record a point whose values break a rule together.
+    def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
+        """Record a point that is not trained: its values break a rule together, or its `plan` is
+        beyond a limit.
 
         The trial counts, as it says something about the point.
         """
-        failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
+        if plan is not None:
+            record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
+                             measured=self.feasibility.measured(plan.config, failed))  # fmt: skip
         self.session.ended.write(record)
-        self.optuna_study.tell(stopped.trial, failed)
+        self.optuna_study.tell(stopped.trial, failed, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(stopped.number))
         if stopped.run is not None:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
@@ -220,23 +246,12 @@ class _Loop:
         running = self.running[plan.number]
         if self._add(running, point):
             self.session.view.evaluated(_title(plan), point)
-        pruned = self._pruned(running, point)
+        decision = self.judge.decide(running, point)
+        self.paused.changed()
         verdict = self._verdict(plan)
-        return Verdict.PRUNE if pruned and verdict is not Verdict.TIME_OUT else verdict
-
-    def _pruned(self, running: RunningTrial, point: EvalPoint) -> bool:
-        """Report the score to Optuna, and return whether the pruner stops the trial. A score that
-        Optuna has from before a stop keeps its verdict; of several scores at one report step the
-        first one counts."""
-        plan, config = running.plan, running.plan.config
-        step = self.report_steps.nearest(config.trainer, point.step)
-        if step <= running.reported:
-            return running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
-        running.reported = step
-        warm = point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
-        judged = point.step < plan.total_steps
-        scores = [point.value(objective) for objective in config.study.objectives]
-        return self.optuna_study.report(running.trial, scores, step, judged=judged, warm=warm)
+        if decision is Decision.STOP and verdict is not Verdict.TIME_OUT:
+            return Verdict.PRUNE
+        return Verdict.PUT_AWAY if decision is Decision.PAUSE and verdict is Verdict.CONTINUE else verdict
 
     def _snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         events = events_path(self.session.store.trial_dir(plan.number))
@@ -244,8 +259,12 @@ class _Loop:
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running[plan.number]
+        self.paused.changed()
+        outcome = self.feasibility.judged(plan, outcome)
         self.limits.ended(plan, outcome)
         match outcome:
+            case Failed(reason=FailureReason.INTERRUPTED) if running.pausing:
+                self._pause(running, outcome)
             case Failed(reason=FailureReason.INTERRUPTED, message=message):
                 self._put_away(running, "put away", message)
             case Failed(reason=FailureReason.LOST):
@@ -264,7 +283,29 @@ class _Loop:
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
-        self._put_away(running, "lost", f"{lost.message}; it goes on")
+        if running.pausing:  # it goes on from an earlier snapshot when it is promoted
+            self._pause(running, replace(lost, evals=tuple(running.log.evals)))
+        else:
+            self._put_away(running, "lost", f"{lost.message}; it goes on")
+
+    def _pause(self, running: RunningTrial, stopped: Failed) -> None:
+        """Let a trial wait, which has its snapshot, until the pruner promotes it."""
+        pruned = Pruned(stopped.evals, stopped.cost)
+        record = replace(self._record(running, pruned), pauses=running.promotions + 1)
+        del self.running[record.number]
+        self.paused.add(running.stopped(), record)
+        self._count_stopped()
+        self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
+        self.session.view.closed(_title(running.plan), "paused", pruned)
+
+    def _end_paused(self) -> None:
+        """End the paused trials as pruned: the study has all its trials, and the pruner promotes
+        none of them."""
+        for record in self.paused.end():
+            self._count_stopped()
+            self.session.study_run.ended(record)
+            self.session.view.closed(f"trial {record.number}", record.state, record.outcome)
+            self._show_count()
 
     def _put_away(self, running: RunningTrial, state: str, detail: str) -> None:
         """Let a trial wait until it goes on: in the next process, or in this one, where only its
@@ -273,7 +314,7 @@ class _Loop:
         del self.running[number]
         self.session.store.marks(number).clear()
         self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
-        self.session.study_run.waiting(len(self.waiting))
+        self._count_stopped()
         self.session.study_run.over(running.plan)
         self.session.view.ended(_title(running.plan), state, detail)
 
@@ -283,7 +324,7 @@ class _Loop:
         running.run.finish(trial_ending(record, plan.config.study))
         self.session.study_run.over(plan, seconds=record.outcome.cost.seconds)
         self.session.study_run.ended(record)
-        self.session.view.ended(_title(plan), record.state, self._detail(record.outcome))
+        self.session.view.closed(_title(plan), record.state, record.outcome)
         self._show_count()
         self.session.view.standing()
 
@@ -293,9 +334,13 @@ class _Loop:
         record = self._record(running, outcome)
         self.session.ended.write(record)
         del self.running[running.plan.number]
-        self.optuna_study.tell(running.trial, outcome)
+        self.optuna_study.tell(running.trial, outcome, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(record.number))
         return record
+
+    def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
+        measured = self.feasibility.measured(running.plan.config, outcome)
+        return replace(running.record(outcome), measured=measured)
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
         limit = plan.config.study.trial_timeout
@@ -304,24 +349,6 @@ class _Loop:
         if limit is not None and self.running[plan.number].seconds > limit:
             return Verdict.TIME_OUT
         return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
-
-    def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
-        plan = running.plan
-        return TrialRecord(
-            number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
-            total_steps=plan.total_steps, started=running.started, finished=now(), tracker_run=running.run.address,
-            used=plan.used, place=running.place,
-        )  # fmt: skip
-
-    def _detail(self, outcome: Outcome) -> str:
-        metric = self.session.plan.config.study.metric
-        match outcome:
-            case Completed(best=best):
-                return f"{metric} {best.metrics[metric]:.4f} at epoch {best.epoch:g}"
-            case Pruned(evals=evals):
-                return f"{metric} {evals[-1].metrics[metric]:.4f} at epoch {evals[-1].epoch:g}" if evals else ""
-            case Failed(message=message):
-                return message
 
     def _show_count(self) -> None:
         best = self.session.ended.best()

@@ -18,6 +18,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
+from sweep.records.trial import FailureReason
+from sweep.search.constraints import OUTCOME
 from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
@@ -40,9 +42,9 @@ def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
     return found
 
 
-def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
-    """Return whether the pruner stops the trial for the score that it reported at `step`; never
-    during warmup (not `warm`).
+def is_stopped(trial: Trial, step: int, *, warm: bool, pruner: BasePruner | None = None) -> bool:
+    """Return whether the study's pruner, or another one, stops the trial for the score that it
+    reported at `step`; never during warmup (not `warm`).
 
     The pruner is asked during warmup too. Successive halving and hyperband record the rungs that a
     trial has passed when they are asked; asked later, they would rank it there by its first score
@@ -51,27 +53,29 @@ def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
     if not warm:
         trial.set_user_attr(WARMUP, step)
     # `Trial.should_prune` asks the same, but refuses where there are two objectives.
-    return trial.study.pruner.prune(trial.study, trial._get_latest_trial()) and warm
+    return (pruner or trial.study.pruner).prune(trial.study, trial._get_latest_trial()) and warm
 
 
-def decision(trial: Trial, step: int, *, warm: bool) -> Decision:
+def decision(trial: Trial, step: int, *, warm: bool, stopping: BasePruner | None = None) -> Decision:
     """Return whether the trial goes on, pauses or stops for the score that it reported at `step`.
 
     A promoting pruner knows the warmup from the trial's attributes. Any other one stops for good,
-    never during warmup (`is_stopped`).
+    never during warmup (`is_stopped`); so does `stopping`, which decides on a trial that cannot be
+    paused.
     """
-    pruner, study = trial.study.pruner, trial.study
-    if not (isinstance(pruner, OwnPruner) and pruner.promotes):
-        return Decision.STOP if is_stopped(trial, step, warm=warm) else Decision.GO_ON
+    study, pruner = trial.study, trial.study.pruner
+    if stopping is not None or not (isinstance(pruner, OwnPruner) and pruner.promotes):
+        return Decision.STOP if is_stopped(trial, step, warm=warm, pruner=stopping) else Decision.GO_ON
     if not warm:
         trial.set_user_attr(WARMUP, step)
     return pruner.decide(study, trial._get_latest_trial())
 
 
 class OwnSampler(BaseSampler):
-    """A sampler that shows `inner` only the trials with one value of `key`."""
+    """A sampler that shows `inner` a paused trial as a pruned one: it has scores, and may never
+    complete. With a `key` it shows only the trials with one value of it."""
 
-    def __init__(self, inner: BaseSampler, key: str, value: Scalar) -> None:
+    def __init__(self, inner: BaseSampler, key: str | None, value: Scalar) -> None:
         self._inner, self._key, self._value = inner, key, value
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -94,7 +98,8 @@ class OwnSampler(BaseSampler):
         self._inner.after_trial(self._own(study), trial, state, values)
 
     def _own(self, study: Study) -> Study:
-        return _PartOf(study, lambda trial: value_of(trial, self._key) == self._value)
+        key = self._key
+        return _PausedAsPruned(study, lambda trial: key is None or value_of(trial, key) == self._value)
 
 
 def valid_scores(trial: FrozenTrial) -> FrozenTrial:
@@ -108,8 +113,9 @@ def valid_scores(trial: FrozenTrial) -> FrozenTrial:
 
 
 class OwnPruner(PromotingPruner):
-    """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
-    with a `key`, trials with another value of it."""
+    """A pruner that hides retried trials from `inner`, infeasible ones, scores that are not valid
+    any more and, with a `key`, trials with another value of it. A trial beyond a limit would stop
+    others that it must not win against."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
@@ -143,7 +149,12 @@ class OwnPruner(PromotingPruner):
     def _like(self, study: Study, trial: FrozenTrial) -> Study:
         """Return the study with only the trials that `trial` is compared with."""
         value = self._value(trial)
-        return _PartOf(study, lambda other: self._value(other) == value and RETRIED not in other.user_attrs)
+
+        def shown(other: FrozenTrial) -> bool:
+            infeasible = other.user_attrs.get(OUTCOME) == FailureReason.INFEASIBLE
+            return self._value(other) == value and not infeasible and RETRIED not in other.user_attrs
+
+        return _PartOf(study, shown)
 
     def _value(self, trial: FrozenTrial) -> Scalar:
         return None if self._key is None else value_of(trial, self._key)
@@ -164,3 +175,21 @@ class _PartOf(Study):
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, states, use_cache)
         return [valid_scores(trial) for trial in trials if self._shown(trial)]
+
+
+class _PausedAsPruned(_PartOf):
+    """A part of a study in which paused trials are pruned ones."""
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = map(_pruned_if_paused, super()._get_trials(deepcopy, None, use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def _pruned_if_paused(trial: FrozenTrial) -> FrozenTrial:
+    if not is_paused(trial):
+        return trial
+    found = copy(trial)
+    found.state = TrialState.PRUNED
+    return found

@@ -14,7 +14,17 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRem
 from rich.text import Text
 
 from sweep.config.schema import StudyConfig
-from sweep.records.trial import EvalPoint, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    Completed,
+    EvalPoint,
+    Failed,
+    Outcome,
+    Pruned,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    outcome_value,
+)
 from sweep.study.time_left import TimeLeft, Training
 
 PLAIN_SECONDS = 15.0  # between two plain lines, at most
@@ -78,8 +88,16 @@ class View:
             self._values = _settings(best)
         self._refresh()
 
-    def begin(self, trial: TrialPlan, title: str, *, again: int | None = None, since: int | None = None) -> None:
-        """Show a training that begins, or goes on.
+    def begin(
+        self,
+        trial: TrialPlan,
+        title: str,
+        *,
+        again: int | None = None,
+        since: int | None = None,
+        promoted: bool = False,
+    ) -> None:
+        """Show a training that begins, or goes on, as the pruner has `promoted` it.
 
         `again` is the number of a stopped trial whose point this trial retries; `since` is the
         step of the snapshot of a stopped training, 0 where it has none.
@@ -91,7 +109,8 @@ class View:
         self._heading = title
         before = ""
         if since is not None:
-            before = f"taken up, with a snapshot after step {since}" if since else "taken up without a snapshot"
+            how = "promoted" if promoted else "taken up"
+            before = f"{how}, with a snapshot after step {since}" if since else f"{how} without a snapshot"
         elif again is not None:
             before = f"trial {again} was stopped, and its point is tried again"
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")
@@ -116,6 +135,10 @@ class View:
     def ended(self, title: str, state: str, detail: str) -> None:
         self.over(title)
         self.say(f"{title}: {state}{f', {detail}' if detail else ''}")
+
+    def closed(self, title: str, state: str, outcome: Outcome) -> None:
+        """Show how a trial ended, with its scores or the reason of its failure."""
+        self.ended(title, state, _result(outcome, self.study))
 
     def over(self, title: str) -> None:
         """Remove a training from the live block, without a line."""
@@ -203,3 +226,16 @@ def _setting(trial: TrialPlan | TrialRecord, key: str) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _result(outcome: Outcome, study: StudyConfig) -> str:
+    """Return what the line of a trial that has ended says beside its state."""
+    metric, second = study.metric, study.second
+    match outcome:
+        case Completed(best=best):
+            also = "" if second is None else f", {second.metric} {outcome_value(outcome, second):.4g}"
+            return f"{metric} {best.metrics[metric]:.4f} at epoch {best.epoch:g}{also}"
+        case Pruned(evals=evals):
+            return f"{metric} {evals[-1].metrics[metric]:.4f} at epoch {evals[-1].epoch:g}" if evals else ""
+        case Failed(message=message):
+            return message

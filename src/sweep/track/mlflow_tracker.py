@@ -163,7 +163,7 @@ class MlflowTracker:
     def close(self) -> tuple[str, ...]:
         for run in self._runs:
             run.finish(PUT_AWAY)
-        counts = Counter(run.job_type for run in self._runs)
+        counts = Counter({run.id: run.job_type for run in self._runs}.values())
         if not counts:
             return ()
         runs = ", ".join(f"{count} {kind}" for kind, count in counts.items())

@@ -33,12 +33,14 @@ class _Training:
 
 @dataclass(slots=True)
 class Standing:
-    """Counts what happens. `waiting` is the number of trials that are put away until they go on;
-    `device_seconds` are those of all trainings so far."""
+    """Counts what happens. `waiting` is the number of trials that are put away until they go on,
+    `paused` that of trials that wait for a promotion; `device_seconds` are those of all trainings
+    so far."""
 
     study: StudyConfig
     device_seconds: float = 0.0
     waiting: int = 0
+    paused: int = 0
     best: TrialRecord | None = None
     _states: Counter[str] = field(default_factory=Counter)  # of the trials that have ended
     _running: dict[_Key, _Training] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Standing:
         found: dict[str, float] = {
             "study/trials_running": sum(one.job_type is JobType.TRIAL for one in running),
             "study/trials_put_away": self.waiting,
+            "study/trials_paused": self.paused,
             "study/trials_completed": states["completed"],
             "study/trials_pruned": states["pruned"],
             "study/trials_failed": sum(failed.values()),

@@ -61,11 +61,13 @@ class StudyRun:
         rows = [row for row in mended_rows(self.store.study_dir) if isinstance(row, Step)]
         self._last = rows[-1].step if rows else -1
         self._first = self._last + 1
-        trials, waiting = self.store.trials(), self._standing.waiting
+        trials, before = self.store.trials(), self._standing
         spent = [sum(trial.outcome.cost.seconds for trial in trials)]
         spent += [noted.device_seconds] if (noted := read_spent(self.store.root)) else []
         spent += [3600 * row.metrics.get(DEVICE_HOURS, 0.0) for row in rows]
-        self._standing = replace(of_records(self.config.study, trials, max(spent)), waiting=waiting)
+        self._standing = replace(
+            of_records(self.config.study, trials, max(spent)), waiting=before.waiting, paused=before.paused
+        )
         stopped = StoppedRun(JobType.STUDY, self.store.study_address(), rows)
         self._run = go_on_with_study(self.tracker, self.config, stopped)
         self._began = self._written = self.clock()
@@ -91,9 +93,10 @@ class StudyRun:
         self._standing.over(plan, job_type, seconds=seconds)
         self._write_if_due()
 
-    def waiting(self, trials: int) -> None:
-        """Note how many trials are put away until they go on."""
-        self._standing.waiting = trials
+    def stopped(self, *, waiting: int, paused: int) -> None:
+        """Note how many trials are put away until they go on, and how many are paused until they
+        are promoted."""
+        self._standing.waiting, self._standing.paused = waiting, paused
 
     def ended(self, record: TrialRecord) -> None:
         """Note the record of a trial that has ended."""

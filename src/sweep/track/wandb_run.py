@@ -156,7 +156,8 @@ class WandbRun:
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:
-            self.client.mark_preempting()
+            if ending.code:
+                self.client.mark_preempting()
             if self.job_type is JobType.TRIAL:
                 self.client.summary["optuna/state"] = "RUNNING"
         elif self.job_type is JobType.TRIAL:

@@ -253,7 +253,9 @@ class WandbTracker:
 
     def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
         started = WandbRun(run, self, job_type, process=self._restarts, first_summary=summary)
-        self.runs.append(started)
+        # A run that this process had ended until its training went on is one run, with all its rows.
+        started.rows = 0 if started.offline else max((one.rows for one in self.runs if one.id == started.id), default=0)
+        self.runs = [*(one for one in self.runs if one.id != started.id), started]
         self._open_runs.mark(started.id)
         for folder in self._offline_folders(started.id):
             if folder.resolve() != started.folder.resolve():

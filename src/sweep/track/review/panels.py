@@ -73,7 +73,7 @@ def _searched(review: Review) -> Sequence[wr.interface.PanelTypes]:
 
 
 def _states() -> Sequence[wr.interface.PanelTypes]:
-    names = ("running", "completed", "pruned", "failed", "put_away")
+    names = ("running", "completed", "pruned", "failed", "paused", "put_away")
     states: list[wr.interface.MetricType] = [f"study/trials_{name}" for name in names]
     return [
         _of_study("Trials by state", states),

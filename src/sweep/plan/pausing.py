@@ -1,0 +1,38 @@
+"""Trials that the pruner cannot pause: their state cannot be saved, or not where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sweep.config.optimizers import OPTIMIZERS
+from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
+from sweep.config.space import Space
+from sweep.search.pruners import never_stopped, promotes, trials_of_each
+
+
+def unpausable(config: Config) -> str:
+    """Return the reason why a trial cannot be paused; empty where it can be."""
+    if config.study.snapshots == "never":
+        return "study.snapshots is never"
+    if TrainSettings.of(config).snapshot_every is None:
+        return f"adapter.method {config.adapter.method} has no snapshots with study.snapshots=auto"
+    if config.adapter.trains == "everything" and config.launcher.name != "inline":
+        return f"with launcher={config.launcher.name} snapshots of all weights stay on their worker"
+    name = config.optimizer.name
+    return f"optimizer.name {name} has no snapshots" if OPTIMIZERS[name].unsaved else ""
+
+
+def stopped_for_good(corners: Sequence[Config], space: Space) -> Iterator[str]:
+    """Yield a note for each reason why trials are stopped for good where others are paused."""
+    study = corners[0].study
+    most = trials_of_each(study, space)
+    if not promotes(study) or most <= never_stopped(study, most):
+        return
+    reasons = [unpausable(corner) for corner in corners]
+    some = "" if all(reasons) else "some of its "
+    for reason in dict.fromkeys(filter(None, reasons)):
+        yield (
+            f"study.pruner={study.pruner} pauses trials and may let them go on later, but {reason}: "
+            f"{some}trials that fall behind are stopped for good"
+        )

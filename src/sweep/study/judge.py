@@ -1,0 +1,60 @@
+"""The pruner's decisions on the evaluations of running trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from sweep.config.steps import warmup_steps
+from sweep.plan.plan import Plan
+from sweep.records.trial import EvalPoint
+from sweep.search.promotion import Decision
+from sweep.search.report_steps import ReportSteps
+from sweep.study.attributes import STOPPED_AT
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.running import RunningTrial
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Reports scores to Optuna at report steps, and asks the pruner."""
+
+    optuna_study: OptunaStudy
+    report_steps: ReportSteps
+
+    @classmethod
+    def of(cls, plan: Plan, optuna_study: OptunaStudy) -> Self:
+        """Return the judge of a plan's trials."""
+        trainers = [corner.trainer for corner in plan.corners]
+        return cls(optuna_study, ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train)))
+
+    def decide(self, running: RunningTrial, point: EvalPoint) -> Decision:
+        """Report the score of an evaluation, and return what the pruner decides. Note in `running`
+        where it pauses the trial.
+
+        A score that Optuna has from before a stop keeps its verdict, unless the trial was paused
+        there: it was promoted since. Of several scores at one report step the first one counts. A
+        trial that was paused and goes on all the same could not be saved: from then on it is
+        stopped for good where it falls behind.
+        """
+        if running.pausing:
+            running.savable = running.pausing = False
+            self.optuna_study.go_on(running.trial, promoted=False)
+        decision = self._decided(running, point)
+        running.pausing = decision is Decision.PAUSE
+        return decision
+
+    def _decided(self, running: RunningTrial, point: EvalPoint) -> Decision:
+        plan, config = running.plan, running.plan.config
+        step = self.report_steps.nearest(config.trainer, point.step)
+        if step <= running.reported:
+            stopped = running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
+            return Decision.STOP if stopped else Decision.GO_ON
+        running.reported = step
+        return self.optuna_study.report(
+            running.trial, [point.value(one) for one in config.study.objectives], step,
+            schedule=self.report_steps.nearest(config.trainer, plan.total_steps),
+            judged=point.step < plan.total_steps,
+            warm=point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps),
+            savable=running.savable,
+        )  # fmt: skip

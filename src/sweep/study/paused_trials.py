@@ -1,0 +1,102 @@
+"""The trials of a study that the pruner has paused, until it promotes them or the study ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from sweep.provenance import now
+from sweep.records.snapshots import Snapshots, trial_key
+from sweep.records.trial import TrialRecord
+from sweep.study.feasibility import Feasibility
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.running import Stopped
+from sweep.study.session import Session
+from sweep.track.tracker import PAUSED, JobType, Run, StoppedRun, go_on, trial_ending
+
+# Runs of paused trials that stay open on the trackers: opening one again takes time, and each open
+# one takes memory and a connection.
+_OPEN = 8
+
+
+@dataclass(slots=True)
+class PausedTrials:
+    """The paused trials by number, in the order in which they were paused.
+
+    The pruner is asked which one goes on in a slot that stays empty otherwise only once until
+    `changed` is called: another trial was evaluated, or has ended.
+    """
+
+    session: Session
+    optuna_study: OptunaStudy
+    snapshots: Snapshots
+    _paused: dict[int, Stopped] = field(default_factory=dict)
+    _unchanged: bool = False
+
+    def __len__(self) -> int:
+        return len(self._paused)
+
+    def recover(self, stopped: Stopped, record: TrialRecord) -> None:
+        """Take in a trial that an earlier process paused. `record` is the one that it gets where it
+        ends now."""
+        self.session.store.write_pause(record)
+        self._paused[stopped.number] = stopped
+
+    def add(self, stopped: Stopped, record: TrialRecord) -> None:
+        """Take in a trial that has its snapshot, and ends where the study does with `record`."""
+        self.recover(stopped, record)
+        with_runs = [one for one in self._paused.values() if one.run is not None]
+        for one in with_runs[:-_OPEN]:
+            self._finish_run(one)
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that the pruner may decide otherwise now."""
+        self._unchanged = False
+
+    def promoted(self, *, new: bool) -> Stopped | None:
+        """Return the trial that goes on in a free slot, or None. With `new` the study lacks a
+        point, which then takes the slot."""
+        if not self._paused or (self._unchanged and not new):
+            return None
+        number = self.optuna_study.promoted(new=new)
+        self._unchanged = number is None
+        if number is None or number not in self._paused:  # a worker has not ended it yet
+            return None
+        stopped = self._paused.pop(number)
+        self.optuna_study.go_on(stopped.trial)
+        self.session.store.forget_pause(number)
+        return stopped
+
+    def end(self) -> Iterator[TrialRecord]:
+        """End all of them as pruned. Yield their records."""
+        for number, stopped in sorted(self._paused.items()):
+            paused = self.session.store.pause(number)
+            assert paused is not None, "a paused trial has a record"
+            run = stopped.run or self._opened_again(stopped, paused)
+            record = replace(paused, finished=now(), tracker_run=run.address)
+            self.session.ended.write(record)
+            del self._paused[number]
+            values = Feasibility.of(self.session.plan).constraints(record)
+            self.optuna_study.tell(stopped.trial, record.outcome, values)
+            self.snapshots.drop(trial_key(number))
+            self.session.ended.keep_best_only()
+            run.finish(trial_ending(record, self.session.plan.config.study))
+            yield record
+
+    def finish_runs(self) -> None:
+        """End the runs that are open on the trackers, until their trials go on."""
+        for stopped in [one for one in self._paused.values() if one.run is not None]:
+            self._finish_run(stopped)
+
+    def _finish_run(self, stopped: Stopped) -> None:
+        assert stopped.run is not None, "its run is open"
+        stopped.run.finish(PAUSED)
+        self._paused[stopped.number] = replace(stopped, run=None)
+
+    def _opened_again(self, stopped: Stopped, record: TrialRecord) -> Run:
+        session, number = self.session, stopped.number
+        plan, rows = session.plan.trial(number, stopped.params), session.store.events(number)
+        run = go_on(session.tracker, plan, StoppedRun(JobType.TRIAL, record.tracker_run, rows))
+        session.store.note_run(number, run.address)
+        return run

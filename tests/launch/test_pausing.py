@@ -1,0 +1,44 @@
+"""Paused trials go on on any worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.promoting import PausedAtEach
+from support.studies import PLAIN, points, searched
+from support.teams import ThreadTeam
+from support.toys import ToyEngine
+from sweep.launch.launcher import Search
+from sweep.launch.remote_engine import RemoteEngine
+from sweep.records.snapshots import Snapshots
+from sweep.records.store import Store
+from sweep.records.trial import TrialPlan
+from sweep.search import pruners
+
+OPTIONS = ("study.n_trials=5", "study.sampler=random", "trainer.eval_strategy=epoch", "optimizer.warmup_steps=0")
+
+
+def test_paused_trials_go_on_on_workers_that_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker is killed in the training of a promoted trial."""
+    monkeypatch.setitem(pruners._PRUNERS, "racing", PausedAtEach)  # type: ignore[index]
+    team = ThreadTeam(tmp_path / "workers")
+    lost = team.add(ToyEngine(slots=2), "one")
+
+    def kill(trial: TrialPlan, epoch: int) -> None:
+        if epoch == 2 and trial.worker == lost.name and len(team.members) == 2:
+            team.kill(lost)
+
+    team.workers[lost].make_engine = lambda *_: ToyEngine(before=kill, slots=2)
+    team.add(ToyEngine(slots=1), "two")
+    search = Search(lambda _: None, lambda *_: False, lambda: False, 5)
+    records = searched(tmp_path / "a", *OPTIONS, engine=RemoteEngine(team, search, say=lambda _: None))  # type: ignore[arg-type]
+    team.pool.shutdown(wait=False)
+    whole = searched(tmp_path / "b", *OPTIONS, *PLAIN)
+    assert points(records) == points(whole)
+    assert [one.outcome.evals for one in records] == [one.outcome.evals for one in whole]
+    assert {one.promotions for one in records} == {2}
+    ours, theirs = Store(tmp_path / "a" / "run"), Store(tmp_path / "b" / "run")
+    assert all(ours.events(number) == theirs.events(number) for number in range(5))
+    assert Snapshots(ours.root).keys() == []

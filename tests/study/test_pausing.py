@@ -1,0 +1,246 @@
+"""Trials that the pruner pauses: they free their slot, and go on or end later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from support.promoting import BestGoesOn, PausedAtEach
+from support.studies import PLAIN, points, searched
+from support.toys import ToyEngine
+from sweep.errors import Interrupted
+from sweep.records.events import read_rows
+from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import Snapshots
+from sweep.records.store import Store
+from sweep.records.trial import EvalPoint, Failed, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.search import pruners
+from sweep.search.promotion import PAUSED_AT
+from sweep.study.trial_groups import OwnSampler
+
+from .test_kills import Killed, Killer
+from .test_search_going_on import Killed as KilledInTraining
+from .test_search_going_on import at, interrupt, kill
+
+OPTIONS = ("study.n_trials=5", "study.sampler=random", "trainer.eval_strategy=epoch", "optimizer.warmup_steps=0",
+           "study.space=quickstart")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, BestGoesOn)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, rule: type[BestGoesOn]) -> None:
+    monkeypatch.setitem(pruners._PRUNERS, "racing", rule)  # type: ignore[index]
+
+
+def in_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="quickstart", storage=f"sqlite:///{folder / 'run' / 'study.db'}").trials
+
+
+def comparable(records: list[TrialRecord]) -> list[TrialRecord]:
+    return [replace(one, started="", finished="", command="", pauses=0, promotions=0) for one in records]
+
+
+def best_first(records: list[TrialRecord]) -> list[int]:
+    return sorted(range(len(records)), key=lambda number: -records[number].outcome.evals[0].metrics["eval/accuracy"])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_the_promoted_trials_complete_and_the_others_end_as_pruned(tmp_path: Path, slots: int) -> None:
+    engine = ToyEngine(slots=slots)
+    records = searched(tmp_path / "a", *OPTIONS, engine=engine)
+    whole = searched(tmp_path / "b", *OPTIONS, *PLAIN)
+    promoted = best_first(whole)[:2]
+    assert points(records) == points(whole)
+    assert [plan.number for plan in engine.trained] == [0, 1, 2, 3, 4, *promoted]
+    assert all(plan.snapshot is not None for plan in engine.trained[5:])
+    for record, other in zip(records, whole, strict=True):
+        assert (record.pauses, record.promotions) == (1, int(record.number in promoted))
+        if record.number in promoted:
+            assert comparable([record]) == comparable([other])
+        else:
+            assert isinstance(record.outcome, Pruned) and record.outcome.evals == other.outcome.evals[:1]
+            assert (record.place, record.total_steps, record.params) == (
+                other.place, other.total_steps, other.params
+            )  # fmt: skip
+    store = Store(tmp_path / "a" / "run")
+    assert Snapshots(store.root).keys() == [] and not list(store.root.rglob("paused.json"))
+    ended = in_optuna(tmp_path / "a")
+    assert [one.state is TrialState.COMPLETE for one in ended] == [one.number in promoted for one in ended]
+    assert all(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in ended)
+
+
+@pytest.mark.parametrize(("sampler", "slots"), [("random", 1), ("random", 3), ("qmc", 2)])
+def test_pausing_changes_no_point_no_row_and_no_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, slots: int
+) -> None:
+    use(monkeypatch, PausedAtEach)
+    options = (*OPTIONS, f"study.sampler={sampler}")
+    engine = ToyEngine(slots=slots)
+    records = searched(tmp_path / "a", *options, engine=engine)
+    whole = searched(tmp_path / "b", *options, *PLAIN)
+    assert comparable(records) == comparable(whole)
+    assert len(engine.trained) == 15 and max(engine.together) == slots
+    assert {record.pauses for record in records} == {record.promotions for record in records} == {2}
+    for number in range(5):
+        assert Store(tmp_path / "a" / "run").events(number) == Store(tmp_path / "b" / "run").events(number)
+
+
+def stop_study(folder: Path, before: Callable[[TrialPlan, int], None], error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        searched(folder, *OPTIONS, engine=ToyEngine(before))
+
+
+@pytest.mark.parametrize(
+    ("number", "epoch"), [(1, 1), (4, 1), (0, 2), (2, 2)], ids=["first", "last new", "promoted", "other promoted"]
+)
+@pytest.mark.parametrize(
+    ("action", "error"), [(kill, KilledInTraining), (interrupt(), Interrupted)], ids=["killed", "stopped"]
+)
+def test_a_stopped_study_finds_its_trials_paused_again(
+    tmp_path: Path, number: int, epoch: int, action: Callable[[], None], error: type[BaseException]
+) -> None:
+    whole = searched(tmp_path / "whole", *OPTIONS)
+    number = number if epoch == 1 else best_first(whole)[number // 2]
+    stop_study(tmp_path / "a", at(number, epoch, action), error)
+    left = [one for one in in_optuna(tmp_path / "a") if one.state is TrialState.RUNNING]
+    paused = {one.number for one in left if one.user_attrs.get(PAUSED_AT)}
+    store = Store(tmp_path / "a" / "run")
+    assert {record.number for record in store.paused_trials()} == paused
+    assert bool(paused)
+    records = searched(tmp_path / "a", *OPTIONS)
+    assert comparable(records) == comparable(whole)
+    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole]
+    for record in records:
+        assert store.events(record.number) == Store(tmp_path / "whole" / "run").events(record.number)
+
+
+class KilledAtPause(ToyEngine):
+    """Killed when the pruner has paused trial 1: before its snapshot, or after it."""
+
+    saved = False
+
+    def run(self, next_trial: Any, on_step: Any, on_eval: Any, on_end: Any, on_snapshot: Any = None) -> None:
+        def evaluated(plan: TrialPlan, point: EvalPoint) -> Verdict:
+            verdict: Verdict = on_eval(plan, point)
+            if verdict is Verdict.PUT_AWAY and plan.number == 1 and not self.saved:
+                raise Killed
+            return verdict
+
+        def snapshot(plan: TrialPlan, taken: Snapshot) -> None:
+            on_snapshot(plan, taken)
+            if plan.number == 1:
+                raise Killed
+
+        super().run(next_trial, on_step, evaluated, on_end, snapshot)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, saved: bool) -> None:
+    """The trial is paused; without a snapshot it begins anew when it is promoted."""
+    engine = KilledAtPause()
+    engine.saved = saved
+    with pytest.raises(Killed):
+        searched(tmp_path / "a", *OPTIONS, engine=engine)
+    records, whole = searched(tmp_path / "a", *OPTIONS), searched(tmp_path / "b", *OPTIONS)
+    assert [one.state for one in records] == [one.state for one in whole]
+    assert [one.outcome.evals for one in records] == [one.outcome.evals for one in whole]
+    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole]
+
+
+def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop_study(tmp_path, at(2, 1, interrupt()), Interrupted)
+    capsys.readouterr()
+    records = searched(tmp_path, *OPTIONS, "study.budget.trials=3")
+    assert records == [] or {record.state for record in records} == {"completed"}
+    assert "is paused" in capsys.readouterr().err
+    assert len(searched(tmp_path, *OPTIONS)) == 5
+
+
+def test_the_output_names_pauses_and_promotions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searched(tmp_path, *OPTIONS)
+    said = capsys.readouterr().err
+    assert said.count(": paused, eval/accuracy") == 5
+    assert said.count(": promoted, with a snapshot after step") == 2
+    assert said.count(": pruned, eval/accuracy") == 3
+
+
+@pytest.mark.parametrize("savable", [True, False], ids=["never", "not savable"])
+def test_a_trial_that_cannot_be_paused_is_stopped_for_good(tmp_path: Path, savable: bool) -> None:
+    """One whose state turns out not to be savable is judged again at its next evaluation."""
+    options = (*OPTIONS, "study.snapshots=never") if savable else OPTIONS
+    engine = ToyEngine(savable=savable)
+    records = searched(tmp_path, *options, engine=engine)
+    assert len(engine.trained) == 5
+    expected = "pruned" if savable else "completed"  # the stand-in judges the first evaluation alone
+    assert [one.state for one in records] == [expected] * 5
+    assert {(one.pauses, one.promotions) for one in records} == {(0, 0)}
+    assert all(
+        len(one.outcome.evals) == (1 if savable else 3) for one in records if not isinstance(one.outcome, Failed)
+    )
+
+
+def test_the_study_run_counts_paused_trials(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="1 trial is put away; 2 trials are paused"):
+        searched(tmp_path, *OPTIONS, engine=ToyEngine(at(2, 1, interrupt())))
+    last = [row.metrics for row in read_rows(Store(tmp_path / "run").study_dir)][-1]
+    assert (last["study/trials_paused"], last["study/trials_put_away"], last["study/trials_running"]) == (2, 1, 0)
+
+
+class Pausing(Killer):
+    """Kills at a commit after the first promotion."""
+
+    def arm(self, trial: TrialPlan, epoch: int) -> None:  # noqa: ARG002
+        self.armed = self.armed or epoch == 2
+
+
+def same_after_kills(folder: Path, monkeypatch: pytest.MonkeyPatch, commits: Iterable[int]) -> None:
+    use(monkeypatch, PausedAtEach)
+    options = ("study.n_trials=3", *OPTIONS[1:])
+    whole = searched(folder / "whole", *options)
+    for commit in commits:
+        killer, place = Pausing(commit), folder / str(commit)
+        with killer.watching(), pytest.raises(Killed):
+            searched(place, *options, engine=ToyEngine(before=killer.arm))
+        records = searched(place, *options)
+        assert comparable(records) == comparable(whole), f"killed at commit {commit}"
+        assert [(one.pauses, one.promotions) for one in records] == [(2, 2)] * 3, f"killed at commit {commit}"
+
+
+def test_a_kill_at_a_pause_or_a_promotion_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same_after_kills(tmp_path, monkeypatch, (1, 2))
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_commit_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same_after_kills(tmp_path, monkeypatch, range(1, 13))
+
+
+@pytest.mark.parametrize("value", [None, 1])
+def test_samplers_see_paused_trials_as_pruned_ones(value: int | None) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    running, paused, ended = (study.ask({"x": optuna.distributions.IntDistribution(1, 1)}) for _ in range(3))
+    for trial in (running, paused):
+        trial.report(0.5, 1)
+    paused.set_user_attr(PAUSED_AT, 1)
+    study.tell(ended, 1.0)
+
+    class Seeing(optuna.samplers.RandomSampler):
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:  # noqa: ARG002
+            seen = {one.number: one.state for one in study._get_trials(deepcopy=False)}
+            seen_pruned = [one.number for one in study._get_trials(deepcopy=False, states=(TrialState.PRUNED,))]
+            assert seen_pruned == [paused.number] and [seen[0], seen[2]] == [TrialState.RUNNING, TrialState.COMPLETE]
+            return distribution.low
+
+    study.sampler = OwnSampler(Seeing(), None if value is None else "x", value)
+    asked = study.ask()
+    assert asked.suggest_int("y", 3, 9) == 3
+    assert study.trials[1].state is TrialState.RUNNING
