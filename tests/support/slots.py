@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from support.packs import Judge, go_on
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import SharedClock
+from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.packed.slot import Slot
@@ -81,6 +82,7 @@ class ToySlot:
     validation: Any = field(default_factory=ToyTable)
     clock: SharedClock = field(default_factory=SharedClock)
     state: ToyState = field(default_factory=ToyState)
+    watch: LimitWatch = field(default_factory=lambda: LimitWatch({}, CPU, shares=True))
     adapters: Any = field(default_factory=lambda: SimpleNamespace(model=nn.Linear(1, 1)))
     batches: int = 0
     evaluation_due: bool = False

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -45,7 +45,8 @@ class ToyEngine:
 
     A trial has three evaluations and takes a second; `slots` trials take turns, an epoch at a
     time. `before` is called ahead of each epoch; `luck` is added to the score, and a trial whose
-    luck is NaN diverges. `together` counts the trials that ran at once, at each epoch. With
+    luck is NaN diverges. `measures` gives what an engine measures for `study.limits`; a trial is
+    not ended for it. `together` counts the trials that ran at once, at each epoch. With
     `snapshots` a trial has one after each evaluation, and where it is interrupted. One that is not
     `savable` is not put away.
     """
@@ -53,6 +54,7 @@ class ToyEngine:
     before: Callable[[TrialPlan, int], None] = lambda trial, epoch: None
     trained: list[TrialPlan] = field(default_factory=list)
     luck: Callable[[TrialPlan], float] = lambda trial: 0.0
+    measures: Callable[[TrialPlan], Mapping[str, float]] = lambda trial: {}
     slots: int = 1
     together: list[int] = field(default_factory=list)
     snapshots: bool = True
@@ -103,7 +105,8 @@ class ToyEngine:
             if epoch < EPOCHS:
                 yield
         best = max(evals, key=lambda point: point.metrics["eval/accuracy"])
-        return Completed(best, tuple(evals), Cost(seconds=1.0))
+        cost = Cost(seconds=1.0, steps=trial.total_steps, measured=self.measures(trial))
+        return Completed(best, tuple(evals), cost)
 
     def _settled(self, trial: TrialPlan, verdict: Verdict) -> Verdict:
         """Return the verdict; a trial without snapshots is not put away."""

@@ -127,9 +127,9 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> Ending:
             return Ending("stopped_early" if early else "completed", at, steps, trial.total_steps)
         case Pruned():
             return Ending("pruned", at, steps, trial.total_steps)
-        case Failed(reason=reason, message=message, given_up=given_up):
+        case Failed(reason=reason, message=message, given_up=given_up, excess=excess):
             kind: Literal["given_up", "failed"] = "given_up" if given_up else "failed"
-            return Ending(kind, at, steps, trial.total_steps, str(reason), message)
+            return Ending(kind, at, steps, trial.total_steps, "beyond_limit" if excess else str(reason), message)
 
 
 def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: bool = True) -> Movement:

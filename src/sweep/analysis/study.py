@@ -10,6 +10,7 @@ from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
+from sweep.analysis.limits import Limits, limits
 from sweep.analysis.published import Published, published
 from sweep.analysis.repeat import Repeating, repeating
 from sweep.analysis.scores import TestScores, scores
@@ -45,6 +46,7 @@ class Study:
     experiment: Experiment
     parameters: Parameters | None
     trials: Trials
+    limits: Limits | None
     hyperparameters: Hyperparameters | None
     selection: Selection | None
     generalisation: Generalisation | None
@@ -77,6 +79,7 @@ def analyse(facts: Facts) -> Study:
         experiment=experiment(facts),
         parameters=facts.final.parameters if facts.final else None,
         trials=trials(facts),
+        limits=limits(facts),
         hyperparameters=hyperparameters(facts),
         selection=selection(facts),
         generalisation=generalisation(facts),

@@ -19,10 +19,11 @@ from sweep.config.adapter import AdapterConfig
 from sweep.config.batch import Batch, BatchConfig
 from sweep.config.budget import BudgetConfig
 from sweep.config.launcher import LauncherConfig
+from sweep.config.limits import Limits
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.objective import Objective
 from sweep.config.published import PublishedConfig
-from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
+from sweep.config.section import Bytes, Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 
@@ -256,10 +257,7 @@ class EngineConfig(Section):
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
-    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
-        None,
-        description="bytes that a trial may need on its device; null is what the machine, a cgroup and ulimit allow",
-    )
+    memory_limit: Bytes | None = Field(None, description="bytes that a trial may need; null is what its device has")
 
 
 class StudyConfig(Section):
@@ -275,6 +273,7 @@ class StudyConfig(Section):
     )
     metric: str = Field("eval/accuracy", description="of the validation split")
     direction: Literal["maximize", "minimize"] = "maximize"
+    limits: Limits = Field({}, description="upper limits of every trial by name, such as {predict.latency_ms: 5}")
     space: str | None = Field(
         None, description="name of a file in sweeps/, or a path ending in .yaml; null searches nothing"
     )

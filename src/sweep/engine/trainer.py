@@ -24,6 +24,7 @@ from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
+from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.loss import mean_loss, training_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
@@ -149,8 +150,9 @@ def trained(
                     model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings), check_stop=check_stop
                 )
 
+        watch = LimitWatch(trial.limits, device)
         state = TrialState.of(
-            settings, clock, rows=len(rows), report_step=on_step, report_eval=on_eval, keeper=best,
+            settings, clock, rows=len(rows), report_step=watch.reporting(on_step), report_eval=on_eval, keeper=best,
             trained_parameters=trained_parameters(model), stop_after=None if evaluated else trial.total_steps,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
@@ -160,6 +162,8 @@ def trained(
         engine, resumed = _opened(trial, model, device)
         cost = None
         try:
+            if watch.measure_latency(model, held_out, collate, partial(autocast, settings.trainer, device)):
+                state.check_stop()
             if resumed is None:
                 state.flops_ahead = set_first_weights(
                     model, settings, base_models=base_models, data=data, check_stop=state.check_stop
@@ -192,7 +196,7 @@ def trained(
         best.restore()
         if not evaluated and not _finite(model):  # an evaluation would have shown it
             state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
-        yield Trained(state, cost, model=model, tokenizer=tokenizer, predict=scored)
+        yield Trained(state, watch.measured_cost(cost), model=model, tokenizer=tokenizer, predict=scored)
 
 
 def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> tuple[str, dict[str, Any] | None]:

@@ -1,5 +1,4 @@
-"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended. It
-knows no training loop.
+"""The state of one trial while it trains: counts, evaluations, verdicts, and why it ended.
 
 The Trainer's callback (`sweep.engine.callback`), the loop over cached features
 (`sweep.engine.cached_head`) and the packed engine (`sweep.engine.packed`) all drive it by the same
@@ -236,6 +235,8 @@ class TrialState:
                 self._leave_if_saved()
             case Verdict.TIME_OUT:
                 self.fail(FailureReason.TIMED_OUT, f"out of time after step {self.step}")
+            case Verdict.INFEASIBLE:
+                self.fail(FailureReason.INFEASIBLE, f"beyond a limit of the study after step {self.step}")
 
     def fail(self, reason: FailureReason, message: str) -> None:
         """Note why the trial failed; the first failure is the one that counts."""

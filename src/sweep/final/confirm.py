@@ -15,6 +15,7 @@ from sweep.final.progress import drop_all
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
+from sweep.study.feasibility import closest_text
 from sweep.study.session import Session
 
 
@@ -42,11 +43,15 @@ def confirm(session: Session, trials: Sequence[TrialRecord]) -> FinalRecord:
 def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     """Return the winner, then the best trial of each other compared value. Reads no test row.
 
-    Raises UserError if no trial completed.
+    Raises UserError if no trial completed; where some were beyond a limit, it names the smallest
+    excess.
     """
     groups = session.ended.groups(trials)
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
+        if closest := closest_text(trials, session.plan.config.study.limits):
+            rule = f"no trial kept all limits, so there is no winner to retrain; {closest}"
+            raise UserError.of("study.limits", rule)
         rule = "no trial completed, so there is no winner to retrain"
         raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from sweep.config.adapter import METHOD, AdapterConfig
 from sweep.config.custom_code import as_user_error
 from sweep.config.custom_metrics import metric_faults
+from sweep.config.limits import limit_names
 from sweep.config.metrics import BY_TASK, objectives
 from sweep.config.objective import LOSS
 from sweep.config.optimizers import BY_METRIC, OPTIMIZERS, optimizer_rules
@@ -46,6 +47,15 @@ def _metric(config: Config) -> Iterator[tuple[str, str]]:
         better, direction = ("lower", "minimize") if lower else ("higher", "maximize")
         rule = f"is {study.direction}, but {study.metric} is better when {better}; type study.direction={direction}"
         yield "study.direction", rule
+
+
+def _limits(config: Config) -> Iterator[tuple[str, str]]:
+    allowed = limit_names(objectives(config.dataset))
+    for name in config.study.limits:
+        if name.startswith("test."):
+            yield "study.limits", f"names {name}, which is of the test split, which no choice may look at; use eval.…"
+        elif name not in allowed:
+            yield "study.limits", f"names {name}, but may name: {', '.join(allowed)}{closest(name, allowed)}"
 
 
 def _of_task(config: Config) -> bool:
@@ -292,5 +302,6 @@ CHECKS: tuple[Check, ...] = (
     _launcher,
     _own_metrics,
     _metric,
+    _limits,
     _study,
 )

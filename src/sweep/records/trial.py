@@ -48,13 +48,15 @@ class EvalPoint:
 
 class Verdict(StrEnum):
     """The answer of a study to a step or an evaluation. A trial that is interrupted ends at once,
-    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end."""
+    one that is put away when it has a snapshot: if it cannot be saved, it trains to its end. An
+    engine gives itself the verdict that a trial is infeasible (`TrialPlan.limits`)."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
     INTERRUPT = "interrupt"
     PUT_AWAY = "put_away"
     TIME_OUT = "time_out"
+    INFEASIBLE = "infeasible"
 
 
 class FailureReason(StrEnum):
@@ -67,7 +69,7 @@ class FailureReason(StrEnum):
     LOST = "lost"  # the process died; retried on resuming, a limited number of times
     DISK_FAILED = "disk_failed"  # full, over quota, read-only or broken; retried on resuming
     CRASHED = "crashed"  # a bug or a broken setup: stops the study; retried on resuming
-    INFEASIBLE = "infeasible"  # each value is valid, but together they break a rule
+    INFEASIBLE = "infeasible"  # beyond a limit of the study, or values that break a rule together
 
     @property
     def retried(self) -> bool:
@@ -76,6 +78,11 @@ class FailureReason(StrEnum):
         return self in (
             FailureReason.INTERRUPTED, FailureReason.LOST, FailureReason.DISK_FAILED, FailureReason.CRASHED
         )  # fmt: skip
+
+    @property
+    def teaches(self) -> bool:
+        """Return whether the failure is the point's own, so that samplers learn from it."""
+        return not self.retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,8 @@ class Cost:
     Trainer's estimate; memory is in bytes; `device` is the name of the accelerator, or cpu.
 
     `device`, `host` and `worker` are those where the training ended; `devices` divides `seconds`
-    among all that trained it, and is empty in older records.
+    among all that trained it, and is empty in older records. `measured` holds what an engine
+    measures for `study.limits` alone, by the limit's name.
     """
 
     seconds: float = 0.0
@@ -106,6 +114,7 @@ class Cost:
     host: str = ""  # of the worker; empty where the study's own process trained
     worker: str = ""  # its name
     devices: tuple[DeviceTime, ...] = ()
+    measured: Metrics = field(default_factory=dict)
 
     @property
     def on_devices(self) -> tuple[DeviceTime, ...]:
@@ -219,7 +228,8 @@ class Failed:
 
     `alone`: it was lost while no other trial was running; `together`: so many trials were lost at
     once, this one included. `given_up`: its point is not retried, although the reason says nothing
-    about the point.
+    about the point. `excess` are the broken constraints of an infeasible trial, by name, as shares
+    of their limits; it is empty where values break a rule together.
     """
 
     reason: FailureReason
@@ -230,6 +240,7 @@ class Failed:
     alone: bool = False
     given_up: bool = False
     together: int = 1
+    excess: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def again(self) -> bool:
@@ -246,7 +257,9 @@ class TrialPlan:
 
     `params` are the searched values; `used` are the values that the config has in their place,
     because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there. `host` and `worker` are those that train it, as in `Cost`.
+    training goes on from there. `host` and `worker` are those that train it, as in `Cost`. The
+    engine ends a trial that is beyond one of the `limits`, as soon as it knows; a training after
+    the search has none.
     """
 
     number: int
@@ -258,6 +271,7 @@ class TrialPlan:
     snapshot: Snapshot | None = None
     host: str = ""
     worker: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -283,7 +297,8 @@ class TrialRecord:
 
     Times are ISO 8601 in UTC; `tracker_run` is the address or the name of a run; `params` and
     `used` are those of the plan; `place` is the place of the point in the order of the study,
-    which a retried point keeps (None in older records).
+    which a retried point keeps (None in older records). `measured` are the values that
+    `study.limits` is about, by name, as far as they are known.
     """
 
     number: int
@@ -296,6 +311,7 @@ class TrialRecord:
     tracker_run: str = ""
     used: Mapping[str, Scalar] = field(default_factory=dict)
     place: int | None = None
+    measured: Metrics = field(default_factory=dict)
 
     @property
     def rank(self) -> tuple[int, int]:

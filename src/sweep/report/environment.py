@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment
 
+from sweep.config.limits import number
 from sweep.data.duplicates import sentences
 from sweep.data.raw import listed
 from sweep.model import markdown
@@ -65,6 +66,7 @@ def environment() -> Environment:
         "flops": units.flops,
         "amount": amount_text,
         "value": units.value,
+        "limited": number,
     }
     jinja.globals["missing"] = units.MISSING
     return jinja

@@ -14,6 +14,7 @@ from sweep.config.custom_code import is_own, load
 from sweep.config.schema import SamplerName, StudyConfig
 from sweep.config.space import Space
 from sweep.provenance import Fingerprint
+from sweep.search.constraints import LearningSampler, Lesson
 from sweep.search.experimental import experimental_allowed
 from sweep.search.guard import GuardedSampler
 
@@ -34,6 +35,11 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 # A trial's user attribute: the number of points that the study had asked for when it first asked
 # for this one.
 PLACE = "place"
+
+# How failures teach the samplers that learn; any other name is one of the user's own.
+_LESSONS: Mapping[str, Lesson | None] = {
+    "tpe": "constraints", "gp": "constraints", "cmaes": "scores", "qmc": None, "random": None, "grid": None,
+}  # fmt: skip
 
 # These follow one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
@@ -111,7 +117,17 @@ def sampler_class(name: str) -> Callable[..., BaseSampler]:
 
 
 def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
-    """Return the sampler for the ask that follows `asked` earlier ones.
+    """Return the sampler for the ask that follows `asked` earlier ones; one that learns does so
+    from failures too.
+
+    The arguments and errors are those of `plain_sampler`.
+    """
+    made, lesson = plain_sampler(study, space, asked, own), _LESSONS.get(study.sampler, "both")
+    return made if lesson is None else LearningSampler(made, lesson)
+
+
+def plain_sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
+    """Return Optuna's sampler, or the user's own, for the ask that follows `asked` earlier ones.
 
     `own` counts those with the same choice of `study.compare_by`; it is None where nothing is
     compared. A seeded sampler that is made again on resuming would repeat its first points.
@@ -143,5 +159,5 @@ def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str
     """
     if study.sampler != "grid":
         return None
-    made, place = sampler(study, space, 0), trial.system_attrs.get("grid_id")
+    made, place = plain_sampler(study, space, 0), trial.system_attrs.get("grid_id")
     return made.point(place) if isinstance(made, _Grid) and place is not None else None

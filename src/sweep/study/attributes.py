@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.config.schema import Scalar
 from sweep.config.secrets import scrub
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
+from sweep.search.constraints import OUTCOME
 from sweep.study.trial_groups import RETRIED
 
-_OUTCOME, _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "outcome", "best_epoch", "seconds", "engine", "message"
+_EPOCH, _SECONDS, _ENGINE, _MESSAGE = "best_epoch", "seconds", "engine", "message"
 _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
 # Of a trial that goes on after a loss: how often it was lost without getting further, and the step
 # that it had reached when it was lost last.
@@ -35,18 +36,18 @@ def attributes(outcome: Outcome) -> dict[str, Scalar]:
         found[_ENGINE] = outcome.cost.engine
     match outcome:
         case Completed(best=best):
-            return {_OUTCOME: "completed", _EPOCH: best.epoch, **best.metrics, **found}
+            return {OUTCOME: "completed", _EPOCH: best.epoch, **best.metrics, **found}
         case Pruned():
-            return {_OUTCOME: "pruned", **found}
+            return {OUTCOME: "pruned", **found}
         case Failed(reason=reason, message=message):
             lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
-            return {_OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
+            return {OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
 
 
 def lost_alone(trial: FrozenTrial) -> bool:
     """Return whether the process died while it trained this trial and no other."""
     known = trial.user_attrs
-    return known.get(_OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
+    return known.get(OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
 
 
 def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str) -> Outcome:
@@ -67,10 +68,12 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], me
         return Completed(best, evals or (best,), cost)
     if trial.state is TrialState.PRUNED:
         return Pruned(evals, cost)
-    state = str(known.get(_OUTCOME, FailureReason.CRASHED))
+    state = str(known.get(OUTCOME, FailureReason.CRASHED))
     reason = FailureReason(state) if state in set(FailureReason) else FailureReason.CRASHED
     message = str(known.get(_MESSAGE, "its record was damaged"))
-    return Failed(reason, message, evals, cost, given_up=reason.retried and RETRIED not in known)
+    over = {name: value for name, value in trial.constraints.items() if value > 0 and name != reason}
+    excess = over if reason is FailureReason.INFEASIBLE else {}
+    return Failed(reason, message, evals, cost, given_up=reason.retried and RETRIED not in known, excess=excess)
 
 
 def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], metric: str) -> EvalPoint:

@@ -31,8 +31,8 @@ class FailuresInARow:
 
     Failures have one cause where reason and message are the same, apart from numbers and paths. A
     trial that completes, is pruned or fails otherwise begins a new count. A trial that goes on or
-    is tried again, since its failure says nothing about its point, counts nothing. `most` None
-    counts none.
+    is tried again, since its failure says nothing about its point, counts nothing; neither does a
+    trial beyond a limit of the study, which the user expects. `most` None counts none.
     """
 
     most: int | None
@@ -41,7 +41,7 @@ class FailuresInARow:
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Count how a trial ended."""
-        if self.reached or (isinstance(outcome, Failed) and outcome.again):
+        if self.reached or (isinstance(outcome, Failed) and (outcome.again or outcome.excess)):
             return
         if not isinstance(outcome, Failed):
             self.numbers, self.last = [], None

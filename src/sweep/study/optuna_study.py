@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
+from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
@@ -21,6 +22,7 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
+from sweep.search.constraints import constrain
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
@@ -212,13 +214,24 @@ class OptunaStudy:
         taken = Counter(value_of(trial, key) for trial in self._asked())
         return min(self.space.choices(key), key=lambda value: taken[value])
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """Record how the trial ended. A point that is to be retried is enqueued with its place."""
+    def constrain(self, trial: Trial, values: Mapping[str, float]) -> None:
+        """Write constraint values of a running trial, from which samplers learn: above 0 a
+        constraint is broken."""
+        if values:
+            self._write(lambda: constrain(self.study._storage, trial._trial_id, values))
+
+    def tell(self, trial: Trial, outcome: Outcome, constraints: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Record how the trial ended, with its `constraints`. A point that is to be retried is
+        enqueued with its place."""
 
         def told() -> bool | None:
             return True if self.storage.get_trial(trial._trial_id).state.is_finished() else None
 
-        self._write(lambda: self._end(trial, outcome), already=told)
+        def ended() -> bool:
+            constrain(self.study._storage, trial._trial_id, constraints)
+            return self._end(trial, outcome)
+
+        self._write(ended, already=told)
         if not (isinstance(outcome, Failed) and outcome.again):
             self.counting.add(trial.number)
 

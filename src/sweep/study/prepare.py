@@ -14,6 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 from sweep.config.folders import token_cache
+from sweep.config.limits import DEVICE_BYTES, HOST_BYTES
 from sweep.config.schema import Config
 from sweep.config.secrets import scrub, scrubbed
 from sweep.config.settings import TrainSettings
@@ -71,6 +72,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         *plan.splits.warnings,
         *idle(plan.config.model, plan.origin.chosen),
         *_never_packed(plan),
+        *_never_broken(plan.config, there.facts.device),
         *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
         *dict.fromkeys(note for one in looked.values() for note in one.notes),
     ]
@@ -190,6 +192,13 @@ def _never_packed(plan: Plan) -> list[str]:
         f"model.path is {path}, and {why}: its trials cannot be packed, and the Trainer trains them one at a time"
         for path, why in reasons.items() if why
     ]  # fmt: skip
+
+
+def _never_broken(config: Config, device: str) -> list[str]:
+    """Return a note on a limit that no trial on this device can break."""
+    if torch.device(device).type == "cuda" or DEVICE_BYTES not in config.study.limits:
+        return []
+    return [f"study.limits names {DEVICE_BYTES}, which is 0 on the {device}: no trial breaks it; use {HOST_BYTES}"]
 
 
 def _afterwards(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from sweep.records.marks import UnfinishedState
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialRecord
 from sweep.study.attributes import recovered_outcome
+from sweep.study.feasibility import Feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import Stopped
 from sweep.study.session import Session
@@ -41,7 +42,9 @@ class Recovery:
         running = list(self.optuna_study.left_running())
         for trial, _ in running:
             if trial.number in records:
-                self.optuna_study.tell(trial, records[trial.number].outcome)
+                record = records[trial.number]
+                values = Feasibility.of(session.plan).constraints(record)
+                self.optuna_study.tell(trial, record.outcome, values)
         left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
         killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
         waiting = [stopped for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]

@@ -35,7 +35,8 @@ from sweep.records.trial import (
 )
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
-from sweep.study.forecasts import Forecasts
+from sweep.study.feasibility import Feasibility
+from sweep.study.forecasts import DoesNotFitError, Forecasts
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
@@ -83,12 +84,14 @@ class _Loop:
     report_steps: ReportSteps = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
+    feasibility: Feasibility = field(init=False)
     forecasts: Forecasts = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         plan = self.session.plan
+        self.feasibility = Feasibility.of(plan)
         trainers = [corner.trainer for corner in plan.corners]
         self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
 
@@ -161,10 +164,20 @@ class _Loop:
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
         try:
-            return self.forecasts.fitted(self.session.plan.trial(stopped.number, stopped.params))
+            plan = self.session.plan.trial(stopped.number, stopped.params)
         except UserError as error:
-            self._infeasible(stopped, error)
+            message = "; ".join(map(str, error.faults))
+            self._infeasible(stopped, Failed(FailureReason.INFEASIBLE, message, (), Cost()))
             return None
+        try:
+            plan = self.forecasts.fitted(plan)
+        except DoesNotFitError as error:
+            self._infeasible(stopped, error.failed, plan)
+            return None
+        if (beyond := self.feasibility.before(plan)) is not None:
+            self._infeasible(stopped, beyond, plan)
+            return None
+        return replace(plan, limits=self.feasibility.limits)
 
     def _log(self, plan: TrialPlan) -> RowLog:
         return RowLog.of(self.session.store.trial_dir(plan.number))
@@ -184,15 +197,18 @@ class _Loop:
         ]  # fmt: skip
         return max(stopped, default=None)
 
-    def _infeasible(self, stopped: Stopped, error: UserError) -> None:
-        """Record a point whose values break a rule together.
+    def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
+        """Record a point that is not trained: its values break a rule together, or its `plan` is
+        beyond a limit.
 
         The trial counts, as it says something about the point.
         """
-        failed = Failed(FailureReason.INFEASIBLE, "; ".join(map(str, error.faults)), (), Cost())
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
+        if plan is not None:
+            record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
+                             measured=self.feasibility.measured(plan.config, failed))  # fmt: skip
         self.session.ended.write(record)
-        self.optuna_study.tell(stopped.trial, failed)
+        self.optuna_study.tell(stopped.trial, failed, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(stopped.number))
         if stopped.run is not None:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
@@ -247,7 +263,7 @@ class _Loop:
         self.snapshots.write(trial_key(plan.number), snapshot, events)
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
-        running = self.running[plan.number]
+        running, outcome = self.running[plan.number], self.feasibility.judged(plan, outcome)
         self.limits.ended(plan, outcome)
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED, message=message):
@@ -297,7 +313,7 @@ class _Loop:
         record = self._record(running, outcome)
         self.session.ended.write(record)
         del self.running[running.plan.number]
-        self.optuna_study.tell(running.trial, outcome)
+        self.optuna_study.tell(running.trial, outcome, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(record.number))
         return record
 
@@ -314,7 +330,7 @@ class _Loop:
         return TrialRecord(
             number=plan.number, params=plan.params, outcome=outcome, command=plan.command,
             total_steps=plan.total_steps, started=running.started, finished=now(), tracker_run=running.run.address,
-            used=plan.used, place=running.place,
+            used=plan.used, place=running.place, measured=self.feasibility.measured(plan.config, outcome),
         )  # fmt: skip
 
     def _detail(self, outcome: Outcome) -> str:

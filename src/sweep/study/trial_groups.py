@@ -18,6 +18,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar
+from sweep.records.trial import FailureReason
+from sweep.search.constraints import OUTCOME
 from sweep.search.racing import WARMUP
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
@@ -93,8 +95,9 @@ def valid_scores(trial: FrozenTrial) -> FrozenTrial:
 
 
 class OwnPruner(BasePruner):
-    """A pruner that hides retried trials from `inner`, scores that are not valid any more and,
-    with a `key`, trials with another value of it."""
+    """A pruner that hides retried trials from `inner`, infeasible ones, scores that are not valid
+    any more and, with a `key`, trials with another value of it. A trial beyond a limit would stop
+    others that it must not win against."""
 
     def __init__(self, inner: BasePruner, key: str | None) -> None:
         self._inner, self._key = inner, key
@@ -102,7 +105,8 @@ class OwnPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         def shown(other: FrozenTrial) -> bool:
             same = self._key is None or value_of(other, self._key) == value_of(trial, self._key)
-            return same and RETRIED not in other.user_attrs
+            infeasible = other.user_attrs.get(OUTCOME) == FailureReason.INFEASIBLE
+            return same and not infeasible and RETRIED not in other.user_attrs
 
         return self._inner.prune(_PartOf(study, shown), valid_scores(trial))
 

@@ -33,8 +33,8 @@ class JobType(StrEnum):
 
 # W&B shows a run as failed by its exit code alone. Each failure has its own code; the shell's code
 # if it has one.
-_EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "timed_out": 124,
-               "interrupted": 130}  # fmt: skip
+_EXIT_CODES = {"completed": 0, "pruned": 0, "crashed": 1, "diverged": 3, "out_of_memory": 4, "infeasible": 5,
+               "timed_out": 124, "interrupted": 130}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,12 @@ def cut_trial(record: TrialRecord, events: Sequence[Step | EvalPoint], study: St
 def trial_ending(record: TrialRecord, study: StudyConfig) -> Ending:
     """Return the ending of a trial's run.
 
-    The best evaluation goes under `best/…`, where the last row cannot overwrite it.
+    The best evaluation goes under `best/…`, where the last row cannot overwrite it; values that
+    `study.limits` is about under their names, such as `predict/latency_ms`.
     """
     outcome = record.outcome
     cost = outcome.cost
-    summary = cost.account
+    summary = cost.account | _limited(record)
     if best := best_evaluation(outcome, study):
         summary |= {"best/step": best.step, "best/epoch": best.epoch}
         summary |= {f"best/{name}": value for name, value in best.metrics.items()}
@@ -164,14 +165,22 @@ def best_evaluation(outcome: Outcome, study: StudyConfig) -> EvalPoint | None:
 
 
 def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[str, Scalar]]:
-    """Return a row for each trial: number, state, searched values without secrets, and the score
-    and epoch of its best evaluation."""
+    """Return a row for each trial: number, state, searched values without secrets, the score and
+    epoch of its best evaluation, and the values that `study.limits` is about."""
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
         score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
-        rows.append({"number": trial.number, "state": trial.state, **_clean(trial.params), **score})
+        values = {**_clean(trial.params), **score, **_limited(trial)}
+        rows.append({"number": trial.number, "state": trial.state, **values})
     return rows
+
+
+def _limited(trial: TrialRecord) -> dict[str, float]:
+    """Return the values that `study.limits` is about, as `KIND/NAME`; metrics have rows of their
+    own."""
+    found = {name: value for name, value in trial.measured.items() if not name.startswith("eval.")}
+    return {name.replace(".", "/", 1): value for name, value in found.items()}
 
 
 def _clean(params: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -14,6 +14,7 @@ from sweep.engine.evaluation import UNHEARD
 from sweep.engine.optimizer_steps import StepTaken
 from sweep.engine.packed.out_of_memory import OutOfMemoryRecovery
 from sweep.engine.packed.pack import Pack
+from sweep.engine.packed.pack_memory import measured_apart
 from sweep.engine.packed.passes import Evaluation, score_pass, train_pass
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.trial_queue import TrialQueue
@@ -50,7 +51,7 @@ class PackStep:
             slot.next_batch()
         started, tokens = time.perf_counter(), [slot.batch_tokens for slot in slots]
         budget = self.pack.budget
-        with budget.measured(slots):
+        with budget.measured(slots), measured_apart(slots, self.pack.device):
             passes = self.pack.shards.run(train_pass, self.pack.running, budget.parts(slots, tokens))
         seconds_per_token = (time.perf_counter() - started) / sum(tokens)
         due: list[Slot] = []

@@ -13,6 +13,7 @@ from sweep.config.settings import TrainSettings
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
+from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.loss import mean_loss, summed, wide
 from sweep.engine.optimizer_steps import OptimizerSteps, StepBatches, StepTaken
 from sweep.engine.packed.adapters import WeightGrad
@@ -46,6 +47,7 @@ class Slot:
     clock: SharedClock
     resources: ExitStack
     sample: Callable[[], tuple[list[Row], Tensor]]
+    watch: LimitWatch
     pending: list[list[int]] = field(default_factory=list)  # batches left of the present optimizer step
     epoch: float = 0.0  # at the end of that step
     items: int = 0  # labels in that step
@@ -165,7 +167,7 @@ class Slot:
             flops=self.flops,
             train_loss=self.state.mean_loss(),
         )
-        return self.state.outcome(cost)
+        return self.state.outcome(self.watch.measured_cost(cost))
 
     def offer_snapshot(self) -> None:
         """Report a snapshot where one is due, or the trial was interrupted: between two batches,

@@ -20,6 +20,7 @@ from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
+from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
@@ -72,14 +73,19 @@ class SlotFactory:
             adapters = TrialAdapters(model)
             _check_all_trained(adapters)
             best = Best.of(model, tokenizer, plan.config, labels, self.best_dir(plan))
+            watch, collate = LimitWatch(plan.limits, base_models.device, shares=True), collator(tokenizer, labels)
             state = TrialState.of(
                 settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
-                report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
+                report_step=watch.reporting(lambda step: self.on_step(plan, step)),
+                report_eval=lambda point: self.on_eval(plan, point),
                 report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot),
             )  # fmt: skip
             resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
-            if resumed is None:
-                with suppress(Stopped):
+            with suppress(Stopped):
+                cast = partial(autocast, settings.trainer, base_models.device)
+                if watch.measure_latency(model, held_out.dataset, collate, cast):
+                    state.check_stop()
+                if resumed is None:
                     state.flops_ahead = set_first_weights(
                         model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
                     )
@@ -93,8 +99,8 @@ class SlotFactory:
                     factors=settings.adapter.learning_rate_factors(),
                 )
             state.on_train_begin()
-            sample = partial(_sample, train, held_out, model, collator(tokenizer, labels), settings)
-            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample)
+            sample = partial(_sample, train, held_out, model, collate, settings)
+            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, watch)
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)

@@ -1,0 +1,114 @@
+"""Whether trials keep the limits of the study: the values that are measured, and the outcomes and
+constraint values that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from sweep.config.limits import COSTS, TOTAL, TRAINED, broken_text, constraints, excess, number
+from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
+from sweep.data.labels import LabelSpace
+from sweep.model.preflight import preflight
+from sweep.plan.plan import Plan, tokenised_by
+from sweep.records.final import Parameters
+from sweep.records.trial import (
+    Completed,
+    Cost,
+    Failed,
+    FailureReason,
+    Outcome,
+    TrialPlan,
+    TrialRecord,
+)
+from sweep.search.constraints import failure_constraints
+
+
+@dataclass(slots=True)
+class Feasibility:
+    """Judges trials by the `limits` of a study, whose data has these `labels`."""
+
+    limits: Mapping[str, float]
+    labels: LabelSpace
+    _counted: dict[str, Parameters] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Feasibility:
+        """Return the judge of the trials of a plan's study."""
+        return cls(plan.config.study.limits, plan.splits.labels)
+
+    def before(self, plan: TrialPlan) -> Failed | None:
+        """Return the outcome of a trial that is beyond a limit before it trains; None for one that
+        is to be trained."""
+        measured = self._sizes(plan.config)
+        over = excess(self.limits, measured)
+        if not over:
+            return None
+        return Failed(FailureReason.INFEASIBLE, broken_text(self.limits, measured), (), Cost(), excess=over)
+
+    def judged(self, plan: TrialPlan, outcome: Outcome) -> Outcome:
+        """Return the outcome: that of a trial which completed beyond a limit is infeasible, and
+        one that the engine ended for a limit has its excess."""
+        measured = self.measured(plan.config, outcome)
+        over = excess(self.limits, measured)
+        match outcome:
+            case Completed(evals=evals, cost=cost) if over:
+                return Failed(FailureReason.INFEASIBLE, broken_text(self.limits, measured), evals, cost, excess=over)
+            case Failed(reason=FailureReason.INFEASIBLE) if over:
+                return replace(outcome, message=broken_text(self.limits, measured), excess={**outcome.excess, **over})
+        return outcome
+
+    def measured(self, config: Config, outcome: Outcome) -> dict[str, float]:
+        """Return the values that the limits are about, as far as a trial has them."""
+        found = {**self._sizes(config), **_measured(outcome)}
+        return {name: found[name] for name in self.limits if name in found}
+
+    def constraints(self, record: TrialRecord) -> dict[str, float]:
+        """Return the constraint values of a trial that has ended, by name."""
+        broken = failure_constraints(record.outcome, record.total_steps)
+        return {**constraints(self.limits, record.measured), **broken}
+
+    def _sizes(self, config: Config) -> dict[str, float]:
+        if not {TRAINED, TOTAL} & self.limits.keys():
+            return {}
+        key = f"{tokenised_by(config)} {config.adapter!r}"
+        if key not in self._counted:
+            self._counted[key] = preflight(TrainSettings.of(config), self.labels, torch.device("cpu"))
+        found = self._counted[key]
+        return {TRAINED: found.trainable, TOTAL: found.total}
+
+
+def _measured(outcome: Outcome) -> dict[str, float]:
+    """Return the costs and the metrics of an outcome by the names of limits, and what its engine
+    measured for them; empty where nothing was trained."""
+    cost = outcome.cost
+    if cost == Cost():
+        return {}
+    found: dict[str, float] = {name: getattr(cost, name.partition(".")[2]) for name in COSTS}
+    if isinstance(outcome, Completed):
+        found |= {name.replace("/", ".", 1): value for name, value in outcome.best.metrics.items()}
+    return found | dict(cost.measured)
+
+
+def closest_text(records: Sequence[TrialRecord], limits: Mapping[str, float]) -> str:
+    """Return which trial came closest to the limits of the study, and by how much it missed each;
+    empty where no trial is beyond a limit."""
+    over = [record for record in records if isinstance(record.outcome, Failed) and record.outcome.excess]
+    if not over:
+        return ""
+    nearest = min(over, key=lambda record: max(_excess(record).values()))
+    missed = "; ".join(
+        f"{name} is {number(nearest.measured[name])}, {share:.1%} above its limit of {number(limits[name])}"
+        if name in nearest.measured and name in limits
+        else f"{name} is {share:.1%} above its limit"
+        for name, share in _excess(nearest).items()
+    )
+    return f"the smallest excess is that of trial {nearest.number}: {missed}"
+
+
+def _excess(record: TrialRecord) -> Mapping[str, float]:
+    assert isinstance(record.outcome, Failed)
+    return record.outcome.excess
