@@ -127,6 +127,7 @@ def main() -> None:
         errors.append(100 * (found["predicted"] / found["measured"] - 1))
         rows.append(Row(point.name, [errors[-1]], unit="%"))
         notes[point.name] = ", ".join(f"{name} {value:,.0f} MiB" for name, value in found.items())
+        print(f"{point.name}: {notes[point.name]}", flush=True)
         notes[f"{point.name}: least is below"] = "yes" if found["least"] <= found["measured"] else "NO"
     notes["error: median of sizes, lowest, highest"] = (
         f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"

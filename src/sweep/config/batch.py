@@ -8,7 +8,8 @@ from pydantic import Field
 
 from sweep.config.section import Section
 
-Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
+MOST = 65_536  # rows in one pass, or passes in one step
+Batch = Annotated[int, Field(ge=1, le=MOST)]
 
 EFFECTIVE = "trainer.effective_batch_size"
 PER_DEVICE, ACCUMULATION = "trainer.per_device_train_batch_size", "trainer.gradient_accumulation_steps"

@@ -25,7 +25,7 @@ from sweep.config.limits import Limits
 from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.published import PublishedConfig
-from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
+from sweep.config.section import Bytes, Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 from sweep.config.study_objectives import StudyObjectives
@@ -174,10 +174,7 @@ class EngineConfig(Section):
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
-    memory_limit: Annotated[float, Field(gt=0)] | None = Field(
-        None,
-        description="bytes that a trial may need on its device; null is what the machine, a cgroup and ulimit allow",
-    )
+    memory_limit: Bytes | None = Field(None, description="bytes that a trial may need; null is what its device has")
 
 
 class StudyConfig(StudyObjectives):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config.batch import EFFECTIVE, PER_DEVICE, SPLIT
+from sweep.config.batch import EFFECTIVE, MOST, PER_DEVICE, SPLIT
 from sweep.config.compose import COMMAND_LINE, Composed
 from sweep.config.origin import Origins
 from sweep.config.schema import Config, Scalar
@@ -61,7 +61,7 @@ def _effective(composed: Composed) -> int | None:
         rows = OmegaConf.select(composed.tree, EFFECTIVE)
     except OmegaConfBaseException:
         return None
-    return rows if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 else None
+    return rows if isinstance(rows, int) and not isinstance(rows, bool) and 0 < rows <= MOST else None
 
 
 def with_split(config: Config, rows: int) -> tuple[Config, dict[str, Scalar]]:

@@ -24,7 +24,7 @@ from sweep.plan.needs import built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
-from sweep.records.trial import TrialPlan
+from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
 from sweep.study.footprints import look, measure
 from sweep.study.session import Session
 
@@ -50,6 +50,12 @@ class DoesNotFitError(UserError):
         found = cls(UserError.of(path, message).faults)
         found.excess = excess
         return found
+
+    @property
+    def failed(self) -> Failed:
+        """Return the outcome of the trial. To a sampler it is one that ran out of memory."""
+        message, excess = "; ".join(map(str, self.faults)), {str(FailureReason.OUT_OF_MEMORY): self.excess}
+        return Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess=excess)
 
 
 @dataclass(frozen=True, slots=True)

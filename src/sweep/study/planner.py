@@ -33,11 +33,14 @@ class Planner:
     def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan | Untrainable:
         """Return the plan of a trial, or the reason why its point is not trained."""
         try:
-            found = self.forecasts.fitted(self.plan.trial(number, params))
+            planned = self.plan.trial(number, params)
         except UserError as error:
-            over = {str(FailureReason.OUT_OF_MEMORY): error.excess} if isinstance(error, DoesNotFitError) else {}
             message = "; ".join(map(str, error.faults))
-            return Untrainable(Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess=over))
+            return Untrainable(Failed(FailureReason.INFEASIBLE, message, (), Cost()))
+        try:
+            found = self.forecasts.fitted(planned)
+        except DoesNotFitError as error:
+            return Untrainable(error.failed, planned)
         if (beyond := self.feasibility.before(found)) is not None:
             return Untrainable(beyond, found)
         return replace(found, limits=self.feasibility.limits)
