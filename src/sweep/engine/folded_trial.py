@@ -279,7 +279,7 @@ def mean_metrics(found: Sequence[Metrics]) -> dict[str, float]:
 
 
 def _member_plan(plan: TrialPlan, fold: int) -> TrialPlan:
-    """Return the plan of a member. Patience is that of the mean, and no model of a fold is kept."""
+    """Return the plan of a member. Patience counts the mean, and no model of a fold is kept."""
     trainer = plan.config.trainer.model_copy(
         update={"early_stopping_patience": None, "early_stopping_threshold": 0.0, "save_best": False}
     )
