@@ -52,7 +52,7 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How rows were held out: `by` the values of a `column`, or at random.
+    """The way in which rows were held out: `by` the values of a `column`, or at random.
 
     `groups` counts the groups of each split, and `shared` those that train has too; `ranges` holds
     the first and the last time of each split. `folds` holds the rows of train and of validation of

@@ -39,24 +39,25 @@ class Scripted:
         evals = []
         begun = 0 if plan.snapshot is None else plan.snapshot.step
         for index in (1, 2):
-            point = EvalPoint(
-                index, 5 * index, float(index), {"eval/accuracy": self.scores[plan.fold - 1], "eval/loss": 1.0}
-            )
-            evals.append(point)
-            if 5 * index <= begun:
-                continue
-            verdict = on_step(plan, Step(5 * index, 10, float(index), seconds=1.0))
-            if plan.fold == self.fails:
-                yield Failed(FailureReason.OUT_OF_MEMORY, "no memory", (), Cost(seconds=1.0))
-            if verdict is Verdict.CONTINUE:
-                self.log.append(f"fold {plan.fold} at {index}")
-                verdict = on_eval(plan, point)
-            if verdict is Verdict.PRUNE:
-                yield Pruned(tuple(evals), Cost(samples=40 * index, seconds=1.0))
-            if verdict in (Verdict.INTERRUPT, Verdict.PUT_AWAY) and self.saves and index < 2:
-                on_snapshot(plan, encode({"engine": "trainer", "fold": plan.fold}, 5 * index))
-                yield Failed(FailureReason.INTERRUPTED, "put away", tuple(evals), Cost(samples=40 * index, seconds=1.0))
-            yield None
+            score = self.scores[plan.fold - 1]
+            point = EvalPoint(index, 5 * index, float(index), {"eval/accuracy": score, "eval/loss": 1.0})
+            step, cost = 5 * index - 1, Cost(samples=40 * index, seconds=1.0)
+            if begun < 5 * index:
+                verdict = on_step(plan, Step(step, 10, float(index), seconds=1.0))
+                if plan.fold == self.fails:
+                    yield Failed(FailureReason.OUT_OF_MEMORY, "no memory", (), Cost(seconds=1.0))
+                if verdict is Verdict.CONTINUE:
+                    self.log.append(f"fold {plan.fold} at {index}")
+                    evals.append(point)
+                    step, verdict = 5 * index, on_eval(plan, point)
+                if verdict is Verdict.PRUNE:
+                    yield Pruned(tuple(evals), cost)
+                if verdict in (Verdict.INTERRUPT, Verdict.PUT_AWAY) and self.saves and step < 10:
+                    on_snapshot(plan, encode({"engine": "trainer", "fold": plan.fold}, step))
+                    yield Failed(FailureReason.INTERRUPTED, "put away", tuple(evals), cost)
+                yield None
+            else:
+                evals.append(point)
         yield Completed(evals[-1], tuple(evals), Cost(samples=80, seconds=2.0))
 
 

@@ -1,4 +1,4 @@
-"""How the rows of a data set were divided, for records and reports, and what it may hide."""
+"""The division of the rows of a data set, as records and reports tell it, and notes on it."""
 
 from __future__ import annotations
 

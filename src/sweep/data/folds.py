@@ -1,8 +1,8 @@
 """The folds of the train rows: each row is in the validation part of one fold.
 
 By time there are no such folds, since a model would learn from rows that are newer than those that
-score it. There the first fold trains on the oldest block of rows and is scored on the next one, the
-second trains on two blocks, and so on, as scikit-learn's `TimeSeriesSplit` does.
+score it. There the first fold trains on the oldest block of rows and is scored on the next one,
+the second trains on two blocks, and so on, as scikit-learn's `TimeSeriesSplit` does.
 """
 
 from __future__ import annotations

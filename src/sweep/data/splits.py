@@ -126,6 +126,11 @@ class Splits:
         rows = self.train + self.validation if self.whole is None else self.whole
         return replace(self, train=rows, validation=none, test=None, folds=(), whole=None)
 
+    @property
+    def trained_rows(self) -> int:
+        """Return the number of rows in an epoch of a trial, over all folds."""
+        return sum(len(fold.train) for fold in self.folds) or len(self.train)
+
     def fold(self, number: int) -> Splits:
         """Return the splits of a fold; folds are counted from 1."""
         one = self.folds[number - 1]

@@ -17,8 +17,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Moment:
-    """The time of a row. `value` orders the rows of a split: seconds, or the stored number. `shown`
-    is the time as it is stored."""
+    """The time of a row. `value` orders the rows of a split: seconds, or the stored number.
+    `shown` is the time as it is stored."""
 
     value: float
     shown: str

@@ -51,6 +51,7 @@ class Member:
     plan: TrialPlan
     evals: list[EvalPoint] = field(default_factory=list)
     step: int = 0
+    epoch: float = 0.0
     seconds: float = 0.0
     cost: Cost = Cost()
     snapshot: Snapshot | None = None
@@ -138,11 +139,11 @@ class FoldedTrial:
         if self.mean.ended:
             return Verdict.PRUNE
         member.step = step.step * self.plan.total_steps // max(step.total_steps, 1)
-        member.seconds = step.seconds
+        member.seconds, member.epoch = step.seconds, step.epoch
         if step.metrics:
             self.logged.setdefault(step.step, {})[member.fold] = step.metrics
             self._report_logged()
-        return self._report({}, min(one.step for one in self.members), step.epoch)
+        return self._report({}, min(one.step for one in self.members), min(one.epoch for one in self.members))
 
     def on_eval(self, member: Member, point: EvalPoint) -> Verdict:
         """Take in an evaluation of a member, and report the means that are complete by it. Return
@@ -279,7 +280,7 @@ def mean_metrics(found: Sequence[Metrics]) -> dict[str, float]:
 
 
 def _member_plan(plan: TrialPlan, fold: int) -> TrialPlan:
-    """Return the plan of a member. Patience is that of the mean, and no model of a fold is kept."""
+    """Return the plan of a member. Patience counts the mean, and no model of a fold is kept."""
     trainer = plan.config.trainer.model_copy(
         update={"early_stopping_patience": None, "early_stopping_threshold": 0.0, "save_best": False}
     )
@@ -303,6 +304,7 @@ def _member_state(member: Member) -> dict[str, Any]:
         "data": data,
         "ended": member.ended,
         "step": member.step,
+        "epoch": member.epoch,
         "seconds": member.seconds,
         "evals": [(point.index, point.step, point.epoch, dict(point.metrics)) for point in member.evals],
         "cost": {**asdict(member.cost), "devices": [asdict(one) for one in member.cost.devices]},
@@ -312,7 +314,8 @@ def _member_state(member: Member) -> dict[str, Any]:
 def _load_member(member: Member, saved: Mapping[str, Any]) -> None:
     if saved["data"] is not None:
         member.snapshot = Snapshot(saved["data"].numpy().tobytes())
-    member.ended, member.step, member.seconds = saved["ended"], saved["step"], saved["seconds"]
+    member.ended, member.step, member.epoch = saved["ended"], saved["step"], saved["epoch"]
+    member.seconds = saved["seconds"]
     member.evals = [EvalPoint(*point) for point in saved["evals"]]
     times = tuple(DeviceTime(**one) for one in saved["cost"]["devices"])
     member.cost = Cost(**{**saved["cost"], "devices": times})

@@ -1,9 +1,9 @@
 """An engine for trials of several folds, around the engine that trains the folds.
 
-The study sees one trial with one score: the mean over the folds. The inner engine sees a training a
-fold, as many as it has slots for: a pack trains the folds of a trial side by side. Where there are
-fewer slots than folds, the folds take turns: a fold that is ahead makes way at its evaluation, with
-a snapshot, so that the study judges the mean of all folds at each evaluation.
+The study sees one trial with one score: the mean over the folds. The inner engine sees a training
+for each fold, as many as it has slots for: a pack trains the folds of a trial side by side. Where
+there are fewer slots than folds, the folds take turns: a fold that is ahead makes way at its
+evaluation, with a snapshot, so that the study judges the mean of all folds at each evaluation.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
             view.say(f"note: {line}")
         _write_or_compare(store, _lock(plan, device), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
-            study_run = StudyRun(tracker, store, plan.config, len(plan.splits.train), plan.tokens_per_row)
+            study_run = StudyRun(tracker, store, plan.config, plan.splits.trained_rows, plan.tokens_per_row)
             yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store), study_run)
 
 

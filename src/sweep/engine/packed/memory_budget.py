@@ -41,10 +41,10 @@ class MemoryBudget:
     def slots(self) -> int:
         """Return how many trials may be open; those that do not go through together go one part
         after the other."""
-        most = _MOST.get(self.device.type, 8)
+        most = max(_MOST.get(self.device.type, 8), self.together)
         if self.wanted != "auto":
             return self.wanted
-        found = min(self.fitting, max(most, self.together), self.most or most)
+        found = min(self.fitting, most, self.most or most)
         return found - found % self.together if found > self.together else found
 
     def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
