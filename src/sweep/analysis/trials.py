@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweep.analysis.facts import Facts, Point
-from sweep.analysis.inference import standard_error
 from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
 from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
+from sweep.search.score_error import standard_error
 
 _SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),

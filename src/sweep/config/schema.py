@@ -24,6 +24,7 @@ from sweep.config.published import PublishedConfig
 from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
+from sweep.config.stop import StopConfig
 
 Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
 Tokens = Annotated[int, Field(ge=1, le=10**7)]
@@ -265,6 +266,7 @@ class StudyConfig(Section):
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
     budget: BudgetConfig = BudgetConfig()
+    stop: StopConfig = StopConfig()
     max_failures_in_a_row: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         5, description="failures with one cause after which the study stops; null is no limit"
     )
@@ -293,6 +295,7 @@ class StudyConfig(Section):
     enqueue: tuple[dict[str, Scalar], ...] = Field(
         (), description="known configurations to try first, such as [{optimizer.learning_rate: 1.0e-4}]"
     )
+    warm_start: tuple[str, ...] = Field((), description="run directories of studies whose trials this one learns from")
     confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
         description="1 retrains the best trial as it was; above 1: the best few train again with that many fresh seeds each, "

@@ -14,6 +14,7 @@ from sweep.config.steps import warmup_steps
 from sweep.errors import UserError
 from sweep.plan.experiment import Experiment
 from sweep.plan.lengths import WARMUP, TrialLengths
+from sweep.plan.stop_notes import idle_stop
 from sweep.search.pruners import never_stopped, trials_of_each
 
 _MOST_PAIRS = 2_000  # of values of two keys; composing and checking a pair takes some milliseconds
@@ -31,6 +32,7 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
     yield from not_learnt(study, space)
+    yield from idle_stop(study, space)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))

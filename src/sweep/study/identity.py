@@ -15,8 +15,8 @@ from sweep.records.lock import Lock
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
          "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
          "study.enqueue", "study.snapshots", "study.snapshot_every", "study.budget", "study.max_failures_in_a_row",
-         "trainer.save_newest", "trainer.save_best", "engine", "launcher", "dataset.path", "dataset.encoding",
-         "model.path", "model.config", "model.tokenizer")  # fmt: skip
+         "study.stop", "study.warm_start", "trainer.save_newest", "trainer.save_best", "engine", "launcher", "dataset.path",
+         "dataset.encoding", "model.path", "model.config", "model.tokenizer")  # fmt: skip
 
 
 _FEW = 4  # overrides that a message spells out

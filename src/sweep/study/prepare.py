@@ -34,6 +34,7 @@ from sweep.model.rows import Looked
 from sweep.model.rows import look as look_at
 from sweep.model.source import idle
 from sweep.plan.plan import Plan, tokenised_by
+from sweep.plan.stop_notes import stop_line
 from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
@@ -154,6 +155,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         *_unpacked(plan),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, "
         f"{config.study.direction} {config.study.metric}",
+        *stop_line(config.study),
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
         *_afterwards(plan),
         *_example(config, splits),

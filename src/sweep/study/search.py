@@ -40,6 +40,7 @@ from sweep.study.optuna_study import OptunaStudy
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
+from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
@@ -63,6 +64,8 @@ def search(session: Session) -> list[TrialRecord]:
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
+            if loop.wanted and loop.stopped:
+                loop.stop_rule.conclude(view.say, counted=loop.optuna_study.counted, wanted=loop.optuna_study.wanted)
             loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
             if shelved := loop.shelved():
                 session.view.say(f"the search has ended{shelved}. The same command goes on from there.")
@@ -81,11 +84,13 @@ class _Loop:
     report_steps: ReportSteps = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
+    stop_rule: StopRule = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         plan = self.session.plan
+        self.stop_rule = StopRule.of(plan)
         trainers = [corner.trainer for corner in plan.corners]
         self.report_steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
 
@@ -104,10 +109,16 @@ class _Loop:
         """Return whether the study lacks trials."""
         return self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
 
+    @property
+    def stopped(self) -> bool:
+        """Return whether `study.stop` keeps new trials from starting; those that wait go on."""
+        return self.stop_rule.holds(self.session.ended.records, self.optuna_study.wanted)
+
     def wants_more(self) -> bool:
         timeout = self.session.plan.config.study.timeout
         in_time = timeout is None or time.monotonic() - self.began < timeout
-        return not self.session.stop.raised and in_time and self.limits.allow(begun=bool(self.waiting)) and self.wanted
+        allowed = self.limits.allow(begun=bool(self.waiting)) and (bool(self.waiting) or not self.stopped)
+        return not self.session.stop.raised and in_time and allowed and self.wanted
 
     def run(self, engine: Engine) -> None:
         self.session.view.limited(self.limits.budget.seconds_left)

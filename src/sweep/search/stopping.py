@@ -1,0 +1,121 @@
+"""The rules that end a search before it has all its trials (`study.stop`), and the state of a
+search that they and the report go by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweep.config.metrics import BY_TASK, proportion
+from sweep.config.objective import LOSS, Objective
+from sweep.config.schema import DatasetConfig, Scalar, StudyConfig, Task
+from sweep.records.trial import Failed, TrialRecord, ranked
+from sweep.search.gain import Gain, expected_gain
+from sweep.search.score_error import standard_error
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The state of a search, or of one `choice` of `study.compare_by`: how many trials have
+    `ended` and `completed`, how many ended since the best score was reached, the standard error of
+    that score where it is known, and the gain that more trials are expected to bring, None where
+    that is not known."""
+
+    choice: Scalar
+    ended: int
+    completed: int
+    since_best: int
+    error: float | None
+    gain: Gain | None
+
+
+def outlooks(
+    records: Sequence[TrialRecord], study: StudyConfig, choices: Sequence[Scalar], error_of: ErrorOf, *, wanted: int
+) -> tuple[Outlook, ...]:
+    """Return the state of each choice of `study.compare_by`, or of the whole search without one,
+    and what its trials up to `wanted` in all would bring."""
+    key = study.compare_by
+    if key is None:
+        return (_outlook(None, records, study.objective, error_of, wanted - len(counting(records))),)
+    found = []
+    for place, choice in enumerate(choices):
+        own = [record for record in records if record.params.get(key) == choice]
+        share = wanted // len(choices) + (place < wanted % len(choices))
+        found.append(_outlook(choice, own, study.objective, error_of, share - len(counting(own))))
+    return tuple(found)
+
+
+def counting(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that count towards `study.n_trials`, in the order in which they ended."""
+    found = [record for record in records if not (isinstance(record.outcome, Failed) and record.outcome.again)]
+    return sorted(found, key=lambda record: (record.finished, record.number))
+
+
+def held_rule(study: StudyConfig, states: Sequence[Outlook]) -> str:
+    """Return the key of the rule of `study.stop` that holds in each of these states; empty for
+    none. No rule holds before a trial has completed."""
+    stop = study.stop
+    if not stop.on or not states or not all(one.completed for one in states):
+        return ""
+    if stop.patience is not None and all(one.since_best >= stop.patience for one in states):
+        return "patience"
+    if stop.expected_gain is not None and all(_little_left(stop.expected_gain, one) for one in states):
+        return "expected_gain"
+    return ""
+
+
+def _little_left(least: float | str, state: Outlook) -> bool:
+    bound = state.error if least == "error" else float(least)
+    return state.gain is not None and bound is not None and state.gain.expected < bound
+
+
+def _outlook(
+    choice: Scalar, records: Sequence[TrialRecord], objective: Objective, error_of: ErrorOf, more: int
+) -> Outlook:
+    ended = counting(records)
+    completed = ranked(ended, objective)
+    scores = [objective.gain(objective.of(record.best.metrics), 0.0) for record in completed if record.best]
+    best = completed[0] if completed else None
+    return Outlook(
+        choice=choice,
+        ended=len(ended),
+        completed=len(completed),
+        since_best=_since_best(ended, scores[0], objective) if best else 0,
+        error=None if best is None else error_of(best),
+        gain=expected_gain(scores, len(ended), more),
+    )
+
+
+def _since_best(ended: Sequence[TrialRecord], best: float, objective: Objective) -> int:
+    """Return how many trials ended after the first that has the best score."""
+    for place, record in enumerate(ended):
+        if record.best and objective.gain(objective.of(record.best.metrics), 0.0) == best:
+            return len(ended) - place - 1
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorOf:
+    """The standard error of a trial's score on `rows` validation rows; called with its record.
+
+    It is that of the share of rows that the trial got right, for the metrics of the task that lie
+    between 0 and 1: a mean over labels, such as macro F1, is no more certain than that. The error
+    of a loss, or of a metric of the user's own, is not known.
+    """
+
+    task: Task
+    rows: int
+    known: bool
+
+    @classmethod
+    def of(cls, dataset: DatasetConfig, metric: str, rows: int) -> ErrorOf:
+        return cls(dataset.task, rows, error_is_known(dataset, metric))
+
+    def __call__(self, record: TrialRecord) -> float | None:
+        share = record.best.metrics.get(f"eval/{proportion(self.task)}") if record.best else None
+        return standard_error(share, self.rows) if self.known and self.rows and share is not None else None
+
+
+def error_is_known(dataset: DatasetConfig, metric: str) -> bool:
+    """Return whether the standard error of `study.metric` follows from the number of rows."""
+    return metric != LOSS and metric.removeprefix("eval/") in BY_TASK[dataset.task]
