@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 from scipy.stats import binomtest, spearmanr
 

@@ -17,6 +17,7 @@ from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.records.winner import read_lock
 from sweep.track.addresses import WANDB, without
 
@@ -52,6 +53,7 @@ class Facts:
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
     running: bool = False  # whether a process trains the study now
+    warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
 
     @property
     def config(self) -> Config:
@@ -180,6 +182,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         put_away=put_away,
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
+        warm_start=read_warm_start(store.root),
     )
 
 

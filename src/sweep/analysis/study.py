@@ -10,6 +10,7 @@ from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
+from sweep.analysis.outlook import Outlook, outlook
 from sweep.analysis.published import Published, published
 from sweep.analysis.repeat import Repeating, repeating
 from sweep.analysis.scores import TestScores, scores
@@ -46,6 +47,7 @@ class Study:
     parameters: Parameters | None
     trials: Trials
     hyperparameters: Hyperparameters | None
+    outlook: Outlook | None
     selection: Selection | None
     generalisation: Generalisation | None
     cost: Spending | None
@@ -61,6 +63,7 @@ class Study:
 
 def analyse(facts: Facts) -> Study:
     """Return everything that the records of a run directory say."""
+    seen = outlook(facts)
     return Study(
         schema_version=SCHEMA_VERSION,
         name=facts.name,
@@ -70,7 +73,7 @@ def analyse(facts: Facts) -> Study:
         direction=facts.study.direction,
         alone=facts.alone,
         missing=_missing(facts),
-        progress=progress(facts),
+        progress=progress(facts, stopped=seen is not None and seen.stopped is not None),
         winner=winner(facts),
         overtaken=overtaken(facts),
         scores=scores(facts),
@@ -78,6 +81,7 @@ def analyse(facts: Facts) -> Study:
         parameters=facts.final.parameters if facts.final else None,
         trials=trials(facts),
         hyperparameters=hyperparameters(facts),
+        outlook=seen,
         selection=selection(facts),
         generalisation=generalisation(facts),
         cost=spending(facts),
@@ -89,7 +93,7 @@ def analyse(facts: Facts) -> Study:
 
 def _state(facts: Facts) -> State:
     """Return whether the study runs, was interrupted, or has ended. One that ended before its last
-    trial, by `study.timeout` or `study.budget`, was tested and has no trial half done."""
+    trial, by `study.timeout`, `study.budget` or `study.stop`, was tested and has no trial half done."""
     if facts.running:
         return "running"
     without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)

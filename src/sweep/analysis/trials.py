@@ -159,8 +159,9 @@ def trials(facts: Facts) -> Trials:
     )
 
 
-def progress(facts: Facts) -> Progress:
-    """Return how far the study has come."""
+def progress(facts: Facts, *, stopped: bool = False) -> Progress:
+    """Return how far the study has come. With `stopped`, `study.stop` lets no further trial
+    start."""
     counted = [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.again)]
     kinds = {kind: [t for t in counted if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
     reasons: dict[str, int] = {}
@@ -174,7 +175,7 @@ def progress(facts: Facts) -> Progress:
         failed=len(kinds[Failed]),
         reasons=reasons,
         stopped=len(facts.trials) - len(counted),
-        left=max(0, facts.study.n_trials - len(counted)),
+        left=0 if stopped else max(0, facts.study.n_trials - len(counted)),
         unfinished=facts.unfinished,
         put_away=facts.put_away,
     )

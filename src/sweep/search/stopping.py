@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sweep.config.metrics import BY_TASK, proportion
 from sweep.config.objective import LOSS, Objective
 from sweep.config.schema import DatasetConfig, Scalar, StudyConfig, Task
-from sweep.records.trial import Failed, TrialRecord, ranked
+from sweep.records.trial import Failed, TrialRecord, best_metrics, ranked
 from sweep.search.gain import Gain, expected_gain
 from sweep.search.score_error import standard_error
 
@@ -17,13 +17,15 @@ from sweep.search.score_error import standard_error
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """The state of a search, or of one `choice` of `study.compare_by`: how many trials have
-    `ended` and `completed`, how many ended since the best score was reached, the standard error of
-    that score where it is known, and the gain that more trials are expected to bring, None where
-    that is not known."""
+    `ended` and `completed`, how many ended since the `best` score was reached, the standard error
+    of that score where it is known, and the gain that `more` trials are expected to bring, None
+    where that is not known."""
 
     choice: Scalar
     ended: int
     completed: int
+    more: int
+    best: float | None
     since_best: int
     error: float | None
     gain: Gain | None
@@ -74,24 +76,23 @@ def _outlook(
 ) -> Outlook:
     ended = counting(records)
     completed = ranked(ended, objective)
-    scores = [objective.gain(objective.of(record.best.metrics), 0.0) for record in completed if record.best]
-    best = completed[0] if completed else None
+    scores = [objective.of(best_metrics(record)) for record in completed]
     return Outlook(
         choice=choice,
         ended=len(ended),
         completed=len(completed),
-        since_best=_since_best(ended, scores[0], objective) if best else 0,
-        error=None if best is None else error_of(best),
-        gain=expected_gain(scores, len(ended), more),
+        more=max(more, 0),
+        best=scores[0] if scores else None,
+        since_best=_since(ended, objective, scores[0]) if scores else 0,
+        error=error_of(completed[0]) if completed else None,
+        gain=expected_gain([objective.gain(score, 0.0) for score in scores], len(ended), more),
     )
 
 
-def _since_best(ended: Sequence[TrialRecord], best: float, objective: Objective) -> int:
+def _since(ended: Sequence[TrialRecord], objective: Objective, best: float) -> int:
     """Return how many trials ended after the first that has the best score."""
-    for place, record in enumerate(ended):
-        if record.best and objective.gain(objective.of(record.best.metrics), 0.0) == best:
-            return len(ended) - place - 1
-    return 0
+    place = next(place for place, record in enumerate(ended) if objective.of(best_metrics(record)) == best)
+    return len(ended) - place - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class ErrorOf:
         return cls(dataset.task, rows, error_is_known(dataset, metric))
 
     def __call__(self, record: TrialRecord) -> float | None:
-        share = record.best.metrics.get(f"eval/{proportion(self.task)}") if record.best else None
+        share = best_metrics(record).get(f"eval/{proportion(self.task)}")
         return standard_error(share, self.rows) if self.known and self.rows and share is not None else None
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
+from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
@@ -21,9 +22,11 @@ from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned
+from sweep.records.warm_start import WarmRun
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.samplers import PLACE, grid_point, sampler
+from sweep.search.warm import WarmSampler, finished_trials, of_choice
 from sweep.study.attributes import LOSSES, LOST_AT, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
@@ -56,6 +59,7 @@ class OptunaStudy:
     retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
+    earlier: tuple[FrozenTrial, ...] = ()  # trials of other studies, for the sampler alone
 
     @classmethod
     def open(
@@ -64,10 +68,12 @@ class OptunaStudy:
         space: Space,
         store: Store,
         *,
+        warm: Sequence[WarmRun] = (),
         say: Callable[[str], None] = lambda _: None,
         stop: StopFlag | None = None,
     ) -> OptunaStudy:
-        """Return the study of this name in the storage; create it if there is none.
+        """Return the study of this name in the storage; create it if there is none. `warm` holds
+        what it takes over from other studies.
 
         `say` tells the user that the storage of a study that runs or goes on does not answer;
         after `stop` the study does not wait for it any more. Raises UserError if the storage
@@ -83,9 +89,10 @@ class OptunaStudy:
             opening = partial(open_storage, address)
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
-            opened = cls(study, config, space, storage, retries)
+            earlier = finished_trials([trial for run in warm for trial in run.trials], space)
+            opened = cls(study, config, space, storage, retries, earlier=earlier)
             opened._write(lambda: claim(study, config.metric, store))
-            for point in config.enqueue:
+            for point in (*config.enqueue, *(point for run in warm for point in run.points)):
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
         except STORAGE_ERRORS as error:
             raise unusable(address, error) from None
@@ -190,10 +197,16 @@ class OptunaStudy:
         if place is None:
             place = _free_place(points)
         if key is None:
-            return place, sampler(self.config, self.space, place)
+            return place, self._warm(sampler(self.config, self.space, place))
         before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
         own = sum(value_of(point, key) == value for point in before)
-        return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
+        made = self._warm(sampler(self.config, self.space, place, own), {key: value})
+        return place, OwnSampler(made, key, value)
+
+    def _warm(self, made: BaseSampler, fixed: Mapping[str, Scalar] = MappingProxyType({})) -> BaseSampler:
+        """Return a sampler that also sees the trials of other studies with these values."""
+        earlier = of_choice(self.earlier, fixed)
+        return WarmSampler(made, earlier) if earlier else made
 
     def _next_value(self, key: str) -> Scalar:
         """Return the value that the next point has for the compared `key`.

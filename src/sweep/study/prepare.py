@@ -39,7 +39,8 @@ from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
 from sweep.study.machine import examine, look
-from sweep.study.session import check_place
+from sweep.study.session import check_place, locked
+from sweep.study.warm_start import preview
 from sweep.track.mode import described
 
 
@@ -76,9 +77,10 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     ]
     if dry:
         check_place(plan, there.facts.device_name)
+        warm = preview(plan, locked(plan, there.facts.device_name)) if plan.config.study.warm_start else []
         account = counted[-1][1] or Parameters(0, 0, 0)
         estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
-        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, estimate)))
+        print(describe(plan, account, notes=notes, lines=[*warm, *estimate_lines(plan, estimate)]))
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -42,6 +42,7 @@ from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
+from sweep.study.warm_start import warm_start
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
 
@@ -55,7 +56,10 @@ def search(session: Session) -> list[TrialRecord]:
     """
     with session.view, storage_errors(session.plan.config.study):
         plan, view = session.plan, session.view
-        opened = OptunaStudy.open(plan.config.study, plan.space, session.store, say=view.say, stop=session.stop)
+        warm = warm_start(plan, session.store, view.say)
+        opened = OptunaStudy.open(
+            plan.config.study, plan.space, session.store, warm=warm, say=view.say, stop=session.stop
+        )
         loop = _Loop(session, opened)
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
