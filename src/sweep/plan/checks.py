@@ -263,7 +263,9 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             rule = "is empty, but a point must give at least one searched key a value, such as {optimizer.learning_rate: 1.0e-4}"
             yield f"study.enqueue[{index}]", rule
     if study.stop.expected_gain == "error" and not error_is_known(config.dataset, study.metric):
-        rule = f"is error, but the standard error of study.metric={study.metric} does not follow from the number of rows"
+        rule = (
+            f"is error, but the standard error of study.metric={study.metric} does not follow from the number of rows"
+        )
         yield "study.stop.expected_gain", f"{rule}; give a number, such as 0.001"
     yield from option_faults(study)
 

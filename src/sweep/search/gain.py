@@ -65,7 +65,7 @@ def expected_gain(scores: Sequence[float], ended: int, more: int) -> Gain | None
     if size <= 0:
         return None
     tail = _Tail.of(excesses / size, rate=(above + 0.5) / (ended + 1))
-    chances = np.array([tail.exceeded(excesses[0] / size + gain, more) for gain in _GAINS])
+    chances = tail.exceeded(excesses[0] / size + _GAINS, more)
     return Gain(
         more,
         expected=size * float(np.trapezoid(chances, _GAINS)),
@@ -89,17 +89,16 @@ class _Tail:
         weights = np.exp(logarithms - logarithms.max())
         return cls(weights / weights.sum(), rate)
 
-    def exceeded(self, excess: float, trials: int) -> float:
-        """Return the probability that the best of so many trials is above the excess."""
-        single = self.rate * _survival(excess)
-        return float((self.weights * (1 - (1 - single) ** trials)).sum())
+    def exceeded(self, excesses: np.ndarray, trials: int) -> np.ndarray:
+        """Return the probability that the best of so many trials is above each of the excesses."""
+        single = self.rate * _survival(excesses)
+        return np.einsum("sc,sce->e", self.weights, 1 - (1 - single) ** trials)
 
 
-def _reach(excess: np.ndarray | float) -> np.ndarray:
-    """Return 1 + shape × excess / scale over the grid; 0 or less is beyond the upper end."""
-    shapes, scales = _SHAPES[:, None], _SCALES[None, :]
-    excess = np.asarray(excess)
-    return np.asarray(1 + (shapes / scales)[(..., *[None] * excess.ndim)] * excess)
+def _reach(excesses: np.ndarray) -> np.ndarray:
+    """Return 1 + shape × excess / scale, shape (shapes, scales, excesses); 0 or less is beyond the
+    upper end."""
+    return np.asarray(1 + _SHAPES[:, None, None] / _SCALES[None, :, None] * excesses)
 
 
 def _log_density(excesses: np.ndarray) -> np.ndarray:
@@ -110,8 +109,8 @@ def _log_density(excesses: np.ndarray) -> np.ndarray:
     return np.where(reach > 0, found, -np.inf)
 
 
-def _survival(excess: float) -> np.ndarray:
-    """Return the probability of more than the excess, shape (shapes, scales)."""
-    reach = _reach(excess)
+def _survival(excesses: np.ndarray) -> np.ndarray:
+    """Return the probability of more than each excess, shape (shapes, scales, excesses)."""
+    reach = _reach(excesses)
     inside = np.where(reach > 0, reach, 1.0)
-    return np.asarray(np.where(reach > 0, inside ** (-1 / _SHAPES[:, None]), 0.0))
+    return np.where(reach > 0, inside ** (-1 / _SHAPES)[:, None, None], 0.0)
