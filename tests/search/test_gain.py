@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweep.search.gain import LEAST_SCORES, LEAST_TRIALS, Gain, expected_gain
+from sweep.search.gain import LEAST_TRIALS, Gain, expected_gain
 
 SCORES = (0.80, 0.81, 0.79, 0.70, 0.78, 0.60, 0.74, 0.77, 0.81, 0.72, 0.65, 0.795)
 
@@ -42,22 +42,21 @@ def test_the_gain_has_the_unit_of_the_score() -> None:
 
 
 def test_pruned_trials_make_a_gain_rarer() -> None:
-    """The same scores from twice as many trials."""
-    assert known(SCORES, 24, 12).chance(0.01) < known(SCORES, 12, 12).chance(0.01)
-    assert len(SCORES) > LEAST_SCORES
+    """The same scores from more trials."""
+    assert known(SCORES, 14, 12).chance(0.01) < known(SCORES, 12, 12).chance(0.01)
 
 
 def test_the_limit_is_exceeded_once_in_twenty_times() -> None:
     found = known(SCORES, 12, 12)
     assert found.expected < found.limit
-    assert found.chance(found.limit) < 0.05 <= found.chance(0.9 * found.limit)
+    assert found.chance(found.limit) == pytest.approx(0.05) and found.chance(0.9 * found.limit) > 0.05
 
 
 def test_the_estimate_covers_the_gain_of_trials_that_are_drawn_alike() -> None:
     """Scores near an upper end: the limit holds for at least nine draws in ten, and the estimate is
-    above the mean gain, by less than four times."""
-    draws = 1 - np.random.default_rng(0).random((60, 32)) ** 1.5
+    above the mean gain, by less than three times."""
+    draws = 1 - np.random.default_rng(0).random((60, 32)) ** 0.6
     gains = [known(tuple(draw[:16]), 16, 16) for draw in draws]
     real = np.maximum(draws.max(axis=1) - draws[:, :16].max(axis=1), 0)
     assert np.mean(real <= [gain.limit for gain in gains]) >= 0.9
-    assert 1 < np.mean([gain.expected for gain in gains]) / real.mean() < 4
+    assert 1 < np.mean([gain.expected for gain in gains]) / real.mean() < 3

@@ -69,7 +69,7 @@ def expected_gain(scores: Sequence[float], ended: int, more: int) -> Gain | None
     return Gain(
         more,
         expected=size * float(np.trapezoid(chances, _GAINS)),
-        limit=size * float(_GAINS[np.argmax(chances < 1 - _SURE)] if chances[-1] < 1 - _SURE else _GAINS[-1]),
+        limit=size * float(np.interp(1 - _SURE, chances[::-1], _GAINS[::-1])),
         _gains=tuple(size * _GAINS),
         _chances=tuple(chances),
     )
