@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from report.conftest import LR, completed, part, six_trials, words
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
@@ -79,7 +81,7 @@ def test_a_grid_has_an_end(make: Callable[..., Store]) -> None:
 def test_a_metric_without_an_error_is_compared_with_a_hundredth(make: Callable[..., Store]) -> None:
     facts = with_study(read(make(trials(10))), metric="eval/loss", direction="minimize")
     found = outlook(facts)
-    assert found is not None and not found.groups[0].measured and found.groups[0].worth == 0.009
+    assert found is not None and not found.groups[0].measured and found.groups[0].worth == pytest.approx(0.009)
     assert "not all with one score" in part("headline", facts), "their losses are equal"
 
 

@@ -71,9 +71,9 @@ class SearchedKey:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """What the study took over from the run in `run_dir`: so many `trials` for the sampler, and
-    `points` that it tried first; `left_out` trials have points that it cannot have. `differs`
-    names the keys in which the experiments differ."""
+    """The trials and points that the study took over from the run in `run_dir`: so many
+    `trials` for the sampler, and `points` that it tried first; `left_out` trials have points
+    that it cannot have. `differs` names the keys in which the experiments differ."""
 
     run_dir: str
     trials: int

@@ -23,14 +23,14 @@ _LIKELY, _UNLIKELY = 0.5, 0.1  # chances of a gain above what is worth it
 @dataclass(frozen=True, slots=True)
 class MoreTrials:
     """The gain that `more` trials would bring, of the whole search or of one `choice` of
-    `study.compare_by`. `planned` says that they are the trials still to run; else they are as many
-    as have ended.
+    `study.compare_by`. `planned` says that they are the trials still to run; else they are as
+    many as have ended.
 
-    `expected` is the mean, and with a probability of 95 % the gain is below `limit`. `chance` is
-    the probability of more than `worth`: the standard error of the best score, or where that is
-    not `measured` a hundredth of the score; `pays` puts it in a word. All of them are None where the gain is not known:
-    from fewer than `least_ended` trials, or fewer than `least_completed` with a score, or from
-    best scores that are all equal.
+    `expected` is the mean, and with a probability of 95 % the gain is below `limit`. `chance`
+    is the probability of more than `worth`: the standard error of the best score, or where
+    that is not `measured` a hundredth of the score; `pays` puts it in a word. All of them are
+    None where the gain is not known: from fewer than `least_ended` trials, or fewer than
+    `least_completed` with a score, or from best scores that are all equal.
     """
 
     choice: Scalar

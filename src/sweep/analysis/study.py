@@ -92,8 +92,9 @@ def analyse(facts: Facts) -> Study:
 
 
 def _state(facts: Facts) -> State:
-    """Return whether the study runs, was interrupted, or has ended. One that ended before its last
-    trial, by `study.timeout`, `study.budget` or `study.stop`, was tested and has no trial half done."""
+    """Return whether the study runs, was interrupted, or has ended. One that ended before its
+    last trial, by `study.timeout`, `study.budget` or `study.stop`, was tested and has no trial
+    half done."""
     if facts.running:
         return "running"
     without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)

@@ -1,4 +1,4 @@
-"""What a plan says about the rules of `study.stop`."""
+"""Notes and lines of a plan on the rules of `study.stop`."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ _TOGETHER = ("; put it back from a copy", ", or name a new run_dir")  # advice f
 
 
 def check_warm_start(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the faults of `study.warm_start`. A run directory that the study has learnt from before
-    is not looked at again: it may be gone."""
+    """Yield the faults of `study.warm_start`. A run directory that the study has learnt from
+    before is not looked at again: it may be gone."""
     study, own = config.study, Path(config.run_dir).absolute()
     if not study.warm_start:
         return

@@ -1,4 +1,5 @@
-"""What a study learnt from other studies (`study.warm_start`), in `warm_start.json`."""
+"""The trials and points taken over from other studies (`study.warm_start`), in
+`warm_start.json`."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _NAME = "warm_start.json"
 
 @dataclass(frozen=True, slots=True)
 class WarmTrial:
-    """A trial of another run, at a point of this study's search space. `score` is None for a pruned
-    trial; `scores` holds what was reported, by report step."""
+    """A trial of another run, at a point of this study's search space. `score` is None for a
+    pruned trial; `scores` holds what was reported, by report step."""
 
     params: Mapping[str, Scalar]
     score: float | None
@@ -29,11 +30,12 @@ class WarmTrial:
 
 @dataclass(frozen=True, slots=True)
 class WarmRun:
-    """What was taken from one run directory: `trials` for the sampler, and `points` to try first.
+    """The part that was taken from one run directory: `trials` for the sampler, and `points` to
+    try first.
 
     `differs` names the keys in which its experiment is another one, so that its scores do not
-    compare with this study's. `left_out` counts ended trials whose points this study cannot have;
-    `notes` say why.
+    compare with this study's. `left_out` counts ended trials whose points this study cannot
+    have; `notes` say why.
     """
 
     run_dir: str

@@ -77,8 +77,8 @@ def expected_gain(scores: Sequence[float], ended: int, more: int) -> Gain | None
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The posterior of the distribution of excesses over the threshold, over a grid of shapes (rows)
-    and scales (columns). `rate` is the share of trials above the threshold."""
+    """The posterior of the distribution of excesses over the threshold, over a grid of shapes
+    (rows) and scales (columns). `rate` is the share of trials above the threshold."""
 
     weights: np.ndarray
     rate: float

@@ -80,7 +80,8 @@ class _View(Study):
 
     @classmethod
     def of(cls, source: Study, earlier: Sequence[FrozenTrial]) -> _View:
-        """Return the view, which shares all else with `source`: making a study asks the storage."""
+        """Return the view, which shares all else with `source`: making a study asks the
+        storage."""
         view = cls.__new__(cls)
         view.__dict__.update(source.__dict__)
         view._source, view._earlier = source, earlier

@@ -16,9 +16,10 @@ from sweep.search.stopping import ErrorOf, Outlook, held_rule, outlooks
 class StopRule:
     """Says whether a rule of `study.stop` keeps new trials from starting.
 
-    It goes by the trials that have ended, and is asked again after each end: a trial that still ran
-    when a rule came to hold is trained to its end, and where it has a better score the rule may no
-    longer hold. So a search that was stopped on the way ends as one that was not.
+    It goes by the trials that have ended, and is asked again after each end: a trial that
+    still ran when a rule came to hold is trained to its end, and where it has a better score
+    the rule may no longer hold. So a search that was stopped on the way ends as one that was
+    not.
     """
 
     study: StudyConfig

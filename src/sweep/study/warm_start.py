@@ -1,4 +1,4 @@
-"""What a study takes over from other studies (`study.warm_start`).
+"""The trials and points that a study takes over from others (`study.warm_start`).
 
 Trials of the same experiment, except for its seeds and its search space, have scores that compare
 with this study's: the sampler sees them. Of any other run only the best points are of use; they
