@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 
 import optuna
@@ -9,7 +11,10 @@ import pytest
 
 from support.studies import points
 from support.toys import ToyEngine, plan, session
+from sweep.analysis.facts import read
 from sweep.errors import UserError
+from sweep.plan.plan import make_plan
+from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.study.search import search
@@ -37,9 +42,6 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def best_of(run: Path) -> dict[str, object]:
-    from sweep.analysis.facts import read
-    from sweep.records.store import Store
-
     best = read(Store(run)).best
     assert best is not None
     return dict(best.params)
@@ -145,8 +147,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, make, message: str) 
 
 
 def test_runs_that_teach_nothing_are_refused(tmp_path: Path, earlier: Path) -> None:
-    import shutil
-
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "lock.json").write_text('{"schema_version": 999}')
     (tmp_path / "empty").mkdir()
@@ -166,3 +166,24 @@ def test_a_dry_run_says_what_would_be_taken_over(tmp_path: Path, earlier: Path) 
     made = plan(tmp_path, f"study.warm_start=[{earlier}]")
     assert preview(made, locked(made, "cpu"))[0].startswith("warm start: the sampler learns from 8 trials of")
     assert not (tmp_path / "run").exists()
+
+
+def test_keys_that_one_of_the_two_searches_alone(tmp_path: Path) -> None:
+    """The first study searches adapters and not the epochs, the second the epochs with LoRA."""
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    rate = f"{RATE}: {{low: 1.0e-4, high: 1.0e-2, log: true}}\n"
+    one.write_text(f"{rate}adapter: {{choices: [lora, ia3]}}\n")
+    two.write_text(f"{rate}trainer.num_train_epochs: {{low: 2, high: 6}}\n")
+    plain = ("study.n_trials=6", "study.sampler=random", *PLAIN)
+    studied(tmp_path / "a", *plain, f"study.space={one}")
+    studied(tmp_path / "b", "study.n_trials=2", *PLAIN, f"study.space={two}", f"study.warm_start=[{tmp_path}/a/run]")
+    run = taken(tmp_path / "b")
+    assert run.differs == () and 0 < len(run.trials) < 6 and len(run.trials) + run.left_out == 6
+    assert any("their adapter is not as here" in note for note in run.notes)
+    assert {trial.params["trainer.num_train_epochs"] for trial in run.trials} == {3}
+
+
+def test_a_trial_of_a_warm_study_can_be_repeated_alone(tmp_path: Path, earlier: Path) -> None:
+    options = ("study.n_trials=4", f"study.warm_start=[{earlier}]")
+    command = plan(tmp_path, *options).trial(0, best_of(earlier)).command  # type: ignore[arg-type]
+    assert make_plan(shlex.split(command)[3:]).config.study.warm_start == ()

@@ -21,7 +21,6 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
-from sweep.plan.warm_start_checks import check_warm_start
 from sweep.search.options import option_faults
 from sweep.search.stopping import error_is_known
 
@@ -298,5 +297,4 @@ CHECKS: tuple[Check, ...] = (
     _own_metrics,
     _metric,
     _study,
-    check_warm_start,
 )

@@ -14,6 +14,8 @@ def idle_stop(study: StudyConfig, space: Space) -> Iterator[str]:
     """Yield a note on each rule that cannot end the search before it has all its trials."""
     trials, stop = trials_of_each(study, space), study.stop
     each = f" of each {study.compare_by}" if study.compare_by else ""
+    if study.n_trials == 1:
+        return
     if stop.patience is not None and stop.patience >= trials:
         yield f"study.stop.patience is {stop.patience}, which ends no search of {_count(trials)}{each}"
     if stop.expected_gain is not None and trials <= LEAST_TRIALS:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweep.config.schema import Config
-from sweep.errors import UserError
+from sweep.errors import Fault, UserError
 from sweep.records.store import Store
 from sweep.records.trial import Completed
 from sweep.records.warm_start import recorded_runs
@@ -16,9 +16,13 @@ _KEY = "study.warm_start"
 _TOGETHER = ("; put it back from a copy", ", or name a new run_dir")  # advice for the study's own run directory
 
 
-def check_warm_start(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the faults of `study.warm_start`. A run directory that the study has learnt from
+def check_warm_start(config: Config) -> list[Fault]:
+    """Return the faults of `study.warm_start`, once for a study: the other runs are read. A run directory that the study has learnt from
     before is not looked at again: it may be gone."""
+    return [Fault(path, rule) for path, rule in _faults(config)]
+
+
+def _faults(config: Config) -> Iterator[tuple[str, str]]:
     study, own = config.study, Path(config.run_dir).absolute()
     if not study.warm_start:
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.config.domains import Choices, Range
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.plan.plan import Plan
@@ -127,7 +128,6 @@ class _Reader:
     records: Sequence[TrialRecord]
     best_first: Sequence[TrialRecord]  # completed, by the other run's objective
     values: Mapping[str, Any]  # the other run's config, by key
-    own: Mapping[str, Any]
     differs: tuple[str, ...]
     steps: ReportSteps
 
@@ -140,7 +140,7 @@ class _Reader:
         searched = {*lock.space, *other.space}
         steps = ReportSteps.of([corner.trainer for corner in plan.corners], plan.space, len(plan.splits.train))
         return cls(
-            plan, root, records, ranked(records, other.config.study.objective), values_of(other), values_of(lock),
+            plan, root, records, ranked(records, other.config.study.objective), values_of(other),
             tuple(differing(lock, other, apart_from=searched)), steps,
         )  # fmt: skip
 
@@ -186,17 +186,18 @@ class _Reader:
                 if strict or key == self.plan.config.study.compare_by:
                     raise _LeftOutError(f"they have no {key}")
                 continue
-            value = record.params.get(key, self.values.get(key))
+            value = _fitting(parameter.domain, record.params.get(key, self.values.get(key)))
             if not parameter.domain.contains(value):
                 raise _LeftOutError(f"their {key} is not in the search space, {parameter.domain}")
             point[key] = value
-        for key, value in record.params.items() if strict else ():
-            if key not in self.plan.space and self.own.get(key, value) != value:
-                raise _LeftOutError(f"their {key} is not {self.own[key]}, as here")
+        extra = {key: value for key, value in record.params.items() if strict and key not in self.plan.space}
         try:
-            self.plan.trial(record.number, point)
+            config = self.plan.experiment.at(point)
+            same = not extra or self.plan.experiment.at({**point, **extra}) == config
         except UserError as error:
             raise _LeftOutError(f"{error.faults[0].path} {error.faults[0].message}") from None
+        if not same:
+            raise _LeftOutError(f"their {' and '.join(extra)} {'are' if len(extra) > 1 else 'is'} not as here")
         return point
 
     def _trial(self, record: TrialRecord, point: Mapping[str, Scalar]) -> WarmTrial:
@@ -207,6 +208,13 @@ class _Reader:
             if metric in one.metrics:
                 scores.setdefault(max(self.steps.nearest(trainer, one.step), 1), one.metrics[metric])
         return WarmTrial(point, record.best.metrics[metric] if record.best else None, scores)
+
+
+def _fitting(domain: Range | Choices, value: Any) -> Scalar:
+    """Return a value as the domain has it: a config holds whole numbers as floats where a key may
+    be either."""
+    whole: Scalar = int(value) if isinstance(value, float) and value.is_integer() else value
+    return whole if not domain.contains(value) and domain.contains(whole) else value
 
 
 def _count(number: int, noun: str) -> str:
