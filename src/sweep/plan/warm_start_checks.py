@@ -17,8 +17,10 @@ _TOGETHER = ("; put it back from a copy", ", or name a new run_dir")  # advice f
 
 
 def check_warm_start(config: Config) -> list[Fault]:
-    """Return the faults of `study.warm_start`, once for a study: the other runs are read. A run directory that the study has learnt from
-    before is not looked at again: it may be gone."""
+    """Return the faults of `study.warm_start`, once for a study: the other runs are read.
+
+    A run directory that the study has learnt from before is not looked at again: it may be gone.
+    """
     return [Fault(path, rule) for path, rule in _faults(config)]
 
 
