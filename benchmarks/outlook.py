@@ -77,7 +77,7 @@ class Search:
 
 @cache
 def _estimate(scores: tuple[float, ...], ended: int, more: int) -> Gain | None:
-    return expected_gain(scores, ended, more)
+    return expected_gain(scores, ended, more, room=1 - max(scores, default=1.0))
 
 
 Rule = Callable[[Search, int], bool]

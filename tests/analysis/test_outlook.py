@@ -75,7 +75,7 @@ def test_a_grid_has_an_end(make: Callable[..., Store]) -> None:
     facts = with_study(read(make(trials(10))), sampler="grid")
     space = {LR: {"choices": [*range(10)]}}
     found = outlook(replace(facts, lock=replace(facts.lock, space=space)))
-    assert found is not None and found.exhausted
+    assert found is not None and found.exhausted and found.groups == ()
 
 
 def test_a_metric_without_an_error_is_compared_with_a_hundredth(make: Callable[..., Store]) -> None:

@@ -60,3 +60,11 @@ def test_the_estimate_covers_the_gain_of_trials_that_are_drawn_alike() -> None:
     real = np.maximum(draws.max(axis=1) - draws[:, :16].max(axis=1), 0)
     assert np.mean(real <= [gain.limit for gain in gains]) >= 0.9
     assert 1 < np.mean([gain.expected for gain in gains]) / real.mean() < 3
+
+
+def test_no_gain_is_greater_than_the_room_that_there_is() -> None:
+    free, held = known(SCORES, 12, 12), expected_gain(SCORES, 12, 12, room=0.01)
+    assert held is not None and held.limit == 0.01 < free.limit and held.expected < min(free.expected, 0.01)
+    assert held.chance(0.005) == pytest.approx(free.chance(0.005), rel=0.05) and held.chance(0.02) == 0
+    none = expected_gain(SCORES, 12, 12, room=0.0)
+    assert none is not None and none.expected == 0

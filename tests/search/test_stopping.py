@@ -8,7 +8,7 @@ from sweep.config.schema import DatasetConfig, StudyConfig
 from sweep.config.stop import StopConfig
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialRecord
 from sweep.search.score_error import standard_error
-from sweep.search.stopping import ErrorOf, Outlook, counting, error_is_known, held_rule, outlooks
+from sweep.search.stopping import Outlook, Scale, counting, error_is_known, held_rule, outlooks
 
 ROWS = 200
 
@@ -21,8 +21,8 @@ def record(number: int, score: float | None, *, adapter: str = "lora", ended: in
 
 
 def states(records: list[TrialRecord], study: StudyConfig, wanted: int = 32) -> tuple[Outlook, ...]:
-    error = ErrorOf.of(DatasetConfig(), study.metric, ROWS)
-    return outlooks(records, study, ("lora", "ia3") if study.compare_by else (), error, wanted=wanted)
+    scale = Scale.of(DatasetConfig(), study.metric, ROWS)
+    return outlooks(records, study, ("lora", "ia3") if study.compare_by else (), scale, wanted=wanted)
 
 
 def rule(records: list[TrialRecord], stop: StopConfig, **options: str) -> str:
@@ -100,4 +100,6 @@ def test_the_error_is_that_of_the_share_of_right_rows() -> None:
     assert state.error == pytest.approx(standard_error(0.8, ROWS))
     (state,) = states([record(0, 0.8)], StudyConfig(metric="eval/loss", direction="minimize"))
     assert state.error is None
+    assert Scale.of(DatasetConfig(), "eval/f1_macro", 9).room(0.75) == 0.25
+    assert Scale.of(DatasetConfig(), "eval/loss", 9).room(0.3) == 0.3
     assert not error_is_known(DatasetConfig(metrics=("mine.cost",)), "eval/cost")

@@ -63,8 +63,8 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The outlook of each compared choice, or of the whole search. `exhausted` says that a grid
-    has no further point."""
+    """The outlook of each compared choice, or of the whole search; none where it is `exhausted`: a
+    grid has no further point."""
 
     groups: tuple[MoreTrials, ...]
     exhausted: bool
@@ -81,7 +81,7 @@ def outlook(facts: Facts) -> Outlook | None:
     planned = ended < wanted
     states = _states(facts, wanted if planned else 2 * ended)
     return Outlook(
-        groups=tuple(_more(state, planned=planned) for state in states),
+        groups=() if ended >= size else tuple(_more(state, planned=planned) for state in states),
         exhausted=ended >= size,
         stopped=_stopped(facts, states, wanted - ended) if planned else None,
     )
@@ -90,8 +90,8 @@ def outlook(facts: Facts) -> Outlook | None:
 def _states(facts: Facts, wanted: int) -> tuple[stopping.Outlook, ...]:
     key, rows = facts.study.compare_by, facts.lock.data.rows.get("validation", 0)
     choices = facts.lock.space.get(key, {}).get("choices", ()) if key else ()
-    error_of = stopping.ErrorOf.of(facts.config.dataset, facts.metric, rows)
-    return stopping.outlooks(facts.trials, facts.study, choices, error_of, wanted=wanted)
+    scale = stopping.Scale.of(facts.config.dataset, facts.metric, rows)
+    return stopping.outlooks(facts.trials, facts.study, choices, scale, wanted=wanted)
 
 
 def _more(state: stopping.Outlook, *, planned: bool) -> MoreTrials:

@@ -46,18 +46,18 @@ class Gain:
         return float(np.interp(above, self._gains, self._chances, right=0.0)) if self._gains else 0.0
 
 
-def expected_gain(scores: Sequence[float], ended: int, more: int) -> Gain | None:
+def expected_gain(scores: Sequence[float], ended: int, more: int, room: float = np.inf) -> Gain | None:
     """Return the gain that `more` trials are expected to bring.
 
     `scores` are those of the completed trials, greater is better; `ended` counts these and all
     others: pruned ones are taken to be no better than the least of the best third, and failed
-    ones neither. None where fewer than `LEAST_TRIALS` have ended or fewer than `LEAST_SCORES`
+    ones neither. No gain is greater than `room`. None where fewer than `LEAST_TRIALS` have ended or fewer than `LEAST_SCORES`
     have a score, or where the best scores are all equal: then the gain is not known.
     """
     if ended < LEAST_TRIALS or len(scores) < LEAST_SCORES:
         return None
-    if more <= 0:
-        return Gain(0, 0.0, 0.0)
+    if more <= 0 or room <= 0:
+        return Gain(max(more, 0), 0.0, 0.0)
     best_first = np.sort(np.asarray(scores, dtype=float))[::-1]
     above = min(max(LEAST_SCORES, ended // _SHARE), len(best_first) - 1)
     excesses = best_first[:above] - best_first[above]
@@ -65,12 +65,13 @@ def expected_gain(scores: Sequence[float], ended: int, more: int) -> Gain | None
     if size <= 0:
         return None
     tail = _Tail.of(excesses / size, rate=(above + 0.5) / (ended + 1))
-    chances = tail.exceeded(excesses[0] / size + _GAINS, more)
+    gains = np.minimum(_GAINS, room / size)
+    chances = tail.exceeded(excesses[0] / size + gains, more)
     return Gain(
         more,
-        expected=size * float(np.trapezoid(chances, _GAINS)),
-        limit=size * float(np.interp(1 - _SURE, chances[::-1], _GAINS[::-1])),
-        _gains=tuple(size * _GAINS),
+        expected=size * float(np.trapezoid(chances, gains)),
+        limit=size * float(np.interp(1 - _SURE, chances[::-1], gains[::-1])),
+        _gains=tuple(size * gains),
         _chances=tuple(chances),
     )
 

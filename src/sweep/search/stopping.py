@@ -3,6 +3,7 @@ search that they and the report go by."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,18 +33,18 @@ class Outlook:
 
 
 def outlooks(
-    records: Sequence[TrialRecord], study: StudyConfig, choices: Sequence[Scalar], error_of: ErrorOf, *, wanted: int
+    records: Sequence[TrialRecord], study: StudyConfig, choices: Sequence[Scalar], scale: Scale, *, wanted: int
 ) -> tuple[Outlook, ...]:
     """Return the state of each choice of `study.compare_by`, or of the whole search without one,
     and what its trials up to `wanted` in all would bring."""
     key = study.compare_by
     if key is None:
-        return (_outlook(None, records, study.objective, error_of, wanted - len(counting(records))),)
+        return (_outlook(None, records, study.objective, scale, wanted - len(counting(records))),)
     found = []
     for place, choice in enumerate(choices):
         own = [record for record in records if record.params.get(key) == choice]
         share = wanted // len(choices) + (place < wanted % len(choices))
-        found.append(_outlook(choice, own, study.objective, error_of, share - len(counting(own))))
+        found.append(_outlook(choice, own, study.objective, scale, share - len(counting(own))))
     return tuple(found)
 
 
@@ -71,9 +72,7 @@ def _little_left(least: float | str, state: Outlook) -> bool:
     return state.gain is not None and bound is not None and state.gain.expected < bound
 
 
-def _outlook(
-    choice: Scalar, records: Sequence[TrialRecord], objective: Objective, error_of: ErrorOf, more: int
-) -> Outlook:
+def _outlook(choice: Scalar, records: Sequence[TrialRecord], objective: Objective, scale: Scale, more: int) -> Outlook:
     ended = counting(records)
     completed = ranked(ended, objective)
     scores = [objective.of(best_metrics(record)) for record in completed]
@@ -84,8 +83,10 @@ def _outlook(
         more=max(more, 0),
         best=scores[0] if scores else None,
         since_best=_since(ended, objective, scores[0]) if scores else 0,
-        error=error_of(completed[0]) if completed else None,
-        gain=expected_gain([objective.gain(score, 0.0) for score in scores], len(ended), more),
+        error=scale.error(completed[0]) if completed else None,
+        gain=expected_gain(
+            [objective.gain(score, 0.0) for score in scores], len(ended), more, scale.room(scores[0]) if scores else 0.0
+        ),
     )
 
 
@@ -96,27 +97,39 @@ def _since(ended: Sequence[TrialRecord], objective: Objective, best: float) -> i
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorOf:
-    """The standard error of a trial's score on `rows` validation rows; called with its record.
+class Scale:
+    """The scores of `study.metric` on `rows` validation rows: their error, and how much better they
+    can be.
 
-    It is that of the share of rows that the trial got right, for the metrics of the task that lie
-    between 0 and 1: a mean over labels, such as macro F1, is no more certain than that. The error
-    of a loss, or of a metric of the user's own, is not known.
+    The standard error is that of the share of rows that a trial got right, for the metrics of the
+    task that lie between 0 and 1: a mean over labels, such as macro F1, is no more certain than
+    that. The error of a loss, or of a metric of the user's own, is not known.
     """
 
     task: Task
+    metric: str
     rows: int
-    known: bool
 
     @classmethod
-    def of(cls, dataset: DatasetConfig, metric: str, rows: int) -> ErrorOf:
-        return cls(dataset.task, rows, error_is_known(dataset, metric))
+    def of(cls, dataset: DatasetConfig, metric: str, rows: int) -> Scale:
+        return cls(dataset.task, metric, rows)
 
-    def __call__(self, record: TrialRecord) -> float | None:
+    def error(self, record: TrialRecord) -> float | None:
+        """Return the standard error of a trial's score; None where it is not known."""
         share = best_metrics(record).get(f"eval/{proportion(self.task)}")
-        return standard_error(share, self.rows) if self.known and self.rows and share is not None else None
+        known = _is_share(self.task, self.metric) and self.rows and share is not None
+        return standard_error(share, self.rows) if known and share is not None else None
+
+    def room(self, best: float) -> float:
+        """Return the most by which a score can be better; infinite where there is no bound."""
+        return 1 - best if _is_share(self.task, self.metric) else best if self.metric == LOSS else math.inf
 
 
 def error_is_known(dataset: DatasetConfig, metric: str) -> bool:
     """Return whether the standard error of `study.metric` follows from the number of rows."""
-    return metric != LOSS and metric.removeprefix("eval/") in BY_TASK[dataset.task]
+    return _is_share(dataset.task, metric)
+
+
+def _is_share(task: Task, metric: str) -> bool:
+    """Return whether a metric of the task lies between 0 and 1, and is better when higher."""
+    return metric != LOSS and metric.removeprefix("eval/") in BY_TASK[task]

@@ -9,7 +9,7 @@ from typing import Self
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.plan.plan import Plan
 from sweep.records.trial import TrialRecord
-from sweep.search.stopping import ErrorOf, Outlook, held_rule, outlooks
+from sweep.search.stopping import Outlook, Scale, held_rule, outlooks
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class StopRule:
 
     study: StudyConfig
     choices: Sequence[Scalar]
-    error_of: ErrorOf
+    scale: Scale
     _asked: tuple[int, int] = (-1, -1)
     _states: tuple[Outlook, ...] = ()
     _rule: str = ""
@@ -34,7 +34,7 @@ class StopRule:
         """Return the rules of a plan's study."""
         config, study = plan.config, plan.config.study
         choices = plan.space.choices(study.compare_by) if study.compare_by else ()
-        return cls(study, choices, ErrorOf.of(config.dataset, study.metric, len(plan.splits.validation)))
+        return cls(study, choices, Scale.of(config.dataset, study.metric, len(plan.splits.validation)))
 
     def holds(self, records: Sequence[TrialRecord], wanted: int) -> bool:
         """Return whether a rule holds after these trials of `wanted` in all."""
@@ -42,7 +42,7 @@ class StopRule:
             return False
         if self._asked != (len(records), wanted):
             self._asked = (len(records), wanted)
-            self._states = outlooks(records, self.study, self.choices, self.error_of, wanted=wanted)
+            self._states = outlooks(records, self.study, self.choices, self.scale, wanted=wanted)
             self._rule = held_rule(self.study, self._states)
         return bool(self._rule)
 
