@@ -55,7 +55,7 @@ def test_a_small_expected_gain_ends_the_search(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_error_of_a_loss_is_not_known(tmp_path: Path) -> None:
     loss = ("study.metric=eval/loss", "study.direction=minimize", "study.stop.expected_gain=error")
-    with pytest.raises(UserError, match=r"study.stop.expected_gain is error, but the standard error .* give a number"):
+    with pytest.raises(UserError, match=r"study.stop.expected_gain: is error, but the standard error .* give a number"):
         plan(tmp_path, *loss)
 
 

@@ -132,8 +132,8 @@ def test_each_compared_choice_has_points_of_its_own(tmp_path: Path) -> None:
     studied(tmp_path / "a", "study.n_trials=6", "study.seed=3", *compared)
     records = studied(tmp_path / "b", "study.n_trials=6", *compared, f"study.warm_start=[{tmp_path / 'a' / 'run'}]")
     run = taken(tmp_path / "b")
-    assert len(run.trials) == 6 and {point["adapter"] for point in run.points} == {"lora", "ia3"}
-    assert [record.params for record in records[:2]] == list(run.points)
+    assert len(run.trials) == 6 and {point["adapter"] for point in run.points} == {"lora", "ia3", "head"}
+    assert [record.params for record in records[:3]] == list(run.points)
 
 
 @pytest.mark.parametrize(("make", "message"), [
@@ -142,7 +142,7 @@ def test_each_compared_choice_has_points_of_its_own(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "none")
-    with pytest.raises(UserError, match=rf"study.warm_start\[0\] is {tmp_path / 'none'}, which {message}"):
+    with pytest.raises(UserError, match=rf"study.warm_start\[0\]: is {tmp_path / 'none'}, which {message}"):
         plan(tmp_path, f"study.warm_start=[{tmp_path / 'none'}]")
 
 
