@@ -169,7 +169,7 @@ def estimated(searches: Sequence[Search], after: int, **names: str) -> Estimated
     )  # fmt: skip
 
 
-def of_optuna(table: Table, runs: Sequence[Replayed], after: int, **names: str) -> Iterator[Estimated]:
+def of_optuna(table: Table, runs: Sequence[Replayed], after: int, /, **names: str) -> Iterator[Estimated]:
     """Yield the estimates of `optuna.terminator`, from at least four completed trials."""
     import optuna
     from optuna.study import StudyDirection
