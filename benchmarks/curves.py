@@ -189,7 +189,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
 
     recipe = _RECIPES[name]
     if recipe.intents is not None:
-        data = _of_first_intents(data, runs / f"{name}_data", recipe.intents)
+        data = of_first_intents(data, runs / f"{name}_data", recipe.intents)
     plan = make_plan([
         f"+experiment={recipe.experiment}", f"dataset.path={data.resolve()}", f"run_dir={runs / name}",
         f"study.space={SPACES / recipe.space}.yaml", f"study.n_trials={points or recipe.points}", "study.enqueue=[]",
@@ -208,7 +208,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))
 
 
-def _of_first_intents(data: Path, folder: Path, count: int) -> Path:
+def of_first_intents(data: Path, folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     kept: set[str] = set()
     for split in ("train", "test"):

@@ -75,6 +75,19 @@ class SearchedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The trials and points that the study took over from the run in `run_dir`: so many
+    `trials` for the sampler, and `points` that it tried first; `left_out` trials have points
+    that it cannot have. `differs` names the keys in which the experiments differ."""
+
+    run_dir: str
+    trials: int
+    points: int
+    left_out: int
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     metric: str
     direction: str
@@ -84,6 +97,7 @@ class Search:
     pruner: str
     pruner_options: Mapping[str, Any]
     enqueued: int
+    warm_start: tuple[TakenOver, ...]
     seeds: Mapping[str, int]
     space: tuple[SearchedKey, ...]
 
@@ -154,6 +168,10 @@ def _search(facts: Facts) -> Search:
         pruner=study.pruner,
         pruner_options=study.pruner_options,
         enqueued=len(study.enqueue),
+        warm_start=tuple(
+            TakenOver(run.run_dir, len(run.trials), len(run.points), run.left_out, run.differs)
+            for run in facts.warm_start
+        ),
         seeds=facts.lock.seeds,
         space=tuple(_searched_key(key, spec) for key, spec in facts.lock.space.items()),
     )

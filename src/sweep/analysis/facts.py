@@ -18,6 +18,7 @@ from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.records.winner import read_lock
 from sweep.track.addresses import WANDB, without
 
@@ -56,6 +57,7 @@ class Facts:
     paused: tuple[int, ...] = ()
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
+    warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
 
     @property
     def config(self) -> Config:
@@ -195,6 +197,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
+        warm_start=read_warm_start(store.root),
     )
 
 

@@ -13,6 +13,7 @@ from sweep.analysis.folds import Folds, folds
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
 from sweep.analysis.limits import Limits, limits
+from sweep.analysis.outlook import Outlook, outlook
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.published import Published, published
 from sweep.analysis.repeat import Repeating, repeating
@@ -52,6 +53,7 @@ class Study:
     pareto: ParetoSet | None
     limits: Limits | None
     hyperparameters: Hyperparameters | None
+    outlook: Outlook | None
     selection: Selection | None
     generalisation: Generalisation | None
     calibration: Calibrated | None
@@ -69,6 +71,7 @@ class Study:
 
 def analyse(facts: Facts) -> Study:
     """Return everything that the records of a run directory say."""
+    seen = outlook(facts)
     return Study(
         schema_version=SCHEMA_VERSION,
         name=facts.name,
@@ -78,7 +81,7 @@ def analyse(facts: Facts) -> Study:
         direction=facts.study.direction,
         alone=facts.alone,
         missing=_missing(facts),
-        progress=progress(facts),
+        progress=progress(facts, stopped=seen is not None and seen.stopped is not None),
         winner=winner(facts),
         overtaken=overtaken(facts),
         scores=scores(facts),
@@ -88,6 +91,7 @@ def analyse(facts: Facts) -> Study:
         pareto=pareto(facts),
         limits=limits(facts),
         hyperparameters=hyperparameters(facts),
+        outlook=seen,
         selection=selection(facts),
         generalisation=generalisation(facts),
         calibration=calibrated(facts),
@@ -100,8 +104,9 @@ def analyse(facts: Facts) -> Study:
 
 
 def _state(facts: Facts) -> State:
-    """Return whether the study runs, was interrupted, or has ended. One that ended before its last
-    trial, by `study.timeout` or `study.budget`, was tested and has no trial half done."""
+    """Return whether the study runs, was interrupted, or has ended. One that ended before its
+    last trial, by `study.timeout`, `study.budget` or `study.stop`, was tested and has no trial
+    half done."""
     if facts.running:
         return "running"
     without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep.analysis.facts import Facts
+from sweep.analysis.outlook import outlook
 from sweep.analysis.pareto import pareto
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Completed, Failed, Pruned
@@ -18,7 +19,7 @@ def study_summary(facts: Facts) -> Summary:
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
     final, best = facts.final, facts.best
-    found |= facts.spent.account
+    found |= facts.spent.account | _outlook(facts) | _warm_start(facts)
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}
@@ -42,6 +43,37 @@ def _two_objectives(facts: Facts) -> Summary:
         return {}
     found: Summary = {"study/second_metric": held.second, "study/pareto_trials": len(held.kept)}
     return found | ({"study/second_value": held.lead.second} if held.lead else {})
+
+
+def _outlook(facts: Facts) -> Summary:
+    """Return the gain that more trials are expected to bring, where it is known, and the trials
+    that `study.stop` saved."""
+    found: Summary = {}
+    seen = outlook(facts)
+    if seen is None:
+        return found
+    for one in seen.groups:
+        place = "" if one.choice is None else f"/{one.choice}"
+        if one.expected is not None and one.chance is not None:
+            found[f"outlook/expected_gain{place}"] = one.expected
+            found[f"outlook/chance{place}"] = one.chance
+        found[f"outlook/more_trials_pay{place}"] = one.pays
+    if seen.stopped is not None:
+        found |= {"outlook/stopped_by": seen.stopped.rule, "outlook/trials_saved": seen.stopped.trials}
+    return found
+
+
+def _warm_start(facts: Facts) -> Summary:
+    """Return the numbers of trials and points that were taken over from other studies; empty
+    without any."""
+    runs = facts.warm_start
+    if not runs:
+        return {}
+    return {
+        "warm_start/runs": len(runs),
+        "warm_start/trials": sum(len(run.trials) for run in runs),
+        "warm_start/points": sum(len(run.points) for run in runs),
+    }
 
 
 def _account(final: FinalRecord) -> Summary:

@@ -9,12 +9,12 @@ from statistics import median
 
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.folds import spread
-from sweep.analysis.inference import standard_error
 from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
 from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
+from sweep.search.score_error import standard_error
 
 _SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),
@@ -174,8 +174,9 @@ def trials(facts: Facts) -> Trials:
     )
 
 
-def progress(facts: Facts) -> Progress:
-    """Return how far the study has come."""
+def progress(facts: Facts, *, stopped: bool = False) -> Progress:
+    """Return how far the study has come. With `stopped`, `study.stop` lets no further trial
+    start."""
     counted = [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.again)]
     kinds = {kind: [t for t in counted if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
     reasons: dict[str, int] = {}
@@ -189,7 +190,7 @@ def progress(facts: Facts) -> Progress:
         failed=len(kinds[Failed]),
         reasons=reasons,
         stopped=len(facts.trials) - len(counted),
-        left=max(0, facts.study.n_trials - len(counted)),
+        left=0 if stopped else max(0, facts.study.n_trials - len(counted)),
         unfinished=facts.unfinished,
         put_away=facts.put_away,
         paused=facts.paused,

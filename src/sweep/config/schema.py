@@ -28,6 +28,7 @@ from sweep.config.published import PublishedConfig
 from sweep.config.section import Bytes, Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
+from sweep.config.stop import StopConfig
 from sweep.config.study_objectives import StudyObjectives
 
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
@@ -182,6 +183,7 @@ class StudyConfig(StudyObjectives):
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
     budget: BudgetConfig = BudgetConfig()
+    stop: StopConfig = StopConfig()
     max_failures_in_a_row: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         5, description="failures with one cause after which the study stops; null is no limit"
     )
@@ -209,6 +211,7 @@ class StudyConfig(StudyObjectives):
     enqueue: tuple[dict[str, Scalar], ...] = Field(
         (), description="known configurations to try first, such as [{optimizer.learning_rate: 1.0e-4}]"
     )
+    warm_start: tuple[str, ...] = Field((), description="run directories of studies whose trials this one learns from")
     confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
         description="1 retrains the best trial as it was; above 1: the best few train again with that many fresh seeds each, "

@@ -26,6 +26,7 @@ from sweep.plan.division_checks import division_rules
 from sweep.plan.objectives import first_objective, second_objective
 from sweep.plan.whole_batch import split_rules
 from sweep.search.options import option_faults
+from sweep.search.stopping import error_is_known
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
@@ -259,6 +260,14 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
         if not point:
             rule = "is empty, but a point must give at least one searched key a value, such as {optimizer.learning_rate: 1.0e-4}"
             yield f"study.enqueue[{index}]", rule
+    if study.stop.on and study.second is not None:
+        rule = "is set, but the study has two objectives, and its rules know one; use study.second_metric=null"
+        yield "study.stop", f"{rule}, or study.stop.patience=null and study.stop.expected_gain=null"
+    if study.stop.expected_gain == "error" and not error_is_known(config.dataset, study.metric):
+        rule = (
+            f"is error, but the standard error of study.metric={study.metric} does not follow from the number of rows"
+        )
+        yield "study.stop.expected_gain", f"{rule}; give a number, such as 0.001"
     yield from option_faults(study)
 
 

@@ -139,6 +139,8 @@ class Experiment:
             alone["trainer.eval_strategy"] = "early"  # set by the user, so that no note advises against it
         if study.sampler == "grid":
             alone["study.sampler"] = "random"
+        if study.warm_start:
+            alone["study.warm_start"] = []
         if study.compare_by is not None:
             alone["study.compare_by"] = None
         if study.confirm_seeds > 1:

@@ -15,6 +15,7 @@ from sweep.errors import UserError
 from sweep.plan.experiment import Experiment
 from sweep.plan.lengths import WARMUP, TrialLengths
 from sweep.plan.pausing import stopped_for_good
+from sweep.plan.stop_notes import idle_stop
 from sweep.search.pruners import never_stopped, trials_of_each
 
 _MOST_PAIRS = 2_000  # of values of two keys; composing and checking a pair takes some milliseconds
@@ -33,6 +34,7 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     yield from doubtful_direction(config)
     yield from weighed_twice(config, space)
     yield from not_learnt(study, space)
+    yield from idle_stop(study, space)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))

@@ -27,6 +27,7 @@ from sweep.plan.needs import Needs
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
+from sweep.plan.warm_start_checks import check_warm_start
 from sweep.plan.whole_batch import recorded_split
 from sweep.records.trial import TrialPlan, TrialRecord
 
@@ -117,6 +118,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     experiment = searching(experiment, space, fixed)
     config, space = experiment.config, experiment.space
     faults.add(space_faults or check_space(config, space))
+    faults.add(check_warm_start(config))
     corners = [config]
     if not faults:
         corners, corner_faults = corner_configs(experiment)

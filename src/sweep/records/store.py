@@ -22,6 +22,7 @@ retrained/0003/          trial 3 retrained before its refit (`study.refit`), who
 methods/ia3/             as final/, for the best trial of another value of `study.compare_by`
 test_readings.jsonl      each reading of the test split: one, unless more trials or a refit
                          led to another model
+warm_start.json          what was taken over from other studies (`study.warm_start`)
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
 memory.json              what the trials' device has, and what trainings take (`sweep.records.memory`)

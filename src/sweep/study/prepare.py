@@ -37,11 +37,13 @@ from sweep.model.rows import look as look_at
 from sweep.model.source import idle
 from sweep.plan.needs import Needs, built_by
 from sweep.plan.plan import Plan, tokenised_by
+from sweep.plan.stop_notes import stop_line
 from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
 from sweep.study.machine import examine, look
-from sweep.study.session import check_place
+from sweep.study.session import check_place, locked
+from sweep.study.warm_start import preview
 from sweep.track.mode import described
 
 
@@ -79,9 +81,10 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     ]
     if dry:
         check_place(plan, there.facts.device_name)
+        warm = preview(plan, locked(plan, there.facts.device_name)) if plan.config.study.warm_start else []
         account = counted[-1][1] or Parameters(0, 0, 0)
         estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
-        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, estimate)))
+        print(describe(plan, account, notes=notes, lines=[*warm, *estimate_lines(plan, estimate)]))
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -171,6 +174,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
         *_unpacked(plan),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, {wanted}",
+        *stop_line(config.study),
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
         *_divided(plan),
         *_afterwards(plan),
