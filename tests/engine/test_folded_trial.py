@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.trials import ROWS, make_plan
+from sweep.engine.folded_trial import together
 from sweep.engine.folds import Folded
 from sweep.engine.snapshot import encode
 from sweep.records.snapshot import Snapshot
@@ -50,6 +51,8 @@ class Scripted:
                     self.log.append(f"fold {plan.fold} at {index}")
                     evals.append(point)
                     step, verdict = 5 * index, on_eval(plan, point)
+                if verdict is Verdict.INFEASIBLE:
+                    yield Failed(FailureReason.INFEASIBLE, "too long", tuple(evals), cost)
                 if verdict is Verdict.PRUNE:
                     yield Pruned(tuple(evals), cost)
                 if verdict in (Verdict.INTERRUPT, Verdict.PUT_AWAY) and self.saves and step < 10:
@@ -61,7 +64,7 @@ class Scripted:
         yield Completed(evals[-1], tuple(evals), Cost(samples=80, seconds=2.0))
 
 
-def run(inner, *, judge=lambda _: Verdict.CONTINUE, snapshot: Snapshot | None = None, **study):
+def run(inner, *, judge=lambda _: Verdict.CONTINUE, snapshot: Snapshot | None = None, limits=None, **study):
     plan = make_plan(Path("nowhere"), study={"pruner": "racing", **study})
     plan = (
         plan
@@ -159,3 +162,16 @@ def test_a_score_that_is_not_finite_in_a_fold_is_not_finite():
     outcome, heard, _ = run(Scripted(3, [0.5, float("nan"), 0.7]))
     assert isinstance(outcome, Failed) and outcome.reason is FailureReason.DIVERGED
     assert heard[0].metrics["eval/accuracy"] != heard[0].metrics["eval/accuracy"]
+
+
+def test_measured_values_of_folds_are_added_up_or_the_largest() -> None:
+    found = together(
+        [{"cost/seconds": 1.0, "predict/latency_ms": 3.0}, {"cost/seconds": 2.0, "predict/latency_ms": 2.0}]
+    )
+    assert found == {"cost/seconds": 3.0, "predict/latency_ms": 3.0}
+
+
+def test_a_limit_of_seconds_is_one_of_all_folds_together():
+    outcome, _, _ = run(Scripted(3, [0.5, 0.6, 0.7]), limits={"cost.seconds": 2.5})
+    assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INFEASIBLE
+    assert isinstance(run(Scripted(3, [0.5, 0.6, 0.7]), limits={"cost.seconds": 3.5})[0], Completed)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from sweep.config.limits import SECONDS, excess
 from sweep.config.metrics import fold_metric, sd_metric
 from sweep.config.steps import evaluation_steps
 from sweep.engine.clock import Clock
@@ -143,7 +144,9 @@ class FoldedTrial:
         if step.metrics:
             self.logged.setdefault(step.step, {})[member.fold] = step.metrics
             self._report_logged()
-        return self._report({}, min(one.step for one in self.members), min(one.epoch for one in self.members))
+        verdict = self._report({}, min(one.step for one in self.members), min(one.epoch for one in self.members))
+        beyond = excess(self.plan.limits, {SECONDS: math.fsum(one.seconds for one in self.members)})
+        return Verdict.INFEASIBLE if beyond and verdict is Verdict.CONTINUE else verdict
 
     def on_eval(self, member: Member, point: EvalPoint) -> Verdict:
         """Take in an evaluation of a member, and report the means that are complete by it. Return
@@ -208,7 +211,8 @@ class FoldedTrial:
             return None
         first = points[0]
         metrics = mean_metrics([point.metrics for point in points])
-        return EvalPoint(index + 1, first.step, first.epoch, metrics | self._by_fold(points))
+        measured = together([point.measured for point in points])
+        return EvalPoint(index + 1, first.step, first.epoch, metrics | self._by_fold(points), measured)
 
     def _by_fold(self, points: Sequence[EvalPoint]) -> dict[str, float]:
         """Return the scores of the folds by the study's metric, and their standard deviation."""
@@ -255,6 +259,7 @@ class FoldedTrial:
         return replace(
             total(costs),
             trained_parameters=max(cost.trained_parameters for cost in costs),
+            measured=together([cost.measured for cost in costs]),
             train_loss=math.fsum(losses) / len(losses) if len(losses) == len(costs) else None,
         )
 
@@ -277,6 +282,14 @@ def mean_metrics(found: Sequence[Metrics]) -> dict[str, float]:
     """Return the mean of each metric that all of `found` have."""
     shared = [name for name in found[0] if all(name in metrics for metrics in found)]
     return {name: math.fsum(metrics[name] for metrics in found) / len(found) for name in shared}
+
+
+def together(found: Sequence[Metrics]) -> dict[str, float]:
+    """Return the measured values of all folds together: seconds are added up, of sizes and of the
+    latency the largest counts."""
+    names = dict.fromkeys(name for measured in found for name in measured)
+    values = {name: [measured[name] for measured in found if name in measured] for name in names}
+    return {name: math.fsum(each) if name.endswith("seconds") else max(each) for name, each in values.items()}
 
 
 def _member_plan(plan: TrialPlan, fold: int) -> TrialPlan:
