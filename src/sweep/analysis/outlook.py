@@ -89,7 +89,7 @@ def outlook(facts: Facts) -> Outlook | None:
 
 
 def _states(facts: Facts, wanted: int) -> tuple[stopping.Outlook, ...]:
-    key, rows = facts.study.compare_by, facts.lock.data.rows.get("validation", 0)
+    key, rows = facts.study.compare_by, facts.lock.data.scored
     choices = facts.lock.space.get(key, {}).get("choices", ()) if key else ()
     scale = stopping.Scale.of(facts.config.dataset, facts.metric, rows)
     return stopping.outlooks(facts.trials, facts.study, choices, scale, wanted=wanted)
