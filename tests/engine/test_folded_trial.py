@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,7 @@ class Scripted:
 
 def run(inner, *, judge=lambda _: Verdict.CONTINUE, snapshot: Snapshot | None = None, limits=None, **study):
     plan = make_plan(Path("nowhere"), study={"pruner": "racing", **study})
-    plan = (
-        plan
-        if snapshot is None
-        else type(plan)(**{**{name: getattr(plan, name) for name in plan.__slots__}, "snapshot": snapshot})
-    )
+    plan = replace(plan, snapshot=snapshot, limits=limits or {})
     queue, heard, snapshots, outcomes = iter([plan]), [], [], []
 
     def hear(_, event):
@@ -138,7 +135,7 @@ def test_a_trial_that_is_put_away_goes_on_from_one_snapshot(slots, verdict):
         judge=lambda event: verdict if isinstance(event, EvalPoint) else Verdict.CONTINUE,
     )
     assert isinstance(outcome, Failed) and outcome.reason is FailureReason.INTERRUPTED and len(heard) == 1
-    assert snapshots[-1].step == 5 and snapshots[-1].seconds == 3
+    assert snapshots[-1].step == 4 and snapshots[-1].seconds == 3
     inner = Scripted(slots, [0.5, 0.6, 0.7])
     again, later, _ = run(inner, snapshot=snapshots[-1])
     assert isinstance(again, Completed) and [point.index for point in later] == [2] and len(again.evals) == 2
