@@ -153,7 +153,7 @@ def stopped(searches: Sequence[Search], name: str, **names: str) -> Stopped:
     return Stopped(
         **names, rule=name, searches=len(searches), saved=mean(1 - end / len(one.scores) for one, end in pairs),
         rows_saved=mean(1 - sum(one.lengths[:end]) / sum(one.lengths) for one, end in pairs), lost=mean(lost),
-        within=mean(one <= WITHIN for one in lost),
+        within=mean(float(one <= WITHIN) for one in lost),
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def estimated(searches: Sequence[Search], after: int, **names: str) -> Estimated
     return Estimated(
         **names, by="sweep", after=after, searches=len(searches), known=len(pairs),
         expected=mean(gain.expected for gain, _ in pairs), real=mean(real for _, real in pairs),
-        covered=mean(real <= gain.limit for gain, real in pairs),
+        covered=mean(float(real <= gain.limit) for gain, real in pairs),
     )  # fmt: skip
 
 
@@ -192,14 +192,14 @@ def of_optuna(table: Table, runs: Sequence[Replayed], after: int, /, **names: st
             warnings.simplefilter("ignore")
             bound = RegretBoundEvaluator(min_n_trials=4, seed=0).evaluate(trials, StudyDirection.MAXIMIZE)
             regret = EMMREvaluator(seed=0).evaluate(trials, StudyDirection.MAXIMIZE)
-        found["regret bound"].append((bound, search.gain(after)))
-        found["expected minimum model regret"].append((regret, search.gain(after)))
+        found["regret bound"].append((float(bound), search.gain(after)))
+        found["expected minimum model regret"].append((float(regret), search.gain(after)))
     for by, pairs in found.items():
         if pairs:
             yield Estimated(
                 **names, by=by, after=after, searches=len(runs), known=len(pairs),
                 expected=mean(one for one, _ in pairs), real=mean(real for _, real in pairs),
-                covered=mean(real <= one for one, real in pairs),
+                covered=mean(float(real <= one) for one, real in pairs),
             )  # fmt: skip
 
 

@@ -51,8 +51,9 @@ def expected_gain(scores: Sequence[float], ended: int, more: int, room: float = 
 
     `scores` are those of the completed trials, greater is better; `ended` counts these and all
     others: pruned ones are taken to be no better than the least of the best third, and failed
-    ones neither. No gain is greater than `room`. None where fewer than `LEAST_TRIALS` have ended or fewer than `LEAST_SCORES`
-    have a score, or where the best scores are all equal: then the gain is not known.
+    ones neither. No gain is greater than `room`. None where fewer than `LEAST_TRIALS` have ended
+    or fewer than `LEAST_SCORES` have a score, or where the best scores are all equal: then the
+    gain is not known.
     """
     if ended < LEAST_TRIALS or len(scores) < LEAST_SCORES:
         return None
@@ -93,7 +94,7 @@ class _Tail:
     def exceeded(self, excesses: np.ndarray, trials: int) -> np.ndarray:
         """Return the probability that the best of so many trials is above each of the excesses."""
         single = self.rate * _survival(excesses)
-        return np.einsum("sc,sce->e", self.weights, 1 - (1 - single) ** trials)
+        return np.asarray(np.einsum("sc,sce->e", self.weights, 1 - (1 - single) ** trials))
 
 
 def _reach(excesses: np.ndarray) -> np.ndarray:

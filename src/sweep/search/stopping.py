@@ -98,8 +98,8 @@ def _since(ended: Sequence[TrialRecord], objective: Objective, best: float) -> i
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The scores of `study.metric` on `rows` validation rows: their error, and how much better they
-    can be.
+    """The scores of `study.metric` on `rows` validation rows: their error, and how much better
+    they can be.
 
     The standard error is that of the share of rows that a trial got right, for the metrics of the
     task that lie between 0 and 1: a mean over labels, such as macro F1, is no more certain than
