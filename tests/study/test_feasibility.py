@@ -79,7 +79,7 @@ def test_a_limit_on_parameters_is_known_before_the_training(tmp_path: Path, monk
         *PLAIN, engine=engine,
     )  # fmt: skip
     assert {trial.params["adapter.r"] for trial in engine.trained} == {2, 4}
-    assert len(records) == 14 and sorted(asked) == sorted({record.params["adapter.r"] for record in records})
+    assert len(records) == 14 and sorted(asked) == sorted({int(str(record.params["adapter.r"])) for record in records})
     for record in records:
         assert record.measured == {"parameters.trained": 1000 * int(str(record.params["adapter.r"]))}
         assert record.command and record.total_steps
