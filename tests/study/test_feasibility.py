@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from support.studies import PLAIN, searched
 from support.toys import ToyEngine, session
@@ -20,6 +21,7 @@ from sweep.records.trial import Failed, FailureReason, TrialPlan, TrialRecord
 from sweep.study import feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
+from sweep.study.session import Session
 from sweep.track.tracker import trial_ending, trial_rows
 
 RATE = "optimizer.learning_rate"
@@ -32,6 +34,11 @@ def slow(trial: TrialPlan) -> Mapping[str, float]:
     return {"predict.latency_ms": 4.0 if rate <= 3e-3 else 6.0 + rate}
 
 
+def in_optuna(opened: Session) -> list[FrozenTrial]:
+    with closing(OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)) as study:
+        return study.ended()
+
+
 def failed(record: TrialRecord) -> Failed:
     assert isinstance(record.outcome, Failed)
     return record.outcome
@@ -41,7 +48,7 @@ def test_a_trial_beyond_a_limit_is_infeasible_and_does_not_win(tmp_path: Path) -
     engine = ToyEngine(measures=slow)
     with session(tmp_path, *LATENCY, engine=engine) as opened:
         records = search(opened)
-        frozen = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store).ended()
+        frozen = in_optuna(opened)
         study = opened.plan.config.study
         best = opened.ended.best()
     assert len(records) == len(engine.trained) == 8
@@ -79,7 +86,7 @@ def test_a_limit_on_parameters_is_known_before_the_training(tmp_path: Path, monk
         *PLAIN, engine=engine,
     )  # fmt: skip
     assert {trial.params["adapter.r"] for trial in engine.trained} == {2, 4}
-    assert len(records) == 14 and sorted(asked) == sorted({record.params["adapter.r"] for record in records})
+    assert len(records) == 14 and sorted(asked) == sorted({int(str(record.params["adapter.r"])) for record in records})
     for record in records:
         assert record.measured == {"parameters.trained": 1000 * int(str(record.params["adapter.r"]))}
         assert record.command and record.total_steps
@@ -120,7 +127,7 @@ def test_a_trial_that_was_recorded_before_a_kill_is_told_with_its_constraints(
         searched(tmp_path, *options, engine=ToyEngine(measures=slow))
     with session(tmp_path, *options, engine=ToyEngine(measures=slow)) as opened:
         (record,) = search(opened)
-        (frozen,) = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store).ended()
+        (frozen,) = in_optuna(opened)
     assert record.state == "infeasible" and frozen.constraints == pytest.approx(failed(record).excess)
     next((tmp_path / "run" / "trials").glob("*/record.json")).unlink()
     (again,) = searched(tmp_path, *options, engine=ToyEngine(measures=slow))
