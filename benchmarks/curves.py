@@ -117,7 +117,7 @@ def gaps(at: tuple[int, ...]) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The values that make a table. `overrides` are as on the command line; `intents` takes the
-    rows of the first few intents, by name."""
+    rows of the first few intents, by name. `source` is the folder of the data."""
 
     about: str
     experiment: str
@@ -125,6 +125,7 @@ class Recipe:
     points: int
     overrides: tuple[str, ...]
     intents: int | None = None
+    source: str | None = None
 
 
 _RECIPES = {
@@ -189,7 +190,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
 
     recipe = _RECIPES[name]
     if recipe.intents is not None:
-        data = _of_first_intents(data, runs / f"{name}_data", recipe.intents)
+        data = of_first_intents(data, runs / f"{name}_data", recipe.intents)
     plan = make_plan([
         f"+experiment={recipe.experiment}", f"dataset.path={data.resolve()}", f"run_dir={runs / name}",
         f"study.space={SPACES / recipe.space}.yaml", f"study.n_trials={points or recipe.points}", "study.enqueue=[]",
@@ -208,7 +209,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))
 
 
-def _of_first_intents(data: Path, folder: Path, count: int) -> Path:
+def of_first_intents(data: Path, folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     kept: set[str] = set()
     for split in ("train", "test"):
