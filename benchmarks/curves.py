@@ -14,11 +14,14 @@ from typing import Any
 from benchmarks.table import RESULTS
 from sweep.config.schema import Scalar
 from sweep.config.space import Space, load
+from sweep.config.steps import warmup_steps
 from sweep.provenance import machine, now, package_versions
 from sweep.records.trial import Completed
+from sweep.search.progress import progress
 
 SPACES = Path(__file__).parent / "spaces"
 EVALUATION = 1 / 3  # of what training the same rows costs
+_FINE = 1000  # a report step in parts, where optimizer steps are not recorded
 _METRIC, _WARMUP = "eval/accuracy", "optimizer.warmup_steps"
 _GROUPS = {"adapter": ("lora", "ia3")}
 
@@ -26,19 +29,32 @@ _GROUPS = {"adapter": ("lora", "ia3")}
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The learning curve of one point: its score at each evaluation, and the seconds of training
-    and evaluation. `at` are the report steps of its evaluations; empty takes those of the
-    table."""
+    and evaluation. `at` are the report steps of its evaluations; empty takes those of the table.
+    `losses` and `steps`, the optimizer steps of the evaluations, may be empty: not recorded."""
 
     params: Mapping[str, Scalar]
     scores: tuple[float, ...]
     seconds: float = 0.0
     at: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
 
     @property
     def warmup_share(self) -> float:
-        """Return the share of its steps that are warmup. The spaces of all tables search the
-        warmup as a share, if at all."""
-        return float(self.params.get(_WARMUP, 0.0))
+        """Return the share of its steps that are warmup. Without recorded steps the warmup is a
+        share in the search space, if it is searched at all."""
+        warmup = float(self.params.get(_WARMUP, 0.0))
+        return warmup_steps(self.steps[-1], warmup) / self.steps[-1] if self.steps else warmup
+
+    def progress(self, place: int, length: int, at: int) -> float:
+        """Return the progress of its linear schedule at an evaluation: the one at `place`, at the
+        report step `at` of `length`."""
+        if self.steps:
+            warmup = warmup_steps(self.steps[-1], float(self.params.get(_WARMUP, 0.0)))
+            return progress(self.steps[place], total=self.steps[-1], warmup=warmup, schedule="linear")
+        return progress(
+            at * _FINE, total=length * _FINE, warmup=round(self.warmup_share * length * _FINE), schedule="linear"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,7 @@ def gaps(at: tuple[int, ...]) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The values that make a table. `overrides` are as on the command line; `intents` takes the
-    rows of the first few intents, by name."""
+    rows of the first few intents, by name. `source` is the folder of the data."""
 
     about: str
     experiment: str
@@ -109,6 +125,7 @@ class Recipe:
     points: int
     overrides: tuple[str, ...]
     intents: int | None = None
+    source: str | None = None
 
 
 _RECIPES = {
@@ -173,7 +190,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
 
     recipe = _RECIPES[name]
     if recipe.intents is not None:
-        data = _of_first_intents(data, runs / f"{name}_data", recipe.intents)
+        data = of_first_intents(data, runs / f"{name}_data", recipe.intents)
     plan = make_plan([
         f"+experiment={recipe.experiment}", f"dataset.path={data.resolve()}", f"run_dir={runs / name}",
         f"study.space={SPACES / recipe.space}.yaml", f"study.n_trials={points or recipe.points}", "study.enqueue=[]",
@@ -192,7 +209,7 @@ def record(name: str, data: Path, runs: Path, *, points: int | None = None) -> N
     _write(Table(name, len(plan.splits.train), len(plan.splits.validation), plan.space, curves, at, unit))
 
 
-def _of_first_intents(data: Path, folder: Path, count: int) -> Path:
+def of_first_intents(data: Path, folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     kept: set[str] = set()
     for split in ("train", "test"):
@@ -212,7 +229,7 @@ def _curve(params: Mapping[str, Scalar], outcome: Completed) -> Curve:
 
 
 def _entry(curve: Curve) -> dict[str, Any]:
-    return {name: value for name, value in asdict(curve).items() if name != "at"}
+    return {name: value for name, value in asdict(curve).items() if name in ("params", "scores", "seconds")}
 
 
 def _write(table: Table) -> None:

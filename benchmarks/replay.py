@@ -5,7 +5,8 @@ Random search takes rows of the table in a seeded order, none twice. Every other
 point of the space, gets the nearest row not yet used in its place, and is told of that row: keys
 count alike, ranges scaled to 0 to 1 (on the log scale if they are), choices and keys that only one
 of two points has as 0 or 1. Trials in slots train equally fast: those that come to an evaluation
-at the same time report in order of their numbers, and freed slots are refilled after them.
+at the same time report in order of their numbers, and freed slots are refilled after them. A
+trial that is paused has no slot until its pruner promotes it; it then goes on where it was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sweep.config.domains import Choices
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.search import pruners
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, WARMUP, Decision, PromotingPruner
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
@@ -125,10 +127,36 @@ class _Running:
     at: tuple[int, ...]
     spent: list[int] = field(default_factory=list)  # report steps trained in all slots when it was scored
 
-    def is_stopped(self, place: int, *, spared: bool) -> bool:
-        report_step = self.at[place]
+    @property
+    def due(self) -> int:
+        """Return when it comes to its next evaluation. It `began` so many report steps earlier."""
+        return self.began + self.at[len(self.spent)]
+
+    def go_on(self, now: int) -> None:
+        """Let it train on from its last evaluation."""
+        self.began = now - self.at[len(self.spent) - 1]
+        self.trial.set_user_attr(PAUSED_AT, 0)
+
+    def decision(self, place: int, *, spared: bool) -> Decision:
+        """Return what the study's pruner decides. A pruner that promotes has the attributes that a
+        study gives it."""
+        pruner, report_step = self.trial.study.pruner, self.at[place]
         warm = not spared or report_step > self.curve.warmup_share * self.at[-1]
-        return is_stopped(self.trial, report_step, warm=warm)
+        if not isinstance(pruner, PromotingPruner):
+            return Decision.STOP if is_stopped(self.trial, report_step, warm=warm) else Decision.GO_ON
+        if not warm:
+            self.trial.set_user_attr(WARMUP, report_step)
+        return pruner.decide(self.trial.study, self.trial._get_latest_trial())
+
+    def report(self, place: int) -> None:
+        """Report an evaluation, with the attributes that a study adds."""
+        step, curve = self.at[place], self.curve
+        if isinstance(self.trial.study.pruner, PromotingPruner):
+            known = self.trial.user_attrs.get(EVALUATIONS, {})
+            found = [curve.progress(place, self.at[-1], step), curve.losses[place] if curve.losses else None]
+            self.trial.set_user_attr(SCHEDULE, self.at[-1])
+            self.trial.set_user_attr(EVALUATIONS, {**known, str(step): found})
+        self.trial.report(curve.scores[place], step)
 
 
 def replay(
@@ -156,25 +184,34 @@ def replay(
     asked: list[_Running] = []
     ended: list[_Running] = []
     trained, evaluations, now = 0, 0, 0
-    while running or len(asked) < trials:
-        while len(running) < slots and len(asked) < trials:
-            running.append(asking.next(now))
-            asked.append(running[-1])
-        due = [one.began + one.at[len(one.spent)] for one in running]
-        now = min(due)
-        for one in [one for one, at in zip(running, due, strict=True) if at == now]:
+    while True:
+        while len(running) < slots:
+            if (number := _promoted(study, new=len(asked) < trials)) is not None:
+                running.append(next(one for one in asked if one.trial.number == number))
+                running[-1].go_on(now)
+            elif len(asked) < trials:
+                running.append(asking.next(now))
+                asked.append(running[-1])
+            else:
+                break
+        if not running:
+            break
+        now = min(one.due for one in running)
+        for one in sorted((one for one in running if one.due == now), key=lambda one: one.trial.number):
             place = len(one.spent)
             trained += gaps(one.at)[place]
             evaluations += 1
             one.spent.append(trained)
-            one.trial.report(one.curve.scores[place], one.at[place])
+            one.report(place)
             if one.at[place] == one.at[-1]:
                 ended.append(one)
                 study.tell(one.trial, max(one.curve.scores))
-            elif one.is_stopped(place, spared=spared):
+            elif (decision := one.decision(place, spared=spared)) is Decision.GO_ON:
+                continue
+            elif decision is Decision.STOP:
                 study.tell(one.trial, state=TrialState.PRUNED)
             else:
-                continue
+                one.trial.set_user_attr(PAUSED_AT, one.at[place])
             running.remove(one)
     return Replayed(
         whole=sum(one.at[-1] for one in asked), trained=trained, evaluations=evaluations, ticks=now,
@@ -182,6 +219,10 @@ def replay(
         scored=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
         curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
     )  # fmt: skip
+
+
+def _promoted(study: OrderedStudy, *, new: bool) -> int | None:
+    return study.pruner.promote(study, new=new) if isinstance(study.pruner, PromotingPruner) else None
 
 
 @dataclass(slots=True)

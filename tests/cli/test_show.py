@@ -11,6 +11,7 @@ import urllib.request
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from report.conftest import build, config, final, six_trials
 from sweep.cli import show
 from sweep.errors import UserError
 from sweep.records.store import Store
+from sweep.records.trial import Cost, Pruned
 from sweep.study.storage import open_storage, own_address
 
 
@@ -32,6 +34,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     study = optuna.create_study(study_name="toy", storage=storage, direction="maximize")
     for value in (0.6125, 0.8833):
         study.tell(study.ask(), value)
+    study.ask().report(0.2, 1)
+    made.write_pause(replace(trials[0], number=2, outcome=Pruned((), Cost()), pauses=1))
     storage.engine.dispose()
     (made.root / "report.html").write_text("<p>the report</p>")
     return made
@@ -65,7 +69,9 @@ def test_the_dashboard_names_trials_as_the_report_does_and_links_to_it(store: St
         found = json.loads(fetched(f"{address}/api/studies/1"))
         assert "<title>Optuna Dashboard</title>" in fetched(f"{address}/dashboard/studies/1")
     assert found["objective_names"] == ["eval/accuracy"]
-    assert [trial["user_attrs"][0]["value"] for trial in found["trials"]] == ["trial 0", "trial 1 (winner)"]
+    assert [trial["user_attrs"][0]["value"] for trial in found["trials"]] == [
+        "trial 0", "trial 1 (winner)", "trial 2 (paused)",
+    ]  # fmt: skip
     assert "(/report)" in found["note"]["body"]
     assert found["trials"][1]["note"]["body"].startswith(
         "**trial 1 (winner)**, completed. [In the report](/report#trial-1)"

@@ -31,6 +31,7 @@ def test_a_paused_trial_ends_at_its_evaluation_and_goes_on(
     """No snapshot was due there: the last one may be long ago."""
     trainer = {"num_train_epochs": 2, "save_best": False}
     trial = make_plan(model_dir, number=0, adapter=adapter, trainer=trainer, study={"snapshot_every": 3600.0})
+    train(trial, data=data, base_models=base_models)  # the first head computes the features of the base
     whole: Run = train(trial, data=data, base_models=base_models)
     first: Run = train(trial, data=data, base_models=base_models, judge=pause_first)
     outcome, point = first.outcome(0), whole.events(0)[-1]

@@ -22,6 +22,12 @@ def test_a_study_that_is_killed_ends_as_an_uninterrupted_one(run: Run) -> None:
     assert series.delivered and not series.faults, series.report()
 
 
+@pytest.mark.slow
+def test_a_study_that_is_killed_while_trials_are_paused(run: Run) -> None:
+    series = run(Study(trials=4, epochs=4, more=("tracker=none",), paused=True), seed=1, count=2, targets=OWN)
+    assert series.delivered and not series.faults, series.report()
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", seeds(share=0.4))

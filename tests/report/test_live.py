@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.records.disk import write_whole
 from sweep.records.store import Store
 from sweep.report import live
 from sweep.report.live import Watch, kept_current
@@ -69,8 +70,10 @@ def test_a_report_is_written_every_five_minutes_though_nothing_has_ended(make, c
 @pytest.mark.parametrize("change", [
     lambda root: (root / "final" / "model").mkdir(parents=True), lambda root: (root / "trials" / "0007").mkdir(parents=True),
     lambda root: (root / "unfinished" / "refit-0003").mkdir(parents=True),
+    lambda root: write_whole(root / "trials" / "0001" / "paused.json", "{}"),
 ])  # fmt: skip
 def test_the_trainings_after_the_search_change_the_standing_too(tmp_path: Path, change: Callable[[Path], None]):
+    (tmp_path / "trials" / "0001").mkdir(parents=True)
     watch = Watch(tmp_path)
     before = watch.standing()
     change(tmp_path)

@@ -226,16 +226,19 @@ def test_trials_that_are_put_away_are_said_to_go_on(make):
 
 def test_paused_trials_are_named_and_counted(make):
     first, second, *_ = six_trials()
-    store = make([replace(first, pauses=1, promotions=1), second])
+    third = replace(first, number=2, outcome=Pruned(evals([0.2], [2.0]), Cost(steps=5)), pauses=1)
+    store = make([replace(first, pauses=1, promotions=1), second, third])
     append_row(evals([0.2], [2.0])[0], store.trial_dir(4))
     store.write_pause(replace(second, number=4, outcome=Pruned(evals([0.2], [2.0]), Cost()), pauses=2, promotions=1))
     store.marks(4).clear()
     text = words(store)
     assert "1 trial is paused and may go on with the same command; the retraining of the winner" in text
-    assert "Trial 4, paused" in text and "1 paused" in "\n".join(summary_lines(store))
+    assert "Trial 4, paused" in text and "1 paused now" in "\n".join(summary_lines(store))
     assert (
-        "The pruner paused 2 trials, of which 2 were promoted later and 0 ended as pruned, and 1 is paused now." in text
+        "The pruner paused 3 trials, of which 2 were promoted later and 1 ended as pruned, and 1 is paused now." in text
     )
+    assert "; 3 were paused: 2 promoted, 1 ended as pruned, 1 paused now" in text
+    assert "Paused after evaluation 1" in text and "did not promote it before the study ended" in text
     assert (progress := analyse(read(store)).progress).paused == (4,) and progress.put_away == ()
 
 

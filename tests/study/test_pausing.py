@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ from optuna.trial import TrialState
 
 from support.promoting import BestGoesOn, PausedAtEach
 from support.studies import PLAIN, points, searched
-from support.toys import ToyEngine
+from support.toys import ToyEngine, session
 from sweep.errors import Interrupted
 from sweep.records.events import read_rows
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
-from sweep.records.trial import EvalPoint, Failed, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.records.trial import EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.search import pruners
 from sweep.search.promotion import PAUSED_AT
+from sweep.study.search import search
 from sweep.study.trial_groups import OwnSampler
+from sweep.track.null import NullTracker
+from sweep.track.tracker import Ending, JobType, StoppedRun
 
 from .test_kills import Killed, Killer
 from .test_search_going_on import Killed as KilledInTraining
@@ -165,6 +168,18 @@ def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys
     assert len(searched(tmp_path, *OPTIONS)) == 5
 
 
+def test_after_a_timeout_paused_trials_go_on_until_one_has_completed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = searched(tmp_path / "a", *OPTIONS, "study.timeout=0.001", engine=ToyEngine())
+    assert records == [] and "trials are" not in capsys.readouterr().err
+    stop_study(tmp_path / "b", at(3, 1, interrupt()), Interrupted)
+    records = searched(tmp_path / "b", *OPTIONS, "study.timeout=0.001")
+    assert [record.state for record in records] == ["completed"]
+    assert "3 trials are paused. The same command goes on" in capsys.readouterr().err
+    assert len(searched(tmp_path / "b", *OPTIONS)) == 5
+
+
 def test_the_output_names_pauses_and_promotions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     searched(tmp_path, *OPTIONS)
     said = capsys.readouterr().err
@@ -193,6 +208,54 @@ def test_the_study_run_counts_paused_trials(tmp_path: Path) -> None:
         searched(tmp_path, *OPTIONS, engine=ToyEngine(at(2, 1, interrupt())))
     last = [row.metrics for row in read_rows(Store(tmp_path / "run").study_dir)][-1]
     assert (last["study/trials_paused"], last["study/trials_put_away"], last["study/trials_running"]) == (2, 1, 0)
+
+
+@dataclass
+class Rows:
+    """A run that keeps its rows, and how it was ended each time."""
+
+    address: str
+    steps: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        assert not self.ends or self.ends[-1] == "resumed", "a run that has ended takes no row"
+        self.steps.append((step, tuple(metrics)))
+
+    def finish(self, ending: Ending) -> None:
+        self.ends.append(ending.state)
+
+
+class Keeping(NullTracker):
+    """Keeps the runs of trials by their addresses; a resumed run has all its rows already."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Rows] = {}
+
+    def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Rows:  # noqa: ARG002
+        return self.runs.setdefault(f"run {trial.number}", Rows(f"run {trial.number}"))
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Rows:  # noqa: ARG002
+        run = self.runs[stopped.address]
+        assert run.steps == [(row.step, tuple(row.metrics)) for row in stopped.events]
+        run.ends.append("resumed")
+        return run
+
+
+@pytest.mark.parametrize("most", [0, 2, 32])
+def test_the_runs_of_the_trials_paused_last_stay_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("sweep.study.paused_trials._OPEN", most)
+    tracker = Keeping()
+    with session(tmp_path, *OPTIONS) as opened:
+        records = search(replace(opened, tracker=tracker))
+    for record in records:
+        run = tracker.runs[record.tracker_run]
+        again = ["paused", "resumed"] if record.number < 5 - most else []
+        assert run.ends == [*again, record.state]
+        events = opened.store.events(record.number)
+        assert run.steps == [(row.step, tuple(row.metrics)) for row in events]
 
 
 class Pausing(Killer):

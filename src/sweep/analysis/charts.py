@@ -47,7 +47,8 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The evaluations of a trial: finite values by metric, each as (epoch, value). `state` is
-    empty for a completed trial; one without a record is `running`, `paused` or `unfinished`. `leads` is true
+    empty for a completed trial; one without a record is `running`, `paused` or `unfinished`.
+    `leads` is true
     for the winner, or the best trial so far."""
 
     number: int

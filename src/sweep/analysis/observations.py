@@ -20,7 +20,7 @@ class Ending:
     """The end of a trial. `evaluation` is the number of its last evaluation; None where it reached
     none."""
 
-    kind: Literal["completed", "stopped_early", "pruned", "given_up", "failed"]
+    kind: Literal["completed", "stopped_early", "pruned", "paused", "given_up", "failed"]
     evaluation: int | None
     steps: int
     total_steps: int
@@ -126,7 +126,8 @@ def ending(trial: TrialRecord, points: Sequence[Point]) -> Ending:
         case Completed(stopped_early=early):
             return Ending("stopped_early" if early else "completed", at, steps, trial.total_steps)
         case Pruned():
-            return Ending("pruned", at, steps, trial.total_steps)
+            paused = trial.pauses > trial.promotions
+            return Ending("paused" if paused else "pruned", at, steps, trial.total_steps)
         case Failed(reason=reason, message=message, given_up=given_up, excess=excess):
             kind: Literal["given_up", "failed"] = "given_up" if given_up else "failed"
             return Ending(kind, at, steps, trial.total_steps, "beyond_limit" if excess else str(reason), message)

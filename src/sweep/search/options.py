@@ -38,7 +38,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "dict[str, Any]": ((dict,), "a mapping of config keys to values"),
     "None": ((type(None),), "null"),
 }
-_OURS = ("seed", "search_space", "wrapped_pruner")  # arguments that sweep sets itself
+_OURS = ("seed", "search_space", "wrapped_pruner", "trials")  # arguments that sweep sets itself
 _LEAST = {"n_ei_candidates": 1, "popsize": 2, "min_resource": 1, "max_resource": 1, "interval_steps": 1, "n_min_trials": 1,
           "finalists": 1}  # fmt: skip
 # Points that are drawn at once are held in memory; a power of the reduction factor is computed to

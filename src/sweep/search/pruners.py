@@ -15,8 +15,9 @@ from sweep.config.space import Space
 from sweep.search.experimental import experimental_allowed
 from sweep.search.guard import GuardedPruner
 from sweep.search.promotion import PromotingPruner
-from sweep.search.racing import FINALISTS, RacingPruner
+from sweep.search.racing import RacingPruner
 from sweep.search.ranks import RankedPruner
+from sweep.search.stopping_race import FINALISTS
 
 _PRUNERS: Mapping[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner, "racing": RacingPruner,
@@ -108,6 +109,8 @@ def never_stopped(study: StudyConfig, trials: int | None = None) -> float:
 def _options(study: StudyConfig, trials: int | None) -> dict[str, Any]:
     options: dict[str, Any] = {**_DEFAULTS.get(study.pruner, {})}
     trials = study.n_trials if trials is None else trials
-    if study.pruner == "racing" and trials < _FEW:
-        options["finalists"] = max(FINALISTS, ceil(trials / 2))
+    if study.pruner == "racing":
+        options["trials"] = trials
+        if trials < _FEW:
+            options["finalists"] = max(FINALISTS, ceil(trials / 2))
     return {**options, **study.pruner_options}

@@ -8,25 +8,37 @@ from typing import Self
 from sweep.config.steps import warmup_steps
 from sweep.plan.plan import Plan
 from sweep.records.trial import EvalPoint
+from sweep.search.progress import progress
 from sweep.search.promotion import Decision
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import RunningTrial
 
+# Where one of these is searched, a higher loss may go with a better score.
+_TRADED = (
+    "trainer.class_weights",
+    "trainer.focal_gamma",
+    "trainer.logit_adjustment_tau",
+    "trainer.label_smoothing_factor",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Reports scores to Optuna at report steps, and asks the pruner."""
+    """Reports scores to Optuna at report steps, and asks the pruner. With `by_loss` trials may be
+    compared by their losses too."""
 
     optuna_study: OptunaStudy
     report_steps: ReportSteps
+    by_loss: bool
 
     @classmethod
     def of(cls, plan: Plan, optuna_study: OptunaStudy) -> Self:
         """Return the judge of a plan's trials."""
         trainers = [corner.trainer for corner in plan.corners]
-        return cls(optuna_study, ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train)))
+        steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
+        return cls(optuna_study, steps, by_loss=not any(key in plan.space for key in _TRADED))
 
     def decide(self, running: RunningTrial, point: EvalPoint) -> Decision:
         """Report the score of an evaluation, and return what the pruner decides. Note in `running`
@@ -51,10 +63,15 @@ class Judge:
             stopped = running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
             return Decision.STOP if stopped else Decision.GO_ON
         running.reported = step
+        warmup = warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
         return self.optuna_study.report(
             running.trial, [point.value(one) for one in config.study.objectives], step,
             schedule=self.report_steps.nearest(config.trainer, plan.total_steps),
+            progress=progress(
+                point.step, total=plan.total_steps, warmup=warmup, schedule=config.optimizer.lr_scheduler_type
+            ),
+            loss=point.metrics.get("eval/loss") if self.by_loss else None,
             judged=point.step < plan.total_steps,
-            warm=point.step > warmup_steps(plan.total_steps, config.optimizer.warmup_steps),
+            warm=point.step > warmup,
             savable=running.savable,
         )  # fmt: skip

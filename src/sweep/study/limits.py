@@ -1,11 +1,12 @@
-"""The limits that end a search before it has all its trials: a budget that is used up, and
+"""The limits that end a search before it has all its trials: time, a budget that is used up, and
 failures in a row."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sweep.config.schema import StudyConfig
 from sweep.records.spent import limited
@@ -17,15 +18,24 @@ from sweep.study.failures_in_a_row import FailuresInARow
 
 @dataclass(slots=True)
 class Limits:
-    """The budget and the failures in a row of a search."""
+    """The time, the budget and the failures in a row of a search. `timeout` is in seconds since it
+    `began`."""
 
     budget: Budget
     failures: FailuresInARow
+    timeout: float | None = None
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, config: StudyConfig, store: Store, started: Callable[[], int]) -> Limits:
         """Return the limits of a study; `started` returns how many of its trials have started."""
-        return cls(Budget.open(config.budget, store, started), FailuresInARow(config.max_failures_in_a_row))
+        failures = FailuresInARow(config.max_failures_in_a_row)
+        return cls(Budget.open(config.budget, store, started), failures, config.timeout)
+
+    @property
+    def in_time(self) -> bool:
+        """Return whether trials may start by `study.timeout`."""
+        return self.timeout is None or time.monotonic() - self.began < self.timeout
 
     def allow(self, *, begun: bool) -> bool:
         """Return whether one more trial may run: a new one, or one that was `begun` before."""

@@ -24,7 +24,7 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.search.constraints import constrain
 from sweep.search.distributions import distribution
-from sweep.search.promotion import PAUSED_AT, SCHEDULE, Decision, is_paused
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
@@ -48,8 +48,7 @@ class OptunaStudy:
     """A study, and the search space and settings by which points are asked for.
 
     `counting` holds the numbers of the trials that count towards `n_trials`: all that ended and
-    are not retried. `given` holds the numbers of all trials that were asked for. `stopping` is the
-    pruner of trials that cannot be paused.
+    are not retried. `given` holds the numbers of all trials that were asked for.
 
     Every read and write is repeated while the storage does not answer (`Retries`).
     """
@@ -61,7 +60,6 @@ class OptunaStudy:
     retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
-    stopping: OwnPruner | None = None
 
     @classmethod
     def open(
@@ -89,7 +87,7 @@ class OptunaStudy:
             opening = partial(open_storage, address)
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
-            opened = cls(study, config, space, storage, retries, stopping=_own_pruner(config, space))
+            opened = cls(study, config, space, storage, retries)
             opened._write(lambda: claim(study, [one.metric for one in config.objectives], store))
             for point in config.enqueue:
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
@@ -280,6 +278,8 @@ class OptunaStudy:
         step: int,
         *,
         schedule: int | None = None,
+        progress: float | None = None,
+        loss: float | None = None,
         judged: bool,
         warm: bool,
         savable: bool = True,
@@ -287,9 +287,10 @@ class OptunaStudy:
         """Report the score of each objective at a report step. Return what the pruner decides on
         the trial for it, where the score is to be `judged` (`trial_groups.decision`).
 
-        `schedule` is the report step of the trial's last evaluation. A trial that is not `savable`
-        is not paused: it goes on, or is stopped for good. Score and decision are one transaction:
-        a score that a killed process has reported has its decision.
+        `schedule` is the report step of the trial's last evaluation, `progress` that of its
+        schedule, and `loss` the loss by which trials may be compared. A trial that is not
+        `savable` is not paused: it goes on, or is stopped for good. Score and decision are one
+        transaction: a score that a killed process has reported has its decision.
         """
 
         def reported() -> Decision:
@@ -298,10 +299,13 @@ class OptunaStudy:
                 trial.set_user_attr(SCORED_TO, step)
             if self.promotes and schedule is not None and SCHEDULE not in trial.user_attrs:
                 trial.set_user_attr(SCHEDULE, schedule)
+            if self.promotes and progress is not None:
+                evaluations = trial.user_attrs.get(EVALUATIONS, {})
+                trial.set_user_attr(EVALUATIONS, {**evaluations, str(step): [progress, loss]})
             report(trial, scores, step)
             if not judged:
                 return Decision.GO_ON
-            decided = decision(trial, step, warm=warm, stopping=None if savable else self.stopping)
+            decided = decision(trial, step, warm=warm, savable=savable)
             if decided is not Decision.GO_ON:
                 trial.set_user_attr(STOPPED_AT if decided is Decision.STOP else PAUSED_AT, step)
             return decided
@@ -364,11 +368,7 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
     made = optuna.create_study(
         study_name=config.study_name, storage=KnownTrials(storage), directions=config.directions, load_if_exists=True
     )
-    return OrderedStudy.of(made, _own_pruner(config, space))
-
-
-def _own_pruner(config: StudyConfig, space: Space) -> OwnPruner:
-    return OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by)
+    return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
 
 
 def _free_place(points: list[FrozenTrial]) -> int:

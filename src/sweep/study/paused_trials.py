@@ -14,9 +14,9 @@ from sweep.study.running import Stopped
 from sweep.study.session import Session
 from sweep.track.tracker import PAUSED, JobType, Run, StoppedRun, go_on, trial_ending
 
-# Runs of paused trials that stay open on the trackers: opening one again takes time, and each open
-# one takes memory and a connection.
-_OPEN = 8
+# Runs of paused trials that stay open on the trackers, as many as of trials that train at once on a
+# GPU: opening one again takes time, and each open one takes memory and a connection.
+_OPEN = 32
 
 
 @dataclass(slots=True)
@@ -46,8 +46,9 @@ class PausedTrials:
         """Take in a trial that has its snapshot, and ends where the study does with `record`."""
         self.recover(stopped, record)
         with_runs = [one for one in self._paused.values() if one.run is not None]
-        for one in with_runs[:-_OPEN]:
-            self._finish_run(one)
+        if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
+            for one in with_runs[:-_OPEN]:
+                self._finish_run(one)
         self.changed()
 
     def changed(self) -> None:
@@ -60,7 +61,7 @@ class PausedTrials:
         if not self._paused or (self._unchanged and not new):
             return None
         number = self.optuna_study.promoted(new=new)
-        self._unchanged = number is None
+        self._unchanged = number is None and not new
         if number is None or number not in self._paused:  # a worker has not ended it yet
             return None
         stopped = self._paused.pop(number)

@@ -100,6 +100,7 @@ class Recovery:
         store, number = self.session.store, stopped.number
         events, promotions = store.events(number), frozen.user_attrs.get(PROMOTIONS, 0)
         cost = unfinished_cost(self.snapshots.read(trial_key(number)), DeviceTime(), 0.0)
+        cost = replace(cost, steps=max((event.step for event in events), default=0))
         pruned = Pruned(tuple(event for event in events if isinstance(event, EvalPoint)), cost)
         plan = self.session.plan.trial(number, stopped.params)
         return replace(

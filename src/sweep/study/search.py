@@ -3,7 +3,6 @@ output."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -79,7 +78,6 @@ class _Loop:
     running: dict[int, RunningTrial] = field(default_factory=dict)
     waiting: list[Stopped] = field(default_factory=list)  # put away until they go on, by number
     paused: PausedTrials = field(init=False)
-    began: float = field(default_factory=time.monotonic)
     judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
@@ -114,9 +112,10 @@ class _Loop:
         return self.optuna_study.counted + begun < self.optuna_study.wanted
 
     def wants_more(self) -> bool:
-        timeout = self.session.plan.config.study.timeout
-        in_time = timeout is None or time.monotonic() - self.began < timeout
+        """Return whether a free slot may get a trial. After `study.timeout` paused trials go on,
+        one after the other, until one has completed."""
         begun = bool(self.waiting or self.paused)
+        in_time = self.limits.in_time or (begun and not self.running and self.session.ended.best() is None)
         return not self.session.stop.raised and in_time and self.limits.allow(begun=begun) and self.wanted
 
     def run(self, engine: Engine) -> None:
@@ -126,7 +125,7 @@ class _Loop:
         self.session.study_run.open()
         with self._crashes_recorded():
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
-            if self.wants_more() and not self.lacks_points:
+            if self.wants_more() and not (self.waiting or self.lacks_points):
                 self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
@@ -142,7 +141,7 @@ class _Loop:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes, or
         a new one. None where there is none at present."""
         while self.wants_more():
-            new = self.lacks_points and self.limits.allow(begun=False)
+            new = self.lacks_points and self.limits.in_time and self.limits.allow(begun=False)
             if self.waiting:
                 plan = self._take_up(self.waiting.pop(0))
             elif (promoted := self.paused.promoted(new=new)) is not None:
@@ -293,6 +292,7 @@ class _Loop:
         pruned = Pruned(stopped.evals, stopped.cost)
         record = replace(self._record(running, pruned), pauses=running.promotions + 1)
         del self.running[record.number]
+        self.limits.failures.ended(record.number, pruned)
         self.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)

@@ -42,9 +42,9 @@ def fixed_values(trial: FrozenTrial) -> dict[str, Scalar]:
     return found
 
 
-def is_stopped(trial: Trial, step: int, *, warm: bool, pruner: BasePruner | None = None) -> bool:
-    """Return whether the study's pruner, or another one, stops the trial for the score that it
-    reported at `step`; never during warmup (not `warm`).
+def is_stopped(trial: Trial, step: int, *, warm: bool) -> bool:
+    """Return whether the pruner stops the trial for the score that it reported at `step`; never
+    during warmup (not `warm`).
 
     The pruner is asked during warmup too. Successive halving and hyperband record the rungs that a
     trial has passed when they are asked; asked later, they would rank it there by its first score
@@ -53,19 +53,19 @@ def is_stopped(trial: Trial, step: int, *, warm: bool, pruner: BasePruner | None
     if not warm:
         trial.set_user_attr(WARMUP, step)
     # `Trial.should_prune` asks the same, but refuses where there are two objectives.
-    return (pruner or trial.study.pruner).prune(trial.study, trial._get_latest_trial()) and warm
+    return trial.study.pruner.prune(trial.study, trial._get_latest_trial()) and warm
 
 
-def decision(trial: Trial, step: int, *, warm: bool, stopping: BasePruner | None = None) -> Decision:
+def decision(trial: Trial, step: int, *, warm: bool, savable: bool = True) -> Decision:
     """Return whether the trial goes on, pauses or stops for the score that it reported at `step`.
 
     A promoting pruner knows the warmup from the trial's attributes. Any other one stops for good,
-    never during warmup (`is_stopped`); so does `stopping`, which decides on a trial that cannot be
-    paused.
+    never during warmup (`is_stopped`), and so does a promoting one where the trial is not
+    `savable`.
     """
     study, pruner = trial.study, trial.study.pruner
-    if stopping is not None or not (isinstance(pruner, OwnPruner) and pruner.promotes):
-        return Decision.STOP if is_stopped(trial, step, warm=warm, pruner=stopping) else Decision.GO_ON
+    if not (savable and isinstance(pruner, OwnPruner) and pruner.promotes):
+        return Decision.STOP if is_stopped(trial, step, warm=warm) else Decision.GO_ON
     if not warm:
         trial.set_user_attr(WARMUP, step)
     return pruner.decide(study, trial._get_latest_trial())

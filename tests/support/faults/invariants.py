@@ -24,7 +24,8 @@ from sweep.track.mock_settings import FOLDER
 from sweep.track.received import ReceivedRun, received_runs
 
 _TEMPORARY = ("**/*.tmp", "**/*.new", "**/*.old", "**/*.partial", "**/*.damaged*", "trials/*/running",
-              "trials/*/disk_failed", "snapshots/*", "unfinished/*", ".open_runs/*", ".scratch/*")  # fmt: skip
+              "trials/*/paused.json", "trials/*/disk_failed", "snapshots/*", "unfinished/*", ".open_runs/*",
+              ".scratch/*")  # fmt: skip
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 _OWN_TRACKER_FILES = ("wandb", FOLDER)
 

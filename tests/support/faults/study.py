@@ -13,7 +13,7 @@ class Study:
     """A study of random points in one slot.
 
     `adapter` is head or lora. With `finals` there are fresh seeds and a refit after the search.
-    `more` are further arguments.
+    With `paused` racing pauses trials. `more` are further arguments.
     """
 
     adapter: str = "head"
@@ -21,18 +21,22 @@ class Study:
     trials: int = 3
     epochs: int = 6
     more: tuple[str, ...] = ("tracker=mock",)
+    paused: bool = False
 
     def __str__(self) -> str:
-        return f"{self.adapter}{' with finals' if self.finals else ''}"
+        return f"{self.adapter}{' with finals' if self.finals else ''}{' with pauses' if self.paused else ''}"
 
     def arguments(self, model: Path, folder: Path) -> list[str]:
         """Return the command line. The run directory is `folder / "run"`."""
         space = folder / "space.yaml"
         space.write_text(SPACE)
         finals = ("study.confirm_seeds=2", "study.confirm_top=2", "study.refit=true") if self.finals else ()
+        pruner = (
+            ("study.pruner=racing", "study.pruner_options={finalists: 1}") if self.paused else ("study.pruner=none",)
+        )
         return [
             "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", f"study.n_trials={self.trials}",
-            f"adapter={self.adapter}", f"study.space={space}", "study.sampler=random", "study.pruner=none", "engine.slots=1",
+            f"adapter={self.adapter}", f"study.space={space}", "study.sampler=random", *pruner, "engine.slots=1",
             "dataset.max_train_samples=64", "dataset.max_eval_samples=28", "dataset.max_test_samples=28",
             f"trainer.num_train_epochs={self.epochs}", "trainer.eval_strategy=steps", "trainer.eval_steps=12",
             "trainer.logging_steps=5", "study.snapshot_every=0", *finals, *self.more,
@@ -45,4 +49,6 @@ class Study:
 
 
 # What the long tests kill, one after the other.
-STUDIES = (Study("lora", finals=True), Study(finals=True, more=("tracker=none",)))
+STUDIES = (
+    Study("lora", finals=True), Study(finals=True, more=("tracker=none",)), Study(trials=6, epochs=3, paused=True),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""The learning curves of trials over the progress of their schedules, and their comparison."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isnan, log
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.search.promotion import EVALUATIONS, SCHEDULE, is_paused
+
+_LEAST = 1e-9  # progress, whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class Racer:
+    """A trial with its evaluations: report steps, progress, and scores of which larger is better.
+
+    The scores are the losses, negated, where all evaluations have one, and otherwise those that
+    were reported; `reported` are always the latter. `length` is that of its schedule in report
+    steps.
+    """
+
+    number: int
+    steps: tuple[int, ...]
+    progress: tuple[float, ...]
+    scores: tuple[float, ...]
+    reported: tuple[float, ...]
+    length: int
+    complete: bool
+    paused: bool
+    running: bool
+
+    @classmethod
+    def of(cls, trial: FrozenTrial, *, sign: int, longest: int) -> Racer:
+        """Return a trial as a racer. A trial without a known schedule has the `longest` one."""
+        steps = tuple(sorted(trial.intermediate_values))
+        length = max(int(trial.user_attrs.get(SCHEDULE, longest)), *steps, 1)
+        known: dict[str, Any] = trial.user_attrs.get(EVALUATIONS, {})
+        found = [known.get(str(step), (step / length, None)) for step in steps]
+        reported = tuple(_number(sign * trial.intermediate_values[step]) for step in steps)
+        losses = [loss for _, loss in found]
+        scores = reported if None in losses else tuple(_number(-loss) for loss in losses)
+        progress = tuple(max(float(share), _LEAST) for share, _ in found)
+        complete, paused = trial.state is TrialState.COMPLETE, is_paused(trial)
+        running = trial.state is TrialState.RUNNING and not paused
+        return cls(trial.number, steps, progress, scores, reported, length, complete, paused, running)
+
+    @property
+    def trained(self) -> int:
+        return self.steps[-1] if self.steps else 0
+
+    @property
+    def unfinished(self) -> bool:
+        return self.running or self.paused
+
+    @property
+    def left(self) -> int:
+        """Return the report steps that it has not trained yet."""
+        return 0 if self.complete else max(0, self.length - self.trained)
+
+    @property
+    def reached(self) -> float:
+        """Return the progress at its last evaluation."""
+        return self.progress[-1] if self.progress else 0.0
+
+    @property
+    def best(self) -> float:
+        return max(self.reported, default=-inf)
+
+    def went_on(self, progress: float) -> bool:
+        """Return whether it has been evaluated again after an evaluation at this progress."""
+        return len(self.progress) > 1 and self.progress[-2] >= progress
+
+    def at(self, progress: float, scores: Sequence[float]) -> float:
+        """Return its score at a progress between its first and its last evaluation, interpolated
+        over the logarithm of progress."""
+        above = bisect_left(self.progress, progress)
+        if above == 0 or self.progress[above] == progress:
+            return scores[above]
+        (low, high), (before, after) = self.progress[above - 1 : above + 1], scores[above - 1 : above + 1]
+        share = (
+            (log(progress) - self._logs[above - 1]) / (self._logs[above] - self._logs[above - 1]) if high > low else 1
+        )
+        return before if before == after else before + share * (after - before)
+
+    @cached_property
+    def _logs(self) -> tuple[float, ...]:
+        return tuple(map(log, self.progress))
+
+
+def lead(one: Racer, other: Racer, *, late: float = 1.0) -> float | None:
+    """Return by how much the first one is ahead, at the furthest progress that both have reached.
+
+    None where one had got further than that at its first evaluation. From the progress `late` on,
+    the reported scores are compared instead of the losses.
+    """
+    if not one.steps or not other.steps:
+        return None
+    common = min(one.reached, other.reached)
+    if common < max(one.progress[0], other.progress[0]):
+        return None
+    if common >= late:
+        mine, theirs = one.at(common, one.reported), other.at(common, other.reported)
+    else:
+        mine, theirs = one.at(common, one.scores), other.at(common, other.scores)
+    return 0.0 if mine == theirs else mine - theirs
+
+
+def ranked(racers: Sequence[Racer]) -> list[Racer]:
+    """Return the racers, those first that are ahead of the most others (Copeland's rule); of
+    equals the one with the lower number. A pair that cannot be compared counts half for each."""
+    wins = {racer.number: 0.0 for racer in racers}
+    for place, one in enumerate(racers):
+        for other in racers[:place]:
+            ahead = lead(one, other) or 0.0
+            wins[one.number] += 1.0 if ahead > 0 else 0.5 if ahead == 0 else 0.0
+            wins[other.number] += 1.0 if ahead < 0 else 0.5 if ahead == 0 else 0.0
+    return sorted(racers, key=lambda racer: (-wins[racer.number], racer.number))
+
+
+def _number(value: float) -> float:
+    return -inf if isnan(value) else value

@@ -1,0 +1,49 @@
+"""Trials that the pruner cannot pause, and the plan's note on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.plans import QUICK, space_file
+from sweep.plan.plan import make_plan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["study.snapshots=never"], "study.snapshots is never"),
+        (["adapter=full"], "adapter.method full has no snapshots with study.snapshots=auto"),
+        (
+            ["adapter=full", "study.snapshots=always", "launcher=local"],
+            "with launcher=local snapshots of all weights stay on their worker",
+        ),
+        (["optimizer.name=adamw_anyprecision"], "optimizer.name adamw_anyprecision has no snapshots"),
+    ],
+)
+def test_the_plan_says_why_trials_are_stopped_for_good(arguments: list[str], reason: str) -> None:
+    notes = make_plan([QUICK, *arguments, "study.n_trials=20"]).notes
+    said = "study.pruner=racing pauses trials and may let them go on later, but"
+    assert [note for note in notes if "pauses trials" in note] == [
+        f"{said} {reason}: trials that fall behind are stopped for good"
+    ]
+
+
+def test_some_of_the_trials_are(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, full]}"), "study.n_trials=20"])
+    (note,) = (note for note in plan.notes if "pauses trials" in note)
+    assert note.endswith("some of its trials that fall behind are stopped for good")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["study.snapshots=never", "study.pruner=median"],
+        ["study.snapshots=never", "study.n_trials=2"],
+        ["adapter=full", "study.snapshots=always"],
+        [],
+    ],
+)
+def test_no_note_where_all_can_be_paused_or_none_is_stopped(arguments: list[str]) -> None:
+    assert not [note for note in make_plan([QUICK, *arguments]).notes if "pauses trials" in note]
