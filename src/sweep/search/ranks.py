@@ -17,7 +17,6 @@ from optuna.study import Study, StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-
 SECOND = "second_scores"  # a user attribute of a trial: its second score by report step
 
 
