@@ -94,7 +94,7 @@ def main() -> None:
     config, faults = parse(Composer().compose(sys.argv[4:]).resolved(), str)
     assert not faults, faults
     splits, path = load_splits(config.dataset), resolve(config.model.path)
-    device = _device(config)
+    device = device_of(config)
     tokenizer = AutoTokenizer.from_pretrained(path)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     padding: dict[str, Any] = {"padding": "max_length"} if variant == "padded" else {}
@@ -119,8 +119,8 @@ def main() -> None:
         study.enqueue_trial(point)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model_init=lambda: _model(config, path, tokenizer, len(splits.labels), device),
-            args=_arguments(config, folder, device, grouped=variant == "grouped"), data_collator=collate,
+            model_init=lambda: wrapped_model(config, path, tokenizer, len(splits.labels), device),
+            args=training_arguments(config, folder, device, grouped=variant == "grouped"), data_collator=collate,
             train_dataset=tokenised(splits.train), eval_dataset=tokenised(splits.validation),
             compute_metrics=watch.metrics, callbacks=[watch],
         )  # fmt: skip
@@ -147,12 +147,12 @@ def main() -> None:
     }))  # fmt: skip
 
 
-def _device(config: Config) -> torch.device:
+def device_of(config: Config) -> torch.device:
     on_gpu = torch.cuda.is_available() and config.trainer.device != "cpu"
     return torch.device("cuda", 0) if on_gpu else torch.device("cpu")
 
 
-def _model(config: Config, path: str, tokenizer: Any, labels: int, device: torch.device) -> Any:
+def wrapped_model(config: Config, path: str, tokenizer: Any, labels: int, device: torch.device) -> Any:
     adapter = config.adapter
     assert isinstance(adapter, LoraSettings), adapter.method
     dtype = torch.float32 if config.model.dtype == "auto" else getattr(torch, config.model.dtype)
@@ -174,7 +174,7 @@ def _model(config: Config, path: str, tokenizer: Any, labels: int, device: torch
     ))  # fmt: skip
 
 
-def _arguments(config: Config, folder: str, device: torch.device, *, grouped: bool) -> TrainingArguments:
+def training_arguments(config: Config, folder: str, device: torch.device, *, grouped: bool) -> TrainingArguments:
     trainer, optimizer = config.trainer, config.optimizer
     return TrainingArguments(
         folder, per_device_train_batch_size=trainer.per_device_train_batch_size,

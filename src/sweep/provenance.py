@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 PACKAGES = (
     "sweep", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "optuna", "wandb", "datasets", "evaluate",
@@ -50,13 +51,30 @@ class Duplicates:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """The way in which rows were held out: `by` the values of a `column`, or at random.
+
+    `groups` counts the groups of each split, and `shared` those that train has too; `ranges` holds
+    the first and the last time of each split. `folds` holds the rows of train and of validation of
+    each fold; empty without folds.
+    """
+
+    by: Literal["random", "group", "time"] = "random"
+    column: str = ""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    shared: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    folds: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DataState:
     """The data of a run. `fingerprint` covers texts, labels and their order.
 
     `rows` counts the rows by split (train, validation, test) after subsampling; `label_rows`
     counts the rows of each label by split, in the order of `label_names`; `dropped` counts the
     rows that were left out, by split and reason; `notes` are the notes that the user saw. Older
-    records may lack the last four fields.
+    records may lack the last five fields. With folds, `rows` are those of the first fold.
     """
 
     source: str
@@ -68,6 +86,13 @@ class DataState:
     duplicates: tuple[Duplicates, ...] = ()
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    division: Division = Division()
+
+    @property
+    def scored(self) -> int:
+        """Return the number of rows that score a trial: those of validation, or of all folds."""
+        folds = self.division.folds
+        return sum(scored for _, scored in folds) if folds else self.rows.get("validation", 0)
 
 
 @dataclass(frozen=True, slots=True)

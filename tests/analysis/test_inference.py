@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 from scipy.stats import binomtest, spearmanr
 
-from sweep.analysis.inference import rank_correlation, standard_error, wilson
+from sweep.analysis.inference import rank_correlation, wilson
 
 
 @pytest.mark.parametrize(
@@ -45,11 +43,3 @@ def test_p_of_many_values_is_the_same_each_time():
 @pytest.mark.parametrize(("first", "second"), [([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0, 0, 0])])
 def test_too_little_to_say(first, second):
     assert rank_correlation(first, second) is None
-
-
-def test_a_perfect_score_has_an_error_too():
-    """The error of 66 of 68 right rows is sqrt(66/68 * 2/68 / 68)."""
-    assert standard_error(1.0, 64) == pytest.approx(0.020489, abs=1e-6)
-    assert standard_error(0.0, 64) == pytest.approx(standard_error(1.0, 64))
-    assert standard_error(0.8, 100_000) == pytest.approx(math.sqrt(0.8 * 0.2 / 100_000), rel=1e-4)
-    assert math.isnan(standard_error(0.5, 0))

@@ -11,6 +11,7 @@ from report.conftest import build, config, emotions, final, six_trials
 from support.plans import QUICK
 from sweep.cli.best import main
 from sweep.plan.plan import make_plan
+from sweep.records.calibration import Calibration, Reliability
 
 
 @pytest.fixture
@@ -41,6 +42,13 @@ def test_scores_of_tuned_thresholds_are_those_of_the_winner(tmp_path, capsys):
     main([str(build(tmp_path / "run", six_trials(), settings=settings, ending=ending).root), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["thresholds"], found["scores"]["eval/f1_macro"]) == ([0.31, 0.5, 0.72], 0.6)
+
+
+def test_the_temperature_of_a_calibrated_winner_is_told(tmp_path, capsys):
+    trials, agreed = six_trials(), Reliability(0.5, 0.02, ())
+    ending = replace(final(trials[1]), calibration=Calibration(1.5, 120, 5, agreed, agreed))
+    main([str(build(tmp_path / "run", trials, ending=ending).root), "--json"])
+    assert json.loads(capsys.readouterr().out)["temperature"] == 1.5
 
 
 def test_overrides_are_typed_behind_the_program(tmp_path, capsys):

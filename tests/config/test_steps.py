@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sweep.config.schema import Config
-from sweep.config.steps import evaluation_steps, refit_steps, steps_per_epoch, total_steps, warmup_steps
+from sweep.config.steps import evaluation_steps, refit_steps, steps_per_epoch, stretched, total_steps, warmup_steps
 
 
 def config(**trainer: Any) -> Config:
@@ -68,3 +68,9 @@ def test_the_last_step_is_always_evaluated(trainer: dict[str, Any], steps: tuple
 )
 def test_a_refit_goes_as_far_in_epochs(best: int, rows: int, more: int, trainer: dict[str, Any], steps: int) -> None:
     assert refit_steps(best, rows, more, config(**trainer).trainer) == steps
+
+
+def test_evaluations_of_a_longer_training_come_at_the_same_shares() -> None:
+    assert stretched((1, 2, 5, 10), 10) == (1, 2, 5, 10)
+    assert stretched((1, 2, 5, 10), 13) == (1, 2, 6, 13)
+    assert all(len(set(stretched(range(1, 11), total))) == 10 for total in range(10, 40))

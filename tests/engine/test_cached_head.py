@@ -85,6 +85,9 @@ def test_a_head_on_features_is_the_head_on_its_base(
         {"trainer": {"train_sampling_strategy": "random", "num_train_epochs": 3, "logging_steps": 1}},
         {"trainer": {"gradient_accumulation_steps": 3, "per_device_train_batch_size": 4, "num_train_epochs": 1.5}},
         {"trainer": {"max_grad_norm": 0.0, "label_smoothing_factor": 0.1, "eval_strategy": "steps", "eval_steps": 3}},
+        {"trainer": {"class_weights": "balanced", "gradient_accumulation_steps": 2, "per_device_train_batch_size": 7}},
+        {"trainer": {"focal_gamma": 2.0, "class_weights": (1.0, 2.0, 3.0, 0.5), "label_smoothing_factor": 0.1}},
+        {"trainer": {"logit_adjustment_tau": 1.0, "gradient_accumulation_steps": 3, "per_device_train_batch_size": 4}},
         {"trainer": {"max_grad_norm": 0.05, "seed": 7, "eval_strategy": "no", "num_train_epochs": 0.5}},
         {"optimizer": {"weight_decay": 0.5, "warmup_steps": 4, "lr_scheduler_type": "cosine"}},
         {"optimizer": {"name": "adamw_torch_fused", "warmup_steps": 0.2, "adam_beta1": 0.8}},
@@ -106,7 +109,13 @@ def test_several_labels(
         adapter=HEAD,
         dataset={"task": "multi_label"},
         study={"metric": "eval/f1_macro"},
-        trainer={"label_smoothing_factor": 0.2, "gradient_accumulation_steps": 2},
+        trainer={
+            "label_smoothing_factor": 0.2,
+            "gradient_accumulation_steps": 2,
+            "class_weights": "balanced",
+            "focal_gamma": 1.0,
+            "logit_adjustment_tau": 0.5,
+        },  # fmt: skip
     )
     assert_alike(on_features(trial, several, monkeypatch), by_trainer(trial, several, monkeypatch))
 

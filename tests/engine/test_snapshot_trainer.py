@@ -37,6 +37,7 @@ PLATEAU = {"patience": 0, "factor": 0.5, "threshold": 100.0, "threshold_mode": "
         ({"trainer": {"bf16": True}}, (3,)),
         ({"trainer": {"early_stopping_patience": 1, "num_train_epochs": 8}}, (7,)),
         ({"trainer": {"gradient_checkpointing": True}}, (6,)),
+        ({"trainer": {"class_weights": "balanced", "gradient_accumulation_steps": 2, "focal_gamma": 1.0}}, (3,)),
         ({"adapter": {"method": "full"}}, (3,)),
         ({"adapter": {"method": "lora", "quantization": "nf4", "compute_dtype": "float32"}}, (6,)),
         ({"optimizer": {"lr_scheduler_type": "cosine", "warmup_steps": 0.2}}, (6,)),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from support.tiny import ADAPTERS
 from sweep.errors import UserError
 from sweep.export.request import Request
 from sweep.export.run import run
+from sweep.export.temperature import put_into_head
 from sweep.model import artifact
+from sweep.model import manifest as manifests
+from sweep.model.account import unwrapped
+from sweep.predict.loading import load
 
 ALONE = """
 import json
@@ -115,6 +120,30 @@ def test_each_kind_of_training_is_merged(adapter: str, folders: dict[str, Path],
 def test_a_head_of_several_layers_is_merged(folders: dict[str, Path], tmp_path: Path) -> None:
     found = exported(winner(tmp_path, folders["roberta"], ADAPTERS["ia3"]), tmp_path / "out")
     assert found["same"]["difference"] < 1e-5
+
+
+@pytest.mark.parametrize("model", ["bert", *(slow(name) for name in ("roberta", "distilbert", "gpt2", "llama"))])
+def test_the_temperature_of_a_calibrated_winner_is_in_the_head(
+    model: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    one = winner(tmp_path, folders[model], ADAPTERS["lora"], temperature=2.5)
+    found = exported(one, tmp_path / "out")
+    assert found["same"]["difference"] < 1e-5 and found["temperature"] == 2.5
+    classify = pipeline("text-classification", model=str(tmp_path / "out"), truncation=True)
+    (chances,) = classify(["fee"], top_k=None)
+    ours = load(one.model).predict(["fee"])[0].probabilities
+    assert {entry["label"]: entry["score"] for entry in chances} == pytest.approx(dict(ours), abs=1e-5)
+    again = load(tmp_path / "out").predict(["fee"])[0].probabilities  # divided once
+    assert dict(again) == pytest.approx(dict(ours), abs=1e-5)
+    assert "calibrated probabilities" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_head_that_cannot_hold_a_temperature_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    one = winner(tmp_path, folders["bert"], ADAPTERS["lora"], temperature=2.5)
+    manifest = manifests.read(one.model)
+    manifests.write(replace(manifest, head=("bert.embeddings",)), one.model)
+    with pytest.raises(UserError, match="ends in a linear layer.*use --to onnx"):
+        put_into_head(unwrapped(artifact.load(one.model)[0]), manifests.read(one.model))
 
 
 @pytest.mark.slow

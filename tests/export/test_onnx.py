@@ -92,6 +92,15 @@ def test_the_code_of_the_card_runs(folders: dict[str, Path], tmp_path: Path, mon
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("prompt", [None, words("mean", **WORDS)], ids=["head", "label words"])
+def test_the_logits_of_a_calibrated_winner_are_divided(prompt: Any, folders: dict[str, Path], tmp_path: Path) -> None:
+    sections = {} if prompt is None else {"prompt": prompt}
+    one = winner(tmp_path, folders["gpt2"], ADAPTERS["lora"], temperature=2.5, **sections)
+    assert exported(one, tmp_path / "out")["same"]["difference"] < 2e-5
+    assert "divided by the temperature already" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.slow
 def test_an_adapter_that_cannot_be_merged_is_exported_as_it_is(folders: dict[str, Path], tmp_path: Path) -> None:
     lily = {"method": "peft", "peft_type": "LILY", "options": {"r": 2}}
     found = exported(winner(tmp_path, folders["bert"], lily), tmp_path / "out")

@@ -14,14 +14,15 @@ from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.engine.loss import summed, summed_over_words
+from sweep.engine.row_losses import row_losses
 from sweep.final.files import write_predictions
-from sweep.final.reading import Reading, row_losses, shares
+from sweep.final.reading import Reading, shares
 
 
 def reading(task: Task, texts: tuple[str, ...], truth: np.ndarray, decided: np.ndarray, scores: np.ndarray) -> Reading:
     predictions = Predictions(scores.astype(np.float32), truth, loss=0.0, seconds=0.0)
     labels = tuple(tuple(map(int, row)) if task == "multi_label" else int(row) for row in truth)
-    losses = row_losses(task, predictions, words=False)
+    losses = row_losses(task, predictions.scores, truth)
     return Reading(Rows(texts, None, labels), predictions, decided, losses, {}, {}, (), {})
 
 
@@ -51,14 +52,14 @@ def test_the_losses_of_rows_add_up_to_that_of_the_split(task: Task) -> None:
     draw = np.random.default_rng(3)
     scores = draw.normal(size=(50, 4))
     truth = draw.integers(0, 4, 50) if task == "single_label" else draw.integers(0, 2, (50, 4))
-    losses = row_losses(task, Predictions(scores, truth, 0.0, 0.0), words=False)
+    losses = row_losses(task, scores, truth)
     whole = float(summed(task, torch.from_numpy(scores), torch.from_numpy(truth)) / truth.size)
     assert losses.mean() == pytest.approx(whole)
 
 
 def test_the_loss_of_label_words_is_that_of_the_true_words() -> None:
     scores, truth = np.log(np.array([[0.2, 0.1], [0.05, 0.3]])), np.array([0, 1])
-    losses = row_losses("single_label", Predictions(scores, truth, 0.0, 0.0), words=True)
+    losses = row_losses("single_label", scores, truth, words=True)
     whole = float(summed_over_words(torch.from_numpy(scores), torch.from_numpy(truth)) / 2)
     assert losses.mean() == pytest.approx(whole)
 

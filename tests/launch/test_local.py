@@ -42,7 +42,7 @@ def launcher(plan: Plan, said: list[str]) -> Iterator[Launcher]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("WANDB_API_KEY", KEY)
         patched.setenv("PGPASSWORD", PASSWORD)
-        patched.setenv("OMP_NUM_THREADS", "1")
+        patched.delenv("OMP_NUM_THREADS")
         before = signal.getsignal(signal.SIGTERM)
         with launched(plan, say=said.append, make_engine=remote_parts.writing_engine) as found:
             assert signal.getsignal(signal.SIGTERM) is before

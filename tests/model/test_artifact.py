@@ -25,7 +25,7 @@ from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model.artifact import load, save, thresholds
+from sweep.model.artifact import load, save, temperature, thresholds
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.manifest import base_name
 from sweep.records.final import Refit
@@ -263,6 +263,28 @@ def test_thresholds_are_kept_with_the_model(
         name for name, least in zip(several.names, (0.1, 0.5, 0.9999), strict=True) if chances[name] >= least
     )
     assert found["model"].thresholds == (0.1, 0.5, 0.9999) and found["found"].label == applying
+
+
+def test_a_temperature_is_kept_with_the_model(
+    configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code of the card, with sweep and without it, gives the same probabilities."""
+    config, base_models = configure("bert", "head"), BaseModelCache("cpu")
+    with base_models.model(TrainSettings.of(config), labels) as model:
+        save(model, base_models.tokenizer(config.model), tmp_path, config=config, labels=labels, temperature=2.5)
+    assert temperature(tmp_path) == 2.5
+    text = (tmp_path / "README.md").read_text()
+    assert "Probabilities are calibrated: the logits are divided by 2.5" in text
+    monkeypatch.chdir(tmp_path)
+    with_sweep: dict[str, Any] = {}
+    without: dict[str, Any] = {}
+    for code, found in zip(text.split("```python\n")[1:], (with_sweep, without), strict=False):
+        exec(code.split("```")[0], found)
+    chances = list(with_sweep["found"].probabilities.values())
+    assert without["logits"].softmax(1)[0].tolist() == pytest.approx(chances, abs=1e-6)
+    raw, tokenizer = load(tmp_path)
+    logits = raw(**tokenizer(["your text"], return_tensors="pt")).logits
+    assert (logits / 2.5).softmax(1)[0].tolist() == pytest.approx(chances, abs=1e-6)
 
 
 def test_the_card_of_a_refit_says_whose_scores_are_whose(configure: Configure, tmp_path: Path) -> None:

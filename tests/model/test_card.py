@@ -24,7 +24,13 @@ METRICS = {"eval/accuracy": 0.5, "test/accuracy": 0.75, "test/f1_macro": 0.7, "t
 
 
 def made(
-    model: ModelConfig, folder: Path, metrics: Metrics, *, method: str = "lora", refit: Refit | None = None
+    model: ModelConfig,
+    folder: Path,
+    metrics: Metrics,
+    *,
+    method: str = "lora",
+    refit: Refit | None = None,
+    temperature: float | None = None,
 ) -> Any:
     """A card as it is read back from its file."""
     config = Config(
@@ -33,7 +39,8 @@ def made(
         dataset=DatasetConfig(path="org/data", revision="d1"),
         study=StudyConfig(study_name="toy"),
     )
-    manifest = Manifest(config.adapter.method, model, None, LabelSpace("single_label", ("a", "b")), ("score",), 20, 0)
+    labels = LabelSpace("single_label", ("a", "b"))
+    manifest = Manifest(config.adapter.method, model, None, labels, ("score",), 20, 0, temperature=temperature)
     file = folder / "README.md"
     file.write_text(str(card(config, manifest, metrics, refit)))
     return ModelCard.load(file)
@@ -71,6 +78,8 @@ def test_a_model_without_scores_names_none_and_one_with_nan_can_be_read(tmp_path
 
 def test_a_pipeline_is_named_where_transformers_loads_every_weight(tmp_path: Path) -> None:
     assert made(HUB, tmp_path, {}, method="full").data.pipeline_tag == "text-classification"
+    calibrated = made(HUB, tmp_path, {}, method="full", temperature=1.5)
+    assert calibrated.data.pipeline_tag is None  # its scores would not be the calibrated ones
     pooled = HUB.model_copy(update={"pooling": "mean"})
     assert made(pooled, tmp_path, {}, method="full").data.to_dict().keys() == {"base_model", "library_name", "tags"}
     assert made(pooled, tmp_path, {}, method="full").data.library_name == "sweep"

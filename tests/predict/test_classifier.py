@@ -75,6 +75,17 @@ def test_probabilities_are_those_that_a_study_measures(
         ]
 
 
+def test_a_temperature_changes_probabilities_and_no_label(winner: Path) -> None:
+    plain = sweep.load(winner)
+    calibrated = replace(plain, temperature=4.0)
+    for one, other in zip(plain.predict(TEXTS), calibrated.predict(TEXTS), strict=True):
+        assert one.label == other.label
+        before = torch.tensor(list(one.probabilities.values()))
+        after = (before.log() / 4).softmax(0)
+        assert list(other.probabilities.values()) == pytest.approx(after.tolist(), abs=1e-5)
+        assert one.probability is not None and other.probability is not None and other.probability < one.probability
+
+
 def test_order_and_batches_change_nothing(winner: Path) -> None:
     model = sweep.load(str(winner))
     one_by_one = [model.predict([text], batch_size=1)[0] for text in TEXTS]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sweep.analysis import confusion
 from sweep.analysis.charts import charts
 from sweep.analysis.facts import read
@@ -30,6 +32,19 @@ def test_each_of_several_labels_has_its_matrix_and_threshold(make):
     assert [r"card\_lost", "0.8235", "0.7778", "0.8750", "40"] in rows(found)
     assert [r"card\_arrival", "0.0000", "0.0000", "0.0000", "10"] in rows(found)
     assert r"Never predicted: card\_arrival." in found
+
+
+def test_the_rarest_label_of_train_comes_first(make):
+    store = make([six_trials()[1]], ending=final(six_trials()[1], LABELS[:3], ((7, 4, 0), (0, 9, 0), (1, 0, 9))),
+                 labels=LABELS[:3])  # fmt: skip
+    known = read(store)
+    facts = replace(known, lock=replace(known.lock, data=replace(known.lock.data, label_rows={"train": (90, 12, 5)})))
+    found = rows(part("generalisation", facts).partition("### Label by label")[2])
+    assert [row[:2] for row in found[:5] if row[0] != ":---"] == [
+        ["label", "train rows"], ["refund", "5"], [r"card\_arrival", "12"], [r"card\_lost", "90"],
+    ]  # fmt: skip
+    unknown = rows(part("generalisation", known).partition("### Label by label")[2])
+    assert "train rows" not in unknown[0] and unknown[2][0] == r"card\_arrival"  # with 9 test rows, the lower F1
 
 
 def drawn(ending: FinalRecord, *, multi_label: bool) -> Figure:

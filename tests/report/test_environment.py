@@ -5,6 +5,8 @@ import pytest
 
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
+from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
+from sweep.report import units
 from sweep.report.environment import environment, render
 
 
@@ -21,3 +23,9 @@ def test_a_text_template_is_left_as_it_is(reported):
 def test_texts_of_the_data_are_harmless_in_a_template():
     made = environment().from_string("{{ text | md }}")
     assert made.render(text="<b> *a* | `b`\n# c") == r"&lt;b&gt; \*a\* \| \`b\` # c"
+
+
+def test_the_split_of_an_effective_batch_is_shown() -> None:
+    used = {PER_DEVICE: 16, ACCUMULATION: 4}
+    assert units.searched_value({EFFECTIVE: 64}, used, EFFECTIVE) == "64 (16 × 4)"
+    assert units.searched_value({EFFECTIVE: 64}, {}, EFFECTIVE) == "64"

@@ -61,7 +61,7 @@ def test_without_a_feasible_trial_the_closest_is_named(make: Callable[..., Store
     trials = (beyond(0, predict__latency_ms=0.5), beyond(1, predict__latency_ms=0.02, parameters__trained=0.01))
     found = read(make(trials, settings=SETTINGS))
     text = part("limits", found)
-    assert "**No trial has kept all limits.** Trial 1 came closest: `predict.latency_ms` by 2.00 %" in text
+    assert "**No trial has kept all limits.** Trial 1 came closest: `parameters.trained` by 1.00 %, " in text
     limits = analyse(found).limits
     assert limits is not None and limits.closest is not None and limits.closest.number == 1
 

@@ -355,8 +355,8 @@ def test_seventy_seven_labels_stay_readable(make):
     labels = tuple(f"intent_{index}" for index in range(77))
     record = six_trials()[1]
     text = words(make([record], ending=final(record, labels), labels=labels))
-    assert "The 7 worst of 77 labels, by F1:" in text
-    assert "<summary>All 77 labels</summary>" in text
+    assert "The 7 rarest of 77 labels:" in text and "The 7 worst, by F1:" in text and "The 7 best:" in text
+    assert "<summary>All 77 labels, the rarest first</summary>" in text
     assert "The 15 most frequent pairs hold 57.7 % of the mistakes:" in text
     assert "The 77 × 77 counts are in `final/confusion.csv`." in text
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, event
 
 from support.toys import ToyEngine, session
 from sweep.records.trial import TrialPlan, TrialRecord
-from sweep.study.optuna_study import OptunaStudy, _suggest
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.points import suggest
 from sweep.study.search import _Loop, search
 
 PLAIN = ("study.pruner=none", "study.n_trials=4")
@@ -111,7 +112,7 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
         _, sampler = optuna_study._prepared()
         optuna_study.study.sampler = sampler
         trial = optuna_study.study.ask()
-        _suggest(trial, opened.plan.space["optimizer.learning_rate"])
+        suggest(trial, opened.plan.space["optimizer.learning_rate"])
         optuna_study.close()
         search(opened)
         study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")

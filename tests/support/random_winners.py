@@ -63,6 +63,7 @@ def winner(
     task: str = "single_label",
     pairs: bool = False,
     thresholds: tuple[float, ...] | None = None,
+    temperature: float | None = None,
     **sections: dict[str, Any],
 ) -> Winner:
     """Return the winner of a run directory in `root / "run"`. Its trained weights are random, and
@@ -81,7 +82,7 @@ def winner(
             weight.data += 0.1 * torch.randn_like(weight)
         artifact.save(
             made, base_models.tokenizer(config.model), store.final_dir / "model", config=config, labels=splits.labels,
-            thresholds=thresholds,
+            thresholds=thresholds, temperature=temperature,
         )  # fmt: skip
     locked = lock(config, LABELS)
     store.write_lock(replace(locked, data=replace(locked.data, fingerprint=splits.state.fingerprint)))

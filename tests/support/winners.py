@@ -24,6 +24,10 @@ LABELS = ("card", "money", "bank")
 
 _MODELS = {"bert": tiny_bert, "gpt2": tiny_gpt2, "llama": tiny_llama}
 _BF16 = ("trainer.bf16=true",)
+_SEVERAL = (
+    "dataset.task=multi_label", "dataset.label_column=labels", "dataset.label_separator='|'",
+    "trainer.decision_threshold=tuned", "study.metric=eval/f1_macro",
+)  # fmt: skip
 _PAIRS = ("dataset.text_pair_column=second",)
 _WORDS = "prompt.label_words={card: ' card', money: ' money', bank: ' bank account'}"
 # The model and the overrides of each kind.
@@ -34,17 +38,16 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "head in bf16": ("bert", (*_BF16, "adapter=head")),
     "mean pooling in bf16": ("bert", (*_BF16, "model.pooling=mean")),
     "qlora": ("gpt2", ("adapter=qlora",)),
-    "multi-label": (
-        "bert",
-        ("dataset.task=multi_label", "dataset.label_column=labels", "dataset.label_separator='|'",
-         "trainer.decision_threshold=tuned", "study.metric=eval/f1_macro"),
-    ),
+    "multi-label": ("bert", _SEVERAL),
     "pairs": ("bert", _PAIRS),
     "prompt": ("llama", ("prompt=label", _WORDS)),
     "prompt of pairs in bf16": (
         "llama", ("prompt=label", _WORDS, "prompt.template='{text} {text_pair} is'", *_PAIRS, *_BF16),
     ),
     "refit": ("bert", ("study.refit=true",)),
+    "calibrated and refitted": ("bert", ("trainer.calibration=temperature", "study.refit=true")),
+    "calibrated prompt": ("llama", ("prompt=label", _WORDS, "trainer.calibration=temperature")),
+    "calibrated multi-label": ("bert", (*_SEVERAL, "trainer.calibration=temperature", "trainer.class_weights=balanced")),
     "compared": ("bert", ("study.compare_by=adapter", "study.n_trials=2")),
 }  # fmt: skip
 

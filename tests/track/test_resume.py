@@ -138,6 +138,8 @@ def test_a_run_that_was_killed_before_its_address_was_noted_is_the_same_run(
     lost, noted = (opened(first, make_trial(config, number)) for number in (0, 1))
     Store(run_dir).note_run(1, noted.address)
     die(first)
+    for unused in ("00000000", "ffffffff"):  # ids that were kept beside it, and that no run has
+        (run_dir / ".open_runs" / f"{lost.id[:-8]}{unused}").touch()
     tracker = open_tracker(config, run_dir, say=said.append)
     run, other = (opened(tracker, make_trial(config, number)) for number in (0, 1))
     assert (run.id, said) == (lost.id, []) and other.id != noted.id

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweep.analysis.calibration import Calibrated, calibrated
 from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.hyperparameters import Hyperparameters as Known
@@ -122,6 +123,7 @@ class Charts:
     hyperparameters: Hyperparameters | None
     winner: Winner | None
     confusion: Confusion | None
+    calibration: Calibrated | None
 
 
 def charts(facts: Facts, known: Known | None = None) -> Charts:
@@ -134,6 +136,7 @@ def charts(facts: Facts, known: Known | None = None) -> Charts:
         hyperparameters=hyperparameters(facts),
         winner=winner(facts),
         confusion=confusion(facts.final, multi_label=facts.multi_label) if facts.final else None,
+        calibration=calibrated(facts),
     )
 
 

@@ -12,10 +12,14 @@ from sweep.records.final import FinalRecord
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
+    """The decisions about one label on the test split; `train_rows` counts its rows in train, None
+    where they are not known."""
+
     name: str
     true_positives: int
     false_positives: int
     false_negatives: int
+    train_rows: int | None = None
 
     @property
     def rows(self) -> int:
@@ -89,17 +93,28 @@ def confusion(final: FinalRecord, *, multi_label: bool) -> Confusion | None:
     )
 
 
-def label_scores(final: FinalRecord, *, multi_label: bool) -> tuple[LabelScore, ...]:
-    """Return the scores of each label, in label order. A label that is neither true nor predicted
-    anywhere scores 0, as in scikit-learn."""
+def label_scores(final: FinalRecord, *, multi_label: bool, train_rows: Sequence[int] = ()) -> tuple[LabelScore, ...]:
+    """Return the scores of each label, in label order; `train_rows` counts those of each. A label
+    that is neither true nor predicted anywhere scores 0, as in scikit-learn."""
+    known: Sequence[int | None] = train_rows or [None] * len(final.label_names)
     if multi_label:
-        pairs = zip(final.label_names, final.confusion, strict=True)
-        return tuple(LabelScore(name, tp, fp, fn) for name, (_, fp, fn, tp) in pairs)
+        each = zip(final.label_names, final.confusion, known, strict=True)
+        return tuple(LabelScore(name, tp, fp, fn, seen) for name, (_, fp, fn, tp), seen in each)
     columns = [sum(column) for column in zip(*final.confusion, strict=True)]
     return tuple(
-        LabelScore(name, row[index], columns[index] - row[index], sum(row) - row[index])
+        LabelScore(name, row[index], columns[index] - row[index], sum(row) - row[index], known[index])
         for index, (name, row) in enumerate(zip(final.label_names, final.confusion, strict=True))
     )
+
+
+def rarest_first(labels: Sequence[LabelScore]) -> tuple[LabelScore, ...]:
+    """Return the labels by their rows in train, or, where these are not known, by those on test;
+    among equals the lowest F1 first."""
+
+    def key(one: LabelScore) -> tuple[int, float, str]:
+        return one.rows if one.train_rows is None else one.train_rows, one.f1, one.name
+
+    return tuple(sorted(labels, key=key))
 
 
 def mistakes(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> tuple[Mistake, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts
-from sweep.provenance import Duplicates
+from sweep.provenance import Division, Duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Data:
     rows: Mapping[str, int]
     notes: tuple[str, ...]
     unscored: tuple[Unscored, ...]
+    division: Division
     shared: tuple[Duplicates, ...]
 
 
@@ -49,6 +50,7 @@ def data(facts: Facts) -> Data:
         rows=held.rows,
         notes=tuple(held.notes),
         unscored=tuple(one for split in ("validation", "test") if (one := _unscored(facts, split))),
+        division=held.division,
         shared=tuple(one for one in held.duplicates if one.split != one.also_in),
     )
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from sweep.analysis.data import Data, data
 from sweep.analysis.facts import Facts
+from sweep.config.batch import EFFECTIVE, SPLIT
+from sweep.config.loss import LossConfig
 from sweep.config.schema import ModelConfig, Scalar
 from sweep.config.secrets import scrubbed
 
@@ -18,9 +20,12 @@ _OPTIMIZER = (
     "lr_scheduler_kwargs",
 )  # fmt: skip
 _TRAINER = (
-    "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "eval_strategy",
-    "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing", "train_sampling_strategy",
+    "effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+    "max_grad_norm", "eval_strategy", "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing",
+    "train_sampling_strategy", "class_weights", "focal_gamma", "logit_adjustment_tau", "calibration",
 )  # fmt: skip
+
+_LOSS = LossConfig.model_fields  # at their defaults they say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,19 @@ class SearchedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The trials and points that the study took over from the run in `run_dir`: so many
+    `trials` for the sampler, and `points` that it tried first; `left_out` trials have points
+    that it cannot have. `differs` names the keys in which the experiments differ."""
+
+    run_dir: str
+    trials: int
+    points: int
+    left_out: int
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     metric: str
     direction: str
@@ -79,6 +97,7 @@ class Search:
     pruner: str
     pruner_options: Mapping[str, Any]
     enqueued: int
+    warm_start: tuple[TakenOver, ...]
     seeds: Mapping[str, int]
     space: tuple[SearchedKey, ...]
 
@@ -149,6 +168,10 @@ def _search(facts: Facts) -> Search:
         pruner=study.pruner,
         pruner_options=study.pruner_options,
         enqueued=len(study.enqueue),
+        warm_start=tuple(
+            TakenOver(run.run_dir, len(run.trials), len(run.points), run.left_out, run.differs)
+            for run in facts.warm_start
+        ),
         seeds=facts.lock.seeds,
         space=tuple(_searched_key(key, spec) for key, spec in facts.lock.space.items()),
     )
@@ -193,13 +216,16 @@ def _settings(facts: Facts, group: str, names: Sequence[str]) -> Settings:
     if group in facts.searched:
         return Settings(searched=True)
     section, found = getattr(facts.config, group), []
+    follows = SPLIT if EFFECTIVE in facts.searched or facts.config.trainer.effective_batch_size else ()
     for name in names:
         setting = getattr(section, name)
+        if f"{group}.{name}" in follows:
+            continue
         if (name == "compute_dtype" and not _quantised(facts)) or (name == "head_init" and facts.config.prompt):
             continue
         if f"{group}.{name}" in facts.searched:
             found.append(Setting(name, None))
-        elif setting is not None:
+        elif setting is not None and not (name in _LOSS and setting == _LOSS[name].default):
             found.append(Setting(name, setting))
     return Settings(searched=False, values=tuple(found))
 

@@ -9,14 +9,16 @@ from functools import lru_cache
 
 from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.analysis.tested import Tested, coded, recorded, weigh
+from sweep.config.loss import LossConfig
 from sweep.config.metrics import proportion
-from sweep.config.schema import Config, StudyConfig, Task
+from sweep.config.schema import Config, Scalar, StudyConfig, Task
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.records.winner import read_lock
 from sweep.track.addresses import WANDB, without
 
@@ -55,6 +57,7 @@ class Facts:
     paused: tuple[int, ...] = ()
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
+    warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
 
     @property
     def config(self) -> Config:
@@ -124,6 +127,13 @@ class Facts:
         """Return whether the study is one training, without a search."""
         return len(self.trials) == 1 and self.study.n_trials == 1
 
+    def plain_loss(self, params: Mapping[str, Scalar]) -> bool:
+        """Return whether a trial at `params` trained with a loss that weighs all rows and labels
+        alike, so that it compares with `eval/loss`."""
+        trainer, plain = self.config.trainer, LossConfig()
+        keys = ("class_weights", "focal_gamma", "logit_adjustment_tau")
+        return all(params.get(f"trainer.{key}", getattr(trainer, key)) == getattr(plain, key) for key in keys)
+
     def mark(self, trial: TrialRecord) -> str:
         """Return the mark of a trial: empty, `winner`, `best so far` or `best in the search`."""
         if trial is self.winner:
@@ -187,6 +197,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
+        warm_start=read_warm_start(store.root),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sweep.analysis.confusion import LabelScore, Mistake, label_scores, mistakes
+from sweep.analysis.confusion import LabelScore, Mistake, label_scores, mistakes, rarest_first
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import Failures, failures
 from sweep.analysis.inference import wilson
@@ -36,7 +36,7 @@ class Tuning:
 class Confusion:
     """`counts[i][j]` are rows of label i predicted as j, or, for a multi-label task, [TN, FP, FN,
     TP] of label i. `mistakes` (single-label) are the pairs of labels, most frequent first, `wrong`
-    their rows. `labels` have the best F1 first."""
+    their rows. `labels` have the rarest one first."""
 
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
@@ -82,14 +82,14 @@ def generalisation(facts: Facts) -> Generalisation | None:
         refit=final.refit is not None,
         beside_validation=_beside_validation(facts, final),
         tuning=_tuning(final),
-        confusion=_confusion(final, multi_label=facts.multi_label) if final.confusion else None,
+        confusion=_confusion(facts, final) if final.confusion else None,
         failures=failures(facts),
     )
 
 
 def _beside_validation(facts: Facts, final: FinalRecord) -> BesideValidation | None:
     name = facts.proportion
-    metrics = final.tuned or final.retrain_best.metrics
+    metrics = final.tuned or final.validation
     test, validation = final.test.get(f"test/{name}"), metrics.get(f"eval/{name}")
     if test is None or validation is None:
         return None
@@ -103,8 +103,10 @@ def _tuning(final: FinalRecord) -> Tuning | None:
     return None if tuned is None or untuned is None else Tuning(name, tuned, untuned)
 
 
-def _confusion(final: FinalRecord, *, multi_label: bool) -> Confusion:
+def _confusion(facts: Facts, final: FinalRecord) -> Confusion:
+    multi_label, data = facts.multi_label, facts.lock.data
     missed, added = (sum(cells[place] for cells in final.confusion) if multi_label else 0 for place in (2, 1))
+    train_rows = data.label_rows.get("train", ()) if data.label_names == final.label_names else ()
     found = () if multi_label else mistakes(final.label_names, final.confusion)
     return Confusion(
         names=final.label_names,
@@ -115,5 +117,5 @@ def _confusion(final: FinalRecord, *, multi_label: bool) -> Confusion:
         missed=missed,
         added=added,
         mistakes=found,
-        labels=tuple(sorted(label_scores(final, multi_label=multi_label), key=lambda label: (-label.f1, label.name))),
+        labels=rarest_first(label_scores(final, multi_label=multi_label, train_rows=train_rows)),
     )

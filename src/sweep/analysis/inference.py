@@ -28,15 +28,6 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
     return (0.0 if share <= 0 else centre - half), (1.0 if share >= 1 else centre + half)
 
 
-def standard_error(share: float, rows: int) -> float:
-    """Return that of a proportion, as if two more rows had been right and two wrong (Agresti and
-    Coull, 1998): so it is not 0 for no mistake in sixty rows."""
-    if rows <= 0:
-        return math.nan
-    likely = (share * rows + 2) / (rows + 4)
-    return math.sqrt(likely * (1 - likely) / (rows + 4))
-
-
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
     """Return Spearman's coefficient and its two-sided permutation p-value; None where a side does
     not vary or n is below 3.

@@ -157,13 +157,13 @@ def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: boo
     )
 
 
-def fit(points: Sequence[Point]) -> Fit:
-    """Return whether the evaluation loss turned, and how its distance to the training loss
-    moved."""
+def fit(points: Sequence[Point], *, comparable: bool = True) -> Fit:
+    """Return whether the evaluation loss turned, and how its distance to the training loss moved.
+    The two are not `comparable` where the training loss weighs labels or rows."""
     series = [Scored(point.eval.index, loss) for point in points if finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return Fit()
-    gap = _gap(points)
+    gap = _gap(points) if comparable else None
     return Fit(_turn(series, gap), gap)
 
 

@@ -89,7 +89,7 @@ def scores(facts: Facts) -> TestScores | None:
     final = facts.final
     if final is None:
         return None
-    sought, found = facts.metric.removeprefix("eval/"), [final.retrain_best.metrics, final.test]
+    sought, found = facts.metric.removeprefix("eval/"), [final.validation, final.test]
     known = lines(facts, final)
     return TestScores(
         sought=sought,
@@ -111,7 +111,7 @@ def lines(facts: Facts, final: FinalRecord) -> tuple[Scores, ...]:
     guessing."""
     at = _thresholds(facts, final)
     kind: Kind = "refitted" if final.refit else "trained"
-    reached = _named("eval", final.retrain_best.metrics)
+    reached = _named("eval", final.validation)
     found = [
         Scores("validation", "trained", "even" if final.tuned else at, reached, own=not final.tuned),
         Scores("validation", "trained", at, _named("eval", final.tuned), own=True),

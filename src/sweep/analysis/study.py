@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sweep.analysis.calibration import Calibrated, calibrated
 from sweep.analysis.cost import Spending, spending
 from sweep.analysis.experiment import Experiment, experiment
 from sweep.analysis.facts import Facts
+from sweep.analysis.folds import Folds, folds
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
 from sweep.analysis.limits import Limits, limits
+from sweep.analysis.outlook import Outlook, outlook
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.published import Published, published
 from sweep.analysis.repeat import Repeating, repeating
@@ -50,12 +53,15 @@ class Study:
     pareto: ParetoSet | None
     limits: Limits | None
     hyperparameters: Hyperparameters | None
+    outlook: Outlook | None
     selection: Selection | None
     generalisation: Generalisation | None
+    calibration: Calibrated | None
     cost: Spending | None
     budget: tuple[Limited, ...]
     published: Published | None
     repeating: Repeating
+    folds: Folds | None = None
 
     @property
     def tested(self) -> bool:
@@ -65,6 +71,7 @@ class Study:
 
 def analyse(facts: Facts) -> Study:
     """Return everything that the records of a run directory say."""
+    seen = outlook(facts)
     return Study(
         schema_version=SCHEMA_VERSION,
         name=facts.name,
@@ -74,7 +81,7 @@ def analyse(facts: Facts) -> Study:
         direction=facts.study.direction,
         alone=facts.alone,
         missing=_missing(facts),
-        progress=progress(facts),
+        progress=progress(facts, stopped=seen is not None and seen.stopped is not None),
         winner=winner(facts),
         overtaken=overtaken(facts),
         scores=scores(facts),
@@ -84,18 +91,22 @@ def analyse(facts: Facts) -> Study:
         pareto=pareto(facts),
         limits=limits(facts),
         hyperparameters=hyperparameters(facts),
+        outlook=seen,
         selection=selection(facts),
         generalisation=generalisation(facts),
+        calibration=calibrated(facts),
         cost=spending(facts),
         budget=limited(facts.study.budget, facts.used_up or Spent()),
         published=published(facts),
         repeating=repeating(facts),
+        folds=folds(facts),
     )
 
 
 def _state(facts: Facts) -> State:
-    """Return whether the study runs, was interrupted, or has ended. One that ended before its last
-    trial, by `study.timeout` or `study.budget`, was tested and has no trial half done."""
+    """Return whether the study runs, was interrupted, or has ended. One that ended before its
+    last trial, by `study.timeout`, `study.budget` or `study.stop`, was tested and has no trial
+    half done."""
     if facts.running:
         return "running"
     without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)
@@ -104,7 +115,7 @@ def _state(facts: Facts) -> State:
 
 
 def _missing(facts: Facts) -> tuple[str, ...]:
-    final, wanted = facts.final, bool(facts.study.refit)
+    final, wanted = facts.final, facts.config.refits
     lacks = {
         "retraining": final is None,
         "refit": wanted and (final is None or final.refit is None),

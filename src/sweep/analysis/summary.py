@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep.analysis.facts import Facts
+from sweep.analysis.outlook import outlook
 from sweep.analysis.pareto import pareto
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Completed, Failed, Pruned
@@ -18,19 +19,19 @@ def study_summary(facts: Facts) -> Summary:
     for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
         found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
     final, best = facts.final, facts.best
-    found |= facts.spent.account
+    found |= facts.spent.account | _outlook(facts) | _warm_start(facts)
     if final is None and best is None:
         return found
     params = final.params if final else best.params if best else {}
-    point = final.retrain_best if final else facts.best_eval(best) if best else None
+    point = facts.best_eval(best) if best and not final else None
     found["study/best_trial"] = final.number if final else best.number if best else -1
     found |= {f"params/{key}": chosen if chosen is not None else "null" for key, chosen in params.items()}
-    found |= dict(point.metrics) if point else {}
+    found |= final.validation if final else point.metrics if point else {}
     found |= _two_objectives(facts)
     if final:
         found |= {**final.test, **{f"baseline/{name}": measured for name, measured in final.baseline.items()}}
         found["final/test_rows"] = final.test_rows
-        found |= {**_account(final), **_refitted(final), **_chosen(final)}
+        found |= {**_account(final), **_refitted(final), **_calibrated(final), **_chosen(final)}
     return found
 
 
@@ -42,6 +43,37 @@ def _two_objectives(facts: Facts) -> Summary:
         return {}
     found: Summary = {"study/second_metric": held.second, "study/pareto_trials": len(held.kept)}
     return found | ({"study/second_value": held.lead.second} if held.lead else {})
+
+
+def _outlook(facts: Facts) -> Summary:
+    """Return the gain that more trials are expected to bring, where it is known, and the trials
+    that `study.stop` saved."""
+    found: Summary = {}
+    seen = outlook(facts)
+    if seen is None:
+        return found
+    for one in seen.groups:
+        place = "" if one.choice is None else f"/{one.choice}"
+        if one.expected is not None and one.chance is not None:
+            found[f"outlook/expected_gain{place}"] = one.expected
+            found[f"outlook/chance{place}"] = one.chance
+        found[f"outlook/more_trials_pay{place}"] = one.pays
+    if seen.stopped is not None:
+        found |= {"outlook/stopped_by": seen.stopped.rule, "outlook/trials_saved": seen.stopped.trials}
+    return found
+
+
+def _warm_start(facts: Facts) -> Summary:
+    """Return the numbers of trials and points that were taken over from other studies; empty
+    without any."""
+    runs = facts.warm_start
+    if not runs:
+        return {}
+    return {
+        "warm_start/runs": len(runs),
+        "warm_start/trials": sum(len(run.trials) for run in runs),
+        "warm_start/points": sum(len(run.points) for run in runs),
+    }
 
 
 def _account(final: FinalRecord) -> Summary:
@@ -68,6 +100,20 @@ def _refitted(final: FinalRecord) -> Summary:
     found: Summary = {f"refit/{name}": getattr(refit, name) for name in ("rows", "steps")}
     found["refit/seconds"] = refit.cost.seconds
     return found | ({} if refit.cost.train_loss is None else {"refit/train_loss": refit.cost.train_loss})
+
+
+def _calibrated(final: FinalRecord) -> Summary:
+    """Return the temperature, and the expected calibration error before and after; empty without a
+    calibration."""
+    known = final.calibration
+    if known is None:
+        return {}
+    sides = {
+        "validation_before": known.before, "validation_after": known.after, "test_before": known.test_before,
+        "test_after": known.test_after,
+    }  # fmt: skip
+    found: Summary = {f"calibration/ece_{name}": side.ece for name, side in sides.items() if side is not None}
+    return {"calibration/temperature": known.temperature, **found}
 
 
 def _chosen(final: FinalRecord) -> Summary:

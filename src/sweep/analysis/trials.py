@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweep.analysis.facts import Facts, Point
-from sweep.analysis.inference import standard_error
+from sweep.analysis.folds import spread
 from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, fit, movement
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
 from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
+from sweep.search.score_error import standard_error
 
 _SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("loss", "accuracy", "f1_weighted", "f1_macro"),
@@ -48,7 +49,8 @@ class Trial:
     is true for the winner, or the best trial so far. `state` is `completed`, `pruned`, or the
     reason of a failure. `used` holds the values that the trial had room for where they are not
     those of `params`. `second` is the value of a second objective, of a completed trial. `seconds`
-    is None for a trial that was lost or never began."""
+    is None for a trial that was lost or never began. `sd` is the standard deviation of the score
+    over folds, if there are any."""
 
     number: int
     mark: str
@@ -66,6 +68,7 @@ class Trial:
     fit: Fit
     tracker_run: str
     command: str
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +174,9 @@ def trials(facts: Facts) -> Trials:
     )
 
 
-def progress(facts: Facts) -> Progress:
-    """Return how far the study has come."""
+def progress(facts: Facts, *, stopped: bool = False) -> Progress:
+    """Return how far the study has come. With `stopped`, `study.stop` lets no further trial
+    start."""
     counted = [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.again)]
     kinds = {kind: [t for t in counted if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
     reasons: dict[str, int] = {}
@@ -186,7 +190,7 @@ def progress(facts: Facts) -> Progress:
         failed=len(kinds[Failed]),
         reasons=reasons,
         stopped=len(facts.trials) - len(counted),
-        left=max(0, facts.study.n_trials - len(counted)),
+        left=0 if stopped else max(0, facts.study.n_trials - len(counted)),
         unfinished=facts.unfinished,
         put_away=facts.put_away,
         paused=facts.paused,
@@ -239,9 +243,10 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         evaluations=evaluations(facts, points),
         ending=ending(trial, points),
         movement=movement(points, facts.metric, maximize=facts.maximize, ended=ended),
-        fit=fit(points),
+        fit=fit(points, comparable=facts.plain_loss(trial.params)),
         tracker_run=facts.run_address(trial.tracker_run),
         command=trial.command,
+        sd=spread(best.metrics, facts.metric) if best else None,
     )
 
 
@@ -262,7 +267,7 @@ def _lead(facts: Facts) -> Lead | None:
     top, second = _top_two(facts)
     if top is None or second is None or top == second or facts.study.choose_within:
         return None
-    gap, rows = abs(top - second), facts.lock.data.rows.get("validation", 0)
+    gap, rows = abs(top - second), facts.lock.data.scored
     if facts.metric != f"eval/{facts.proportion}" or not rows:
         return Lead(gap, second, None, rows, within=False)
     error = standard_error(top, rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.folds import first_fold
 from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit, movement
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.metrics import evaluated
@@ -38,7 +39,8 @@ class Retraining:
     """The winner trained again with the same values and seed. `equal_epochs` are those of
     evaluations that share the best score, where there are several. `packed_trial` says that the
     trial was trained in a pack and this one alone, and `as_packed` that it dropped the values that
-    the trial had dropped there."""
+    the trial had dropped there. `plain_loss`: its training loss weighs all rows and labels
+    alike."""
 
     params: Mapping[str, Scalar]
     used: Mapping[str, Scalar]
@@ -57,6 +59,7 @@ class Retraining:
     tracker_run: str
     command: str
     refit: Refit | None
+    plain_loss: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def winner(facts: Facts) -> Winner | None:
         score=best.metrics.get(facts.metric) if best else None,
         epoch=best.epoch if best else None,
         movement=movement(points, facts.metric, maximize=facts.maximize),
-        fit=fit(points),
+        fit=fit(points, comparable=facts.plain_loss(final.params if final else held.params if held else {})),
         retraining=_retraining(facts, final) if final else None,
     )
 
@@ -113,8 +116,11 @@ def overtaken(facts: Facts) -> Overtaken | None:
 
 
 def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
-    trial, again = tuple(Point(found, None) for found in final.trial_evals), facts.retrained
-    names = tuple(dict.fromkeys(["eval/loss", facts.metric]))
+    again, folded = facts.retrained, facts.config.dataset.folds is not None
+    trial = (
+        first_fold(final.trial_evals, facts.metric) if folded else tuple(Point(one, None) for one in final.trial_evals)
+    )
+    names = (facts.metric,) if folded else tuple(dict.fromkeys(["eval/loss", facts.metric]))
     packed = facts.winner is not None and facts.winner.outcome.cost.engine == "packed"
     return Retraining(
         params=final.params,
@@ -129,7 +135,8 @@ def _retraining(facts: Facts, final: FinalRecord) -> Retraining:
         as_packed=final.as_packed,
         evaluations=evaluations(facts, again),
         movement=movement(again, facts.metric, maximize=facts.maximize),
-        fit=fit(again),
+        fit=fit(again, comparable=facts.plain_loss(final.params)),
+        plain_loss=facts.plain_loss(final.params),
         equal_epochs=_equal_epochs(again, facts.metric, final.retrain_best),
         tracker_run=facts.run_address(final.tracker_run),
         command=final.command,

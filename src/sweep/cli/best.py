@@ -52,6 +52,7 @@ def values(winner: Winner) -> dict[str, Any]:
         "second_objective": _second(winner),
         "labels": list(record.label_names),
         "thresholds": None if record.thresholds is None else list(record.thresholds),
+        "temperature": None if record.calibration is None else record.calibration.temperature,
         "refit": record.refit is not None,
         "run_dir": str(winner.store.root.absolute()),
         "model": str(winner.model.absolute()),
@@ -72,7 +73,7 @@ def _second(winner: Winner) -> dict[str, Any] | None:
 def _scores(winner: Winner) -> dict[str, float]:
     """Return the scores of validation, at tuned thresholds where there are some, and of test."""
     record = winner.record
-    return {**record.retrain_best.metrics, **record.tuned, **record.test}
+    return {**record.validation, **record.tuned, **record.test}
 
 
 def _lines(winner: Winner) -> Iterator[str]:
@@ -84,7 +85,9 @@ def _lines(winner: Winner) -> Iterator[str]:
         yield f"{'' if index else 'Scores':<10}{name:<24} {value:.4f}"
     if (second := _second(winner)) and second["value"] is not None and second["metric"] not in _scores(winner):
         yield f"{'':<10}{second['metric']:<24} {objective(second['value'])} (of the trial)"
-    if record.refit is not None:
+    if folds := record.config.dataset.folds:
+        yield f"          (eval/… are means over {folds} folds; the model was trained on all train rows)"
+    elif record.refit is not None:
         yield "          (eval/… of the same values trained on the train rows alone; the model was refitted on both)"
     yield f"Model     {winner.model}"
 

@@ -44,7 +44,7 @@ def excess(limits: Mapping[str, float], measured: Mapping[str, float]) -> dict[s
 def broken_text(limits: Mapping[str, float], measured: Mapping[str, float]) -> str:
     """Return which limits are broken, with value, limit and excess."""
     return "; ".join(
-        f"{name} is {number(measured[name])}, but study.limits allows {number(limits[name])} ({over:+.3g} of it)"
+        f"{name} is {number(measured[name])}, {100 * over:,.1f} % above the limit of {number(limits[name])}"
         for name, over in excess(limits, measured).items()
     )
 

@@ -6,6 +6,8 @@ and those of the user's own in `sweep.config.custom_metrics`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, lower_is_better
 from sweep.config.schema import Config, DatasetConfig, Task
 
@@ -61,3 +63,22 @@ def known_direction(dataset: DatasetConfig, metric: str) -> str | None:
 def proportion(task: Task) -> str:
     """Return the metric that is a share of rows, so that an interval follows from their number."""
     return "accuracy" if task == "single_label" else "subset_accuracy"
+
+
+def fold_metric(metric: str, fold: int) -> str:
+    """Return the name of the score of a fold: `eval/fold/2/accuracy` for `eval/accuracy`."""
+    split, _, name = metric.partition("/")
+    return f"{split}/fold/{fold}/{name}"
+
+
+def sd_metric(metric: str) -> str:
+    """Return the name of the standard deviation of a score over the folds."""
+    split, _, name = metric.partition("/")
+    return f"{split}/sd/{name}"
+
+
+def means_alone(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics without the scores of folds and their standard deviation."""
+    return {
+        name: value for name, value in metrics.items() if name.partition("/")[2].split("/")[0] not in ("fold", "sd")
+    }

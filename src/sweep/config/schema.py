@@ -11,47 +11,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SerializeAsAny
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import AdapterConfig
+from sweep.config.batch import Batch, BatchConfig
 from sweep.config.budget import BudgetConfig
-from sweep.config.extra_metrics import dotted, extra_or_dotted, is_extra
+from sweep.config.dataset import DatasetConfig as DatasetConfig
+from sweep.config.dataset import DottedPath, Seed, Share
+from sweep.config.dataset import Task as Task
 from sweep.config.launcher import LauncherConfig
 from sweep.config.limits import Limits
+from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.published import PublishedConfig
-from sweep.config.section import Count, Names, NonNegative, Probability, Seconds
+from sweep.config.section import Bytes, Count, Names, NonNegative, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
+from sweep.config.stop import StopConfig
 from sweep.config.study_objectives import StudyObjectives
 
-Batch = Annotated[int, Field(ge=1, le=65_536)]  # rows in one pass, or passes in one step
-Tokens = Annotated[int, Field(ge=1, le=10**7)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Samples = Count | Share | None
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        "".encode(name)
-    except (LookupError, ValueError):
-        raise PydanticCustomError(
-            "encoding", "be a text encoding that Python knows, such as utf-8, utf-16, cp1252 or shift_jis"
-        ) from None
-    return name
-
-
-Encoding = Annotated[str, AfterValidator(_known_encoding)]
-
-
-DottedPath = Annotated[str, AfterValidator(dotted)]
-
-ExtraMetric = Annotated[str, AfterValidator(extra_or_dotted)]
-
-Task = Literal["single_label", "multi_label"]
 PoolingKind = Literal["mean", "cls", "pooler", "last"]
 AutocastType = Literal["bfloat16", "float16"]
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
@@ -104,70 +83,6 @@ class PromptConfig(Section):
     scoring: Literal["sum", "mean"] = Field("sum", description="log-probability of all tokens of a label, or per token")
 
 
-class DatasetConfig(Section):
-    path: str = Field(
-        "", description="hub id, a directory of CSV / JSON lines / Parquet files, one such file, or a saved Dataset"
-    )
-    name: str | None = Field(None, description="configuration of a hub data set; local files have none")
-    revision: str | None = Field(None, description="branch, tag or commit of a hub data set; local files have none")
-    task: Task = "single_label"
-    metrics: tuple[ExtraMetric, ...] = Field(
-        (), description="computed beside those of the task: auroc_macro, ece, f1/LABEL, …, or dotted paths of your own"
-    )
-    text_column: str = "text"
-    text_pair_column: str | None = None
-    label_column: str | Names = Field(
-        "label", description="or a list of names, of which a copy of the data has one; not used with label_columns"
-    )
-    label_columns: tuple[str, ...] = Field((), description="multi-label: one 0/1 column a label")
-    label_separator: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="multi-label: label_column is text, the names of a row's labels with this between them"
-    )
-    label_names: Names | None = Field(None, description="label order; null sorts the labels of train")
-    unlabelled: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no label")
-    unknown_labels: Literal["refuse", "drop"] = Field(
-        "refuse", description="what to do with rows that have a label which train or label_names does not have"
-    )
-    blank: Literal["refuse", "drop"] = Field("refuse", description="what to do with rows that have no text")
-    duplicates: Literal["keep", "drop"] = Field(
-        "keep", description="drop: train loses rows whose text is in validation or test too, and repeated rows"
-    )
-    train_split: str | Names = Field(
-        "train", description="name of a split or of a file; A+B joins two; of a list, the first that the data has"
-    )
-    validation_split: str | None = Field(None, description="null takes validation_ratio of train")
-    test_split: str | None = "test"
-    validation_ratio: Share = 0.2
-    test_ratio: Share | None = Field(
-        None, description="with test_split null: the share of the validation rows that is the test split instead"
-    )
-    stratify: Literal["auto"] | bool = Field(
-        "auto", description="cut every label in the same ratio; true refuses where a label is too rare for that"
-    )
-    seed: Seed = 0
-    max_train_samples: Samples = Field(None, description="a count, or a share below 1")
-    max_eval_samples: Samples = None
-    max_test_samples: Samples = None
-    train_every_nth: Count = 1
-    eval_every_nth: Count = 1
-    test_every_nth: Count = 1
-    max_length: Tokens | None = Field(None, description="tokens; null takes the model's own limit")
-    encoding: Encoding = Field(
-        "utf-8", description="of CSV, TSV and JSON files; utf-8 follows a byte order mark, of UTF-16 and UTF-32 too"
-    )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
-        None,
-        description="of a text file; null takes the comma for .csv, the tab for .tsv and .txt, "
-        "or what the header has in its place",
-    )
-    quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")
-
-    @property
-    def own_metrics(self) -> tuple[str, ...]:
-        """Return the dotted paths of the metrics of the user's own."""
-        return tuple(name for name in self.metrics if not is_extra(name))
-
-
 class OptimizerConfig(Section):
     name: OptimizerName = "adamw_torch"
     on_missing: Literal["fallback", "refuse"] = Field("fallback", description="where the device lacks the optimizer")
@@ -192,11 +107,9 @@ class OptimizerConfig(Section):
     )
 
 
-class TrainerConfig(Section):
-    per_device_train_batch_size: Batch = 8
+class TrainerConfig(BatchConfig, LossConfig):
     per_device_eval_batch_size: Batch = 32
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
-    gradient_accumulation_steps: Batch = 1
     max_grad_norm: Annotated[float, Field(ge=0, le=10**9)] = Field(1.0, description="0 does not clip")
     eval_strategy: Literal["epoch", "early", "steps", "no"] = Field(
         "early", description="early: as epoch, and after an 8th, a 4th and half of the first; no: once, at the end"
@@ -262,6 +175,7 @@ class EngineConfig(Section):
         "auto",
         description="trials at once on one base; auto: as many as memory holds, fewer where a sampler learns from few trials",
     )
+    memory_limit: Bytes | None = Field(None, description="bytes that a trial may need; null is what its device has")
 
 
 class StudyConfig(StudyObjectives):
@@ -269,6 +183,7 @@ class StudyConfig(StudyObjectives):
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="in total, over all runs of the study")
     timeout: Seconds | None = Field(None, description="seconds after which no trial starts")
     budget: BudgetConfig = BudgetConfig()
+    stop: StopConfig = StopConfig()
     max_failures_in_a_row: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         5, description="failures with one cause after which the study stops; null is no limit"
     )
@@ -296,6 +211,7 @@ class StudyConfig(StudyObjectives):
     enqueue: tuple[dict[str, Scalar], ...] = Field(
         (), description="known configurations to try first, such as [{optimizer.learning_rate: 1.0e-4}]"
     )
+    warm_start: tuple[str, ...] = Field((), description="run directories of studies whose trials this one learns from")
     confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
         description="1 retrains the best trial as it was; above 1: the best few train again with that many fresh seeds each, "
@@ -393,3 +309,9 @@ class Config(Section):
     study: StudyConfig = StudyConfig()
     tracker: TrackerConfig = TrackerConfig()
     published: PublishedConfig | None = None
+
+    @property
+    def refits(self) -> bool:
+        """Return whether the winner is trained once more, on all rows that the search had. With
+        folds there is no other model that saw them all."""
+        return self.study.refit or self.dataset.folds is not None

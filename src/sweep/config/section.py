@@ -10,6 +10,7 @@ Scalar = bool | int | float | str | None
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rank = Annotated[int, Field(ge=1, le=65_536)]
 Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
+Bytes = Annotated[float, Field(gt=0, le=10**18)]
 NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -187,7 +187,7 @@ class _Reader:
             self._fault(
                 key, "decides what the trials are compared on, and cannot be searched; of dataset, only max_length can"
             )
-        elif key in ("trainer.device", "trainer.save_best", "title"):
+        elif key in ("trainer.device", "trainer.save_best", "trainer.calibration", "title"):
             self._fault(key, "is the same for all trials of a study, and cannot be searched")
         if not isinstance(entry, dict):
             self._fault(

@@ -6,7 +6,7 @@ torch, so that a plan knows the steps before anything is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
@@ -45,6 +45,12 @@ def evaluation_steps(rows: int, trainer: TrainerConfig) -> tuple[int, ...]:
     """
     total, epoch = total_steps(rows, trainer), steps_per_epoch(rows, trainer)
     return (*sorted({step for step in _before_the_end(trainer, epoch, total) if step < total}), total)
+
+
+def stretched(steps: Sequence[int], total: int) -> tuple[int, ...]:
+    """Return the steps of a training of `total` steps that are at the same shares of it as `steps`
+    are of their last one. No two become one if `total` is not smaller than that."""
+    return tuple(step * total // steps[-1] for step in steps)
 
 
 def refit_steps(best: int, rows: int, more: int, trainer: TrainerConfig) -> int:

@@ -8,25 +8,30 @@ from dataclasses import dataclass
 from sweep.config.schema import DatasetConfig
 from sweep.data import usable
 from sweep.data.columns import Columns
+from sweep.data.cuts import Cut, cut_off
 from sweep.data.duplicates import without
-from sweep.data.raw import listed
-from sweep.data.select import Indices, at_most, cut, every_nth
-from sweep.data.stratify import stratified
+from sweep.data.folds import Fold, folds
+from sweep.data.select import Indices, at_most, every_nth
 from sweep.errors import Fault, UserError
 
 ROLES = ("train", "validation", "test")
-Cut = tuple[str, str, float]  # the role that gets rows, the role that they are cut off, and the share
 
 
 @dataclass(slots=True)
 class Selection:
     """The rows of each role as indices into stored columns, the numbers of rows left out by role
-    and reason, and notes."""
+    and reason, and notes.
+
+    `folds` are those of the `whole` train split, if there are any: the rows of train and of
+    validation are then those of the first one.
+    """
 
     columns: dict[str, Columns]
     indices: dict[str, Indices]
     dropped: dict[str, dict[str, int]]
     notes: list[str]
+    folds: tuple[Fold, ...] = ()
+    whole: Indices = ()
 
 
 def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str]) -> Selection:
@@ -38,14 +43,14 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
     steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
     found = _usable(stored, steps, labels)
     cuts: list[Cut] = []
-    if config.validation_split is None:
-        cuts.append(("validation", "train", config.validation_ratio))
+    if config.validation_split is None and config.folds is None:
+        cuts.append(Cut("validation", "train", config.validation_ratio))
     if config.test_ratio is not None:
-        cuts.append(("test", "validation", config.test_ratio))
+        cuts.append(Cut("test", "validation", config.test_ratio))
     for one in cuts:
         _cut_off(config, found, one)
-    for role, _, _ in cuts:
-        found.indices[role] = found.indices[role][:: steps[role]]
+    for one in cuts:
+        found.indices[one.role] = found.indices[one.role][:: steps[one.role]]
     _refuse_empty(config, found, cuts)
     for role, limit in (("validation", config.max_eval_samples), ("test", config.max_test_samples)):
         if role in found.indices:
@@ -54,7 +59,26 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
         _drop_duplicates(found)
     train = at_most(found.indices["train"], config.max_train_samples, seed=config.seed, stream="train")
     found.indices["train"] = train
+    if config.folds is not None:
+        _into_folds(config, found, steps["validation"])
     return found
+
+
+def _into_folds(config: DatasetConfig, found: Selection, step: int) -> None:
+    """Divide the train rows into folds. Of the validation rows of a fold every `step`-th is kept,
+    and at most `max_eval_samples`."""
+    columns, found.whole = found.columns["train"], found.indices["train"]
+    made, notes = folds(config, columns, found.whole)
+    found.folds = tuple(
+        Fold(
+            one.train,
+            at_most(one.validation[::step], config.max_eval_samples, seed=config.seed, stream=f"validation {number}"),
+        )
+        for number, one in enumerate(made, start=1)
+    )
+    found.notes += notes
+    found.columns["validation"] = columns
+    found.indices["train"], found.indices["validation"] = found.folds[0].train, found.folds[0].validation
 
 
 def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set[str]) -> Selection:
@@ -71,41 +95,16 @@ def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set
 
 
 def _cut_off(config: DatasetConfig, found: Selection, one: Cut) -> None:
-    role, source, ratio = one
-    columns, indices = found.columns[source], found.indices[source]
-    labels = [columns.labels[index] or () for index in indices]
-    found.columns[role] = columns
-    if config.stratify == "auto":
-        kept, off, one_sided = stratified(indices, ratio, seed=config.seed, labels=labels, stream=role)
-        found.notes += [_in_part(one_sided, role)] if one_sided else []
-    else:
-        kept, off = _cut(config, indices, labels, one)
-    found.indices[source], found.indices[role] = kept, off
-
-
-def _cut(
-    config: DatasetConfig, indices: Indices, labels: Sequence[tuple[str, ...]], one: Cut
-) -> tuple[Indices, Indices]:
-    role, _, ratio = one
-    if config.stratify and config.task == "multi_label":
-        rule = "is true, but rows with several labels cannot be cut in exact proportion; auto does it as far as it goes"
-        raise UserError.of("dataset.stratify", rule)
-    names = ["".join(label) for label in labels] if config.stratify else None
-    try:
-        return cut(indices, ratio, seed=config.seed, labels=names, stream=role)
-    except ValueError as error:
-        rule = f"is true, which {error} (dataset.{role}_ratio is {ratio:g}); auto does it as far as it goes"
-        raise UserError.of("dataset.stratify", rule) from None
-
-
-def _in_part(labels: Sequence[str], role: str) -> str:
-    rule = "dataset.stratify is auto: these labels (with their rows) are on one side alone of the cut for"
-    return f"{rule} {role}: {listed(labels, 5)}"
+    columns = found.columns[one.source]
+    found.columns[one.role] = columns
+    kept, off, notes = cut_off(config, columns, found.indices[one.source], one)
+    found.indices[one.source], found.indices[one.role] = kept, off
+    found.notes += notes
 
 
 def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
     """Raise UserError for each role without rows, unless they are cut off such a role."""
-    indices, source = found.indices, {role: source for role, source, _ in cuts}
+    indices, source = found.indices, {one.role: one.source for one in cuts}
     empty = [role for role in ROLES if role in indices and not indices[role]]
     empty_roles = [role for role in empty if source.get(role) not in empty]
     if empty_roles:

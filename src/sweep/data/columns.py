@@ -15,6 +15,7 @@ from pyarrow import types
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.raw import Raw, listed
+from sweep.data.times import Moment, NotATimeError, moments
 from sweep.errors import Fault, closest, shortened
 
 Names = tuple[str, ...]
@@ -35,7 +36,8 @@ class Columns:
     `labels` holds the names of each row's labels (one for single-label), and None for a row
     without a label; an empty tuple is a multi-label row to which no label applies. `names` are all
     labels in order, if the columns themselves define them. `blank` are the indices of rows without
-    a text; `notes` are notes for the user on how the columns were read.
+    a text; `notes` are notes for the user on how the columns were read. `groups` and `times` are
+    those of each row; empty where the config names no such column, or the split has none.
     """
 
     texts: Names
@@ -44,6 +46,8 @@ class Columns:
     names: Names | None = None
     blank: frozenset[int] = frozenset()
     notes: Names = ()
+    groups: Names = ()
+    times: tuple[Moment, ...] = ()
 
 
 class WrongKind(Exception):
@@ -52,7 +56,13 @@ class WrongKind(Exception):
 
 def wanted(config: DatasetConfig) -> frozenset[str]:
     """Return the names of the columns that the config uses."""
-    return frozenset((*text_columns(config), *_label_columns(config)))
+    return frozenset((*text_columns(config), *_label_columns(config), *dividing_columns(config).values()))
+
+
+def dividing_columns(config: DatasetConfig) -> dict[str, str]:
+    """Return the names of the columns by which rows are divided, by config key."""
+    named = {"dataset.group_column": config.group_column, "dataset.time_column": config.time_column}
+    return {key: name for key, name in named.items() if name is not None}
 
 
 def text_columns(config: DatasetConfig) -> Names:
@@ -65,6 +75,7 @@ def clashing_columns(config: DatasetConfig) -> list[Fault]:
     uses: list[tuple[str, Names]] = [("dataset.text_column", (config.text_column,))]
     if config.text_pair_column is not None:
         uses.append(("dataset.text_pair_column", (config.text_pair_column,)))
+    uses += [(key, (name,)) for key, name in dividing_columns(config).items()]
     uses.append(("dataset.label_columns" if config.label_columns else "dataset.label_column", _label_columns(config)))
     faults, seen = [], dict[str, str]()
     for key, names in uses:
@@ -94,6 +105,16 @@ def missing_columns(config: DatasetConfig, splits: Mapping[str, Raw]) -> list[Fa
     return faults
 
 
+def missing_dividing_columns(config: DatasetConfig, split: str, raw: Raw) -> list[Fault]:
+    """Return a fault for each column that a split which is cut lacks; splits that are not cut may
+    lack it."""
+    return [
+        Fault(key, _missing((name,), [split], raw.columns))
+        for key, name in dividing_columns(config).items()
+        if name not in raw.columns
+    ]
+
+
 def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns | None, list[Fault]]:
     """Return the rows of a split and their faults; None for the rows if the labels cannot be read.
 
@@ -116,7 +137,10 @@ def read_columns(config: DatasetConfig, split: str, raw: Raw) -> tuple[Columns |
         rule = f"finds no label in {_rows(unlabelled)} of {split}"
         faults.append(Fault(key, f"{rule}; dataset.unlabelled=drop leaves such rows out"))
     notes = _empty_cells(labels, split) if config.label_separator is not None else ()
-    return Columns(texts, pairs, tuple(labels), names, blank, notes), faults
+    groups, more = _groups(config, raw, split)
+    times, wrong_times = _times(config, raw, split)
+    faults += [*more, *wrong_times]
+    return Columns(texts, pairs, tuple(labels), names, blank, notes, groups, times), faults
 
 
 def _label_columns(config: DatasetConfig) -> Names:
@@ -163,6 +187,36 @@ def _texts(
         rule = f"is {name}, which holds no text in {_rows([index + 1 for index in blank])} of {split}"
         faults.append(Fault(key, f"{rule}; dataset.blank=drop leaves such rows out"))
     return tuple(text or "" for text in texts), frozenset(blank), faults
+
+
+def _groups(config: DatasetConfig, raw: Raw, split: str) -> tuple[Names, list[Fault]]:
+    name = config.group_column
+    _, column = _column(raw, (name,)) if name is not None else ("", None)
+    if column is None:
+        return (), []
+    kind = column.type
+    if not (_is_text(kind) or _is_whole(kind) or types.is_boolean(kind) or types.is_null(kind)):
+        rule = f"is {name}, a column of {_kind(kind)} in {split}, but groups must be names or whole numbers"
+        return (), [Fault("dataset.group_column", rule)]
+    values = [None if value is None or not str(value).strip() else str(value) for value in column.to_pylist()]
+    if missing := [row for row, value in enumerate(values, start=1) if value is None]:
+        rule = f"is {name}, which holds no group in {_rows(missing)} of {split}"
+        return (), [Fault("dataset.group_column", f"{rule}; give each row without a group one of its own")]
+    return tuple(value or "" for value in values), []
+
+
+def _times(config: DatasetConfig, raw: Raw, split: str) -> tuple[tuple[Moment, ...], list[Fault]]:
+    name = config.time_column
+    _, column = _column(raw, (name,)) if name is not None else ("", None)
+    if column is None:
+        return (), []
+    try:
+        if types.is_timestamp(column.type):  # nanoseconds would need pandas
+            column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        return moments(column.to_pylist()), []
+    except NotATimeError as wrong:
+        rule = f"is {name}, which holds {wrong} in row {wrong.index + 1} of {split}"
+        return (), [Fault("dataset.time_column", rule)]
 
 
 def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], Names | None]:

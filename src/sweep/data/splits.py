@@ -9,7 +9,15 @@ from itertools import repeat
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.choose import choose
-from sweep.data.columns import Columns, clashing_columns, missing_columns, read_columns, wanted
+from sweep.data.columns import (
+    Columns,
+    clashing_columns,
+    missing_columns,
+    missing_dividing_columns,
+    read_columns,
+    wanted,
+)
+from sweep.data.divided import division, division_notes
 from sweep.data.duplicates import advice, brief, count_duplicates
 from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
@@ -86,8 +94,20 @@ class LockedRows:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldRows:
+    """The rows that a fold trains on, and those that score it."""
+
+    train: Rows
+    validation: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class Splits:
-    """The rows of an experiment. `warnings` say what may make a score less meaningful."""
+    """The rows of an experiment. `warnings` say what may make a score less meaningful.
+
+    With `folds`, the fewest train rows first, `train` and `validation` are the rows of the first
+    one, and `whole` all rows that folds were made of.
+    """
 
     labels: LabelSpace
     train: Rows
@@ -95,13 +115,26 @@ class Splits:
     test: LockedRows | None
     state: DataState
     warnings: tuple[str, ...] = ()
+    folds: tuple[FoldRows, ...] = ()
+    whole: Rows | None = None
 
     @property
     def merged(self) -> Splits:
-        """Return splits whose train rows are the train and the validation rows, in this order,
-        without rows to score."""
+        """Return splits whose train rows are the train and the validation rows, in this order, or
+        with folds all rows, without rows to score."""
         none = Rows((), None, ())
-        return replace(self, train=self.train + self.validation, validation=none, test=None)
+        rows = self.train + self.validation if self.whole is None else self.whole
+        return replace(self, train=rows, validation=none, test=None, folds=(), whole=None)
+
+    @property
+    def trained_rows(self) -> int:
+        """Return the number of rows in an epoch of a trial, over all folds."""
+        return sum(len(fold.train) for fold in self.folds) or len(self.train)
+
+    def fold(self, number: int) -> Splits:
+        """Return the splits of a fold; folds are counted from 1."""
+        one = self.folds[number - 1]
+        return replace(self, train=one.train, validation=one.validation, folds=(), whole=None)
 
 
 def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _: True) -> Splits:
@@ -112,10 +145,13 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     2. Drop rows without a text, without a label or with an unknown label, if the config says so.
     3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`,
        cut the test rows off the validation rows. `eval_every_nth` and `test_every_nth` count the
-       rows cut off.
+       rows cut off. With `group_column` no group is on both sides of a cut, with `time_column` the
+       newest rows are cut off.
     4. Apply `max_eval_samples` and `max_test_samples`.
     5. Drop duplicates from train, if the config says so.
     6. Apply `max_train_samples`.
+    7. With `folds`, divide the train rows into folds, in place of the cut of step 3.
+       `eval_every_nth` and `max_eval_samples` apply to the validation rows of each fold.
 
     The label space is that of the whole stored train split, so that no step changes it. `said`
     returns whether the user set a config key; a key of a shipped config that has no effect on a
@@ -125,20 +161,27 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     stored, encode, read = _read(config, source, said)
     chosen = choose(config, stored, encode.codes.keys())
     rows = {role: _rows(encode, chosen.columns[role], chosen.indices[role]) for role in KEYS if role in chosen.indices}
+    columns, parts = chosen.columns["train"], division(config, chosen)
+    folds = tuple(
+        FoldRows(_rows(encode, columns, fold.train), _rows(encode, columns, fold.validation)) for fold in chosen.folds
+    )
     repeated = count_duplicates(
         {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
     )
-    state = _state(config, source, encode.space, rows)
+    state = _state(config, source, encode.space, rows, folds)
     unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
     notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
+    notes += tuple(division_notes(config, chosen, parts))
     notes += advice(repeated) if config.duplicates == "keep" else ()
     return Splits(
         labels=encode.space,
         train=rows["train"],
         validation=rows["validation"],
         test=LockedRows(rows["test"]) if "test" in rows else None,
-        state=replace(state, duplicates=tuple(repeated), dropped=chosen.dropped, notes=notes),
+        state=replace(state, duplicates=tuple(repeated), dropped=chosen.dropped, notes=notes, division=parts),
         warnings=notes,
+        folds=folds,
+        whole=_rows(encode, columns, chosen.whole) if folds else None,
     )
 
 
@@ -175,6 +218,7 @@ def _read(
             raw[role] = read
     faults += _same_split_twice(named)
     faults += missing_columns(config, {named[role]: one for role, one in raw.items()})
+    faults += missing_dividing_columns(config, named["train"], raw["train"]) if "train" in raw else []
     for role, one in raw.items():
         columns, found = read_columns(config, named[role], one)
         faults += found
@@ -241,12 +285,16 @@ def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
     )
 
 
-def _state(config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapping[str, Rows]) -> DataState:
+def _state(
+    config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapping[str, Rows], folds: Sequence[FoldRows]
+) -> DataState:
     total = Fingerprint().add(labels.task)
     for name in labels.names:
         total.add(name)
     for role, one in rows.items():
         total.add(role).add(one.fingerprint())
+    for fold in folds:
+        total.add("fold").add(fold.train.fingerprint()).add(fold.validation.fingerprint())
     return DataState(
         source=config.path,
         revision=source.revision,

@@ -37,7 +37,16 @@ class TokenisedData:
     def __init__(self, splits: Splits, cache: Path) -> None:
         self.splits = splits
         self.cache = cache
+        self._folds: dict[int, TokenisedData] = {}
         self._known: WeakKeyDictionary[Tokenizer, dict[tuple[object, ...], datasets.Dataset]] = WeakKeyDictionary()
+
+    def of_fold(self, number: int) -> TokenisedData:
+        """Return the data of a fold, counted from 1, or of the whole study for 0."""
+        if not number:
+            return self
+        if number not in self._folds:
+            self._folds[number] = TokenisedData(self.splits.fold(number), self.cache)
+        return self._folds[number]
 
     def train(self, tokenizer: Tokenizer, max_length: int | None, prompt: Prompt | None = None) -> datasets.Dataset:
         """Return the tokenised train rows."""

@@ -28,10 +28,11 @@ from sweep.engine import memory
 from sweep.engine.arguments import autocast
 from sweep.engine.best import Best
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
-from sweep.engine.loss import mean_loss, summed, wide
+from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
 from sweep.engine.random_state import random_state, set_random_state
 from sweep.engine.snapshot import ENGINE
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.engine.warning import warn_once
 from sweep.errors import first_line
@@ -115,6 +116,7 @@ class CachedHeadLoop:
     head: HeadModel
     train: Split
     validation: Split | None  # None where nothing is evaluated
+    loss: TrainingLoss
     steps: OptimizerSteps
     state: TrialState
     best: Best
@@ -189,7 +191,7 @@ class CachedHeadLoop:
         for rows, batch in zip(indices, labels, strict=True):
             with autocast(settings.trainer, device):
                 scores = wide(self.head(self.train.states[rows]))
-            loss = summed(settings.task, scores, batch, smoothing=settings.trainer.label_smoothing_factor) / items
+            loss = self.loss.summed(scores, batch) / items
             loss.backward()  # type: ignore[no-untyped-call]
             self.state.on_batch(len(rows), loss.detach())
 
@@ -207,6 +209,7 @@ def train(
     rows: Any,
     held_out: Any,
     *,
+    loss: TrainingLoss,
     state: TrialState,
     best: Best,
     arguments: TrainingArguments,
@@ -232,7 +235,7 @@ def train(
             factors=features.settings.adapter.learning_rate_factors(),
         )
         with _few_threads(steps):
-            CachedHeadLoop(head, split, validation, steps, state, best).run(resumed)
+            CachedHeadLoop(head, split, validation, loss, steps, state, best).run(resumed)
     except Stopped:
         pass
     except NotPackable as error:

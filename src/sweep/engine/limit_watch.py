@@ -1,5 +1,5 @@
-"""What is measured of a trial for `study.limits` while it trains, so that one that is beyond a
-limit ends as soon as that is known."""
+"""Measures a trial for `study.limits` while it trains, so that one that is beyond a limit ends as
+soon as that is known."""
 
 from __future__ import annotations
 

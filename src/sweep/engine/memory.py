@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ import psutil
 import torch
 
 from sweep import errors
+from sweep.engine.host_memory import host_free, host_limit
+from sweep.engine.host_tensors import HostTensors
 
 R = TypeVar("R")
 
@@ -83,18 +86,39 @@ def peak(device: torch.device) -> int:
 
 def free(device: torch.device) -> int:
     """Return the bytes that are free: on a GPU with the allocator's own unused ones, on the host
-    those of the whole machine."""
+    those that this process may still take."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return int(psutil.virtual_memory().available)
+    return host_free()
 
 
 def capacity(device: torch.device) -> int:
-    """Return all bytes of the GPU, or of the machine with its swap space."""
+    """Return all bytes of the GPU, or those that this process may hold on the host."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    return int(psutil.virtual_memory().total + psutil.swap_memory().total)
+    return host_limit().bytes
+
+
+@contextmanager
+def allocations(device: torch.device) -> Iterator[list[int]]:
+    """Measure the most bytes that tensors take at once within the context, beyond those that there
+    were before. The list has that number when the context has ended.
+
+    On the host the tensors that operations of this thread return are counted, so that the pages
+    that the process had already do not hide them.
+    """
+    found: list[int] = []
+    if device.type == "cuda":
+        release(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        yield found
+        found.append(torch.cuda.max_memory_allocated(device) - before)
+        return
+    with HostTensors() as seen:
+        yield found
+    found.append(seen.peak)
 
 
 def _status(name: str) -> int | None:

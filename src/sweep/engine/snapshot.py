@@ -85,10 +85,14 @@ def _said(engine: object) -> str:
 
 def made_by(settings: TrainSettings) -> dict[str, str]:
     """Return the parts of a config that decide what a state holds."""
+    trainer, split = settings.trainer, {}
+    if trainer.effective_batch_size is not None:
+        split = {"trainer.gradient_accumulation_steps": str(trainer.gradient_accumulation_steps)}
     return {
         "adapter.method": settings.adapter.method,
         "optimizer.name": settings.optimizer.name,
         "optimizer.lr_scheduler_type": settings.optimizer.lr_scheduler_type,
+        **split,
     }
 
 

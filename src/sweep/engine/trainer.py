@@ -25,12 +25,13 @@ from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.limit_watch import LimitWatch
-from sweep.engine.loss import mean_loss, training_loss
+from sweep.engine.loss import mean_loss
 from sweep.engine.packed.replay import Replay
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.reporting_trainer import ReportingTrainer
 from sweep.engine.snapshot import ENGINE, opened, suited
 from sweep.engine.snapshottable import unsaved
+from sweep.engine.training_loss import TrainingLoss, training_loss
 from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
@@ -133,7 +134,7 @@ def trained(
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
     """
-    settings, device = trial.settings, base_models.device
+    settings, device, whole, data = trial.settings, base_models.device, len(data.splits.train), data.of_fold(trial.fold)
     clock = Clock(place=place_of(trial, device))
     memory.reset_peaks(device)
     tokenizer, labels = base_models.tokenizer(settings.model), data.splits.labels
@@ -155,12 +156,13 @@ def trained(
             settings, clock, rows=len(rows), keeper=best,
             report_step=watch.reporting(on_step), report_eval=watch.evaluated(on_eval),
             trained_parameters=trained_parameters(model), labels=labels.names,
-            stop_after=None if evaluated else trial.total_steps,
+            stop_after=None if evaluated else trial.total_steps, evaluated_as=whole if evaluated else None,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
         if reason := unsaved(settings, model):
             state.snapshots.stop(reason)
+        loss = TrainingLoss.of(settings, rows, labels, device)
         engine, resumed = _opened(trial, model, device)
         cost = None
         try:
@@ -175,7 +177,7 @@ def trained(
         if cost is None and engine == "frozen":
             features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
             cost = cached_head.train(
-                features, rows, held_out, state=state, best=best, arguments=arguments, resumed=resumed
+                features, rows, held_out, loss=loss, state=state, best=best, arguments=arguments, resumed=resumed
             )
         if cost is None:
             checkpoints = settings.trainer.gradient_checkpointing
@@ -190,7 +192,7 @@ def trained(
                 args=arguments,
                 data_collator=collator(tokenizer, labels, answers=prompt is not None),
                 train_dataset=rows,
-                compute_loss_func=training_loss(settings),
+                compute_loss_func=training_loss(loss),
             )
             cost = reporting_trainer.train(trainer, device)
         if resumed is not None and not state.went_on:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sweep.config.settings import TrainSettings
-from sweep.config.steps import evaluation_steps, total_steps
+from sweep.config.steps import evaluation_steps, stretched, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
@@ -114,19 +114,19 @@ class TrialState:
         stop_after: int | None = None,
         report_snapshot: OnSnapshot = lambda _: None,
         snapshot_at_end: bool = False,
+        evaluated_as: int | None = None,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
         ends after that step of the schedule, and nothing is evaluated. `snapshot_at_end` asks for
-        a snapshot after the last step too."""
+        a snapshot after the last step too. Evaluations come at the shares of the schedule of those
+        of a training on `evaluated_as` rows."""
         steps = total_steps(rows, settings.trainer)
+        due = stretched(evaluation_steps(evaluated_as or rows, settings.trainer), steps)
         return cls(
-            settings, clock, report_step, report_eval,
-            schedule_steps=steps, last_step=steps if stop_after is None else stop_after,
-            due=frozenset(evaluation_steps(rows, settings.trainer) if stop_after is None else ()),
-            keeper=keeper or KeepsNothing(),
-            trained_parameters=trained_parameters, labels=labels,
-            report_snapshot=report_snapshot,
-            snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
+            settings, clock, report_step, report_eval, schedule_steps=steps,
+            last_step=steps if stop_after is None else stop_after, due=frozenset(due if stop_after is None else ()),
+            keeper=keeper or KeepsNothing(), trained_parameters=trained_parameters, labels=labels,
+            report_snapshot=report_snapshot, snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
 
     @property
@@ -302,7 +302,7 @@ class TrialState:
                 self.keeper.keep()
             self.snapshots.evaluated = True
             verdict = self.report_eval(self.evals[-1])
-        self._judge(verdict)
+        self.judge(verdict)
 
     def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
         """Add an evaluation. Return True if it is the best so far.
@@ -374,7 +374,7 @@ class TrialState:
     def _present(self, metrics: Metrics) -> Step:
         return Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
 
-    def _judge(self, verdict: Verdict) -> None:
+    def judge(self, verdict: Verdict) -> None:
         """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not
         interrupted; but it can be pruned."""
         if verdict is Verdict.PRUNE or not self.at_last_step:

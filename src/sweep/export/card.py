@@ -39,7 +39,7 @@ def write_onnx(job: Job, folder: Path, export: Export, *, inputs: onnx_file.Inpu
 
 def _write(job: Job, folder: Path, manifest: Manifest, loading: Loading) -> None:
     record = job.winner.record
-    metrics = {**record.retrain_best.metrics, **record.tuned, **record.test}
+    metrics = {**record.validation, **record.tuned, **record.test}
     made = cards.card(record.config, manifest, metrics, record.refit, loading=loading)
     (folder / cards.FILE).write_text(str(made), encoding="utf-8")
 
@@ -49,6 +49,7 @@ def _rendered(file: str, job: Job, export: Export, **values: object) -> str:
     return _environment().get_template(file).render(
         values, study=export.study, rows=export.rows, max_length=job.manifest.max_length,
         multi_label=labels.task == "multi_label", labels=labels.names, thresholds=job.manifest.thresholds or (),
+        calibrated=job.manifest.temperature is not None,
     )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ class Job:
             study=self._compared(self._study(), scores, precision(self.scorer.settings, manifest)),
             same=None if same is None else self._compared(same, scores, "float32"),
             note=self.sample.note,
+            temperature=manifest.temperature,
             opset=onnx_file.OPSET if self.request.weights == "onnx" else None,
         )
 

@@ -80,7 +80,8 @@ def write(
     manifest: Manifest,
     code: PoolingKind | None,
 ) -> Manifest:
-    """Write the folder, without its card, and return its manifest. With `code` the pooling of this
+    """Write the folder, without its card, and return its manifest; the model holds the temperature
+    of a calibrated winner already. With `code` the pooling of this
     kind is written as Python code, which transformers runs only if the user trusts it."""
     with quiet():
         model.save_pretrained(folder)
@@ -88,7 +89,7 @@ def write(
     if code is not None:
         _write_code(model, folder, code)
     base = manifest.base.model_copy(update={"pooling": None, "dtype": "float32", "trust_remote_code": code is not None})
-    found = replace(manifest, trains="everything", quantization=None, base=base, autocast="none")
+    found = replace(manifest, trains="everything", quantization=None, base=base, autocast="none", temperature=None)
     manifests.write(found, folder)
     return found
 

@@ -23,7 +23,7 @@ from sweep.data.splits import Rows
 from sweep.data.tokenise import padded_in_full
 from sweep.engine.metrics import Scores
 from sweep.errors import UserError, first_line, raise_if_out_of_memory
-from sweep.export.traced import traceable
+from sweep.export.traced import calibrated, traceable
 from sweep.model.account import unwrapped
 from sweep.model.words import WordScorer
 
@@ -68,9 +68,11 @@ class Inputs:
         return tuple(dict(free) for _ in self.names)
 
 
-def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, object]) -> None:
+def write(
+    model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, object], *, temperature: float | None = None
+) -> None:
     """Write model.onnx; weights beyond 1.9 GB go to a file beside it. `facts` become the file's
-    metadata, as JSON.
+    metadata, as JSON. Its logits are divided by the `temperature` of a calibrated winner.
 
     Raises UserError if the architecture cannot be traced, and OSError if the file cannot be
     written.
@@ -79,7 +81,7 @@ def write(model: nn.Module, inputs: Inputs, folder: Path, facts: Mapping[str, ob
     try:
         with _silent(), torch.no_grad():
             program = torch.onnx.export(
-                traceable(model, inputs.names),
+                calibrated(traceable(model, inputs.names), temperature),
                 tuple(inputs.example().values()),
                 dynamo=True,
                 opset_version=OPSET,

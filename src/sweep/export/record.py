@@ -26,8 +26,9 @@ class Export:
 
     `study` compares with the winner as the study computed it, in `study.precision`; `same` with
     its unmerged weights in float32, and is None for an adapter. `thresholds` are those from which
-    each label of a multi-label task applies. `form` is adapter, merged or onnx; `opset` is that of
-    an ONNX file.
+    each label of a multi-label task applies. Logits are divided by `temperature`, in the files too
+    unless they are an adapter; None where the winner was not calibrated. `form` is adapter, merged
+    or onnx; `opset` is that of an ONNX file.
     """
 
     form: str
@@ -44,6 +45,7 @@ class Export:
     same: Comparison | None
     note: str = ""
     opset: int | None = None
+    temperature: float | None = None
 
 
 def write(export: Export, folder: Path) -> None:

@@ -19,6 +19,7 @@ from sweep.engine.arguments import autocast
 from sweep.engine.evaluation import predict
 from sweep.engine.loss import mean_loss
 from sweep.engine.metrics import Scores
+from sweep.engine.temperature import scaled
 from sweep.model.account import unwrapped
 from sweep.model.manifest import Manifest
 from sweep.model.words import WordScorer
@@ -27,7 +28,8 @@ from sweep.records.winner import Winner
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Scores rows as an evaluation of the study does. `settings` are those of the winner."""
+    """Scores rows as an evaluation of the study does. `settings` are those of the winner. Logits
+    are divided by the winner's temperature where it was calibrated."""
 
     settings: TrainSettings
     manifest: Manifest
@@ -45,6 +47,9 @@ class Scorer:
 
     def plain(self, model: nn.Module) -> Scores:
         """Return the logits, (rows, labels), in the types of the model's own weights."""
+        return scaled(self._uncalibrated(model), self.manifest.temperature)
+
+    def _uncalibrated(self, model: nn.Module) -> Scores:
         labels, prompt = self.manifest.labels, prompt_of(model)
         with tempfile.TemporaryDirectory(prefix="sweep-") as cache:
             tokens = tokenise(

@@ -23,6 +23,24 @@ def traceable(model: nn.Module, names: tuple[str, ...]) -> nn.Module:
     return made.requires_grad_(False).eval()
 
 
+def calibrated(logits: nn.Module, temperature: float | None) -> nn.Module:
+    """Return a module that divides the logits of another one by a temperature; the other one
+    itself without a temperature."""
+    return logits if temperature is None else CalibratedLogits(logits, temperature).eval()
+
+
+class CalibratedLogits(nn.Module):
+    """The logits of another module, divided by a temperature."""
+
+    def __init__(self, made: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.made, self.temperature = made, temperature
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.made(*inputs)
+        return logits / self.temperature
+
+
 class HeadLogits(nn.Module):
     """The logits of a classification head."""
 

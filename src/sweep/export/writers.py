@@ -11,7 +11,7 @@ from torch import nn
 
 from sweep.engine.metrics import Scores
 from sweep.errors import UserError
-from sweep.export import card, merged, onnx_file, plain, pooling
+from sweep.export import card, merged, onnx_file, plain, pooling, temperature
 from sweep.export.job import Job
 from sweep.export.record import Export
 from sweep.export.scores import prompt_of, prompted
@@ -38,6 +38,7 @@ def write_merged(job: Job, folder: Path) -> Written:
     code = None if pooling.made_plain(inner, job.scorer.plain) else job.manifest.base.pooling
     if code is not None and not job.request.custom_code:
         raise pooling.refusal(inner)
+    temperature.put_into_head(inner, job.manifest)
     manifest = merged.write(inner, tokenizer, folder, job.manifest, code)
     del model, inner  # before the pipeline loads the same weights
     arguments = merged.call(tokenizer, code=code is not None)
@@ -63,7 +64,7 @@ def write_onnx(job: Job, folder: Path) -> Written:
     onnx_file.write(model, inputs, folder, {
         "labels": manifest.labels.names, "task": manifest.labels.task, "thresholds": manifest.thresholds,
         "max_length": manifest.max_length,
-    })  # fmt: skip
+    }, temperature=manifest.temperature)  # fmt: skip
     tokenizer.save_pretrained(folder)
     onnx_file.write_config(artifact.plain_config(unwrapped(model)), folder)
     prompt = prompt_of(model)

@@ -50,9 +50,10 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     groups = session.ended.groups(trials)
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
-        if closest := closest_text(trials, session.plan.config.study.limits):
-            rule = f"no trial kept all limits, so there is no winner to retrain; {closest}"
-            raise UserError.of("study.limits", rule)
+        limits = session.plan.config.study.limits
+        if closest := closest_text(trials, limits):
+            rule = f"no trial is feasible, so there is no winner to retrain; {closest}"
+            raise UserError.of("study.limits" if limits else "", rule)
         rule = "no trial completed, so there is no winner to retrain"
         raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)

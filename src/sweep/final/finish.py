@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sweep.config.metrics import recorded_metrics
+from sweep.config.metrics import means_alone, recorded_metrics
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.config.steps import total_steps
@@ -17,7 +17,7 @@ from sweep.final.files import write_confusion, write_predictions
 from sweep.final.final_model import FinalModel, with_model
 from sweep.final.local_model import Saving, Training
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
-from sweep.final.retrain import refit_plan, train, watched
+from sweep.final.retrain import refit_plan, scored, train, watched
 from sweep.final.watch import Watch
 from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
 from sweep.records.snapshots import refit_key, retrain_key
@@ -91,13 +91,13 @@ def finish(session: Session, one: Chosen, together: Sequence[int]) -> None:
     `together` are the numbers of all chosen trials, which share one reading of the test split.
     Raises Interrupted after Ctrl-C, and UserError if a training fails.
     """
-    refit, known = session.plan.config.study.refit, _known(session, one)
+    refit, known = session.plan.config.refits, _known(session, one)
     if known is not None and (known.refit is not None) == refit:
         done = "retrained, refitted" if refit else "retrained"
         session.view.say(f"trial {known.number} was {done} and tested already; the test split is not read again")
         _complete_runs(session, one, known)
         return
-    plan = session.plan.trial(one.record.number, one.record.params)
+    plan = session.plan.again(one.record)
     if refit:
         again = _retrained_before(session, one, known) or _retrain_and_keep(session, one, plan)
         _refit_and_test(session, one, plan, again, together)
@@ -121,7 +121,8 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
     """Retrain the trial and write the record, so that after a stop only the refit is left."""
-    with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch") as watch:
+    fold = ", on the first fold" if session.plan.splits.folds else ""
+    with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch{fold}") as watch:
         again = with_model(session, partial(_retrained, session, one, plan, watch), watch)
         session.store.write_retraining(again, watch.rows)
         watch.run.finish(_ending_before_refit(again))
@@ -175,15 +176,14 @@ def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) 
 def _refit_and_test(
     session: Session, one: Chosen, plan: TrialPlan, again: RetrainRecord, together: Sequence[int]
 ) -> None:
-    rows, plan = len(session.plan.splits.merged.train), refit_plan(session, plan, again.best)
+    best, folds = scored(session, one.record, again), bool(session.plan.splits.folds)
+    rows, plan = len(session.plan.splits.merged.train), refit_plan(session, plan, best)
     whole = total_steps(rows, plan.config.trainer)
-    title, reading = (
-        f"refit: {one.title} on train and validation rows",
-        NotedReading(session.store, plan.number, together),
-    )
+    which, judged = ("all train rows", "the trial") if folds else ("train and validation rows", "the retraining")
+    title, reading = f"refit: {one.title} on {which}", NotedReading(session.store, plan.number, together)
     with watched(session, refit_key(plan.number), plan, title, JobType.REFIT) as watch:
         session.view.say(f"  {rows:,} rows; {plan.total_steps:,} of the {whole:,} steps of its schedule, "
-                         f"for the retraining was best at epoch {again.best.epoch:.4g}")  # fmt: skip
+                         f"for {judged} was best at epoch {best.epoch:.4g}")  # fmt: skip
 
         def work(model: FinalModel) -> FinalRecord:
             end = train(model, Training(plan, as_packed=_packed(one), refit=True), watch)
@@ -204,14 +204,14 @@ def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, mod
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
-        as_packed=_packed(one),
+        as_packed=_packed(one), calibration=decided.calibration,
     )  # fmt: skip
 
 
 def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> FinalRecord:
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
-    decided = Decisions(again.thresholds, tuned=bool(again.tuned), validation=again.tuned)
+    decided = Decisions(again.thresholds, bool(again.tuned), again.tuned, again.calibration)
     readings = noted.note()
     reading = read_test(session, config, kept.model, decided)
     record = FinalRecord(
@@ -224,14 +224,15 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
-        refit=kept.refit, as_packed=again.as_packed,
+        refit=kept.refit, as_packed=again.as_packed, calibration=reading.calibration,
     )  # fmt: skip
 
     def write(folder: Path) -> None:
         write_predictions(folder / "predictions.csv", reading, splits.labels)
         write_confusion(folder / "confusion.csv", record)
-        metrics = {**again.best.metrics, **record.test}
-        kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit))
+        metrics = {**means_alone(scored(session, one.record, again).metrics), **record.test}
+        temperature = None if again.calibration is None else again.calibration.temperature
+        kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit, temperature))
         session.store.write_final(record, kept.rows, folder, kept.refit_rows)
 
     # The folder is replaced as a whole, so that no file of an earlier winner remains.

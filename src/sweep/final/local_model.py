@@ -69,6 +69,7 @@ class Saving:
     metrics: Metrics = field(default_factory=dict)
     thresholds: tuple[float, ...] | None = None
     refit: Refit | None = None
+    temperature: float | None = None
 
 
 class Listener(Protocol):
@@ -129,8 +130,9 @@ class LocalModel:
     def validation(self) -> Predictions:
         """Return the predictions for the validation rows."""
         with self._memory_errors():
-            config, tokenizer = self._config, self._trained.tokenizer
-            return self._trained.predict(self._data.validation(tokenizer, config.dataset.max_length))
+            settings, tokenizer = self._plan.settings, self._trained.tokenizer
+            prompt = self._base_models.prompt(settings, self._data.splits.labels)
+            return self._trained.predict(self._data.validation(tokenizer, settings.max_length, prompt))
 
     def test(self, rows: Rows) -> tuple[Predictions, Metrics]:
         """Return the predictions for the test rows, and the scores of the base alone on validation
@@ -158,7 +160,7 @@ class LocalModel:
             artifact.save(
                 self._trained.model, self._trained.tokenizer, folder, config=saving.config,
                 labels=self._data.splits.labels, metrics=saving.metrics, thresholds=saving.thresholds,
-                refit=saving.refit,
+                refit=saving.refit, temperature=saving.temperature,
             )  # fmt: skip
         self._saved = True
 
@@ -191,10 +193,6 @@ class LocalModel:
     def _plan(self) -> TrialPlan:
         assert self._training is not None, "the model is trained first"
         return self._training.plan
-
-    @property
-    def _config(self) -> Config:
-        return self._plan.config
 
     @property
     def _trained(self) -> Trained:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_expit, log_softmax
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.extra_metrics import is_extra
@@ -18,9 +17,13 @@ from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.extra_metrics import Evaluated, extra_values
 from sweep.engine.metrics import Labels, decide, score
+from sweep.engine.reliability import reliability
+from sweep.engine.row_losses import row_losses
+from sweep.engine.temperature import calibrated, calibration
 from sweep.engine.thresholds import tuned
 from sweep.errors import UserError
 from sweep.final.final_model import FinalModel
+from sweep.records.calibration import Calibration
 from sweep.records.trial import Metrics
 from sweep.study.session import Session
 
@@ -29,12 +32,14 @@ from sweep.study.session import Session
 class Decisions:
     """The probabilities from which labels apply; `thresholds` is None for a single-label task.
 
-    If they were `tuned`, `validation` holds the validation metrics at them.
+    If they were `tuned`, `validation` holds the validation metrics at them. With a `calibration`
+    they are calibrated probabilities.
     """
 
     thresholds: tuple[float, ...] | None
     tuned: bool = False
     validation: Metrics = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def cuts(self) -> float | Sequence[float]:
@@ -47,7 +52,7 @@ class Reading:
     """The predictions and scores on the test rows.
 
     `losses` has shape (rows,) and `test/loss` as its mean; `untuned` are the metrics at 0.5 if
-    thresholds were tuned; `confusion` and `before` are as in `FinalRecord`.
+    thresholds were tuned; `confusion`, `before` and `calibration` are as in `FinalRecord`.
     """
 
     rows: Rows
@@ -58,19 +63,26 @@ class Reading:
     untuned: Metrics
     confusion: tuple[tuple[int, ...], ...]
     before: Metrics
+    calibration: Calibration | None = None
 
 
 def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
-    """Return the thresholds, which are tuned on the validation rows alone, before the test split
-    is opened."""
-    labels = session.plan.splits.labels
-    if labels.task == "single_label":
-        return Decisions(None)
-    if config.trainer.decision_threshold != "tuned":
-        return Decisions((config.trainer.search_threshold,) * len(labels))
-    predictions, own = model.validation(), recorded_metrics(config)
-    found = tuned(predictions.scores, predictions.labels)
-    return Decisions(found, tuned=True, validation=_measured(labels, predictions, "eval", found, own))
+    """Return the temperature and the thresholds, which are fitted to the validation rows alone,
+    the thresholds to calibrated probabilities, before the test split is opened."""
+    labels, trainer = session.plan.splits.labels, config.trainer
+    task, tunes = labels.task, labels.task == "multi_label" and trainer.decision_threshold == "tuned"
+    fixed = None if task == "single_label" else (trainer.search_threshold,) * len(labels)
+    if not tunes and trainer.calibration == "none":
+        return Decisions(fixed)
+    predictions, fitted = model.validation(), None
+    if trainer.calibration == "temperature":
+        fitted = calibration(task, predictions.scores, predictions.labels)
+        predictions = calibrated(task, predictions, fitted.temperature, words=config.prompt is not None)
+    if not tunes:
+        return Decisions(fixed, calibration=fitted)
+    found, own = tuned(predictions.scores, predictions.labels), recorded_metrics(config)
+    validation = _measured(labels, predictions, "eval", found, own)
+    return Decisions(found, tuned=True, validation=validation, calibration=fitted)
 
 
 def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
@@ -81,37 +93,36 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, own = locked.open(), recorded_metrics(config)
-    predictions, before = model.test(rows)
+    rows, own, words = locked.open(), recorded_metrics(config), config.prompt is not None
+    raw, before = model.test(rows)
+    predictions, fitted = raw, decided.calibration
+    if fitted is not None:
+        predictions = calibrated(labels.task, raw, fitted.temperature, words=words)
+        fitted = _tested(labels.task, fitted, raw, predictions)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
     return Reading(
         rows=rows,
         predictions=predictions,
         decided=predicted,
-        losses=row_losses(labels.task, predictions, words=config.prompt is not None),
+        losses=row_losses(labels.task, (raw if words else predictions).scores, raw.labels, words=words),
         metrics=_measured(labels, predictions, "test", decided.cuts, own),
         untuned=_measured(labels, predictions, "test", 0.5, own) if decided.tuned else {},
         confusion=_confusion(predicted, predictions.labels, labels),
         before=before,
+        calibration=fitted,
     )
+
+
+def _tested(task: Task, fitted: Calibration, raw: Predictions, found: Predictions) -> Calibration:
+    """Return the calibration with the agreement on the test rows."""
+    before, after = (reliability(task, one.scores, one.labels) for one in (raw, found))
+    return replace(fitted, test_before=before, test_after=after)
 
 
 def _measured(
     labels: LabelSpace, predictions: Predictions, prefix: str, cuts: float | Sequence[float], own: Sequence[str]
 ) -> Metrics:
     return measure(labels.task, predictions, prefix, cuts, own=own, labels=labels.names)
-
-
-def row_losses(task: Task, predictions: Predictions, *, words: bool) -> NDArray[np.float64]:
-    """Return the loss of each row, (rows,), whose mean `sweep.engine.loss.mean_loss` is.
-
-    With `words`, scores are log-probabilities of label words.
-    """
-    scores, truth = predictions.scores.astype(np.float64), predictions.labels
-    if task == "multi_label":
-        return np.asarray(-log_expit(np.where(truth == 1, scores, -scores)).mean(axis=1))
-    chances = scores if words else log_softmax(scores, axis=1)
-    return np.asarray(-np.take_along_axis(chances, truth[:, None], axis=1)[:, 0])
 
 
 def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:

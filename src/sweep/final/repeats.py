@@ -105,10 +105,9 @@ class _Due:
 
 def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
     study = session.plan.config.study
-    own = session.plan.trial(record.number, record.params).config.trainer.seed
+    own = session.plan.again(record).config.trainer.seed
     for index in range(1, study.confirm_seeds + 1):
-        params = {**record.params, SEED_KEY: fresh_seed(study.seed, record.params, index, own)}
-        plan = session.plan.trial(record.number, params)
+        plan = session.plan.again(record, {SEED_KEY: fresh_seed(study.seed, record.params, index, own)})
         # The search has saved the adapter of the trial; those of its repeats are not saved.
         trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
         plan = replace(plan, config=plan.config.model_copy(update={"trainer": trainer}))

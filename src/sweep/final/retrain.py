@@ -15,7 +15,8 @@ from sweep.final.final_model import FinalModel
 from sweep.final.local_model import Training, TrainingEnd
 from sweep.final.watch import Watch
 from sweep.launch.lost import WorkerLostError
-from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan
+from sweep.records.final import RetrainRecord
+from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan, TrialRecord
 from sweep.study.session import Session
 from sweep.track.tracker import JobType
 
@@ -54,8 +55,15 @@ def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     return end
 
 
+def scored(session: Session, record: TrialRecord, again: RetrainRecord) -> EvalPoint:
+    """Return the evaluation by which a model is judged: the best one of the retraining, or with
+    folds, of which the retraining repeats the first, the best mean of the trial."""
+    assert record.best is not None, "only completed trials are chosen"
+    return record.best if session.plan.splits.folds else again.best
+
+
 def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
-    """Return the plan of the refit: as many epochs as the retraining needed for its best."""
+    """Return the plan of the refit: as many epochs as it took to the evaluation `best`."""
     splits = session.plan.splits
     rows, more = len(splits.train), len(splits.merged.train)
     return replace(plan, total_steps=refit_steps(best.step, rows, more, plan.config.trainer))

@@ -100,22 +100,31 @@ class RayTeam:
         self._pending[seat.actor.exchange.remote(replace(reply, leave=leave))] = seat
 
     def events(self, timeout: float) -> list[Event]:
-        import ray
-
         self._look()
         if not self._ready:
             self._check_alone()
             waited = [*self._pending, *self._starting, *self._snapshots, *self._files, *self._calls]
             if waited:
-                first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
-                found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if first else ([], [])
                 # Snapshots first: a worker that died may have sent them before.
-                for reference in sorted(found, key=lambda one: one not in self._snapshots):
+                for reference in sorted(self._come(waited, timeout), key=lambda one: one not in self._snapshots):
                     self._arrived(reference)
             else:
                 time.sleep(min(timeout, 0.1))
         ready, self._ready = self._ready, []
         return ready
+
+    def _come(self, waited: list[Any], timeout: float) -> list[Any]:
+        """Return the references whose objects have come, after at most so many seconds."""
+        import ray
+        from ray.exceptions import RaySystemError
+
+        try:
+            first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
+            return ray.wait(waited, num_returns=len(waited), timeout=0)[0] if first else []
+        except (OSError, RaySystemError) as error:  # the pipe to Ray's process on this machine is broken
+            self._ready.append(Severed(f"Ray's process on this machine (the raylet) has ended: {first_line(error)}"))
+            time.sleep(min(timeout, 0.1))
+            return []
 
     def release(self, member: Member) -> None:
         """Let a worker go that was told to end; its node rests."""
@@ -128,12 +137,14 @@ class RayTeam:
     def close(self) -> None:
         """End all workers."""
         import ray
+        from ray.exceptions import RayError
 
         closing = [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]
         if closing and self.cluster.reachable():
-            ray.wait(closing, num_returns=len(closing), timeout=2.0)
-            for seat in self._seats.values():
-                ray.kill(seat.actor)
+            with suppress(OSError, RayError):  # the raylet has ended
+                ray.wait(closing, num_returns=len(closing), timeout=2.0)
+                for seat in self._seats.values():
+                    ray.kill(seat.actor)
 
     def _look(self) -> None:
         """Place workers on nodes that have room, and note what is gone."""

@@ -177,13 +177,16 @@ def _shape(config: Config, cluster: Cluster) -> Shape:
     nodes = cluster.nodes() or []
     gpu = bool(shape.settled(nodes).gpu)
     there = sum(node.gpus if gpu else node.cpus for node in nodes)
-    threads = max(1, _cores() // max(there, 1))
-    return Shape(gpu, cpus=1, threads=threads, only=launcher.workers or None)
+    return Shape(gpu, cpus=1, threads=_threads(there), only=launcher.workers or None)
 
 
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+def _threads(workers: int) -> int:
+    """Return the threads of each of so many workers: OMP_NUM_THREADS, as inline, or else the cores
+    that this process may use, shared out."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # a list has those of nested levels
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    return max(1, len(os.sched_getaffinity(0)) // max(workers, 1))
 
 
 def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:

@@ -16,6 +16,7 @@ from sweep.config.schema import Config
 from sweep.data.splits import Splits
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
+from sweep.engine.folds import Folded
 from sweep.engine.packed.engine import Packed
 from sweep.engine.protocol import Engine
 from sweep.engine.trainer import OneByOne
@@ -57,15 +58,23 @@ class Workspace:
         """Return the tokenised train and validation rows."""
         return TokenisedData(self.splits, token_cache())
 
-    def engine(self, best_dir: Callable[[TrialPlan], Path | None]) -> Engine:
+    def engine(self, best_dir: Callable[[TrialPlan], Path | None], data: TokenisedData | None = None) -> Engine:
         """Return a new engine of the kind that the config names. `best_dir` gives the folder of a
-        trial's best adapter; None keeps none."""
-        config = self.config.engine
+        trial's best adapter; None keeps none. `data` are other rows than those of the study, which
+        are not divided into folds."""
+        folds = self.config.dataset.folds
+        if folds is None or data is not None:
+            return self._engine(best_dir, data or self.data, 1)
+        return Folded(self._engine(lambda _: None, self.data, folds), folds, len(self.splits.train))
+
+    def _engine(self, best_dir: Callable[[TrialPlan], Path | None], data: TokenisedData, together: int) -> Engine:
+        """Return an engine for trials of so many trainings each."""
+        config, at_once = self.config.engine, self.config.study.at_once
         if config.name == "trainer":
-            return OneByOne(self.base_models, self.data, best_dir)
+            return OneByOne(self.base_models, data, best_dir)
         return Packed(
-            self.base_models, self.data, best_dir, config.slots,
-            most=self.config.study.at_once, announce=config.name == "packed",
+            self.base_models, data, best_dir, "auto" if config.slots == "auto" else config.slots * together,
+            most=at_once and at_once * together, announce=config.name == "packed", together=together,
         )  # fmt: skip
 
 

@@ -76,10 +76,12 @@ def save(
     metrics: Metrics | None = None,
     thresholds: tuple[float, ...] | None = None,
     refit: Refit | None = None,
+    temperature: float | None = None,
 ) -> None:
     """Write the model to a folder, and replace files that are there already. `metrics` and `refit`
     go into its card. `thresholds` are probabilities, one for each label of a multi-label task;
-    None takes that of the config. The tokenizer is saved with the length limit of the study."""
+    None takes that of the config. `temperature` is what the logits are divided by before they
+    become probabilities. The tokenizer is saved with the length limit of the study."""
     folder.mkdir(parents=True, exist_ok=True)
     inner = unwrapped(model)
     longest = token_limit(tokenizer, config.dataset.max_length)
@@ -96,6 +98,7 @@ def save(
         prompt=config.prompt,
         autocast=config.trainer.autocast_type or "none",
         columns=text_columns(config.dataset),
+        temperature=temperature,
     )
     with _system_errors(folder):
         _save_weights(model, manifest, folder)
@@ -140,6 +143,13 @@ def thresholds(folder: Path | str) -> tuple[float, ...] | None:
     order of its labels; None for a single-label model. Raises UserError if `folder` holds no such
     model."""
     return manifests.read(Path(folder)).thresholds
+
+
+def temperature(folder: Path | str) -> float | None:
+    """Return the number that the logits of a saved model are divided by before they become
+    probabilities; None for a model that was not calibrated. Raises UserError if `folder` holds no
+    such model."""
+    return manifests.read(Path(folder)).temperature
 
 
 def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:

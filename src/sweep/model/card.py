@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, metadata_load, try_to_load_from_cache
 from jinja2 import Environment
 
+from sweep.config.loss import LossConfig
 from sweep.config.metrics import AVERAGED
 from sweep.config.schema import Config, ModelConfig
 from sweep.data.example import batch, texts
@@ -45,6 +46,7 @@ _SETTINGS = {
     ),
     "trainer": (
         "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_grad_norm", "seed",
+        "class_weights", "focal_gamma", "logit_adjustment_tau",
     ),
     "dataset": ("path", "revision", "max_train_samples", "max_length"),
 }  # fmt: skip
@@ -81,7 +83,8 @@ def card(
     own = {name: value for name, value in metrics.items() if name not in of_trial}
     values = _values(config, manifest, padding)
     body = _environment().get_template("card.md.j2").render(
-        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading
+        values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading,
+        folds=config.dataset.folds,
     )  # fmt: skip
     return ModelCard(f"---\n{_data(config, manifest, own, loading).to_yaml()}\n---\n\n{body.strip()}\n")
 
@@ -113,7 +116,7 @@ def _data(config: Config, manifest: Manifest, metrics: Metrics, loading: Loading
     which has to hold every weight, and scores alike."""
     pooled, adapted = manifest.base.pooling is not None, manifest.trained == "adapter"
     library = "sweep" if pooled else "peft" if adapted else "transformers"
-    alike = manifest.trained == "everything" and not pooled and not manifest.prompt
+    alike = manifest.trained == "everything" and not pooled and not manifest.prompt and manifest.temperature is None
     if loading is not None:
         library, alike = loading.library, loading.pipeline
     results = _results(config, metrics)
@@ -192,6 +195,7 @@ def _settings(config: Config) -> dict[str, object]:
         if tree[section][key] is not None
         and not (key == "head_init" and config.prompt)
         and not (key == "compute_dtype" and config.adapter.quantization == "none")
+        and not (key in LossConfig.model_fields and tree[section][key] == LossConfig.model_fields[key].default)
     }
 
 

@@ -28,7 +28,8 @@ class Manifest:
     ever quantised. `max_length` is in tokens; `thresholds` are the probabilities from which each
     label of a multi-label task applies, None in any other. Under `autocast` to a type, or without
     where it is "none", the model was trained and evaluated. `columns` are those of the texts in
-    the data set, two for pairs. Older folders have neither, which is None and ()."""
+    the data set, two for pairs. Older folders have neither, which is None and (). The logits are
+    divided by `temperature` before they become probabilities, None where they are not."""
 
     method: str
     base: ModelConfig
@@ -41,6 +42,7 @@ class Manifest:
     prompt: PromptConfig | None = None
     autocast: AutocastType | Literal["none"] | None = None
     columns: tuple[str, ...] = ()
+    temperature: float | None = None
     trains: Trains | None = None  # None in folders of older versions, whose methods are known
     version: Literal[1] = 1
 

@@ -29,16 +29,18 @@ if TYPE_CHECKING:
 TEXT = "dataset.text_column"
 _NAMED = 3  # rows that a message names
 _SHOWN = 30  # characters of a text
+_LONGEST = 512  # rows whose lengths are told
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
     """The faults of the rows with this model, and notes for the user. `mean_length` is that of a
-    training row in tokens."""
+    training row in tokens; `longest` are the lengths of the longest ones, the longest first."""
 
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     mean_length: float = 0.0
+    longest: tuple[int, ...] = ()
 
 
 def look(settings: TrainSettings, data: TokenisedData) -> Looked:
@@ -64,7 +66,9 @@ def look(settings: TrainSettings, data: TokenisedData) -> Looked:
         *(_without_a_token(tokenizer, splits) if prompt is None else ()),
         *(_end_marks(model.path, architecture, tokenizer, splits) if prompt is None else ()),
     ]
-    return Looked(tuple(faults), tuple(_notes(settings, architecture, tokenizer)), splits[0].mean_length)
+    return Looked(
+        tuple(faults), tuple(_notes(settings, architecture, tokenizer)), splits[0].mean_length, splits[0].longest
+    )
 
 
 def _rows(data: TokenisedData, role: str) -> Rows:
@@ -90,6 +94,12 @@ class _Split:
     def mean_length(self) -> float:
         """Return the mean number of tokens of a row."""
         return sum(len(chunk.flatten()) for chunk in self.tokens.chunks) / max(len(self.tokens), 1)
+
+    @property
+    def longest(self) -> tuple[int, ...]:
+        """Return the lengths of the longest rows in tokens, the longest first."""
+        lengths = [chunk.value_lengths().to_numpy(zero_copy_only=False) for chunk in self.tokens.chunks]
+        return tuple(map(int, np.sort(np.concatenate([np.empty(0, dtype=np.int64), *lengths]))[::-1][:_LONGEST]))
 
     def count(self, chosen: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return how many of the ids that `chosen` marks each row has."""

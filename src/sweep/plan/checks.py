@@ -22,8 +22,11 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.data.template import template_faults
 from sweep.errors import Fault, closest
+from sweep.plan.division_checks import division_rules
 from sweep.plan.objectives import first_objective, second_objective
+from sweep.plan.whole_batch import split_rules
 from sweep.search.options import option_faults
+from sweep.search.stopping import error_is_known
 
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
@@ -197,12 +200,10 @@ def _prompt(config: Config) -> Iterator[tuple[str, str]]:
     if config.model.pooling is not None:
         rule = f"is {config.model.pooling}, but with a prompt there is no head, and nothing is pooled; use null"
         yield "model.pooling", rule
-    if config.trainer.label_smoothing_factor > 0:
-        factor = f"is {config.trainer.label_smoothing_factor:g}"
-        yield (
-            "trainer.label_smoothing_factor",
-            f"{factor}, but with a prompt the loss is of the true label's words alone; use 0",
-        )
+    for name in ("label_smoothing_factor", "focal_gamma", "logit_adjustment_tau"):
+        if (value := getattr(config.trainer, name)) > 0:
+            rule = f"is {value:g}, but with a prompt the loss is of the true label's words alone; use 0"
+            yield f"trainer.{name}", rule
 
 
 def _dataset(config: Config) -> Iterator[tuple[str, str]]:
@@ -259,6 +260,14 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
         if not point:
             rule = "is empty, but a point must give at least one searched key a value, such as {optimizer.learning_rate: 1.0e-4}"
             yield f"study.enqueue[{index}]", rule
+    if study.stop.on and study.second is not None:
+        rule = "is set, but the study has two objectives, and its rules know one; use study.second_metric=null"
+        yield "study.stop", f"{rule}, or study.stop.patience=null and study.stop.expected_gain=null"
+    if study.stop.expected_gain == "error" and not error_is_known(config.dataset, study.metric):
+        rule = (
+            f"is error, but the standard error of study.metric={study.metric} does not follow from the number of rows"
+        )
+        yield "study.stop.expected_gain", f"{rule}; give a number, such as 0.001"
     yield from option_faults(study)
 
 
@@ -277,6 +286,7 @@ def in_memory(address: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     _model,
     _dataset,
+    division_rules,
     _thresholds,
     _confirmed,
     _adapter,
@@ -285,6 +295,7 @@ CHECKS: tuple[Check, ...] = (
     _ignored,
     _reach,
     _precision,
+    split_rules,
     _engine,
     _launcher,
     _own_metrics,

@@ -22,6 +22,7 @@ from sweep.errors import Fault, UserError
 from sweep.plan.checks import check
 from sweep.plan.faults import FaultList
 from sweep.plan.lengths import cut_warmup
+from sweep.plan.whole_batch import whole_batch, with_split
 from sweep.records.trial import TrialPlan
 
 
@@ -50,6 +51,7 @@ class Experiment:
         composer = Composer(request.config_dirs)
         composed = _composed(composer, request.overrides)
         origin = Origins(composer, request.overrides, composed.choices)
+        composed = whole_batch(composed, origin)
         config, faults = parse(composed.resolved(), origin)
         return cls(composer, composed, request.overrides, config), FaultList(origin, list(faults))
 
@@ -88,7 +90,7 @@ class Experiment:
         composed = self.composer.remembered(self._with(chosen)) if chosen else self.composed
         composed = composed.updated({key: value for key, value in params.items() if key not in chosen})
         origin = Origins(self.composer, self._with(params), composed.choices)
-        config, wrong = parse(composed.resolved(), origin)
+        config, wrong = parse(whole_batch(composed, origin).resolved(), origin)
         faults = FaultList(origin, wrong)
         faults.add_new(check(config))
         if faults:
@@ -96,15 +98,19 @@ class Experiment:
             raise UserError([replace(one, origin=source) if one.path in params else one for one in faults.found])
         return config
 
-    def trial(self, number: int, params: Mapping[str, Scalar], *, rows: int) -> TrialPlan:
+    def trial(self, number: int, params: Mapping[str, Scalar], *, rows: int, batch: int | None = None) -> TrialPlan:
         """Return the trial at `params`, which trains on `rows` rows.
 
-        A searched warmup is cut to the trial's length. Raises UserError as `at` does.
+        A searched warmup is cut to the trial's length. Its effective batch is divided into batches
+        of so many rows (`batch`); None does not divide it. Raises UserError as `at` does.
         """
         config = self.at(params)
         auto, config = config.trainer.bf16 == "auto", settled(config, bf16=self.bf16)
         steps = total_steps(rows, config.trainer)
         config, used = cut_warmup(config, params, steps)
+        if batch is not None:
+            config, split = with_split(config, batch)
+            used |= split
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
         typed = merged(self.composer, self._with({**params, **used, **exact}), self._alone(number, config))
         return TrialPlan(number, dict(params), config, steps, self._command(typed), used)
@@ -133,6 +139,8 @@ class Experiment:
             alone["trainer.eval_strategy"] = "early"  # set by the user, so that no note advises against it
         if study.sampler == "grid":
             alone["study.sampler"] = "random"
+        if study.warm_start:
+            alone["study.warm_start"] = []
         if study.compare_by is not None:
             alone["study.compare_by"] = None
         if study.confirm_seeds > 1:

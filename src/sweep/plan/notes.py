@@ -15,6 +15,7 @@ from sweep.errors import UserError
 from sweep.plan.experiment import Experiment
 from sweep.plan.lengths import WARMUP, TrialLengths
 from sweep.plan.pausing import stopped_for_good
+from sweep.plan.stop_notes import idle_stop
 from sweep.search.pruners import never_stopped, trials_of_each
 
 _MOST_PAIRS = 2_000  # of values of two keys; composing and checking a pair takes some milliseconds
@@ -31,7 +32,9 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     searched = study.n_trials > len(study.enqueue)
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
+    yield from weighed_twice(config, space)
     yield from not_learnt(study, space)
+    yield from idle_stop(study, space)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))
@@ -87,6 +90,16 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
             cut,
             f"dataset.validation_split is {dataset.validation_split}, so that nothing is cut off train",
         )
+    if dataset.folds is not None:
+        yield (
+            (),
+            ("dataset.validation_ratio",),
+            f"dataset.folds is {dataset.folds}, and each row of train is scored once",
+        )
+        keys = ("study.refit", "trainer.save_best")
+        yield (), keys, f"dataset.folds is {dataset.folds}: the winner is trained on all rows, and that model is kept"
+    if dataset.time_column is not None:
+        yield (), ("dataset.stratify",), f"dataset.time_column is {dataset.time_column}: the newest rows are held out"
     if dataset.label_columns:
         yield (), ("dataset.label_column",), "dataset.label_columns names the columns of the labels"
     if config.tracker.name == "none":
@@ -104,6 +117,18 @@ def doubtful_direction(config: Config) -> Iterator[str]:
             f"study.direction is maximize, but {study.metric} has the name of a metric that is better when lower; "
             "if it is one, type study.direction=minimize"
         )
+
+
+def weighed_twice(config: Config, space: Space) -> Iterator[str]:
+    """Yield a note where rare labels are made up for in two ways at once."""
+    trainer, keys = config.trainer, ("trainer.class_weights", "trainer.logit_adjustment_tau")
+    if (
+        trainer.class_weights == "balanced"
+        and trainer.logit_adjustment_tau > 0
+        and not any(key in space for key in keys)
+    ):
+        rule = f"trainer.class_weights is balanced and trainer.logit_adjustment_tau is {trainer.logit_adjustment_tau:g}"
+        yield f"{rule}: each makes up for rare labels by itself, and both together for more than that; use one of them"
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from omegaconf import OmegaConf
 
@@ -17,14 +18,18 @@ from sweep.config.space import Space
 from sweep.data.splits import Splits
 from sweep.errors import Fault, UserError
 from sweep.plan.checks import check
+from sweep.plan.class_weights import class_weight_faults
 from sweep.plan.data import label_metric_faults, label_word_faults, load_data, own_metric_faults
 from sweep.plan.experiment import Experiment, settled
 from sweep.plan.length_checks import length_faults
 from sweep.plan.lengths import TrialLengths
+from sweep.plan.needs import Needs
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
-from sweep.records.trial import TrialPlan
+from sweep.plan.warm_start_checks import check_warm_start
+from sweep.plan.whole_batch import recorded_split
+from sweep.records.trial import TrialPlan, TrialRecord
 
 Check = Callable[[Config], Sequence[Fault]]
 
@@ -35,7 +40,8 @@ class Plan:
 
     `corners` are the config as it stands, then with each end of each searched range; `notes` are
     advice for the user. `lengths` has the mean length of a training row in tokens, by the values
-    that it depends on (`tokenised_by`), once the rows were tokenised.
+    that it depends on (`tokenised_by`), once the rows were tokenised. `needs` is empty until the
+    models were counted.
     """
 
     experiment: Experiment
@@ -43,6 +49,7 @@ class Plan:
     splits: Splits
     notes: tuple[str, ...] = ()
     lengths: Mapping[str, float] = field(default_factory=dict)
+    needs: Needs = Needs()
 
     @property
     def config(self) -> Config:
@@ -73,13 +80,18 @@ class Plan:
         """Return the mean number of tokens of a training row; None where it is not known."""
         return self.lengths.get(tokenised_by(config))
 
-    def trial(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
+    def trial(self, number: int, params: Mapping[str, Scalar], *, batch: int | None = None) -> TrialPlan:
         """Return the trial at `params`, composed as if the user had typed their values.
 
-        A searched warmup is cut to the trial's length. Raises UserError if the values break a rule
-        together.
+        A searched warmup is cut to the trial's length. `batch` is the number of rows in a batch
+        where the effective batch is divided. Raises UserError if the values break a rule together.
         """
-        return self.experiment.trial(number, params, rows=len(self.splits.train))
+        return self.experiment.trial(number, params, rows=len(self.splits.train), batch=batch)
+
+    def again(self, record: TrialRecord, changed: Mapping[str, Scalar] = MappingProxyType({})) -> TrialPlan:
+        """Return the trial of a record, with the batches that it was trained in. `changed` are
+        values in place of its own."""
+        return self.trial(record.number, {**record.params, **changed}, batch=recorded_split(record.used))
 
 
 def tokenised_by(config: Config) -> str:
@@ -106,6 +118,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     experiment = searching(experiment, space, fixed)
     config, space = experiment.config, experiment.space
     faults.add(space_faults or check_space(config, space))
+    faults.add(check_warm_start(config))
     corners = [config]
     if not faults:
         corners, corner_faults = corner_configs(experiment)
@@ -118,6 +131,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     if not faults.concern("trainer.", "optimizer."):
         faults.add_new(length_faults(config, space, lengths))
     faults.add_new(label_word_faults(corners, splits.labels))
+    faults.add_new(class_weight_faults(corners, splits))
     faults.add_new(own_metric_faults(config.dataset, splits))
     faults.add_new(label_metric_faults(config, splits))
     if not faults:

@@ -9,6 +9,7 @@ from sweep.config.schema import Config, Scalar
 from sweep.config.space import Space
 from sweep.errors import Fault, UserError
 from sweep.plan.experiment import Experiment
+from sweep.plan.whole_batch import replaced
 
 
 def load_space(experiment: Experiment) -> tuple[Space, list[Fault]]:
@@ -27,7 +28,9 @@ def fixed_values(experiment: Experiment, space: Space) -> dict[str, Scalar]:
 
     These are not searched.
     """
-    return {key: experiment.value(key) for key in experiment.typed_keys if key in space}
+    typed = experiment.typed_keys
+    fixed = {key: experiment.value(key) for key in typed if key in space}
+    return replaced(typed, space, experiment.value) | fixed
 
 
 def searching(experiment: Experiment, space: Space, fixed: Mapping[str, Scalar]) -> Experiment:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from sweep.config.schema import Config, Scalar
 from sweep.config.space import ENTRIES, Space
 from sweep.errors import Fault, closest
+from sweep.plan.whole_batch import search_rules
 from sweep.search.options import trial_faults
 
 MOST_POINTS = 100_000  # of a grid
@@ -19,7 +20,7 @@ def check_space(config: Config, space: Space) -> list[Fault]:
     """
     found = (
         *_grid(config, space), *_enqueued(config, space), *_compared(config, space), *_prompts(config, space),
-        *_entries(config, space), *trial_faults(config.study, space),
+        *_entries(config, space), *search_rules(config, space), *trial_faults(config.study, space),
     )  # fmt: skip
     source = f"search space {space.source}"
     return [Fault(path, rule, source if path in space else "") for path, rule in found]

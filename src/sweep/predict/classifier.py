@@ -15,6 +15,7 @@ from sweep.data.labels import LabelSpace
 from sweep.engine import memory
 from sweep.engine.loss import wide
 from sweep.engine.metrics import Scores
+from sweep.engine.temperature import scaled
 from sweep.errors import UserError, first_line
 from sweep.predict.answers import Prediction, predictions
 from sweep.predict.tokens import Reader, Tokens
@@ -35,7 +36,8 @@ class Classifier:
     """A loaded model. `sweep.load` returns it.
 
     `thresholds` are the probabilities from which each label of a multi-label task applies.
-    `paired` says that a row has two texts; None where the saved model does not tell.
+    `paired` says that a row has two texts; None where the saved model does not tell. Scores are
+    divided by `temperature` where the model was calibrated.
     """
 
     model: nn.Module
@@ -44,6 +46,7 @@ class Classifier:
     thresholds: tuple[float, ...] | None
     paired: bool | None
     batch_size: int
+    temperature: float | None = None
     room: Room = field(default_factory=Room)
 
     @property
@@ -79,7 +82,7 @@ class Classifier:
 
     def _window(self, rows: Sequence[Tokens | str], size: int) -> list[Prediction]:
         readable = [row for row in rows if isinstance(row, Tokens)]
-        scores = self._scores(readable, size)
+        scores = scaled(self._scores(readable, size), self.temperature)
         answers = iter(predictions(scores, self.space, self.thresholds, [row.cut for row in readable]))
         return [next(answers) if isinstance(row, Tokens) else Prediction(None, None, problem=row) for row in rows]
 

@@ -56,6 +56,7 @@ def _classifier(folder: Path, config: Config | None, device: str, base: str | No
         thresholds=manifest.thresholds,
         paired=len(columns) > 1 if columns else None,
         batch_size=BATCH_SIZE if config is None else config.trainer.per_device_eval_batch_size,
+        temperature=manifest.temperature,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sweep.config.metrics import means_alone
 from sweep.config.schema import Config, Scalar
+from sweep.records.calibration import Calibration
 from sweep.records.trial import (
     Cost,
     EvalPoint,
@@ -99,6 +101,7 @@ class RetrainRecord:
     tuned: Metrics
     tracker_run: str = ""
     as_packed: bool = False
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,12 @@ class FinalRecord:
 
     `as_packed`: dropout used the random masks that the trial had in a pack.
 
-    With a `refit` the refitted model was tested and kept: `test`, `test_seconds`, `confusion` and
-    `untuned` belong to it. All other fields, `thresholds` and `cost` included, belong to the model
-    that was trained on the train rows alone.
+    With a `calibration` the scores of the test split, and those that `thresholds` and `tuned` are
+    of, are divided by its temperature; no other score is.
+
+    With a `refit` the refitted model was tested and kept: `test`, `test_seconds`, `confusion`,
+    `untuned`, and what `calibration` says of the test split, belong to it. All other fields,
+    `thresholds` and `cost` included, belong to the model that was trained on the train rows alone.
     """
 
     number: int
@@ -165,6 +171,14 @@ class FinalRecord:
     refit: Refit | None = None
     train_shares: tuple[float, ...] = ()
     as_packed: bool = False
+    calibration: Calibration | None = None
+
+    @property
+    def validation(self) -> Metrics:
+        """Return the validation scores that chose the winner's epoch: those of the retraining, or
+        with folds, of which the retraining repeats the first, the trial's means."""
+        folds = self.config.dataset.folds is not None
+        return means_alone(self.trial_best.metrics) if folds else self.retrain_best.metrics
 
     @property
     def retraining(self) -> RetrainRecord:
@@ -172,7 +186,7 @@ class FinalRecord:
         return RetrainRecord(
             number=self.number, trial_evals=self.trial_evals, best=self.retrain_best, evals=self.retrain_evals,
             cost=self.cost, thresholds=self.thresholds, tuned=self.tuned, tracker_run=self.tracker_run,
-            as_packed=self.as_packed,
+            as_packed=self.as_packed, calibration=self.calibration,
         )  # fmt: skip
 
     @property

@@ -33,8 +33,9 @@ class Marks:
     in_cache: Path
 
     def begin(self) -> None:
-        """Mark the trial as being trained."""
-        write_whole(self._running, now())
+        """Mark the trial as being trained. A mark that a power failure loses costs only a word:
+        "put away" in place of "killed"."""
+        write_whole(self._running, now(), sync=False)
         self._remove(self._disk_failed, self.in_cache)
 
     def stop_for_disk(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sweep.analysis.calibration import Abstention, Calibrated, calibrated
 from sweep.analysis.confusion import Matrix, confusion
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import failures
@@ -46,9 +47,15 @@ def _tables(facts: Facts, searched: Hyperparameters | None) -> Iterator[tuple[st
         yield "pareto", [_member(one, two) for one in two.kept]
     if searched:
         yield "importance", [_effect(one) for one in searched.effects]
+    if (known := calibrated(facts)) and known.levels:
+        yield "abstention", [_level(one) for one in known.levels]
     if wrong := failures(facts):
         several = facts.multi_label
         yield "mistakes", [_mistake(row, wrong.columns, several=several) for row in wrong.surest[:_MISTAKES]]
+
+
+def _level(one: Abstention) -> Row:
+    return {"confidence": one.confidence, "answered": one.answered, "coverage": one.coverage, "accuracy": one.accuracy}
 
 
 def _member(one: Member, found: ParetoSet) -> Row:
@@ -82,10 +89,29 @@ def _charts(facts: Facts, searched: Hyperparameters | None) -> Iterator[Chart]:
     bars: list[Row] = [{"key": key, "importance": share} for key, share in (searched.shares if searched else ())]
     if bars:
         yield Chart("study/importance", "Hyperparameter importance (PED-ANOVA)", "bars", bars)
+    known = calibrated(facts)
+    if known:
+        yield from _calibration(known)
     counts = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
     for matrix in counts.matrices[:_MATRICES] if counts else ():
         if len(matrix.labels) <= _LABELS:
             yield _matrix(matrix)
+
+
+def _calibration(known: Calibrated) -> Iterator[Chart]:
+    found = known.found
+    pairs = {"validation": (found.before, found.after), "test": (found.test_before, found.test_after)}
+    for split, (before, after) in pairs.items():
+        rows: list[Row] = [
+            {"probability": one.probability, "share that is true": one.share, "scores": name}
+            for name, side in (("before", before), ("calibrated", after))
+            for one in (side.bins if side else ())
+        ]
+        if rows:
+            yield Chart(f"calibration/{split}", f"Reliability, {split}", "lines", rows)
+    curve: list[Row] = [{"answered": x, "right": y, "split": "test"} for x, y in known.curve]
+    if curve:
+        yield Chart("calibration/abstention", "Accuracy with abstention", "lines", curve)
 
 
 def _matrix(matrix: Matrix) -> Chart:

@@ -23,6 +23,7 @@ from sweep.analysis.charts import (
 from sweep.analysis.pareto import ParetoSet
 from sweep.config.objective import LOSS
 from sweep.report import plot, units
+from sweep.report.calibration import calibration
 from sweep.report.matrix import confusion
 from sweep.report.plot import (
     BLACK,
@@ -158,6 +159,7 @@ FIGURES: Mapping[str, Callable[[Any], Figure]] = {
     "hyperparameters": hyperparameters,
     "winner": winner,
     "confusion": confusion,
+    "calibration": calibration,
 }
 
 

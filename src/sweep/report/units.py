@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from sweep.config.batch import EFFECTIVE, PER_DEVICE, SPLIT
 from sweep.config.schema import Scalar
 
 MISSING = "–"
@@ -105,7 +106,10 @@ def value(searched: Scalar) -> str:
 
 
 def searched_value(params: Mapping[str, Scalar], used: Mapping[str, Scalar], key: str) -> str:
-    """Return the value that was asked for, and the value that the trial used where they differ."""
+    """Return the value that was asked for, and the value that the trial used where they differ; of
+    an effective batch size its split."""
+    if key == EFFECTIVE and PER_DEVICE in used:
+        return f"{value(params[key])} ({' × '.join(value(used[part]) for part in SPLIT)})"
     return value(params[key]) + (f" ({value(used[key])} used)" if key in used else "")
 
 

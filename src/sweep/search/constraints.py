@@ -1,10 +1,10 @@
 """Failures and limits as samplers see them.
 
 A trial that fails by its own point, or is beyond a limit of the study, ends as FAIL in Optuna, so
-that no pruner, no best trial and no importance counts it. Samplers leave out FAIL. `LearningSampler`
-therefore shows its sampler a view of the study in which such a trial has completed: with constraint
-values above 0, which TPE, the Gaussian process and NSGA-II learn from (Optuna's
-`Trial.set_constraint`), and with a score that is no better than any other.
+that no pruner, no best trial and no importance counts it. Samplers leave out FAIL.
+`LearningSampler` therefore shows its sampler a view of the study in which such a trial has
+completed: with constraint values above 0, which TPE, the Gaussian process and NSGA-II learn from
+(Optuna's `Trial.set_constraint`), and with a score that is no better than any other.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class _View(Study):
 
     @classmethod
     def of(cls, source: Study, lesson: Lesson) -> _View:
-        """Return the view, which shares all else with `source`: making a study asks the storage."""
+        """Return the view, which shares all else with `source`: a new study would ask the
+        storage."""
         view = cls.__new__(cls)
         view.__dict__.update(source.__dict__)
         view._source, view._lesson = source, lesson

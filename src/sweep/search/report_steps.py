@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from sweep.config.batch import EFFECTIVE
 from sweep.config.schema import TrainerConfig
 from sweep.config.space import Space
 from sweep.config.steps import EARLY, nearest, steps_per_epoch
@@ -60,6 +61,8 @@ def _asked(trainers: Sequence[TrainerConfig], space: Space, name: str) -> list[A
     The configured value is left out where the key is searched without a condition.
     """
     key = f"trainer.{name}"
+    if name in _ROWS_A_STEP and EFFECTIVE in space:
+        trainers = [trainer for trainer in trainers if trainer.effective_batch_size or space[EFFECTIVE].when]
     if key in space and not space[key].when:
         return list(space[key].domain.ends())
     return [getattr(trainer, name) for trainer in trainers]

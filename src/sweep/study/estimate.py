@@ -54,7 +54,7 @@ class Expected:
         rows, held_out = len(splits.train), len(splits.validation)
         trained_rows = self.train_row * rows * config.trainer.num_train_epochs
         evaluated = self.eval_row * held_out * len(evaluation_steps(rows, config.trainer))
-        return trained_rows + evaluated + self.ahead_row * (rows + held_out)
+        return (trained_rows + evaluated + self.ahead_row * (rows + held_out)) * max(len(splits.folds), 1)
 
 
 def memory_faults(config: Config, account: Parameters, device: torch.device) -> list[Fault]:

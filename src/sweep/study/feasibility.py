@@ -1,5 +1,5 @@
-"""Whether trials keep the limits of the study: the values that are measured, and the outcomes and
-constraint values that follow from them."""
+"""Judges whether trials keep the limits of the study: from the values that were measured follow
+outcomes and constraint values."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def closest_text(records: Sequence[TrialRecord], limits: Mapping[str, float]) ->
         return ""
     nearest = min(over, key=lambda record: max(_excess(record).values()))
     missed = "; ".join(
-        f"{name} is {number(nearest.measured[name])}, {share:.1%} above its limit of {number(limits[name])}"
+        f"{name} is {number(nearest.measured[name])}, {100 * share:,.1f} % above its limit of {number(limits[name])}"
         if name in nearest.measured and name in limits
-        else f"{name} is {share:.1%} above its limit"
+        else f"{name} is {100 * share:,.1f} % above its limit"
         for name, share in _excess(nearest).items()
     )
     return f"the smallest excess is that of trial {nearest.number}: {missed}"

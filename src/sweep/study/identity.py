@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from sweep.config.overrides import quoted
@@ -15,8 +15,8 @@ from sweep.records.lock import Lock
 _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.timeout", "study.trial_timeout",
          "study.dry_run", "study.confirm_seeds", "study.confirm_top", "study.refit", "study.storage", "study.space",
          "study.enqueue", "study.snapshots", "study.snapshot_every", "study.budget", "study.max_failures_in_a_row",
-         "trainer.save_newest", "trainer.save_best", "engine", "launcher", "dataset.path", "dataset.encoding",
-         "model.path", "model.config", "model.tokenizer")  # fmt: skip
+         "study.stop", "study.warm_start", "trainer.save_newest", "trainer.save_best", "engine", "launcher", "dataset.path",
+         "dataset.encoding", "model.path", "model.config", "model.tokenizer")  # fmt: skip
 
 
 _FEW = 4  # overrides that a message spells out
@@ -96,6 +96,27 @@ def _parts(lock: Lock) -> dict[str, Any]:
     return identity(
         lock.config, lock.space, data=lock.data.fingerprint, model=lock.model.fingerprint, code=lock.versions
     )
+
+
+def values_of(lock: Lock) -> dict[str, Any]:
+    """Return each value of a lock's config by its key."""
+    return dict(_flat(lock.config.model_dump(mode="json"), ""))
+
+
+def differing(lock: Lock, other: Lock, *, apart_from: Container[str]) -> list[str]:
+    """Return the keys in which two experiments differ, so that the scores of their trials do not
+    compare: without those in `apart_from`, the seeds and how points are searched."""
+    ours, theirs = _parts(lock), _parts(other)
+    return [
+        key for key in sorted({*ours, *theirs})
+        if key not in apart_from and not _of_search(key) and ours.get(key) != theirs.get(key)
+    ]  # fmt: skip
+
+
+def _of_search(key: str) -> bool:
+    """Return whether a key has to do with the choice of points and seeds, and not with scores."""
+    scored = ("study.metric", "study.direction")
+    return key == "trainer.seed" or key.startswith("space ") or (key.startswith("study.") and key not in scored)
 
 
 def _may_differ(key: str) -> bool:

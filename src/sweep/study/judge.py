@@ -38,7 +38,8 @@ class Judge:
         """Return the judge of a plan's trials."""
         trainers = [corner.trainer for corner in plan.corners]
         steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
-        return cls(optuna_study, steps, by_loss=not any(key in plan.space for key in _TRADED))
+        comparable = not any(key in plan.space for key in _TRADED)
+        return cls(optuna_study, steps, by_loss=comparable and len(plan.config.study.objectives) == 1)
 
     def decide(self, running: RunningTrial, point: EvalPoint) -> Decision:
         """Report the score of an evaluation, and return what the pruner decides. Note in `running`

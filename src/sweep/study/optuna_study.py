@@ -8,34 +8,34 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, islice
 from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar, StudyConfig
-from sweep.config.space import Parameter, Space
+from sweep.config.space import Space
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
+from sweep.records.warm_start import WarmRun
 from sweep.search.constraints import constrain
-from sweep.search.distributions import distribution
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
+from sweep.search.warm import WarmSampler, finished_trials, of_choice
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
+from sweep.study.points import begun_points, free_place, suggest
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
-from sweep.study.transactions import OrderedStudy, forget_trials, transaction
+from sweep.study.transactions import OrderedStudy, forget_trials, in_order, transaction
 from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, decision, fixed_values, value_of
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class OptunaStudy:
     retries: Retries = field(default_factory=Retries)
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
+    earlier: tuple[FrozenTrial, ...] = ()  # trials of other studies, for the sampler alone
 
     @classmethod
     def open(
@@ -68,10 +69,12 @@ class OptunaStudy:
         space: Space,
         store: Store,
         *,
+        warm: Sequence[WarmRun] = (),
         say: Callable[[str], None] = lambda _: None,
         stop: StopFlag | None = None,
     ) -> OptunaStudy:
-        """Return the study of this name in the storage; create it if there is none.
+        """Return the study of this name in the storage; create it if there is none. `warm` holds
+        what it takes over from other studies.
 
         `say` tells the user that the storage of a study that runs or goes on does not answer;
         after `stop` the study does not wait for it any more. Raises UserError if the storage
@@ -87,9 +90,10 @@ class OptunaStudy:
             opening = partial(open_storage, address)
             storage = retries.run(opening) if store.has_begun() else opening()
             study = retries.run(lambda: _created(config, space, storage))
-            opened = cls(study, config, space, storage, retries)
+            earlier = finished_trials([trial for run in warm for trial in run.trials], space)
+            opened = cls(study, config, space, storage, retries, earlier=earlier)
             opened._write(lambda: claim(study, [one.metric for one in config.objectives], store))
-            for point in config.enqueue:
+            for point in (*config.enqueue, *(point for run in warm for point in run.points)):
                 retries.run(partial(study.enqueue_trial, dict(point), skip_if_exists=True))
         except STORAGE_ERRORS as error:
             raise unusable(address, error) from None
@@ -131,7 +135,7 @@ class OptunaStudy:
         chosen: dict[str, Scalar] = {}
         for parameter in self.space:
             if parameter.active(chosen):
-                chosen[parameter.key] = _suggest(trial, parameter)
+                chosen[parameter.key] = suggest(trial, parameter)
         return trial, chosen
 
     def _trial_of_lost_answer(self) -> tuple[Trial, dict[str, Scalar]] | None:
@@ -182,23 +186,30 @@ class OptunaStudy:
     def _asked(self) -> list[FrozenTrial]:
         """Return the trials that ended or are running, one for each point: without those that are
         retried."""
-        return [trial for trial in self._trials(states=_BEGUN) if RETRIED not in trial.user_attrs]
+        return begun_points(self._trials())
 
     def _prepared(self) -> tuple[int, BaseSampler]:
         """Return the place of the next point, and the sampler for it."""
         key = self.config.compare_by
         value = None if key is None else self._next_value(key)
-        waiting = self.study.waiting()
-        points = [*self._asked(), *(trial for trial in waiting if PLACE in trial.user_attrs)]
+        trials = self._trials()  # read once: each question to the storage takes milliseconds
+        waiting = in_order(trials)
+        points = [*begun_points(trials), *(trial for trial in waiting if PLACE in trial.user_attrs)]
         place = waiting[0].user_attrs.get(PLACE) if waiting else None
         if place is None:
-            place = _free_place(points)
+            place = free_place(points)
         if key is None:
-            made = sampler(self.config, self.space, place)
+            made = self._warm(sampler(self.config, self.space, place))
             return place, OwnSampler(made, None, None) if any(map(is_paused, points)) else made
         before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
         own = sum(value_of(point, key) == value for point in before)
-        return place, OwnSampler(sampler(self.config, self.space, place, own), key, value)
+        made = self._warm(sampler(self.config, self.space, place, own), {key: value})
+        return place, OwnSampler(made, key, value)
+
+    def _warm(self, made: BaseSampler, fixed: Mapping[str, Scalar] = MappingProxyType({})) -> BaseSampler:
+        """Return a sampler that also sees the trials of other studies with these values."""
+        earlier = of_choice(self.earlier, fixed)
+        return WarmSampler(made, earlier) if earlier else made
 
     def _next_value(self, key: str) -> Scalar:
         """Return the value that the next point has for the compared `key`.
@@ -369,27 +380,3 @@ def _created(config: StudyConfig, space: Space, storage: RDBStorage) -> OrderedS
         study_name=config.study_name, storage=KnownTrials(storage), directions=config.directions, load_if_exists=True
     )
     return OrderedStudy.of(made, OwnPruner(pruner(config, trials_of_each(config, space)), config.compare_by))
-
-
-def _free_place(points: list[FrozenTrial]) -> int:
-    """Return the first place that no point has.
-
-    Points of an earlier version, without a stored place, have the first ones.
-    """
-    taken = {point.user_attrs[PLACE] for point in points if PLACE in point.user_attrs}
-    unnamed = sum(PLACE not in point.user_attrs for point in points)
-    return next(islice((place for place in count() if place not in taken), unnamed, None))
-
-
-def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
-    """Return the trial's value of a parameter."""
-    key = parameter.key
-    match distribution(parameter):
-        case CategoricalDistribution(choices=choices):
-            return trial.suggest_categorical(key, choices)
-        case IntDistribution(low=low, high=high, log=log, step=step):
-            return int(trial.suggest_int(key, low, high, log=log, step=step))
-        case FloatDistribution(low=low, high=high, log=log, step=step):
-            return float(trial.suggest_float(key, low, high, log=log, step=step))
-        case other:
-            raise AssertionError(other)

@@ -35,12 +35,15 @@ from sweep.model.preflight import preflight
 from sweep.model.rows import Looked
 from sweep.model.rows import look as look_at
 from sweep.model.source import idle
+from sweep.plan.needs import Needs, built_by
 from sweep.plan.plan import Plan, tokenised_by
+from sweep.plan.stop_notes import stop_line
 from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
 from sweep.study.machine import examine, look
-from sweep.study.session import check_place
+from sweep.study.session import check_place, locked
+from sweep.study.warm_start import preview
 from sweep.track.mode import described
 
 
@@ -78,13 +81,18 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     ]
     if dry:
         check_place(plan, there.facts.device_name)
+        warm = preview(plan, locked(plan, there.facts.device_name)) if plan.config.study.warm_start else []
         account = counted[-1][1] or Parameters(0, 0, 0)
         estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
-        print(describe(plan, account, notes=notes, lines=estimate_lines(plan, estimate)))
+        print(describe(plan, account, notes=notes, lines=[*warm, *estimate_lines(plan, estimate)]))
         raise SystemExit(0)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()})
+    needs = Needs(
+        {built_by(config): account for config, account in counted if account is not None},
+        {tokens: one.longest for tokens, one in looked.items()},
+    )
+    return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()}, needs=needs)
 
 
 def _counted(
@@ -166,7 +174,9 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
         *_unpacked(plan),
         f"trials: {config.study.n_trials}, sampler {config.study.sampler}, pruner {config.study.pruner}, {wanted}",
+        *stop_line(config.study),
         "rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()) + f"; {len(splits.labels)} labels",
+        *_divided(plan),
         *_afterwards(plan),
         *_example(config, splits),
         f"steps per trial: {_span(steps)}; evaluations per trial: {_span(evaluations)}",
@@ -206,6 +216,22 @@ def _never_broken(config: Config, device: str) -> list[str]:
     return [f"study.limits names {DEVICE_BYTES}, which is 0 on the {device}: no trial breaks it; use {HOST_BYTES}"]
 
 
+def _divided(plan: Plan) -> list[str]:
+    """Return lines on the way in which rows are held out, where that is not at random."""
+    found, lines = plan.splits.state.division, []
+    if found.by == "group":
+        counts = ", ".join(f"{role} {count:,}" for role, count in found.groups.items())
+        lines.append(f"groups of {found.column}: {counts}")
+    if found.by == "time":
+        lines.append(f"{found.column}: " + ", ".join(f"{role} {a} to {b}" for role, (a, b) in found.ranges.items()))
+    if found.folds:
+        least, most = min(found.folds), max(found.folds)
+        lines.append(
+            f"folds: {len(found.folds)}, each trained on {_span(sorted({least[0], most[0]}))} rows; a trial's score is their mean"
+        )
+    return lines
+
+
 def _afterwards(plan: Plan) -> list[str]:
     """Return lines on the trainings after the search."""
     study = plan.config.study
@@ -221,12 +247,11 @@ def _afterwards(plan: Plan) -> list[str]:
             f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} of each of the {best} best trials)"
         )
     lines.append(f"retrained at the end: {kinds}, each with its own seed")
-    if study.refit:
+    if plan.config.refits:
         rows = len(plan.splits.merged.train)
         most = max(total_steps(rows, corner.trainer) for corner in plan.corners)
-        lines.append(
-            f"refitted at the end: {kinds}, on {rows:,} train and validation rows, up to {most:,} steps; tested and kept"
-        )
+        which = "train rows" if plan.splits.folds else "train and validation rows"
+        lines.append(f"refitted at the end: {kinds}, on {rows:,} {which}, up to {most:,} steps; tested and kept")
     return lines
 
 

@@ -3,23 +3,18 @@ output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from optuna.exceptions import StorageInternalError
-
 from sweep.engine.protocol import Engine
-from sweep.errors import Interrupted, UserError, disk_failure
+from sweep.errors import Interrupted
 from sweep.provenance import now
-from sweep.records.device_time import DeviceTime
 from sweep.records.events import events_path
 from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import (
     Completed,
-    Cost,
     EvalPoint,
     Failed,
     FailureReason,
@@ -29,18 +24,23 @@ from sweep.records.trial import (
     TrialPlan,
     TrialRecord,
     Verdict,
-    unfinished_cost,
 )
 from sweep.search.promotion import Decision
+from sweep.search.samplers import PLACE
+from sweep.study.crashes import crashes_recorded
 from sweep.study.feasibility import Feasibility
+from sweep.study.forecasts import Forecasts
 from sweep.study.judge import Judge
 from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
+from sweep.study.planner import Planner, Untrainable
 from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
+from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
+from sweep.study.warm_start import warm_start
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
 
@@ -54,17 +54,23 @@ def search(session: Session) -> list[TrialRecord]:
     """
     with session.view, storage_errors(session.plan.config.study):
         plan, view = session.plan, session.view
-        opened = OptunaStudy.open(plan.config.study, plan.space, session.store, say=view.say, stop=session.stop)
+        warm = warm_start(plan, session.store, view.say)
+        opened = OptunaStudy.open(
+            plan.config.study, plan.space, session.store, warm=warm, say=view.say, stop=session.stop
+        )
         loop = _Loop(session, opened)
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
+                loop.planner = Planner(session.plan, Forecasts.open(session), loop.feasibility)
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
+            if by_rule := loop.wanted and loop.stopped:
+                loop.stop_rule.conclude(view.say, counted=loop.optuna_study.counted, wanted=loop.optuna_study.wanted)
             loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
-            if shelved := loop.shelved():
+            if (shelved := loop.shelved()) and not by_rule:
                 view.say(f"the search has ended{shelved}. The same command goes on from there.")
     return session.ended.records
 
@@ -82,6 +88,8 @@ class _Loop:
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
     feasibility: Feasibility = field(init=False)
+    planner: Planner = field(init=False)
+    stop_rule: StopRule = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
@@ -89,6 +97,7 @@ class _Loop:
         self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots)
         self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.feasibility = Feasibility.of(self.session.plan)
+        self.stop_rule = StopRule.of(self.session.plan)
 
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
@@ -111,19 +120,26 @@ class _Loop:
         begun = len(self.running) + len(self.waiting) + len(self.paused)
         return self.optuna_study.counted + begun < self.optuna_study.wanted
 
+    @property
+    def stopped(self) -> bool:
+        """Return whether `study.stop` keeps new trials from starting, and paused ones from going
+        on; those that wait go on."""
+        return self.stop_rule.holds(self.session.ended.records, self.optuna_study.wanted)
+
     def wants_more(self) -> bool:
         """Return whether a free slot may get a trial. After `study.timeout` paused trials go on,
         one after the other, until one has completed."""
         begun = bool(self.waiting or self.paused)
         in_time = self.limits.in_time or (begun and not self.running and self.session.ended.best() is None)
-        return not self.session.stop.raised and in_time and self.limits.allow(begun=begun) and self.wanted
+        allowed = self.limits.allow(begun=begun) and (bool(self.waiting) or not self.stopped)
+        return not self.session.stop.raised and in_time and allowed and self.wanted
 
     def run(self, engine: Engine) -> None:
         self.session.view.limited(self.limits.budget.seconds_left)
         self._show_count()
         self._count_stopped()
         self.session.study_run.open()
-        with self._crashes_recorded():
+        with crashes_recorded(self.session.store, self.running, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
             if self.wants_more() and not (self.waiting or self.lacks_points):
                 self._end_paused()
@@ -182,16 +198,11 @@ class _Loop:
         return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
-        try:
-            plan = self.session.plan.trial(stopped.number, stopped.params)
-        except UserError as error:
-            message = "; ".join(map(str, error.faults))
-            self._infeasible(stopped, Failed(FailureReason.INFEASIBLE, message, (), Cost()))
+        found = self.planner.trial(stopped.number, stopped.params)
+        if isinstance(found, Untrainable):
+            self._infeasible(stopped, found.failed, found.plan)
             return None
-        if (beyond := self.feasibility.before(plan)) is not None:
-            self._infeasible(stopped, beyond, plan)
-            return None
-        return replace(plan, limits=self.feasibility.limits)
+        return found
 
     def _log(self, plan: TrialPlan) -> RowLog:
         return RowLog.of(self.session.store.trial_dir(plan.number))
@@ -199,16 +210,13 @@ class _Loop:
     def _run(self, stopped: Stopped, plan: TrialPlan, run: Run, log: RowLog) -> None:
         store, number = self.session.store, plan.number
         store.note_run(number, run.address)
-        place = self.optuna_study.place(number)
+        place = stopped.trial.user_attrs.get(PLACE)
         self.running[number] = RunningTrial.go_on(stopped, plan, run, place, log)
         store.marks(number).begin()
 
     def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
-        """Record a point that is not trained: its values break a rule together, or its `plan` is
-        beyond a limit.
-
-        The trial counts, as it says something about the point.
-        """
+        """Record a point that is not trained. The trial counts, as it says something about the
+        point."""
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         if plan is not None:
             record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
@@ -358,42 +366,6 @@ class _Loop:
             else None
         )
         self.session.view.count(self.optuna_study.counted, self.optuna_study.wanted, best, value)
-
-    @contextmanager
-    def _crashes_recorded(self) -> Iterator[None]:
-        """End the running trials before an error of the engine is passed on: in the records, in
-        Optuna and on the dashboard.
-
-        After a second Ctrl-C, and where the disk or the storage failed, they are put away: their
-        marks alone are changed, since nothing else may wait or be written.
-        """
-        try:
-            yield
-        except (KeyboardInterrupt, StorageInternalError):
-            for number in self.running:
-                self.session.store.marks(number).clear()
-            raise
-        except Exception as error:
-            if disk_failure(error):
-                for number in self.running:
-                    self.session.store.marks(number).stop_for_disk()
-                raise
-            with suppress(OSError, StorageInternalError):  # `recover` does the rest when the study is resumed
-                for running, record in self._settle_all(f"{type(error).__name__}: {error}"):
-                    self._close(running, record)
-            raise
-
-    def _settle_all(self, message: str) -> list[tuple[RunningTrial, TrialRecord]]:
-        """Write the records of all running trials, which crashed.
-
-        The dashboard comes later, since it may take long.
-        """
-        settled = []
-        for running in list(self.running.values()):
-            cost = unfinished_cost(running.plan.snapshot, DeviceTime(), running.seconds)
-            crashed = Failed(FailureReason.CRASHED, message, tuple(running.log.evals), cost)
-            settled.append((running, self._settled(running, crashed)))
-        return settled
 
 
 def _title(plan: TrialPlan) -> str:

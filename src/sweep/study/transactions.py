@@ -4,7 +4,7 @@ study."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -99,6 +99,12 @@ def forget_trials(study: Study) -> None:
     study._thread_local.cached_all_trials = None
 
 
+def in_order(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the waiting ones of the trials in the order in which they are asked for."""
+    waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+    return sorted(waiting, key=lambda trial: (PLACE not in trial.user_attrs, trial.user_attrs.get(PLACE), trial.number))
+
+
 class OrderedStudy(Study):
     """An Optuna study that asks for waiting trials by their places: a retried point comes before
     points that were never asked for."""
@@ -110,10 +116,7 @@ class OrderedStudy(Study):
 
     def waiting(self) -> list[FrozenTrial]:
         """Return the waiting trials in the order in which they are asked for."""
-        found = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return sorted(
-            found, key=lambda trial: (PLACE not in trial.user_attrs, trial.user_attrs.get(PLACE), trial.number)
-        )
+        return in_order(self.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def _pop_waiting_trial_id(self) -> int | None:
         for trial in self.waiting():

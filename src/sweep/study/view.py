@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from sweep.config.batch import EFFECTIVE, PER_DEVICE, SPLIT
 from sweep.config.schema import StudyConfig
 from sweep.records.trial import (
     Completed,
@@ -221,6 +222,8 @@ def _settings(trial: TrialPlan | TrialRecord) -> str:
 
 def _setting(trial: TrialPlan | TrialRecord, key: str) -> str:
     used = f" ({_short(trial.used[key])} used)" if key in trial.used else ""
+    if key == EFFECTIVE and PER_DEVICE in trial.used:
+        used = f" ({' × '.join(_short(trial.used[part]) for part in SPLIT)})"
     return f"{key.rpartition('.')[2]}={_short(trial.params[key])}{used}"
 
 

@@ -18,16 +18,27 @@ class OpenRuns:
     """
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / ".open_runs"
+        self._folder, self._wandb = root / ".open_runs", root / "wandb"
         self.left = {mark.name for mark in self._folder.glob("*")}
         noted = Store(root).noted_runs() if self.left else frozenset[str]()
         self._unnoted = self.left - {id_at(address) or offline_id(address) for address in noted}
 
     def begun(self, name: str) -> str:
         """Return the id of the run of this name whose address an earlier process did not come to
-        note; empty without one."""
-        found = next((run_id for run_id in sorted(self._unnoted) if re.fullmatch(id_pattern(name), run_id)), "")
+        note; empty without one.
+
+        Of the ids kept for a run (one for the server, one for offline), only the one that the
+        client used has a folder. The client makes it before it asks the server.
+        """
+        kept = [run_id for run_id in sorted(self._unnoted) if re.fullmatch(id_pattern(name), run_id)]
+        used = (
+            run_id for kind in ("offline-run", "run") for run_id in kept if any(self._wandb.glob(f"{kind}-*-{run_id}"))
+        )
+        found = next(used, "")
         self.take_up(found)
+        for run_id in kept:
+            if run_id != found:
+                self.forget(run_id)
         return found
 
     def take_up(self, run_id: str) -> None:

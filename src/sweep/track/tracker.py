@@ -53,13 +53,13 @@ _EXIT_CODES = {"completed": 0, "pruned": 0, "paused": 0, "crashed": 1, "diverged
 class Chart:
     """A chart of rows with the same keys, and its `name` among the values of the run.
 
-    The rows of `bars` have a text and a number; those of a `confusion` matrix have the true label,
-    the predicted one and a count.
+    The rows of `bars` have a text and a number; those of `lines` have x, y and the name of a line;
+    those of a `confusion` matrix have the true label, the predicted one and a count.
     """
 
     name: str
     title: str
-    kind: Literal["bars", "points", "confusion"]
+    kind: Literal["bars", "points", "lines", "confusion"]
     rows: Sequence[Mapping[str, Scalar]]
 
 

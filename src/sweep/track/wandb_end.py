@@ -45,6 +45,9 @@ def _chart(chart: Chart) -> CustomChart:
     if chart.kind == "bars":
         label, value = columns
         return wandb.plot.bar(_table(chart.rows), label, value, title=chart.title)
+    if chart.kind == "lines":
+        x, y, name = columns
+        return wandb.plot.line(_table(chart.rows), x, y, stroke=name, title=chart.title)
     if chart.kind == "points":
         x, y = columns
         return wandb.plot.scatter(_table(chart.rows), x, y, title=chart.title)

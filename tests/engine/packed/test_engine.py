@@ -43,6 +43,9 @@ SETTINGS: list[dict[str, Any]] = [
     {"trainer": {"per_device_train_batch_size": 64, "num_train_epochs": 5, "logging_steps": 2}},
     {"trainer": {"max_grad_norm": 0.0, "label_smoothing_factor": 0.1, "eval_strategy": "steps", "eval_steps": 3}},
     {"trainer": {"max_grad_norm": 0.05, "seed": 7, "eval_strategy": "no", "num_train_epochs": 0.5}},
+    {"trainer": {"class_weights": "balanced", "gradient_accumulation_steps": 2, "per_device_train_batch_size": 7}},
+    {"trainer": {"focal_gamma": 2.0, "class_weights": (1.0, 2.0, 3.0, 0.5), "label_smoothing_factor": 0.1}},
+    {"trainer": {"logit_adjustment_tau": 1.0, "gradient_accumulation_steps": 3, "per_device_train_batch_size": 4}},
     {"trainer": {"gradient_checkpointing": True}},
     {"adapter": {"r": 3, "lora_alpha": 1.5, "use_rslora": True}},
     {"adapter": {"r": 24, "target_modules": ("key", "output.dense")}},
@@ -159,7 +162,12 @@ def test_an_optimizer_of_eight_bits(trial: Plan, data: TokenisedData, tmp_path: 
 def test_several_labels(trial: Plan, several: TokenisedData, tmp_path: Path) -> None:
     shared: dict[str, Any] = {"dataset": {"task": "multi_label"}, "study": {"metric": "eval/f1_macro"}}
     accumulated = {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 7, "decision_threshold": 0.3}
-    trials = [trial(0, trainer={"label_smoothing_factor": 0.2}, **shared), trial(1, trainer=accumulated, **shared)]
+    focal = {"focal_gamma": 1.0, "logit_adjustment_tau": 0.5}
+    trials = [
+        trial(0, trainer={"label_smoothing_factor": 0.2}, **shared),
+        trial(1, trainer=accumulated, **shared),
+        trial(2, trainer={**accumulated, **focal, "class_weights": "balanced"}, **shared),
+    ]
     assert_alike(*both(*trials, data=several, folder=tmp_path))
 
 

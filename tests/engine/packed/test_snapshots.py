@@ -117,7 +117,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "bf16": {"trainer": {**ACCUMULATING, "bf16": True}},
     "checkpointing": {"trainer": {**ACCUMULATING, "gradient_checkpointing": True}},
     "cosine": {"optimizer": {"lr_scheduler_type": "cosine_with_restarts", "warmup_steps": 2}},
-    "multi-label": {"dataset": {"task": "multi_label"}},
+    "multi-label": {"dataset": {"task": "multi_label"}, "trainer": {**ACCUMULATING, "class_weights": "balanced"}},
+    "weights": {"trainer": {**ACCUMULATING, "class_weights": "balanced", "focal_gamma": 1.0, "logit_adjustment_tau": 1.0}},
 }  # fmt: skip
 
 

@@ -55,9 +55,9 @@ class Family:
         """Return the ids of the living processes of a kind."""
         return [one.pid for one in self.living() if _kind(one) is kind]
 
-    def left_over(self, *, within: float = 20.0) -> list[str]:
+    def left_over(self, *, within: float = 60.0) -> list[str]:
         """Return the command lines of the processes that have not ended `within` seconds, and kill
-        them."""
+        them. Ray's agents notice the death of their raylet after 10 s and more."""
         until = time.monotonic() + within
         while (found := self.living()) and time.monotonic() < until:
             time.sleep(0.1)

@@ -63,7 +63,7 @@ class Contestant:
 
     @property
     def validation(self) -> Metrics:
-        return self.final.retrain_best.metrics
+        return self.final.validation
 
     @property
     def search(self) -> Cost:

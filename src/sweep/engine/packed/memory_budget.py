@@ -22,12 +22,14 @@ _SPARE = 0.2  # the part of the free memory that stays free
 class MemoryBudget:
     """The number of slots, and the sizes of passes that fit the memory. `wanted` is the number of
     slots that the config asks for; `most` bounds it where that is auto. `shards` is the number of
-    parts of a pack that run at the same time."""
+    parts of a pack that run at the same time; under auto, slots are whole trials of `together`
+    folds where memory holds one."""
 
     device: torch.device
     wanted: int | Literal["auto"]
     shards: int
     most: int | None = None
+    together: int = 1
     fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one trains alone
     at_once: int | None = None  # trials in one pass after memory ran out with more
     eval_tokens: int = field(init=False)
@@ -39,8 +41,11 @@ class MemoryBudget:
     def slots(self) -> int:
         """Return how many trials may be open; those that do not go through together go one part
         after the other."""
-        most = _MOST.get(self.device.type, 8)
-        return min(self.fitting, most, self.most or most) if self.wanted == "auto" else self.wanted
+        most = max(_MOST.get(self.device.type, 8), self.together)
+        if self.wanted != "auto":
+            return self.wanted
+        found = min(self.fitting, most, self.most or most)
+        return found - found % self.together if found > self.together else found
 
     def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
         """Divide slots into parts for the shards: no more slots in a part than may go through at

@@ -14,7 +14,7 @@ from sweep.engine.best import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
 from sweep.engine.limit_watch import LimitWatch
-from sweep.engine.loss import mean_loss, summed, wide
+from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps, StepBatches, StepTaken
 from sweep.engine.packed.adapters import WeightGrad
 from sweep.engine.packed.batch import Row
@@ -22,6 +22,7 @@ from sweep.engine.packed.noise import Noise
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.table import Table
 from sweep.engine.snapshot import ENGINE
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import TrialState
 from sweep.model.account import unwrapped
 from sweep.model.state import restore, trainable_weights
@@ -46,6 +47,7 @@ class Slot:
     best: Best
     clock: SharedClock
     resources: ExitStack
+    training_loss: TrainingLoss
     sample: Callable[[], tuple[list[Row], Tensor]]
     watch: LimitWatch
     pending: list[list[int]] = field(default_factory=list)  # batches left of the present optimizer step
@@ -106,8 +108,7 @@ class Slot:
         """Return the part of the present batch in the loss of its optimizer step. `vectors` enter
         the head, (rows, width), and `rows` are the numbers of the rows."""
         scores = wide(self.adapters.head(vectors))
-        labels, smoothing = self.train.labels[rows], self.settings.trainer.label_smoothing_factor
-        return summed(self.settings.task, scores, labels, smoothing=smoothing) / self.items
+        return self.training_loss.summed(scores, self.train.labels[rows]) / self.items
 
     def learn(self, gradients: Sequence[WeightGrad]) -> StepTaken | None:
         """Add the gradients of the present batch and, if it is the last of its optimizer step,

@@ -28,6 +28,7 @@ from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
 from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.engine.snapshot import opened, suited
+from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
@@ -61,12 +62,12 @@ class SlotFactory:
         return slot
 
     def _open(self, plan: TrialPlan, resources: ExitStack) -> Slot:
-        settings, base_models = plan.settings, self.base_models
+        settings, base_models, data = plan.settings, self.base_models, self.data.of_fold(plan.fold)
         clock = SharedClock(place=place_of(plan, base_models.device))
         with clock.set_aside():
             tokenizer, labels = base_models.tokenizer(settings.model), self.data.splits.labels
-            train = self._table(self.data.train(tokenizer, settings.max_length, None))
-            held_out = self._table(self.data.validation(tokenizer, settings.max_length, None))
+            train = self._table(data.train(tokenizer, settings.max_length, None))
+            held_out = self._table(data.validation(tokenizer, settings.max_length, None))
             if min(*train.lengths, *held_out.lengths) < 1:
                 raise NotPackable("a text has no token at all")
             model = resources.enter_context(base_models.model(settings, labels))
@@ -79,6 +80,7 @@ class SlotFactory:
                 report_step=watch.reporting(lambda step: self.on_step(plan, step)),
                 report_eval=watch.evaluated(lambda point: self.on_eval(plan, point)),
                 report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot), labels=labels.names,
+                evaluated_as=len(self.data.splits.train),
             )  # fmt: skip
             resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
             with suppress(Stopped):
@@ -87,7 +89,7 @@ class SlotFactory:
                     state.check_stop()
                 if resumed is None:
                     state.flops_ahead = set_first_weights(
-                        model, settings, base_models=base_models, data=self.data, check_stop=state.check_stop
+                        model, settings, base_models=base_models, data=data, check_stop=state.check_stop
                     )
             arguments = training_arguments(settings, base_models.device, self.folder)
             with torch.random.fork_rng([]):
@@ -100,7 +102,10 @@ class SlotFactory:
                 )
             state.on_train_begin()
             sample = partial(_sample, train, held_out, model, collate, settings)
-            slot = Slot(plan, settings, adapters, train, held_out, steps, state, best, clock, resources, sample, watch)
+            loss = TrainingLoss.of(settings, train.dataset, labels, base_models.device)
+            slot = Slot(
+                plan, settings, adapters, train, held_out, steps, state, best, clock, resources, loss, sample, watch
+            )
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)

@@ -1,0 +1,147 @@
+"""Predicted memory of a training against its measured peak.
+
+    python -m benchmarks.memory_prediction [--only TEXT]
+
+MiniLM on rows of equal length, two optimizer steps and an evaluation, each training in a process
+of its own. As at the beginning of a study the prediction comes from small trainings, and the
+training of the whole batch follows. Measured is the most that the process holds on the CPU, and
+the most that is allocated on a GPU. The error is prediction less measurement, in per cent of the
+measurement. A trial is refused only where `least`, the lower bound, is beyond what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.process import run
+from benchmarks.table import Row, publish
+
+MIB = 2**20
+ROWS, HELD_OUT, WORDS = 256, 32, 400  # of the table; texts are cut to the length of a point
+COMMON = (
+    "+experiment=quickstart", "tracker=none", "study.space=null", "study.n_trials=1", "study.pruner=none", "engine.slots=1",
+    "trainer.num_train_epochs=1", "trainer.eval_strategy=no",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One training."""
+
+    engine: str = "trainer"
+    rows: int = 64
+    length: int = 128
+    adapter: str = "lora"
+    rank: int = 8
+    checkpointing: bool = False
+    optimizer: str = "adamw_torch"
+
+    @property
+    def name(self) -> str:
+        kind = f"{self.adapter} {self.rank}" if self.adapter == "lora" else self.adapter
+        more = ", checkpointing" if self.checkpointing else ""
+        return f"{self.engine}, {kind}, {self.optimizer}, {self.rows} x {self.length}{more}"
+
+    @property
+    def overrides(self) -> list[str]:
+        rank = [f"adapter.r={self.rank}", "adapter.lora_dropout=0"] if self.adapter == "lora" else []
+        return [
+            f"engine={self.engine}", f"trainer.per_device_train_batch_size={self.rows}",
+            f"dataset.max_train_samples={2 * self.rows}", f"dataset.max_length={self.length}",
+            f"trainer.gradient_checkpointing={str(self.checkpointing).lower()}", f"optimizer.name={self.optimizer}",
+            f"adapter={self.adapter}", *rank,
+        ]  # fmt: skip
+
+
+POINTS = (
+    Point(rows=16), Point(), Point(rows=128), Point(length=32), Point(length=256), Point(rank=128), Point(checkpointing=True),
+    Point(optimizer="sgd"), Point(adapter="full"), Point(adapter="full", optimizer="adafactor"), Point(adapter="head"),
+    Point("packed", rows=16), Point("packed"), Point("packed", rows=128), Point("packed", length=32),
+    Point("packed", length=256), Point("packed", rank=128), Point("packed", checkpointing=True),
+    Point("packed", optimizer="adafactor"),
+)  # fmt: skip
+
+
+def table(folder: Path) -> list[str]:
+    """Write rows of equal length. Return the override that reads them."""
+    words = ("printer network password ticket laptop reset access mail screen update " * (WORDS // 10)).strip()
+    for name, count in (("train", ROWS), ("validation", HELD_OUT), ("test", HELD_OUT)):
+        lines = [f"{words[number % 60 :]},{('one', 'two')[number % 2]}" for number in range(count)]
+        (folder / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    return [f"dataset.path={folder}"]
+
+
+def one(number: int, folder: Path) -> dict[str, int]:
+    """Predict and measure a point in this process. Return bytes by name."""
+    from sweep.launch.inline import Inline
+    from sweep.plan.plan import make_plan
+    from sweep.records.trial import Completed, Outcome, Verdict
+    from sweep.study.footprints import measure
+    from sweep.study.forecasts import Forecasts
+    from sweep.study.prepare import prepare
+
+    data = folder / "data"
+    data.mkdir()
+    plan = prepare(make_plan([*COMMON, *table(data), f"run_dir={folder / 'run'}", *POINTS[number].overrides]))
+    workspace = Inline.of(plan).workspace
+    (account,) = plan.needs.accounts.values()
+    found = Forecasts(plan, measure(workspace, [(plan.config, account)]), dict(plan.needs.accounts))
+    forecast = found.forecast(plan.config)
+    assert forecast is not None, "the small trainings completed"
+    trials, ended = iter([plan.trial(0, {})]), list[Outcome]()
+    workspace.engine(lambda _: None).run(
+        lambda: next(trials, None), lambda *_: Verdict.CONTINUE, lambda *_: Verdict.CONTINUE,
+        lambda _, outcome: ended.append(outcome),
+    )  # fmt: skip
+    (outcome,) = ended
+    assert isinstance(outcome, Completed), outcome
+    return {
+        "predicted": forecast.bytes,
+        "least": forecast.least,
+        "resident": forecast.resident,
+        "measured": outcome.cost.peak_device_bytes or outcome.cost.peak_host_bytes,
+    }
+
+
+def main() -> None:
+    given = _arguments()
+    if given.point is not None:
+        given.out.write_text(json.dumps(one(given.point, given.out.parent)))
+        return
+    rows: list[Row] = []
+    notes: dict[str, float | str] = {}
+    errors: list[float] = []
+    for number, point in enumerate(POINTS):
+        if given.only not in point.name:
+            continue
+        with tempfile.TemporaryDirectory(prefix="sweep-bench-") as folder:
+            out = Path(folder) / "result.json"
+            run("benchmarks.memory_prediction", ["--point", str(number), "--out", str(out)], Path(folder))
+            found = {name: value / MIB for name, value in json.loads(out.read_text()).items()}
+        errors.append(100 * (found["predicted"] / found["measured"] - 1))
+        rows.append(Row(point.name, [errors[-1]], unit="%"))
+        notes[point.name] = ", ".join(f"{name} {value:,.0f} MiB" for name, value in found.items())
+        print(f"{point.name}: {notes[point.name]}", flush=True)
+        notes[f"{point.name}: least is below"] = "yes" if found["least"] <= found["measured"] else "NO"
+    notes["error: median of sizes, lowest, highest"] = (
+        f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"
+    )
+    publish("memory_prediction", rows, notes)
+
+
+def _arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="part of the names of the points to measure")
+    parser.add_argument("--point", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(typed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The gain that more trials would bring, and what `study.stop` saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sweep.analysis.facts import Facts
+from sweep.config.domains import Choices, Range
+from sweep.config.schema import Scalar
+from sweep.search import stopping
+from sweep.search.gain import LEAST_SCORES, LEAST_TRIALS
+
+Pays = Literal["likely", "possible", "unlikely", "unknown"]
+
+# Of the best score: what a gain is worth comparing with where the standard error is not known.
+_SHARE = 0.01
+_LIKELY, _UNLIKELY = 0.5, 0.1  # chances of a gain above what is worth it
+
+
+@dataclass(frozen=True, slots=True)
+class MoreTrials:
+    """The gain that `more` trials would bring, of the whole search or of one `choice` of
+    `study.compare_by`. `planned` says that they are the trials still to run; else they are as
+    many as have ended.
+
+    `expected` is the mean, and with a probability of 95 % the gain is below `limit`. `chance`
+    is the probability of more than `worth`: the standard error of the best score, or where
+    that is not `measured` a hundredth of the score; `pays` puts it in a word. All of them are
+    None where the gain is not known: from fewer than `least_ended` trials, or fewer than
+    `least_completed` with a score, or from best scores that are all equal.
+    """
+
+    choice: Scalar
+    more: int
+    planned: bool
+    ended: int
+    completed: int
+    least_ended: int
+    least_completed: int
+    worth: float | None
+    measured: bool
+    expected: float | None = None
+    limit: float | None = None
+    chance: float | None = None
+    pays: Pays = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A search that a rule of `study.stop` ended, by its key and its value. `trials` were not run:
+    at the mean of those that ended they would have taken so many `seconds` of a device, and have
+    trained so many `rows`."""
+
+    rule: str
+    value: float | str
+    trials: int
+    seconds: float
+    rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The outlook of each compared choice, or of the whole search; none where it is `exhausted`: a
+    grid has no further point."""
+
+    groups: tuple[MoreTrials, ...]
+    exhausted: bool
+    stopped: Stopped | None
+
+
+def outlook(facts: Facts) -> Outlook | None:
+    """Return what more trials would bring; None for one training without a search, and where two
+    objectives are searched for."""
+    if facts.alone or facts.study.second is not None:
+        return None
+    study, ended = facts.study, len(stopping.counting(facts.trials))
+    size = _grid_size(facts.lock.space) if study.sampler == "grid" else math.inf
+    wanted = int(min(study.n_trials, size))
+    planned = ended < wanted
+    states = _states(facts, wanted if planned else 2 * ended)
+    return Outlook(
+        groups=() if ended >= size else tuple(_more(state, planned=planned) for state in states),
+        exhausted=ended >= size,
+        stopped=_stopped(facts, states, wanted - ended) if planned else None,
+    )
+
+
+def _states(facts: Facts, wanted: int) -> tuple[stopping.Outlook, ...]:
+    key, rows = facts.study.compare_by, facts.lock.data.rows.get("validation", 0)
+    choices = facts.lock.space.get(key, {}).get("choices", ()) if key else ()
+    scale = stopping.Scale.of(facts.config.dataset, facts.metric, rows)
+    return stopping.outlooks(facts.trials, facts.study, choices, scale, wanted=wanted)
+
+
+def _more(state: stopping.Outlook, *, planned: bool) -> MoreTrials:
+    gain, worth = state.gain, state.error
+    if worth is None and state.best is not None:
+        worth = abs(state.best) * _SHARE
+    found = MoreTrials(
+        choice=state.choice, more=state.more, planned=planned, ended=state.ended, completed=state.completed,
+        least_ended=LEAST_TRIALS, least_completed=LEAST_SCORES, worth=worth, measured=state.error is not None,
+    )  # fmt: skip
+    if gain is None or worth is None:
+        return found
+    chance = gain.chance(worth)
+    pays: Pays = "likely" if chance >= _LIKELY else "possible" if chance >= _UNLIKELY else "unlikely"
+    return replace(found, expected=gain.expected, limit=gain.limit, chance=chance, pays=pays)
+
+
+def _stopped(facts: Facts, states: tuple[stopping.Outlook, ...], left: int) -> Stopped | None:
+    rule = stopping.held_rule(facts.study, states)
+    if not rule:
+        return None
+    costs = [trial.outcome.cost for trial in stopping.counting(facts.trials)]
+    seconds = math.fsum(cost.seconds for cost in costs) / len(costs)
+    rows = sum(cost.samples for cost in costs) / len(costs)
+    return Stopped(rule, getattr(facts.study.stop, rule), left, seconds * left, rows * left)
+
+
+def _grid_size(space: Mapping[str, Any]) -> float:
+    """Return the number of points of a grid over a lock's search space."""
+    domains = (
+        Choices(tuple(entry["choices"])) if "choices" in entry
+        else Range(entry["low"], entry["high"], bool(entry.get("log")), entry.get("step"))
+        for entry in space.values()
+    )  # fmt: skip
+    return math.prod(domain.count() or 1 for domain in domains)

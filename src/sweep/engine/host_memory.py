@@ -1,0 +1,92 @@
+"""The memory that this process may use on the host: of the machine, a cgroup or `ulimit`."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_ENDLESS = 2**60  # bytes; cgroup v1 writes a number of this size for no limit
+_FILES = {  # by version of cgroups: the limit, the usage, and the key of pages that can be freed
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The bytes that this process may come to hold, those that it holds now included. `free` are
+    those that are left now; `source` says who sets the limit."""
+
+    bytes: int
+    free: int
+    source: str
+
+
+def host_limit(cgroups: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Limit:
+    """Return the least of the limits that hold for this process."""
+    return min((_machine(), *_of_cgroups(cgroups, process), *_of_ulimit()), key=lambda one: one.bytes)
+
+
+def host_free() -> int:
+    """Return the bytes that this process may still take now."""
+    return min(one.free for one in (_machine(), *_of_cgroups(), *_of_ulimit()))
+
+
+def _machine() -> Limit:
+    memory = psutil.virtual_memory()
+    return Limit(int(memory.total + psutil.swap_memory().total), int(memory.available), "this machine has")
+
+
+def _of_cgroups(root: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Iterator[Limit]:
+    """Yield the limits of the cgroup of this process and of those above it."""
+    for version, mount, path in _cgroups(root, process):
+        limit_name, usage_name, freed = _FILES[version]
+        folder = mount / path.lstrip("/")
+        for place in dict.fromkeys((folder, *folder.parents)):
+            if place == mount.parent:
+                break
+            limit, usage = _number(place / limit_name), _number(place / usage_name)
+            if limit is not None and limit < _ENDLESS:
+                used = max((usage or 0) - _stat(place / "memory.stat", freed), 0)
+                yield Limit(limit, max(limit - used, 0), "the cgroup of this process allows")
+
+
+def _cgroups(root: Path, process: Path) -> Iterator[tuple[int, Path, str]]:
+    """Yield the version of cgroups, the folder of the memory controller and the path in it."""
+    try:
+        lines = process.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            yield 1, root / "memory", path
+        elif not controllers:
+            yield 2, root, path
+
+
+def _of_ulimit() -> Iterator[Limit]:
+    """Yield the limit of the address space, as if all of it that is not resident were taken."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        held = psutil.Process().memory_info()
+        yield Limit(max(limit - (held.vms - held.rss), 0), max(limit - held.vms, 0), "ulimit -v allows")
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # "max" for no limit
+        return None
+
+
+def _stat(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)

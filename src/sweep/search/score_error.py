@@ -1,0 +1,14 @@
+"""The error of a score that was measured on few rows."""
+
+from __future__ import annotations
+
+import math
+
+
+def standard_error(share: float, rows: int) -> float:
+    """Return that of a proportion, as if two more rows had been right and two wrong (Agresti and
+    Coull, 1998): so it is not 0 for no mistake in sixty rows."""
+    if rows <= 0:
+        return math.nan
+    likely = (share * rows + 2) / (rows + 4)
+    return math.sqrt(likely * (1 - likely) / (rows + 4))

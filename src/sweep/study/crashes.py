@@ -1,0 +1,48 @@
+"""Running trials where an error of the engine ends the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from optuna.exceptions import StorageInternalError
+
+from sweep.errors import disk_failure
+from sweep.records.device_time import DeviceTime
+from sweep.records.store import Store
+from sweep.records.trial import Failed, FailureReason, Outcome, TrialRecord, unfinished_cost
+from sweep.study.running import RunningTrial
+
+Settle = Callable[[RunningTrial, Outcome], TrialRecord]
+Close = Callable[[RunningTrial, TrialRecord], None]
+
+
+@contextmanager
+def crashes_recorded(store: Store, running: Mapping[int, RunningTrial], settle: Settle, close: Close) -> Iterator[None]:
+    """End the running trials before an error within the context is passed on: in the records and
+    in Optuna, by `settle`, and on the dashboard, by `close`, which may take long.
+
+    After a second Ctrl-C, and where the disk or the storage failed, they are put away: their marks
+    alone are changed, since nothing else may wait or be written.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, StorageInternalError):
+        for number in running:
+            store.marks(number).clear()
+        raise
+    except Exception as error:
+        if disk_failure(error):
+            for number in running:
+                store.marks(number).stop_for_disk()
+            raise
+        with suppress(OSError, StorageInternalError):  # `Recovery` does the rest when the study is resumed
+            trials, message = list(running.values()), f"{type(error).__name__}: {error}"
+            for one, record in [(one, settle(one, _crashed(one, message))) for one in trials]:
+                close(one, record)
+        raise
+
+
+def _crashed(running: RunningTrial, message: str) -> Failed:
+    cost = unfinished_cost(running.plan.snapshot, DeviceTime(), running.seconds)
+    return Failed(FailureReason.CRASHED, message, tuple(running.log.evals), cost)

@@ -1,0 +1,136 @@
+"""The memory of trainings, measured by small ones where trials are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from sweep.config.schema import Config
+from sweep.data.splits import Rows, Splits
+from sweep.data.tokenise import TokenisedData
+from sweep.engine import memory
+from sweep.engine.host_memory import host_limit
+from sweep.errors import UserError
+from sweep.launch.workspace import Workspace
+from sweep.plan.needs import built_by, kind
+from sweep.records.final import Parameters
+from sweep.records.memory import Footprint, MemoryFacts
+from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
+
+_STEPS = 2  # the second one has the optimizer's state beside activations
+_ROWS, _EVALUATED = 3, 6  # of the larger batches; more are evaluated where that is quick
+_AT_ONCE = 2  # trials, at least, of a pack whose slots are auto
+_QUICK = 1e12  # floating-point operations
+
+
+def look(workspace: Workspace) -> MemoryFacts:
+    """Return what there is on the device of the trials, before a base is loaded."""
+    device = workspace.base_models.device
+    limit, free, held = memory.capacity(device), memory.free(device), memory.in_use(device)
+    source = "the GPU has" if device.type == "cuda" else host_limit().source
+    engine = workspace.config.engine
+    asked, at_once = engine.memory_limit, _AT_ONCE if engine.slots == "auto" else engine.slots
+    if asked is not None and asked < limit:
+        limit, source = int(asked), "engine.memory_limit allows"
+    return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source, asked, at_once)
+
+
+def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]]) -> MemoryFacts:
+    """Return what there is on the device, and the footprint of each config by small trainings on
+    it. A config whose small training fails has none."""
+    facts, found = look(workspace), list[Footprint]()
+    for config, account in configs:
+        footprint, resident = _footprint(workspace, config, account)
+        found += [] if footprint is None else [footprint]
+        facts = replace(facts, resident=max(facts.resident, resident))
+    return replace(facts, footprints=tuple(found))
+
+
+def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tuple[Footprint | None, int]:
+    """Return the footprint, and the bytes that are held without a training. An evaluation's memory
+    shows only where it is more than that of a training batch of one row."""
+    device = workspace.base_models.device
+    try:
+        row, tokens = _longest(workspace, config)
+        with workspace.base_models.model(TrialPlan(0, {}, config, 1, "").settings, workspace.splits.labels):
+            pass  # the base is loaded, and kept
+        resident = memory.in_use(device)
+        quick = int(_QUICK / (2 * account.total * tokens))
+        most = max(_EVALUATED, min(quick, config.trainer.per_device_eval_batch_size))
+        sizes = ((1, 1), (_ROWS, 1), (1, most))
+        runs = [_small(workspace, config, row, *size) for size in sizes]
+    except (RuntimeError, MemoryError) as error:
+        if not memory.out_of_memory(error):
+            raise
+        return None, 0
+    if any(run is None for run in runs):
+        return None, resident
+    (one, engine), (more, _), (evaluated, _) = (run for run in runs if run is not None)
+    of_row, of_evaluated = max(more - one, 0) / (_ROWS - 1), max(evaluated - one, 0) / (most - 1)
+    return Footprint(
+        built_by(config), kind(config), tokens, account.trainable, fixed=max(one - int(of_row), 0), row=of_row,
+        eval_first=one if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
+    ), resident  # fmt: skip
+
+
+def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
+    """Return the number of the longest training row, and its tokens."""
+    settings, base_models = TrialPlan(0, {}, config, 1, "").settings, workspace.base_models
+    prompt = base_models.prompt(settings, workspace.splits.labels)
+    rows = workspace.data.train(base_models.tokenizer(settings.model), settings.max_length, prompt)
+    lengths = rows["length"][:]
+    longest = max(range(len(lengths)), key=lengths.__getitem__)
+    return longest, lengths[longest]
+
+
+def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int) -> tuple[int, str] | None:
+    """Train on copies of a row (`_repeated`). Return the most bytes that tensors took, and the engine; None
+    where the training failed."""
+    ended: list[Outcome] = []
+    trial = TrialPlan(0, {}, _short(config, rows, evaluated), _STEPS, "")
+    trials = iter([trial])
+    with workspace.base_models.temporary_folder() as folder:
+        data = TokenisedData(_copies(workspace.splits, row, _STEPS * rows, evaluated), Path(folder))
+        engine = workspace.engine(lambda _: None, data)
+        with torch.random.fork_rng(), memory.allocations(workspace.base_models.device) as found:
+            try:
+                engine.run(
+                    lambda: next(trials, None), lambda *_: Verdict.CONTINUE, lambda *_: Verdict.CONTINUE,
+                    lambda _, outcome: ended.append(outcome),
+                )  # fmt: skip
+            except UserError:
+                return None
+    (outcome,) = ended
+    return (found[0], outcome.cost.engine) if isinstance(outcome, Completed) else None
+
+
+def _short(config: Config, rows: int, evaluated: int) -> Config:
+    """Return the config of a training of `_STEPS` steps, with one evaluation at its end."""
+    trainer = config.trainer.model_copy(update={
+        "num_train_epochs": 1, "effective_batch_size": None, "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": 1, "per_device_eval_batch_size": evaluated, "eval_strategy": "no",
+        "eval_steps": None, "early_stopping_patience": None, "save_best": False, "save_newest": False,
+    })  # fmt: skip
+    optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
+    adapter = config.adapter.model_copy(update={"head_init": "random"})
+    study = config.study.model_copy(update={"snapshots": "never"})
+    return config.model_copy(update={"trainer": trainer, "optimizer": optimizer, "adapter": adapter, "study": study})
+
+
+def _copies(splits: Splits, row: int, rows: int, held_out: int) -> Splits:
+    """Return a data set of copies of a row."""
+    return replace(
+        splits, train=_repeated(splits.train, row, rows), validation=_repeated(splits.train, row, held_out), test=None
+    )
+
+
+def _repeated(rows: Rows, row: int, times: int) -> Rows:
+    """Return copies of a row, every second one with its words in reverse order: a pack is compared
+    with the model's own logits, and equal rows would tell nothing."""
+    text = rows.texts[row]
+    texts = (text, " ".join(reversed(text.split())))
+    pairs = None if rows.pairs is None else (rows.pairs[row],) * times
+    return Rows(tuple(texts[number % 2] for number in range(times)), pairs, (rows.labels[row],) * times)

@@ -1,0 +1,273 @@
+"""The memory that a trial is going to need, and the batches that memory holds.
+
+A trial whose memory is far below what there is needs no measurement: a bound by the numbers of its
+model's config says so. Where some trial of a study may come near, small trainings are measured
+once, before the first trial (`sweep.study.footprints`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from sweep.config.batch import EFFECTIVE, PER_DEVICE, divisors
+from sweep.config.optimizers import OPTIMIZERS
+from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
+from sweep.errors import UserError
+from sweep.model.architecture import read_config
+from sweep.model.preflight import preflight
+from sweep.model.source import find
+from sweep.plan.needs import built_by, kind
+from sweep.plan.plan import Plan, tokenised_by
+from sweep.records.final import Parameters
+from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
+from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+from sweep.study.footprints import look, measure
+from sweep.study.session import Session
+
+LOWER = 0.85  # the part of a prediction that a training needs at least (benchmarks/memory_prediction.py)
+SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
+_FAR = 1.5  # times the bound must fit for a trial to go unmeasured
+_LIBRARIES = 2**30  # bytes of the process and its libraries, at most
+_MOST_MEASURED = 8  # configs
+_MEGABATCH = 50  # batches that `group_by_length` sorts together
+_GIB = 2**30
+
+EVALUATED = "trainer.per_device_eval_batch_size"
+
+
+class DoesNotFitError(UserError):
+    """A trial needs more memory than there is. `excess` is the part by which it does."""
+
+    excess: float = 0.0
+
+    @classmethod
+    def by(cls, path: str, message: str, excess: float) -> DoesNotFitError:
+        """Return the error with its fault."""
+        found = cls(UserError.of(path, message).faults)
+        found.excess = excess
+        return found
+
+    @property
+    def failed(self) -> Failed:
+        """Return the outcome of the trial. To a sampler it is one that ran out of memory."""
+        message, excess = "; ".join(map(str, self.faults)), {str(FailureReason.OUT_OF_MEMORY): self.excess}
+        return Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess=excess)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and the
+    larger one of `batch` for a training batch and `evaluation` for one of an evaluation."""
+
+    resident: int
+    fixed: int
+    batch: int
+    evaluation: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return self.resident + self.fixed + max(self.batch, self.evaluation)
+
+    def together(self, trials: int) -> int:
+        """Return the bytes that so many trainings like this one need on one base."""
+        return self.resident + trials * (self.bytes - self.resident)
+
+    @property
+    def least(self) -> int:
+        """Return the bytes that the training needs at least, as far as predictions are known to be
+        wrong."""
+        return int(LOWER * self.bytes)
+
+
+@dataclass(slots=True)
+class Forecasts:
+    """The forecasts of a study's trials. Without `facts` nothing is known, and each trial fits."""
+
+    plan: Plan
+    facts: MemoryFacts | None
+    accounts: dict[str, Parameters] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, session: Session) -> Forecasts:
+        """Return the forecasts of a study: by the figures in its run directory, or by those that
+        are measured now. Raises what the trials' machine raises where it loads a model."""
+        plan, accounts = session.plan, dict(session.plan.needs.accounts)
+        if not accounts:
+            return cls(plan, None)
+        kept = read_memory(session.store.root)
+        if kept is not None and kept.asked == plan.config.engine.memory_limit:
+            return cls(plan, kept, accounts)
+        found = cls(plan, session.launcher.ask(look), accounts)
+        if near := list(found.near()):
+            found.facts = session.launcher.ask(measure, near)
+        assert found.facts is not None
+        write_memory(session.store.root, found.facts)
+        return found
+
+    def near(self) -> Iterator[tuple[Config, Parameters]]:
+        """Yield a config for each way to build a model whose trials may need more than is far from
+        what there is."""
+        rows = max(corner.trainer.per_device_train_batch_size for corner in self.plan.corners)
+        known: dict[str, Config] = {}
+        for corner in self.plan.corners:
+            known.setdefault(built_by(corner), corner)
+        for name, config in list(known.items())[:_MOST_MEASURED]:
+            account = self.accounts.get(name)
+            if account is not None and not self._is_far(config, account, rows):
+                yield config, account
+
+    def fitted(self, trial: TrialPlan) -> TrialPlan:
+        """Return the trial as memory holds it: an effective batch is divided where it has to be.
+
+        Raises DoesNotFitError where the trial needs more than there is, however it is divided.
+        """
+        config, facts = trial.config, self.facts
+        rows = config.trainer.per_device_train_batch_size
+        if facts is None or (account := self._account(config)) is None or self._is_far(config, account, rows):
+            return trial
+        sizes = [one for one in divisors(config.trainer.step_rows) if one <= rows] if _divisible(config) else [rows]
+        found = {size: forecast for size in sizes if (forecast := self.forecast(config, size)) is not None}
+        if not found:
+            return trial
+        at_once = facts.at_once if self._is_packed(config) else 1
+        for size, forecast in found.items():
+            if forecast.together(at_once) <= (1 - SPARE) * facts.usable:
+                return self._in_batches(trial, size)
+        if (least := found[sizes[-1]]).least > facts.limit:
+            single = self.forecast(config, 1) or least
+            raise _does_not_fit(config, least, single, facts)
+        return self._in_batches(trial, sizes[-1])
+
+    def _in_batches(self, trial: TrialPlan, rows: int) -> TrialPlan:
+        if rows == trial.config.trainer.per_device_train_batch_size:
+            return trial
+        return self.plan.trial(trial.number, trial.params, batch=rows)
+
+    def forecast(self, config: Config, rows: int | None = None) -> Forecast | None:
+        """Return the forecast of a trial in batches of so many rows, or in its own; None where no
+        training of its kind was measured."""
+        rows = rows or config.trainer.per_device_train_batch_size
+        account = self._account(config)
+        if self.facts is None or account is None or (footprint := self._footprint(config)) is None:
+            return None
+        more = (account.trainable - footprint.trained) * _bytes_of_trained(config, self.facts)
+        fixed = max(int(footprint.fixed + more), 0)
+        longest = self.plan.needs.longest.get(tokenised_by(config), ())
+        evaluated = config.trainer.per_device_eval_batch_size
+        count = min(rows, len(self.plan.splits.train))
+        full = self._full_rows(config, longest, count) if footprint.packed else float(count)
+        evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
+        return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation))
+
+    def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
+        """Return how many of the longest row have as many tokens as the rows of the largest batch,
+        which are not padded."""
+        if not longest:
+            return float(rows)
+        trainer, count = config.trainer, len(self.plan.splits.train)
+        mean = self.plan.tokens_per_row(config) or longest[0]
+        if trainer.train_sampling_strategy != "group_by_length":
+            return min(float(rows), 1 + (rows - 1) * mean / longest[0])
+        apart = max(count // (_MEGABATCH * trainer.step_rows), 1)  # rows between two that a sorted part has
+        tokens = sum(longest[place] if place < len(longest) else mean for place in range(0, rows * apart, apart))
+        return min(float(rows), tokens / longest[0])
+
+    def _footprint(self, config: Config) -> Footprint | None:
+        """Return the footprint of the config, or the largest one of its kind."""
+        assert self.facts is not None
+        of_kind = [one for one in self.facts.footprints if one.kind == kind(config)]
+        exact = [one for one in of_kind if one.built_by == built_by(config)]
+        return max(exact or of_kind, key=lambda one: one.row, default=None)
+
+    def _is_packed(self, config: Config) -> bool:
+        footprint = self._footprint(config)
+        return footprint is not None and footprint.packed
+
+    def _account(self, config: Config) -> Parameters | None:
+        name = built_by(config)
+        if name not in self.accounts:
+            try:
+                self.accounts[name] = preflight(TrainSettings.of(config), self.plan.splits.labels, self._device)
+            except UserError:  # told where the trial begins
+                return None
+        return self.accounts[name]
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu" if self.facts is None or self.facts.device == "cpu" else "cuda")
+
+    def _is_far(self, config: Config, account: Parameters, rows: int) -> bool:
+        """Return whether the trial needs far less than there is, by a bound that is too high."""
+        assert self.facts is not None
+        longest = self.plan.needs.longest.get(tokenised_by(config), ())
+        of_token = _bytes_of_token(config, longest[0] if longest else 0)
+        if of_token is None or not longest:
+            return False
+        tokens = longest[0] * max(rows, config.trainer.per_device_eval_batch_size)
+        weights = account.bytes + account.trainable * _bytes_of_trained(config, self.facts)
+        return _FAR * (_LIBRARIES + weights + tokens * of_token) < (1 - SPARE) * self.facts.usable
+
+
+def _divisible(config: Config) -> bool:
+    """Return whether the effective batch may be divided: it was asked for, and the optimizer waits
+    for all of it."""
+    takes_at_once = OPTIMIZERS[config.optimizer.name].alone.startswith("takes its step")
+    return config.trainer.effective_batch_size is not None and not takes_at_once
+
+
+def _bytes_of_trained(config: Config, facts: MemoryFacts) -> float:
+    """Return the bytes of a trained weight: itself, its gradient, the optimizer's state, and on
+    the host the copy at the best evaluation."""
+    return 8 + OPTIMIZERS[config.optimizer.name].state_bytes + (4 if facts.device == "cpu" else 0)
+
+
+def _bytes_of_token(config: Config, length: int) -> float | None:
+    """Return more bytes than the activations of a token take in a row of so many tokens, by the
+    sizes that transformers have (Korthikanti et al. 2022, arXiv 2205.05198); None where the
+    model's config does not say them."""
+    sizes = read_config(config.model, find(config.model)).get_text_config()
+    width, layers = getattr(sizes, "hidden_size", None), getattr(sizes, "num_hidden_layers", None)
+    if not isinstance(width, int) or not isinstance(layers, int):
+        return None
+    inner = getattr(sizes, "intermediate_size", None) or 4 * width
+    heads = getattr(sizes, "num_attention_heads", None) or 1
+    words = 12.0 * (getattr(sizes, "vocab_size", None) or 0) if config.prompt is not None else 0.0
+    return 8.0 * (layers + 1) * (16 * width + 4 * int(inner) + 3 * int(heads) * length) + words
+
+
+def _does_not_fit(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> DoesNotFitError:
+    """Return the error of a trial that fits in no way. It names what to change: `single` is the
+    forecast of batches of one row."""
+    figure = (
+        f"needs about {_gib(forecast.bytes)}, and at least {_gib(forecast.least)}, by small trainings that were measured "
+        f"(training batch {_gib(forecast.batch)}, evaluation {_gib(forecast.evaluation)}, trained weights and optimizer "
+        f"{_gib(forecast.fixed)}, base and process {_gib(forecast.resident)}), but {facts.source} {_gib(facts.limit)}"
+    )
+    path, value, remedy = _to_change(config, forecast, single, facts)
+    return DoesNotFitError.by(path, f"is {value}, which {figure}; use {remedy}", forecast.bytes / facts.limit - 1)
+
+
+def _to_change(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> tuple[str, object, str]:
+    """Return the key that takes too much memory, its value, and what to use instead."""
+    trainer, less = config.trainer, "a smaller dataset.max_length"
+    if not trainer.gradient_checkpointing:
+        less += " or trainer.gradient_checkpointing=true"
+    if forecast.evaluation > forecast.batch and replace(forecast, evaluation=0).least <= facts.limit:
+        return EVALUATED, trainer.per_device_eval_batch_size, "a smaller one"
+    if trainer.effective_batch_size is None and single.least <= facts.limit:
+        divided = f"{EFFECTIVE}={trainer.step_rows}, which is divided as memory allows"
+        return PER_DEVICE, trainer.per_device_train_batch_size, f"{divided}, or {less}"
+    if forecast.batch > max(forecast.fixed, forecast.resident):
+        keys = (PER_DEVICE, trainer.per_device_train_batch_size), (EFFECTIVE, trainer.effective_batch_size)
+        return *keys[trainer.effective_batch_size is not None], less
+    if forecast.fixed > forecast.resident and (rank := getattr(config.adapter, "r", None)) is not None:
+        return "adapter.r", rank, "a smaller rank"
+    return "model.path", config.model.path or config.model.config, "a smaller model, or adapter=qlora"
+
+
+def _gib(octets: int) -> str:
+    return f"{octets / _GIB:,.2f} GiB"

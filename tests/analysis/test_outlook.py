@@ -1,0 +1,105 @@
+"""Whether more trials are likely to pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from report.conftest import LR, completed, part, six_trials, words
+from sweep.analysis.facts import Facts, read
+from sweep.analysis.outlook import outlook
+from sweep.analysis.study import analyse
+from sweep.analysis.summary import study_summary
+from sweep.config.stop import StopConfig
+from sweep.records.store import Store
+from sweep.records.trial import TrialRecord
+from sweep.records.warm_start import WarmRun, WarmTrial, write_warm_start
+from sweep.report.environment import render
+
+
+def trials(number: int) -> tuple[TrialRecord, ...]:
+    """Each trial is worse than the one before it."""
+    return tuple(completed(one, [0.5, 0.9 - 0.02 * one], [1.0, 0.9], {LR: 1e-3}) for one in range(number))
+
+
+def with_study(facts: Facts, **study: object) -> Facts:
+    config = facts.config.model_copy(update={"study": facts.study.model_copy(update=study)})
+    return replace(facts, lock=replace(facts.lock, config=config))
+
+
+def test_few_trials_tell_nothing_and_the_report_says_so(make: Callable[..., Store]) -> None:
+    facts = read(make(six_trials()))
+    found = outlook(facts)
+    assert found is not None and found.groups[0].pays == "unknown" and found.stopped is None
+    said = part("headline", facts)
+    assert "would pay is not known: 5 ended, 2 of them completed, and an estimate takes 8 and 3" in said
+    assert "outlook/expected_gain" not in study_summary(facts)
+
+
+def test_the_trials_left_are_asked_about_first(make: Callable[..., Store]) -> None:
+    facts = with_study(read(make(trials(10))), n_trials=14)
+    found = outlook(facts)
+    assert found is not None
+    one = found.groups[0]
+    assert (one.more, one.planned, one.ended, one.completed) == (4, True, 10, 10)
+    assert one.expected is not None and one.limit is not None and 0 < one.expected < one.limit
+    assert "The 4 trials left are expected to raise the best eval/accuracy by" in part("headline", facts)
+    again = outlook(with_study(facts, n_trials=10))
+    assert again is not None and (again.groups[0].more, again.groups[0].planned) == (10, False)
+    said = part("headline", with_study(facts, n_trials=10))
+    assert "As many trials again (10) are expected to raise" in said and "one standard error of the best score" in said
+
+
+def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..., Store]) -> None:
+    """A trial took 24 s and saw 960 rows."""
+    facts = with_study(read(make(trials(10))), n_trials=20, stop=StopConfig(patience=9))
+    study = analyse(facts)
+    assert study.outlook is not None and study.outlook.stopped is not None
+    stopped = study.outlook.stopped
+    assert (stopped.rule, stopped.value, stopped.trials) == ("patience", 9, 10)
+    assert (stopped.seconds, stopped.rows) == (240, 9600)
+    assert study.progress.left == 0
+    said = part("headline", facts)
+    assert "`study.stop.patience=9` ended the search: 10 trials did not run" in said
+    assert "saved about 240 s (4 min) of a device and 9,600 trained rows" in said
+    assert "trials of 20" not in said
+    assert study_summary(facts)["outlook/trials_saved"] == 10
+    assert "study.stop.patience ended the search; 10 trials saved" in render(
+        "study/summary.txt.j2", study=study, report="r"
+    )
+
+
+def test_a_grid_has_an_end(make: Callable[..., Store]) -> None:
+    facts = with_study(read(make(trials(10))), sampler="grid")
+    space = {LR: {"choices": [*range(10)]}}
+    found = outlook(replace(facts, lock=replace(facts.lock, space=space)))
+    assert found is not None and found.exhausted and found.groups == ()
+
+
+def test_a_metric_without_an_error_is_compared_with_a_hundredth(make: Callable[..., Store]) -> None:
+    facts = with_study(read(make(trials(10))), metric="eval/loss", direction="minimize")
+    found = outlook(facts)
+    assert found is not None and not found.groups[0].measured and found.groups[0].worth == pytest.approx(0.009)
+    assert "not all with one score" in part("headline", facts), "their losses are equal"
+
+
+def test_one_training_has_no_outlook(make: Callable[..., Store]) -> None:
+    assert outlook(with_study(read(make(trials(1))), n_trials=1)) is None
+
+
+def test_the_report_names_what_was_taken_over(make: Callable[..., Store]) -> None:
+    store = make(trials(4))
+    runs = (
+        WarmRun("/runs/a", "1", trials=(WarmTrial({LR: 1e-3}, 0.9, {8: 0.9}), WarmTrial({LR: 1e-4}, None, {1: 0.2}))),
+        WarmRun("/runs/b", "2", ("data fingerprint",), points=({LR: 1e-3},), left_out=2),
+    )
+    write_warm_start(store.root, runs)
+    facts = read(store)
+    assert facts.warm_start == runs
+    said = " ".join(words(store).split())
+    assert "| warm start | `/runs/a`: 2 trials for the sampler, 0 points tried first |" in said
+    assert "1 point tried first, 2 trials left out; another experiment (data fingerprint)" in said
+    summary = study_summary(facts)
+    assert (summary["warm_start/runs"], summary["warm_start/trials"], summary["warm_start/points"]) == (2, 2, 1)

@@ -1,0 +1,51 @@
+"""A study of folds as its user sees it: scored by their mean, and trained on all train rows at the
+end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.program import final
+from support.program import run as program
+from support.tiny import tiny_bert
+from sweep.records.store import Store
+from sweep.records.trial import Completed
+
+ROWS, FOLDS = 50, 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.mark.slow
+def test_the_winner_of_folds_is_trained_on_all_rows_and_tested_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    command = (
+        "+experiment=quickstart", f"model.path={model}", f"run_dir={folder}", "tracker=none", "adapter=lora",
+        "study.space=null", "study.n_trials=1", "study.confirm_seeds=2", "study.confirm_top=1", f"dataset.folds={FOLDS}",
+        "dataset.validation_split=null", "trainer.num_train_epochs=2",
+        f"dataset.max_train_samples={ROWS}", "dataset.max_test_samples=28",
+    )  # fmt: skip
+    assert program(monkeypatch, *command, report=True) == 0
+    store, made = Store(folder), final(tmp_path)
+    (record,) = store.trials()
+    assert isinstance(record.outcome, Completed) and record.outcome.cost.engine == "packed"
+    scores = [record.outcome.best.metrics[f"eval/fold/{fold}/accuracy"] for fold in range(1, FOLDS + 1)]
+    assert record.outcome.best.metrics["eval/accuracy"] == pytest.approx(sum(scores) / FOLDS)
+    assert made.refit is not None and made.refit.rows == ROWS and made.test_readings == 1
+    assert made.validation["eval/accuracy"] == record.outcome.best.metrics["eval/accuracy"]
+    for trial, again in zip(made.trial_evals, made.retrain_evals, strict=True):
+        assert trial.metrics["eval/fold/1/accuracy"] == pytest.approx(again.metrics["eval/accuracy"], abs=0.1)
+    assert made.confirmation is not None and len(made.confirmation.candidates[0].scores) == 2
+    assert (lock := store.lock()) is not None
+    assert [sum(one) for one in lock.data.division.folds] == [ROWS] * FOLDS
+    report = (folder / "report.md").read_text()
+    assert f"mean over {FOLDS} folds" in report and "Trained on all train rows" in report and "± " in report
+    assert "folds" in json.loads((folder / "lock.json").read_text())["data"]["division"]

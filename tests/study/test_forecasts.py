@@ -1,0 +1,175 @@
+"""The memory that trials are going to need, and the batches that memory holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support import toys
+from support.plans import space_file
+from support.tiny import tiny_bert
+from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
+from sweep.launch.inline import Inline
+from sweep.plan.needs import Needs, built_by, kind
+from sweep.plan.plan import Plan, tokenised_by
+from sweep.records.final import Parameters
+from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
+from sweep.records.trial import Completed, Failed, FailureReason
+from sweep.study.footprints import measure
+from sweep.study.forecasts import DoesNotFitError, Forecasts
+from sweep.study.search import search
+
+MIB = 2**20
+ACCOUNT = Parameters(10**6, 10**4, 4 * 10**6)
+SMALL = ["dataset.max_train_samples=60", "dataset.max_eval_samples=30", "dataset.max_test_samples=30"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def plan(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("plan")
+    space = space_file(folder, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
+    made = toys.plan(folder, f"model.path={model}", space, *SMALL)
+    needs = Needs({built_by(made.config): ACCOUNT}, {tokenised_by(made.config): (20,) * 60})
+    return replace(made, needs=needs)
+
+
+def forecasts(
+    plan: Plan, limit: float, *, row: float = MIB, fixed: int = 2 * MIB, evaluated: float = 0.0, packed: bool = False
+) -> Forecasts:
+    """Return forecasts on a device with so many bytes, of which 10 MiB are held without a
+    training."""
+    footprint = Footprint(
+        built_by(plan.config), kind(plan.config), 20, ACCOUNT.trainable, fixed, row, fixed, evaluated, packed
+    )
+    facts = MemoryFacts("cpu", int(limit), int(limit), 10 * MIB, "this machine has", footprints=(footprint,))
+    return Forecasts(plan, facts, dict(plan.needs.accounts))
+
+
+def split(forecasts: Forecasts, effective: int) -> tuple[int, int]:
+    trainer = forecasts.fitted(forecasts.plan.trial(0, {EFFECTIVE: effective})).config.trainer
+    assert trainer.step_rows == effective
+    return trainer.per_device_train_batch_size, trainer.gradient_accumulation_steps
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(200, (48, 1)), (40, (24, 2)), (25, (8, 6)), (15, (1, 48))])
+def test_the_largest_batch_that_memory_holds_is_taken(plan: Plan, limit: int, expected: tuple[int, int]) -> None:
+    assert split(forecasts(plan, limit * MIB), 48) == expected
+
+
+def test_the_split_is_recorded_and_taken_again(plan: Plan) -> None:
+    trial = forecasts(plan, 40 * MIB).fitted(plan.trial(0, {EFFECTIVE: 48}))
+    assert trial.used == {PER_DEVICE: 24, ACCUMULATION: 2} and f"{PER_DEVICE}=24" in trial.command
+    smaller = forecasts(plan, 25 * MIB)
+    assert smaller.fitted(trial).config.trainer.per_device_train_batch_size == 8
+
+
+def test_a_trial_that_fits_in_no_way_is_refused_with_the_figure(plan: Plan) -> None:
+    known = forecasts(plan, 11 * MIB, row=20 * MIB)
+    with pytest.raises(DoesNotFitError) as caught:
+        known.fitted(plan.trial(0, {EFFECTIVE: 16}))
+    (fault,) = caught.value.faults
+    assert fault.path == EFFECTIVE and "is 16, which needs about" in fault.message
+    assert "this machine has 0.01 GiB" in fault.message and "dataset.max_length" in fault.message
+    assert caught.value.excess == pytest.approx(32 / 11 - 1)
+
+
+def test_what_is_to_change_is_named(plan: Plan) -> None:
+    for known, key in (
+        (forecasts(plan, 16 * MIB, evaluated=MIB), "trainer.per_device_eval_batch_size"),
+        (forecasts(plan, 16 * MIB, fixed=20 * MIB), "adapter.r"),
+        (forecasts(plan, 8 * MIB), "model.path"),
+    ):
+        with pytest.raises(DoesNotFitError) as caught:
+            known.fitted(plan.trial(0, {EFFECTIVE: 16}))
+        assert [fault.path for fault in caught.value.faults] == [key]
+
+
+def test_a_batch_that_is_not_to_be_divided_is_refused(plan: Plan) -> None:
+    with pytest.raises(DoesNotFitError) as caught:
+        forecasts(plan, 14 * MIB).fitted(plan.trial(0, {}))
+    (fault,) = caught.value.faults
+    assert fault.path == PER_DEVICE and f"{EFFECTIVE}=8" in fault.message
+
+
+def test_what_is_doubtful_trains(plan: Plan) -> None:
+    """20 MiB are predicted, and 17 needed at least, where there are 18."""
+    known = forecasts(plan, 18 * MIB)
+    assert known.fitted(plan.trial(0, {})).config.trainer.per_device_train_batch_size == 8
+
+
+def test_the_rows_of_a_pack_count_with_their_own_tokens(plan: Plan) -> None:
+    longest = (20, *(10,) * 59)
+    uneven = replace(plan, needs=replace(plan.needs, longest={tokenised_by(plan.config): longest}))
+    padded, packed = (forecasts(uneven, 200 * MIB, packed=packed).forecast(plan.config, 8) for packed in (False, True))
+    assert padded is not None and packed is not None
+    assert padded.batch == 8 * MIB and packed.batch == int(4.5 * MIB)
+
+
+def test_the_trials_of_a_pack_share_the_memory(plan: Plan) -> None:
+    known = forecasts(plan, 60 * MIB, packed=True)
+    assert known.facts is not None and split(known, 48) == (24, 2)
+    known.facts = replace(known.facts, at_once=2)
+    assert split(known, 48) == (16, 3)
+
+
+def test_without_figures_each_trial_fits(plan: Plan) -> None:
+    trial = plan.trial(0, {EFFECTIVE: 48})
+    assert Forecasts(plan, None).fitted(trial) is trial
+    facts = MemoryFacts("cpu", 2**40, 2**40, 0, "this machine has")
+    far = Forecasts(plan, facts, dict(plan.needs.accounts))
+    assert far.fitted(trial) is trial and not list(far.near())
+
+
+def test_figures_are_kept_with_the_study(plan: Plan, tmp_path: Path) -> None:
+    facts = forecasts(plan, 40 * MIB).facts
+    assert facts is not None and read_memory(tmp_path) is None
+    write_memory(tmp_path, facts)
+    assert read_memory(tmp_path) == facts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["packed", "trainer"])
+def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_path: Path, engine: str) -> None:
+    settings = plan.config.engine.model_copy(update={"name": engine, "memory_limit": 1e9})
+    config = plan.config.model_copy(update={"engine": settings, "run_dir": str(tmp_path / "run")})
+    made = replace(plan, experiment=replace(plan.experiment, config=config))
+    facts = measure(Inline.of(made).workspace, [(config, ACCOUNT)])
+    (footprint,) = facts.footprints
+    assert (facts.limit, facts.source) == (10**9, "engine.memory_limit allows") and facts.resident > MIB
+    assert footprint.packed is (engine == "packed") and footprint.tokens > 2
+    assert footprint.row > 0 and footprint.fixed > 0
+
+
+def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_path: Path) -> None:
+    points = f"study.enqueue=[{{{EFFECTIVE}:16}},{{{EFFECTIVE}:48}}]"
+    space = space_file(tmp_path, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
+    small = replace(plan.needs, longest={tokenised_by(plan.config): (20,) * 60})
+    with toys.session(
+        tmp_path, f"model.path={plan.config.model.path}", space, points, "study.n_trials=2", *SMALL
+    ) as opened:
+        session = replace(opened, plan=replace(opened.plan, needs=small))
+        facts = forecasts(plan, 40 * MIB).facts
+        assert facts is not None
+        write_memory(session.store.root, facts)
+        whole, split = search(session)
+        assert not whole.used and split.used == {PER_DEVICE: 24, ACCUMULATION: 2}
+        assert session.plan.again(split).config.trainer.per_device_train_batch_size == 24
+        assert f"{PER_DEVICE}=24" in split.command and isinstance(split.outcome, Completed)
+
+
+def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Path) -> None:
+    with toys.session(tmp_path, f"model.path={plan.config.model.path}", "study.n_trials=1", *SMALL) as opened:
+        session = replace(opened, plan=replace(opened.plan, needs=plan.needs))
+        facts = forecasts(plan, 8 * MIB).facts
+        assert facts is not None
+        write_memory(session.store.root, facts)
+        (refused,) = search(session)
+        assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
+        assert "needs about 0.02 GiB" in refused.outcome.message and not opened.toy.trained
