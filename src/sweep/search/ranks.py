@@ -49,10 +49,6 @@ class RankedPruner(BasePruner):
         ranked = _RankedStudy(study, trial)
         return self.inner.prune(ranked, ranked.trial(trial.number))
 
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        ranked = _RankedStudy(study, trial)
-        return self.inner.prune(ranked, ranked.trial(trial.number))
-
 
 class _RankedStudy(Study):
     """A study of two objectives as one that maximises the negative rank. `newest` replaces the
