@@ -117,7 +117,7 @@ def gaps(at: tuple[int, ...]) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The values that make a table. `overrides` are as on the command line; `intents` takes the
-    rows of the first few intents, by name."""
+    rows of the first few intents, by name. `source` is the folder of the data."""
 
     about: str
     experiment: str
@@ -125,6 +125,7 @@ class Recipe:
     points: int
     overrides: tuple[str, ...]
     intents: int | None = None
+    source: str | None = None
 
 
 _RECIPES = {

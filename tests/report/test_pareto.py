@@ -70,6 +70,7 @@ def test_the_report_has_the_set_as_a_table_and_both_values_of_each_trial(two: St
     table = rows(part("trials", read(two)))
     assert table[0][:4] == ["trial", "eval/accuracy", "cost/seconds", "epoch"] and table[6][2] == "–"
     assert "3 trials are in the [Pareto set](#two-objectives)" in words(two)
+    assert "maximize `eval/accuracy`, the best evaluation of a trial; minimize `cost/seconds` |" in words(two)
     assert (
         "          3 trials in the Pareto set of eval/accuracy and cost/seconds; the winner's cost/seconds is 30.0000"
         in (summary_lines(two))

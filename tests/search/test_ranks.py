@@ -9,7 +9,6 @@ import optuna
 import pytest
 from optuna.trial import Trial
 
-from sweep.search.promotion import Decision
 from sweep.search.racing import RacingPruner
 from sweep.search.ranks import RankedPruner, non_dominated_ranks, ranked_trials, report
 
@@ -29,8 +28,8 @@ def scored(study: optuna.Study, *pairs: Sequence[float]) -> Trial:
     return trial
 
 
-def decided(study: optuna.Study, trial: Trial, finalists: int = 1) -> Decision:
-    return RankedPruner(RacingPruner(finalists=finalists)).decide(study, study.get_trials()[trial.number])
+def stopped(study: optuna.Study, trial: Trial, finalists: int = 1) -> bool:
+    return RankedPruner(RacingPruner(finalists=finalists)).prune(study, study.get_trials()[trial.number])
 
 
 def ranks(study: optuna.Study) -> list[dict[int, float]]:
@@ -67,9 +66,9 @@ def test_racing_goes_by_the_rank_and_never_leaves_the_pareto_set_behind(study: o
         scored(study, (score, score * 10))  # all of them in the Pareto set
     cheap = scored(study, (0.1, 0.5))
     dominated = scored(study, (0.45, 9.5))
-    assert decided(study, cheap) is Decision.GO_ON
-    assert decided(study, dominated) is not Decision.GO_ON
-    assert decided(study, dominated, finalists=7) is Decision.GO_ON
+    assert not stopped(study, cheap)
+    assert stopped(study, dominated)
+    assert not stopped(study, dominated, finalists=7)
 
 
 def test_a_step_that_is_reported_again_has_the_newest_scores(study: optuna.Study) -> None:

@@ -65,12 +65,13 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
         if is_own(study.pruner):
             return GuardedPruner.made(study.pruner, options, study.seed)
         made = pruner_class(study.pruner)(**options)
-        return RankedPruner(made) if study.second and isinstance(made, PromotingPruner) else made
+        return RankedPruner(made) if study.second else made
 
 
 def promotes(study: StudyConfig) -> bool:
-    """Return whether the study's pruner pauses trials and promotes them."""
-    return not is_own(study.pruner) and issubclass(_PRUNERS[study.pruner], PromotingPruner)
+    """Return whether the study's pruner pauses trials and promotes them. With two objectives a
+    trial that is behind is stopped for good: all of the Pareto set are to complete."""
+    return study.second is None and not is_own(study.pruner) and issubclass(_PRUNERS[study.pruner], PromotingPruner)
 
 
 def trials_of_each(study: StudyConfig, space: Space) -> int:
@@ -93,7 +94,7 @@ def never_stopped(study: StudyConfig, trials: int | None = None) -> float:
         case "none":
             return inf
         case "racing":
-            return RacingPruner(**options).finalists
+            return RacingPruner(**options).finalists if promotes(study) else options.get("finalists") or FINALISTS
         case "median" | "percentile":
             # These compare a trial with those that completed, and need at least one.
             return float(max(1, options["n_startup_trials"], options.get("n_min_trials", 1)))

@@ -12,11 +12,10 @@ import math
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
+from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, Trial, TrialState
-
-from sweep.search.promotion import Decision, PromotingPruner
 
 SECOND = "second_scores"  # a user attribute of a trial: its second score by report step
 
@@ -34,24 +33,17 @@ def report(trial: Trial, scores: Sequence[float], step: int) -> None:
     trial.set_user_attr(SECOND, {**known, str(step): second[0]})
 
 
-class RankedPruner(PromotingPruner):
+class RankedPruner(BasePruner):
     """A pruner of two objectives: `inner` judges trials by their ranks, as if these were the
-    scores of one objective.
+    scores of one objective, and stops them for good.
 
     A trial is better than another if fewer layers of trials dominate it (Deb et al. 2002, NSGA-II;
     for successive halving Schmucker et al. 2021): rank 0 is the Pareto set. Trials of one rank are
     equal, so that none of the Pareto set is ever behind.
     """
 
-    def __init__(self, inner: PromotingPruner) -> None:
+    def __init__(self, inner: BasePruner) -> None:
         self.inner = inner
-
-    def decide(self, study: Study, trial: FrozenTrial) -> Decision:
-        ranked = _RankedStudy(study, trial)
-        return self.inner.decide(ranked, ranked.trial(trial.number))
-
-    def promote(self, study: Study, *, new: bool) -> int | None:
-        return self.inner.promote(_RankedStudy(study), new=new)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         ranked = _RankedStudy(study, trial)
@@ -62,10 +54,10 @@ class _RankedStudy(Study):
     """A study of two objectives as one that maximises the negative rank. `newest` replaces the
     trial of its number, of which the study may know less."""
 
-    def __init__(self, study: Study, newest: FrozenTrial | None = None) -> None:
+    def __init__(self, study: Study, newest: FrozenTrial) -> None:
         self.__dict__.update(study.__dict__)
         trials = study.get_trials(deepcopy=False)
-        known = [newest if newest is not None and newest.number == one.number else one for one in trials]
+        known = [newest if newest.number == one.number else one for one in trials]
         self._ranked = ranked_trials(known, study.directions)
         self._directions = [StudyDirection.MAXIMIZE]
 
