@@ -61,9 +61,9 @@ class DoesNotFitError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and the
-    larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With the
-    gaps that an allocator leaves between its blocks, a training takes `gaps` times as many."""
+    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and
+    the larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With
+    the gaps that an allocator leaves between its blocks, a training takes `gaps` times as many."""
 
     resident: int
     fixed: int
