@@ -29,7 +29,9 @@ from sweep.study.footprints import look, measure
 from sweep.study.session import Session
 
 LOWER = 0.85  # the part of its tensors that a training needs at least (benchmarks/memory_prediction.py)
-_HOST_GAPS = 1.6  # resident bytes of a training for each byte of its tensors, with glibc (the same benchmark)
+# Resident bytes of a training for each byte of its tensors, with glibc: of the Trainer and of a
+# pack, whose random numbers and kernels take more that is not seen (the same benchmark).
+_HOST_GAPS, _HOST_GAPS_OF_PACK = 1.6, 2.8
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
 _FAR = 1.5  # times the bound must fit for a trial to go unmeasured
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
@@ -168,7 +170,8 @@ class Forecasts:
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
         evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
-        gaps = _HOST_GAPS if self.facts.device == "cpu" else 1.0
+        of_host = _HOST_GAPS_OF_PACK if footprint.packed else _HOST_GAPS
+        gaps = of_host if self.facts.device == "cpu" else 1.0
         return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation), gaps)
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
