@@ -48,7 +48,7 @@ def forecasts(
     footprint = Footprint(
         built_by(plan.config), kind(plan.config), 20, ACCOUNT.trainable, fixed, row, fixed, evaluated, packed
     )
-    facts = MemoryFacts("cpu", int(limit), int(limit), 10 * MIB, "this machine has", footprints=(footprint,))
+    facts = MemoryFacts("GPU", int(limit), int(limit), 10 * MIB, "this machine has", footprints=(footprint,))
     return Forecasts(plan, facts, dict(plan.needs.accounts))
 
 
@@ -117,6 +117,15 @@ def test_the_trials_of_a_pack_share_the_memory(plan: Plan) -> None:
     assert known.facts is not None and split(known, 48) == (24, 2)
     known.facts = replace(known.facts, at_once=2)
     assert split(known, 48) == (16, 3)
+
+
+def test_on_the_host_an_allocator_s_gaps_count(plan: Plan) -> None:
+    known = forecasts(plan, 80 * MIB)
+    assert known.facts is not None and split(known, 48) == (48, 1)
+    known.facts = replace(known.facts, device="cpu")
+    forecast = known.forecast(plan.config, 48)
+    assert split(known, 48) == (24, 2)
+    assert forecast is not None and (forecast.bytes, forecast.least) == (90 * MIB, 51 * MIB)
 
 
 def test_without_figures_each_trial_fits(plan: Plan) -> None:

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class HostTensors(TorchDispatchMode):
+class HostTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the storages that operations return while the mode is on, as long as they live.
     `peak` is the most bytes that they took at once.
 
@@ -20,7 +20,7 @@ class HostTensors(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._held = 0
         self._known: dict[int, tuple[int, Any]] = {}  # bytes and weak reference, by address of the storage

@@ -42,12 +42,12 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFacts:
-    """What there is on the device of the trials, in bytes, and what their trainings take.
+    """Bytes of the device of the trials, and those that their trainings take.
 
     `limit` is all that they may come to hold, and `source` says by whom; `usable` is what was free
-    when the study began, with what the process held. `asked` is the `engine.memory_limit` that these
-    figures go by, `at_once` the trials of a pack that share the memory. `resident` is held without any training: the
-    frozen base, and on the host the process itself.
+    when the study began, with what the process held. These figures go by `asked`, which is
+    `engine.memory_limit`; `at_once` trials of a pack share the memory. `resident` is held without
+    any training: the frozen base, and on the host the process itself.
     """
 
     device: str

@@ -25,7 +25,7 @@ test_readings.jsonl      each reading of the test split: one, unless more trials
 warm_start.json          what was taken over from other studies (`study.warm_start`)
 report.md, figures/      built from the files above alone
 .scratch/                temporary folders of the process that holds the run directory
-memory.json              what the trials' device has, and what trainings take (`sweep.records.memory`)
+memory.json              memory of the trials' device and of trainings (`sweep.records.memory`)
 .published               the fingerprint of what the study's own run on the dashboard shows
 .dashboard.json          the ids of its sweep, view and report on W&B, by server and project
 .open_runs/              a file for each run whose end the tracker has not sent yet

@@ -87,8 +87,8 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
 
 
 def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int) -> tuple[int, str] | None:
-    """Train on copies of a row (`_repeated`). Return the most bytes that tensors took, and the engine; None
-    where the training failed."""
+    """Train on copies of a row (`_repeated`). Return the most bytes that tensors took, and the
+    engine; None where the training failed."""
     ended: list[Outcome] = []
     trial = TrialPlan(0, {}, _short(config, rows, evaluated), _STEPS, "")
     trials = iter([trial])

@@ -28,7 +28,10 @@ from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
 from sweep.study.footprints import look, measure
 from sweep.study.session import Session
 
-LOWER = 0.85  # the part of a prediction that a training needs at least (benchmarks/memory_prediction.py)
+LOWER = 0.85  # the part of its tensors that a training needs at least (benchmarks/memory_prediction.py)
+# Resident bytes of a training for each byte of its tensors, with glibc: of the Trainer and of a
+# pack, whose random numbers and kernels take more that is not seen (the same benchmark).
+_HOST_GAPS, _HOST_GAPS_OF_PACK = 1.6, 2.8
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
 _FAR = 1.5  # times the bound must fit for a trial to go unmeasured
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
@@ -60,27 +63,33 @@ class DoesNotFitError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and the
-    larger one of `batch` for a training batch and `evaluation` for one of an evaluation."""
+    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and
+    the larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With
+    the gaps that an allocator leaves between its blocks, a training takes `gaps` times as many."""
 
     resident: int
     fixed: int
     batch: int
     evaluation: int = 0
+    gaps: float = 1.0
 
     @property
     def bytes(self) -> int:
-        return self.resident + self.fixed + max(self.batch, self.evaluation)
-
-    def together(self, trials: int) -> int:
-        """Return the bytes that so many trainings like this one need on one base."""
-        return self.resident + trials * (self.bytes - self.resident)
+        return self.together(1)
 
     @property
     def least(self) -> int:
         """Return the bytes that the training needs at least, as far as predictions are known to be
-        wrong."""
-        return int(LOWER * self.bytes)
+        wrong: those of its tensors, without gaps."""
+        return int(LOWER * (self.resident + self._own))
+
+    def together(self, trials: int) -> int:
+        """Return the bytes that so many trainings like this one need on one base."""
+        return self.resident + int(trials * self.gaps * self._own)
+
+    @property
+    def _own(self) -> int:
+        return self.fixed + max(self.batch, self.evaluation)
 
 
 @dataclass(slots=True)
@@ -161,7 +170,9 @@ class Forecasts:
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
         evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
-        return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation))
+        of_host = _HOST_GAPS_OF_PACK if footprint.packed else _HOST_GAPS
+        gaps = of_host if self.facts.device == "cpu" else 1.0
+        return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation), gaps)
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
         """Return how many of the longest row have as many tokens as the rows of the largest batch,
