@@ -41,7 +41,7 @@ def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, rule: type[BestGoesOn]) -> None:
-    monkeypatch.setitem(pruners._PRUNERS, "racing", rule)  # type: ignore[index]
+    monkeypatch.setitem(pruners._PRUNERS, "racing", rule)
 
 
 def in_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -53,7 +53,7 @@ def comparable(records: list[TrialRecord]) -> list[TrialRecord]:
 
 
 def best_first(records: list[TrialRecord]) -> list[int]:
-    return sorted(range(len(records)), key=lambda number: -records[number].outcome.evals[0].metrics["eval/accuracy"])  # type: ignore[union-attr]
+    return sorted(range(len(records)), key=lambda number: -records[number].outcome.evals[0].metrics["eval/accuracy"])
 
 
 @pytest.mark.parametrize("slots", [1, 3])
