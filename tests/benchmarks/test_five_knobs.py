@@ -23,7 +23,7 @@ def test_progress_allows_for_warmup_and_length() -> None:
     for curve in TABLE.curves:
         shares = [curve.progress(place, curve.at[-1], at) for place, at in enumerate(curve.at)]
         assert shares == sorted(shares) and shares[-1] == 1
-        early = curve.at[0] / curve.at[-1]
+        early = curve.steps[0] / curve.steps[-1]
         assert curve.warmup_share <= early or shares[0] < early, "rates are still small"
 
 
