@@ -62,11 +62,8 @@ class FreezeThaw(PromotingPruner):
 
     budget: float = 0.2
 
-    def decide(self, study: Study, trial: FrozenTrial) -> Decision:
-        if _last(trial) <= trial.user_attrs.get(WARMUP, 0):
-            return Decision.GO_ON
-        others = [other for other in study.get_trials(deepcopy=False) if is_paused(other)]
-        return Decision.GO_ON if others and _predicted(trial) > max(map(_predicted, others)) else Decision.PAUSE
+    def decide(self, study: Study, trial: FrozenTrial) -> Decision:  # noqa: ARG002
+        return Decision.GO_ON if _last(trial) <= trial.user_attrs.get(WARMUP, 0) else Decision.PAUSE
 
     def promote(self, study: Study, *, new: bool) -> int | None:
         trials = study.get_trials(deepcopy=False)

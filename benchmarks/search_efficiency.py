@@ -28,11 +28,14 @@ from math import inf
 from pathlib import Path
 from statistics import mean, median
 
+from optuna.pruners import BasePruner
+
 from benchmarks.curves import TABLES, Table, read, record, recorded
 from benchmarks.replay import WITHIN, Policy, Replayed, replay
 from benchmarks.table import RESULTS
 from sweep.config.schema import PrunerName
 from sweep.provenance import machine, now, package_versions
+from sweep.search.stopping_race import StoppingRace
 
 WANTED = 0.83
 TRIALS, SLOTS = (10, 16, 32), (1, 8)
@@ -54,7 +57,7 @@ _PRUNERS = {
     "hyperband, Optuna's options": Policy(pruner="hyperband"),
     "successive halving, Optuna's options": Policy(pruner="successive_halving", pruner_options=_OPTUNA_HALVING),
     **{f"successive halving, factor {f}": _halving("successive_halving", f) for f in (2, 3, 4, 8)},
-    "racing, factor 3 (the default)": Policy(pruner="racing"),
+    "racing, factor 3": Policy(pruner="racing"),
     **{f"racing, factor {f}": _halving("racing", f) for f in (1.5, 2, 4, 6)},
     **{
         f"racing, factor 3, {many}": Policy(pruner="racing", pruner_options={"finalists": finalists})
@@ -136,11 +139,20 @@ def _stages(table: Table, trials: int) -> dict[str, tuple[tuple[int, int], ...]]
     }
 
 
+def _stopping(policy: Policy) -> BasePruner | None:
+    """Return the race that stops trials for good, in place of the one that pauses them. The latter
+    is measured by `benchmarks.five_knobs`."""
+    return StoppingRace(**policy.pruner_options) if policy.pruner == "racing" else None
+
+
 def measure(table: Table, *, seeds: int) -> Iterator[Measured]:
     for trials in (number for number in TRIALS if number <= len(table.curves)):
         for slots in SLOTS:
             for name, policy in _policies(table).items():
-                runs = [replay(table, policy, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
+                runs = [
+                    replay(table, policy, trials=trials, slots=slots, seed=seed, pruner=_stopping(policy))
+                    for seed in range(seeds)
+                ]
                 yield Measured.of(table, runs, slots=slots, pruner=name)
         for name, stages in _stages(table, trials).items():
             runs = [together(table, trials=trials, stages=stages, seed=seed) for seed in range(seeds)]

@@ -1,32 +1,42 @@
-"""The quickstart's recorded trials, replayed."""
+"""Recorded trials over the five knobs, replayed."""
 
 from __future__ import annotations
 
 import pytest
-from benchmarks.five_knobs import RULES, Measured, Rule, read
-from benchmarks.replay import replay
+from benchmarks.five_knob_tables import read, recorded
+from benchmarks.five_knobs import RULES, Measured, Rule
 
 TABLE = read()
+DEFAULT = RULES[0]
 
 
-def test_the_recorded_trials_are_whole() -> None:
-    assert len(TABLE.curves) == 40 and TABLE.epochs == 6
-    for curve in TABLE.curves:
+@pytest.mark.parametrize("name", recorded())
+def test_the_recorded_trials_are_whole(name: str) -> None:
+    table = read(name)
+    assert len(table.curves) >= 20 and all(len(curve.losses) == len(curve.scores) for curve in table.curves)
+    for curve in table.curves:
         assert curve.at[-1] == 8 * curve.params["trainer.num_train_epochs"] and len(curve.at) == len(curve.scores)
-        assert all(TABLE.space[key].domain.contains(value) for key, value in curve.params.items())
+        assert all(table.space[key].domain.contains(value) for key, value in curve.params.items())
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.spared], ids=lambda rule: rule.name)
-def test_no_trial_ends_within_its_warmup(rule: Rule) -> None:
-    for seed in range(4):
-        run = replay(TABLE, rule.policy, trials=10, slots=8, seed=seed)
-        for trained, curve in zip(run.lengths, run.curves, strict=True):
-            assert trained > curve.warmup_share * curve.at[-1]
+def test_progress_allows_for_warmup_and_length() -> None:
+    for curve in TABLE.curves:
+        shares = [curve.progress(place, curve.at[-1], at) for place, at in enumerate(curve.at)]
+        assert shares == sorted(shares) and shares[-1] == 1
+        early = curve.steps[0] / curve.steps[-1]
+        assert curve.warmup_share <= early or shares[0] < early, "rates are still small"
 
 
-def test_half_of_a_small_study_ends_its_first_epoch() -> None:
-    default = next(rule for rule in RULES if rule.name == "racing (default)")
-    for trials, slots in ((6, 1), (7, 7), (9, 2)):
-        runs = [replay(TABLE, default.policy, trials=trials, slots=slots, seed=seed) for seed in range(10)]
-        found = Measured.of(runs, 1 / 139, rule=default.name, slots=slots)
-        assert 2 * found.first_epochs >= trials
+def test_racing_completes_few_and_trains_most_a_little() -> None:
+    for slots in (1, 8):
+        run = DEFAULT.replayed(TABLE, trials=10, slots=slots, seed=0)
+        completed = sum(trained == curve.at[-1] for trained, curve in zip(run.lengths, run.curves, strict=True))
+        assert 1 <= completed <= 3 and run.saved > 0.7
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_pruner_completes_a_trial(rule: Rule) -> None:
+    run = rule.replayed(TABLE, trials=6, slots=3, seed=1)
+    assert run.scored and 0 <= run.saved < 1 and run.trials == 6
+    measured = Measured.of("quickstart", [run], rule=rule.name, slots=3)
+    assert measured.saved == run.saved and measured.behind == run.full - run.best

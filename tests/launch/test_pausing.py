@@ -22,7 +22,7 @@ OPTIONS = ("study.n_trials=5", "study.sampler=random", "trainer.eval_strategy=ep
 
 def test_paused_trials_go_on_on_workers_that_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker is killed in the training of a promoted trial."""
-    monkeypatch.setitem(pruners._PRUNERS, "racing", PausedAtEach)  # type: ignore[index]
+    monkeypatch.setitem(pruners._PRUNERS, "racing", PausedAtEach)
     team = ThreadTeam(tmp_path / "workers")
     lost = team.add(ToyEngine(slots=2), "one")
 
@@ -33,7 +33,7 @@ def test_paused_trials_go_on_on_workers_that_are_free(tmp_path: Path, monkeypatc
     team.workers[lost].make_engine = lambda *_: ToyEngine(before=kill, slots=2)
     team.add(ToyEngine(slots=1), "two")
     search = Search(lambda _: None, lambda *_: False, lambda: False, 5)
-    records = searched(tmp_path / "a", *OPTIONS, engine=RemoteEngine(team, search, say=lambda _: None))  # type: ignore[arg-type]
+    records = searched(tmp_path / "a", *OPTIONS, engine=RemoteEngine(team, search, say=lambda _: None))
     team.pool.shutdown(wait=False)
     whole = searched(tmp_path / "b", *OPTIONS, *PLAIN)
     assert points(records) == points(whole)

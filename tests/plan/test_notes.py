@@ -177,11 +177,13 @@ def test_a_share_of_one_step_is_no_warmup(tmp_path: Path) -> None:
 
 
 def test_keys_that_a_sampler_does_not_learn_are_reported(tmp_path: Path) -> None:
-    (note,) = make_plan([QUICK, "study.sampler=cmaes"]).notes
+    (note,) = make_plan([QUICK, "study.sampler=cmaes", "study.pruner=median"]).notes
     expected = "study.sampler is cmaes, which draws choices and keys with conditions at random: trainer.per_device_train_batch_size"
     assert note == f"{expected}; tpe learns them too"
-    assert not make_plan([QUICK, "study.sampler=gp"]).notes
-    (note,) = make_plan([QUICK, "study.sampler=gp", "study.space=adapters", "study.n_trials=10"]).notes
+    assert not make_plan([QUICK, "study.sampler=gp", "study.pruner=median"]).notes
+    (note,) = make_plan(
+        [QUICK, "study.sampler=gp", "study.pruner=median", "study.space=adapters", "study.n_trials=10"]
+    ).notes
     assert "draws keys with conditions at random: adapter.r" in note
 
 

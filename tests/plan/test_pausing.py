@@ -47,3 +47,12 @@ def test_some_of_the_trials_are(tmp_path: Path) -> None:
 )
 def test_no_note_where_all_can_be_paused_or_none_is_stopped(arguments: list[str]) -> None:
     assert not [note for note in make_plan([QUICK, *arguments]).notes if "pauses trials" in note]
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes"])
+def test_a_sampler_that_learns_from_completed_trials_alone_is_noted(sampler: str) -> None:
+    said = f"study.sampler={sampler} learns from completed trials alone"
+    many = [QUICK, f"study.sampler={sampler}"]
+    assert [note for note in make_plan([*many, "study.n_trials=20"]).notes if note.startswith(said)]
+    for other in (["study.pruner=median"], ["study.snapshots=never", "study.n_trials=20"], ["study.n_trials=2"]):
+        assert not [note for note in make_plan([*many, *other]).notes if note.startswith(said)]

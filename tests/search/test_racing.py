@@ -1,179 +1,167 @@
-"""The trials that racing stops, on scores written by hand."""
+"""The trials that racing pauses and promotes, on scores written by hand."""
 
 from __future__ import annotations
 
 import math
-import random
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
-from sweep.search.racing import RacingPruner
-from sweep.study.trial_groups import is_stopped
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision
+from sweep.search.racer import Racer, lead, ranked
+from sweep.search.racing import RacingPruner, default_budget
+
+LENGTH = 40
 
 
-def study(direction: Literal["minimize", "maximize"] = "maximize", finalists: int = 1, **options: Any) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction=direction, pruner=RacingPruner(finalists=finalists, **options))
+class Race:
+    """A study whose trials report scores at a progress, as a study's trials do."""
 
+    def __init__(self, trials: int = 4, direction: str = "maximize", **options: Any) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(direction=direction)
+        self.trials: list[Trial] = []
+        self.options = {
+            "trials": trials,
+            "opening": 0.05,
+            "second": 0.3,
+            "reduction_factor": 2,
+            "budget": 0.5,
+            **options,
+        }
 
-def reported(trial: Trial, **scores: float) -> bool:
-    """Return whether the trial is to stop after its scores at steps e1, e2, …"""
-    for step, score in scores.items():
-        trial.report(score, int(step[1:]))
-    return trial.should_prune()
+    @property
+    def pruner(self) -> RacingPruner:
+        return RacingPruner(**self.options)  # made again for each question, as after a restart
 
+    def begin(self) -> Trial:
+        self.trials.append(self.study.ask())
+        self.trials[-1].set_user_attr(SCHEDULE, LENGTH)
+        return self.trials[-1]
 
-def ended(asked: optuna.Study, *scores: float, state: TrialState = TrialState.COMPLETE) -> Trial:
-    trial = asked.ask()
-    for step, score in enumerate(scores, 1):
+    def report(self, trial: Trial, step: int, score: float, progress: float, loss: float | None = None) -> Decision:
+        known = trial.user_attrs.get(EVALUATIONS, {})
+        trial.set_user_attr(EVALUATIONS, {**known, str(step): [progress, loss]})
         trial.report(score, step)
-    asked.tell(trial, max(scores) if state is TrialState.COMPLETE else None, state=state)
-    return trial
+        decision = self.pruner.decide(self.study, trial._get_latest_trial())
+        if decision is Decision.PAUSE:
+            trial.set_user_attr(PAUSED_AT, step)
+        return decision
+
+    def promote(self, *, new: bool = False) -> int | None:
+        number = self.pruner.promote(self.study, new=new)
+        if number is not None:
+            self.trials[number].set_user_attr(PAUSED_AT, 0)
+        return number
+
+    def opened(self, *scores: float) -> None:
+        """Let a trial for each score come to the opening, one after the other."""
+        for score in scores:
+            self.report(self.begin(), 4, score, 0.06)
 
 
-def test_a_third_goes_on_at_the_first_rung_and_at_least_one() -> None:
-    race = study()
-    ended(race, 0.5, 0.6)
-    assert reported(race.ask(), e1=0.4)
-    for score in (0.1, 0.2, 0.3, 0.4):
-        ended(race, score, state=TrialState.PRUNED)
-    assert not reported(race.ask(), e1=0.45), (
-        "second of seven, of which 2.33 stay: two may be better, and three stop it"
-    )
+def test_a_trial_trains_until_the_opening_and_waits_for_the_others() -> None:
+    race = Race(trials=2)
+    first = race.begin()
+    assert race.report(first, 1, 0.1, 0.01) is Decision.GO_ON, "still before the opening"
+    assert race.report(first, 2, 0.2, 0.06) is Decision.PAUSE
+    assert race.promote(new=True) is None, "a new point comes first"
+    second = race.begin()
+    assert race.promote() is None, "the second one trains"
+    assert race.report(second, 1, 0.9, 0.02) is Decision.GO_ON
 
 
-@pytest.mark.parametrize("finalists", [1, 2, 3])
-def test_so_many_at_least_go_on_at_every_rung(finalists: int) -> None:
-    for better, score in enumerate((0.75, 0.65, 0.55), 1):
-        race = study(finalists=finalists)
-        for other in (0.5, 0.6, 0.7, 0.8):
-            ended(race, other, other, other)
-        assert reported(race.ask(), e1=0.9, e2=score) is (better >= finalists)
+def test_the_best_half_goes_on_to_the_second_rung_and_the_best_one_to_its_end() -> None:
+    race = Race(budget=0.4)
+    race.opened(0.2, 0.5, 0.4, 0.1)
+    assert race.promote() == 1 and race.promote() == 2 and race.promote() is None
+    assert race.report(race.trials[1], 12, 0.6, 0.35) is Decision.PAUSE, "the other one has not come as far"
+    assert race.report(race.trials[2], 12, 0.7, 0.35) is Decision.GO_ON, "it is the better one now"
+    race.report(race.trials[2], LENGTH, 0.8, 1.0)
+    race.study.tell(race.trials[2], 0.8)
+    assert race.promote() is None, "4 + 12 + 40 + 4 report steps of 0.4 * 160 leave too few"
 
 
-def test_half_as_many_go_on_at_each_later_rung() -> None:
-    race = study(reduction_factor=2)
-    for score in (0.5, 0.6, 0.7):
-        ended(race, score, score, score, score)
-    second = race.ask()
-    assert not reported(second, e1=0.65), "one of four is better, two stay"
-    assert reported(second, e2=0.65), "one of four stays"
+def test_the_next_one_goes_on_where_the_budget_allows_it_and_stops_where_it_is_behind() -> None:
+    race = Race(budget=0.9)
+    race.opened(0.2, 0.5, 0.4, 0.1)
+    for number in (race.promote(), race.promote()):
+        assert number is not None
+        race.report(race.trials[number], 12, race.trials[number].number / 10, 0.35)
+    best, next_one = race.trials[2], race.trials[1]
+    race.report(best, 20, 0.6, 0.6)
+    race.report(best, LENGTH, 0.9, 1.0)
+    race.study.tell(best, 0.9)
+    assert race.promote() == 1, "it was behind, and the budget is not spent"
+    assert race.report(next_one, 20, 0.3, 0.6) is Decision.PAUSE, "it is still behind the completed one there"
+    assert race.promote() == 0, "the next one in its place"
 
 
-def test_between_rungs_a_trial_is_left_alone() -> None:
-    race = study()
-    ended(race, 0.5, 0.5, 0.9, 0.9)
-    assert not reported(race.ask(), e1=0.6, e2=0.6, e3=0.6)
+def test_so_many_complete_whatever_they_cost() -> None:
+    race = Race(budget=0.01, finalists=2, reduction_factor=4)
+    race.opened(0.2, 0.5, 0.4, 0.1)
+    assert race.promote() == 1
+    race.report(race.trials[1], 12, 0.6, 0.35)
+    assert race.promote() == 2, "beside the best one"
+    assert race.promote() is None
 
 
-def test_a_trial_that_was_first_to_report_is_stopped_once_the_others_have() -> None:
-    race = study()
-    early, late = race.ask(), race.ask()
-    assert not reported(early, e1=0.4)
-    assert not reported(late, e1=0.6)
-    assert reported(early, e2=0.9), "behind at the rung that both have passed"
+def test_losses_are_compared_at_equal_progress() -> None:
+    """The second trial warms up longer: at step 4 it is behind, at equal progress it leads."""
+    race = Race(trials=2)
+    short, long = race.begin(), race.begin()
+    race.report(short, 4, 0.5, 0.06, loss=1.0)
+    for step, share, score, loss in ((4, 0.01, 0.1, 2.0), (8, 0.06, 0.6, 0.8)):
+        race.report(long, step, score, share, loss=loss)
+    assert not long.user_attrs.get(PAUSED_AT), "the leader goes on at once"
 
 
-def test_it_is_not_stopped_for_one_that_left_the_race_later() -> None:
-    race = study()
-    early, late, other = race.ask(), race.ask(), race.ask()
-    reported(early, e1=0.4)
-    reported(late, e1=0.6)
-    reported(other, e1=0.1)
-    race.tell(late, state=TrialState.PRUNED)
-    assert not reported(early, e2=0.5)
+def test_a_pair_is_compared_at_the_furthest_progress_of_both() -> None:
+    def racer(number: int, *points: tuple[float, float]) -> Racer:
+        shares, scores = zip(*points, strict=True)
+        steps = tuple(range(1, len(points) + 1))
+        return Racer(number, steps, shares, scores, scores, LENGTH, complete=False, paused=True, running=False)
 
-
-def test_the_last_one_is_not_stopped_before_any_has_ended() -> None:
-    race = study()
-    ended(race, 0.9, state=TrialState.PRUNED)
-    last = race.ask()
-    assert not reported(last, e1=0.1)
-
-
-def test_a_rung_passed_in_the_warmup_stops_nobody_later() -> None:
-    """At the first evaluation it is behind, within its warmup; afterwards it is level with the
-    best."""
-    race = study()
-    ended(race, 0.9, 0.9, 0.9, 0.9)
-    slow = race.ask()
-    for step, score in enumerate((0.1, 0.9, 0.9, 0.9), 1):
-        slow.report(score, step)
-        assert not is_stopped(slow, step, warm=step > 1)
-    other = race.ask()
-    other.report(0.1, 1)
-    assert is_stopped(other, 1, warm=True), "without a warmup that score stops it"
-
-
-def test_a_trial_is_stopped_after_its_warmup_by_the_rungs_behind_it() -> None:
-    race = study()
-    ended(race, 0.9, 0.9, 0.9, 0.9)
-    slow = race.ask()
-    for step in (1, 2, 3):
-        slow.report(0.1, step)
-        assert not is_stopped(slow, step, warm=False)
-    slow.report(0.1, 4)
-    assert is_stopped(slow, 4, warm=True)
-
-
-def survivors(finalists: int, trials: int, slots: int, draw: random.Random) -> int:
-    """Return the number of trials that survive, with random scores in a random order."""
-    race, running, asked, left = study(finalists=finalists), [], 0, trials
-    while running or asked < trials:
-        while len(running) < slots and asked < trials:
-            running.append((race.ask(), iter((1, 2, 4, 8)), draw.choice((0, 0, 1, 2))))
-            asked += 1
-        trial, steps, warmup = one = draw.choice(running)
-        if (step := next(steps, None)) is None:
-            race.tell(trial, draw.random())
-            running.remove(one)
-            continue
-        trial.report(draw.random(), step)
-        if is_stopped(trial, step, warm=step > warmup):
-            race.tell(trial, state=TrialState.PRUNED)
-            running.remove(one)
-            left -= 1
-    return left
-
-
-def test_so_many_come_to_their_end_whatever_they_score() -> None:
-    draw = random.Random(0)
-    for trials in (4, 6, 9):
-        for slots in (1, 3, trials):
-            assert min(survivors(trials // 2, trials, slots, draw) for _ in range(20)) >= trials // 2
-
-
-def test_smaller_is_better_where_it_is_minimised() -> None:
-    race = study("minimize")
-    ended(race, 0.5)
-    assert not reported(race.ask(), e1=0.4) and reported(race.ask(), e1=0.6)
+    one, other = racer(0, (0.01, 0.0), (0.1, 0.5)), racer(1, (0.01, 0.1), (0.1, 0.4), (1.0, 0.9))
+    assert lead(one, other) == pytest.approx(0.1) and lead(other, one) == pytest.approx(-0.1)
+    between = racer(2, (0.01, 0.0), (0.0316228, 0.3))
+    assert lead(between, one) == pytest.approx(0.05, abs=1e-5), "halfway on the logarithm of progress"
+    assert lead(racer(3, (0.5, 0.9)), one) is None, "it had come further at its first evaluation"
+    assert [found.number for found in ranked([one, other])] == [0, 1]
 
 
 def test_a_score_that_is_no_number_is_the_worst() -> None:
-    race = study()
-    ended(race, 0.1)
-    assert reported(race.ask(), e1=math.nan)
+    race = Race()
+    race.opened(0.3, math.nan, 0.2, 0.1)
+    assert race.promote() == 0 and race.promote() == 2
 
 
-def test_nothing_is_judged_before_the_first_rung() -> None:
-    race = study(min_resource=2)
-    ended(race, 0.9, 0.9)
-    trial = race.ask()
-    assert not trial.should_prune() and not reported(trial, e1=0.1)
-    assert reported(trial, e2=0.1)
+def test_smaller_is_better_where_it_is_minimised() -> None:
+    race = Race(direction="minimize", reduction_factor=4)
+    race.opened(0.2, 0.5, 0.1, 0.4)
+    assert race.promote() == 2
 
 
-def test_an_evaluation_after_a_rung_counts_for_it() -> None:
-    """With larger batches, evaluations every so many steps come after every other count."""
-    race = study()
-    ended(race, 0.5, 0.8, 0.9)
-    assert reported(race.ask(), e3=0.7) and not reported(race.ask(), e3=0.95)
+def test_trials_that_failed_are_no_racers_but_have_begun() -> None:
+    race = Race(trials=3)
+    race.opened(0.2, 0.5)
+    race.study.tell(race.begin(), state=TrialState.FAIL)
+    assert race.promote() == 1
 
 
-@pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}, {"finalists": 0}])
+def test_a_trial_without_progress_is_compared_by_its_share_of_the_steps() -> None:
+    found = Racer.of(optuna.trial.create_trial(value=0.5, intermediate_values={5: 0.5}), sign=1, longest=10)
+    assert found.progress == (0.5,) and found.left == 0
+
+
+def test_the_budget_shrinks_with_the_number_of_trials() -> None:
+    assert [default_budget(trials) for trials in (10, 16, 32, 100)] == pytest.approx([0.2, 0.2, 0.17, 0.17])
+
+
+@pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}, {"finalists": -1}, {"budget": 0.0},
+                                     {"opening": 2.0}, {"second": -0.1}])  # fmt: skip
 def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         RacingPruner(**options)

@@ -41,7 +41,7 @@ def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, rule: type[BestGoesOn]) -> None:
-    monkeypatch.setitem(pruners._PRUNERS, "racing", rule)  # type: ignore[index]
+    monkeypatch.setitem(pruners._PRUNERS, "racing", rule)
 
 
 def in_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -53,7 +53,7 @@ def comparable(records: list[TrialRecord]) -> list[TrialRecord]:
 
 
 def best_first(records: list[TrialRecord]) -> list[int]:
-    return sorted(range(len(records)), key=lambda number: -records[number].outcome.evals[0].metrics["eval/accuracy"])  # type: ignore[union-attr]
+    return sorted(range(len(records)), key=lambda number: -records[number].outcome.evals[0].metrics["eval/accuracy"])
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -293,6 +293,7 @@ def test_samplers_see_paused_trials_as_pruned_ones(value: int | None) -> None:
     running, paused, ended = (study.ask({"x": optuna.distributions.IntDistribution(1, 1)}) for _ in range(3))
     for trial in (running, paused):
         trial.report(0.5, 1)
+    paused.report(0.75, 4)
     paused.set_user_attr(PAUSED_AT, 1)
     study.tell(ended, 1.0)
 
@@ -300,6 +301,7 @@ def test_samplers_see_paused_trials_as_pruned_ones(value: int | None) -> None:
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:  # noqa: ARG002
             seen = {one.number: one.state for one in study._get_trials(deepcopy=False)}
             seen_pruned = [one.number for one in study._get_trials(deepcopy=False, states=(TrialState.PRUNED,))]
+            assert study._get_trials(deepcopy=False)[1].intermediate_values == {1: 0.75}
             assert seen_pruned == [paused.number] and [seen[0], seen[2]] == [TrialState.RUNNING, TrialState.COMPLETE]
             return distribution.low
 

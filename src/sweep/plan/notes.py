@@ -14,7 +14,7 @@ from sweep.config.steps import warmup_steps
 from sweep.errors import UserError
 from sweep.plan.experiment import Experiment
 from sweep.plan.lengths import WARMUP, TrialLengths
-from sweep.plan.pausing import stopped_for_good
+from sweep.plan.pausing import learns_too_late, stopped_for_good
 from sweep.plan.stop_notes import idle_stop
 from sweep.search.pruners import never_stopped, trials_of_each
 
@@ -39,6 +39,7 @@ def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))
     yield from stopped_for_good(lengths.corners, space)
+    yield from learns_too_late(lengths.corners, space)
     if experiment.origin("trainer.eval_strategy") in _DEFAULT_TRAINER:
         yield from idle_evaluations(config, space, lengths)
 

@@ -1,4 +1,5 @@
-"""Trials that the pruner cannot pause: their state cannot be saved, or not where it is needed."""
+"""Advice on a pruner that pauses trials: which ones cannot be paused, and which samplers learn
+nothing from paused ones."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.config.space import Space
 from sweep.search.pruners import never_stopped, promotes, trials_of_each
+
+_FROM_COMPLETED = ("gp", "cmaes")  # samplers that ignore pruned trials
 
 
 def unpausable(config: Config) -> str:
@@ -21,6 +24,19 @@ def unpausable(config: Config) -> str:
         return f"with launcher={config.launcher.name} snapshots of all weights stay on their worker"
     name = config.optimizer.name
     return f"optimizer.name {name} has no snapshots" if OPTIMIZERS[name].unsaved else ""
+
+
+def learns_too_late(corners: Sequence[Config], space: Space) -> Iterator[str]:
+    """Yield a note where the sampler learns from completed trials alone, and the pruner completes
+    none before all points were asked for."""
+    study = corners[0].study
+    most = trials_of_each(study, space)
+    paused = promotes(study) and most > never_stopped(study, most) and not all(map(unpausable, corners))
+    if paused and study.sampler in _FROM_COMPLETED:
+        yield (
+            f"study.sampler={study.sampler} learns from completed trials alone, and study.pruner={study.pruner} pauses all "
+            "trials before it completes any: points are drawn at random; type study.sampler=tpe or study.pruner=none"
+        )
 
 
 def stopped_for_good(corners: Sequence[Config], space: Space) -> Iterator[str]:

@@ -34,9 +34,8 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "patient": {"patience": 1},
     "successive_halving": {"min_resource": 1},
 }
-# Of studies of seven to nine trials, of 3 to 6 epochs and with a searched warmup
-# (`benchmarks/five_knobs.py`), racing that kept half missed the best score by more than one
-# validation row in 0 to 5 % of the draws; racing that kept three trials missed it in 12 to 15 %.
+# In studies of fewer trials racing completes half of them: early scores say too little of so few
+# (`benchmarks/five_knobs.py`).
 _FEW = 10
 OF_TWO_OBJECTIVES = ("racing", "none")  # the pruners for studies of two objectives
 

@@ -49,7 +49,7 @@ class RacingPruner(PromotingPruner):
         trials: int = 10,
         budget: float | None = None,
         opening: float = 0.03,
-        second: float = 0.2,
+        second: float = 0.1,
     ) -> None:
         for name, share in (("budget", budget), ("opening", opening), ("second", second)):
             if share is not None and not 0 < share <= 1:

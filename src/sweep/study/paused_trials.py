@@ -37,13 +37,13 @@ class PausedTrials:
         return len(self._paused)
 
     def recover(self, stopped: Stopped, record: TrialRecord) -> None:
-        """Take in a trial that an earlier process paused. `record` is the one that it gets where it
-        ends now."""
+        """Take in a trial that an earlier process paused. `record` is the one that it gets unless
+        it is promoted."""
         self.session.store.write_pause(record)
         self._paused[stopped.number] = stopped
 
     def add(self, stopped: Stopped, record: TrialRecord) -> None:
-        """Take in a trial that has its snapshot, and ends where the study does with `record`."""
+        """Take in a trial that has its snapshot, and gets `record` unless it is promoted."""
         self.recover(stopped, record)
         with_runs = [one for one in self._paused.values() if one.run is not None]
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time

@@ -154,8 +154,8 @@ class _Loop:
         self.session.study_run.stopped(waiting=len(self.waiting), paused=len(self.paused))
 
     def _next(self) -> TrialPlan | None:
-        """Return the trial for a free slot: one that was put away, one that the pruner promotes, or
-        a new one. None where there is none at present."""
+        """Return the trial for a free slot: one that was put away, one that the pruner promotes,
+        or a new one. None where there is none at present."""
         while self.wants_more():
             new = self.lacks_points and self.limits.in_time and self.limits.allow(begun=False)
             if self.waiting:

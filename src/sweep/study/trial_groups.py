@@ -188,8 +188,15 @@ class _PausedAsPruned(_PartOf):
 
 
 def _pruned_if_paused(trial: FrozenTrial) -> FrozenTrial:
+    """Return a paused trial as a pruned one with its last score alone.
+
+    TPE ranks pruned trials by their last steps first. Paused trials are equally far in their
+    schedules, not in steps: one with a long warmup would seem better for coming later.
+    """
     if not is_paused(trial):
         return trial
     found = copy(trial)
     found.state = TrialState.PRUNED
+    if trial.last_step is not None:
+        found.intermediate_values = {1: trial.intermediate_values[trial.last_step]}
     return found
