@@ -18,6 +18,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 
 from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, takes_seed
 from sweep.config.domains import Choices
@@ -195,7 +196,7 @@ def _draw(study: StudyConfig, space: Space) -> None:
 
 def _judge(study: StudyConfig) -> None:
     """Report trials to the pruner, each worse than the one before it."""
-    directions = ["minimize" for _ in study.directions]
+    directions = [StudyDirection.MINIMIZE for _ in study.directions]
     judged = optuna.create_study(storage=InMemoryStorage(), directions=directions, pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()

@@ -186,7 +186,7 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
     rows = []
     for trial in trials:
         best = best_evaluation(trial.outcome, study)
-        score = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
+        score: dict[str, Scalar] = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
         if study.second and best:
             value = outcome_value(trial.outcome, study.second)
             score |= {study.second.metric: None if math.isnan(value) else value}
