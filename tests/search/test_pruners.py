@@ -44,7 +44,6 @@ def score(trial: Trial, step: int) -> float:
 
 
 @pytest.mark.parametrize(("name", "given", "most"), [
-    ("racing", {}, 3),
     ("racing", {"finalists": 1}, 1),
     ("racing", {"finalists": 5, "reduction_factor": 1.1}, 5),
     ("median", {}, 2),
