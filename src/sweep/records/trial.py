@@ -304,7 +304,7 @@ class TrialPlan:
         """Return the limits of the trial. A measured value that is its second objective has an
         infinite one, so that it is measured."""
         second = self.config.study.second_metric
-        wanted = {limit_name(second): math.inf} if second in MEASURED else {}
+        wanted = {limit_name(second): math.inf} if second is not None and second in MEASURED else {}
         return {**wanted, **self.limits}
 
     @property
