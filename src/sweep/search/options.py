@@ -24,6 +24,7 @@ from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, 
 from sweep.config.domains import Choices
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
+from sweep.config.study_objectives import Direction
 from sweep.errors import UserError, closest, first_line
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, pruner_class
@@ -196,7 +197,11 @@ def _draw(study: StudyConfig, space: Space) -> None:
 
 def _judge(study: StudyConfig) -> None:
     """Report trials to the pruner, each worse than the one before it."""
+<<<<<<< HEAD
     directions = [StudyDirection.MINIMIZE for _ in study.directions]
+=======
+    directions: list[Direction] = ["minimize" for _ in study.directions]
+>>>>>>> w-pareto
     judged = optuna.create_study(storage=InMemoryStorage(), directions=directions, pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()
