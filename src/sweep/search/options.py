@@ -197,11 +197,7 @@ def _draw(study: StudyConfig, space: Space) -> None:
 
 def _judge(study: StudyConfig) -> None:
     """Report trials to the pruner, each worse than the one before it."""
-<<<<<<< HEAD
     directions = [StudyDirection.MINIMIZE for _ in study.directions]
-=======
-    directions: list[Direction] = ["minimize" for _ in study.directions]
->>>>>>> w-pareto
     judged = optuna.create_study(storage=InMemoryStorage(), directions=directions, pruner=pruner(study))
     for number in range(_DRAWN):
         trial = judged.ask()

@@ -185,13 +185,8 @@ def trial_rows(trials: Sequence[TrialRecord], study: StudyConfig) -> list[dict[s
     epoch of its best evaluation, and the values that `study.limits` is about."""
     rows = []
     for trial in trials:
-<<<<<<< HEAD
         best = best_evaluation(trial.outcome, study)
         score: dict[str, Scalar] = {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
-=======
-        best, score = best_evaluation(trial.outcome, study), dict[str, Scalar]()
-        score |= {study.metric: best.metrics[study.metric], "best epoch": best.epoch} if best else {}
->>>>>>> w-pareto
         if study.second and best:
             value = outcome_value(trial.outcome, study.second)
             score |= {study.second.metric: None if math.isnan(value) else value}
