@@ -47,7 +47,7 @@ class PausedTrials:
         self.recover(stopped, record)
         with_runs = [one for one in self._paused.values() if one.run is not None]
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
-            for one in with_runs[:-_OPEN]:
+            for one in with_runs[: max(len(with_runs) - _OPEN, 0)]:
                 self._finish_run(one)
         self.changed()
 
