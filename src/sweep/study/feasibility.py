@@ -96,7 +96,9 @@ def _measured(outcome: Outcome) -> dict[str, float]:
 def closest_text(records: Sequence[TrialRecord], limits: Mapping[str, float]) -> str:
     """Return which trial came closest to the limits of the study, and by how much it missed each;
     empty where no trial is beyond a limit."""
-    over = [record for record in records if isinstance(record.outcome, Failed) and record.outcome.excess]
+    over = [
+        record for record in records if isinstance(record.outcome, Failed) and record.outcome.excess.keys() & limits.keys()
+    ]  # fmt: skip
     if not over:
         return ""
     nearest = min(over, key=lambda record: max(_excess(record).values()))
