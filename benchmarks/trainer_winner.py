@@ -54,8 +54,8 @@ class BestScore(TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.best = 0.0
 
-    def on_evaluate(self, *_: Any, metrics: Mapping[str, float], **__: Any) -> None:
-        self.best = max(self.best, metrics[_METRIC])
+    def on_evaluate(self, *_: Any, **given: Any) -> None:
+        self.best = max(self.best, given["metrics"][_METRIC])
 
 
 class RowsTrained(TrainerCallback):  # type: ignore[misc]
@@ -138,7 +138,7 @@ def by_asha(task: Task, points: Sequence[Mapping[str, Scalar]]) -> tuple[dict[st
     from ray.tune.search.basic_variant import BasicVariantGenerator
 
     named = [{key.rpartition(".")[2]: value for key, value in point.items()} for point in points]
-    space = {key: tune.choice(sorted({point[key] for point in named})) for key in named[0]}
+    space = {key: tune.choice(list({point[key] for point in named})) for key in named[0]}
     longest = max(int(point["num_train_epochs"]) for point in named)
     on_gpu = task.device.type == "cuda"
     ray.init(_node_ip_address="127.0.0.2", include_dashboard=False, log_to_driver=False)
