@@ -24,7 +24,6 @@ from sweep.config.custom_code import OwnCodeError, argument_rule, is_own, load, 
 from sweep.config.domains import Choices
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
-from sweep.config.study_objectives import Direction
 from sweep.errors import UserError, closest, first_line
 from sweep.search.distributions import distribution
 from sweep.search.pruners import pruner, pruner_class
