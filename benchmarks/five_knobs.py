@@ -50,6 +50,7 @@ class Rule:
 
 RULES = (
     Rule("racing (default)", Policy(pruner="racing")),
+    Rule("racing, 20 % of the rows", Policy(pruner="racing", pruner_options={"budget": 0.2, "second": 0.1})),
     Rule("racing that stops for good", make=StoppingRace),
     Rule("median", Policy(pruner="median")),
     Rule("successive halving", Policy(pruner="successive_halving")),

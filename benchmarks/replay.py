@@ -26,8 +26,10 @@ from benchmarks.curves import Curve, Table, gaps
 from sweep.config.domains import Choices
 from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
+from sweep.plan.pausing import pauses
 from sweep.search import pruners
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, WARMUP, Decision, PromotingPruner
+from sweep.search.racing import RacingPruner
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
 from sweep.study.trial_groups import is_stopped
@@ -178,7 +180,10 @@ def replay(
     config, storage, space = policy.study(seed, trials), InMemoryStorage(), table.space
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
-    study = OrderedStudy.of(made, pruner or pruners.pruner(config))
+    chosen = pruner or pruners.pruner(config)
+    if isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
+        chosen = chosen.stopping
+    study = OrderedStudy.of(made, chosen)
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     running: list[_Running] = []
     asked: list[_Running] = []

@@ -11,7 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision
 from sweep.search.racer import Racer, lead, ranked
-from sweep.search.racing import RacingPruner, default_budget
+from sweep.search.racing import RacingPruner
 
 LENGTH = 40
 
@@ -154,10 +154,6 @@ def test_trials_that_failed_are_no_racers_but_have_begun() -> None:
 def test_a_trial_without_progress_is_compared_by_its_share_of_the_steps() -> None:
     found = Racer.of(optuna.trial.create_trial(value=0.5, intermediate_values={5: 0.5}), sign=1, longest=10)
     assert found.progress == (0.5,) and found.left == 0
-
-
-def test_the_budget_shrinks_with_the_number_of_trials() -> None:
-    assert [default_budget(trials) for trials in (10, 16, 32, 100)] == pytest.approx([0.2, 0.2, 0.17, 0.17])
 
 
 @pytest.mark.parametrize("options", [{"min_resource": 0}, {"reduction_factor": 1}, {"finalists": -1}, {"budget": 0.0},

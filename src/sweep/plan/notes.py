@@ -26,20 +26,20 @@ _LOWER_IS_BETTER = re.compile(
 _DEFAULT_TRAINER = ("", "conf/trainer/default.yaml")  # the origins of a trainer's value that the user did not set
 
 
-def notes(experiment: Experiment, lengths: TrialLengths) -> Iterator[str]:
-    """Yield each note on an experiment without faults."""
+def notes(experiment: Experiment, lengths: TrialLengths, scored: int) -> Iterator[str]:
+    """Yield each note on an experiment without faults, whose trials are scored on so many rows."""
     config, space, study = experiment.config, experiment.space, experiment.config.study
     searched = study.n_trials > len(study.enqueue)
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
     yield from weighed_twice(config, space)
     yield from not_learnt(study, space)
-    yield from idle_stop(study, space)
+    yield from idle_stop(study, space, scored)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))
-    yield from stopped_for_good(lengths.corners, space)
-    yield from learns_too_late(lengths.corners, space)
+    yield from stopped_for_good(lengths.corners, space, scored)
+    yield from learns_too_late(lengths.corners, space, scored)
     if experiment.origin("trainer.eval_strategy") in _DEFAULT_TRAINER:
         yield from idle_evaluations(config, space, lengths)
 

@@ -6,12 +6,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sweep.config.optimizers import OPTIMIZERS
-from sweep.config.schema import Config
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.settings import TrainSettings
 from sweep.config.space import Space
 from sweep.search.pruners import never_stopped, promotes, trials_of_each
 
+# Validation rows that scores need for trials to be paused soon after their beginnings. On fewer,
+# the first evaluations say nothing about the last ones (`benchmarks/five_knobs.py`).
+LEAST_SCORED = 500
+_OF_PAUSING = ("budget", "opening", "second")  # options of racing
 _FROM_COMPLETED = ("gp", "cmaes")  # samplers that ignore pruned trials
+
+
+def pauses(study: StudyConfig, scored: int) -> bool:
+    """Return whether the study's pruner pauses trials that are scored on so many rows. On few of
+    them racing stops trials for good, later, unless the user set an option of its pauses."""
+    wanted = scored >= LEAST_SCORED or any(option in study.pruner_options for option in _OF_PAUSING)
+    return promotes(study) and wanted
 
 
 def unpausable(config: Config) -> str:
@@ -26,12 +37,12 @@ def unpausable(config: Config) -> str:
     return f"optimizer.name {name} has no snapshots" if OPTIMIZERS[name].unsaved else ""
 
 
-def learns_too_late(corners: Sequence[Config], space: Space) -> Iterator[str]:
+def learns_too_late(corners: Sequence[Config], space: Space, scored: int) -> Iterator[str]:
     """Yield a note where the sampler learns from completed trials alone, and the pruner completes
     none before all points were asked for."""
     study = corners[0].study
     most = trials_of_each(study, space)
-    paused = promotes(study) and most > never_stopped(study, most) and not all(map(unpausable, corners))
+    paused = pauses(study, scored) and most > never_stopped(study, most) and not all(map(unpausable, corners))
     if paused and study.sampler in _FROM_COMPLETED:
         yield (
             f"study.sampler={study.sampler} learns from completed trials alone, and study.pruner={study.pruner} pauses all "
@@ -39,11 +50,11 @@ def learns_too_late(corners: Sequence[Config], space: Space) -> Iterator[str]:
         )
 
 
-def stopped_for_good(corners: Sequence[Config], space: Space) -> Iterator[str]:
+def stopped_for_good(corners: Sequence[Config], space: Space, scored: int) -> Iterator[str]:
     """Yield a note for each reason why trials are stopped for good where others are paused."""
     study = corners[0].study
     most = trials_of_each(study, space)
-    if not promotes(study) or most <= never_stopped(study, most):
+    if not pauses(study, scored) or most <= never_stopped(study, most):
         return
     reasons = [unpausable(corner) for corner in corners]
     some = "" if all(reasons) else "some of its "

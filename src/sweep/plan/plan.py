@@ -138,7 +138,7 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
         faults.add(fault for one in last for fault in one(config))
     if faults:
         raise UserError(faults.found)
-    advice = (*not_searched(fixed), *notes(experiment, lengths))
+    advice = (*not_searched(fixed), *notes(experiment, lengths, splits.state.scored))
     return Plan(experiment, tuple(corners), splits, advice)
 
 

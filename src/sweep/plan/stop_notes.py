@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
+from sweep.plan.pausing import pauses
 from sweep.search.gain import LEAST_TRIALS
 from sweep.search.pruners import trials_of_each
 
 
-def idle_stop(study: StudyConfig, space: Space) -> Iterator[str]:
+def idle_stop(study: StudyConfig, space: Space, scored: int) -> Iterator[str]:
     """Yield a note on each rule that cannot end the search before it has all its trials."""
     trials, stop = trials_of_each(study, space), study.stop
     each = f" of each {study.compare_by}" if study.compare_by else ""
@@ -18,7 +19,7 @@ def idle_stop(study: StudyConfig, space: Space) -> Iterator[str]:
         return
     if stop.patience is not None and stop.patience >= trials:
         yield f"study.stop.patience is {stop.patience}, which ends no search of {_count(trials)}{each}"
-    if stop.on and study.pruner == "racing":
+    if stop.on and pauses(study, scored):
         yield (
             "study.stop is set, but study.pruner is racing, which begins all trials before one completes: a rule saves "
             "only the rest of paused trials; with study.pruner=median it saves whole trials"

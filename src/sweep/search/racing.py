@@ -47,22 +47,22 @@ class RacingPruner(PromotingPruner):
         reduction_factor: float | None = None,
         finalists: int | None = None,
         trials: int = 10,
-        budget: float | None = None,
+        budget: float = 0.35,
         opening: float = 0.03,
-        second: float = 0.1,
+        second: float = 0.3,
     ) -> None:
         for name, share in (("budget", budget), ("opening", opening), ("second", second)):
-            if share is not None and not 0 < share <= 1:
+            if not 0 < share <= 1:
                 raise ValueError(f"{name} is {share}, but must be above 0 and at most 1")
-        self._stopping = StoppingRace(min_resource, reduction_factor or 3, finalists or FINALISTS)
+        self.stopping = StoppingRace(min_resource, reduction_factor or 3, finalists or FINALISTS)
         self.finalists = finalists or 1
         self._reduction_factor = reduction_factor or 4
         self._trials = trials
-        self._budget = default_budget(trials) if budget is None else budget
+        self._budget = budget
         self._opening, self._second = opening, max(opening, second)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._stopping.prune(study, trial)
+        return self.stopping.prune(study, trial)
 
     def decide(self, study: Study, trial: FrozenTrial) -> Decision:
         trials = [trial if other.number == trial.number else other for other in _begun(study)]
@@ -110,12 +110,6 @@ class RacingPruner(PromotingPruner):
 
     def _is_behind(self, racer: Racer, best: Racer) -> bool:
         return self._is_final(racer) and (lead(racer, best, late=_LATE) or 0.0) < 0
-
-
-def default_budget(trials: int) -> float:
-    """Return the share of the rows that a study of so many trials trains: 20 % up to 16 trials,
-    17 % from 32 on."""
-    return 0.2 - 0.03 * min(max((trials - 16) / 16, 0.0), 1.0)
 
 
 def _begun(study: Study) -> list[FrozenTrial]:

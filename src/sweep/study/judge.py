@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from sweep.config.steps import warmup_steps
+from sweep.plan.pausing import pauses
 from sweep.plan.plan import Plan
 from sweep.records.trial import EvalPoint
 from sweep.search.progress import progress
@@ -27,11 +28,12 @@ _TRADED = (
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Reports scores to Optuna at report steps, and asks the pruner. With `by_loss` trials may be
-    compared by their losses too."""
+    compared by their losses too; with `pauses` the pruner may pause them."""
 
     optuna_study: OptunaStudy
     report_steps: ReportSteps
     by_loss: bool
+    pauses: bool
 
     @classmethod
     def of(cls, plan: Plan, optuna_study: OptunaStudy) -> Self:
@@ -39,7 +41,11 @@ class Judge:
         trainers = [corner.trainer for corner in plan.corners]
         steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
         comparable = not any(key in plan.space for key in _TRADED)
-        return cls(optuna_study, steps, by_loss=comparable and len(plan.config.study.objectives) == 1)
+        study = plan.config.study
+        return cls(
+            optuna_study, steps, by_loss=comparable and study.second is None,
+            pauses=pauses(study, plan.splits.state.scored),
+        )  # fmt: skip
 
     def decide(self, running: RunningTrial, point: EvalPoint) -> Decision:
         """Report the score of an evaluation, and return what the pruner decides. Note in `running`
@@ -74,5 +80,5 @@ class Judge:
             loss=point.metrics.get("eval/loss") if self.by_loss else None,
             judged=point.step < plan.total_steps,
             warm=point.step > warmup,
-            savable=running.savable,
+            savable=running.savable and self.pauses,
         )  # fmt: skip
