@@ -12,6 +12,7 @@ from support.teams import ThreadTeam
 from support.toys import ToyEngine
 from sweep.launch.launcher import Search
 from sweep.launch.remote_engine import RemoteEngine
+from sweep.plan import pausing
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
@@ -23,6 +24,7 @@ OPTIONS = ("study.n_trials=5", "study.sampler=random", "trainer.eval_strategy=ep
 def test_paused_trials_go_on_on_workers_that_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker is killed in the training of a promoted trial."""
     monkeypatch.setitem(pruners._PRUNERS, "racing", PausedAtEach)
+    monkeypatch.setattr(pausing, "LEAST_SCORED", 0)
     team = ThreadTeam(tmp_path / "workers")
     lost = team.add(ToyEngine(slots=2), "one")
 

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from support.plans import QUICK, space_file
+from sweep.config.schema import StudyConfig
+from sweep.plan.pausing import LEAST_SCORED, pauses
 from sweep.plan.plan import make_plan
+
+PAUSES = "study.pruner_options={budget: 0.3}"  # with few validation rows too
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,7 @@ from sweep.plan.plan import make_plan
     ],
 )
 def test_the_plan_says_why_trials_are_stopped_for_good(arguments: list[str], reason: str) -> None:
-    notes = make_plan([QUICK, *arguments, "study.n_trials=20"]).notes
+    notes = make_plan([QUICK, PAUSES, *arguments, "study.n_trials=20"]).notes
     said = "study.pruner=racing pauses trials and may let them go on later, but"
     assert [note for note in notes if "pauses trials" in note] == [
         f"{said} {reason}: trials that fall behind are stopped for good"
@@ -31,7 +35,8 @@ def test_the_plan_says_why_trials_are_stopped_for_good(arguments: list[str], rea
 
 
 def test_some_of_the_trials_are(tmp_path: Path) -> None:
-    plan = make_plan([QUICK, space_file(tmp_path, "adapter: {choices: [lora, full]}"), "study.n_trials=20"])
+    space = space_file(tmp_path, "adapter: {choices: [lora, full]}")
+    plan = make_plan([QUICK, PAUSES, space, "study.n_trials=20"])
     (note,) = (note for note in plan.notes if "pauses trials" in note)
     assert note.endswith("some of its trials that fall behind are stopped for good")
 
@@ -40,7 +45,8 @@ def test_some_of_the_trials_are(tmp_path: Path) -> None:
     "arguments",
     [
         ["study.snapshots=never", "study.pruner=median"],
-        ["study.snapshots=never", "study.n_trials=2"],
+        ["study.snapshots=never", "study.n_trials=2", PAUSES],
+        ["study.snapshots=never", "study.n_trials=20"],  # of few validation rows
         ["adapter=full", "study.snapshots=always"],
         [],
     ],
@@ -53,6 +59,14 @@ def test_no_note_where_all_can_be_paused_or_none_is_stopped(arguments: list[str]
 def test_a_sampler_that_learns_from_completed_trials_alone_is_noted(sampler: str) -> None:
     said = f"study.sampler={sampler} learns from completed trials alone"
     many = [QUICK, f"study.sampler={sampler}"]
-    assert [note for note in make_plan([*many, "study.n_trials=20"]).notes if note.startswith(said)]
-    for other in (["study.pruner=median"], ["study.snapshots=never", "study.n_trials=20"], ["study.n_trials=2"]):
+    assert [note for note in make_plan([*many, PAUSES, "study.n_trials=20"]).notes if note.startswith(said)]
+    never = ["study.snapshots=never", PAUSES, "study.n_trials=20"]
+    for other in (["study.pruner=median"], never, [PAUSES, "study.n_trials=2"], ["study.n_trials=20"]):
         assert not [note for note in make_plan([*many, *other]).notes if note.startswith(said)]
+
+
+def test_racing_pauses_where_scores_are_of_many_rows_or_the_user_wants_it() -> None:
+    plain, wanted = StudyConfig(pruner="racing"), StudyConfig(pruner="racing", pruner_options={"opening": 0.1})
+    assert [pauses(plain, rows) for rows in (1, LEAST_SCORED - 1, LEAST_SCORED)] == [False, False, True]
+    assert pauses(wanted, 1) and not pauses(StudyConfig(pruner="median"), LEAST_SCORED)
+    assert not pauses(StudyConfig(pruner="racing", pruner_options={"finalists": 4}), 1)

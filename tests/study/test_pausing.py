@@ -15,6 +15,7 @@ from support.promoting import BestGoesOn, PausedAtEach
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
 from sweep.errors import Interrupted
+from sweep.plan import pausing
 from sweep.records.events import read_rows
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
@@ -42,6 +43,7 @@ def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use(monkeypatch: pytest.MonkeyPatch, rule: type[BestGoesOn]) -> None:
     monkeypatch.setitem(pruners._PRUNERS, "racing", rule)
+    monkeypatch.setattr(pausing, "LEAST_SCORED", 0)
 
 
 def in_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:

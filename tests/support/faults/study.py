@@ -32,7 +32,9 @@ class Study:
         space.write_text(SPACE)
         finals = ("study.confirm_seeds=2", "study.confirm_top=2", "study.refit=true") if self.finals else ()
         pruner = (
-            ("study.pruner=racing", "study.pruner_options={finalists: 1}") if self.paused else ("study.pruner=none",)
+            ("study.pruner=racing", "study.pruner_options={finalists: 1, budget: 0.35}")
+            if self.paused
+            else ("study.pruner=none",)
         )
         return [
             "+experiment=quickstart", f"model.path={model}", f"run_dir={folder / 'run'}", f"study.n_trials={self.trials}",
