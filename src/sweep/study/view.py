@@ -201,7 +201,7 @@ def _trials(done: int, wanted: int) -> str:
 
 def clock(seconds: float) -> str:
     """Return a rough duration in a unit that suits it."""
-    if seconds < 1:
+    if seconds < 1.5:
         return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
