@@ -13,6 +13,9 @@ from support.program import run as program
 from support.tiny import tiny_bert
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
+from sweep.config.schema import DatasetConfig
+from sweep.data.splits import load_splits
+from sweep.final.reading import baselines
 from sweep.records.store import Store
 from sweep.records.trial import Completed
 from sweep.report.write import document
@@ -50,3 +53,14 @@ def test_the_winner_of_folds_is_trained_on_all_rows_and_tested_once(
     report = document(analyse(read(store)), ())
     assert f"mean over {FOLDS} folds" in report and "Trained on all train rows" in report and "± " in report
     assert "folds" in json.loads((folder / "lock.json").read_text())["data"]["division"]
+
+
+def test_guessing_is_scored_by_the_mean_over_the_folds(tmp_path: Path) -> None:
+    rows = [("a", "x")] * 6 + [("b", "y")] * 3
+    (tmp_path / "train.csv").write_text(
+        "text,label\n" + "".join(f"{text}{i},{name}\n" for i, (text, name) in enumerate(rows))
+    )
+    splits = load_splits(DatasetConfig(path=str(tmp_path), folds=2, stratify="auto", test_split=None))
+    each = [fold.validation.labels.count(0) / len(fold.validation) for fold in splits.folds]
+    assert each[0] != each[1]
+    assert baselines(splits, splits.train)["eval/accuracy"] == pytest.approx(sum(each) / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from support.plans import QUICK, faults_of, space_file
 from sweep.config.schema import Config, Task
 from sweep.data.labels import Label, LabelSpace
-from sweep.data.splits import Rows, Splits
+from sweep.data.splits import FoldRows, Rows, Splits
 from sweep.plan.class_weights import class_weight_faults
 from sweep.plan.plan import make_plan
 from sweep.provenance import DataState
@@ -41,6 +42,17 @@ def test_a_label_without_train_rows_has_no_share(trainer: dict[str, Any], path: 
     (fault,) = faults("multi_label", [(1, 0, 1), (0, 0, 1)], trainer)
     assert fault.startswith(path) and "these labels apply to no train row, or to all: b, c;" in fault
     assert faults("multi_label", [(1, 0, 1), (0, 1, 0)], trainer) == []
+
+
+def test_with_folds_the_rows_of_all_count() -> None:
+    first, whole = (Rows(("x",) * len(labels), None, labels) for labels in ((0, 2), (0, 1, 2)))
+    labels = LabelSpace("single_label", ("a", "b", "c"))
+    splits = Splits(
+        labels, first, first, None, DataState("", "", "", {}, ()), folds=(FoldRows(first, first),), whole=whole
+    )
+    config = Config.model_validate({"trainer": {"class_weights": "balanced"}})
+    assert class_weight_faults([config], splits) == []
+    assert class_weight_faults([config], replace(splits, folds=(), whole=None)) != []
 
 
 def test_every_loss_can_be_searched(tmp_path: Path) -> None:

@@ -30,12 +30,14 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`found` is as it was recorded. `levels` are the rows of a table, and `curve` holds the
-    (share answered, share right of those) at every confidence, the most confident rows first
-    (El-Yaniv & Wiener 2010, "On the foundations of noise-free selective classification")."""
+    """`found` is as it was recorded, with `folded` on the rows of the first fold. `levels` are the
+    rows of a table, and `curve` holds the (share answered, share right of those) at every
+    confidence, the most confident rows first (El-Yaniv & Wiener 2010, "On the foundations of
+    noise-free selective classification")."""
 
     found: Calibration
     refit: bool
+    folded: bool
     levels: tuple[Abstention, ...]
     curve: tuple[tuple[float, float], ...]
 
@@ -47,7 +49,8 @@ def calibrated(facts: Facts) -> Calibrated | None:
         return None
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
-    return Calibrated(final.calibration, final.refit is not None, levels, _curve(rows))
+    folded = facts.config.dataset.folds is not None
+    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows))
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:

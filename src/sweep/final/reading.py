@@ -16,6 +16,7 @@ from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.extra_metrics import Evaluated, extra_values
+from sweep.engine.folded_trial import mean_metrics
 from sweep.engine.metrics import Labels, decide, score
 from sweep.engine.reliability import reliability
 from sweep.engine.row_losses import row_losses
@@ -132,17 +133,25 @@ def shares(train: Rows, labels: LabelSpace) -> tuple[float, ...]:
 
 def baselines(splits: Splits, test: Rows, recorded: Sequence[str] = ()) -> Mapping[str, float]:
     """Return the scores of the zero-rule classifier on validation and test: it always predicts the
-    most frequent label of train. Of the metrics `recorded` beside the task's, those of decisions
-    are among them: this classifier has no probabilities."""
-    found: dict[str, float] = {}
+    most frequent label of train. With folds those on validation are the mean over the folds, as
+    the trial's are. Of the metrics `recorded` beside the task's, those of decisions are among
+    them: this classifier has no probabilities."""
     extra, labels = [name for name in recorded if is_extra(name)], splits.labels
-    for prefix, rows in (("eval", splits.validation), ("test", test)):
-        predicted = np.asarray(baseline(splits.train, rows, splits.labels), dtype=np.int64)
-        truth = np.asarray(rows.labels, dtype=np.int64)
-        scores = score(labels.task, predicted, truth)
-        scores |= extra_values(extra, Evaluated(labels.task, labels.names, truth, predicted))
-        found |= {f"{prefix}/{name}": value for name, value in scores.items()}
-    return found
+    each = [splits.fold(number) for number in range(1, len(splits.folds) + 1)] or [splits]
+    scored = mean_metrics([_zero_rule(labels, one.train, one.validation, extra) for one in each])
+    tested = _zero_rule(labels, splits.train, test, extra)
+    return {
+        f"{prefix}/{name}": value
+        for prefix, found in (("eval", scored), ("test", tested))
+        for name, value in found.items()
+    }
+
+
+def _zero_rule(labels: LabelSpace, train: Rows, rows: Rows, extra: Sequence[str]) -> Metrics:
+    predicted = np.asarray(baseline(train, rows, labels), dtype=np.int64)
+    truth = np.asarray(rows.labels, dtype=np.int64)
+    scores = score(labels.task, predicted, truth)
+    return {**scores, **extra_values(extra, Evaluated(labels.task, labels.names, truth, predicted))}
 
 
 def _confusion(decided: Labels, truth: Labels, labels: LabelSpace) -> tuple[tuple[int, ...], ...]:

@@ -16,10 +16,12 @@ _NAMED = 5  # labels in a message
 
 
 def class_weight_faults(corners: Sequence[Config], splits: Splits) -> list[Fault]:
-    """Return the faults of each config's weights and logit adjustment, once each."""
+    """Return the faults of each config's weights and logit adjustment, once each. With folds the
+    rows of all count: one that lacks a label trains without its weight."""
     if all(config.trainer.plain_loss for config in corners):
         return []
-    counts, rows = label_rows(splits.labels, splits.train), len(splits.train)
+    train = splits.train if splits.whole is None else splits.whole
+    counts, rows = label_rows(splits.labels, train), len(train)
     several = splits.labels.task == "multi_label"
     names = zip(splits.labels.names, counts, strict=True)
     lacking = [name for name, count in names if not count or (several and count == rows)]
