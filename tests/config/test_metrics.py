@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.config.extra_metrics import label_of, lower_is_better, short
-from sweep.config.metrics import evaluated, known_direction, objectives, recorded_metrics, short_name
+from sweep.config.metrics import evaluated, known_direction, means_alone, objectives, recorded_metrics, short_name
 from sweep.config.schema import Config, DatasetConfig, StudyConfig
 
 
@@ -42,3 +42,8 @@ def test_a_label_may_hold_dots_and_slashes() -> None:
     assert short("eval/f1/a/b") == "f1/a/b" and label_of("f1/a/b") == "a/b"
     assert short_name("f1/version 1.0") == "f1/version 1.0" and short_name("mine.f1") == "f1"
     assert label_of("f1_macro") is None
+
+
+def test_a_metric_of_the_users_own_may_be_called_fold_or_sd() -> None:
+    own = {"eval/sd": 0.1, "eval/fold": 0.2, "eval/f1/sd": 0.3}
+    assert means_alone({**own, "eval/sd/accuracy": 0.4, "eval/fold/2/accuracy": 0.5}) == own

@@ -98,6 +98,21 @@ def test_a_trial_of_a_pack_is_charged_its_part_of_a_step(monkeypatch: pytest.Mon
     assert [slot.watch.measured_cost(Cost(peak_host_bytes=10)).peak_host_bytes for slot in slots] == [5000, 5000]
 
 
+def test_the_folds_of_a_trial_are_charged_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter((5000, 1000, 1300))
+    monkeypatch.setattr(pack_memory, "peak_of", lambda name, device: next(peaks))
+    monkeypatch.setattr(memory, "reset_peaks", lambda device: None)
+    slots = []
+    for number, fold, tokens in ((0, 1, 10), (0, 2, 10), (1, 1, 10)):
+        plan = replace(make_plan(Path("base"), number=number), fold=fold)
+        slot: Any = ToySlot(plan, batch_tokens=tokens)
+        slot.watch, slot.bytes, slot.pending = LimitWatch({HOST_BYTES: 1.0}, CPU, shares=True), 100, [[0]]
+        slots.append(slot)
+    with measured_apart(slots, CPU):
+        pass
+    assert [slot.watch.measured[HOST_BYTES] for slot in slots] == [1300 - 100 - 100] * 2 + [1300 - 200 - 200]
+
+
 def test_a_pack_without_limits_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from support.trials import ROWS, Remembering, Watcher, make_plan, retrained
 from sweep.config.metrics import BY_TASK
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.trainer import trained
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan
+from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 
@@ -85,6 +87,21 @@ def test_steps_are_those_foreseen(
     outcome = watcher.run(trial, base_models=base_models, data=data)
     assert outcome.cost.steps == trial.total_steps == total_steps(ROWS, trial.config.trainer)
     assert tuple(point.step for point in outcome.evals) == evaluation_steps(ROWS, trial.config.trainer)
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_a_trial_trained_as_planned_is_evaluated_up_to_there(
+    plan: Plan, base_models: BaseModelCache, data: TokenisedData, method: str
+) -> None:
+    watcher = Watcher()
+    every = {"num_train_epochs": 2, "eval_strategy": "steps", "eval_steps": 2}
+    cut = replace(plan(adapter={"method": method}, trainer=every), total_steps=6)
+    with trained(
+        cut, base_models=base_models, data=data, on_step=lambda _: Verdict.CONTINUE,
+        on_eval=lambda point: watcher._hear(cut, point), as_planned=True,
+    ) as done:  # fmt: skip
+        assert isinstance(done.outcome, Completed) and done.outcome.cost.steps == 6
+        assert [point.step for point in done.outcome.evals] == [2, 4, 6]
 
 
 def test_an_evaluation_follows_the_report_of_its_step(

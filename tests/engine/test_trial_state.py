@@ -196,13 +196,15 @@ class Heard:
         self.newest += 1
 
 
-def state_of(heard: Heard, *, stop_after: int | None = None, **trainer: Any) -> TrialState:
+def state_of(
+    heard: Heard, *, stop_after: int | None = None, evaluated_as: int | None = None, **trainer: Any
+) -> TrialState:
     """Forty rows in batches of ten: four steps an epoch."""
     sections = {"trainer": {"per_device_train_batch_size": 10, "num_train_epochs": 2, "logging_steps": 3, **trainer}}
     settings = TrainSettings.of(Config.model_validate(sections))
     return TrialState.of(
         settings, Clock(), rows=40, report_step=heard.report, report_eval=heard.report, keeper=heard,
-        stop_after=stop_after,
+        stop_after=stop_after, evaluated_as=evaluated_as,
     )  # fmt: skip
 
 
@@ -330,6 +332,12 @@ def test_a_training_without_evaluations_ends_on_the_way_of_its_schedule() -> Non
         assert not state.evaluation_due
     assert (state.finished, state.ended, state.schedule_steps) == (True, False, 8)
     assert [(one.step, bool(one.metrics)) for one in heard.said] == [(1, False), (2, True)]
+
+
+def test_a_training_that_ends_on_the_way_is_evaluated_where_it_has_rows_to_score() -> None:
+    state = state_of(Heard(), stop_after=2, evaluated_as=40, eval_strategy="steps", eval_steps=1)
+    step(state)
+    assert state.evaluation_due
 
 
 def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count_it() -> None:

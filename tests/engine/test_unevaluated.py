@@ -108,6 +108,17 @@ def test_the_same_numbers_again_and_others_than_on_the_train_rows(
     assert any(not torch.equal(weight, on_train[name]) for name, weight in first.items())
 
 
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_a_latency_is_not_measured_without_rows(
+    plan: Plan, base_models: BaseModelCache, merged: TokenisedData, method: str
+) -> None:
+    searched = {"metric": "eval/accuracy", "second_metric": "predict/latency_ms", "second_direction": "minimize"}
+    trial = replace(plan(adapter={"method": method}, study=searched), total_steps=1)
+    assert trial.watched
+    found = cost(trial, base_models, merged)
+    assert found.steps == 1 and not found.measured
+
+
 def test_cached_features_give_what_the_whole_model_gives(
     steady_model_dir: Path, merged: TokenisedData, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,12 @@ import sweep
 from support.program import final
 from support.program import run as program
 from support.tiny import tiny_bert
+from sweep.config.schema import Config
+from sweep.data.labels import LabelSpace
+from sweep.engine.evaluation import Predictions
+from sweep.engine.metrics import decide
+from sweep.engine.temperature import scaled
+from sweep.final.reading import decisions
 from sweep.model.artifact import temperature
 from sweep.records.store import Store
 
@@ -70,3 +78,22 @@ def test_the_saved_model_gives_the_probabilities_of_the_test(both: tuple[Path, P
     assert [one.label for one in found] == [row["predicted"] for row in rows]
     assert [one.probability for one in found] == pytest.approx([float(row["confidence"]) for row in rows], abs=1e-5)
     assert [row["confidence"] for row in rows] != [row["confidence"] for row in predictions(both[0])]
+
+
+def test_a_fixed_threshold_decides_as_in_the_search() -> None:
+    config = Config.model_validate({
+        "dataset": {"task": "multi_label"}, "trainer": {"decision_threshold": 0.3, "calibration": "temperature"},
+    })  # fmt: skip
+    draw = np.random.default_rng(0)
+    scores = (3 * draw.normal(size=(40, 2))).astype(np.float32)
+    labels = (scores + 3 * draw.normal(size=(40, 2)) > 0).astype(np.int64)
+    model: Any = SimpleNamespace(validation=lambda: Predictions(scores, labels, loss=0.5, seconds=0.0))
+    session: Any = SimpleNamespace(
+        plan=SimpleNamespace(splits=SimpleNamespace(labels=LabelSpace("multi_label", ("a", "b"))))
+    )
+    found = decisions(session, config, model)
+    assert found.calibration is not None and found.thresholds is not None
+    assert abs(found.calibration.temperature - 1) > 0.1 and 0.3 != found.thresholds[0] == found.thresholds[1]
+    calibrated = scaled(scores, found.calibration.temperature)
+    assert (decide("multi_label", calibrated, found.cuts) == decide("multi_label", scores, 0.3)).all()
+    assert (decide("multi_label", calibrated, 0.3) != decide("multi_label", scores, 0.3)).any()

@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from support.program import final
 from support.program import run as program
 from support.tiny import tiny_bert
+from support.trials import make_plan
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.config.schema import DatasetConfig
-from sweep.data.splits import load_splits
+from sweep.data.labels import LabelSpace
+from sweep.data.splits import FoldRows, Rows, Splits, load_splits
 from sweep.final.reading import baselines
+from sweep.final.retrain import retrain_plan
+from sweep.provenance import DataState
 from sweep.records.store import Store
-from sweep.records.trial import Completed
+from sweep.records.trial import Completed, EvalPoint
 from sweep.report.write import document
 
 ROWS, FOLDS = 50, 3
@@ -64,3 +70,21 @@ def test_guessing_is_scored_by_the_mean_over_the_folds(tmp_path: Path) -> None:
     each = [fold.validation.labels.count(0) / len(fold.validation) for fold in splits.folds]
     assert each[0] != each[1]
     assert baselines(splits, splits.train)["eval/accuracy"] == pytest.approx(sum(each) / 2)
+
+
+def test_guessing_on_test_goes_by_all_train_rows() -> None:
+    first, whole, test = (Rows(("x",) * len(labels), None, labels) for labels in ((1,), (0, 0, 1), (0, 0)))
+    splits = Splits(
+        LabelSpace("single_label", ("a", "b")), first, first, None, DataState("", "", "", {}, ()),
+        folds=(FoldRows(first, first),), whole=whole,
+    )  # fmt: skip
+    assert baselines(splits, test)["test/accuracy"] == 1
+
+
+def test_the_retraining_of_a_fold_ends_where_the_trial_ended() -> None:
+    plan = make_plan(Path("base"), trainer={"early_stopping_patience": 1, "early_stopping_threshold": 0.1})
+    record: Any = SimpleNamespace(outcome=SimpleNamespace(evals=(EvalPoint(1, 3, 1.0, {}),)))
+    folded, plain = (SimpleNamespace(plan=SimpleNamespace(splits=SimpleNamespace(folds=folds))) for folds in ((1,), ()))
+    again = retrain_plan(folded, plan, record)  # type: ignore[arg-type]
+    assert again.total_steps == 3 != plan.total_steps and again.config.trainer.early_stopping_patience is None
+    assert retrain_plan(plain, plan, record) is plan  # type: ignore[arg-type]

@@ -50,6 +50,20 @@ def test_a_batch_size_of_a_file_gives_way_to_an_effective_one_on_the_command_lin
     assert sizes(made.config.trainer) == (64, 64, 1)
 
 
+@pytest.mark.parametrize("base", ["minilm_banking77_lora", "quickstart"])
+def test_a_batch_size_of_a_shipped_file_gives_way_to_an_effective_one_of_the_users_own(
+    tmp_path: Path, base: str
+) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    built = f"# @package _global_\ndefaults: [{base}, _self_]\ntrainer: {{effective_batch_size: 64"
+    (folder / "mine.yaml").write_text(f"{built}}}\n")
+    command = [f"--config-dir={tmp_path}", "+experiment=mine", "dataset=helpdesk", "study.space=null"]
+    assert sizes(make_plan(command).config.trainer) == (64, 64, 1)
+    (folder / "mine.yaml").write_text(f"{built}, per_device_train_batch_size: 8}}\n")
+    assert "leave both out" in faults_of(*command)[EFFECTIVE]
+
+
 def test_a_typed_effective_batch_is_not_searched() -> None:
     made = make_plan([QUICK, "study.space=five_knobs", f"{EFFECTIVE}=32"])
     assert PER_DEVICE not in made.space and sizes(made.trial(0, {}).config.trainer) == (32, 32, 1)

@@ -104,6 +104,12 @@ def test_what_is_doubtful_trains(plan: Plan) -> None:
     assert known.fitted(plan.trial(0, {})).config.trainer.per_device_train_batch_size == 8
 
 
+def test_of_doubtful_batches_the_largest_is_taken_that_makes_no_difference(plan: Plan) -> None:
+    """A batch of one row needs 20.1 MiB, one of 8 rows 20.8, and one of 48 rows 24.8, of 20."""
+    known = forecasts(plan, 20 * MIB, row=0.1 * MIB, fixed=10 * MIB)
+    assert split(known, 48) == (8, 6)
+
+
 def test_the_rows_of_a_pack_count_with_their_own_tokens(plan: Plan) -> None:
     longest = (20, *(10,) * 59)
     uneven = replace(plan, needs=replace(plan.needs, longest={tokenised_by(plan.config): longest}))

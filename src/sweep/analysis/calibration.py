@@ -40,6 +40,7 @@ class Calibrated:
     folded: bool
     levels: tuple[Abstention, ...]
     curve: tuple[tuple[float, float], ...]
+    words: bool  # with a prompt
 
 
 def calibrated(facts: Facts) -> Calibrated | None:
@@ -50,7 +51,7 @@ def calibrated(facts: Facts) -> Calibrated | None:
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
     folded = facts.config.dataset.folds is not None
-    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows))
+    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows), facts.config.prompt is not None)
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:

@@ -1,6 +1,5 @@
 """The confusion of labels, from the counts of the final record: matrices, scores of each label,
-and
-the pairs of labels mistaken for each other."""
+and the pairs of labels mistaken for each other."""
 
 from __future__ import annotations
 

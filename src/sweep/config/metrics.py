@@ -6,7 +6,7 @@ and those of the user's own in `sweep.config.custom_metrics`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sweep.config.extra_metrics import EXTRA_BY_TASK, LABEL_F1, is_extra, lower_is_better
 from sweep.config.schema import Config, DatasetConfig, Task
@@ -79,6 +79,10 @@ def sd_metric(metric: str) -> str:
 
 def means_alone(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics without the scores of folds and their standard deviation."""
-    return {
-        name: value for name, value in metrics.items() if name.partition("/")[2].split("/")[0] not in ("fold", "sd")
-    }
+    return {name: value for name, value in metrics.items() if not _of_folds(name.split("/"))}
+
+
+def _of_folds(parts: Sequence[str]) -> bool:
+    """Return whether the parts are those of `eval/fold/2/…` or `eval/sd/…`. A metric of the user's
+    own may be called `fold` or `sd`."""
+    return len(parts) > 2 and parts[1] in ("fold", "sd")

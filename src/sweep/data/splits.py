@@ -127,6 +127,11 @@ class Splits:
         return replace(self, train=rows, validation=none, test=None, folds=(), whole=None)
 
     @property
+    def all_train(self) -> Rows:
+        """Return the train rows, or with folds all rows that folds were made of."""
+        return self.train if self.whole is None else self.whole
+
+    @property
     def trained_rows(self) -> int:
         """Return the number of rows in an epoch of a trial, over all folds."""
         return sum(len(fold.train) for fold in self.folds) or len(self.train)

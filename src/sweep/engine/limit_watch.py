@@ -81,8 +81,8 @@ class LimitWatch:
         cast: Callable[[], AbstractContextManager[Any]],
     ) -> bool:
         """Time the model on single rows where a limit asks for it, by `latency`. Return whether
-        that was done."""
-        if LATENCY not in self.limits:
+        that was done. Without a dataset, as in a refit, no row is there to time it on."""
+        if LATENCY not in self.limits or dataset is None:
             return False
         self.measured[LATENCY] = latency(model, dataset, collate, cast, self.device)
         return True

@@ -38,9 +38,8 @@ def summed(
 def summed_over_words(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the negative log-likelihood of the true labels' words, summed over rows; `weights`
     are those of the labels, (labels,). `scores` is (rows, labels), or (rows, 1) where the true
-    label alone was scored. Unlike cross-entropy, it
-    does not normalise over the labels: the scores are log-probabilities over the whole vocabulary
-    already."""
+    label alone was scored. Unlike cross-entropy, it does not normalise over the labels: the scores
+    are log-probabilities over the whole vocabulary already."""
     true = scores if scores.shape[1] == 1 else scores.gather(1, labels[:, None])
     return -(true if weights is None else true * weights.to(true.dtype)[labels][:, None]).sum()
 

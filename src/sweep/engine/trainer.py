@@ -124,12 +124,14 @@ def trained(
     evaluated: bool = True,
     as_packed: bool = False,
     snapshot_at_end: bool = False,
+    as_planned: bool = False,
 ) -> Iterator[Trained]:
     """Train a trial to its end; its model is there until the context is left. A trial that is not
-    `evaluated` reads no validation row, and ends after `trial.total_steps`, which may come before
-    the end of its schedule. With `as_packed`, for a trial that was trained in a pack, dropout
-    draws the masks that it drew there. With `snapshot_at_end` the trained model has a snapshot
-    too: a plan with that snapshot gives it again without a step.
+    `evaluated` reads no validation row. It ends after `trial.total_steps`, which may come before
+    the end of its schedule, as every trial does that is trained `as_planned`. With `as_packed`,
+    for a trial that was trained in a pack, dropout draws the masks that it drew there. With
+    `snapshot_at_end` the trained model has a snapshot too: a plan with that snapshot gives it
+    again without a step.
 
     Divergence, running out of memory while training, and verdicts make an outcome. Everything else
     is raised, running out of memory while the model is loaded included.
@@ -156,7 +158,7 @@ def trained(
             settings, clock, rows=len(rows), keeper=best,
             report_step=watch.reporting(on_step), report_eval=watch.evaluated(on_eval),
             trained_parameters=trained_parameters(model), labels=labels.names,
-            stop_after=None if evaluated else trial.total_steps, evaluated_as=whole if evaluated else None,
+            stop_after=None if evaluated and not as_planned else trial.total_steps, evaluated_as=whole if evaluated else None,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
         arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)

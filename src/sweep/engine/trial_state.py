@@ -117,14 +117,14 @@ class TrialState:
         evaluated_as: int | None = None,
     ) -> TrialState:
         """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
-        ends after that step of the schedule, and nothing is evaluated. `snapshot_at_end` asks for
-        a snapshot after the last step too. Evaluations come at the shares of the schedule of those
-        of a training on `evaluated_as` rows."""
+        ends after that step of the schedule. `snapshot_at_end` asks for a snapshot after the last
+        step too. Evaluations come at the shares of the schedule of those of a training on
+        `evaluated_as` rows; with `stop_after` and without such rows there are none."""
         steps = total_steps(rows, settings.trainer)
         due = stretched(evaluation_steps(evaluated_as or rows, settings.trainer), steps)
         return cls(
             settings, clock, report_step, report_eval, schedule_steps=steps,
-            last_step=steps if stop_after is None else stop_after, due=frozenset(due if stop_after is None else ()),
+            last_step=steps if stop_after is None else stop_after, due=frozenset(due if evaluated_as or stop_after is None else ()),
             keeper=keeper or KeepsNothing(), trained_parameters=trained_parameters, labels=labels,
             report_snapshot=report_snapshot, snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip

@@ -17,9 +17,10 @@ from sweep.final.files import write_confusion, write_predictions
 from sweep.final.final_model import FinalModel, with_model
 from sweep.final.local_model import Saving, Training
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
-from sweep.final.retrain import refit_plan, scored, train, watched
+from sweep.final.retrain import refit_plan, retrain_plan, scored, train, watched
 from sweep.final.watch import Watch
 from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
+from sweep.records.same_evals import same_evals
 from sweep.records.snapshots import refit_key, retrain_key
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, TrialRecord
@@ -121,7 +122,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
     """Retrain the trial and write the record, so that after a stop only the refit is left."""
-    fold = ", on the first fold" if session.plan.splits.folds else ""
+    plan, fold = retrain_plan(session, plan, one.record), ", on the first fold" if session.plan.splits.folds else ""
     with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch{fold}") as watch:
         again = with_model(session, partial(_retrained, session, one, plan, watch), watch)
         session.store.write_retraining(again, watch.rows)
@@ -155,8 +156,9 @@ def _packed(one: Chosen) -> bool:
 def _known(session: Session, one: Chosen) -> FinalRecord | None:
     """Return the final record of the same trial that an earlier run wrote."""
     known = session.store.final(one.folder)
-    same = known is not None and (known.number, known.trial_evals) == (one.record.number, one.record.outcome.evals)
-    return known if same else None
+    if known is None or known.number != one.record.number:
+        return None
+    return known if same_evals(known.trial_evals, one.record.outcome.evals) else None
 
 
 def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
@@ -166,7 +168,7 @@ def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) 
     if known is not None:
         store.write_retraining(known.retraining, store.final_events(one.folder))
     again = store.retraining(one.record.number)
-    if again is None or again.trial_evals != one.record.outcome.evals:
+    if again is None or not same_evals(again.trial_evals, one.record.outcome.evals):
         return None
     session.view.say(f"trial {again.number} was retrained already; what is left is its refit")
     _complete_retraining(session, again, store.retrain_dir(again.number), one.record.params)
@@ -219,7 +221,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
         trial_best=one.record.best, retrain_best=again.best,
         trial_evals=one.record.outcome.evals, retrain_evals=again.evals,
         test=reading.metrics, test_seconds=reading.predictions.seconds, test_rows=len(reading.rows),
-        baseline=baselines(splits, reading.rows, recorded_metrics(config)), train_shares=shares(splits.train, splits.labels),
+        baseline=baselines(splits, reading.rows, recorded_metrics(config)), train_shares=shares(splits.all_train, splits.labels),
         cost=again.cost, parameters=kept.model.parameters(),
         label_names=splits.labels.names, confusion=reading.confusion, config=shown(config),
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,

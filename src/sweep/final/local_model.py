@@ -121,7 +121,7 @@ class LocalModel:
                 trained(
                     training.plan, base_models=self._base_models, data=data, on_step=step, on_eval=listener.evaluated,
                     on_snapshot=keep, best_dir=None, evaluated=not refit, as_packed=training.as_packed,
-                    snapshot_at_end=True,
+                    snapshot_at_end=True, as_planned=True,
                 )
             )  # fmt: skip
         self._result = result

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.extra_metrics import is_extra
@@ -69,7 +70,8 @@ class Reading:
 
 def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
     """Return the temperature and the thresholds, which are fitted to the validation rows alone,
-    the thresholds to calibrated probabilities, before the test split is opened."""
+    the thresholds to calibrated probabilities, before the test split is opened. A threshold that
+    the search had changes with the probabilities, so that decisions stay."""
     labels, trainer = session.plan.splits.labels, config.trainer
     task, tunes = labels.task, labels.task == "multi_label" and trainer.decision_threshold == "tuned"
     fixed = None if task == "single_label" else (trainer.search_threshold,) * len(labels)
@@ -80,10 +82,18 @@ def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
         fitted = calibration(task, predictions.scores, predictions.labels)
         predictions = calibrated(task, predictions, fitted.temperature, words=config.prompt is not None)
     if not tunes:
-        return Decisions(fixed, calibration=fitted)
+        return Decisions(_at_temperature(fixed, fitted), calibration=fitted)
     found, own = tuned(predictions.scores, predictions.labels), recorded_metrics(config)
     validation = _measured(labels, predictions, "eval", found, own)
     return Decisions(found, tuned=True, validation=validation, calibration=fitted)
+
+
+def _at_temperature(thresholds: tuple[float, ...] | None, fitted: Calibration | None) -> tuple[float, ...] | None:
+    """Return the thresholds of calibrated probabilities that decide as these do without the
+    calibration: those of the search."""
+    if thresholds is None or fitted is None:
+        return thresholds
+    return tuple(float(expit(logit(one) / fitted.temperature)) for one in thresholds)
 
 
 def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
@@ -139,7 +149,7 @@ def baselines(splits: Splits, test: Rows, recorded: Sequence[str] = ()) -> Mappi
     extra, labels = [name for name in recorded if is_extra(name)], splits.labels
     each = [splits.fold(number) for number in range(1, len(splits.folds) + 1)] or [splits]
     scored = mean_metrics([_zero_rule(labels, one.train, one.validation, extra) for one in each])
-    tested = _zero_rule(labels, splits.train, test, extra)
+    tested = _zero_rule(labels, splits.all_train, test, extra)
     return {
         f"{prefix}/{name}": value
         for prefix, found in (("eval", scored), ("test", tested))

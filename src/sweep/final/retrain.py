@@ -62,6 +62,16 @@ def scored(session: Session, record: TrialRecord, again: RetrainRecord) -> EvalP
     return record.best if session.plan.splits.folds else again.best
 
 
+def retrain_plan(session: Session, plan: TrialPlan, record: TrialRecord) -> TrialPlan:
+    """Return the plan of the retraining. With folds it ends after the trial's last evaluation, and
+    not by patience, which counted the mean over folds in the trial."""
+    if not session.plan.splits.folds:
+        return plan
+    trainer = plan.config.trainer.model_copy(update={"early_stopping_patience": None, "early_stopping_threshold": 0.0})
+    config = plan.config.model_copy(update={"trainer": trainer})
+    return replace(plan, config=config, total_steps=record.outcome.evals[-1].step)
+
+
 def refit_plan(session: Session, plan: TrialPlan, best: EvalPoint) -> TrialPlan:
     """Return the plan of the refit: as many epochs as it took to the evaluation `best`."""
     splits = session.plan.splits

@@ -20,8 +20,7 @@ def class_weight_faults(corners: Sequence[Config], splits: Splits) -> list[Fault
     rows of all count: one that lacks a label trains without its weight."""
     if all(config.trainer.plain_loss for config in corners):
         return []
-    train = splits.train if splits.whole is None else splits.whole
-    counts, rows = label_rows(splits.labels, train), len(train)
+    counts, rows = label_rows(splits.labels, splits.all_train), len(splits.all_train)
     several = splits.labels.task == "multi_label"
     names = zip(splits.labels.names, counts, strict=True)
     lacking = [name for name, count in names if not count or (several and count == rows)]

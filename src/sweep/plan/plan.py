@@ -25,6 +25,7 @@ from sweep.plan.length_checks import length_faults
 from sweep.plan.lengths import TrialLengths
 from sweep.plan.needs import Needs
 from sweep.plan.notes import not_searched, notes
+from sweep.plan.scored_labels import fold_notes, undefined_faults
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching
 from sweep.plan.space_checks import check_space
 from sweep.plan.warm_start_checks import check_warm_start
@@ -134,11 +135,12 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
     faults.add_new(class_weight_faults(corners, splits))
     faults.add_new(own_metric_faults(config.dataset, splits))
     faults.add_new(label_metric_faults(config, splits))
+    faults.add_new(undefined_faults(config.study, splits))
     if not faults:
         faults.add(fault for one in last for fault in one(config))
     if faults:
         raise UserError(faults.found)
-    advice = (*not_searched(fixed), *notes(experiment, lengths, splits.state.scored))
+    advice = (*not_searched(fixed), *fold_notes(corners, splits), *notes(experiment, lengths, splits.state.scored))
     return Plan(experiment, tuple(corners), splits, advice)
 
 

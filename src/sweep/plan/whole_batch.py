@@ -18,13 +18,13 @@ def whole_batch(composed: Composed, origin: Origins) -> Composed:
     """Return the config with the effective batch size as one batch, until memory divides it.
 
     A batch size and an accumulation that the user set beside it stay, and are checked later. Those
-    of a file give way to an effective batch size of the command line or the search space.
+    of a shipped file give way, and those of the user's own file give way to an effective batch
+    size of the command line or the search space.
     """
     rows = _effective(composed)
     if rows is None:
         return composed
-    places = {key: origin(key) for key in SPLIT}
-    given = [place for place in places.values() if place]
+    given = [origin(key) for key in SPLIT if origin.chosen(key)]
     gives_way = origin(EFFECTIVE) == COMMAND_LINE and COMMAND_LINE not in given
     return composed.updated(dict(zip(SPLIT, (rows, 1), strict=True))) if not given or gives_way else composed
 

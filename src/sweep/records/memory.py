@@ -46,8 +46,9 @@ class MemoryFacts:
 
     `limit` is all that they may come to hold, and `source` says by whom; `usable` is what was free
     when the study began, with what the process held. These figures go by `asked`, which is
-    `engine.memory_limit`; `at_once` trials of a pack share the memory. `resident` is held without
-    any training: the frozen base, and on the host the process itself.
+    `engine.memory_limit`; `at_once` trainings of a pack share the memory, the folds of a trial
+    among them. `resident` is held without any training: the frozen base, and on the host the
+    process itself.
     """
 
     device: str

@@ -22,7 +22,7 @@ from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
 
 _STEPS = 2  # the second one has the optimizer's state beside activations
 _ROWS, _EVALUATED = 3, 6  # of the larger batches; more are evaluated where that is quick
-_AT_ONCE = 2  # trials, at least, of a pack whose slots are auto
+_AT_ONCE = 2  # trainings, at least, of a pack whose slots are auto
 _QUICK = 1e12  # floating-point operations
 
 
@@ -31,8 +31,9 @@ def look(workspace: Workspace) -> MemoryFacts:
     device = workspace.base_models.device
     limit, free, held = memory.capacity(device), memory.free(device), memory.in_use(device)
     source = "the GPU has" if device.type == "cuda" else host_limit().source
-    engine = workspace.config.engine
-    asked, at_once = engine.memory_limit, _AT_ONCE if engine.slots == "auto" else engine.slots
+    engine, folds = workspace.config.engine, workspace.config.dataset.folds or 1
+    at_once = max(_AT_ONCE, folds) if engine.slots == "auto" else engine.slots * folds
+    asked = engine.memory_limit
     if asked is not None and asked < limit:
         limit, source = int(asked), "engine.memory_limit allows"
     return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source, asked, at_once)

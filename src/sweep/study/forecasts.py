@@ -32,6 +32,7 @@ LOWER = 0.85  # the part of its tensors that a training needs at least (benchmar
 # Resident bytes of a training for each byte of its tensors, with glibc: of the Trainer and of a
 # pack, whose random numbers and kernels take more that is not seen (the same benchmark).
 _HOST_GAPS, _HOST_GAPS_OF_PACK = 1.6, 2.8
+_NEAR = 0.05  # more bytes than with the smallest batch, which make no difference to a doubtful trial
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
 _FAR = 1.5  # times the bound must fit for a trial to go unmeasured
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
@@ -149,7 +150,9 @@ class Forecasts:
         if (least := found[sizes[-1]]).least > facts.limit:
             single = self.forecast(config, 1) or least
             raise _does_not_fit(config, least, single, facts)
-        return self._in_batches(trial, sizes[-1])
+        most = (1 + _NEAR) * least.together(at_once)
+        near = (size for size, one in found.items() if one.together(at_once) <= most and one.least <= facts.limit)
+        return self._in_batches(trial, next(near, sizes[-1]))
 
     def _in_batches(self, trial: TrialPlan, rows: int) -> TrialPlan:
         if rows == trial.config.trainer.per_device_train_batch_size:

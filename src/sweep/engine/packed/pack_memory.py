@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,7 +21,7 @@ def measured_apart(slots: Sequence[Slot], device: torch.device) -> Iterator[None
     It is the peak of the process without what the other trials keep between steps (`Slot.bytes`),
     and without their part of what the step takes, by tokens: about what the trial would take
     alone, with the base. Evaluations, which all trials make one part after the other, are left
-    out.
+    out. The folds of a trial count together.
     """
     names = tuple(dict.fromkeys(name for slot in slots for name in slot.watch.peaks))
     if not names:
@@ -30,13 +31,21 @@ def measured_apart(slots: Sequence[Slot], device: torch.device) -> Iterator[None
     memory.reset_peaks(device)
     held = {name: peak_of(name, device) for name in names}
     yield
-    tokens = {slot.plan.key: slot.batch_tokens if slot.pending else 0 for slot in slots}
+    tokens = _by_trial((slot, slot.batch_tokens if slot.pending else 0) for slot in slots)
     for name in names:
         peak = peak_of(name, device)
         kept = (name == DEVICE_BYTES) == (device.type == "cuda")  # the trials' own memory is on their device
-        own = {slot.plan.key: slot.bytes if kept else 0 for slot in slots}
+        own = _by_trial((slot, slot.bytes if kept else 0) for slot in slots)
         for slot in slots:
             others = [key for key in own if key != slot.plan.key]
             taken = (peak - held[name]) * sum(tokens[key] for key in others) / max(sum(tokens.values()), 1)
             slot.watch.take_peak(name, peak - sum(own[key] for key in others) - taken)
             slot.watch.highest[name] = max(before[name], peak, slot.watch.highest.get(name, 0.0))
+
+
+def _by_trial(values: Iterable[tuple[Slot, int]]) -> Counter[tuple[int, int]]:
+    """Return the sum of the values of each trial's slots, by its key."""
+    sums = Counter[tuple[int, int]]()
+    for slot, value in values:
+        sums[slot.plan.key] += value
+    return sums
