@@ -10,6 +10,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.settings import TrainSettings
 from sweep.config.space import Space
 from sweep.search.pruners import never_stopped, promotes, trials_of_each
+from sweep.search.racing import BUDGET
 
 # Validation rows that scores need for trials to be paused soon after their beginnings. On fewer,
 # the first evaluations say nothing about the last ones (`benchmarks/five_knobs.py`).
@@ -37,13 +38,27 @@ def unpausable(config: Config) -> str:
     return f"optimizer.name {name} has no snapshots" if OPTIMIZERS[name].unsaved else ""
 
 
+def trained_part(corners: Sequence[Config], space: Space, scored: int) -> float:
+    """Return the part of the training of all trials that a pruner which pauses them allows; 1
+    where none is paused."""
+    study = corners[0].study
+    if not _some_paused(corners, space, scored):
+        return 1.0
+    most = trials_of_each(study, space)
+    return max(float(study.pruner_options.get("budget") or BUDGET), never_stopped(study, most) / most)
+
+
+def _some_paused(corners: Sequence[Config], space: Space, scored: int) -> bool:
+    study = corners[0].study
+    most = trials_of_each(study, space)
+    return pauses(study, scored) and most > never_stopped(study, most) and not all(map(unpausable, corners))
+
+
 def learns_too_late(corners: Sequence[Config], space: Space, scored: int) -> Iterator[str]:
     """Yield a note where the sampler learns from completed trials alone, and the pruner completes
     none before all points were asked for."""
     study = corners[0].study
-    most = trials_of_each(study, space)
-    paused = pauses(study, scored) and most > never_stopped(study, most) and not all(map(unpausable, corners))
-    if paused and study.sampler in _FROM_COMPLETED:
+    if _some_paused(corners, space, scored) and study.sampler in _FROM_COMPLETED:
         yield (
             f"study.sampler={study.sampler} learns from completed trials alone, and study.pruner={study.pruner} pauses all "
             "trials before it completes any: points are drawn at random; type study.sampler=tpe or study.pruner=none"
