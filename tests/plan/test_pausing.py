@@ -70,3 +70,11 @@ def test_racing_pauses_where_scores_are_of_many_rows_or_the_user_wants_it() -> N
     assert [pauses(plain, rows) for rows in (1, LEAST_SCORED - 1, LEAST_SCORED)] == [False, False, True]
     assert pauses(wanted, 1) and not pauses(StudyConfig(pruner="median"), LEAST_SCORED)
     assert not pauses(StudyConfig(pruner="racing", pruner_options={"finalists": 4}), 1)
+
+
+def test_options_of_pauses_have_no_effect_with_two_objectives() -> None:
+    two = "study.metric=[eval/f1_macro,cost/seconds]"
+    notes = make_plan([QUICK, two, "study.pruner_options={budget: 0.3, second: 0.2}"]).notes
+    said = "study.pruner_options.budget and study.pruner_options.second have no effect: with two objectives"
+    assert sum(note.startswith(said) for note in notes) == 1
+    assert not [note for note in make_plan([QUICK, two]).notes if "no effect" in note]
