@@ -51,7 +51,9 @@ def calibrated(facts: Facts) -> Calibrated | None:
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
     folded = facts.config.dataset.folds is not None
-    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows), facts.config.prompt is not None)
+    return Calibrated(
+        final.calibration, final.refit is not None, folded, levels, _curve(rows), facts.config.prompt is not None
+    )
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:

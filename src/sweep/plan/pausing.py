@@ -69,6 +69,8 @@ def stopped_for_good(corners: Sequence[Config], space: Space, scored: int) -> It
     """Yield a note for each reason why trials are stopped for good where others are paused."""
     study = corners[0].study
     most = trials_of_each(study, space)
+    if study.second is not None and study.pruner == "racing":
+        yield from _idle_options(study)
     if not pauses(study, scored) or most <= never_stopped(study, most):
         return
     reasons = [unpausable(corner) for corner in corners]
@@ -77,4 +79,13 @@ def stopped_for_good(corners: Sequence[Config], space: Space, scored: int) -> It
         yield (
             f"study.pruner={study.pruner} pauses trials and may let them go on later, but {reason}: "
             f"{some}trials that fall behind are stopped for good"
+        )
+
+
+def _idle_options(study: StudyConfig) -> Iterator[str]:
+    if given := [f"study.pruner_options.{option}" for option in _OF_PAUSING if option in study.pruner_options]:
+        yield (
+            f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect: with two objectives "
+            "study.pruner=racing pauses no trial; it stops those that are behind, by "
+            "study.pruner_options.finalists, reduction_factor and min_resource"
         )
