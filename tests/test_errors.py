@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -32,6 +35,21 @@ def test_an_interrupt_ends_in_130(capsys: pytest.CaptureFixture[str]) -> None:
         raise Interrupted("stopped; the same command goes on")
     assert done.value.code == 130
     assert capsys.readouterr().err == "sweep: stopped; the same command goes on\n"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # in the buffer at the end, and written before
+def test_output_that_nobody_reads_ends_in_141_without_a_word(lines: int) -> None:
+    program = f"from sweep.errors import reported\nwith reported():\n    for _ in range({lines}): print('text')"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as unread:
+        done = subprocess.run([sys.executable, "-c", program], stdout=unread, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_another_pipe_that_breaks_is_an_error() -> None:
+    with pytest.raises(BrokenPipeError), reported():
+        raise BrokenPipeError
 
 
 def test_a_second_interrupt_ends_in_130_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

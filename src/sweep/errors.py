@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -128,9 +129,11 @@ def naming(path: Path) -> Iterator[None]:
 @contextmanager
 def reported() -> Iterator[None]:
     """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
-    disk or exhausted memory, and 130 after a stop by the user. Any other error is passed on."""
+    disk or exhausted memory, and 130 after a stop by the user. Where the reader of standard output
+    has gone (`sweep report … | head`), end it silently with 141. Any other error is passed on."""
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         print(render(error), file=sys.stderr)
         raise SystemExit(2) from None
@@ -138,6 +141,8 @@ def reported() -> Iterator[None]:
         print(f"sweep: {stop}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _unread_output():
+            raise SystemExit(141) from None  # as a shell reports SIGPIPE
         if out_of_memory(error):
             print(f"sweep: out of memory: {first_line(error)}. {ADVICE}.", file=sys.stderr)
             raise SystemExit(2) from None
@@ -149,6 +154,19 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         print(STOPPED_AT_ONCE, file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _unread_output() -> bool:
+    """Return whether nothing reads standard output any more. If so, what is left of it is dropped,
+    as the interpreter would complain about it at exit."""
+    with suppress(OSError, ValueError):  # no file, as in a notebook
+        output = sys.stdout.fileno()
+        polled = select.poll()
+        polled.register(output, 0)  # errors alone
+        if polled.poll(0):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+            return True
+    return False
 
 
 _OUT_OF_MEMORY = (

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import completed, config, final, six_trials
+from report.conftest import completed, config, final, six_trials, trial
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse
 from sweep.config.schema import DatasetConfig, TrackerConfig
+from sweep.records.trial import Cost, Failed, FailureReason
 
 
 def test_a_finished_study_lacks_nothing_but_its_trials(store):
@@ -27,6 +28,18 @@ def test_a_study_without_a_trial_has_no_winner_and_no_cost(make):
     assert (study.winner, study.cost, study.scores, study.generalisation) == (None, None, None, None)
     assert study.missing == ("retraining",)
     assert study.progress.left == 6
+
+
+def test_a_trial_that_is_infeasible_before_it_trains_is_no_training(make):
+    refused = trial(1, {}, Failed(FailureReason.INFEASIBLE, "beyond a limit", (), Cost()))
+    cost = analyse(read(make([completed(0, [0.5], [1.0], {}), refused]))).cost
+    assert cost is not None and (cost.runs, cost.counted) == (1, 1)
+
+
+def test_a_trial_without_an_event_is_put_away(make):
+    store = make(six_trials())
+    (store.root / "trials" / "0006").mkdir()
+    assert analyse(read(store)).progress.put_away == (6,)
 
 
 def test_a_wanted_refit_is_missing_with_the_retraining_and_alone(make):

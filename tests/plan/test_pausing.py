@@ -8,7 +8,7 @@ import pytest
 
 from support.plans import QUICK, space_file
 from sweep.config.schema import StudyConfig
-from sweep.plan.pausing import LEAST_SCORED, pauses
+from sweep.plan.pausing import LEAST_SCORED, pauses, trained_part
 from sweep.plan.plan import make_plan
 
 PAUSES = "study.pruner_options={budget: 0.3}"  # with few validation rows too
@@ -70,3 +70,20 @@ def test_racing_pauses_where_scores_are_of_many_rows_or_the_user_wants_it() -> N
     assert [pauses(plain, rows) for rows in (1, LEAST_SCORED - 1, LEAST_SCORED)] == [False, False, True]
     assert pauses(wanted, 1) and not pauses(StudyConfig(pruner="median"), LEAST_SCORED)
     assert not pauses(StudyConfig(pruner="racing", pruner_options={"finalists": 4}), 1)
+
+
+def test_the_part_that_is_trained_is_that_of_the_budget_where_trials_are_paused() -> None:
+    plan = make_plan([QUICK, PAUSES, "study.n_trials=20"])
+    assert trained_part(plan.corners, plan.space, 1) == 0.3
+    few = make_plan([QUICK, PAUSES, "study.n_trials=6"])
+    assert trained_part(few.corners, few.space, 1) == 0.5, "three finalists of six"
+    stopping = make_plan([QUICK, "study.n_trials=20"])
+    assert trained_part(stopping.corners, stopping.space, 1) == 1
+
+
+def test_options_of_pauses_have_no_effect_with_two_objectives() -> None:
+    two = "study.metric=[eval/f1_macro,cost/seconds]"
+    notes = make_plan([QUICK, two, "study.pruner_options={budget: 0.3, second: 0.2}"]).notes
+    said = "study.pruner_options.budget and study.pruner_options.second have no effect: with two objectives"
+    assert sum(note.startswith(said) for note in notes) == 1
+    assert not [note for note in make_plan([QUICK, two]).notes if "no effect" in note]

@@ -81,3 +81,4 @@ def test_each_choice_of_a_group_run_has_its_own_race() -> None:
     config = StudyConfig(pruner="racing", n_trials=18, compare_by="adapter")
     assert trials_of_each(config, space) == 9 and never_stopped(config, 9) == 5
     assert trials_of_each(config.model_copy(update={"compare_by": None}), space) == 18
+    assert trials_of_each(config.model_copy(update={"compare_by": None, "sampler": "grid"}), space) == 2

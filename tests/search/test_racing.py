@@ -122,7 +122,9 @@ def test_a_pair_is_compared_at_the_furthest_progress_of_both() -> None:
     def racer(number: int, *points: tuple[float, float]) -> Racer:
         shares, scores = zip(*points, strict=True)
         steps = tuple(range(1, len(points) + 1))
-        return Racer(number, steps, shares, scores, scores, LENGTH, complete=False, paused=True, running=False)
+        return Racer(
+            number, steps, shares, scores, scores, LENGTH, complete=False, paused=True, running=False, by_loss=False
+        )
 
     one, other = racer(0, (0.01, 0.0), (0.1, 0.5)), racer(1, (0.01, 0.1), (0.1, 0.4), (1.0, 0.9))
     assert lead(one, other) == pytest.approx(0.1) and lead(other, one) == pytest.approx(-0.1)
@@ -130,6 +132,19 @@ def test_a_pair_is_compared_at_the_furthest_progress_of_both() -> None:
     assert lead(between, one) == pytest.approx(0.05, abs=1e-5), "halfway on the logarithm of progress"
     assert lead(racer(3, (0.5, 0.9)), one) is None, "it had come further at its first evaluation"
     assert [found.number for found in ranked([one, other])] == [0, 1]
+
+
+def test_a_trial_without_losses_is_compared_by_the_scores() -> None:
+    """One of an earlier version has no evaluations beside its scores."""
+    study = optuna.create_study(direction="maximize")
+    old, new = study.ask(), study.ask()
+    new.set_user_attr(EVALUATIONS, {"1": [0.1, 0.9]})
+    for trial, score in ((old, 0.6), (new, 0.8)):
+        trial.set_user_attr(SCHEDULE, 10)
+        trial.report(score, 1)
+    first, second = (Racer.of(trial, sign=1, longest=10) for trial in study.get_trials())
+    assert (first.by_loss, second.by_loss) == (False, True)
+    assert lead(second, first) == pytest.approx(0.2), "not the loss of 0.9 with the score of 0.6"
 
 
 def test_a_score_that_is_no_number_is_the_worst() -> None:

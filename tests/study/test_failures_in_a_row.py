@@ -55,6 +55,20 @@ def test_an_interrupted_trial_counts_nothing() -> None:
     assert reached(failed("a"), failed("b", FailureReason.INTERRUPTED), failed("a"))
 
 
+def test_trials_that_do_not_fit_in_memory_count_and_those_beyond_a_limit_do_not() -> None:
+    def beyond(message: str, *names: str) -> Failed:
+        return Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess=dict.fromkeys(names, 0.5))
+
+    memory = [beyond(f"use {what}", "out_of_memory") for what in ("a smaller rank", "a smaller model")]
+    assert reached(*memory)
+    assert not reached(*[beyond("a", "cost.seconds")] * 9) and not reached(
+        *[beyond("a", "cost.flops", "out_of_memory")] * 9
+    )
+    counted = FailuresInARow(1)
+    counted.ended(0, memory[0])
+    assert "infeasible: use a smaller rank. Free memory" in str(counted.error())
+
+
 def test_null_allows_any_number() -> None:
     assert not reached(*[failed("a")] * 99, most=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,13 +12,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from support.studies import PLAIN, searched
-from support.toys import ToyEngine, session
+from support.toys import ToyEngine, plan, session
 from sweep.config.settings import TrainSettings
 from sweep.errors import UserError
 from sweep.final.confirm import choose
 from sweep.records.final import Parameters
 from sweep.records.store import Store
-from sweep.records.trial import Failed, FailureReason, TrialPlan, TrialRecord
+from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialPlan, TrialRecord
 from sweep.study import feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
@@ -113,6 +114,26 @@ def test_without_a_feasible_trial_the_smallest_excess_is_told(tmp_path: Path) ->
             match=r"no trial is feasible.*trial \d+: predict.latency_ms is 4, 100.0 % above its limit of 2",
         ):
             choose(opened, records)
+
+
+def test_the_trial_that_is_closest_to_fitting_in_memory_is_named_with_its_message() -> None:
+    records = [
+        TrialRecord(number, {}, Failed(FailureReason.INFEASIBLE, f"adapter.r: is {number}", (), Cost(),
+                                       excess={"out_of_memory": over}), "", 0, "", "")
+        for number, over in enumerate((0.5, 0.2, 0.9))
+    ]  # fmt: skip
+    found = feasibility.closest(records, {})
+    assert found is not None and found.path == ""
+    assert found.message == "trial 1 is the closest to fitting in memory: adapter.r: is 1"
+    assert feasibility.closest([], {}) is None
+
+
+def test_a_pruned_trial_does_not_say_that_it_keeps_the_limit_of_a_growing_cost(tmp_path: Path) -> None:
+    limits = {"cost.seconds": 10.0, "cost.flops": 10.0, "cost.peak_host_bytes": 10.0, "eval.loss": 1.0}
+    measured = {"cost.seconds": 5.0, "cost.flops": 20.0, "cost.peak_host_bytes": 5.0, "eval.loss": math.nan}
+    judge = feasibility.Feasibility(limits, plan(tmp_path).splits.labels)
+    record = TrialRecord(0, {}, Pruned((), Cost()), "", 9, "", "", measured=measured)
+    assert judge.constraints(record) == {"cost.flops": 1.0, "cost.peak_host_bytes": -0.5}
 
 
 def test_a_trial_that_was_recorded_before_a_kill_is_told_with_its_constraints(

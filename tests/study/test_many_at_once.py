@@ -191,7 +191,7 @@ def test_after_the_timeout_what_runs_ends_and_nothing_starts(tmp_path: Path) -> 
     engine = ToyEngine(slots=3)
     with session(tmp_path, "study.n_trials=9", "study.timeout=10", *PLAIN, engine=engine) as opened:
         loop = _Loop(opened, OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store))
-        engine.before = lambda trial, epoch: setattr(loop, "began", -1e9) if epoch == 3 else None
+        engine.before = lambda trial, epoch: setattr(loop.limits, "began", -1e9) if epoch == 3 else None
         loop.run(engine)
         assert [record.state for record in opened.store.trials()] == ["completed"] * 3
 

@@ -116,7 +116,7 @@ def test_a_kill_while_a_point_is_asked_for_leaves_no_trial(tmp_path: Path, monke
         raise KeyboardInterrupt
 
     with opened(tmp_path, *PLAIN) as study, monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(optuna_study, "_suggest", killed)
+        patched.setattr(optuna_study, "suggest", killed)
         study.ask()
     with opened(tmp_path, *PLAIN) as again:
         assert again.study.get_trials() == []

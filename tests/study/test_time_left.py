@@ -86,3 +86,29 @@ def test_what_is_left_of_a_budget_ends_the_search_earlier(clock):
     train(left, "trial 1", 0)
     clock[0] += 40
     assert left.seconds(1, 100) == pytest.approx(20 + 40)
+
+
+def test_a_paused_trial_counts_with_what_it_trained(clock):
+    """Of four trials racing trains half: two whole ones."""
+    left = TimeLeft(study(), part=0.5)
+    for number in (0, 1):
+        train(left, f"trial {number}", 3)
+        left.put_aside(f"trial {number}", 0.3)
+        left.over(f"trial {number}")
+    train(left, "trial 2", 4)
+    clock[0] += 20  # 2 s a step, 20 s a trial
+    assert left.seconds(0, 4) == pytest.approx(20 + 20)
+    left.begin("trial 0", Training(3, 10, search=True), done=0)  # it goes on
+    assert left.seconds(0, 4) == pytest.approx(20 + 20)
+
+
+def test_what_an_earlier_process_trained_of_a_paused_trial_is_done(clock):
+    left = TimeLeft(study(), part=0.5)
+    left.put_aside("trial 0", 0.5)
+    left.begin("trial 1", Training(0, 10, search=True), done=0)
+    clock[0] += 10
+    left.step("trial 1", 5)
+    assert left.seconds(0, 4) == pytest.approx(20 + 20)
+    left.over("trial 1")
+    left.over("trial 0")
+    assert not left.aside

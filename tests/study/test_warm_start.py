@@ -15,7 +15,7 @@ from sweep.analysis.facts import read
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
 from sweep.records.store import Store
-from sweep.records.trial import TrialRecord
+from sweep.records.trial import Completed, TrialRecord
 from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.study.search import search
 from sweep.study.session import locked
@@ -160,6 +160,26 @@ def test_runs_that_teach_nothing_are_refused(tmp_path: Path, earlier: Path) -> N
     assert "run, which is the run directory of this study itself" in text and "which is named twice" in text
     with pytest.raises(UserError, match="sampler is grid, which tries every point as it is"):
         plan(tmp_path, "study.sampler=grid", "study.space=grid", f"study.warm_start=[{earlier}]")
+
+
+def test_trials_beyond_a_limit_of_this_study_are_left_out(tmp_path: Path, earlier: Path) -> None:
+    losses = sorted(trial.outcome.best.metrics["eval/loss"] for trial in Store(earlier).trials()
+                    if isinstance(trial.outcome, Completed))  # fmt: skip
+    made = plan(tmp_path, f"study.warm_start=[{earlier}]", f"study.limits={{eval.loss: {losses[0] + 1e-9}}}")
+    lines = preview(made, locked(made, "cpu"))
+    assert any(f"{len(losses) - 1} trials of {earlier} left out: they are beyond the limit of eval.loss" in line
+               for line in lines), lines  # fmt: skip
+
+
+def test_a_moved_run_is_known_by_its_id(tmp_path: Path, earlier: Path) -> None:
+    studied(tmp_path, "study.n_trials=2", *PLAIN, f"study.warm_start=[{earlier}]")
+    link = tmp_path / "link"
+    link.symlink_to(earlier)
+    again = plan(tmp_path, "study.n_trials=2", *PLAIN, f"study.warm_start=[{link}]")
+    (line,) = preview(again, locked(again, "cpu"))
+    assert f" {earlier};" in line, "it is not learnt from twice"
+    with pytest.raises(UserError, match="which is named twice"):
+        plan(tmp_path / "other", f"study.warm_start=[{earlier},{link}]")
 
 
 def test_a_dry_run_says_what_would_be_taken_over(tmp_path: Path, earlier: Path) -> None:

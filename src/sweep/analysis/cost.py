@@ -58,7 +58,7 @@ class Pruning:
 @dataclass(frozen=True, slots=True)
 class Spending:
     """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
-    with their process. `workers` has the time of each device that trained, in the order of their
+    with their process; `counted` are those of trials. `workers` has the time of each device that trained, in the order of their
     names; it is empty where the study's own process did, on one device. `engines` counts trials by
     what trained them, most first. `elapsed` is from the start of the first trial to the end of the
     last; `setting_up` is the seconds that went into neither training nor evaluating."""
@@ -88,7 +88,7 @@ def spending(facts: Facts) -> Spending | None:
     searching = total([trial.outcome.cost for trial in facts.trials])
     seeds = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
     lost, spent = sum(map(_lost, facts.trials)), facts.spent
-    counted = len(facts.trials) - lost
+    counted = len(facts.trials) - lost - sum(map(_refused, facts.trials))
     return Spending(
         runs=counted + seeds + sum(len(one.costs) for one in facts.finals),
         fresh_seeds=seeds,
@@ -118,6 +118,12 @@ def _lost(trial: TrialRecord) -> bool:
     known."""
     lost = isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.LOST
     return lost and not trial.outcome.cost.seconds
+
+
+def _refused(trial: TrialRecord) -> bool:
+    """Return whether a trial was infeasible before it began to train."""
+    refused = isinstance(trial.outcome, Failed) and trial.outcome.reason is FailureReason.INFEASIBLE
+    return refused and trial.outcome.cost == Cost()
 
 
 def _parts(facts: Facts) -> tuple[Part, ...]:

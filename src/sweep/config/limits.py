@@ -6,6 +6,7 @@ Names are those of the records with a point in place of the first slash: `parame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -16,7 +17,8 @@ LATENCY = "predict.latency_ms"
 DEVICE_BYTES, HOST_BYTES, SECONDS = "cost.peak_device_bytes", "cost.peak_host_bytes", "cost.seconds"
 SIZES = (TRAINED, TOTAL)  # known before the training
 PEAKS = (DEVICE_BYTES, HOST_BYTES)  # known after the first steps
-COSTS = (*PEAKS, SECONDS, "cost.train_seconds", "cost.eval_seconds", "cost.flops", "cost.device_hours")
+GROWING = (SECONDS, "cost.train_seconds", "cost.eval_seconds", "cost.flops", "cost.device_hours")  # with each step
+COSTS = (*PEAKS, *GROWING)
 
 
 def limit_names(metrics: Iterable[str]) -> tuple[str, ...]:
@@ -32,8 +34,10 @@ def metric_of(name: str) -> str | None:
 
 
 def constraints(limits: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
-    """Return value / limit - 1 for each limit whose value was measured: above 0 it is broken."""
-    return {name: measured[name] / limit - 1 for name, limit in limits.items() if name in measured}
+    """Return value / limit - 1 for each limit whose value was measured and is finite: above 0 it
+    is broken."""
+    known = {name: measured[name] for name in limits if math.isfinite(measured.get(name, math.nan))}
+    return {name: value / limits[name] - 1 for name, value in known.items()}
 
 
 def excess(limits: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:

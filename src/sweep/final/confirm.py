@@ -16,7 +16,7 @@ from sweep.final.progress import drop_all
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
-from sweep.study.feasibility import closest_text
+from sweep.study.feasibility import closest
 from sweep.study.session import Session
 
 
@@ -50,10 +50,9 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     groups = session.ended.groups(trials)
     if not groups:
         reasons = ", ".join(f"trial {record.number} {record.state}" for record in trials)
-        limits = session.plan.config.study.limits
-        if closest := closest_text(trials, limits):
-            rule = f"no trial is feasible, so there is no winner to retrain; {closest}"
-            raise UserError.of("study.limits" if limits else "", rule)
+        if nearest := closest(trials, session.plan.config.study.limits):
+            rule = f"no trial is feasible, so there is no winner to retrain; {nearest.message}"
+            raise UserError.of(nearest.path, rule)
         rule = "no trial completed, so there is no winner to retrain"
         raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)

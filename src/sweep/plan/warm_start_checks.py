@@ -40,12 +40,14 @@ def _faults(config: Config) -> Iterator[tuple[str, str]]:
     seen = set[Path]()
     for index, name in enumerate(study.warm_start):
         path = Path(name).absolute()
-        rule = "is named twice" if path in seen else "is the run directory of this study itself" if path == own else ""
+        real = path.resolve()
+        twice, itself = real in seen, real == own.resolve()
+        rule = "is named twice" if twice else "is the run directory of this study itself" if itself else ""
         if not rule and path not in known:
             rule = _unusable(path)
         if rule:
             yield f"{_KEY}[{index}]", f"is {name}, which {rule}"
-        seen.add(path)
+        seen.add(real)
 
 
 def _unusable(path: Path) -> str:

@@ -76,10 +76,13 @@ def promotes(study: StudyConfig) -> bool:
 def trials_of_each(study: StudyConfig, space: Space) -> int:
     """Return how many trials the pruner compares with each other.
 
-    These are all of the study, or those of one choice of `study.compare_by`.
+    These are all of the study, or those of one choice of `study.compare_by`. A grid has no more
+    trials than points.
     """
     choices = space.choices(study.compare_by) if study.compare_by else ()
-    return -(-study.n_trials // max(len(choices), 1))
+    size = space.grid_size() if study.sampler == "grid" else None
+    trials = study.n_trials if size is None else min(study.n_trials, size)
+    return -(-trials // max(len(choices), 1))
 
 
 def never_stopped(study: StudyConfig, trials: int | None = None) -> float:

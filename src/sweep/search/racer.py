@@ -20,8 +20,8 @@ _LEAST = 1e-9  # progress, whose logarithm is taken
 class Racer:
     """A trial with its evaluations: report steps, progress, and scores of which larger is better.
 
-    The scores are the losses, negated, where all evaluations have one, and otherwise those that
-    were reported; `reported` are always the latter. `length` is that of its schedule in report
+    The scores are the losses, negated, where all evaluations have one (`by_loss`), and otherwise
+    those that were reported; `reported` are always the latter. `length` is that of its schedule in report
     steps.
     """
 
@@ -34,6 +34,7 @@ class Racer:
     complete: bool
     paused: bool
     running: bool
+    by_loss: bool
 
     @classmethod
     def of(cls, trial: FrozenTrial, *, sign: int, longest: int) -> Racer:
@@ -44,11 +45,12 @@ class Racer:
         found = [known.get(str(step), (step / length, None)) for step in steps]
         reported = tuple(_number(sign * trial.intermediate_values[step]) for step in steps)
         losses = [loss for _, loss in found]
-        scores = reported if None in losses else tuple(_number(-loss) for loss in losses)
+        by_loss = None not in losses
+        scores = tuple(_number(-loss) for loss in losses) if by_loss else reported
         progress = tuple(max(float(share), _LEAST) for share, _ in found)
         complete, paused = trial.state is TrialState.COMPLETE, is_paused(trial)
         running = trial.state is TrialState.RUNNING and not paused
-        return cls(trial.number, steps, progress, scores, reported, length, complete, paused, running)
+        return cls(trial.number, steps, progress, scores, reported, length, complete, paused, running, by_loss)
 
     @property
     def trained(self) -> int:
@@ -97,14 +99,14 @@ def lead(one: Racer, other: Racer, *, late: float = 1.0) -> float | None:
     """Return by how much the first one is ahead, at the furthest progress that both have reached.
 
     None where one had got further than that at its first evaluation. From the progress `late` on,
-    the reported scores are compared instead of the losses.
+    and where one of the two has no losses, the reported scores are compared instead of the losses.
     """
     if not one.steps or not other.steps:
         return None
     common = min(one.reached, other.reached)
     if common < max(one.progress[0], other.progress[0]):
         return None
-    if common >= late:
+    if common >= late or not (one.by_loss and other.by_loss):
         mine, theirs = one.at(common, one.reported), other.at(common, other.reported)
     else:
         mine, theirs = one.at(common, one.scores), other.at(common, other.scores)

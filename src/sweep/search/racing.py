@@ -13,6 +13,7 @@ from sweep.search.promotion import Decision, PromotingPruner
 from sweep.search.racer import Racer, lead, ranked
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
+BUDGET = 0.35
 _LATE = 0.5  # the progress from which scores are compared instead of losses
 
 
@@ -47,7 +48,7 @@ class RacingPruner(PromotingPruner):
         reduction_factor: float | None = None,
         finalists: int | None = None,
         trials: int = 10,
-        budget: float = 0.35,
+        budget: float = BUDGET,
         opening: float = 0.03,
         second: float = 0.3,
     ) -> None:

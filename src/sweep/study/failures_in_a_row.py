@@ -32,7 +32,8 @@ class FailuresInARow:
     Failures have one cause where reason and message are the same, apart from numbers and paths. A
     trial that completes, is pruned or fails otherwise begins a new count. A trial that goes on or
     is tried again, since its failure says nothing about its point, counts nothing; neither does a
-    trial beyond a limit of the study, which the user expects. `most` None counts none.
+    trial beyond a limit of the study, which the user expects. All that are predicted to need more
+    memory than there is have one cause. `most` None counts none.
     """
 
     most: int | None
@@ -41,7 +42,7 @@ class FailuresInARow:
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Count how a trial ended."""
-        if self.reached or (isinstance(outcome, Failed) and (outcome.again or outcome.excess)):
+        if self.reached or (isinstance(outcome, Failed) and (outcome.again or _is_beyond(outcome))):
             return
         if not isinstance(outcome, Failed):
             self.numbers, self.last = [], None
@@ -62,13 +63,21 @@ class FailuresInARow:
         reason = self.last.reason
         trials = ", ".join(map(str, self.numbers))
         cause = f"{str(reason).replace('_', ' ')}: {shortened(self.last.message, _LONGEST)}"
-        way_out = f"{_WAY_OUT.get(reason, 'Mend the cause')}; the same command goes on from there"
+        known = FailureReason.OUT_OF_MEMORY if self.last.excess else reason
+        way_out = f"{_WAY_OUT.get(known, 'Mend the cause')}; the same command goes on from there"
         more = f"{_KEY}=N allows more of them, null any number"
         count = len(self.numbers)
         rule = f"trial {trials} failed" if count == 1 else f"{count} trials in a row ({trials}) failed with one cause"
         return UserError.of(_KEY, f"{rule}, {cause}. {way_out}. {more}")
 
 
+def _is_beyond(failed: Failed) -> bool:
+    """Return whether the trial is beyond a limit that the user set."""
+    return bool(failed.excess.keys() - {str(FailureReason.OUT_OF_MEMORY)})
+
+
 def _cause(failed: Failed) -> tuple[FailureReason, str]:
     """Return what failures with one cause have in common."""
+    if failed.excess:
+        return failed.reason, FailureReason.OUT_OF_MEMORY
     return failed.reason, _NUMBER.sub("N", _PATH.sub("PATH", failed.message)).lower()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from sweep.config.limits import COSTS, TOTAL, TRAINED, broken_text, constraints, excess, number
+from sweep.config.limits import COSTS, GROWING, TOTAL, TRAINED, broken_text, constraints, excess, number
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
+from sweep.errors import Fault
 from sweep.model.preflight import preflight
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
@@ -21,6 +22,7 @@ from sweep.records.trial import (
     Failed,
     FailureReason,
     Outcome,
+    Pruned,
     TrialPlan,
     TrialRecord,
 )
@@ -67,9 +69,15 @@ class Feasibility:
         return {name: found[name] for name in self.limits if name in found}
 
     def constraints(self, record: TrialRecord) -> dict[str, float]:
-        """Return the constraint values of a trial that has ended, by name."""
+        """Return the constraint values of a trial that has ended, by name.
+
+        A pruned trial that kept the limit of a cost so far might have broken it by its end.
+        """
         broken = failure_constraints(record.outcome, record.total_steps)
-        return {**constraints(self.limits, record.measured), **broken}
+        known = constraints(self.limits, record.measured)
+        if isinstance(record.outcome, Pruned):
+            known = {name: value for name, value in known.items() if value > 0 or name not in GROWING}
+        return {**known, **broken}
 
     def _sizes(self, config: Config) -> dict[str, float]:
         if not {TRAINED, TOTAL} & self.limits.keys():
@@ -93,14 +101,15 @@ def _measured(outcome: Outcome) -> dict[str, float]:
     return found | dict(cost.measured)
 
 
-def closest_text(records: Sequence[TrialRecord], limits: Mapping[str, float]) -> str:
-    """Return which trial came closest to the limits of the study, and by how much it missed each;
-    empty where no trial is beyond a limit."""
+def closest(records: Sequence[TrialRecord], limits: Mapping[str, float]) -> Fault | None:
+    """Return which trial came closest to the limits of the study, and by how much it missed each.
+    Where none is beyond a limit, name the one that came closest to fitting in memory, with its
+    message; None where there is no such trial either."""
     over = [
         record for record in records if isinstance(record.outcome, Failed) and record.outcome.excess.keys() & limits.keys()
     ]  # fmt: skip
     if not over:
-        return ""
+        return _closest_to_memory(records)
     nearest = min(over, key=lambda record: max(_excess(record).values()))
     missed = "; ".join(
         f"{name} is {number(nearest.measured[name])}, {100 * share:,.1f} % above its limit of {number(limits[name])}"
@@ -108,7 +117,17 @@ def closest_text(records: Sequence[TrialRecord], limits: Mapping[str, float]) ->
         else f"{name} is {100 * share:,.1f} % above its limit"
         for name, share in _excess(nearest).items()
     )
-    return f"the smallest excess is that of trial {nearest.number}: {missed}"
+    return Fault("study.limits", f"the smallest excess is that of trial {nearest.number}: {missed}")
+
+
+def _closest_to_memory(records: Sequence[TrialRecord]) -> Fault | None:
+    name = str(FailureReason.OUT_OF_MEMORY)
+    over = [record for record in records if isinstance(record.outcome, Failed) and name in record.outcome.excess]
+    if not over:
+        return None
+    nearest = min(over, key=lambda record: _excess(record)[name])
+    assert isinstance(nearest.outcome, Failed)
+    return Fault("", f"trial {nearest.number} is the closest to fitting in memory: {nearest.outcome.message}")
 
 
 def _excess(record: TrialRecord) -> Mapping[str, float]:

@@ -41,6 +41,8 @@ class PausedTrials:
         it is promoted."""
         self.session.store.write_pause(record)
         self._paused[stopped.number] = stopped
+        share = min(record.outcome.cost.steps / max(record.total_steps, 1), 1.0)
+        self.session.view.put_aside(f"trial {record.number}", share)
 
     def add(self, stopped: Stopped, record: TrialRecord) -> None:
         """Take in a trial that has its snapshot, and gets `record` unless it is promoted."""

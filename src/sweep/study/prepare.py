@@ -243,8 +243,9 @@ def _afterwards(plan: Plan) -> list[str]:
         shares = [study.n_trials // kinds + (index < study.n_trials % kinds) for index in range(kinds)]
         best = sum(min(study.confirm_top, share) for share in shares)
         times = best * study.confirm_seeds
+        each = f", each of {len(plan.splits.folds)} folds" if plan.splits.folds else ""
         lines.append(
-            f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} of each of the {best} best trials)"
+            f"fresh seeds: up to {times} more trainings ({study.confirm_seeds} of each of the {best} best trials{each})"
         )
     lines.append(f"retrained at the end: {kinds}, each with its own seed")
     if plan.config.refits:

@@ -62,7 +62,6 @@ def search(session: Session) -> list[TrialRecord]:
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
-                loop.planner = Planner(session.plan, Forecasts.open(session), loop.feasibility)
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
@@ -135,6 +134,7 @@ class _Loop:
         return not self.session.stop.raised and in_time and allowed and self.wanted
 
     def run(self, engine: Engine) -> None:
+        self.planner = Planner(self.session.plan, Forecasts.open(self.session), self.feasibility)
         self.session.view.limited(self.limits.budget.seconds_left)
         self._show_count()
         self._count_stopped()

@@ -21,6 +21,7 @@ from sweep.launch.launcher import Hosted, Launcher, Make, Search
 from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache, pick_device
 from sweep.model.source import fingerprint as model_fingerprint
+from sweep.plan.pausing import trained_part
 from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records.lock import Lock
@@ -95,7 +96,8 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
     with store.held(), stop_on_signals() as stop:
         device, key = where.facts().device_name, plan.config.study.compare_by
         groups = len(plan.space.choices(key)) if key else 1
-        view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups)
+        part = trained_part(plan.corners, plan.space, plan.splits.state.scored)
+        view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part)
         where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())
         for line in recover(store):

@@ -29,10 +29,12 @@ class Training:
 @dataclass(slots=True)
 class TimeLeft:
     """Counts what this process trains from its first training on. `groups` is the number of
-    values that `study.compare_by` compares, 1 without it."""
+    values that `study.compare_by` compares, 1 without it. `part` is that of all trials' training
+    which a pruner that pauses them allows, 1 where none is paused."""
 
     study: StudyConfig
     groups: int = 1
+    part: float = 1.0
     began: float | None = None
     search_took: float = 0.0  # seconds until its last trial ended
     done_before: int = 0  # trials that had ended when the first training began
@@ -41,6 +43,7 @@ class TimeLeft:
     longest: int = 0  # steps of the longest training
     running: dict[str, Training] = field(default_factory=dict)
     head_starts: dict[str, float] = field(default_factory=dict)  # shares that trials had when they were taken up
+    aside: dict[str, float] = field(default_factory=dict)  # shares of the trials that are paused
     in_budget: float | None = None  # seconds of the search that a budget left when the first training began
 
     def begin(self, title: str, training: Training, done: int) -> None:
@@ -48,6 +51,7 @@ class TimeLeft:
         if self.began is None:
             self.began, self.done_before = time.monotonic(), done
         self.running[title] = training
+        self.aside.pop(title, None)
         if training.search:
             self.head_starts.setdefault(title, training.share)
         self.longest = max(self.longest, training.total)
@@ -58,9 +62,16 @@ class TimeLeft:
         self.steps += max(step - training.steps, 0)
         training.steps = max(step, training.steps)
 
+    def put_aside(self, title: str, share: float) -> None:
+        """Count a trial that is paused, in this process or before, with this share of its steps
+        done. Call it before `over`, if the trial runs."""
+        self.aside[title] = share
+        self.head_starts.setdefault(title, share)
+
     def over(self, title: str) -> None:
-        """Count the end of a training."""
+        """Count the end of a training, or the end of a paused trial."""
         if (training := self.running.pop(title, None)) is None:
+            self.aside.pop(title, None)
             return
         if training.search:
             self.search_took = self._elapsed()
@@ -72,13 +83,14 @@ class TimeLeft:
         None if too little was trained to know.
 
         A trial to come takes the mean time of the trials so far: later ones will be pruned too. A
-        training after the search takes its steps at the mean speed.
+        paused trial counts with its share, and `part` says how much all of them train. A training
+        after the search takes its steps at the mean speed.
         """
-        under_way = self._shares(search=True)
+        under_way = self._shares(search=True) + sum(self.aside.values())
         far = done - self.done_before + under_way - sum(self.head_starts.values())
         if self.began is None or (far < _ENOUGH and not self.later):
             return None
-        return self._search(far, wanted - done - under_way) + self._after()
+        return self._search(far, self.part * wanted - done - under_way) + self._after()
 
     def _search(self, far: float, to_do: float) -> float:
         searching = to_do > 0 and any(one.search for one in self.running.values())

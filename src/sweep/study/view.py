@@ -44,6 +44,7 @@ class View:
     memory: Callable[[], int] | None = None  # gives the bytes in use
     device: str = "cpu"  # the name of the trials' device
     groups: int = 1  # values that are compared (study.compare_by)
+    part: float = 1.0  # of all trials' training, where the pruner pauses trials
     _bar: Progress = field(init=False)
     _live: Live | None = field(init=False, default=None)
     _done: int = field(init=False, default=0)
@@ -56,7 +57,7 @@ class View:
     _heading: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self._left = TimeLeft(self.study, self.groups)
+        self._left = TimeLeft(self.study, self.groups, self.part)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(30), TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
             TextColumn("epoch {task.fields[epoch]:.1f}"), TimeRemainingColumn(), console=self.console,
@@ -117,6 +118,10 @@ class View:
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")
         self._last_line = time.monotonic()
         self._refresh()
+
+    def put_aside(self, title: str, share: float) -> None:
+        """Take into account a trial that is paused after this share of its steps."""
+        self._left.put_aside(title, share)
 
     def step(self, title: str, step: Step) -> None:
         self._bar.update(self._running[title], completed=step.step, epoch=step.epoch)
@@ -201,7 +206,7 @@ def _trials(done: int, wanted: int) -> str:
 
 def clock(seconds: float) -> str:
     """Return a rough duration in a unit that suits it."""
-    if seconds < 1:
+    if seconds < 1.5:
         return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.domains import Choices, Range
+from sweep.config.limits import SIZES, excess
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.plan.plan import Plan
@@ -22,13 +23,14 @@ from sweep.records.trial import Completed, Pruned, TrialRecord, ranked
 from sweep.records.warm_start import WarmRun, WarmTrial, read_warm_start, write_warm_start
 from sweep.search.report_steps import ReportSteps
 from sweep.search.warm import learns
+from sweep.study.feasibility import Feasibility
 from sweep.study.identity import differing, values_of
 
 _BEST = 3  # points of a run that are tried first
 
 
 class _LeftOutError(Exception):
-    """A trial whose point this study cannot have."""
+    """A trial whose point this study cannot have, or that is beyond one of its limits."""
 
 
 def warm_start(plan: Plan, store: Store, say: Callable[[str], None]) -> tuple[WarmRun, ...]:
@@ -77,8 +79,11 @@ def _first(run: WarmRun) -> str:
 
 
 def _new(plan: Plan, known: Sequence[WarmRun]) -> list[str]:
-    there = {Path(run.run_dir) for run in known}
-    return [name for name in plan.config.study.warm_start if Path(name).absolute() not in there]
+    """Return the run directories that the study has not learnt from. One that was moved since, or
+    has another name, is known by its id."""
+    there, ids = {Path(run.run_dir) for run in known}, {run.run_id for run in known if run.run_id}
+    names = (name for name in plan.config.study.warm_start if Path(name).absolute() not in there)
+    return [name for name in names if Store(Path(name)).known_identity() not in ids]
 
 
 @dataclass(slots=True)
@@ -130,6 +135,7 @@ class _Reader:
     values: Mapping[str, Any]  # the other run's config, by key
     differs: tuple[str, ...]
     steps: ReportSteps
+    feasibility: Feasibility
 
     @classmethod
     def of(cls, plan: Plan, lock: Lock, root: Path) -> _Reader:
@@ -141,7 +147,7 @@ class _Reader:
         steps = ReportSteps.of([corner.trainer for corner in plan.corners], plan.space, len(plan.splits.train))
         return cls(
             plan, root, records, ranked(records, other.config.study.objective), values_of(other),
-            tuple(differing(lock, other, apart_from=searched)), steps,
+            tuple(differing(lock, other, apart_from=searched)), steps, Feasibility.of(plan),
         )  # fmt: skip
 
     def run(self, shares: _Shares) -> WarmRun:
@@ -167,9 +173,22 @@ class _Reader:
         for record in self.records:
             if isinstance(record.outcome, Completed | Pruned):
                 try:
-                    yield record, self._point(record)
+                    point = self._point(record)
+                    self._check_limits(record, point)
+                    yield record, point
                 except _LeftOutError as error:
                     reasons[str(error)] = reasons.get(str(error), 0) + 1
+
+    def _check_limits(self, record: TrialRecord, point: Mapping[str, Scalar]) -> None:
+        """Raise _LeftOutError for a trial beyond a limit of this study. Of another experiment the
+        numbers of parameters alone are as here."""
+        if not self.feasibility.limits:
+            return
+        config = self.plan.trial(record.number, point).config
+        measured = {**record.measured, **self.feasibility.measured(config, record.outcome)}
+        broken = [name for name in excess(self.feasibility.limits, measured) if name in SIZES or not self.differs]
+        if broken:
+            raise _LeftOutError(f"they are beyond the limit of {' and of '.join(broken)}")
 
     def _point(self, record: TrialRecord) -> dict[str, Scalar]:
         """Return the point of a trial in this study's space. A key that only this study

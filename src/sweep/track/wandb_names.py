@@ -71,9 +71,15 @@ def place_at(address: str) -> tuple[str, str] | None:
 
 
 def offline_id(address: str) -> str:
-    """Return the id of the run in an offline folder; empty if the address is none."""
-    found = re.fullmatch(r"offline-run-\d+_\d+-([\w.-]+)", Path(own_address(address, WANDB)).name)
-    return found[1] if found else ""
+    """Return the id of the run in an offline folder; empty if the address is none.
+
+    The client adds a number to the name of a folder that begins in the same second as another one
+    of the run, so that the id is taken from the folder's file where it is there.
+    """
+    folder = Path(own_address(address, WANDB))
+    found = re.fullmatch(r"offline-run-\d+_\d+-([\w.-]+)", folder.name)
+    kept = next(folder.glob("run-*.wandb"), None) if found else None
+    return kept.stem.removeprefix("run-") if kept is not None else found[1] if found else ""
 
 
 def safe_name(text: str) -> str:

@@ -316,7 +316,9 @@ class WandbTracker:
         return found
 
     def _offline_folders(self, run_id: str) -> list[Path]:
-        return list((self._root / "wandb").glob(f"offline-run-*-{run_id}"))
+        """Return the folders of a run. Their names may end with a further number (`offline_id`)."""
+        named = (self._root / "wandb").glob(f"offline-run-*-{run_id}*")
+        return [folder for folder in named if offline_id(str(folder)) == run_id]
 
     def _settings(self, name: str, job_type: JobType, *, online: bool) -> wandb.Settings:
         """Return new settings for a run, since the client changes the settings it is given."""
