@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from support import toys
 from support.plans import space_file
 from support.tiny import tiny_bert
 from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
+from sweep.config.schema import Config
 from sweep.launch.inline import Inline
 from sweep.plan.needs import Needs, built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
 from sweep.records.trial import Completed, Failed, FailureReason
-from sweep.study.footprints import measure
+from sweep.study.footprints import look, measure
 from sweep.study.forecasts import DoesNotFitError, Forecasts
 from sweep.study.search import search
 
@@ -123,6 +127,13 @@ def test_the_trials_of_a_pack_share_the_memory(plan: Plan) -> None:
     assert known.facts is not None and split(known, 48) == (24, 2)
     known.facts = replace(known.facts, at_once=2)
     assert split(known, 48) == (16, 3)
+
+
+@pytest.mark.parametrize(("slots", "folds", "expected"), [(3, None, 3), (3, 4, 12), ("auto", None, 2), ("auto", 4, 4)])
+def test_the_folds_of_a_trial_train_at_once(slots: int | str, folds: int | None, expected: int) -> None:
+    config = Config.model_validate({"dataset": {"folds": folds}, "engine": {"slots": slots}})
+    workspace: Any = SimpleNamespace(config=config, base_models=SimpleNamespace(device=torch.device("cpu")))
+    assert look(workspace).at_once == expected
 
 
 def test_on_the_host_an_allocator_s_gaps_count(plan: Plan) -> None:

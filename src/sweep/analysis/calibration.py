@@ -50,10 +50,8 @@ def calibrated(facts: Facts) -> Calibrated | None:
         return None
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
-    folded = facts.config.dataset.folds is not None
-    return Calibrated(
-        final.calibration, final.refit is not None, folded, levels, _curve(rows), facts.config.prompt is not None
-    )
+    folded, words = facts.config.dataset.folds is not None, facts.config.prompt is not None
+    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows), words)
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:

@@ -57,9 +57,8 @@ def label_metric_faults(config: Config, splits: Splits) -> list[Fault]:
     objective whose label no validation row has, of any fold."""
     study, names = config.study, splits.labels.names
     parts = [fold.validation for fold in splits.folds] or [splits.validation]
-    counts = dict(
-        zip(names, map(sum, zip(*(label_rows(splits.labels, rows) for rows in parts), strict=True)), strict=True)
-    )
+    rows = [label_rows(splits.labels, part) for part in parts]
+    counts = {name: sum(each) for name, *each in zip(names, *rows, strict=True)}
     asked = [("dataset.metrics", name, label_of(name)) for name in config.dataset.metrics]
     for key, metric in (("study.metric", study.metric), ("study.second_metric", study.second_metric or "")):
         asked.append((key, metric, label_of(metric.removeprefix("eval/"))))
