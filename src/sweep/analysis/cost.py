@@ -58,10 +58,11 @@ class Pruning:
 @dataclass(frozen=True, slots=True)
 class Spending:
     """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
-    with their process; `counted` are those of trials. `workers` has the time of each device that trained, in the order of their
-    names; it is empty where the study's own process did, on one device. `engines` counts trials by
-    what trained them, most first. `elapsed` is from the start of the first trial to the end of the
-    last; `setting_up` is the seconds that went into neither training nor evaluating."""
+    with their process; `counted` are those of trials. `workers` has the time of each device that
+    trained, in the order of their names; it is empty where the study's own process did, on one
+    device. `engines` counts trials by what trained them, most first. `elapsed` is from the start
+    of the first trial to the end of the last; `setting_up` is the seconds that went into neither
+    training nor evaluating."""
 
     runs: int
     fresh_seeds: int
@@ -81,9 +82,9 @@ class Spending:
 
 
 def spending(facts: Facts) -> Spending | None:
-    """Return what everything cost; None before any trial has ended: a trial's cost is recorded at
-    its end."""
-    if not facts.trials:
+    """Return what everything cost; None before any trial that trained has ended: a trial's cost is
+    recorded at its end."""
+    if all(map(_refused, facts.trials)):
         return None
     searching = total([trial.outcome.cost for trial in facts.trials])
     seeds = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
