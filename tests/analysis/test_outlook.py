@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import LR, completed, part, six_trials, words
+from report.conftest import LR, completed, final, part, six_trials, words
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
@@ -65,6 +65,10 @@ def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..
     assert "`study.stop.patience=9` ended the search: 10 trials did not run" in said
     assert "saved about 240 s (4 min) of a device and 9,600 trained rows" in said
     assert "trials of 20" not in said
+    paused = part("headline", replace(facts, paused=(10, 11), final=final(trials(1)[0])))
+    assert "10 trials did not end, 2 of them paused on the way" in paused and "saved at most 240 s" in paused
+    assert "2 trials are paused and may go on without `study.stop`" in paused
+    assert "`study.stop.patience=null` with the same command runs them." in paused
     assert study_summary(facts)["outlook/trials_saved"] == 10
     assert "study.stop.patience ended the search; 10 trials saved" in render(
         "study/summary.txt.j2", study=study, report="r"

@@ -32,6 +32,7 @@ def test_a_study_without_a_trial_has_no_winner_and_no_cost(make):
 
 def test_a_trial_that_is_infeasible_before_it_trains_is_no_training(make):
     refused = trial(1, {}, Failed(FailureReason.INFEASIBLE, "beyond a limit", (), Cost()))
+    assert analyse(read(make([refused]))).cost is None
     cost = analyse(read(make([completed(0, [0.5], [1.0], {}), refused]))).cost
     assert cost is not None and (cost.runs, cost.counted) == (1, 1)
 

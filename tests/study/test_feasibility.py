@@ -103,6 +103,8 @@ def test_limits_on_metrics_and_costs_are_known_at_the_end(tmp_path: Path) -> Non
     assert {record.state for record in records} == {"infeasible"}
     assert {name for record in records for name in failed(record).excess} == {"eval.loss", "cost.seconds"}
     assert all(failed(record).excess["cost.seconds"] == 1.0 for record in records)
+    for record in records:
+        assert record.measured["eval.loss"] == min(point.metrics["eval/loss"] for point in failed(record).evals)
 
 
 def test_without_a_feasible_trial_the_smallest_excess_is_told(tmp_path: Path) -> None:

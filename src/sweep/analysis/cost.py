@@ -82,9 +82,9 @@ class Spending:
 
 
 def spending(facts: Facts) -> Spending | None:
-    """Return what everything cost; None before any trial has ended: a trial's cost is recorded at
-    its end."""
-    if not facts.trials:
+    """Return what everything cost; None before any trial that trained has ended: a trial's cost is
+    recorded at its end."""
+    if all(map(_refused, facts.trials)):
         return None
     searching = total([trial.outcome.cost for trial in facts.trials])
     seeds = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)

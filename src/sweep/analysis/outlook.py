@@ -50,15 +50,16 @@ class MoreTrials:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A search that a rule of `study.stop` ended, by its key and its value. `trials` were not run:
+    """A search that a rule of `study.stop` ended, by its key and its value. `trials` did not end:
     at the mean of those that ended they would have taken so many `seconds` of a device, and have
-    trained so many `rows`."""
+    trained so many `rows`. `paused` of them have trained a part of that."""
 
     rule: str
     value: float | str
     trials: int
     seconds: float
     rows: float
+    paused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _stopped(facts: Facts, states: tuple[stopping.Outlook, ...], left: int) -> S
     costs = [trial.outcome.cost for trial in stopping.counting(facts.trials)]
     seconds = math.fsum(cost.seconds for cost in costs) / len(costs)
     rows = sum(cost.samples for cost in costs) / len(costs)
-    return Stopped(rule, getattr(facts.study.stop, rule), left, seconds * left, rows * left)
+    return Stopped(rule, getattr(facts.study.stop, rule), left, seconds * left, rows * left, len(facts.paused))
 
 
 def _grid_size(space: Mapping[str, Any]) -> float:

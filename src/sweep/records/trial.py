@@ -105,8 +105,8 @@ class Cost:
     Trainer's estimate; memory is in bytes; `device` is the name of the accelerator, or cpu.
 
     `device`, `host` and `worker` are those where the training ended; `devices` divides `seconds`
-    among all that trained it, and is empty in older records. `measured` holds what an engine
-    measures for `study.limits` alone, by the limit's name.
+    among all that trained it, and is empty in older records. `measured` holds what is
+    measured for `study.limits` alone, by the limit's name.
     """
 
     seconds: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from sweep.config.limits import COSTS, GROWING, TOTAL, TRAINED, broken_text, constraints, excess, number
+from sweep.config.limits import COSTS, GROWING, TOTAL, TRAINED, broken_text, constraints, excess, metric_of, number
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -58,6 +58,8 @@ class Feasibility:
         over = excess(self.limits, measured)
         match outcome:
             case Completed(evals=evals, cost=cost) if over:
+                metrics = {name: value for name, value in measured.items() if metric_of(name)}
+                cost = replace(cost, measured={**cost.measured, **metrics})
                 return Failed(FailureReason.INFEASIBLE, broken_text(self.limits, measured), evals, cost, excess=over)
             case Failed(reason=FailureReason.INFEASIBLE) if over:
                 return replace(outcome, message=broken_text(self.limits, measured), excess={**outcome.excess, **over})

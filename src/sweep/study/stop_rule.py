@@ -59,7 +59,8 @@ class StopRule:
         each = f" of each {self.study.compare_by}" if self.choices else ""
         if self._rule == "patience":
             fewest = min(state.since_best for state in self._states)
-            return f"the last {fewest} trials{each} brought no better {metric}"
+            last = "last trial" if fewest == 1 else f"last {fewest} trials"
+            return f"the {last}{each} brought no better {metric}"
         gains = [state.gain.expected for state in self._states if state.gain is not None]
         moved = "raise" if self.study.objective.maximize else "lower"
         return f"the trials to come{each} are expected to {moved} the best {metric} by {max(gains):.2g}"
