@@ -122,7 +122,9 @@ def test_a_pair_is_compared_at_the_furthest_progress_of_both() -> None:
     def racer(number: int, *points: tuple[float, float]) -> Racer:
         shares, scores = zip(*points, strict=True)
         steps = tuple(range(1, len(points) + 1))
-        return Racer(number, steps, shares, scores, scores, LENGTH, complete=False, paused=True, running=False, by_loss=False)
+        return Racer(
+            number, steps, shares, scores, scores, LENGTH, complete=False, paused=True, running=False, by_loss=False
+        )
 
     one, other = racer(0, (0.01, 0.0), (0.1, 0.5)), racer(1, (0.01, 0.1), (0.1, 0.4), (1.0, 0.9))
     assert lead(one, other) == pytest.approx(0.1) and lead(other, one) == pytest.approx(-0.1)

@@ -61,7 +61,9 @@ def test_trials_that_do_not_fit_in_memory_count_and_those_beyond_a_limit_do_not(
 
     memory = [beyond(f"use {what}", "out_of_memory") for what in ("a smaller rank", "a smaller model")]
     assert reached(*memory)
-    assert not reached(*[beyond("a", "cost.seconds")] * 9) and not reached(*[beyond("a", "cost.flops", "out_of_memory")] * 9)
+    assert not reached(*[beyond("a", "cost.seconds")] * 9) and not reached(
+        *[beyond("a", "cost.flops", "out_of_memory")] * 9
+    )
     counted = FailuresInARow(1)
     counted.ended(0, memory[0])
     assert "infeasible: use a smaller rank. Free memory" in str(counted.error())
