@@ -83,7 +83,9 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], st
 def _measured(trial: FrozenTrial, study: StudyConfig) -> dict[str, float]:
     """Return the second objective of the trial by the name of its limit, where it is measured."""
     second = study.second_metric
-    return {limit_name(second): trial.values[1]} if second in MEASURED and len(trial.values) > 1 else {}
+    if second is None or second not in MEASURED or len(trial.values) < 2:
+        return {}
+    return {limit_name(second): trial.values[1]}
 
 
 def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], study: StudyConfig) -> EvalPoint:
