@@ -14,7 +14,7 @@ from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
 from sweep.config.stop import StopConfig
 from sweep.records.store import Store
-from sweep.records.trial import TrialRecord
+from sweep.records.trial import Cost, Pruned, TrialRecord
 from sweep.records.warm_start import WarmRun, WarmTrial, write_warm_start
 from sweep.report.environment import render
 
@@ -66,13 +66,35 @@ def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..
     assert "saved about 240 s (4 min) of a device and 9,600 trained rows" in said
     assert "trials of 20" not in said
     paused = part("headline", replace(facts, paused=(10, 11), final=final(trials(1)[0])))
-    assert "10 trials did not end, 2 of them paused on the way" in paused and "saved at most 240 s" in paused
+    assert "8 trials did not run" in paused and "2 paused trials did not go on." in paused
     assert "2 trials are paused and may go on without `study.stop`" in paused
     assert "`study.stop.patience=null` with the same command runs them." in paused
     assert study_summary(facts)["outlook/trials_saved"] == 10
     assert "study.stop.patience ended the search; 10 trials saved" in render(
         "study/summary.txt.j2", study=study, report="r"
     )
+
+
+def test_paused_trials_did_not_go_on_and_trials_that_are_put_away_will(make: Callable[..., Store]) -> None:
+    facts = with_study(read(make(trials(10))), n_trials=20, stop=StopConfig(patience=9))
+    some = replace(facts, paused=tuple(range(10, 14)))
+    found = outlook(some)
+    assert found is not None and found.stopped is not None
+    assert (found.stopped.trials, found.stopped.paused, found.stopped.seconds) == (6, 4, 144)
+    said = part("headline", some)
+    assert "ended the search: 6 trials did not run" in said and "4 paused trials did not go on." in said
+    said = part("headline", replace(facts, paused=tuple(range(10, 20))))
+    assert "`study.stop.patience=9` ended the search. 10 paused trials did not go on." in said
+    for left in ({"put_away": (10,)}, {"unfinished": (10,)}):
+        on_the_way = outlook(replace(facts, **left))
+        assert on_the_way is not None and on_the_way.stopped is None
+
+
+def test_what_paused_trials_cost_counts(make: Callable[..., Store]) -> None:
+    store = make(trials(2))
+    before = read(store).spent.seconds
+    store.write_pause(replace(trials(3)[2], outcome=Pruned((), Cost(seconds=5))))
+    assert read(store).paused == (2,) and read(store).spent.seconds == before + 5
 
 
 def test_a_grid_has_an_end(make: Callable[..., Store]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweep.config.objective import Objective
+from sweep.config.schema import Config
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Outcome, Pruned, TrialRecord
+from sweep.records.trial import Completed, Cost, EvalPoint, Outcome, Pruned, TrialPlan, TrialRecord
 from sweep.study.ended_trials import EndedTrials
 
 ACCURACY = Objective("eval/accuracy", maximize=True)
@@ -71,3 +73,27 @@ def test_each_compared_value_has_its_best_trial(store: Store) -> None:
     assert {value: [one.number for one in group] for value, group in ended.groups().items()} == {
         "ia3": [1], "lora": [2, 0],
     }  # fmt: skip
+
+
+def test_adapters_of_trials_that_may_come_to_lead_are_kept(store: Store) -> None:
+    """Trial 0 is the cheapest within reach of the best. A better score puts it out of reach, and
+    then trial 1 leads, never trial 2, which is worse in both."""
+    within = Objective("eval/accuracy", maximize=True, second=Objective("cost/seconds", maximize=False), within=0.1)
+    ended = EndedTrials(store, within)
+
+    def costly(score: float, seconds: float) -> Outcome:
+        outcome = completed(score)
+        assert isinstance(outcome, Completed)
+        return replace(outcome, cost=Cost(seconds=seconds))
+
+    trial = TrialPlan(1, {"adapter": "lora"}, Config.model_construct(), 10, "")
+    for number, (score, seconds) in enumerate(((0.70, 1), (0.75, 2), (0.72, 3))):
+        ended.write(record(number, costly(score, seconds)))
+        ended.keep_best_only()
+    assert kept(store) == [0, 1, 3]
+    assert ended.leads(replace(trial, number=4), costly(0.79, 9))
+    assert not ended.leads(replace(trial, number=4), costly(0.74, 9))
+    ended.write(record(3, costly(0.84, 9)))
+    ended.keep_best_only()
+    best = ended.best()
+    assert best is not None and best.number == 1 and kept(store) == [1, 3]

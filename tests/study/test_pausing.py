@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pytest
@@ -14,15 +14,21 @@ from optuna.trial import TrialState
 from support.promoting import BestGoesOn, PausedAtEach
 from support.studies import PLAIN, points, searched
 from support.toys import ToyEngine, session
-from sweep.errors import Interrupted
+from sweep.errors import Interrupted, UserError
+from sweep.final.confirm import choose
 from sweep.plan import pausing
 from sweep.records.events import read_rows
+from sweep.records.marks import UnfinishedState
+from sweep.records.row_log import RowLog
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
+from sweep.records.spent import Spent, write_spent
 from sweep.records.store import Store
-from sweep.records.trial import EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.records.trial import Cost, EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.search import pruners
 from sweep.search.promotion import PAUSED_AT
+from sweep.study.crashes import crashes_recorded
+from sweep.study.running import RunningTrial
 from sweep.study.search import search
 from sweep.study.trial_groups import OwnSampler
 from sweep.track.null import NullTracker
@@ -311,3 +317,37 @@ def test_samplers_see_paused_trials_as_pruned_ones(value: int | None) -> None:
     asked = study.ask()
     assert asked.suggest_int("y", 3, 9) == 3
     assert study.trials[1].state is TrialState.RUNNING
+
+
+def test_a_crash_leaves_a_paused_trial_with_a_snapshot_paused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session(tmp_path, *OPTIONS) as opened:
+        store, run = opened.store, opened.tracker.open(opened.plan.trial(0, {}))
+        trial = optuna.create_study().ask()
+        one = RunningTrial(trial, opened.plan.trial(0, {}), run, "", 0, RowLog.of(store.trial_dir(0)), taken_up=False)
+        store.marks(0).begin()
+        with_one, without = Snapshots(store.root, print), Snapshots(store.root / "none", print)
+        monkeypatch.setattr(Snapshots, "step", lambda self, _: 5 if self is with_one else 0)
+        settled: list[int] = []
+
+        def settle(one: RunningTrial, outcome: object) -> TrialRecord:
+            settled.append(one.plan.number)
+            return cast(TrialRecord, None)
+
+        for snapshots, pausing in ((with_one, True), (without, True), (with_one, False)):
+            one.pausing = pausing
+            with (
+                pytest.raises(ZeroDivisionError),
+                crashes_recorded(store, {0: one}, snapshots, settle, lambda *_: None),
+            ):
+                1 / 0  # noqa: B018
+        assert settled == [0, 0], "the first time it was left as it is"
+        assert store.marks(0).state() is not UnfinishedState.KILLED
+
+
+def test_a_budget_that_ends_the_search_before_a_trial_completed_is_named(tmp_path: Path) -> None:
+    with session(tmp_path, *OPTIONS, "study.budget.seconds=5") as opened:
+        pruned = TrialRecord(0, {}, Pruned((), Cost()), "", 10, "", "")
+        opened.store.write_pause(pruned)
+        write_spent(opened.store.root, Spent(seconds=5))
+        with pytest.raises(UserError, match=r"study.budget.seconds: is used up: no trial completed.*1 trial is paused"):
+            choose(opened, [])

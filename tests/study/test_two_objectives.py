@@ -13,9 +13,11 @@ import pytest
 from support.studies import searched
 from support.toys import ToyEngine, session
 from sweep.config.objective import Objective
+from sweep.config.schema import StudyConfig
 from sweep.engine.protocol import no_snapshot
-from sweep.records.trial import Completed, Outcome, Pruned, TrialPlan, TrialRecord, ranked
+from sweep.records.trial import Completed, Outcome, Pruned, TrialPlan, TrialRecord, outcome_value, ranked
 from sweep.search.ranks import SECOND
+from sweep.study.attributes import recovered_outcome
 from sweep.study.search import search
 
 TWO = ("study.metric=[eval/accuracy,cost/seconds]", "study.sampler=random")
@@ -79,6 +81,13 @@ def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
         (again,) = search(opened)
     assert isinstance(again.outcome, Completed) and again.best == record.best
     assert again.outcome.cost.seconds == seconds(0)
+
+
+def test_a_measured_value_of_a_lost_record_is_that_of_optuna() -> None:
+    study = StudyConfig(metric="eval/accuracy", second_metric="predict/latency_ms", second_direction="minimize")
+    frozen = optuna.trial.create_trial(values=[0.9, 12.5])
+    outcome = recovered_outcome(frozen, (), study)
+    assert outcome_value(outcome, study.objectives[1]) == 12.5 and outcome_value(outcome, study.objectives[0]) == 0.9
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])

@@ -55,6 +55,7 @@ class Facts:
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
     paused: tuple[int, ...] = ()
+    paused_costs: tuple[Cost, ...] = ()
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
     warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
@@ -117,10 +118,10 @@ class Facts:
 
     @property
     def spent(self) -> Cost:
-        """Return the cost of all trials, fresh seeds, retrainings and refits."""
+        """Return the cost of all trials, those that are paused among them, fresh seeds, retrainings and refits."""
         trials = [trial.outcome.cost for trial in self.trials]
         at_the_end = (cost for one in self.finals for cost in one.costs)
-        return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
+        return total([*trials, *self.paused_costs, *(one.cost for one in self.repeats), *at_the_end])
 
     @property
     def alone(self) -> bool:
@@ -194,6 +195,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
         paused=tuple(paused),
+        paused_costs=tuple(record.outcome.cost for record in paused.values()),
         promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,

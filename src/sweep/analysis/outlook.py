@@ -50,16 +50,16 @@ class MoreTrials:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A search that a rule of `study.stop` ended, by its key and its value. `trials` did not end:
-    at the mean of those that ended they would have taken so many `seconds` of a device, and have
-    trained so many `rows`. `paused` of them have trained a part of that."""
+    """A search that a rule of `study.stop` ended, by its key and its value. `paused` trials did not
+    go on, and `trials` were not run: at the mean of those that ended they would have taken so many
+    `seconds` of a device, and have trained so many `rows`."""
 
     rule: str
     value: float | str
     trials: int
+    paused: int
     seconds: float
     rows: float
-    paused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,17 @@ def _more(state: stopping.Outlook, *, planned: bool) -> MoreTrials:
 
 
 def _stopped(facts: Facts, states: tuple[stopping.Outlook, ...], left: int) -> Stopped | None:
+    """Return how a rule ended the search, which lacks `left` trials; None where none did, or where
+    trials run or are put away: after them the rule may no longer hold."""
     rule = stopping.held_rule(facts.study, states)
-    if not rule:
+    if not rule or facts.unfinished or facts.put_away:
         return None
+    paused = len(facts.paused)
+    left = max(left - paused, 0)
     costs = [trial.outcome.cost for trial in stopping.counting(facts.trials)]
     seconds = math.fsum(cost.seconds for cost in costs) / len(costs)
     rows = sum(cost.samples for cost in costs) / len(costs)
-    return Stopped(rule, getattr(facts.study.stop, rule), left, seconds * left, rows * left, len(facts.paused))
+    return Stopped(rule, getattr(facts.study.stop, rule), left, paused, seconds * left, rows * left)
 
 
 def _grid_size(space: Mapping[str, Any]) -> float:

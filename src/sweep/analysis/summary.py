@@ -60,6 +60,7 @@ def _outlook(facts: Facts) -> Summary:
         found[f"outlook/more_trials_pay{place}"] = one.pays
     if seen.stopped is not None:
         found |= {"outlook/stopped_by": seen.stopped.rule, "outlook/trials_saved": seen.stopped.trials}
+        found["outlook/trials_left_paused"] = seen.stopped.paused
     return found
 
 

@@ -14,6 +14,7 @@ from sweep.final.candidates import confirmed
 from sweep.final.finish import Chosen, finish
 from sweep.final.progress import drop_all
 from sweep.records.final import Confirmation, FinalRecord
+from sweep.records.spent import limited, read_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 from sweep.study.feasibility import closest
@@ -45,7 +46,7 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     """Return the winner, then the best trial of each other compared value. Reads no test row.
 
     Raises UserError if no trial completed; where some were beyond a limit, it names the smallest
-    excess.
+    excess, and where a budget ended the search, the key and the number of paused trials.
     """
     groups = session.ended.groups(trials)
     if not groups:
@@ -54,6 +55,9 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
             rule = f"no trial is feasible, so there is no winner to retrain; {nearest.message}"
             raise UserError.of(nearest.path, rule)
         rule = "no trial completed, so there is no winner to retrain"
+        if (paused := len(session.store.paused_trials())) and (key := _used_up(session)):
+            count = f"{paused} trial{' is' if paused == 1 else 's are'} paused"
+            raise UserError.of(key, f"is used up: {rule}; {count}, and the same command with a larger {key} goes on")
         raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
     _say_missing(session, groups)
     leaders = {choice: _leader(session, ranked) for choice, ranked in groups.items()}
@@ -64,6 +68,13 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
         Chosen(*leaders[choice], store.final_dir if choice == first else store.choice_dir(choice), choice)
         for choice in order
     ]
+
+
+def _used_up(session: Session) -> str:
+    """Return the first key of the budget of which nothing is left; empty where there is none."""
+    spent = read_spent(session.store.root)
+    amounts = limited(session.plan.config.study.budget, spent) if spent else ()
+    return next((f"study.budget.{amount.key}" for amount in amounts if not amount.left), "")
 
 
 def _leader(session: Session, ranked: Sequence[TrialRecord]) -> tuple[TrialRecord, Confirmation | None]:

@@ -60,6 +60,11 @@ class MemoryFacts:
     at_once: int = 1
     footprints: tuple[Footprint, ...] = ()
 
+    def same_device(self, other: MemoryFacts) -> bool:
+        """Return whether both are of one kind of device, under the same limits."""
+        mine = self.device, self.limit, self.source, self.asked, self.at_once
+        return mine == (other.device, other.limit, other.source, other.asked, other.at_once)
+
 
 _FACTS = TypeAdapter(MemoryFacts)
 

@@ -6,10 +6,12 @@ The second direction serves trials whose record was damaged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.config.schema import Scalar
+from sweep.config.measured import MEASURED, limit_name
+from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
 from sweep.search.constraints import OUTCOME
@@ -51,11 +53,12 @@ def lost_alone(trial: FrozenTrial) -> bool:
     return known.get(OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
 
 
-def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], metric: str) -> Outcome:
+def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], study: StudyConfig) -> Outcome:
     """Return the outcome of a trial that has ended in Optuna, from its user attributes and its
     events.
 
-    The cost holds the seconds, the steps and the engine alone. Evaluations whose events cannot be
+    The cost holds the seconds, the steps, the engine, and a measured value that is the study's
+    second objective. Evaluations whose events cannot be
     read are missing.
     """
     evals = tuple(event for event in events if isinstance(event, EvalPoint))
@@ -65,8 +68,8 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], me
         engine=str(known.get(_ENGINE, "")),
     )  # fmt: skip
     if trial.state is TrialState.COMPLETE:
-        best = _best(trial, evals, metric)
-        return Completed(best, evals or (best,), cost)
+        best = _best(trial, evals, study)
+        return Completed(best, evals or (best,), replace(cost, measured=_measured(trial, study)))
     if trial.state is TrialState.PRUNED:
         return Pruned(evals, cost)
     state = str(known.get(OUTCOME, FailureReason.CRASHED))
@@ -77,11 +80,26 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], me
     return Failed(reason, message, evals, cost, given_up=reason.retried and RETRIED not in known, excess=excess)
 
 
-def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], metric: str) -> EvalPoint:
+def _measured(trial: FrozenTrial, study: StudyConfig) -> dict[str, float]:
+    """Return the second objective of the trial by the name of its limit, where it is measured."""
+    second = study.second_metric
+    if second is None or second not in MEASURED or len(trial.values) < 2:
+        return {}
+    return {limit_name(second): trial.values[1]}
+
+
+def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], study: StudyConfig) -> EvalPoint:
     """Return the evaluation that has the trial's score, or one made from the user attributes."""
     assert trial.values, "a completed trial has a score"
+    metric = study.metric
     score = trial.values[0]  # of the first of two objectives
     same = [point for point in evals if point.metrics.get(metric) == score]
     if same:
         return same[0]
-    return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), {metric: score})
+    return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), _scores(trial, study))
+
+
+def _scores(trial: FrozenTrial, study: StudyConfig) -> dict[str, float]:
+    """Return the values of the trial's objectives that an evaluation has, by metric."""
+    names = (study.metric, *([study.second_metric] if study.second_metric else []))
+    return {name: value for name, value in zip(names, trial.values, strict=False) if name not in MEASURED}

@@ -9,18 +9,23 @@ from optuna.exceptions import StorageInternalError
 
 from sweep.errors import disk_failure
 from sweep.records.device_time import DeviceTime
+from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.store import Store
 from sweep.records.trial import Failed, FailureReason, Outcome, TrialRecord, unfinished_cost
 from sweep.study.running import RunningTrial
+from sweep.track.tracker import PAUSED
 
 Settle = Callable[[RunningTrial, Outcome], TrialRecord]
 Close = Callable[[RunningTrial, TrialRecord], None]
 
 
 @contextmanager
-def crashes_recorded(store: Store, running: Mapping[int, RunningTrial], settle: Settle, close: Close) -> Iterator[None]:
+def crashes_recorded(
+    store: Store, running: Mapping[int, RunningTrial], snapshots: Snapshots, settle: Settle, close: Close
+) -> Iterator[None]:
     """End the running trials before an error within the context is passed on: in the records and
-    in Optuna, by `settle`, and on the dashboard, by `close`, which may take long.
+    in Optuna, by `settle`, and on the dashboard, by `close`, which may take long. A trial that the
+    pruner has paused is found paused by `Recovery`, if it has a snapshot.
 
     After a second Ctrl-C, and where the disk or the storage failed, they are put away: their marks
     alone are changed, since nothing else may wait or be written.
@@ -37,9 +42,17 @@ def crashes_recorded(store: Store, running: Mapping[int, RunningTrial], settle: 
                 store.marks(number).stop_for_disk()
             raise
         with suppress(OSError, StorageInternalError):  # `Recovery` does the rest when the study is resumed
-            trials, message = list(running.values()), f"{type(error).__name__}: {error}"
+            pausing = [one for number, one in running.items() if one.pausing and snapshots.step(trial_key(number))]
+            for one in pausing:
+                store.marks(one.plan.number).clear()
+            trials, message = (
+                [one for one in running.values() if one not in pausing],
+                f"{type(error).__name__}: {error}",
+            )
             for one, record in [(one, settle(one, _crashed(one, message))) for one in trials]:
                 close(one, record)
+            for one in pausing:
+                one.run.finish(PAUSED)
         raise
 
 

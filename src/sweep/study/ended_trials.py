@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -66,9 +67,10 @@ class EndedTrials:
 
     def leads(self, trial: TrialPlan, outcome: Outcome) -> bool:
         """Return whether a trial with this outcome comes before all others, or before those of the
-        same compared value."""
+        same compared value, or may come to do so with two objectives."""
         record = TrialRecord(trial.number, trial.params, outcome, trial.command, trial.total_steps, "", "")
-        return self.groups([*self.records, record])[self._value(trial.params)][0] is record
+        group = self.groups([*self.records, record]).get(self._value(trial.params), [])
+        return any(one is record for one in self._leaders(group))
 
     def stopped_at(self, params: Mapping[str, Scalar]) -> int | None:
         """Return the number of the last trial that was stopped at a point and is retried, or
@@ -81,11 +83,24 @@ class EndedTrials:
 
     def keep_best_only(self) -> None:
         """Delete the saved adapters of all trials but the best one, or the best one of each
-        compared value."""
-        best = {group[0].number for group in self.groups().values()}
+        compared value, and those that may come to be the best one with two objectives."""
+        best = {one.number for group in self.groups().values() for one in self._leaders(group)}
         for number in sorted(self._with_adapters - best):
             self.store.drop_best(number)
         self._with_adapters &= best
+
+    def _leaders(self, group: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
+        """Yield the first of trials in their order, and with two objectives each one that is better
+        in the first objective than all before it: it leads when those are out of its reach
+        (`study.choose_within`), since a later trial is better still."""
+        best = math.inf
+        for record in group:
+            value = self.objective.loss_of(record.value(self.objective))
+            if value < best or record is group[0]:
+                best = value
+                yield record
+            if self.objective.second is None:
+                return
 
     def _value(self, params: Mapping[str, Scalar]) -> Scalar:
         return params.get(self.compare_by) if self.compare_by else None

@@ -104,14 +104,16 @@ class Forecasts:
     @classmethod
     def open(cls, session: Session) -> Forecasts:
         """Return the forecasts of a study: by the figures in its run directory, or by those that
-        are measured now. Raises what the trials' machine raises where it loads a model."""
+        are measured now, where it has none or they are of another device or limit.
+
+        Raises what the trials' machine raises where it loads a model."""
         plan, accounts = session.plan, dict(session.plan.needs.accounts)
         if not accounts:
             return cls(plan, None)
-        kept = read_memory(session.store.root)
-        if kept is not None and kept.asked == plan.config.engine.memory_limit:
+        kept, now = read_memory(session.store.root), session.launcher.ask(look)
+        if kept is not None and kept.same_device(now):
             return cls(plan, kept, accounts)
-        found = cls(plan, session.launcher.ask(look), accounts)
+        found = cls(plan, now, accounts)
         if near := list(found.near()):
             found.facts = session.launcher.ask(measure, near)
         assert found.facts is not None

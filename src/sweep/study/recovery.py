@@ -133,7 +133,7 @@ class Recovery:
         events."""
         store, study = self.session.store, self.session.plan.config.study
         events = store.events(ended.number)
-        outcome = recovered_outcome(ended, events, study.metric)
+        outcome = recovered_outcome(ended, events, study)
         record = unplanned(self.optuna_study, ended.number, ended.params, outcome, utc(ended.datetime_start))
         with suppress(UserError):  # values that break a rule together have no plan
             plan = self.session.plan.trial(ended.number, ended.params)

@@ -67,7 +67,9 @@ def search(session: Session) -> list[TrialRecord]:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
             if by_rule := loop.wanted and loop.stopped:
-                loop.stop_rule.conclude(view.say, counted=loop.optuna_study.counted, wanted=loop.optuna_study.wanted)
+                loop.stop_rule.conclude(
+                    view.say, counted=loop.optuna_study.counted, wanted=loop.optuna_study.wanted, shelved=loop.shelved()
+                )
             loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
             if (shelved := loop.shelved()) and not by_rule:
                 view.say(f"the search has ended{shelved}. The same command goes on from there.")
@@ -139,7 +141,7 @@ class _Loop:
         self._show_count()
         self._count_stopped()
         self.session.study_run.open()
-        with crashes_recorded(self.session.store, self.running, self._settled, self._close):
+        with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
             if self.wants_more() and not (self.waiting or self.lacks_points):
                 self._end_paused()
@@ -228,7 +230,9 @@ class _Loop:
             stopped.run.finish(trial_ending(record, self.session.plan.config.study))
         self.limits.failures.ended(stopped.number, failed)
         self.session.study_run.ended(record)
+        self._count_stopped()
         self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
+        self._show_count()
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
         running = self.running[plan.number]

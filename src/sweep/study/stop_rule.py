@@ -46,12 +46,13 @@ class StopRule:
             self._rule = held_rule(self.study, self._states)
         return bool(self._rule)
 
-    def conclude(self, say: Callable[[str], None], *, counted: int, wanted: int) -> None:
-        """Tell the user which rule ended the search, and why. Call it where a rule `holds`."""
+    def conclude(self, say: Callable[[str], None], *, counted: int, wanted: int, shelved: str) -> None:
+        """Tell the user which rule ended the search, why, and how many trials are `shelved`, in
+        words. Call it where a rule `holds`."""
         value = getattr(self.study.stop, self._rule)
         say(
             f"note: study.stop.{self._rule} is {value}: {self._reason()}; the search ends after {counted} of {wanted} "
-            f"trials. study.stop.{self._rule}=null runs the others"
+            f"trials{shelved}. study.stop.{self._rule}=null runs the others"
         )
 
     def _reason(self) -> str:

@@ -77,11 +77,11 @@ class Standing:
         """Count a trial that has ended. Return whether it is the best so far."""
         self._states[record.state] += 1
         known = self._completed if self.study.second else [self.best] if self.best else []
-        leads = next(iter(ranked([*known, record], self.study.objective)), None) is record
+        best = next(iter(ranked([*known, record], self.study.objective)), None)
         if self.study.second and record.best is not None:  # the choice among all is not that among two
             self._completed.append(record)
-        self.best = record if leads else self.best
-        return leads
+        self.best = best
+        return best is record
 
     def metrics(self, seconds: float) -> Metrics:
         """Return the numbers by name, `study/…`, with the speed over the last `seconds`."""
