@@ -94,3 +94,13 @@ def test_folds_that_cannot_be_made_are_refused(folder, write, rows_of, only_faul
 def test_a_label_with_fewer_rows_than_folds_has_a_note(folder, write, rows_of):
     write("train.csv", [*rows_of(20), {"text": "x", "label": "rare"}])
     assert "scored in some of them alone: rare (1)" in load(folder, folds=4, test_split=None).warnings[0]
+
+
+def test_a_label_that_the_first_fold_lacks_is_noted_as_such(folder, write, rows_of):
+    rows = [
+        {**row, "label": "new" if i >= 30 else "old", "day": f"2024-{1 + i // 28:02}-{1 + i % 28:02}"}
+        for i, row in enumerate(rows_of(40))
+    ]
+    write("train.csv", rows)
+    notes = load(folder, folds=3, time_column="day", test_split=None).state.notes
+    assert "1 of 2 labels have no train row of the first fold: new" in notes

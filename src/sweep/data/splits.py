@@ -174,7 +174,8 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
         {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
     )
     state = _state(config, source, encode.space, rows, folds)
-    unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role))]
+    first = "of the first fold" if folds else ""
+    unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role, first))]
     notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
     notes += tuple(division_notes(config, chosen, parts))
     notes += advice(repeated) if config.duplicates == "keep" else ()
@@ -310,9 +311,11 @@ def _state(
     )
 
 
-def _unseen(names: Sequence[str], counts: Sequence[int], role: str) -> str:
+def _unseen(names: Sequence[str], counts: Sequence[int], role: str, first: str) -> str:
+    """`first` names the fold that the rows of train and validation belong to, if there is one."""
     unseen = [name for name, count in zip(names, counts, strict=True) if not count]
-    return f"{len(unseen)} of {len(names)} labels have no {role} row: {listed(unseen, 5)}" if unseen else ""
+    which = f"{role} row {first}" if first and role != "test" else f"{role} row"
+    return f"{len(unseen)} of {len(names)} labels have no {which}: {listed(unseen, 5)}" if unseen else ""
 
 
 def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:
