@@ -21,8 +21,8 @@ class Racer:
     """A trial with its evaluations: report steps, progress, and scores of which larger is better.
 
     The scores are the losses, negated, where all evaluations have one (`by_loss`), and otherwise
-    those that were reported; `reported` are always the latter. `length` is that of its schedule in report
-    steps.
+    those that were reported; `reported` are always the latter. `length` is that of its schedule in
+    report steps.
     """
 
     number: int
