@@ -50,9 +50,9 @@ class MoreTrials:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A search that a rule of `study.stop` ended, by its key and its value. `paused` trials did not
-    go on, and `trials` were not run: at the mean of those that ended they would have taken so many
-    `seconds` of a device, and have trained so many `rows`."""
+    """A search that a rule of `study.stop` ended, by its key and its value. `paused` trials did
+    not go on, and `trials` were not run: at the mean of those that ended they would have taken so
+    many `seconds` of a device, and have trained so many `rows`."""
 
     rule: str
     value: float | str
