@@ -90,8 +90,8 @@ class EndedTrials:
         self._with_adapters &= best
 
     def _leaders(self, group: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
-        """Yield the first of trials in their order, and with two objectives each one that is better
-        in the first objective than all before it: it leads when those are out of its reach
+        """Yield the first of trials in their order, and with two objectives each one that is
+        better in the first objective than all before it: it leads when those are out of its reach
         (`study.choose_within`), since a later trial is better still."""
         best = math.inf
         for record in group:
