@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+<<<<<<< HEAD
 from types import SimpleNamespace
 from typing import Any
+=======
+from typing import cast
+>>>>>>> w-fixa
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from support.tiny import tiny_bert
 from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
 from sweep.config.schema import Config
 from sweep.launch.inline import Inline
+from sweep.launch.launcher import Launcher
 from sweep.plan.needs import Needs, built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
@@ -173,6 +178,24 @@ def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_p
     assert footprint.row > 0 and footprint.fixed > 0
 
 
+class _SameDevice:
+    """The trials' machine, as it was when `facts` were measured."""
+
+    def __init__(self, facts: MemoryFacts) -> None:
+        self.facts = facts
+
+    def ask(self, question: object) -> MemoryFacts:
+        assert question is look, "nothing is measured again"
+        return self.facts
+
+
+def test_figures_of_another_device_or_limit_are_not_trusted(plan: Plan) -> None:
+    facts = forecasts(plan, 40 * MIB).facts
+    assert facts is not None and facts.same_device(replace(facts, usable=1, resident=2, footprints=()))
+    for other in ({"device": "other"}, {"limit": 1}, {"source": "a cgroup"}, {"at_once": 9}, {"asked": 1.0}):
+        assert not facts.same_device(replace(facts, **other))  # type: ignore[arg-type]
+
+
 def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_path: Path) -> None:
     points = f"study.enqueue=[{{{EFFECTIVE}:16}},{{{EFFECTIVE}:48}}]"
     space = space_file(tmp_path, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
@@ -184,6 +207,7 @@ def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_pat
         facts = forecasts(plan, 40 * MIB).facts
         assert facts is not None
         write_memory(session.store.root, facts)
+        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
         whole, split = search(session)
         assert not whole.used and split.used == {PER_DEVICE: 24, ACCUMULATION: 2}
         assert session.plan.again(split).config.trainer.per_device_train_batch_size == 24
@@ -196,6 +220,7 @@ def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Pa
         facts = forecasts(plan, 8 * MIB).facts
         assert facts is not None
         write_memory(session.store.root, facts)
+        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
         (refused,) = search(session)
         assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
         assert "needs about 0.02 GiB" in refused.outcome.message and not opened.toy.trained
