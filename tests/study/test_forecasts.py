@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-<<<<<<< HEAD
 from types import SimpleNamespace
-from typing import Any
-=======
-from typing import cast
->>>>>>> w-fixa
+from typing import Any, cast
 
 import pytest
 import torch

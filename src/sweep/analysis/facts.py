@@ -118,13 +118,8 @@ class Facts:
 
     @property
     def spent(self) -> Cost:
-<<<<<<< HEAD
         """Return the cost of all trials, those that are paused among them, fresh seeds,
         retrainings and refits."""
-=======
-        """Return the cost of all trials, fresh seeds, retrainings and refits. Paused trials count
-        too."""
->>>>>>> w-fixa
         trials = [trial.outcome.cost for trial in self.trials]
         at_the_end = (cost for one in self.finals for cost in one.costs)
         return total([*trials, *self.paused_costs, *(one.cost for one in self.repeats), *at_the_end])
