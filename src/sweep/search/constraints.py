@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.records.trial import Failed, FailureReason, Outcome
+from sweep.search.view import StudyView, ViewingSampler
 
 OUTCOME = "outcome"  # a user attribute of trials that have ended: completed, pruned, or the reason of a failure
 _PREFIX = "constraints:"  # of Optuna's system attributes
@@ -64,61 +64,31 @@ def failure_constraints(outcome: Outcome, total_steps: int) -> dict[str, float]:
     return {str(outcome.reason): over}
 
 
-class LearningSampler(BaseSampler):
+class LearningSampler(ViewingSampler):
     """A sampler that shows `inner` the failures of the study, as it can learn from them."""
 
     def __init__(self, inner: BaseSampler, lesson: Lesson) -> None:
-        self.inner, self._lesson = inner, lesson
+        super().__init__(inner)
+        self._lesson = lesson
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.inner.infer_relative_search_space(self._view(study), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self.inner.sample_relative(self._view(study), trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self.inner.sample_independent(self._view(study), trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.inner.before_trial(self._view(study), trial)
+    def view(self, study: Study) -> Study:
+        return _WithFailures(study, self._lesson)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         if self._lesson == "scores":  # CMA-ES would warn that it reads no constraints
             trial = _changed(trial, constraints={})
-        self.inner.after_trial(self._view(study), trial, state, values)
-
-    def _view(self, study: Study) -> Study:
-        return _View.of(study, self._lesson)
+        super().after_trial(study, trial, state, values)
 
 
-class _View(Study):
+class _WithFailures(StudyView):
     """A study whose failed trials have completed, as `shown` gives them."""
 
-    _source: Study
-    _lesson: Lesson
+    def __init__(self, source: Study, lesson: Lesson) -> None:
+        super().__init__(source)
+        self._lesson = lesson
 
-    @classmethod
-    def of(cls, source: Study, lesson: Lesson) -> _View:
-        """Return the view, which shares all else with `source`: a new study would ask the
-        storage."""
-        view = cls.__new__(cls)
-        view.__dict__.update(source.__dict__)
-        view._source, view._lesson = source, lesson
-        return view
-
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._get_trials(deepcopy, states)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = shown(self._source._get_trials(False, None, use_cache), self.directions, self._lesson)
-        found = [trial for trial in trials if states is None or trial.state in states]
-        return copy.deepcopy(found) if deepcopy else found
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return shown(self.known(use_cache=use_cache), self.directions, self._lesson)
 
 
 def shown(trials: list[FrozenTrial], directions: Sequence[StudyDirection], lesson: Lesson) -> list[FrozenTrial]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
+
+from sweep.search.view import StudyView
 
 SECOND = "second_scores"  # a user attribute of a trial: its second score by report step
 
@@ -50,31 +52,21 @@ class RankedPruner(BasePruner):
         return self.inner.prune(ranked, ranked.trial(trial.number))
 
 
-class _RankedStudy(Study):
+class _RankedStudy(StudyView):
     """A study of two objectives as one that maximises the negative rank. `newest` replaces the
     trial of its number, of which the study may know less."""
 
     def __init__(self, study: Study, newest: FrozenTrial) -> None:
-        self.__dict__.update(study.__dict__)
-        trials = study.get_trials(deepcopy=False)
-        known = [newest if newest.number == one.number else one for one in trials]
+        super().__init__(study)
+        known = [newest if newest.number == one.number else one for one in self.known(use_cache=False)]
         self._ranked = ranked_trials(known, study.directions)
         self._directions = [StudyDirection.MAXIMIZE]
 
     def trial(self, number: int) -> FrozenTrial:
         return next(one for one in self._ranked if one.number == number)
 
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._get_trials(deepcopy, states)
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,  # noqa: ARG002
-    ) -> list[FrozenTrial]:
-        found = [one for one in self._ranked if states is None or one.state in states]
-        return copy.deepcopy(found) if deepcopy else found
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:  # noqa: ARG002
+        return self._ranked
 
 
 def ranked_trials(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -14,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sweep.config.space import Space
 from sweep.records.warm_start import WarmTrial
 from sweep.search.distributions import distribution
+from sweep.search.view import StudyView, ViewingSampler
 
 # Of all of them: before the study's own. Optuna's search space of the intersection leaves out
 # trials with lower numbers than this.
@@ -42,60 +41,33 @@ def finished_trials(trials: Sequence[WarmTrial], space: Space) -> tuple[FrozenTr
     return tuple(found)
 
 
-class WarmSampler(BaseSampler):
+class WarmSampler(ViewingSampler):
     """A sampler that shows `inner` the trials of other studies before those of the study. They are
     in no storage: nothing but the sampler sees them."""
 
     def __init__(self, inner: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
-        self._inner, self._trials = inner, trials
+        super().__init__(inner)
+        self._trials = trials
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._inner.infer_relative_search_space(self._view(study), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._inner.sample_relative(self._view(study), trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._inner.sample_independent(self._view(study), trial, param_name, param_distribution)
+    def view(self, study: Study) -> Study:
+        return _WithEarlier(study, self._trials)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._inner.before_trial(study, trial)
+        self.inner.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._inner.after_trial(study, trial, state, values)
-
-    def _view(self, study: Study) -> Study:
-        return _View.of(study, self._trials)
+        self.inner.after_trial(study, trial, state, values)
 
 
-class _View(Study):
+class _WithEarlier(StudyView):
     """A study with further trials before its own."""
 
-    _source: Study
-    _earlier: Sequence[FrozenTrial]
+    def __init__(self, source: Study, earlier: Sequence[FrozenTrial]) -> None:
+        super().__init__(source)
+        self._earlier = earlier
 
-    @classmethod
-    def of(cls, source: Study, earlier: Sequence[FrozenTrial]) -> _View:
-        """Return the view, which shares all else with `source`: making a study asks the
-        storage."""
-        view = cls.__new__(cls)
-        view.__dict__.update(source.__dict__)
-        view._source, view._earlier = source, earlier
-        return view
-
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._get_trials(deepcopy, states)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        earlier = [trial for trial in self._earlier if states is None or trial.state in states]
-        own = self._source._get_trials(deepcopy, states, use_cache)
-        return [*(copy.deepcopy(earlier) if deepcopy else earlier), *own]
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return [*self._earlier, *self.known(use_cache=use_cache)]
 
 
 def of_choice(trials: Sequence[FrozenTrial], fixed: Mapping[str, Any]) -> list[FrozenTrial]:

@@ -7,11 +7,9 @@ and numbers of epochs, so that trials of one say nothing about another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable
 from copy import copy
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -21,6 +19,7 @@ from sweep.config.schema import Scalar
 from sweep.records.trial import FailureReason
 from sweep.search.constraints import OUTCOME
 from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
+from sweep.search.view import StudyView, ViewingSampler
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
 # A user attribute of a trial that took another course after a stop: the report step up to which its
@@ -71,33 +70,15 @@ def decision(trial: Trial, step: int, *, warm: bool, savable: bool = True) -> De
     return pruner.decide(study, trial._get_latest_trial())
 
 
-class OwnSampler(BaseSampler):
+class OwnSampler(ViewingSampler):
     """A sampler that shows `inner` a paused trial as a pruned one: it has scores, and may never
     complete. With a `key` it shows only the trials with one value of it."""
 
     def __init__(self, inner: BaseSampler, key: str | None, value: Scalar) -> None:
-        self._inner, self._key, self._value = inner, key, value
+        super().__init__(inner)
+        self._key, self._value = key, value
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._inner.infer_relative_search_space(self._own(study), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._inner.sample_relative(self._own(study), trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._inner.sample_independent(self._own(study), trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._inner.before_trial(self._own(study), trial)
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._inner.after_trial(self._own(study), trial, state, values)
-
-    def _own(self, study: Study) -> Study:
+    def view(self, study: Study) -> Study:
         key = self._key
         return _PausedAsPruned(study, lambda trial: key is None or value_of(trial, key) == self._value)
 
@@ -160,31 +141,22 @@ class OwnPruner(PromotingPruner):
         return None if self._key is None else value_of(trial, self._key)
 
 
-class _PartOf(Study):
-    """A study with only the trials that `shown` returns true for, and with their valid scores."""
+class _PartOf(StudyView):
+    """A study with only the trials that `part` returns true for, and with their valid scores."""
 
-    def __init__(self, study: Study, shown: Callable[[FrozenTrial], bool]) -> None:
-        super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
-        self._shown = shown
+    def __init__(self, source: Study, part: Callable[[FrozenTrial], bool]) -> None:
+        super().__init__(source)
+        self._part = part
 
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._get_trials(deepcopy, states)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
-        return [valid_scores(trial) for trial in trials if self._shown(trial)]
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return [valid_scores(trial) for trial in self.known(use_cache=use_cache) if self._part(trial)]
 
 
 class _PausedAsPruned(_PartOf):
     """A part of a study in which paused trials are pruned ones."""
 
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = map(_pruned_if_paused, super()._get_trials(deepcopy, None, use_cache))
-        return [trial for trial in trials if states is None or trial.state in states]
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return [_pruned_if_paused(trial) for trial in super().shown(use_cache=use_cache)]
 
 
 def _pruned_if_paused(trial: FrozenTrial) -> FrozenTrial:
