@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from sweep.config.measured import limit_name
+
 TRAINED, TOTAL = "parameters.trained", "parameters.total"
 LATENCY = "predict.latency_ms"
 DEVICE_BYTES, HOST_BYTES, SECONDS = "cost.peak_device_bytes", "cost.peak_host_bytes", "cost.seconds"
@@ -24,7 +26,7 @@ COSTS = (*PEAKS, *GROWING)
 def limit_names(metrics: Iterable[str]) -> tuple[str, ...]:
     """Return all names that `study.limits` may have, where an evaluation records these `metrics`
     (`eval/…`)."""
-    return (*SIZES, *COSTS, LATENCY, *(name.replace("/", ".", 1) for name in metrics))
+    return (*SIZES, *COSTS, LATENCY, *map(limit_name, metrics))
 
 
 def metric_of(name: str) -> str | None:
@@ -67,7 +69,7 @@ def flat(found: Any) -> Any:
         return found
     limits: dict[Any, Any] = {}
     for key, value in found.items():
-        name = key.replace("/", ".", 1) if isinstance(key, str) and "." not in key else key
+        name = limit_name(key) if isinstance(key, str) and "." not in key else key
         inner = flat(value)
         limits |= (
             {f"{name}.{rest}": one for rest, one in inner.items()} if isinstance(value, Mapping) else {name: inner}

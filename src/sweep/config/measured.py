@@ -20,5 +20,5 @@ MEASURED: Mapping[str, str] = {
 
 
 def limit_name(metric: str) -> str:
-    """Return the name of the limit on a measured value."""
+    """Return the name of the limit on a measured value or a metric."""
     return metric.replace("/", ".", 1)

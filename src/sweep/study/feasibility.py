@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from sweep.config.limits import COSTS, GROWING, TOTAL, TRAINED, broken_text, constraints, excess, metric_of, number
+from sweep.config.measured import limit_name
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
@@ -99,7 +100,7 @@ def _measured(outcome: Outcome) -> dict[str, float]:
         return {}
     found: dict[str, float] = {name: getattr(cost, name.partition(".")[2]) for name in COSTS}
     if isinstance(outcome, Completed):
-        found |= {name.replace("/", ".", 1): value for name, value in outcome.best.metrics.items()}
+        found |= {limit_name(name): value for name, value in outcome.best.metrics.items()}
     return found | dict(cost.measured)
 
 
