@@ -1,7 +1,7 @@
 """Seconds until the retrained winner of a search is as good as that of 16 full trials: this
 project, `Trainer.hyperparameter_search`, and Ray Tune.
 
-    python -m benchmarks.time_to_winner [--data FOLDER] [--trials 16] [--seeds 3] [--device cuda]
+    python -m benchmarks.time_to_winner [--data FOLDER] [--trials 16] [--seeds 3] [--first 0] [--device cuda]
 
 MiniLM with LoRA on the help-desk set (`+experiment=quickstart`), or with --data (a folder with
 Banking77's train.csv and test.csv) on the first 20 intents of Banking77; the five knobs of
@@ -14,7 +14,9 @@ Banking77's train.csv and test.csv) on the first 20 intents of Banking77; the fi
 
 Seconds are those of the whole process, W&B off. A winner is as good where its score on the
 validation rows, retrained, is at most 0.2 points below that of `optuna` with the same seed. Sides
-take turns, and begin with another one in each round. --small runs every side once on few rows.
+take turns, and begin with another one in each round. Each seed is written when it ends, beside those
+that the file of results has, so that --first 1 goes on after seed 0. --small runs every side once
+on few rows.
 """
 
 from __future__ import annotations
@@ -127,16 +129,16 @@ def main() -> None:
     winners: list[Winner] = []
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-data-") as name:
         experiment = _experiment(given, Path(name))
-        for seed in range(seeds):
+        for seed in range(given.first, given.first + seeds):
             points, order = random_points(space, trials, seed), [OURS, *SIDES]
             found = []
             for side in (*order[seed % len(order) :], *order[: seed % len(order)]):
                 found.append(measured(side, points, experiment, seed, given.limit))
                 print(f"seed {seed}: {side}: {found[-1].seconds:.1f} s, {found[-1].score:.4f}", flush=True)
             winners += compared(found)
+            if not given.small:
+                winners = _written(winners, given)
     _show(winners)
-    if not given.small:
-        _write(winners, given)
 
 
 def _experiment(given: argparse.Namespace, folder: Path) -> list[str]:
@@ -160,13 +162,19 @@ def _show(winners: Sequence[Winner]) -> None:
     print(f"promised: {PROMISED}; the best of the others: {others:.2f}")
 
 
-def _write(winners: Sequence[Winner], given: argparse.Namespace) -> None:
-    name = f"time_to_winner_{'banking77' if given.data else 'quickstart'}_{given.device}"
+def _written(winners: Sequence[Winner], given: argparse.Namespace) -> list[Winner]:
+    """Write the winners beside those of other seeds that the file of results has, and return all."""
+    file = RESULTS / f"time_to_winner_{'banking77' if given.data else 'quickstart'}_{given.device}.json"
+    seeds = {one.seed for one in winners}
+    former = json.loads(file.read_text()) if file.exists() else {"trials": None}
+    kept = former["winners"] if former["trials"] == given.trials else []
+    every = sorted([*(Winner(**one) for one in kept if one["seed"] not in seeds), *winners], key=lambda one: one.seed)
     whole = {
         "benchmark": "time_to_winner", "date": now(), "machine": machine(), "versions": package_versions(),
-        "trials": given.trials, "winners": [asdict(one) for one in winners], "ratios": dict(ratios(winners)), "promised": PROMISED,
+        "trials": given.trials, "winners": [asdict(one) for one in every], "ratios": dict(ratios(every)), "promised": PROMISED,
     }  # fmt: skip
-    (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    file.write_text(json.dumps(whole, indent=1) + "\n")
+    return every
 
 
 def _arguments() -> argparse.Namespace:
@@ -174,6 +182,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder with Banking77's train.csv and test.csv")
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--limit", type=float, default=7200, help="seconds that a single process may take")
     parser.add_argument("--small", action="store_true", help="three trials on 64 rows, once; nothing is written")
