@@ -56,7 +56,6 @@ class Curve:
             at * _FINE, total=length * _FINE, warmup=round(self.warmup_share * length * _FINE), schedule="linear"
         )
 
-
     @property
     def rates(self) -> float | None:
         """Return the sum of the learning rates of its linear schedule; None without recorded

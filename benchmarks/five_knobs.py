@@ -29,7 +29,7 @@ from optuna.pruners import BasePruner
 
 from benchmarks.curves import Curve, Table
 from benchmarks.five_knob_tables import RECIPES, read, record, recorded
-from benchmarks.promoting import FreezeThaw, PromotionAsha
+from benchmarks.promoting import FreezeThaw, PromotionAsha, RungRace
 from benchmarks.replay import WITHIN, Policy, Replayed, replay
 from benchmarks.table import RESULTS
 from sweep.provenance import machine, now, package_versions
@@ -46,22 +46,23 @@ class Rule:
 
     name: str
     policy: Policy = Policy()
-    make: Callable[[], BasePruner] | None = None
+    make: Callable[[int], BasePruner] | None = None  # of the number of trials
 
     def replayed(self, table: Table, *, trials: int, slots: int, seed: int) -> Replayed:
-        made = None if self.make is None else self.make()
+        made = None if self.make is None else self.make(trials)
         return replay(table, self.policy, trials=trials, slots=slots, seed=seed, pruner=made)
 
 
 RULES = (
     Rule("racing (default)", Policy(pruner="racing")),
-    Rule("racing, 20 % of the rows", Policy(pruner="racing", pruner_options={"budget": 0.2, "second": 0.1})),
-    Rule("racing that stops for good", make=StoppingRace),
+    Rule("racing, 20 % of the rows", Policy(pruner="racing", pruner_options={"budget": 0.2})),
+    Rule("racing by rungs, 35 % of the rows", make=lambda trials: RungRace(trials=trials, budget=0.35)),
+    Rule("racing that stops for good", make=lambda _: StoppingRace()),
     Rule("median", Policy(pruner="median")),
     Rule("successive halving", Policy(pruner="successive_halving")),
     Rule("hyperband", Policy(pruner="hyperband")),
-    Rule("promotion ASHA, factor 3", make=PromotionAsha),
-    Rule("freeze-thaw, 20 % of the rows", make=FreezeThaw),
+    Rule("promotion ASHA, factor 3", make=lambda _: PromotionAsha()),
+    Rule("freeze-thaw, 20 % of the rows", make=lambda _: FreezeThaw()),
     Rule("none", Policy()),
 )
 # The bounds, by the progress that each trial comes to.

@@ -84,12 +84,14 @@ def _evaluations(racer: Racer, *, few: bool) -> list[int]:
 
 def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, distances: Floats) -> tuple[Floats, Floats]:
     """Return the means and the deviations of the logarithms of the losses at the places `asked`."""
+    from scipy.linalg import solve_triangular  # most commands need none of it
+
     mean, unit = losses.mean(), losses.std() + _LEAST
     within = _kernel(known, known, distances) + (_NOISE**2 + 1e-8) * np.eye(len(losses))
     across = _kernel(known, asked, distances)
     lower = np.linalg.cholesky(within)
-    solved = np.linalg.solve(lower, np.column_stack((across, (losses - mean) / unit)))
-    weights, target = solved[:, :-1], solved[:, -1]
+    weights = solve_triangular(lower, across, lower=True)
+    target = solve_triangular(lower, (losses - mean) / unit, lower=True)
     before = _LEVEL**2 + _SLOPE**2 * asked.learnt**2 + _SHARED**2 + _NEAR**2 + _OWN**2
     variance = np.maximum(before - (weights**2).sum(axis=0), 1e-12)
     return mean + unit * (weights.T @ target), unit * np.sqrt(variance)
@@ -119,6 +121,7 @@ def _distances(points: Sequence[Mapping[str, object]]) -> Floats:
             numbers = np.array(values, dtype=np.float64)
             found += (numbers[:, None] - numbers[None, :]) ** 2
         else:
-            names = np.array([repr(value) for value in values])
+            known: dict[str, int] = {}
+            names = np.array([known.setdefault(repr(value), len(known)) for value in values])
             found += names[:, None] != names[None, :]
     return found

@@ -20,7 +20,7 @@ BUDGET = 0.3
 _AT_ONCE = 0.5  # of the rows that are left, for trials that begin before others have shown their curves
 _HOPELESS = 1.0  # deviations of a predicted loss: a trial that is worse by more trains no further
 # Where trials are compared by their scores:
-_OPENING, _SECOND = 0.03, 0.3  # progress
+OPENING, _SECOND = 0.03, 0.3  # progress
 _LATE = 0.5  # the progress from which scores are compared instead of losses
 
 
@@ -32,6 +32,8 @@ class RacingPruner(PromotingPruner):
     2. When all `trials` of the study have, a model of all learning curves predicts their last
        losses (`search/last_losses.py`). The trials with the lowest ones train on, as long as
        their rows fit the `budget`, a share of the rows of all trials at full length.
+       Those that train together get half of the rows that are left; the others are chosen when
+       the first ones have shown how their curves go on.
     3. Each further evaluation corrects the predictions. A trial that is not among those any more
        pauses again, and another one goes on in its place. A trial whose predicted loss is higher
        by more than its deviation than the least of the completed trials trains no further.
@@ -42,9 +44,9 @@ class RacingPruner(PromotingPruner):
     Where losses cannot be compared, the scores are, at equal progress of the trials' schedules:
     the sum of their learning rates so far as a share of the sum over the schedule
     (`search/progress.py`). Two trials are compared at the furthest progress that both have
-    reached; between evaluations the curve is interpolated. The opening is then at a progress of 3
-    %, the best trials, one in `reduction_factor`, train on to 30 %, and the best of these to their
-    ends. One that is behind the best completed trial at the same progress pauses again.
+    reached; between evaluations the curve is interpolated. The opening is then at 3 % of the
+    progress, the best trials, one in `reduction_factor`, train on to 30 %, and the best of these
+    to their ends. One that is behind the best completed trial at the same progress pauses again.
 
     The predictions are a form of freeze-thaw (Swersky et al. 2014), which goes on with the most
     promising frozen curve. The rungs are those of successive halving; trials that wait at a rung
@@ -90,7 +92,7 @@ class RacingPruner(PromotingPruner):
 
     def _opening_of(self, racers: Sequence[Racer]) -> float:
         """Return the progress of the opening. A first evaluation is enough for a prediction."""
-        return self._opening or (0.0 if _by_loss(racers) else _OPENING)
+        return self._opening or (0.0 if _by_loss(racers) else OPENING)
 
     def _candidates(self, racers: Sequence[Racer], asking: int | None = None, *, new: bool) -> list[int]:
         """Return the paused trials that may train now, the best first. The one that is `asking`
