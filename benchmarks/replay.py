@@ -183,7 +183,7 @@ def replay(
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
     chosen = pruner or pruners.pruner(config)
-    if isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
+    if pruner is None and isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
         chosen = chosen.stopping
     study = OrderedStudy.of(made, chosen)
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
