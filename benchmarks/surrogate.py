@@ -56,7 +56,7 @@ class Surrogate:
         at = (*_EARLY, *range(8, 8 * int(params[_EPOCHS]) + 1, 8))
         epoch = self._epoch(params)
         steps = tuple(max(1, round(place * epoch / 8)) for place in at)
-        rows = (np.array(_rows(params, steps)) - self._mean) / self._scale
+        rows = (np.array(list(_rows(params, steps))) - self._mean) / self._scale
         scores, losses = self._score.predict(rows), np.exp(self._loss.predict(rows))
         return Curve(params, tuple(map(float, scores)), at=at, losses=tuple(map(float, losses)), steps=steps)
 
@@ -102,7 +102,7 @@ def _fitted(rows: Any, values: Sequence[float]) -> GaussianProcessRegressor:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-    kernel = ConstantKernel(4.0) * RBF([1.0] * rows.shape[1], (0.1, 100.0)) + WhiteKernel(0.01, (1e-5, 1.0))
+    kernel = ConstantKernel(4.0) * RBF([1.0] * rows.shape[1], (0.1, 1e4)) + WhiteKernel(0.01, (1e-5, 1.0))
     return GaussianProcessRegressor(kernel, normalize_y=True).fit(rows, np.asarray(values))
 
 

@@ -83,7 +83,7 @@ def _evaluations(racer: Racer, *, few: bool) -> list[int]:
 
 
 def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, distances: Floats) -> tuple[Floats, Floats]:
-    """Return the means and the deviations of the logarithms of the losses at the places `asked`."""
+    """Return means and deviations of the logarithms of the losses at the places `asked`."""
     from scipy.linalg import solve_triangular  # most commands need none of it
 
     mean, unit = losses.mean(), losses.std() + _LEAST
