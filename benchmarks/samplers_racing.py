@@ -1,6 +1,6 @@
 """Random points and TPE with each form of racing, on the tables over the five knobs.
 
-    python -m benchmarks.samplers_racing [--tables banking77_quickstart …] [--seeds 20]
+    python -m benchmarks.samplers_racing [--tables semeval_quickstart …] [--seeds 20]
 
 Racing that pauses trials shows a sampler the openings of all points before one completes; racing
 that stops for good, and no pruner, show it whole trials. Studies of 16 trials are replayed on the
@@ -31,7 +31,7 @@ from sweep.config.schema import PrunerName, SamplerName
 from sweep.provenance import machine, now, package_versions
 from sweep.search.stopping_race import StoppingRace
 
-TABLES = ("banking77_quickstart", "banking77_five_knobs", "semeval_quickstart", "semeval_five_knobs")
+TABLES = ("semeval_quickstart", "banking77_five_knobs")
 SAMPLERS: tuple[SamplerName, ...] = ("random", "tpe")
 PRUNERS: tuple[tuple[str, PrunerName, Callable[[], BasePruner] | None], ...] = (
     ("none", "none", None), ("racing", "racing", None), ("racing that stops", "racing", StoppingRace),
