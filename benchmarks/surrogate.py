@@ -12,6 +12,7 @@ points that were left out of the fit (`errors`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import log, log2
@@ -99,11 +100,14 @@ def _rows(params: Mapping[str, Scalar], steps: Sequence[int]) -> Iterator[Row]:
 
 
 def _fitted(rows: Any, values: Sequence[float]) -> GaussianProcessRegressor:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     kernel = ConstantKernel(4.0) * RBF([1.0] * rows.shape[1], (0.1, 1e4)) + WhiteKernel(0.01, (1e-5, 1.0))
-    return GaussianProcessRegressor(kernel, normalize_y=True).fit(rows, np.asarray(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what has no effect gets the longest length
+        return GaussianProcessRegressor(kernel, normalize_y=True).fit(rows, np.asarray(values))
 
 
 def _drawn(domain: Range | Choices, draw: Random) -> Scalar:
