@@ -17,7 +17,7 @@ from sweep.config.space import Space, load
 from sweep.config.steps import warmup_steps
 from sweep.provenance import machine, now, package_versions
 from sweep.records.trial import Completed
-from sweep.search.progress import progress
+from sweep.search.progress import progress, rate_sum
 
 SPACES = Path(__file__).parent / "spaces"
 EVALUATION = 1 / 3  # of what training the same rows costs
@@ -55,6 +55,15 @@ class Curve:
         return progress(
             at * _FINE, total=length * _FINE, warmup=round(self.warmup_share * length * _FINE), schedule="linear"
         )
+
+    @property
+    def rates(self) -> float | None:
+        """Return the sum of the learning rates of its linear schedule; None without recorded
+        steps."""
+        if not self.steps:
+            return None
+        total, rate = self.steps[-1], float(self.params["optimizer.learning_rate"])
+        return rate_sum(rate, total=total, warmup=round(self.warmup_share * total), schedule="linear")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,21 @@ for Massively Parallel Hyperparameter Tuning", algorithm 2), which Syne Tune has
 ASHA. `FreezeThaw` goes on with the trial whose extrapolated curve ends highest (Swersky et al.
 2014, "Freeze-Thaw Bayesian Optimization"), with a plain extrapolation in place of a Gaussian
 process; ifBO's own surrogate needs weights that its package downloads. Neither knows of
-progress: both compare at equal rows, but not before a trial's warmup is over.
+progress: both compare at equal rows, but not before a trial's warmup is over. `RungRace` is
+racing without its predictions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.promotion import SCHEDULE, WARMUP, Decision, PromotingPruner, is_paused
+from sweep.search.racer import Racer
+from sweep.search.racing import OPENING, RacingPruner
 
 
 @dataclass
@@ -75,6 +79,17 @@ class FreezeThaw(PromotingPruner):
         if spent < self.budget * whole:
             return max(paused, key=lambda trial: (_predicted(trial), -trial.number)).number
         return _furthest(trials, paused)
+
+
+class RungRace(RacingPruner):
+    """Racing by its rule for scores that are all there is, on losses: the trials are compared at
+    equal progress, wait at rungs, and nothing is predicted."""
+
+    def _opening_of(self, racers: Sequence[Racer]) -> float:  # noqa: ARG002
+        return OPENING
+
+    def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
+        return self._by_score(racers, asking)
 
 
 def _furthest(trials: list[FrozenTrial], paused: list[FrozenTrial]) -> int | None:

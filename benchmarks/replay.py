@@ -28,7 +28,7 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.plan.pausing import pauses
 from sweep.search import pruners
-from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, WARMUP, Decision, PromotingPruner
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, WARMUP, Decision, PromotingPruner
 from sweep.search.racing import RacingPruner
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
@@ -157,6 +157,8 @@ class _Running:
             known = self.trial.user_attrs.get(EVALUATIONS, {})
             found = [curve.progress(place, self.at[-1], step), curve.losses[place] if curve.losses else None]
             self.trial.set_user_attr(SCHEDULE, self.at[-1])
+            if (rates := curve.rates) is not None:
+                self.trial.set_user_attr(RATES, rates)
             self.trial.set_user_attr(EVALUATIONS, {**known, str(step): found})
         self.trial.report(curve.scores[place], step)
 
@@ -181,7 +183,7 @@ def replay(
     # The name decides Hyperband's brackets.
     made = optuna.create_study(study_name=f"seed {seed}", storage=storage, direction="maximize")
     chosen = pruner or pruners.pruner(config)
-    if isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
+    if pruner is None and isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
         chosen = chosen.stopping
     study = OrderedStudy.of(made, chosen)
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]

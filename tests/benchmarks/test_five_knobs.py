@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.five_knob_tables import read, recorded
-from benchmarks.five_knobs import RULES, Measured, Rule
+from benchmarks.five_knobs import RULES, Measured, Rule, hindsight
+from benchmarks.replay import WITHIN
 
 TABLE = read()
 DEFAULT = RULES[0]
@@ -45,3 +46,11 @@ def test_every_pruner_completes_a_trial(rule: Rule) -> None:
     assert run.scored and 0 <= run.saved < 1 and run.trials == 6
     measured = Measured.of("quickstart", [run], rule=rule.name, slots=3)
     assert measured.saved == run.saved and measured.behind == run.full - run.best
+
+
+def test_no_rule_saves_more_rows_than_hindsight() -> None:
+    table = read("banking77_quickstart")
+    whole, raced = (rule.replayed(table, trials=10, slots=8, seed=0) for rule in (RULES[-1], DEFAULT))
+    bound, opened = (hindsight(whole, table, opening) for opening in (0.0, 0.03))
+    assert bound.regret <= WITHIN and bound.saved > opened.saved
+    assert raced.regret <= WITHIN and raced.saved <= bound.saved

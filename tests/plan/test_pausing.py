@@ -83,7 +83,7 @@ def test_the_part_that_is_trained_is_that_of_the_budget_where_trials_are_paused(
 
 def test_options_of_pauses_have_no_effect_with_two_objectives() -> None:
     two = "study.metric=[eval/f1_macro,cost/seconds]"
-    notes = make_plan([QUICK, two, "study.pruner_options={budget: 0.3, second: 0.2}"]).notes
-    said = "study.pruner_options.budget and study.pruner_options.second have no effect: with two objectives"
+    notes = make_plan([QUICK, two, "study.pruner_options={budget: 0.3, opening: 0.2}"]).notes
+    said = "study.pruner_options.budget and study.pruner_options.opening have no effect: with two objectives"
     assert sum(note.startswith(said) for note in notes) == 1
     assert not [note for note in make_plan([QUICK, two]).notes if "no effect" in note]

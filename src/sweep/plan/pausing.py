@@ -15,7 +15,7 @@ from sweep.search.racing import BUDGET
 # Validation rows that scores need for trials to be paused soon after their beginnings. On fewer,
 # the first evaluations say nothing about the last ones (`benchmarks/five_knobs.py`).
 LEAST_SCORED = 500
-_OF_PAUSING = ("budget", "opening", "second")  # options of racing
+_OF_PAUSING = ("budget", "opening")  # options of racing
 _FROM_COMPLETED = ("gp", "cmaes")  # samplers that ignore pruned trials
 
 

@@ -1,4 +1,4 @@
-"""The share of a trial's learning that its schedule has let it do."""
+"""The learning that a trial's schedule lets it do, and the share of it until a step."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def progress(step: int, *, total: int, warmup: int, schedule: ScheduleName) -> f
     for all others.
     """
     return _area(step / total, warmup / total, schedule) / _area(1.0, warmup / total, schedule)
+
+
+def rate_sum(rate: float, *, total: int, warmup: int, schedule: ScheduleName) -> float:
+    """Return the sum of the learning rates over all steps, of which `rate` is the highest."""
+    return rate * total * _area(1.0, warmup / total, schedule)
 
 
 def _area(time: float, warmup: float, schedule: ScheduleName) -> float:

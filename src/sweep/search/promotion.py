@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 # User attributes of a trial, in report steps.
 WARMUP = "warmup"  # the last step at which the trial was scored within its warmup
 SCHEDULE = "schedule"  # the step of the trial's last evaluation, at the end of its schedule
+RATES = "rates"  # the sum of the learning rates over its schedule, which is not in report steps
 EVALUATIONS = "evaluations"  # {"STEP": [progress of the schedule, loss or None]}
 PAUSED_AT = "paused_at"  # the step at which the trial is paused; 0 after it has gone on
 

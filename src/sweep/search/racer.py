@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, isnan, log
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.promotion import EVALUATIONS, SCHEDULE, is_paused
+from sweep.search.promotion import EVALUATIONS, RATES, SCHEDULE, is_paused
 
 _LEAST = 1e-9  # progress, whose logarithm is taken
 
@@ -22,7 +23,8 @@ class Racer:
 
     The scores are the losses, negated, where all evaluations have one (`by_loss`), and otherwise
     those that were reported; `reported` are always the latter. `length` is that of its schedule in
-    report steps.
+    report steps, and `rates` the sum of its learning rates over the schedule, None where it is not
+    known. `point` has its searched values: numbers from 0 to 1 within their ranges, and choices.
     """
 
     number: int
@@ -35,6 +37,8 @@ class Racer:
     paused: bool
     running: bool
     by_loss: bool
+    rates: float | None = None
+    point: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trial: FrozenTrial, *, sign: int, longest: int) -> Racer:
@@ -50,7 +54,16 @@ class Racer:
         progress = tuple(max(float(share), _LEAST) for share, _ in found)
         complete, paused = trial.state is TrialState.COMPLETE, is_paused(trial)
         running = trial.state is TrialState.RUNNING and not paused
-        return cls(trial.number, steps, progress, scores, reported, length, complete, paused, running, by_loss)
+        rates = trial.user_attrs.get(RATES)
+        point = {key: _place(value, trial.distributions[key]) for key, value in trial.params.items()}
+        return cls(
+            trial.number, steps, progress, scores, reported, length, complete, paused, running, by_loss, rates, point
+        )  # fmt: skip
+
+    @property
+    def curve(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], bool]:
+        """Return all that comparisons of this racer depend on."""
+        return self.progress, self.scores, self.reported, self.by_loss
 
     @property
     def trained(self) -> int:
@@ -113,16 +126,14 @@ def lead(one: Racer, other: Racer, *, late: float = 1.0) -> float | None:
     return 0.0 if mine == theirs else mine - theirs
 
 
-def ranked(racers: Sequence[Racer]) -> list[Racer]:
-    """Return the racers, those first that are ahead of the most others (Copeland's rule); of
-    equals the one with the lower number. A pair that cannot be compared counts half for each."""
-    wins = {racer.number: 0.0 for racer in racers}
-    for place, one in enumerate(racers):
-        for other in racers[:place]:
-            ahead = lead(one, other) or 0.0
-            wins[one.number] += 1.0 if ahead > 0 else 0.5 if ahead == 0 else 0.0
-            wins[other.number] += 1.0 if ahead < 0 else 0.5 if ahead == 0 else 0.0
-    return sorted(racers, key=lambda racer: (-wins[racer.number], racer.number))
+def _place(value: object, domain: BaseDistribution) -> object:
+    """Return where a number is in its range, on the logarithmic scale if the range has that; a
+    choice is returned as it is."""
+    if isinstance(domain, CategoricalDistribution):
+        return value
+    assert isinstance(domain, FloatDistribution | IntDistribution) and isinstance(value, int | float)
+    low, high, place = (log(one) if domain.log else float(one) for one in (domain.low, domain.high, value))
+    return (place - low) / (high - low) if high > low else 0.0
 
 
 def _number(value: float) -> float:

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf, log
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.search.last_losses import last_losses
 from sweep.search.promotion import Decision, PromotingPruner
-from sweep.search.racer import Racer, lead, ranked
+from sweep.search.racer import Racer, lead
+from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
-BUDGET = 0.35
+BUDGET = 0.3
+_AT_ONCE = 0.5  # of the rows that are left, for trials that begin before others have shown their curves
+_HOPELESS = 1.0  # deviations of a predicted loss: a trial that is worse by more trains no further
+# Where trials are compared by their scores:
+OPENING, _SECOND = 0.03, 0.3  # progress
 _LATE = 0.5  # the progress from which scores are compared instead of losses
 
 
 class RacingPruner(PromotingPruner):
-    """Trains all trials a little, the best some more, and as many to their end as `budget` allows.
+    """Trains all trials a little, and those that promise most to their ends, as many as `budget`
+    allows.
 
-    Trials are compared by their losses at equal progress of their schedules: the sum of their
-    learning rates so far, as a share of the sum over the schedule (`search/progress.py`). Two
-    trials are compared at the furthest progress that both have reached; between evaluations the
-    curve is interpolated. A trial is therefore not compared before its own curve has come as far
-    as another one's did, whatever its warmup and its length.
-
-    1. Each trial trains until the progress `opening`, and pauses.
-    2. When all `trials` of the study have, the best one in `reduction_factor` train on to the
-       progress `second`, and pause.
-    3. The best trial trains to its end; so do the next best ones, as long as their rows fit the
-       `budget`, a share of the rows of all trials at full length. One that is behind the best
-       completed trial at the same progress pauses again, and the next one goes on in its place.
+    1. Each trial trains until its first evaluation from the progress `opening` on, and pauses.
+    2. When all `trials` of the study have, a model of all learning curves predicts their last
+       losses (`search/last_losses.py`). The trials with the lowest ones train on, as long as
+       their rows fit the `budget`, a share of the rows of all trials at full length.
+       Those that train together get half of the rows that are left; the others are chosen when
+       the first ones have shown how their curves go on.
+    3. Each further evaluation corrects the predictions. A trial that is not among those any more
+       pauses again, and another one goes on in its place. A trial whose predicted loss is higher
+       by more than its deviation than the least of the completed trials trains no further.
 
     At least `finalists` trials complete whatever they cost. Trials that cannot be paused are
     stopped for good by the rule of `StoppingRace`, to which `min_resource` belongs.
 
-    Comparing at equal progress is this project's own. The rungs are those of successive halving;
-    trials that wait at a rung and are promoted later are from asynchronous successive halving (Li
-    et al. 2020), and going on with the most promising frozen curve is from freeze-thaw (Swersky et
-    al. 2014).
+    Where losses cannot be compared, the scores are, at equal progress of the trials' schedules:
+    the sum of their learning rates so far as a share of the sum over the schedule
+    (`search/progress.py`). Two trials are compared at the furthest progress that both have
+    reached; between evaluations the curve is interpolated. The opening is then at 3 % of the
+    progress, the best trials, one in `reduction_factor`, train on to 30 %, and the best of these
+    to their ends. One that is behind the best completed trial at the same progress pauses again.
+
+    The predictions are a form of freeze-thaw (Swersky et al. 2014), which goes on with the most
+    promising frozen curve. The rungs are those of successive halving; trials that wait at a rung
+    and are promoted later are from asynchronous successive halving (Li et al. 2020).
     """
 
     def __init__(
@@ -49,18 +60,19 @@ class RacingPruner(PromotingPruner):
         finalists: int | None = None,
         trials: int = 10,
         budget: float = BUDGET,
-        opening: float = 0.03,
-        second: float = 0.3,
+        opening: float | None = None,
     ) -> None:
-        for name, share in (("budget", budget), ("opening", opening), ("second", second)):
-            if not 0 < share <= 1:
+        for name, share in (("budget", budget), ("opening", opening)):
+            if share is not None and not 0 < share <= 1:
                 raise ValueError(f"{name} is {share}, but must be above 0 and at most 1")
         self.stopping = StoppingRace(min_resource, reduction_factor or 3, finalists or FINALISTS)
         self.finalists = finalists or 1
         self._reduction_factor = reduction_factor or 4
         self._trials = trials
         self._budget = budget
-        self._opening, self._second = opening, max(opening, second)
+        self._opening = opening
+        # By the number of the first trial: those of each choice of study.compare_by have their own.
+        self._rankings: defaultdict[int, Ranking] = defaultdict(Ranking)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return self.stopping.prune(study, trial)
@@ -68,7 +80,8 @@ class RacingPruner(PromotingPruner):
     def decide(self, study: Study, trial: FrozenTrial) -> Decision:
         trials = [trial if other.number == trial.number else other for other in _begun(study)]
         racers = _racers(study, trials)
-        new = len(trials) < self._trials and not any(racer.went_on(self._opening) for racer in racers)
+        opening = self._opening_of(racers)
+        new = len(trials) < self._trials and not any(racer.went_on(opening) for racer in racers)
         asking = next(racer for racer in racers if racer.number == trial.number)
         others = [racer for racer in racers if racer is not asking]
         going = self._candidates([*others, replace(asking, running=False, paused=True)], asking.number, new=new)
@@ -77,40 +90,72 @@ class RacingPruner(PromotingPruner):
     def promote(self, study: Study, *, new: bool) -> int | None:
         return next(iter(self._candidates(_racers(study, _begun(study)), new=new)), None)
 
+    def _opening_of(self, racers: Sequence[Racer]) -> float:
+        """Return the progress of the opening. A first evaluation is enough for a prediction."""
+        return self._opening or (0.0 if _by_loss(racers) else OPENING)
+
     def _candidates(self, racers: Sequence[Racer], asking: int | None = None, *, new: bool) -> list[int]:
         """Return the paused trials that may train now, the best first. The one that is `asking`
-        has trained until now, and is first among those that train to their ends."""
-        unopened = [racer for racer in racers if racer.unfinished and racer.reached < self._opening]
+        has trained until now."""
+        opening = self._opening_of(racers)
+        unopened = [racer for racer in racers if racer.unfinished and (not racer.steps or racer.reached < opening)]
         if new or unopened:
             return [racer.number for racer in unopened if racer.paused]
-        order = ranked(racers)
+        return self._by_prediction(racers, asking) if _by_loss(racers) else self._by_score(racers, asking)
+
+    def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
+        predicted = last_losses(racers)
+        least = min((log(max(-max(racer.scores), 1e-9)) for racer in racers if racer.complete), default=inf)
+        hopeless = {
+            racer.number for racer in racers
+            if (loss := predicted.get(racer.number)) is None or loss.mean - _HOPELESS * loss.deviation > least
+        }  # fmt: skip
+        means = {number: loss.mean for number, loss in predicted.items()}
+        order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
+        return self._finals(order, hopeless, asking, at_once=_AT_ONCE if asking is None else 1.0)
+
+    def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
+        order = self._rankings[min(racer.number for racer in racers)].of(racers)
         first = order[: ceil(max(self._trials, len(order)) / self._reduction_factor)]
-        if behind := [racer for racer in first if racer.unfinished and racer.reached < self._second]:
+        if behind := [racer for racer in first if racer.unfinished and racer.reached < _SECOND]:
             return [racer.number for racer in behind if racer.paused]
-        return self._finals(sorted(order, key=lambda racer: not (racer.number == asking and self._is_final(racer))))
+        best = max((racer for racer in order if racer.complete), key=lambda racer: racer.best, default=None)
+        beaten = {racer.number for racer in order if best is not None and racer.paused and _is_behind(racer, best)}
+        order.sort(key=lambda racer: not (racer.number == asking and racer.went_on(_SECOND)))
+        return self._finals(order, beaten, asking)
 
-    def _finals(self, order: Sequence[Racer]) -> list[int]:
-        """Return the paused trials that train to their ends, in the given order."""
-        completed = [racer for racer in order if racer.complete]
-        best = max(completed, key=lambda racer: racer.best, default=None)
+    def _finals(
+        self, order: Sequence[Racer], beaten: Collection[int], asking: int | None, *, at_once: float = 1.0
+    ) -> list[int]:
+        """Return the paused trials that train to their ends: those that fit the budget, in the
+        given order, without those that are `beaten`. Trials that train together get no more than
+        the share `at_once` of the rows that the budget has left; one may always train.
+
+        If `finalists` do not complete so, others follow: the one that is `asking` first, unless it
+        has come to the opening only, and those that are beaten last."""
         budget = self._budget * sum(racer.length for racer in order) * max(1.0, self._trials / len(order))
-        spent = sum(racer.trained + (racer.left if racer.running else 0) for racer in order)
-        count = len(completed) + sum(racer.running for racer in order)
-        beaten = [racer for racer in order if best is not None and racer.paused and self._is_behind(racer, best)]
-        found = []
-        for racer in (*(racer for racer in order if racer.paused and racer not in beaten), *beaten):
-            wanted = count < self.finalists
-            if wanted or (spent + racer.left <= budget and racer not in beaten):
+        left = budget - sum(racer.trained for racer in order)
+        promised = sum(racer.left for racer in order if racer.running)
+        count = sum(racer.complete or racer.running for racer in order)
+        found, others = list[int](), list[Racer]()
+        for racer in (racer for racer in order if racer.paused):
+            together = promised + racer.left
+            if racer.number not in beaten and together <= (at_once * left if promised else left):
                 found.append(racer.number)
-                spent, count = spent + racer.left, count + 1
-        return found
+                promised = together
+            else:
+                others.append(racer)
+        others.sort(key=lambda racer: (racer.number != asking or len(racer.steps) < 2, racer.number in beaten))
+        return found + [racer.number for racer in others[: max(0, self.finalists - count - len(found))]]
 
-    def _is_final(self, racer: Racer) -> bool:
-        """Return whether a trial has gone on after `second`, on the way to its end."""
-        return racer.went_on(self._second)
 
-    def _is_behind(self, racer: Racer, best: Racer) -> bool:
-        return self._is_final(racer) and (lead(racer, best, late=_LATE) or 0.0) < 0
+def _is_behind(racer: Racer, best: Racer) -> bool:
+    """Return whether a trial on the way to its end is behind the best completed one."""
+    return racer.went_on(_SECOND) and (lead(racer, best, late=_LATE) or 0.0) < 0
+
+
+def _by_loss(racers: Sequence[Racer]) -> bool:
+    return all(racer.by_loss for racer in racers)
 
 
 def _begun(study: Study) -> list[FrozenTrial]:

@@ -9,7 +9,7 @@ from sweep.config.steps import warmup_steps
 from sweep.plan.pausing import pauses
 from sweep.plan.plan import Plan
 from sweep.records.trial import EvalPoint
-from sweep.search.progress import progress
+from sweep.search.progress import progress, rate_sum
 from sweep.search.promotion import Decision
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
@@ -70,15 +70,15 @@ class Judge:
             stopped = running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
             return Decision.STOP if stopped else Decision.GO_ON
         running.reported = step
-        warmup = warmup_steps(plan.total_steps, config.optimizer.warmup_steps)
+        total, schedule = plan.total_steps, config.optimizer.lr_scheduler_type
+        warmup = warmup_steps(total, config.optimizer.warmup_steps)
         return self.optuna_study.report(
             running.trial, [point.value(one) for one in config.study.objectives], step,
-            schedule=self.report_steps.nearest(config.trainer, plan.total_steps),
-            progress=progress(
-                point.step, total=plan.total_steps, warmup=warmup, schedule=config.optimizer.lr_scheduler_type
-            ),
+            schedule=self.report_steps.nearest(config.trainer, total),
+            rates=rate_sum(config.optimizer.learning_rate, total=total, warmup=warmup, schedule=schedule),
+            progress=progress(point.step, total=total, warmup=warmup, schedule=schedule),
             loss=point.metrics.get("eval/loss") if self.by_loss else None,
-            judged=point.step < plan.total_steps,
+            judged=point.step < total,
             warm=point.step > warmup,
             savable=running.savable and self.pauses,
         )  # fmt: skip

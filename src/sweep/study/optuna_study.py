@@ -22,7 +22,7 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.records.warm_start import WarmRun
 from sweep.search.constraints import constrain
-from sweep.search.promotion import EVALUATIONS, PAUSED_AT, SCHEDULE, Decision, is_paused
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
@@ -289,6 +289,7 @@ class OptunaStudy:
         step: int,
         *,
         schedule: int | None = None,
+        rates: float | None = None,
         progress: float | None = None,
         loss: float | None = None,
         judged: bool,
@@ -298,18 +299,20 @@ class OptunaStudy:
         """Report the score of each objective at a report step. Return what the pruner decides on
         the trial for it, where the score is to be `judged` (`trial_groups.decision`).
 
-        `schedule` is the report step of the trial's last evaluation, `progress` that of its
-        schedule, and `loss` the loss by which trials may be compared. A trial that is not
-        `savable` is not paused: it goes on, or is stopped for good. Score and decision are one
-        transaction: a score that a killed process has reported has its decision.
+        `schedule` is the report step of the trial's last evaluation, `rates` the sum of its
+        learning rates until there, `progress` that of its schedule, and `loss` the loss by which
+        trials may be compared. A trial that is not `savable` is not paused: it goes on, or is
+        stopped for good. Score and decision are one transaction: a score that a killed process has
+        reported has its decision.
         """
 
         def reported() -> Decision:
             known = trial._cached_frozen_trial.intermediate_values
             if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
-            if self.promotes and schedule is not None and SCHEDULE not in trial.user_attrs:
-                trial.set_user_attr(SCHEDULE, schedule)
+            for name, value in ((SCHEDULE, schedule), (RATES, rates)):
+                if self.promotes and value is not None and name not in trial.user_attrs:
+                    trial.set_user_attr(name, value)
             if self.promotes and progress is not None:
                 evaluations = trial.user_attrs.get(EVALUATIONS, {})
                 trial.set_user_attr(EVALUATIONS, {**evaluations, str(step): [progress, loss]})

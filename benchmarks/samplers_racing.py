@@ -1,0 +1,77 @@
+"""Random points and TPE with each form of racing, on the tables over the five knobs.
+
+    python -m benchmarks.samplers_racing [--tables semeval_quickstart …] [--seeds 20]
+
+Racing that pauses trials shows a sampler the openings of all points before one completes; racing
+that stops for good, and no pruner, show it whole trials. Studies of 16 trials are replayed on the
+recorded points and studies of 32 on 1,000 points that are predicted from them
+(`benchmarks/surrogate.py`), as `benchmarks.replay` says: a point that the sampler asks for is the
+nearest one not yet used. In one slot and in eight. Each line has the mean of the best scores with
+its standard error, the rows saved, and the rows until a search first had the mean final score of
+random points without a pruner, in trials at full length. A search that never had it counts whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from statistics import mean
+
+from optuna.pruners import BasePruner
+
+from benchmarks.curves import Table
+from benchmarks.five_knob_tables import read, recorded
+from benchmarks.replay import Policy, replay
+from benchmarks.samplers import Measured
+from benchmarks.surrogate import surrogate
+from benchmarks.table import RESULTS
+from sweep.config.schema import PrunerName, SamplerName
+from sweep.provenance import machine, now, package_versions
+from sweep.search.stopping_race import StoppingRace
+
+TABLES = ("semeval_quickstart", "banking77_five_knobs")
+SAMPLERS: tuple[SamplerName, ...] = ("random", "tpe")
+PRUNERS: tuple[tuple[str, PrunerName, Callable[[], BasePruner] | None], ...] = (
+    ("none", "none", None), ("racing", "racing", None), ("racing that stops", "racing", StoppingRace),
+)  # fmt: skip
+POINTS, SLOTS = 1000, (1, 8)
+
+
+def measure(table: Table, *, trials: int, seeds: int) -> Iterator[Measured]:
+    at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
+    wanted = mean(run.best for run in at_random)
+    for slots in SLOTS:
+        for name, pruner, make in PRUNERS:
+            for sampler in SAMPLERS:
+                runs = [
+                    replay(table, Policy(sampler, pruner), trials=trials, slots=slots, seed=seed, pruner=make and make())
+                    for seed in range(seeds)
+                ]  # fmt: skip
+                yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=name, sampler=sampler)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=recorded(), default=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=20)
+    given = parser.parse_args()
+    found = []
+    print("| table, trials | slots | pruner | sampler | best | rows saved | trials' worth of rows until random's |")
+    print("|---|---|---|---|---|---|---|")
+    for name in given.tables:
+        table = read(name)
+        for points, trials in ((table, 16), (surrogate(table, points=POINTS), 32)):
+            for one in measure(points, trials=trials, seeds=given.seeds):
+                print(one.line(), flush=True)
+                found.append(one)
+    whole = {
+        "benchmark": "samplers_racing", "date": now(), "machine": machine(), "versions": package_versions(),
+        "samplers": [asdict(one) for one in found],
+    }  # fmt: skip
+    (RESULTS / "samplers_racing.json").write_text(json.dumps(whole, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The predicted last losses of trials, on curves that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, log
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweep.search import last_losses as module
+from sweep.search.last_losses import last_losses
+from sweep.search.racer import Racer
+
+
+def racer(
+    number: int,
+    progress: Sequence[float],
+    losses: Sequence[float],
+    *,
+    rates: float | None = 1.0,
+    complete: bool = False,
+    point: Mapping[str, object] | None = None,
+) -> Racer:
+    scores = tuple(-loss for loss in losses)
+    return Racer(
+        number, tuple(range(1, len(losses) + 1)), tuple(progress), scores, scores, length=40, complete=complete,
+        paused=not complete, running=False, by_loss=True, rates=rates, point=point or {},
+    )  # fmt: skip
+
+
+def common(number: int, rates: float, *progress: float, factor: float = 1.0) -> Racer:
+    """Return a racer on the curve 2 / sqrt(learning done) that all share, or `factor` times it."""
+    return racer(number, progress, [factor * 2 * (rates * share) ** -0.5 for share in progress], rates=rates)
+
+
+def test_the_curve_that_all_share_is_extrapolated() -> None:
+    racers = [common(number, rates, 0.02, 0.05) for number, rates in enumerate((1.0, 2.0, 5.0, 10.0, 30.0))]
+    found = last_losses(racers)
+    for one in racers:
+        assert one.rates is not None
+        assert found[one.number].mean == pytest.approx(log(2 * one.rates**-0.5), abs=0.6)
+        assert found[one.number].mean < log(-one.scores[-1]) - 0.9, "at its end it has learnt 20 times as much"
+    means = [found[number].mean for number in range(5)]
+    assert means == sorted(means, reverse=True), "more learning ends lower"
+
+
+def test_a_trial_above_the_shared_curve_ends_above_it() -> None:
+    others = [common(number, rates, 0.02, 0.05) for number, rates in enumerate((1.0, 2.0, 5.0, 10.0))]
+    found = last_losses([*others, common(8, 4.0, 0.02, 0.05, factor=1.5), common(9, 4.0, 0.02, 0.05)])
+    assert found[8].mean > found[9].mean + 0.05
+
+
+def test_a_trial_that_has_trained_far_corrects_and_assures_the_others() -> None:
+    openings = [common(number, rates, 0.05) for number, rates in enumerate((1.0, 2.0, 4.0))]
+    far = (0.05, 0.1, 0.3, 0.6, 1.0)
+    flat = racer(9, far, [max(2.0, 2 * (4.0 * share) ** -0.5) for share in far], rates=4.0, complete=True)
+    before, after = last_losses(openings), last_losses([*openings, flat])
+    assert 9 not in after, "it has ended"
+    assert abs(before[2].mean - log(2)) > 0.3 and after[2].mean == pytest.approx(log(2), abs=0.1)
+    assert after[2].deviation < 0.6 * before[2].deviation
+
+
+def test_near_points_deviate_alike() -> None:
+    others = [common(number, 3.0, 0.02, 0.05) for number in range(3)]
+    bad = racer(5, (0.02, 0.05, 0.5), [9.0, 6.0, 4.0], rates=3.0, point={"rate": 0.9, "kind": "a"})
+    near = common(6, 3.0, 0.5)
+    points = [{"rate": 0.9, "kind": "a"}, {"rate": 0.1, "kind": "b"}]
+    found = [racer(6 + at, near.progress, [-near.scores[0]], rates=3.0, point=point) for at, point in enumerate(points)]
+    predicted = last_losses([*others, bad, *found])
+    assert predicted[6].mean > predicted[7].mean
+
+
+def test_a_loss_that_is_no_number_has_no_prediction() -> None:
+    found = last_losses([common(0, 1.0, 0.1), racer(1, (0.1, 0.2), (2.0, inf)), racer(2, (), ())])
+    assert set(found) == {0}
+    assert last_losses([racer(1, (0.1,), (inf,))]) == {}
+
+
+def test_without_the_sums_of_rates_equal_rates_are_supposed() -> None:
+    known = [racer(number, (0.1, 0.2), (3.0 - number, 2.0 - number / 2), rates=40.0) for number in range(2)]
+    unknown = [racer(number, (0.1, 0.2), (3.0 - number, 2.0 - number / 2), rates=None) for number in range(2)]
+    assert last_losses([known[0], unknown[1]]) == last_losses(unknown) == last_losses(known)
+
+
+def test_many_evaluations_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    racers = [common(number, rates, 0.02, 0.05, 0.1, 0.2) for number, rates in enumerate((1.0, 3.0, 9.0))]
+    whole = last_losses(racers)
+    monkeypatch.setattr(module, "_MOST", 5)
+    found = last_losses(racers)
+    assert found != whole and all(found[number].mean == pytest.approx(whole[number].mean, abs=0.2) for number in whole)
+
+
+def test_a_point_is_the_place_of_each_value_in_its_range() -> None:
+    trial = optuna.trial.create_trial(
+        value=0.5, intermediate_values={1: 0.5}, params={"rate": 1e-3, "epochs": 4, "batch": 8, "one": 2.0},
+        distributions={
+            "rate": FloatDistribution(1e-4, 1e-2, log=True), "epochs": IntDistribution(2, 6),
+            "batch": CategoricalDistribution([8, 16]), "one": FloatDistribution(2.0, 2.0),
+        },
+    )  # fmt: skip
+    point = Racer.of(trial, sign=1, longest=1).point
+    assert point == {"rate": pytest.approx(0.5), "epochs": 0.5, "batch": 8, "one": 0.0}
