@@ -42,7 +42,7 @@ class EvalPoint:
     """One evaluation on the validation split. `index` counts from 1; metric names are `eval/…`.
 
     `measured` are values of the trial up to here, `cost/…`, as far as the study searches for one;
-    they are in no record.
+    `scores` are those of the rows of a fold, as the bytes of a NumPy file. Both are in no record.
     """
 
     index: int
@@ -50,6 +50,7 @@ class EvalPoint:
     epoch: float
     metrics: Metrics
     measured: Annotated[Metrics, Field(exclude=True)] = field(default_factory=dict, compare=False)
+    scores: Annotated[bytes | None, Field(exclude=True)] = field(default=None, compare=False, repr=False)
 
     def value(self, objective: Objective) -> float:
         """Return the value of an objective up to here; NaN where it was not measured."""
@@ -222,7 +223,9 @@ def _named(lists: Iterable[str]) -> str:
 class Completed:
     """A trial that was trained to its end.
 
-    `best` is its best evaluation by the study's metric, which is its score.
+    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` holds the
+    scores there of the rows of all folds, in their order, as the bytes of a NumPy file, which has a
+    file of its own beside the record. It is None without folds.
     """
 
     best: EvalPoint
@@ -230,6 +233,7 @@ class Completed:
     cost: Cost
     stopped_early: bool = False
     kind: Literal["completed"] = "completed"
+    out_of_fold: Annotated[bytes | None, Field(exclude=True)] = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +320,7 @@ class TrialPlan:
     @property
     def settings(self) -> TrainSettings:
         """Return the values of `config` that an engine needs."""
-        return TrainSettings.of(self.config)
+        return TrainSettings.of(self.config, fold=self.fold > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,13 +367,7 @@ class TrialRecord:
     @property
     def state(self) -> str:
         """Return completed, pruned, or the reason of a failure."""
-        match self.outcome:
-            case Completed():
-                return "completed"
-            case Pruned():
-                return "pruned"
-            case Failed(reason=reason):
-                return str(reason)
+        return str(self.outcome.reason) if isinstance(self.outcome, Failed) else self.outcome.kind
 
 
 def best_metrics(record: TrialRecord) -> Metrics:
