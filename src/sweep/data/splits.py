@@ -136,6 +136,11 @@ class Splits:
         """Return the number of rows in an epoch of a trial, over all folds."""
         return sum(len(fold.train) for fold in self.folds) or len(self.train)
 
+    @property
+    def scored_rows(self) -> int:
+        """Return the number of rows that score a trial, over all folds."""
+        return sum(len(fold.validation) for fold in self.folds) or len(self.validation)
+
     def fold(self, number: int) -> Splits:
         """Return the splits of a fold; folds are counted from 1."""
         one = self.folds[number - 1]
@@ -149,13 +154,13 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     1. Take every n-th row of a stored split.
     2. Drop rows without a text, without a label or with an unknown label, if the config says so.
     3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`,
-       cut the test rows off the validation rows. `eval_every_nth` and `test_every_nth` count the
+       cut the test rows off the validation rows, or with `folds` off train. `eval_every_nth` and `test_every_nth` count the
        rows cut off. With `group_column` no group is on both sides of a cut, with `time_column` the
        newest rows are cut off.
     4. Apply `max_eval_samples` and `max_test_samples`.
     5. Drop duplicates from train, if the config says so.
     6. Apply `max_train_samples`.
-    7. With `folds`, divide the train rows into folds, in place of the cut of step 3.
+    7. With `folds`, divide the train rows into folds, in place of the first cut of step 3.
        `eval_every_nth` and `max_eval_samples` apply to the validation rows of each fold.
 
     The label space is that of the whole stored train split, so that no step changes it. `said`
