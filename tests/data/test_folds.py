@@ -109,7 +109,10 @@ def test_a_label_that_the_first_fold_lacks_is_noted_as_such(folder, write, rows_
 
 def test_test_rows_are_cut_off_before_folds_are_made(folder, write, rows_of):
     days = [(date(2024, 1, 1) + timedelta(days=i)).isoformat() for i in range(40)]
-    rows = [{**row, "day": day, "author": f"author {i // 4}"} for i, (row, day) in enumerate(zip(rows_of(40), days, strict=True))]
+    rows = [
+        {**row, "day": day, "author": f"author {i // 4}"}
+        for i, (row, day) in enumerate(zip(rows_of(40), days, strict=True))
+    ]
     write("train.csv", rows)
     of = {name: {row["text"]: row[name] for row in rows} for name in ("day", "author")}
     for config in ({}, {"time_column": "day"}, {"group_column": "author"}):

@@ -50,9 +50,7 @@ class Study:
         self.path.write_bytes(encoded(self.scores))
 
     def decide(self) -> Decisions:
-        return decisions(
-            self.splits.labels, self.config, lambda: fitted_to(self.session, self.config, 0, self.model)
-        )
+        return decisions(self.splits.labels, self.config, lambda: fitted_to(self.session, self.config, 0, self.model))
 
 
 def test_a_temperature_is_fitted_to_the_rows_of_all_folds(tmp_path: Path) -> None:

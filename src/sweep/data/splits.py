@@ -296,7 +296,11 @@ def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
 
 
 def _state(
-    config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapping[str, Rows], folds: Sequence[FoldRows],
+    config: DatasetConfig,
+    source: Source,
+    labels: LabelSpace,
+    rows: Mapping[str, Rows],
+    folds: Sequence[FoldRows],
     counted: Mapping[str, Rows],
 ) -> DataState:
     total = Fingerprint().add(labels.task)

@@ -347,9 +347,7 @@ def _load_member(member: Member, saved: Mapping[str, Any]) -> None:
     member.ended, member.step, member.epoch = saved["ended"], saved["step"], saved["epoch"]
     member.seconds = saved["seconds"]
     scores = saved.get("scores") or [None] * len(saved["evals"])  # older snapshots have none
-    member.evals = [
-        EvalPoint(*point, scores=_read(data)) for point, data in zip(saved["evals"], scores, strict=True)
-    ]
+    member.evals = [EvalPoint(*point, scores=_read(data)) for point, data in zip(saved["evals"], scores, strict=True)]
     times = tuple(DeviceTime(**one) for one in saved["cost"]["devices"])
     member.cost = Cost(**{**saved["cost"], "devices": times})
 

@@ -16,9 +16,10 @@ from sweep.records.final import FinalRecord
 def write_predictions(path: Path, reading: Reading | OutOfFold, labels: LabelSpace) -> None:
     """Write a line for each test row, or for each row of train that a fold scored, with that fold.
 
-    `index` is the place of the row in its split, from 0. `confidence` is the probability of the predicted label, or for multi-label that of the least
-    certain decision. `loss` is the loss of the row; `test/loss` is the mean of the column. Several
-    labels in a cell are joined by `|`, with a backslash before each `|` or backslash in a name.
+    `index` is the place of the row in its split, from 0. `confidence` is the probability of the
+    predicted label, or for multi-label that of the least certain decision. `loss` is the loss of
+    the row; `test/loss` is the mean of the column. Several labels in a cell are joined by `|`, with
+    a backslash before each `|` or backslash in a name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, predictions, decided = reading.rows, reading.predictions, reading.decided

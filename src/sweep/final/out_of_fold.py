@@ -79,7 +79,9 @@ def out_of_fold(session: Session, config: Config, number: int, decided: Decision
     found = raw if fitted is None else [calibrated(task, one, fitted.temperature, words=words) for one in raw]
     rows, places, folds = _in_order(splits)
     order = np.argsort(places)
-    scores, truth = (np.concatenate(each)[order] for each in zip(*((one.scores, one.labels) for one in found), strict=True))
+    scores, truth = (
+        np.concatenate(each)[order] for each in zip(*((one.scores, one.labels) for one in found), strict=True)
+    )
     losses = np.concatenate(
         [row_losses(task, one.scores, one.labels, words=words) for one in (raw if words else found)]
     )[order]
